@@ -1,0 +1,518 @@
+"""The kernels of :mod:`tinyae.kernels.reference` again, as loops that Numba compiles.
+
+Each public function has the name, the signature and the meaning of its twin there; read that
+one for the definition. It brings its arrays into one layout (so that few variants need to be
+compiled), allocates the result and calls a loop nest, whose name begins with an underscore.
+
+Compiled code is cached on disk beside this file. ``fastmath`` may reorder sums and contract
+a·b + c, but keeps NaN and infinity, so a training that has failed is seen to have failed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+
+from tinyae.kernels import reference
+from tinyae.kernels.reference import Pad, Pair
+from tinyae.param import Array
+
+jit: Callable[..., Any] = numba.njit(
+    cache=True, nogil=True, fastmath={"contract", "reassoc", "arcp", "nsz"}
+)
+
+
+def _flat(*arrays: Array) -> tuple[Array, ...]:
+    """1-D views of arrays of one shape, all in the same element order; copies where need be.
+
+    An array like ``np.empty_like(arrays[0])`` may be among them: if all have the same strides
+    the order is that of the memory, so a transposed view costs no copy.
+    """
+    if all(a.flags.c_contiguous for a in arrays):
+        return tuple(a.reshape(-1) for a in arrays)
+    if all(a.strides == arrays[0].strides for a in arrays):
+        views = tuple(a.ravel(order="K") for a in arrays)
+        if all(np.shares_memory(v, a) or a.size == 0 for v, a in zip(views, arrays)):
+            return views
+    return tuple(np.ascontiguousarray(a).reshape(-1) for a in arrays)
+
+
+# --- matrix products ------------------------------------------------------------------------
+
+_SMALL = 1 << 14  # multiply-adds; up to here the loops beat the overhead of a BLAS call
+
+
+@jit
+def _product_nt(a: Array, b: Array, out: Array) -> None:
+    """out[i, j] = Σ_k a[i, k] b[j, k], in blocks of 4 × 4 sums that stay in registers."""
+    rows, columns, depth = a.shape[0], b.shape[0], a.shape[1]
+    for i in range(0, rows - 3, 4):
+        for j in range(0, columns - 3, 4):
+            s00 = s01 = s02 = s03 = a.dtype.type(0)
+            s10 = s11 = s12 = s13 = a.dtype.type(0)
+            s20 = s21 = s22 = s23 = a.dtype.type(0)
+            s30 = s31 = s32 = s33 = a.dtype.type(0)
+            for k in range(depth):
+                a0, a1, a2, a3 = a[i, k], a[i + 1, k], a[i + 2, k], a[i + 3, k]
+                b0, b1, b2, b3 = b[j, k], b[j + 1, k], b[j + 2, k], b[j + 3, k]
+                s00 += a0 * b0
+                s01 += a0 * b1
+                s02 += a0 * b2
+                s03 += a0 * b3
+                s10 += a1 * b0
+                s11 += a1 * b1
+                s12 += a1 * b2
+                s13 += a1 * b3
+                s20 += a2 * b0
+                s21 += a2 * b1
+                s22 += a2 * b2
+                s23 += a2 * b3
+                s30 += a3 * b0
+                s31 += a3 * b1
+                s32 += a3 * b2
+                s33 += a3 * b3
+            out[i, j], out[i, j + 1], out[i, j + 2], out[i, j + 3] = s00, s01, s02, s03
+            out[i + 1, j], out[i + 1, j + 1] = s10, s11
+            out[i + 1, j + 2], out[i + 1, j + 3] = s12, s13
+            out[i + 2, j], out[i + 2, j + 1] = s20, s21
+            out[i + 2, j + 2], out[i + 2, j + 3] = s22, s23
+            out[i + 3, j], out[i + 3, j + 1] = s30, s31
+            out[i + 3, j + 2], out[i + 3, j + 3] = s32, s33
+    last_row, last_column = rows - rows % 4, columns - columns % 4
+    for i in range(rows):
+        for j in range(last_column if i < last_row else 0, columns):
+            s = a.dtype.type(0)
+            for k in range(depth):
+                s += a[i, k] * b[j, k]
+            out[i, j] = s
+
+
+@jit
+def _product_nn(a: Array, b: Array, out: Array) -> None:
+    """out[i, :] = Σ_k a[i, k] b[k, :]: each row of b is read once for four rows of out."""
+    rows, depth, columns = a.shape[0], a.shape[1], b.shape[1]
+    out[:] = 0
+    for i in range(0, rows - 3, 4):
+        for k in range(depth):
+            a0, a1, a2, a3 = a[i, k], a[i + 1, k], a[i + 2, k], a[i + 3, k]
+            for j in range(columns):
+                bkj = b[k, j]
+                out[i, j] += a0 * bkj
+                out[i + 1, j] += a1 * bkj
+                out[i + 2, j] += a2 * bkj
+                out[i + 3, j] += a3 * bkj
+    for i in range(rows - rows % 4, rows):
+        for k in range(depth):
+            for j in range(columns):
+                out[i, j] += a[i, k] * b[k, j]
+
+
+@jit
+def _product_tn(a: Array, b: Array, out: Array) -> None:
+    """out[i, :] = Σ_k a[k, i] b[k, :]: a sum of outer products, four rows of b at a time."""
+    depth, rows, columns = a.shape[0], a.shape[1], b.shape[1]
+    out[:] = 0
+    for k in range(0, depth - 3, 4):
+        for i in range(rows):
+            a0, a1, a2, a3 = a[k, i], a[k + 1, i], a[k + 2, i], a[k + 3, i]
+            for j in range(columns):
+                out[i, j] += a0 * b[k, j] + a1 * b[k + 1, j] + a2 * b[k + 2, j] + a3 * b[k + 3, j]
+    for k in range(depth - depth % 4, depth):
+        for i in range(rows):
+            for j in range(columns):
+                out[i, j] += a[k, i] * b[k, j]
+
+
+@jit
+def _add_row(out: Array, b: Array) -> None:
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] += b[j]
+
+
+def _product(
+    loops: Callable[[Array, Array, Array], None], a: Array, b: Array, shape: Pair
+) -> Array:
+    out = np.empty(shape, a.dtype)
+    loops(np.ascontiguousarray(a), np.ascontiguousarray(b), out)
+    return out
+
+
+def matmul(a: Array, b: Array) -> Array:
+    if a.size * b.shape[1] > _SMALL:
+        return a @ b
+    return _product(_product_nn, a, b, (a.shape[0], b.shape[1]))
+
+
+def matmul_nt(a: Array, b: Array) -> Array:
+    if a.size * b.shape[0] > _SMALL:
+        return a @ b.T
+    return _product(_product_nt, a, b, (a.shape[0], b.shape[0]))
+
+
+def matmul_tn(a: Array, b: Array) -> Array:
+    if a.size * b.shape[1] > _SMALL:
+        return a.T @ b
+    return _product(_product_tn, a, b, (a.shape[1], b.shape[1]))
+
+
+def affine(x: Array, W: Array, b: Array) -> Array:
+    y = matmul_nt(x, W)
+    _add_row(y, b)
+    return y
+
+
+# --- convolution: patches as the columns of a matrix, then one product a sample --------------
+
+
+@jit
+def _gather(
+    x: Array, patches: Array, kh: int, kw: int, sh: int, sw: int, top: int, left: int, columns: int
+) -> None:
+    """patches[n, (c, u, v), (i, j)] = x[n, c, i·sh + u − top, j·sw + v − left], 0 outside."""
+    n_samples, channels, height, width = x.shape
+    rows = patches.shape[2] // max(columns, 1)
+    for n in range(n_samples):
+        for c in range(channels):
+            for u in range(kh):
+                for v in range(kw):
+                    line = (c * kh + u) * kw + v
+                    for i in range(rows):
+                        y = i * sh + u - top
+                        for j in range(columns):
+                            z = j * sw + v - left
+                            inside = 0 <= y < height and 0 <= z < width
+                            patches[n, line, i * columns + j] = x[n, c, y, z] if inside else 0
+
+
+@jit
+def _scatter(
+    patches: Array, x: Array, kh: int, kw: int, sh: int, sw: int, top: int, left: int, columns: int
+) -> None:
+    """The adjoint of :func:`_gather`: x[n, c, i·sh + u − top, j·sw + v − left] += patches[…]."""
+    n_samples, channels, height, width = x.shape
+    rows = patches.shape[2] // max(columns, 1)
+    for n in range(n_samples):
+        for c in range(channels):
+            for u in range(kh):
+                for v in range(kw):
+                    line = (c * kh + u) * kw + v
+                    for i in range(rows):
+                        y = i * sh + u - top
+                        if 0 <= y < height:
+                            for j in range(columns):
+                                z = j * sw + v - left
+                                if 0 <= z < width:
+                                    x[n, c, y, z] += patches[n, line, i * columns + j]
+
+
+def _output_size(x: Array, kernel: Pair, stride: Pair, pad: Pad) -> Pair:
+    (top, bottom, left, right), (kh, kw) = pad, kernel
+    return (
+        (x.shape[2] + top + bottom - kh) // stride[0] + 1,
+        (x.shape[3] + left + right - kw) // stride[1] + 1,
+    )
+
+
+def _patches(x: Array, kernel: Pair, stride: Pair, pad: Pad, size: Pair) -> Array:
+    patches = np.empty((x.shape[0], x.shape[1] * kernel[0] * kernel[1], size[0] * size[1]), x.dtype)
+    _gather(np.ascontiguousarray(x), patches, *kernel, *stride, pad[0], pad[2], size[1])
+    return patches
+
+
+def conv2d(x: Array, W: Array, stride: Pair, pad: Pad) -> Array:
+    kernel = (W.shape[2], W.shape[3])
+    size = _output_size(x, kernel, stride, pad)
+    y = np.matmul(W.reshape(len(W), -1), _patches(x, kernel, stride, pad, size))
+    return y.reshape(len(x), len(W), *size)
+
+
+def conv2d_input_grad(dy: Array, W: Array, stride: Pair, pad: Pad, size: Pair) -> Array:
+    n, out_channels, rows, columns = dy.shape
+    patches = np.matmul(
+        W.reshape(out_channels, -1).T, dy.reshape(n, out_channels, rows * columns)
+    )
+    dx = np.zeros((n, W.shape[1], *size), dy.dtype)
+    _scatter(patches, dx, W.shape[2], W.shape[3], *stride, pad[0], pad[2], columns)
+    return dx
+
+
+def conv2d_weight_grad(x: Array, dy: Array, stride: Pair, pad: Pad, kernel: Pair) -> Array:
+    n, out_channels, rows, columns = dy.shape
+    patches = _patches(x, kernel, stride, pad, (rows, columns))
+    dW = np.matmul(dy.reshape(n, out_channels, rows * columns), patches.transpose(0, 2, 1))
+    return dW.sum(axis=0).reshape(out_channels, x.shape[1], *kernel)
+
+
+# --- pooling --------------------------------------------------------------------------------
+
+
+@jit
+def _max_pool(x: Array, y: Array, index: Array, kh: int, kw: int, sh: int, sw: int) -> None:
+    n_samples, channels, rows, columns = y.shape
+    for n in range(n_samples):
+        for c in range(channels):
+            for i in range(rows):
+                for j in range(columns):
+                    best, where = x[n, c, i * sh, j * sw], 0
+                    for u in range(kh):
+                        for v in range(kw):
+                            value = x[n, c, i * sh + u, j * sw + v]
+                            # the second half lets a NaN win, as in the twin
+                            if value > best or (value != value and best == best):
+                                best, where = value, u * kw + v
+                    y[n, c, i, j] = best
+                    index[n, c, i, j] = where
+
+
+@jit
+def _max_pool_backward(dy: Array, index: Array, dx: Array, kw: int, sh: int, sw: int) -> None:
+    n_samples, channels, rows, columns = dy.shape
+    for n in range(n_samples):
+        for c in range(channels):
+            for i in range(rows):
+                for j in range(columns):
+                    where = index[n, c, i, j]
+                    dx[n, c, i * sh + where // kw, j * sw + where % kw] += dy[n, c, i, j]
+
+
+def max_pool2d(x: Array, kernel: Pair, stride: Pair) -> tuple[Array, Array]:
+    y = np.empty((*x.shape[:2], *_output_size(x, kernel, stride, (0, 0, 0, 0))), x.dtype)
+    index = np.empty(y.shape, np.int64)
+    _max_pool(np.ascontiguousarray(x), y, index, *kernel, *stride)
+    return y, index
+
+
+def max_pool2d_backward(dy: Array, index: Array, kernel: Pair, stride: Pair, size: Pair) -> Array:
+    dx = np.zeros((*dy.shape[:2], *size), dy.dtype)
+    _max_pool_backward(np.ascontiguousarray(dy), index, dx, kernel[1], *stride)
+    return dx
+
+
+# --- activations ----------------------------------------------------------------------------
+
+
+@jit
+def _relu(x: Array, y: Array) -> None:
+    for i in range(x.size):
+        y[i] = 0 if x[i] <= 0 else x[i]  # this way round, NaN stays NaN
+
+
+@jit
+def _relu_backward(dy: Array, y: Array, dx: Array) -> None:
+    for i in range(y.size):
+        dx[i] = dy[i] * (y[i] > 0)
+
+
+@jit
+def _sigmoid_backward(dy: Array, y: Array, dx: Array) -> None:
+    for i in range(y.size):
+        dx[i] = dy[i] * y[i] * (1 - y[i])
+
+
+@jit
+def _tanh_backward(dy: Array, y: Array, dx: Array) -> None:
+    for i in range(y.size):
+        dx[i] = dy[i] * (1 - y[i] * y[i])
+
+
+@jit
+def _erf(x: Array, y: Array) -> None:
+    for i in range(x.size):
+        y[i] = math.erf(x[i])
+
+
+def _elementwise(loop: Callable[..., None], *arrays: Array) -> Array:
+    out = np.empty_like(arrays[-1])
+    flat = _flat(*arrays, out)
+    loop(*flat)
+    return out if np.shares_memory(flat[-1], out) else flat[-1].reshape(out.shape)
+
+
+def relu(x: Array) -> Array:
+    return _elementwise(_relu, x)
+
+
+def relu_backward(dy: Array, y: Array) -> Array:
+    return _elementwise(_relu_backward, dy, y)
+
+
+sigmoid = reference.sigmoid  # NumPy's exp and tanh are vectorised already
+
+
+def sigmoid_backward(dy: Array, y: Array) -> Array:
+    return _elementwise(_sigmoid_backward, dy, y)
+
+
+tanh = reference.tanh
+
+
+def tanh_backward(dy: Array, y: Array) -> Array:
+    return _elementwise(_tanh_backward, dy, y)
+
+
+def erf(x: Array) -> Array:
+    return _elementwise(_erf, x)
+
+
+# --- losses ---------------------------------------------------------------------------------
+
+
+@jit
+def _mse(y: Array, target: Array, dy: Array) -> float:
+    total, scale = 0.0, y.dtype.type(2 / y.size)
+    for i in range(y.size):
+        d = y[i] - target[i]
+        total += d * d
+        dy[i] = scale * d
+    return total / y.size
+
+
+@jit
+def _l1(y: Array, target: Array, dy: Array) -> float:
+    total, scale = 0.0, y.dtype.type(1 / y.size)
+    for i in range(y.size):
+        d = y[i] - target[i]
+        total += abs(d)
+        dy[i] = scale * np.sign(d)
+    return total / y.size
+
+
+def _loss(loop: Callable[..., float], y: Array, target: Array) -> tuple[float, Array]:
+    dy = np.empty_like(y)
+    flat = _flat(y, target, dy)
+    L = loop(*flat)
+    return L, dy if np.shares_memory(flat[-1], dy) else flat[-1].reshape(dy.shape)
+
+
+def mse(y: Array, target: Array) -> tuple[float, Array]:
+    return _loss(_mse, y, target)
+
+
+def l1(y: Array, target: Array) -> tuple[float, Array]:
+    return _loss(_l1, y, target)
+
+
+bce = reference.bce  # as with sigmoid: NumPy's exp and log are vectorised already
+bce_with_logits = reference.bce_with_logits
+
+
+# --- optimizer steps: one pass over memory, the gradient cleared on the way ------------------
+
+
+@jit
+def _sgd(value: Array, grad: Array, learning_rate: float) -> None:
+    rate = value.dtype.type(learning_rate)
+    for i in range(value.size):
+        value[i] -= rate * grad[i]
+        grad[i] = 0
+
+
+@jit
+def _momentum(value: Array, grad: Array, v: Array, learning_rate: float, mu: float) -> None:
+    rate, keep = value.dtype.type(learning_rate), value.dtype.type(mu)
+    for i in range(value.size):
+        v[i] = keep * v[i] + grad[i]
+        value[i] -= rate * v[i]
+        grad[i] = 0
+
+
+@jit
+def _nesterov(value: Array, grad: Array, v: Array, learning_rate: float, mu: float) -> None:
+    rate, keep = value.dtype.type(learning_rate), value.dtype.type(mu)
+    for i in range(value.size):
+        v[i] = keep * v[i] + grad[i]
+        value[i] -= rate * (grad[i] + keep * v[i])
+        grad[i] = 0
+
+
+@jit
+def _rmsprop(
+    value: Array, grad: Array, s: Array, learning_rate: float, rho: float, eps: float
+) -> None:
+    number = value.dtype.type
+    rate, keep, new, tiny = number(learning_rate), number(rho), number(1 - rho), number(eps)
+    for i in range(value.size):
+        g = grad[i]
+        s[i] = keep * s[i] + new * g * g
+        value[i] -= rate * g / (np.sqrt(s[i]) + tiny)
+        grad[i] = 0
+
+
+@jit
+def _adam(
+    value: Array,
+    grad: Array,
+    m: Array,
+    v: Array,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    shrink: float,
+    t: int,
+) -> None:
+    number = value.dtype.type
+    keep1, new1 = number(beta1), number(1 - beta1)
+    keep2, new2 = number(beta2), number(1 - beta2)
+    rate, tiny, kept = number(learning_rate / (1 - beta1**t)), number(eps), number(shrink)
+    root = number(1 / math.sqrt(1 - beta2**t))
+    for i in range(value.size):
+        g = grad[i]
+        m[i] = keep1 * m[i] + new1 * g
+        v[i] = keep2 * v[i] + new2 * g * g
+        value[i] = kept * value[i] - rate * m[i] / (np.sqrt(v[i]) * root + tiny)
+        grad[i] = 0
+
+
+def sgd(value: Array, grad: Array, learning_rate: float) -> None:
+    _sgd(value.reshape(-1), grad.reshape(-1), learning_rate)
+
+
+def momentum(value: Array, grad: Array, v: Array, learning_rate: float, mu: float) -> None:
+    _momentum(value.reshape(-1), grad.reshape(-1), v.reshape(-1), learning_rate, mu)
+
+
+def nesterov(value: Array, grad: Array, v: Array, learning_rate: float, mu: float) -> None:
+    _nesterov(value.reshape(-1), grad.reshape(-1), v.reshape(-1), learning_rate, mu)
+
+
+def rmsprop(
+    value: Array, grad: Array, s: Array, learning_rate: float, rho: float, eps: float
+) -> None:
+    _rmsprop(value.reshape(-1), grad.reshape(-1), s.reshape(-1), learning_rate, rho, eps)
+
+
+def adam(
+    value: Array,
+    grad: Array,
+    m: Array,
+    v: Array,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    t: int,
+) -> None:
+    flat = (value.reshape(-1), grad.reshape(-1), m.reshape(-1), v.reshape(-1))
+    _adam(*flat, learning_rate, beta1, beta2, eps, 1.0, t)
+
+
+def adamw(
+    value: Array,
+    grad: Array,
+    m: Array,
+    v: Array,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    t: int,
+) -> None:
+    flat = (value.reshape(-1), grad.reshape(-1), m.reshape(-1), v.reshape(-1))
+    _adam(*flat, learning_rate, beta1, beta2, eps, 1 - learning_rate * weight_decay, t)

@@ -1,0 +1,265 @@
+"""Every kernel in plain NumPy: what the jitted set must compute.
+
+Matrix products   affine · matmul · matmul_nt · matmul_tn
+Convolution       conv2d · conv2d_input_grad · conv2d_weight_grad
+Pooling           max_pool2d · max_pool2d_backward
+Activations       relu · sigmoid · tanh, each with its backward · erf
+Losses            mse · l1 · bce · bce_with_logits: (loss, gradient) in one pass
+Optimizer steps   sgd · momentum · nesterov · rmsprop · adam · adamw: in place, gradient cleared
+
+A convolution's ``stride`` is (down, right) and its ``pad`` (top, bottom, left, right).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from tinyae.param import Array
+
+Pair = tuple[int, int]
+Pad = tuple[int, int, int, int]
+
+# --- matrix products ------------------------------------------------------------------------
+
+
+def affine(x: Array, W: Array, b: Array) -> Array:
+    """y = x Wᵀ + b      x (N, I)   W (O, I)   b (O,)   y (N, O)"""
+    return x @ W.T + b
+
+
+def matmul(a: Array, b: Array) -> Array:
+    """A B      a (M, K)   b (K, N)   → (M, N)"""
+    return a @ b
+
+
+def matmul_nt(a: Array, b: Array) -> Array:
+    """A Bᵀ     a (M, K)   b (N, K)   → (M, N)"""
+    return a @ b.T
+
+
+def matmul_tn(a: Array, b: Array) -> Array:
+    """Aᵀ B     a (K, M)   b (K, N)   → (M, N)"""
+    return a.T @ b
+
+
+# --- convolution ----------------------------------------------------------------------------
+
+
+def _windows(x: Array, kernel: Pair, stride: Pair, pad: Pad) -> Array:
+    """Every patch under the kernel, as a view (N, C, H′, W′, kh, kw) of the padded image."""
+    top, bottom, left, right = pad
+    x = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
+    return sliding_window_view(x, kernel, axis=(2, 3))[:, :, :: stride[0], :: stride[1]]
+
+
+def conv2d(x: Array, W: Array, stride: Pair, pad: Pad) -> Array:
+    """y[n,o,i,j] = Σ_{c,u,v} W[o,c,u,v] · xᵖ[n,c, i·s+u, j·s+v]
+
+    x (N, C, H, W)   W (O, C, kh, kw)   y (N, O, H′, W′)   xᵖ is x with zeros around it
+    """
+    windows = _windows(x, (W.shape[2], W.shape[3]), stride, pad)
+    return np.tensordot(windows, W, axes=((1, 4, 5), (1, 2, 3))).transpose(0, 3, 1, 2)
+
+
+def conv2d_input_grad(dy: Array, W: Array, stride: Pair, pad: Pad, size: Pair) -> Array:
+    """dxᵖ[n,c, i·s+u, j·s+v] += Σ_o W[o,c,u,v] · dy[n,o,i,j], then the padding is cut off.
+
+    The adjoint of :func:`conv2d` in x, and so the forward map of a transposed convolution.
+    dy (N, O, H′, W′)   W (O, C, kh, kw)   dx (N, C, *size)
+    """
+    (top, bottom, left, right), (down, across) = pad, stride
+    n, _, rows, columns = dy.shape
+    _, channels, kh, kw = W.shape
+    height, width = size
+    dx = np.zeros((n, channels, top + height + bottom, left + width + right), dy.dtype)
+    patches = np.tensordot(dy, W, axes=(1, 0))  # (N, H′, W′, C, kh, kw)
+    for u in range(kh):
+        for v in range(kw):
+            dx[:, :, u : u + down * rows : down, v : v + across * columns : across] += patches[
+                ..., u, v
+            ].transpose(0, 3, 1, 2)
+    return dx[:, :, top : top + height, left : left + width]
+
+
+def conv2d_weight_grad(x: Array, dy: Array, stride: Pair, pad: Pad, kernel: Pair) -> Array:
+    """dW[o,c,u,v] = Σ_{n,i,j} dy[n,o,i,j] · xᵖ[n,c, i·s+u, j·s+v]
+
+    x (N, C, H, W)   dy (N, O, H′, W′)   dW (O, C, *kernel)
+    """
+    return np.tensordot(dy, _windows(x, kernel, stride, pad), axes=((0, 2, 3), (0, 2, 3)))
+
+
+# --- pooling --------------------------------------------------------------------------------
+
+
+def max_pool2d(x: Array, kernel: Pair, stride: Pair) -> tuple[Array, Array]:
+    """The largest value under each window, and where in the window it lies (0 … kh·kw − 1).
+
+    x (N, C, H, W)   y and index (N, C, H′, W′). The first of equal values is taken.
+    """
+    windows = _windows(x, kernel, stride, (0, 0, 0, 0))
+    windows = windows.reshape(*windows.shape[:4], -1)
+    index = windows.argmax(axis=-1)
+    return np.take_along_axis(windows, index[..., None], axis=-1)[..., 0], index
+
+
+def max_pool2d_backward(dy: Array, index: Array, kernel: Pair, stride: Pair, size: Pair) -> Array:
+    """Each dy goes to the entry that was the largest: dx[where] += dy.      dx (N, C, *size)"""
+    n, channels, rows, columns = dy.shape
+    dx = np.zeros((n, channels, *size), dy.dtype)
+    for place in range(kernel[0] * kernel[1]):
+        u, v = divmod(place, kernel[1])
+        dx[
+            :, :, u : u + stride[0] * rows : stride[0], v : v + stride[1] * columns : stride[1]
+        ] += np.where(index == place, dy, 0)
+    return dx
+
+
+# --- activations ----------------------------------------------------------------------------
+
+
+def relu(x: Array) -> Array:
+    """max(x, 0)"""
+    return np.maximum(x, 0)
+
+
+def relu_backward(dy: Array, y: Array) -> Array:
+    """dy · [y > 0]"""
+    return dy * (y > 0)
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + e⁻ˣ), without overflow: with t = e^−|x|, it is 1/(1 + t) or t/(1 + t)."""
+    t = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, t) / (1 + t)
+
+
+def sigmoid_backward(dy: Array, y: Array) -> Array:
+    """dy · y (1 − y)"""
+    return dy * y * (1 - y)
+
+
+def tanh(x: Array) -> Array:
+    """(eˣ − e⁻ˣ) / (eˣ + e⁻ˣ)"""
+    return np.tanh(x)
+
+
+def tanh_backward(dy: Array, y: Array) -> Array:
+    """dy · (1 − y²)"""
+    return dy * (1 - y * y)
+
+
+def erf(x: Array) -> Array:
+    """2/√π ∫₀ˣ e^−t² dt, entry by entry from the C library: exact, and slow in this set."""
+    values = np.fromiter(map(math.erf, x.ravel().tolist()), dtype=x.dtype, count=x.size)
+    return values.reshape(x.shape)
+
+
+# --- losses: the mean over all elements, and its gradient ------------------------------------
+
+
+def mse(y: Array, target: Array) -> tuple[float, Array]:
+    """L = mean (y − t)²      dy = 2 (y − t) / n"""
+    d = y - target
+    return float(np.square(d).mean(dtype=np.float64)), d * (2 / d.size)
+
+
+def l1(y: Array, target: Array) -> tuple[float, Array]:
+    """L = mean |y − t|      dy = sign(y − t) / n"""
+    d = y - target
+    return float(np.abs(d).mean(dtype=np.float64)), np.sign(d) / d.size
+
+
+def bce(y: Array, target: Array, eps: float) -> tuple[float, Array]:
+    """L = −mean [t ln y + (1 − t) ln(1 − y)]      dy = (y − t) / (y (1 − y)) / n
+
+    with y clipped to [eps, 1 − eps] first.
+    """
+    y = np.clip(y, eps, 1 - eps)
+    L = -(target * np.log(y) + (1 - target) * np.log1p(-y))
+    return float(L.mean(dtype=np.float64)), (y - target) / (y * (1 - y)) / y.size
+
+
+def bce_with_logits(y: Array, target: Array) -> tuple[float, Array]:
+    """L = mean [max(y, 0) − y t + ln(1 + e^−|y|)]      dy = (σ(y) − t) / n"""
+    L = np.maximum(y, 0) - y * target + np.log1p(np.exp(-np.abs(y)))
+    return float(L.mean(dtype=np.float64)), (sigmoid(y) - target) / y.size
+
+
+# --- optimizer steps: θ in place, then the gradient is cleared -------------------------------
+
+
+def sgd(value: Array, grad: Array, learning_rate: float) -> None:
+    """θ ← θ − η g"""
+    value -= learning_rate * grad
+    grad.fill(0)
+
+
+def momentum(value: Array, grad: Array, v: Array, learning_rate: float, mu: float) -> None:
+    """v ← μ v + g      θ ← θ − η v"""
+    v *= mu
+    v += grad
+    value -= learning_rate * v
+    grad.fill(0)
+
+
+def nesterov(value: Array, grad: Array, v: Array, learning_rate: float, mu: float) -> None:
+    """v ← μ v + g      θ ← θ − η (g + μ v)"""
+    v *= mu
+    v += grad
+    value -= learning_rate * (grad + mu * v)
+    grad.fill(0)
+
+
+def rmsprop(
+    value: Array, grad: Array, s: Array, learning_rate: float, rho: float, eps: float
+) -> None:
+    """s ← ρ s + (1 − ρ) g²      θ ← θ − η g / (√s + ε)"""
+    s *= rho
+    s += (1 - rho) * grad * grad
+    value -= learning_rate * grad / (np.sqrt(s) + eps)
+    grad.fill(0)
+
+
+def adam(
+    value: Array,
+    grad: Array,
+    m: Array,
+    v: Array,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    t: int,
+) -> None:
+    """m ← β₁ m + (1 − β₁) g      v ← β₂ v + (1 − β₂) g²
+    θ ← θ − η m̂ / (√v̂ + ε)       m̂ = m / (1 − β₁ᵗ)   v̂ = v / (1 − β₂ᵗ)
+    """
+    m *= beta1
+    m += (1 - beta1) * grad
+    v *= beta2
+    v += (1 - beta2) * grad * grad
+    m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
+    value -= learning_rate * m_hat / (np.sqrt(v_hat) + eps)
+    grad.fill(0)
+
+
+def adamw(
+    value: Array,
+    grad: Array,
+    m: Array,
+    v: Array,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    t: int,
+) -> None:
+    """θ ← θ − η λ θ, then a step of :func:`adam`: the decay bypasses the moments."""
+    value *= 1 - learning_rate * weight_decay
+    adam(value, grad, m, v, learning_rate, beta1, beta2, eps, t)
+

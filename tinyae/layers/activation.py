@@ -1,0 +1,239 @@
+"""Activations: y = f(x), entry by entry, with f, f′ and f″ side by side.
+
+``forward`` computes f and caches whichever of x and y the derivatives are simplest in;
+``slope`` is f′ and ``curvature`` f″, from that cache. The base class does the rest:
+
+    Backward  dx = f′ · dy
+    Tangent   ẏ = f′ · ẋ,  and of φ = ⟨dẏ, ẏ⟩:  ∂φ/∂ẋ = f′ · dẏ,  ∂φ/∂x = f″ · ẋ · dẏ
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinyae import kernels
+from tinyae.layers.base import Layer
+from tinyae.param import Array
+
+
+class Activation(Layer):
+    """y = f(x), entry by entry. A subclass gives ``forward`` (f), ``slope`` and ``curvature``."""
+
+    def slope(self, cache: Any) -> Array:
+        """f′"""
+        raise NotImplementedError
+
+    def curvature(self, cache: Any) -> Array | None:
+        """f″, or None where it is zero"""
+        raise NotImplementedError
+
+    def backward(self, dy: Array, cache: Any) -> Array:
+        return dy * self.slope(cache)
+
+    def tangent(self, xdot: Array, cache: Any) -> tuple[Array, Any]:
+        return xdot * self.slope(cache), (xdot, cache)
+
+    def tangent_backward(self, dydot: Array, tcache: Any) -> tuple[Array, Array | None]:
+        xdot, cache = tcache
+        bend = self.curvature(cache)
+        return dydot * self.slope(cache), None if bend is None else bend * xdot * dydot
+
+
+class ReLU(Activation):
+    """f = max(x, 0)      f′ = [x > 0]      f″ = 0
+
+    Cache     y (it is positive where x is)
+    Source    Nair & Hinton (2010); at the kink, x = 0, f′ is taken as 0
+    """
+
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        y = kernels.relu(x)
+        return y, y
+
+    def backward(self, dy: Array, y: Array) -> Array:
+        return kernels.relu_backward(dy, y)
+
+    def slope(self, y: Array) -> Array:
+        return (y > 0).astype(y.dtype)
+
+    def curvature(self, y: Array) -> None:
+        return None
+
+
+class LeakyReLU(Activation):
+    """f = x if x > 0 else α x      f′ = 1 if x > 0 else α      f″ = 0
+
+    Cache     y (for α > 0 it has x's sign)
+    Raises    ValueError unless α > 0
+    Source    Maas, Hannun & Ng (2013), eq. 2; at the kink f′ is taken as α
+    """
+
+    def __init__(self, alpha: float = 0.01) -> None:
+        if not alpha > 0:
+            raise ValueError(f"LeakyReLU: alpha is {alpha}, expected > 0; for α = 0 use ReLU()")
+        self.alpha = float(alpha)
+
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        y = np.where(x > 0, x, self.alpha * x)
+        return y, y
+
+    def slope(self, y: Array) -> Array:
+        return np.where(y > 0, 1, self.alpha).astype(y.dtype)
+
+    def curvature(self, y: Array) -> None:
+        return None
+
+    def __repr__(self) -> str:
+        return f"LeakyReLU({self.alpha})"
+
+
+class ELU(Activation):
+    """f = x if x > 0 else α (eˣ − 1)      f′ = 1 if x > 0 else y + α      f″ = 0 or y + α
+
+    Cache     y
+    Raises    ValueError unless α > 0
+    Source    Clevert, Unterthiner & Hochreiter (2016), eq. 15
+    """
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        if not alpha > 0:
+            raise ValueError(f"ELU: alpha is {alpha}, expected > 0; for α = 0 use ReLU()")
+        self.alpha = float(alpha)
+
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        y = np.where(x > 0, x, self.alpha * np.expm1(np.minimum(x, 0)))
+        return y, y
+
+    def slope(self, y: Array) -> Array:
+        return np.where(y > 0, 1, y + self.alpha)
+
+    def curvature(self, y: Array) -> Array:
+        return np.where(y > 0, 0, y + self.alpha)
+
+    def __repr__(self) -> str:
+        return f"ELU({self.alpha})"
+
+
+class Sigmoid(Activation):
+    """f = 1 / (1 + e⁻ˣ)      f′ = y (1 − y)      f″ = y (1 − y) (1 − 2y)
+
+    Cache     y
+    Source    Goodfellow, Bengio & Courville (2016), §3.10, eq. 3.30 and 3.35
+    """
+
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        y = kernels.sigmoid(x)
+        return y, y
+
+    def backward(self, dy: Array, y: Array) -> Array:
+        return kernels.sigmoid_backward(dy, y)
+
+    def slope(self, y: Array) -> Array:
+        return y * (1 - y)
+
+    def curvature(self, y: Array) -> Array:
+        return y * (1 - y) * (1 - 2 * y)
+
+
+class Tanh(Activation):
+    """f = tanh x      f′ = 1 − y²      f″ = −2 y (1 − y²)
+
+    Cache     y
+    Source    LeCun, Bottou, Orr & Müller (1998), §4.4
+    """
+
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        y = kernels.tanh(x)
+        return y, y
+
+    def backward(self, dy: Array, y: Array) -> Array:
+        return kernels.tanh_backward(dy, y)
+
+    def slope(self, y: Array) -> Array:
+        return 1 - y * y
+
+    def curvature(self, y: Array) -> Array:
+        return -2 * y * (1 - y * y)
+
+
+class Softplus(Activation):
+    """f = ln(1 + eˣ)      f′ = σ(x) = 1 − e⁻ʸ      f″ = f′ (1 − f′)
+
+    Computed as max(x, 0) + ln(1 + e^−|x|), which cannot overflow.
+
+    Cache     y
+    Source    Dugas et al. (2001); Goodfellow, Bengio & Courville (2016), §3.10, eq. 3.31
+    """
+
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        y = np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+        return y, y
+
+    def slope(self, y: Array) -> Array:
+        return -np.expm1(-y)
+
+    def curvature(self, y: Array) -> Array:
+        return -np.expm1(-y) * np.exp(-y)
+
+
+class GELU(Activation):
+    """f = x Φ(x)      f′ = Φ(x) + x φ(x)      f″ = (2 − x²) φ(x)
+
+    Φ is the standard normal's distribution, ½ (1 + erf(x/√2)), and φ its density.
+
+    Cache     x
+    Source    Hendrycks & Gimpel (2016), §2; the exact form, not the tanh approximation
+    """
+
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        return x * self._Phi(x), x
+
+    def slope(self, x: Array) -> Array:
+        return self._Phi(x) + x * self._phi(x)
+
+    def curvature(self, x: Array) -> Array:
+        return (2 - x * x) * self._phi(x)
+
+    def _Phi(self, x: Array) -> Array:
+        return 0.5 * (1 + kernels.erf(x * math.sqrt(0.5)))
+
+    def _phi(self, x: Array) -> Array:
+        return np.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
+
+
+class Softmax(Layer):
+    """Exponentials along axis 1, scaled to a sum of one: a probability for each class.
+
+    Forward   yₖ = e^xₖ / Σⱼ e^xⱼ, after subtracting the largest x (y is unchanged, e cannot overflow)
+    Shapes    x, y (N, K, …)
+    Backward  dx = y ∘ (dy − ⟨y, dy⟩)
+    Tangent   ẏ = y ∘ (ẋ − ⟨y, ẋ⟩), and of φ = ⟨dẏ, ẏ⟩:
+              ∂φ/∂ẋ = y ∘ (dẏ − ⟨y, dẏ⟩)
+              h = ∂φ/∂y = dẏ ∘ ẋ − dẏ ⟨y, ẋ⟩ − ẋ ⟨y, dẏ⟩,   ∂φ/∂x = y ∘ (h − ⟨y, h⟩)
+    Cache     y
+    Source    Goodfellow, Bengio & Courville (2016), §6.2.2.3
+    """
+
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        e = np.exp(x - x.max(axis=1, keepdims=True))
+        y = e / e.sum(axis=1, keepdims=True)
+        return y, y
+
+    def backward(self, dy: Array, y: Array) -> Array:
+        return y * (dy - _along(y, dy))
+
+    def tangent(self, xdot: Array, y: Array) -> tuple[Array, Any]:
+        return y * (xdot - _along(y, xdot)), (xdot, y)
+
+    def tangent_backward(self, dydot: Array, tcache: Any) -> tuple[Array, Array]:
+        xdot, y = tcache
+        h = dydot * (xdot - _along(y, xdot)) - xdot * _along(y, dydot)
+        return self.backward(dydot, y), self.backward(h, y)
+
+
+def _along(a: Array, b: Array) -> Array:
+    """⟨a, b⟩ along axis 1, which is kept."""
+    return (a * b).sum(axis=1, keepdims=True)

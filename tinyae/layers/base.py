@@ -1,0 +1,177 @@
+"""What every layer is: parameters, a forward map and its derivative.
+
+The contract::
+
+    y, cache = layer.forward(x)          # training: y, and the least that backward needs
+    dx       = layer.backward(dy, cache) # adds ∂L/∂θ to each Param.grad, returns ∂L/∂x
+    y        = layer(x)                  # inference: no cache, no dropout, running statistics
+
+A layer owns parameters and nothing else; activations travel in the open, in ``cache``. So a
+layer may run twice before one backward, be shared, be skipped over, and serve many threads.
+
+Second order, for penalties on the Jacobian J = ∂y/∂x: ``tangent`` pushes a direction ẋ
+forward, ẏ = J ẋ, and ``tangent_backward`` differentiates φ = ⟨dẏ, ẏ⟩ in the direction, in the
+parameters and, since J depends on it, in x itself.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from tinyae.param import Array, Param
+
+Self = TypeVar("Self", bound="Module")
+
+
+class Module:
+    """Anything with parameters. Its attributes say what they are by their type:
+    a Param is learnt, an array is state (saved, not learnt), a Module is a part.
+    """
+
+    @property
+    def children(self) -> dict[str, Module]:
+        return {name: part for name, part in vars(self).items() if isinstance(part, Module)}
+
+    @property
+    def params(self) -> dict[str, Param]:
+        """Every Param by its dotted name; a shared one stands under each of its names."""
+        own = {name: p for name, p in vars(self).items() if isinstance(p, Param)}
+        for name, part in self.children.items():
+            own.update({f"{name}.{key}": p for key, p in part.params.items()})
+        return own
+
+    @property
+    def state(self) -> dict[str, Array]:
+        """What is saved but not learnt: running statistics. Only ``forward`` changes it."""
+        own: dict[str, Array] = {k: a for k, a in vars(self).items() if isinstance(a, np.ndarray)}
+        for name, part in self.children.items():
+            own.update({f"{name}.{key}": a for key, a in part.state.items()})
+        return own
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The parameters' dtype; float32 where there are none."""
+        return next((p.dtype for p in self.params.values()), np.dtype(np.float32))
+
+    def astype(self: Self, dtype: DTypeLike) -> Self:
+        """The same module in another floating-point dtype, as a deep copy."""
+        memo: dict[int, Any] = {}
+        for p in self.params.values():
+            memo[id(p)] = Param(p.value.astype(dtype), p.grad.astype(dtype))
+        for a in self.state.values():
+            memo[id(a)] = a.astype(dtype)
+        return copy.deepcopy(self, memo)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class Layer(Module):
+    """A differentiable map of a batch; the first axis counts the samples."""
+
+    def forward(self, x: Array) -> tuple[Array, Any]:
+        """y and the least that :meth:`backward` needs."""
+        raise NotImplementedError
+
+    def backward(self, dy: Array, cache: Any) -> Array:
+        """Add ∂L/∂θ to each Param.grad and return ∂L/∂x."""
+        raise NotImplementedError
+
+    def __call__(self, x: Array) -> Array:
+        return self.forward(x)[0]
+
+    def backward_params(self, dy: Array, cache: Any) -> None:
+        """The half of :meth:`backward` that a model's first layer needs: no ∂L/∂x."""
+        self.backward(dy, cache)
+
+    def tangent(self, xdot: Array, cache: Any) -> tuple[Array, Any]:
+        """ẏ = (∂y/∂x) ẋ at the x that ``cache`` remembers, and what its backward needs."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has no tangent; a penalty on the Jacobian needs layers that have"
+        )
+
+    def tangent_backward(self, dydot: Array, tcache: Any) -> tuple[Array, Array | None]:
+        """Of φ = ⟨dẏ, ẏ⟩: ∂φ/∂ẋ and ∂φ/∂x (None where it is zero); adds ∂φ/∂θ to the grads."""
+        raise NotImplementedError(f"{type(self).__name__} has no tangent")
+
+    def trace(self, x: Array, name: str) -> Iterator[tuple[str, Array]]:
+        """The training output of every layer on the way, by name; the last is the result."""
+        yield name, self.forward(x)[0]
+
+
+class ParameterFree(Layer):
+    """A map whose output is linear in x once the cache is fixed: a reshape, a pool, a mask.
+
+    Such a layer is its own tangent, so it states just :meth:`linear`, ẏ from ẋ.
+    """
+
+    def linear(self, xdot: Array, cache: Any) -> Array:
+        return self.forward(xdot)[0]
+
+    def tangent(self, xdot: Array, cache: Any) -> tuple[Array, Any]:
+        return self.linear(xdot, cache), cache
+
+    def tangent_backward(self, dydot: Array, tcache: Any) -> tuple[Array, Array | None]:
+        return self.backward(dydot, tcache), None
+
+
+def add(a: Array | None, b: Array | None) -> Array | None:
+    """a + b, where None stands for zero."""
+    if a is None or b is None:
+        return b if a is None else a
+    return a + b
+
+
+def check_input(layer: Layer, x: Array, expected: tuple[int | str, ...]) -> None:
+    """Raise unless x is an array of the layer's dtype and of shape ``expected`` (a letter: any).
+
+    Raises
+        TypeError   not an array, or of another dtype than the layer's parameters
+        ValueError  another shape
+    """
+    who = type(layer).__name__
+    if not isinstance(x, np.ndarray):
+        raise TypeError(
+            f"{who}: x is a {type(x).__name__}, expected a NumPy array; pass np.asarray(x, np.float32)"
+        )
+    if x.ndim != len(expected) or any(
+        isinstance(want, int) and want != got for want, got in zip(expected, x.shape)
+    ):
+        shape = "(" + ", ".join(map(str, expected)) + ("," if len(expected) == 1 else "") + ")"
+        raise ValueError(f"{who}: x has shape {x.shape}, expected {shape}; pass x of shape {shape}")
+    for p in vars(layer).values():
+        if isinstance(p, Param) and p.dtype != x.dtype:
+            raise TypeError(
+                f"{who}: x is {x.dtype}, the parameters are {p.dtype}; "
+                f"pass x.astype(np.{p.dtype}) or use layer.astype(np.{x.dtype})"
+            )
+
+
+def positive_pair(who: str, name: str, value: int | tuple[int, int]) -> tuple[int, int]:
+    """An int or a pair of ints ≥ 1, as a pair (down, across).
+
+    Raises
+        ValueError  anything else
+    """
+    pair = (value, value) if isinstance(value, (int, np.integer)) else tuple(value)
+    if len(pair) != 2 or not all(isinstance(v, (int, np.integer)) and v >= 1 for v in pair):
+        raise ValueError(
+            f"{who}: {name} is {value!r}, expected an int ≥ 1 or a pair of them; pass e.g. {name}=2"
+        )
+    return int(pair[0]), int(pair[1])
+
+
+def positive_int(who: str, name: str, value: int) -> int:
+    """An int ≥ 1.
+
+    Raises
+        ValueError  anything else
+    """
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{who}: {name} is {value!r}, expected an int ≥ 1; pass e.g. {name}=64")
+    return int(value)

@@ -1,0 +1,117 @@
+"""Affine maps: a layer with its own matrix, and one that borrows another's, transposed."""
+
+from __future__ import annotations
+
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from tinyae import kernels
+from tinyae.layers.base import Layer, Module, check_input, positive_int
+from tinyae.param import Array, GlorotUniform, Initializer, Param
+
+
+class Dense(Layer):
+    """Affine map of every row.
+
+    Forward   y = x Wᵀ + b
+    Shapes    x (N, I)   W (O, I)   b (O,)   y (N, O)
+    Backward  dx = dy W      dW = dyᵀ x      db = Σₙ dyₙ
+    Tangent   ẏ = ẋ Wᵀ
+    Cache     x
+    Source    Goodfellow, Bengio & Courville (2016), §6.5
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        rng: np.random.Generator | None = None,
+        init: Initializer | None = None,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        self.in_features = positive_int("Dense", "in_features", in_features)
+        self.out_features = positive_int("Dense", "out_features", out_features)
+        init = init or GlorotUniform()
+        shape = (self.out_features, self.in_features)
+        self.W = Param(init(shape, self.in_features, self.out_features, rng, dtype))
+        self.b = Param(np.zeros(self.out_features, dtype))
+
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        check_input(self, x, ("N", self.in_features))
+        y = kernels.affine(x, self.W.value, self.b.value)
+        return y, x
+
+    def backward(self, dy: Array, x: Array) -> Array:
+        self.backward_params(dy, x)
+        return kernels.matmul(dy, self.W.value)
+
+    def backward_params(self, dy: Array, x: Array) -> None:
+        self.W.grad += kernels.matmul_tn(dy, x)
+        self.b.grad += dy.sum(axis=0)
+
+    def tangent(self, xdot: Array, x: Array) -> tuple[Array, Array]:
+        return kernels.matmul_nt(xdot, self.W.value), xdot
+
+    def tangent_backward(self, dydot: Array, xdot: Array) -> tuple[Array, None]:
+        self.W.grad += kernels.matmul_tn(dydot, xdot)
+        return kernels.matmul(dydot, self.W.value), None
+
+    def __repr__(self) -> str:
+        return f"Dense({self.in_features}, {self.out_features})"
+
+
+class TiedDense(Layer):
+    """The decoder's half of a tied pair: the matrix is another Dense's, transposed; b is its own.
+
+    Forward   y = x V + b          V = dense.W (I, O), shared, not copied
+    Shapes    x (N, I)   V (I, O)   b (O,)   y (N, O)
+    Backward  dx = dy Vᵀ      dV = xᵀ dy      db = Σₙ dyₙ
+    Tangent   ẏ = ẋ V
+    Cache     x
+    Source    Vincent et al. (2010), §2.2: W′ = Wᵀ
+
+    Both layers add to the one gradient: dV here is the second path of the encoder's dW.
+    """
+
+    def __init__(self, dense: Dense) -> None:
+        if not isinstance(dense, Dense):
+            raise TypeError(
+                f"TiedDense: dense is a {type(dense).__name__}, expected the Dense layer to be tied to"
+            )
+        self.dense = dense
+        self.b = Param(np.zeros(dense.in_features, dense.W.dtype))
+
+    @property
+    def children(self) -> dict[str, Module]:
+        return {}  # of the borrowed layer, W alone is used here
+
+    @property
+    def params(self) -> dict[str, Param]:
+        return {"W": self.dense.W, "b": self.b}
+
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        check_input(self, x, ("N", self.dense.out_features))
+        W = self.dense.W.T  # (O, I), as Dense keeps it: a view of value and gradient
+        y = kernels.affine(x, W.value, self.b.value)
+        return y, x
+
+    def backward(self, dy: Array, x: Array) -> Array:
+        W = self.dense.W.T
+        W.grad += kernels.matmul_tn(dy, x)
+        self.b.grad += dy.sum(axis=0)
+        return kernels.matmul(dy, W.value)
+
+    def tangent(self, xdot: Array, x: Array) -> tuple[Array, Array]:
+        return kernels.matmul_nt(xdot, self.dense.W.T.value), xdot
+
+    def tangent_backward(self, dydot: Array, xdot: Array) -> tuple[Array, None]:
+        W = self.dense.W.T
+        W.grad += kernels.matmul_tn(dydot, xdot)
+        return kernels.matmul(dydot, W.value), None
+
+    def __repr__(self) -> str:
+        return f"TiedDense({self.dense!r})"
+
+

@@ -1,0 +1,49 @@
+"""Noise inside a network."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinyae.layers.base import ParameterFree
+from tinyae.param import Array
+
+
+class Dropout(ParameterFree):
+    """In training each entry is zero with probability p; the rest grow, so that the mean stays.
+
+    Forward   y = x ∘ m,   m = 0 with probability p, else 1/(1 − p), drawn anew from ``rng``
+    Calling   y = x
+    Shapes    x, y of any shape
+    Backward  dx = dy ∘ m
+    Cache     m
+    Raises    ValueError unless 0 ≤ p < 1; TypeError without a generator
+    Source    Srivastava et al. (2014), §4 and §10 (the scaling in training)
+    """
+
+    def __init__(self, p: float = 0.5, *, rng: np.random.Generator) -> None:
+        if not 0 <= p < 1:
+            raise ValueError(f"Dropout: p is {p}, expected 0 ≤ p < 1; pass e.g. p=0.5")
+        if not isinstance(rng, np.random.Generator):
+            raise TypeError(
+                f"Dropout: rng is {rng!r}, expected a numpy.random.Generator; "
+                "pass rng=np.random.default_rng(0)"
+            )
+        self.p = float(p)
+        self.rng = rng
+
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        keep = self.rng.random(x.shape, dtype=np.float32) >= self.p
+        m = keep.astype(x.dtype) * (1 / (1 - self.p))
+        return x * m, m
+
+    def backward(self, dy: Array, m: Array) -> Array:
+        return dy * m
+
+    def linear(self, xdot: Array, m: Array) -> Array:
+        return xdot * m
+
+    def __call__(self, x: Array) -> Array:
+        return x
+
+    def __repr__(self) -> str:
+        return f"Dropout({self.p})"

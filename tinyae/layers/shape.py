@@ -1,0 +1,83 @@
+"""Layers that move numbers without changing them."""
+
+from __future__ import annotations
+
+import math
+
+from tinyae.layers.base import ParameterFree, check_input, positive_pair
+from tinyae.param import Array
+
+
+class Flatten(ParameterFree):
+    """Each sample as one row.
+
+    Forward   y = x, seen as (N, D)
+    Shapes    x (N, …)   y (N, D), D the product of the rest
+    Backward  dx = dy, seen as x was
+    Cache     the shape of x
+    """
+
+    def forward(self, x: Array) -> tuple[Array, tuple[int, ...]]:
+        return x.reshape(len(x), math.prod(x.shape[1:])), x.shape
+
+    def backward(self, dy: Array, shape: tuple[int, ...]) -> Array:
+        return dy.reshape(shape)
+
+
+class Reshape(ParameterFree):
+    """Each sample in a given shape: ``Reshape(1, 28, 28)``.
+
+    Forward   y = x, seen as (N, *shape)
+    Shapes    x (N, …)   y (N, *shape)
+    Backward  dx = dy, seen as x was
+    Cache     the shape of x
+    Raises    ValueError if a sample has another number of elements
+    """
+
+    def __init__(self, *shape: int) -> None:
+        if not shape or not all(isinstance(s, int) and s >= 1 for s in shape):
+            raise ValueError(
+                f"Reshape: shape is {shape!r}, expected ints ≥ 1; pass e.g. Reshape(1, 28, 28)"
+            )
+        self.shape = shape
+
+    def forward(self, x: Array) -> tuple[Array, tuple[int, ...]]:
+        if math.prod(x.shape[1:]) != math.prod(self.shape):
+            raise ValueError(
+                f"Reshape: a sample of x has shape {x.shape[1:]}, expected "
+                f"{math.prod(self.shape)} elements for {self.shape}; "
+                "make the layer before it as wide, or change the shape"
+            )
+        return x.reshape(len(x), *self.shape), x.shape
+
+    def backward(self, dy: Array, shape: tuple[int, ...]) -> Array:
+        return dy.reshape(shape)
+
+    def __repr__(self) -> str:
+        return f"Reshape({', '.join(map(str, self.shape))})"
+
+
+class Upsample2d(ParameterFree):
+    """Nearest-neighbour enlargement: every pixel becomes a block of a × b equal ones.
+
+    Forward   y[n,c,i,j] = x[n,c, ⌊i/a⌋, ⌊j/b⌋]
+    Shapes    x (N, C, H, W)   y (N, C, a·H, b·W)
+    Backward  dx[n,c,i,j] = the sum of dy over the pixel's block
+    Cache     nothing
+    Source    Odena, Dumoulin & Olah (2016)
+    """
+
+    def __init__(self, factor: int | tuple[int, int] = 2) -> None:
+        self.factor = positive_pair("Upsample2d", "factor", factor)
+
+    def forward(self, x: Array) -> tuple[Array, None]:
+        check_input(self, x, ("N", "C", "H", "W"))
+        a, b = self.factor
+        return x.repeat(a, axis=2).repeat(b, axis=3), None
+
+    def backward(self, dy: Array, cache: None) -> Array:
+        (n, c, height, width), (a, b) = dy.shape, self.factor
+        return dy.reshape(n, c, height // a, a, width // b, b).sum(axis=(3, 5))
+
+    def __repr__(self) -> str:
+        return f"Upsample2d({self.factor})"

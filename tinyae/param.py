@@ -1,0 +1,246 @@
+"""Parameters, and how they begin.
+
+A :class:`Param` is a value and its gradient. An initialiser draws the first value; its
+variance is chosen so that signals neither die out nor blow up on their way through the layers.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+Array = NDArray[Any]
+
+
+class Param:
+    """A learnt array and the gradient of the loss with respect to it.
+
+    Both arrays change in place and are never rebound, so every view of them stays true:
+    a tied decoder that reads ``W.T`` adds its gradient to the encoder's ``W.grad``.
+    Gradients always add (``p.grad += dW``); the optimizer clears them.
+
+    Raises
+        TypeError       the value is not a floating-point array
+        AttributeError  on an attempt to rebind: ``p.grad = dW`` would silently lose what
+                        another path has added
+    """
+
+    __slots__ = ("_grad", "_value")
+
+    def __init__(self, value: Array, grad: Array | None = None) -> None:
+        value = np.asarray(value)
+        if not np.issubdtype(value.dtype, np.floating):
+            raise TypeError(
+                f"Param: value has dtype {value.dtype}, expected a floating-point dtype; "
+                "pass value.astype(np.float32)"
+            )
+        self._value: Array = value
+        self._grad: Array = np.zeros_like(value) if grad is None else grad
+
+    @property
+    def value(self) -> Array:
+        return self._value
+
+    @value.setter
+    def value(self, new: Array) -> None:
+        self._same(new, self._value, "value")
+
+    @property
+    def grad(self) -> Array:
+        return self._grad
+
+    @grad.setter
+    def grad(self, new: Array) -> None:
+        self._same(new, self._grad, "grad")
+
+    @staticmethod
+    def _same(new: Array, old: Array, name: str) -> None:
+        # `p.grad += g` adds in place, then assigns the same object: allowed.
+        if new is not old:
+            raise AttributeError(
+                f"Param: {name} cannot be rebound, it changes in place; "
+                f"write p.{name} += … (gradients add) or p.{name}[...] = …"
+            )
+
+    @property
+    def T(self) -> Param:
+        """The transpose as a view: it shares this value and this gradient."""
+        return Param(self._value.T, self._grad.T)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._value.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._value.dtype
+
+    @property
+    def size(self) -> int:
+        return self._value.size
+
+    def __repr__(self) -> str:
+        return f"Param{self.shape} {self.dtype}"
+
+
+def unique(params: dict[str, Param]) -> dict[str, Param]:
+    """Each Param once, under its first name: a shared (tied) Param appears under several."""
+    first: dict[int, str] = {}
+    for name, param in params.items():
+        first.setdefault(id(param), name)
+    return {name: params[name] for name in first.values()}
+
+
+class Initializer:
+    """Draws a weight array. Biases begin at zero and need none.
+
+    ``init(shape, fan_in, fan_out, rng, dtype)``: ``fan_in`` inputs feed one output unit, and
+    ``fan_out`` units are fed by one input. A dense W (O, I) has fans I and O; a convolution's
+    are multiplied by its kernel's area.
+    """
+
+    def __call__(
+        self,
+        shape: tuple[int, ...],
+        fan_in: int,
+        fan_out: int,
+        rng: np.random.Generator | None,
+        dtype: DTypeLike,
+    ) -> Array:
+        if not isinstance(rng, np.random.Generator):
+            raise TypeError(
+                f"{type(self).__name__}: rng is {rng!r}, expected a numpy.random.Generator; make one "
+                "with rng = np.random.default_rng(0) and pass the same one to every layer"
+            )
+        return self.draw(shape, fan_in, fan_out, rng).astype(dtype)
+
+    def draw(
+        self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
+    ) -> Array:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+def _uniform(shape: tuple[int, ...], variance: float, rng: np.random.Generator) -> Array:
+    bound = math.sqrt(3 * variance)  # Var U(−a, a) = a²/3
+    return rng.uniform(-bound, bound, shape)
+
+
+def _normal(shape: tuple[int, ...], variance: float, rng: np.random.Generator) -> Array:
+    return rng.normal(0, math.sqrt(variance), shape)
+
+
+class GlorotUniform(Initializer):
+    """U(−a, a) with variance 2 / (fan_in + fan_out): keeps forward and backward variance alike.
+
+    Source    Glorot & Bengio (2010), eq. 16
+    """
+
+    def draw(
+        self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
+    ) -> Array:
+        return _uniform(shape, 2 / (fan_in + fan_out), rng)
+
+
+class GlorotNormal(Initializer):
+    """N(0, 2 / (fan_in + fan_out)).
+
+    Source    Glorot & Bengio (2010), eq. 12
+    """
+
+    def draw(
+        self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
+    ) -> Array:
+        return _normal(shape, 2 / (fan_in + fan_out), rng)
+
+
+class HeUniform(Initializer):
+    """U(−a, a) with variance 2 / fan_in: a ReLU passes on half of the variance, so start double.
+
+    Source    He et al. (2015), eq. 10
+    """
+
+    def draw(
+        self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
+    ) -> Array:
+        return _uniform(shape, 2 / fan_in, rng)
+
+
+class HeNormal(Initializer):
+    """N(0, 2 / fan_in).
+
+    Source    He et al. (2015), eq. 10
+    """
+
+    def draw(
+        self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
+    ) -> Array:
+        return _normal(shape, 2 / fan_in, rng)
+
+
+class LeCunUniform(Initializer):
+    """U(−a, a) with variance 1 / fan_in: an output unit has the variance of its inputs.
+
+    Source    LeCun, Bottou, Orr & Müller (1998), §4.6, eq. 16
+    """
+
+    def draw(
+        self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
+    ) -> Array:
+        return _uniform(shape, 1 / fan_in, rng)
+
+
+class LeCunNormal(Initializer):
+    """N(0, 1 / fan_in).
+
+    Source    LeCun, Bottou, Orr & Müller (1998), §4.6, eq. 16
+    """
+
+    def draw(
+        self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
+    ) -> Array:
+        return _normal(shape, 1 / fan_in, rng)
+
+
+class Orthogonal(Initializer):
+    """A uniformly random (semi-)orthogonal matrix, times ``gain``.
+
+    The weight is seen as the matrix (shape[0], the rest). Its rows, or its columns where there
+    are more rows, are orthonormal: W Wᵀ = gain² I or Wᵀ W = gain² I.
+
+    Source    Saxe, McClelland & Ganguli (2014), §3; uniform by the sign correction of
+              Mezzadri (2007), §5
+    """
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = gain
+
+    def draw(
+        self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
+    ) -> Array:
+        rows, columns = shape[0], math.prod(shape[1:])
+        q, r = np.linalg.qr(rng.normal(size=(max(rows, columns), min(rows, columns))))
+        q *= np.sign(np.diag(r))  # makes the distribution uniform (Haar)
+        return self.gain * (q if rows >= columns else q.T).reshape(shape)
+
+    def __repr__(self) -> str:
+        return f"Orthogonal(gain={self.gain})"
+
+
+class Zeros(Initializer):
+    """All zeros: for weights that are filled from a file. Needs no ``rng``."""
+
+    def __call__(
+        self,
+        shape: tuple[int, ...],
+        fan_in: int,
+        fan_out: int,
+        rng: np.random.Generator | None,
+        dtype: DTypeLike,
+    ) -> Array:
+        return np.zeros(shape, dtype)
