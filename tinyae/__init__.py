@@ -1,1 +1,151 @@
+"""tinyae: autoencoders in pure NumPy, with Numba kernels and every gradient derived by hand.
+
+The source is meant to be read, in this order:
+
+ 1. ``layers/base.py``         the contract: ``y, cache = forward(x)``, ``dx = backward(dy, cache)``
+ 2. ``layers/dense.py``        an affine map and its gradient; the same matrix used twice (tied)
+ 3. ``layers/activation.py``   f, f′ and f″ side by side
+ 4. ``losses.py``              what is to be made small: a number and its gradient
+ 5. ``models/autoencoder.py``  encoder, decoder, loss: forward, then its mirror image
+ 6. ``param.py``               a value and its gradient; how weights begin
+ 7. ``optim.py``               from plain descent to AdamW, in growing complexity
+ 8. ``train.py``               the loop: batches, validation, early stopping, what can go wrong
+ 9. ``gradcheck/numeric.py``   how to know that a gradient is right
+10. ``layers/conv.py``         convolution and its transpose, each the other's adjoint
+11. ``layers/norm.py``, ``pool.py``, ``shape.py``, ``noise.py``, ``compose.py``
+12. ``kernels/reference.py``   the hot loops in plain NumPy; ``jitted.py``: the same, compiled
+13. ``data/``, ``metrics.py``, ``plot.py``, ``io.py``, ``cli.py``   the world outside
+"""
+
 __version__ = "0.1.0"
+
+from tinyae import data, gradcheck, io, kernels, metrics, plot
+from tinyae.io import load, save
+from tinyae.layers import (
+    ELU,
+    GELU,
+    AvgPool2d,
+    BatchNorm,
+    Conv2d,
+    ConvTranspose2d,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    LayerNorm,
+    LeakyReLU,
+    MaxPool2d,
+    Module,
+    Parallel,
+    ReLU,
+    Reshape,
+    Residual,
+    Sequential,
+    Sigmoid,
+    Skip,
+    Softmax,
+    Softplus,
+    Tanh,
+    TiedDense,
+    Upsample2d,
+)
+from tinyae.losses import BCE, L1, MSE, BCEWithLogits
+from tinyae.models import Autoencoder, Model
+from tinyae.optim import (
+    SGD,
+    Adam,
+    AdamW,
+    Constant,
+    Cosine,
+    Exponential,
+    Momentum,
+    Nesterov,
+    RMSProp,
+    StepDecay,
+    WarmUp,
+    clip_by_global_norm,
+)
+from tinyae.param import (
+    GlorotNormal,
+    GlorotUniform,
+    HeNormal,
+    HeUniform,
+    LeCunNormal,
+    LeCunUniform,
+    Orthogonal,
+    Param,
+    Zeros,
+)
+from tinyae.train import EarlyStopping, History, TrainingDiverged, fit
+
+__all__ = [
+    # parameters and how they begin
+    "Param",
+    "GlorotUniform",
+    "GlorotNormal",
+    "HeUniform",
+    "HeNormal",
+    "LeCunUniform",
+    "LeCunNormal",
+    "Orthogonal",
+    "Zeros",
+    # layers
+    "Module",
+    "Layer",
+    "Dense",
+    "TiedDense",
+    "ReLU",
+    "LeakyReLU",
+    "ELU",
+    "Sigmoid",
+    "Tanh",
+    "Softplus",
+    "GELU",
+    "Softmax",
+    "Conv2d",
+    "ConvTranspose2d",
+    "MaxPool2d",
+    "AvgPool2d",
+    "Upsample2d",
+    "Flatten",
+    "Reshape",
+    "BatchNorm",
+    "LayerNorm",
+    "Dropout",
+    "Sequential",
+    "Residual",
+    "Skip",
+    "Parallel",
+    # losses, models, optimizers, the loop
+    "MSE",
+    "L1",
+    "BCE",
+    "BCEWithLogits",
+    "Model",
+    "Autoencoder",
+    "SGD",
+    "Momentum",
+    "Nesterov",
+    "RMSProp",
+    "Adam",
+    "AdamW",
+    "Constant",
+    "StepDecay",
+    "Exponential",
+    "Cosine",
+    "WarmUp",
+    "clip_by_global_norm",
+    "fit",
+    "EarlyStopping",
+    "History",
+    "TrainingDiverged",
+    # files and the rest
+    "save",
+    "load",
+    "data",
+    "gradcheck",
+    "io",
+    "kernels",
+    "metrics",
+    "plot",
+]

@@ -36,7 +36,7 @@ def _flat(*arrays: Array) -> tuple[Array, ...]:
         return tuple(a.reshape(-1) for a in arrays)
     if all(a.strides == arrays[0].strides for a in arrays):
         views = tuple(a.ravel(order="K") for a in arrays)
-        if all(np.shares_memory(v, a) or a.size == 0 for v, a in zip(views, arrays)):
+        if all(np.may_share_memory(v, a) or a.size == 0 for v, a in zip(views, arrays)):
             return views
     return tuple(np.ascontiguousarray(a).reshape(-1) for a in arrays)
 
@@ -233,9 +233,7 @@ def conv2d(x: Array, W: Array, stride: Pair, pad: Pad) -> Array:
 
 def conv2d_input_grad(dy: Array, W: Array, stride: Pair, pad: Pad, size: Pair) -> Array:
     n, out_channels, rows, columns = dy.shape
-    patches = np.matmul(
-        W.reshape(out_channels, -1).T, dy.reshape(n, out_channels, rows * columns)
-    )
+    patches = np.matmul(W.reshape(out_channels, -1).T, dy.reshape(n, out_channels, rows * columns))
     dx = np.zeros((n, W.shape[1], *size), dy.dtype)
     _scatter(patches, dx, W.shape[2], W.shape[3], *stride, pad[0], pad[2], columns)
     return dx
@@ -289,7 +287,8 @@ def max_pool2d(x: Array, kernel: Pair, stride: Pair) -> tuple[Array, Array]:
 
 def max_pool2d_backward(dy: Array, index: Array, kernel: Pair, stride: Pair, size: Pair) -> Array:
     dx = np.zeros((*dy.shape[:2], *size), dy.dtype)
-    _max_pool_backward(np.ascontiguousarray(dy), index, dx, kernel[1], *stride)
+    dy, index = np.ascontiguousarray(dy), np.ascontiguousarray(index)
+    _max_pool_backward(dy, index, dx, kernel[1], *stride)
     return dx
 
 
@@ -330,7 +329,7 @@ def _elementwise(loop: Callable[..., None], *arrays: Array) -> Array:
     out = np.empty_like(arrays[-1])
     flat = _flat(*arrays, out)
     loop(*flat)
-    return out if np.shares_memory(flat[-1], out) else flat[-1].reshape(out.shape)
+    return out if np.may_share_memory(flat[-1], out) else flat[-1].reshape(out.shape)
 
 
 def relu(x: Array) -> Array:
@@ -386,7 +385,7 @@ def _loss(loop: Callable[..., float], y: Array, target: Array) -> tuple[float, A
     dy = np.empty_like(y)
     flat = _flat(y, target, dy)
     L = loop(*flat)
-    return L, dy if np.shares_memory(flat[-1], dy) else flat[-1].reshape(dy.shape)
+    return L, dy if np.may_share_memory(flat[-1], dy) else flat[-1].reshape(dy.shape)
 
 
 def mse(y: Array, target: Array) -> tuple[float, Array]:
@@ -469,22 +468,31 @@ def _adam(
         grad[i] = 0
 
 
+def _in_place(loop: Callable[..., None], arrays: tuple[Array, ...], *numbers: float) -> None:
+    """Run the loop on flat views of the arrays; a layout that has none is copied and put back."""
+    flat = _flat(*arrays)
+    loop(*flat, *numbers)
+    for view, a in zip(flat, arrays):
+        if not np.may_share_memory(view, a):
+            a[...] = view.reshape(a.shape)
+
+
 def sgd(value: Array, grad: Array, learning_rate: float) -> None:
-    _sgd(value.reshape(-1), grad.reshape(-1), learning_rate)
+    _in_place(_sgd, (value, grad), learning_rate)
 
 
 def momentum(value: Array, grad: Array, v: Array, learning_rate: float, mu: float) -> None:
-    _momentum(value.reshape(-1), grad.reshape(-1), v.reshape(-1), learning_rate, mu)
+    _in_place(_momentum, (value, grad, v), learning_rate, mu)
 
 
 def nesterov(value: Array, grad: Array, v: Array, learning_rate: float, mu: float) -> None:
-    _nesterov(value.reshape(-1), grad.reshape(-1), v.reshape(-1), learning_rate, mu)
+    _in_place(_nesterov, (value, grad, v), learning_rate, mu)
 
 
 def rmsprop(
     value: Array, grad: Array, s: Array, learning_rate: float, rho: float, eps: float
 ) -> None:
-    _rmsprop(value.reshape(-1), grad.reshape(-1), s.reshape(-1), learning_rate, rho, eps)
+    _in_place(_rmsprop, (value, grad, s), learning_rate, rho, eps)
 
 
 def adam(
@@ -498,8 +506,7 @@ def adam(
     eps: float,
     t: int,
 ) -> None:
-    flat = (value.reshape(-1), grad.reshape(-1), m.reshape(-1), v.reshape(-1))
-    _adam(*flat, learning_rate, beta1, beta2, eps, 1.0, t)
+    _in_place(_adam, (value, grad, m, v), learning_rate, beta1, beta2, eps, 1.0, t)
 
 
 def adamw(
@@ -514,5 +521,5 @@ def adamw(
     weight_decay: float,
     t: int,
 ) -> None:
-    flat = (value.reshape(-1), grad.reshape(-1), m.reshape(-1), v.reshape(-1))
-    _adam(*flat, learning_rate, beta1, beta2, eps, 1 - learning_rate * weight_decay, t)
+    shrink = 1 - learning_rate * weight_decay
+    _in_place(_adam, (value, grad, m, v), learning_rate, beta1, beta2, eps, shrink, t)

@@ -101,7 +101,7 @@ def max_pool2d(x: Array, kernel: Pair, stride: Pair) -> tuple[Array, Array]:
     x (N, C, H, W)   y and index (N, C, H′, W′). The first of equal values is taken.
     """
     windows = _windows(x, kernel, stride, (0, 0, 0, 0))
-    windows = windows.reshape(*windows.shape[:4], -1)
+    windows = windows.reshape(*windows.shape[:4], kernel[0] * kernel[1])
     index = windows.argmax(axis=-1)
     return np.take_along_axis(windows, index[..., None], axis=-1)[..., 0], index
 
@@ -112,9 +112,9 @@ def max_pool2d_backward(dy: Array, index: Array, kernel: Pair, stride: Pair, siz
     dx = np.zeros((n, channels, *size), dy.dtype)
     for place in range(kernel[0] * kernel[1]):
         u, v = divmod(place, kernel[1])
-        dx[
-            :, :, u : u + stride[0] * rows : stride[0], v : v + stride[1] * columns : stride[1]
-        ] += np.where(index == place, dy, 0)
+        dx[:, :, u : u + stride[0] * rows : stride[0], v : v + stride[1] * columns : stride[1]] += (
+            np.where(index == place, dy, 0)
+        )
     return dx
 
 
@@ -262,4 +262,3 @@ def adamw(
     """θ ← θ − η λ θ, then a step of :func:`adam`: the decay bypasses the moments."""
     value *= 1 - learning_rate * weight_decay
     adam(value, grad, m, v, learning_rate, beta1, beta2, eps, t)
-

@@ -1,0 +1,153 @@
+"""The command line, verb by verb, on small data and as a person would call it."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+import tinyae as ta
+from tinyae.cli import main
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A small data set of one's own: smooth bumps, 12 × 12."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    place = rng.uniform(2, 10, (300, 2, 1, 1))
+    grid = np.mgrid[0:12, 0:12]
+    x = np.exp(-((grid - place) ** 2).sum(axis=1) / 8)[:, None].astype(np.float32)
+    y = (place[:, 0, 0, 0] > 6).astype(int)
+    np.savez("bumps.npz", x_train=x[:240], y_train=y[:240], x_test=x[240:], y_test=y[240:])
+    return "bumps.npz"
+
+
+@pytest.fixture
+def model(small):
+    argv = ["train", "--data", small, "--units", "32", "3", "--epochs", "30", "--quiet"]
+    assert main([*argv, "--learning-rate", "0.01"]) == 0
+    return "model.npz"
+
+
+def mse_of(table: str, row: str) -> float:
+    return float(re.search(rf"^{re.escape(row)}.*?(\d+\.\d{{5}})", table, re.MULTILINE)[1])
+
+
+def test_train_beats_pca_and_saves(small, capsys):
+    argv = ["train", "--data", small, "--units", "64", "3", "--epochs", "60", "--quiet"]
+    assert main([*argv, "--learning-rate", "0.01", "--schedule", "cosine", "--pictures", "p"]) == 0
+    table = capsys.readouterr().out
+    assert mse_of(table, "autoencoder") < mse_of(table, "PCA, 3 components")
+    x = np.load(small)["x_test"]
+    reconstructed = ta.load("model.npz").reconstruct(x)
+    assert mse_of(table, "autoencoder") == pytest.approx(ta.metrics.mse(reconstructed, x), abs=6e-6)
+    for picture in ("p/reconstructions.png", "p/training.png"):
+        with open(picture, "rb") as file:
+            assert file.read(4) == b"\x89PNG"
+
+
+def test_evaluate_reconstruct_encode_decode_agree(small, model, capsys):
+    assert main(["evaluate", model, "--data", small]) == 0
+    table = capsys.readouterr().out
+    assert main(["reconstruct", model, "--data", small, "--picture", "r.png"]) == 0
+    assert main(["encode", model, "--data", small, "--picture", "z.png"]) == 0
+    assert main(["decode", model, "--codes", "codes.npy", "--picture", "d.png"]) == 0
+    x, y = np.load(small)["x_test"], np.load("reconstructions.npy")
+    assert np.load("codes.npy").shape == (60, 3)
+    np.testing.assert_allclose(np.load("decoded.npy"), y, atol=1e-6)
+    assert mse_of(table, "autoencoder") == pytest.approx(np.square(x - y).mean(), abs=6e-6)
+
+
+def test_same_seed_gives_the_same_file_and_resume_goes_on(small):
+    base = ["train", "--data", small, "--units", "8", "--quiet"]
+    assert main([*base, "--epochs", "4", "--out", "a.npz"]) == 0
+    assert main([*base, "--epochs", "4", "--out", "b.npz"]) == 0
+    assert main([*base, "--epochs", "2", "--out", "c.npz", "--checkpoint", "half.npz"]) == 0
+    assert main([*base, "--epochs", "4", "--out", "d.npz", "--resume", "half.npz"]) == 0
+    x = np.load(small)["x_test"]
+    a, b, d = (ta.load(f"{name}.npz").reconstruct(x) for name in "abd")
+    np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(a, d)
+
+
+def test_demo_beats_pca_and_leaves_its_files(tmp_path, capsys):
+    assert main(["demo", "--out", str(tmp_path / "demo"), "--quiet"]) == 0
+    table = capsys.readouterr().out
+    assert mse_of(table, "autoencoder") < 0.6 * mse_of(table, "PCA, 16 components")
+    names = {p.name for p in (tmp_path / "demo").iterdir()}
+    assert names == {"model.npz", "reconstructions.png", "training.png", "latent.png", "filters.png"}
+
+
+def test_gradcheck_passes(capsys):
+    assert main(["gradcheck"]) == 0
+    out = capsys.readouterr().out
+    assert "Conv2d" in out
+    assert "FAIL" not in out
+
+
+def test_data_verbs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["data", "list"]) == 0
+    assert "fashion-mnist" in capsys.readouterr().out
+    assert main(["data", "show", "strokes"]) == 0
+    assert "6,000" in capsys.readouterr().out
+    assert (tmp_path / "data.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["train", "--data", "mnits"], "mnits"),
+        (["evaluate", "absent.npz", "--data", "strokes"], "absent.npz"),
+        (["decode", "bumps.npz", "--codes", "x.npy"], "bumps.npz"),
+        (["data", "fetch", "strokes"], "strokes"),
+    ],
+)
+def test_mistakes_exit_with_2_and_one_line(small, capsys, argv, says):
+    assert main(argv) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("tinyae: ")
+    assert says in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    "argv", [["--help"], ["train", "--help"], ["data", "show", "--help"], ["gradcheck", "--help"]]
+)
+def test_help_shows_an_example(capsys, argv):
+    with pytest.raises(SystemExit) as stop:
+        main(argv)
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    assert len(argv) == 1 or "example:\n  tinyae " in out
+
+
+@pytest.mark.parametrize("option", [["--epochs", "0"], ["--units", "-3"], ["--learning-rate", "nan"]])
+def test_numbers_that_make_no_sense_are_refused(capsys, option):
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "--data", "strokes", *option])
+    assert stop.value.code == 2
+    assert "positive" in capsys.readouterr().err
+
+
+TUTORIAL = ["train", "--data", "fashion-mnist", "--units", "64", "--code-activation", "relu"]
+
+
+@pytest.mark.real_data
+def test_the_tutorial_network_on_fashion_mnist(tmp_path, capsys, require_data):
+    require_data("fashion-mnist")
+    assert main([*TUTORIAL, "--quiet", "--out", str(tmp_path / "m.npz")]) == 0
+    table = capsys.readouterr().out
+    assert mse_of(table, "autoencoder") <= 0.0089
+    assert mse_of(table, "autoencoder") < mse_of(table, "  the same, clipped to 0…1")
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_the_tutorial_network_with_numpy_kernels(tmp_path, capsys, require_data):
+    require_data("fashion-mnist")
+    argv = [*TUTORIAL, "--quiet", "--kernels", "numpy", "--out", str(tmp_path / "m.npz")]
+    assert main(argv) == 0
+    assert mse_of(capsys.readouterr().out, "autoencoder") <= 0.0089

@@ -1,0 +1,509 @@
+"""The two kernel sets agree: every jitted kernel against its plain twin, on awkward inputs."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinyae import kernels
+from tinyae.kernels import reference
+
+jitted = pytest.importorskip("tinyae.kernels.jitted", reason="the jitted set needs numba")
+
+KERNELS = {
+    name: f
+    for name, f in vars(reference).items()
+    if inspect.isfunction(f) and f.__module__ == reference.__name__ and name[0] != "_"
+}
+IN_PLACE = {"sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"}
+# around the blocks of four, primes, and (29 · 31 · 37) beyond what the jitted loops leave to BLAS
+SIZES = [1, 2, 3, 4, 5, 7, 8, 11, 13, 16, 29, 31, 37]
+
+
+class Draw:
+    """Random arguments: sizes and numbers chosen by hypothesis, entries by a seeded generator."""
+
+    def __init__(self, data: st.DataObject, dtype: str) -> None:
+        self.data, self.dtype = data, dtype
+        self.rng = np.random.default_rng(self.integer(0, 2**32 - 1))
+
+    def integer(self, least: int, most: int) -> int:
+        return self.data.draw(st.integers(least, most))
+
+    def number(self, least: float, most: float) -> float:
+        return self.data.draw(st.floats(least, most))
+
+    def size(self) -> int:
+        return self.data.draw(st.sampled_from(SIZES))
+
+    def batch(self) -> int:
+        return self.data.draw(st.sampled_from([0, *SIZES]))
+
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.data.draw(st.lists(st.sampled_from(SIZES[:9]), min_size=1, max_size=3)))
+
+    def array(self, *shape: int) -> np.ndarray:
+        return self.rng.normal(size=shape).astype(self.dtype)
+
+    def positive(self, *shape: int) -> np.ndarray:
+        return self.rng.uniform(0.01, 0.99, shape).astype(self.dtype)
+
+    def pair(self, least: int, most: int) -> tuple[int, int]:
+        return self.integer(least, most), self.integer(least, most)
+
+    def image(self) -> tuple[tuple[int, int], tuple, tuple, tuple, tuple[int, int]]:
+        """(N, C), kernel, stride, an asymmetric pad, and a size that holds the kernel."""
+        kernel, stride = self.pair(1, 4), self.pair(1, 3)
+        pad = (*self.pair(0, 3), *self.pair(0, 3))
+        size = tuple(
+            self.integer(max(1, k - before - after), 9)
+            for k, before, after in zip(kernel, pad[::2], pad[1::2])
+        )
+        return (self.integer(0, 3), self.integer(1, 5)), kernel, stride, pad, size
+
+
+def windows(size: tuple, kernel: tuple, stride: tuple, pad: tuple) -> tuple[int, int]:
+    """How many windows fit: ⌊(H + top + bottom − kh)/s⌋ + 1, and across."""
+    rows = (size[0] + pad[0] + pad[1] - kernel[0]) // stride[0] + 1
+    return rows, (size[1] + pad[2] + pad[3] - kernel[1]) // stride[1] + 1
+
+
+def affine(d: Draw) -> tuple:
+    n, i, o = d.batch(), d.size(), d.size()
+    return d.array(n, i), d.array(o, i), d.array(o)
+
+
+def matmul(d: Draw) -> tuple:
+    m, k, n = d.batch(), d.batch(), d.size()
+    return d.array(m, k), d.array(k, n)
+
+
+def matmul_nt(d: Draw) -> tuple:
+    m, k, n = d.batch(), d.batch(), d.size()
+    return d.array(m, k), d.array(n, k)
+
+
+def matmul_tn(d: Draw) -> tuple:
+    k, m, n = d.batch(), d.size(), d.size()
+    return d.array(k, m), d.array(k, n)
+
+
+def conv2d(d: Draw) -> tuple:
+    (n, c), kernel, stride, pad, size = d.image()
+    return d.array(n, c, *size), d.array(d.integer(1, 5), c, *kernel), stride, pad
+
+
+def conv2d_input_grad(d: Draw) -> tuple:
+    (n, o), kernel, stride, pad, size = d.image()
+    dy = d.array(n, o, *windows(size, kernel, stride, pad))
+    return dy, d.array(o, d.integer(1, 5), *kernel), stride, pad, size
+
+
+def conv2d_weight_grad(d: Draw) -> tuple:
+    (n, c), kernel, stride, pad, size = d.image()
+    dy = d.array(n, d.integer(1, 5), *windows(size, kernel, stride, pad))
+    return d.array(n, c, *size), dy, stride, pad, kernel
+
+
+def max_pool2d(d: Draw) -> tuple:
+    kernel, stride = d.pair(1, 4), d.pair(1, 4)
+    x = d.array(d.integer(0, 3), d.integer(1, 3), d.integer(kernel[0], 9), d.integer(kernel[1], 9))
+    if d.integer(0, 1):
+        x = np.round(x)  # ties
+    return x, kernel, stride
+
+
+def max_pool2d_backward(d: Draw) -> tuple:
+    kernel, stride = d.pair(1, 4), d.pair(1, 4)
+    size = (d.integer(kernel[0], 9), d.integer(kernel[1], 9))
+    shape = (d.integer(0, 3), d.integer(1, 3), *windows(size, kernel, stride, (0, 0, 0, 0)))
+    index = d.rng.integers(0, kernel[0] * kernel[1], shape)
+    return d.array(*shape), index, kernel, stride, size
+
+
+def one(d: Draw) -> tuple:
+    return (3 * d.array(d.batch(), *d.shape()),)
+
+
+def gradient_and_output(d: Draw) -> tuple:
+    shape = (d.batch(), *d.shape())
+    return d.array(*shape), d.array(*shape)
+
+
+def output_and_target(d: Draw) -> tuple:
+    shape = d.shape()
+    return 3 * d.array(*shape), d.positive(*shape)
+
+
+def bce(d: Draw) -> tuple:
+    shape = d.shape()
+    y = d.positive(*shape)
+    if d.integer(0, 1):
+        y.flat[0] = d.integer(0, 1)
+    return y, d.positive(*shape), float(np.finfo(d.dtype).eps)
+
+
+def sgd(d: Draw) -> tuple:
+    shape = d.shape()
+    return d.array(*shape), d.array(*shape), d.number(1e-5, 1)
+
+
+def momentum(d: Draw) -> tuple:
+    shape = d.shape()
+    arrays = (d.array(*shape), d.array(*shape), d.array(*shape))
+    return *arrays, d.number(1e-5, 1), d.number(0, 0.99)
+
+
+def rmsprop(d: Draw) -> tuple:
+    shape = d.shape()
+    arrays = (d.array(*shape), d.array(*shape), d.positive(*shape))
+    return *arrays, d.number(1e-5, 1), d.number(0, 0.99), 1e-8
+
+
+def adam(d: Draw) -> tuple:
+    shape = d.shape()
+    arrays = (d.array(*shape), d.array(*shape), d.array(*shape), d.positive(*shape))
+    betas = d.number(0, 0.99), d.number(0, 0.999)
+    return *arrays, d.number(1e-5, 1), *betas, 1e-8, d.integer(1, 1000)
+
+
+def adamw(d: Draw) -> tuple:
+    *rest, t = adam(d)
+    return *rest, d.number(0, 0.1), t
+
+
+ARGUMENTS: dict[str, Callable[[Draw], tuple]] = {
+    "affine": affine,
+    "matmul": matmul,
+    "matmul_nt": matmul_nt,
+    "matmul_tn": matmul_tn,
+    "conv2d": conv2d,
+    "conv2d_input_grad": conv2d_input_grad,
+    "conv2d_weight_grad": conv2d_weight_grad,
+    "max_pool2d": max_pool2d,
+    "max_pool2d_backward": max_pool2d_backward,
+    "relu": one,
+    "relu_backward": gradient_and_output,
+    "sigmoid": one,
+    "sigmoid_backward": gradient_and_output,
+    "tanh": one,
+    "tanh_backward": gradient_and_output,
+    "erf": one,
+    "mse": output_and_target,
+    "l1": output_and_target,
+    "bce": bce,
+    "bce_with_logits": output_and_target,
+    "sgd": sgd,
+    "momentum": momentum,
+    "nesterov": momentum,
+    "rmsprop": rmsprop,
+    "adam": adam,
+    "adamw": adamw,
+}
+
+LAYOUTS = ["C", "F", "batch innermost", "gaps", "reversed", "read-only"]
+
+
+def laid_out(a: object, layout: str) -> object:
+    """A fresh array with a's entries in another memory layout; what is no array passes."""
+    if not isinstance(a, np.ndarray):
+        return a
+    if layout == "F":
+        return a.copy(order="F")
+    if layout == "batch innermost":
+        return np.moveaxis(np.moveaxis(a, 0, -1).copy(order="C"), -1, 0)
+    if layout == "gaps":
+        wide = np.full((*a.shape[:-1], 2 * a.shape[-1]), 77, a.dtype)
+        wide[..., ::2] = a
+        return wide[..., ::2]
+    if layout == "reversed":
+        return a[..., ::-1].copy(order="C")[..., ::-1]
+    b = a.copy(order="C")
+    b.flags.writeable = layout != "read-only"
+    return b
+
+
+def close(got: object, want: object, tolerance: float) -> None:
+    if isinstance(want, tuple):
+        assert isinstance(got, tuple)
+        assert len(got) == len(want)
+        for g, w in zip(got, want):
+            close(g, w, tolerance)
+        return
+    assert type(got) is type(want)
+    if isinstance(want, np.ndarray):
+        assert (got.shape, got.dtype) == (want.shape, want.dtype)
+        tolerance *= 1 + np.abs(want).max(initial=0)  # a sum errs by its terms, not by itself
+    np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
+
+
+def test_every_kernel_has_a_twin_of_the_same_signature_and_a_row_here():
+    assert set(ARGUMENTS) == set(KERNELS)
+    for name, kernel in KERNELS.items():
+        twin = getattr(jitted, name)
+        assert inspect.signature(twin) == inspect.signature(kernel), name
+        assert kernel.__doc__, name
+    extra = {
+        name
+        for name, f in vars(jitted).items()
+        if inspect.isfunction(f) and f.__module__ == jitted.__name__ and name[0] != "_"
+    }
+    assert extra <= set(KERNELS)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", sorted(KERNELS))
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_the_jitted_twin_agrees(name: str, dtype: str, data: st.DataObject):
+    arguments = ARGUMENTS[name](Draw(data, dtype))
+    layouts = LAYOUTS[:-1] if name in IN_PLACE else LAYOUTS
+    chosen = [data.draw(st.sampled_from(layouts)) for _ in arguments]
+
+    def run(kernel: Callable) -> tuple:
+        mine = tuple(laid_out(a, layout) for a, layout in zip(arguments, chosen))
+        result = kernel(*mine)
+        if name in IN_PLACE:
+            assert result is None
+            return mine[: len(arguments)]
+        for a, before in zip(mine, arguments):
+            np.testing.assert_array_equal(a, before, err_msg=f"{name} wrote into its input")
+        return result if isinstance(result, tuple) else (result,)
+
+    tolerance = {"float32": 1e-5, "float64": 1e-13}[dtype]
+    close(run(getattr(jitted, name)), run(KERNELS[name]), tolerance)
+
+
+@pytest.mark.parametrize("name", sorted(IN_PLACE))
+@pytest.mark.parametrize("kernel_set", [reference, jitted])
+def test_a_step_clears_the_gradient_and_moves_the_value(name: str, kernel_set):
+    # of an array in Fortran's order too, whose flat form is a copy
+    for layout in LAYOUTS[:-1]:
+        numbers = {"sgd": [0.1], "momentum": [0.1, 0.9], "nesterov": [0.1, 0.9]}
+        numbers |= {"rmsprop": [0.1, 0.9, 1e-8], "adam": [0.1, 0.9, 0.999, 1e-8, 1]}
+        numbers |= {"adamw": [0.1, 0.9, 0.999, 1e-8, 0.01, 1]}
+        slots = {"sgd": 0, "adam": 2, "adamw": 2}.get(name, 1)
+        value, grad = (laid_out(np.ones((3, 5)), layout) for _ in range(2))
+        moments = [laid_out(np.zeros((3, 5)), layout) for _ in range(slots)]
+        getattr(kernel_set, name)(value, grad, *moments, *numbers[name])
+        assert not grad.any()
+        assert (value < 0.95).all()
+
+
+@pytest.mark.parametrize("kernel_set", [reference, jitted])
+def test_a_memory_map_is_an_array(kernel_set, tmp_path):
+    x = np.arange(12, dtype=np.float32).reshape(4, 3) - 5
+    np.save(tmp_path / "x.npy", x)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    np.testing.assert_array_equal(kernel_set.relu(mapped), np.maximum(x, 0))
+    np.testing.assert_array_equal(kernel_set.matmul_tn(mapped, mapped), x.T @ x)
+    assert kernel_set.mse(x, mapped)[0] == 0
+
+
+class TestNotANumber:
+    """A training that has failed must be seen to have failed: no kernel swallows NaN."""
+
+    @pytest.fixture(params=[reference, jitted], ids=["numpy", "numba"])
+    def k(self, request):
+        return request.param
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_activations(self, k, dtype):
+        x = np.array([np.nan, -np.inf, -1, 0, 1, np.inf] * 5, dtype)
+        for f in (k.relu, k.sigmoid, k.tanh, k.erf):
+            np.testing.assert_array_equal(np.isnan(f(x)), np.isnan(x))
+        np.testing.assert_array_equal(k.relu(x[1:6]), [0, 0, 0, 1, np.inf])
+        np.testing.assert_array_equal(k.sigmoid(x[[1, 3, 5]]), [0, 0.5, 1])
+        for f in (k.relu_backward, k.sigmoid_backward, k.tanh_backward):
+            assert np.isnan(f(x, np.full_like(x, 0.5))[::6]).all()
+
+    def test_max_pool(self, k):
+        for place in np.ndindex(3, 3):
+            x = np.arange(9, dtype=np.float64).reshape(1, 1, 3, 3)
+            x[0, 0][place] = np.nan
+            y, index = k.max_pool2d(x, (3, 3), (1, 1))
+            assert np.isnan(y).all()
+            assert index.item() == 3 * place[0] + place[1]
+        assert k.max_pool2d(np.full((1, 1, 2, 2), -np.inf), (2, 2), (1, 1))[0] == -np.inf
+
+    def test_products(self, k):
+        for where in range(7):
+            a, b = np.ones((7, 5)), np.zeros((5, 6))
+            a[where, where % 5] = np.nan
+            want = np.zeros((7, 6), bool)
+            want[where] = True  # even times zero
+            np.testing.assert_array_equal(np.isnan(k.matmul(a, b)), want)
+            np.testing.assert_array_equal(np.isnan(k.matmul_nt(a, b.T)), want)
+            np.testing.assert_array_equal(np.isnan(k.matmul_tn(a.T, b)), want)
+            np.testing.assert_array_equal(np.isnan(k.affine(a, b.T, np.zeros(6))), want)
+
+    def test_convolution(self, k):
+        x, W = np.zeros((1, 1, 5, 5)), np.zeros((1, 1, 3, 3))
+        x[0, 0, 0, 0] = np.nan
+        y = k.conv2d(x, W, (1, 1), (1, 1, 1, 1))
+        want = np.zeros((5, 5), bool)
+        want[:2, :2] = True
+        np.testing.assert_array_equal(np.isnan(y[0, 0]), want)
+        dx = k.conv2d_input_grad(x, W, (1, 1), (1, 1, 1, 1), (5, 5))
+        np.testing.assert_array_equal(np.isnan(dx[0, 0]), want)
+        assert np.isnan(k.conv2d_weight_grad(x, y, (1, 1), (1, 1, 1, 1), (3, 3))).any()
+
+    def test_losses(self, k):
+        for loss in (k.mse, k.l1, k.bce_with_logits, lambda y, t: k.bce(y, t, 1e-7)):
+            y, target = np.full(9, 0.3), np.full(9, 0.6)
+            y[4] = np.nan
+            L, dy = loss(y, target)
+            assert np.isnan(L)
+            np.testing.assert_array_equal(np.isnan(dy), np.arange(9) == 4)
+
+    def test_steps(self, k):
+        value, grad, m, v = np.ones(5), np.ones(5), np.zeros(5), np.zeros(5)
+        grad[2] = np.nan
+        k.adam(value, grad, m, v, 0.1, 0.9, 0.999, 1e-8, 1)
+        np.testing.assert_array_equal(np.isnan(value), np.arange(5) == 2)
+
+
+@pytest.mark.parametrize("kernel_set", [reference, jitted])
+def test_the_first_of_equal_entries_is_the_largest(kernel_set):
+    y, index = kernel_set.max_pool2d(np.zeros((1, 1, 4, 4)), (2, 2), (2, 2))
+    assert not y.any()
+    assert not index.any()
+
+
+@pytest.mark.parametrize("kernel_set", [reference, jitted])
+def test_erf(kernel_set):
+    # Abramowitz & Stegun (1964), table 7.1
+    x = np.array([0, 0.5, 1, 2, -1, 30])
+    want = [0, 0.5204998778, 0.8427007929, 0.9953222650, -0.8427007929, 1]
+    np.testing.assert_allclose(kernel_set.erf(x), want, atol=5e-11)
+
+
+@pytest.mark.parametrize("kernel_set", [reference, jitted])
+def test_losses_at_the_extremes(kernel_set):
+    y, t = np.array([1e4, -1e4, 1e4, -1e4]), np.array([1.0, 0.0, 0.0, 1.0])
+    L, dy = kernel_set.bce_with_logits(y, t)
+    assert L == 5000
+    np.testing.assert_array_equal(dy, [0, 0, 0.25, -0.25])
+    for dtype in (np.float32, np.float64):
+        eps = float(np.finfo(dtype).eps)
+        y, t = np.array([0, 1, 0, 1], dtype), np.array([0, 1, 1, 0], dtype)
+        L, dy = kernel_set.bce(y, t, eps)
+        np.testing.assert_allclose(L, -np.log(eps) / 2, rtol=1e-6)
+        assert np.isfinite(dy).all()
+
+
+class TestReproducible:
+    def arrays(self):
+        rng = np.random.default_rng(5)
+        x, W = rng.normal(size=(33, 71)), rng.normal(size=(67, 71))
+        images, K = rng.normal(size=(6, 3, 14, 13)), rng.normal(size=(5, 3, 3, 3))
+        cast = (a.astype(np.float32) for a in (x, W, images, K))
+        return tuple(cast)
+
+    def results(self, x, W, images, K) -> list[bytes]:
+        y = jitted.affine(x, W, W[:, 0])
+        z = jitted.conv2d(images, K, (2, 1), (1, 0, 1, 1))
+        dW = jitted.conv2d_weight_grad(images, z, (2, 1), (1, 0, 1, 1), (3, 3))
+        dx = jitted.conv2d_input_grad(z, K, (2, 1), (1, 0, 1, 1), (14, 13))
+        small = jitted.matmul_tn(y[:3, :9], y[:3, 9:17])
+        L, dL = jitted.mse(y, jitted.relu(y))
+        arrays = (y, z, dW, dx, small, np.float64(L), dL)
+        return [a.tobytes() for a in arrays]
+
+    def test_the_same_bits_each_time(self):
+        arrays = self.arrays()
+        first = self.results(*arrays)
+        assert self.results(*arrays) == first
+        assert self.results(*self.arrays()) == first  # elsewhere in memory
+
+    def test_the_same_bits_in_many_threads(self):
+        arrays = self.arrays()
+        first = self.results(*arrays)
+        with ThreadPoolExecutor(4) as pool:
+            for result in pool.map(lambda _: self.results(*arrays), range(16)):
+                assert result == first
+
+
+class TestChoice:
+    @pytest.fixture
+    def fresh(self, monkeypatch):
+        """As before the first use of any kernel."""
+        monkeypatch.setattr(kernels, "_active", None)
+        monkeypatch.delenv("TINYAE_KERNELS", raising=False)
+        return monkeypatch
+
+    @staticmethod
+    def without_numba(monkeypatch):
+        find = importlib.util.find_spec
+        monkeypatch.setattr(
+            importlib.util, "find_spec", lambda name: None if name == "numba" else find(name)
+        )
+
+    def test_numba_by_default(self, fresh):
+        assert kernels.active() == "numba"
+        assert kernels.affine is jitted.affine
+
+    def test_numpy_where_numba_is_missing(self, fresh):
+        self.without_numba(fresh)
+        assert kernels.active() == "numpy"
+        assert kernels.affine is reference.affine
+
+    @pytest.mark.parametrize(("name", "module"), [("numpy", reference), ("numba", jitted)])
+    def test_the_environment_chooses(self, fresh, name, module):
+        fresh.setenv("TINYAE_KERNELS", name)
+        assert kernels.relu is module.relu
+        assert kernels.active() == name
+
+    def test_an_empty_variable_is_none(self, fresh):
+        fresh.setenv("TINYAE_KERNELS", "")
+        assert kernels.active() == "numba"
+
+    def test_an_unknown_name_in_the_environment(self, fresh):
+        fresh.setenv("TINYAE_KERNELS", "cuda")
+        with pytest.raises(ValueError, match="'cuda', expected 'numba' or 'numpy'"):
+            kernels.active()
+
+    def test_use_nests_and_restores(self):
+        before = kernels.active()
+        with kernels.use("numpy"):
+            assert kernels.conv2d is reference.conv2d
+            with kernels.use("numba"):
+                assert kernels.conv2d is jitted.conv2d
+            assert kernels.active() == "numpy"
+        assert kernels.active() == before
+
+    def test_use_restores_after_an_error(self):
+        before = kernels.active()
+        with pytest.raises(ZeroDivisionError), kernels.use("numpy"):
+            1 / 0  # noqa: B018
+        assert kernels.active() == before
+
+    def test_use_of_an_unknown_set(self):
+        before = kernels.active()
+        with (
+            pytest.raises(ValueError, match="'torch', expected 'numba' or 'numpy'"),
+            kernels.use("torch"),
+        ):
+            pass
+        assert kernels.active() == before
+
+    def test_use_of_numba_where_it_is_missing(self, monkeypatch):
+        before = kernels.active()
+        self.without_numba(monkeypatch)
+        with (
+            pytest.raises(ModuleNotFoundError, match="pip install numba"),
+            kernels.use("numba"),
+        ):
+            pass
+        assert kernels.active() == before
+
+    def test_an_unknown_kernel(self):
+        with pytest.raises(AttributeError, match="matmul_nn"):
+            kernels.matmul_nn  # noqa: B018

@@ -1,0 +1,98 @@
+"""What the README promises: its program runs, its links lead somewhere, NumPy alone is enough."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tinyae as ta
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_ten_lines_run_as_they_stand(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (program,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    names: dict = {}
+    exec(compile(program, "README.md", "exec"), names)
+    model, digits = names["model"], names["digits"]
+    assert names["history"]["validation.total"][-1] < 0.03
+    assert ta.gradcheck.check_model(model, digits.x_test[:4], rng=names["rng"]).ok
+    x = digits.x_test[:5]
+    assert (ta.load("ae.npz").reconstruct(x) == model.reconstruct(x)).all()
+
+
+def test_links_lead_somewhere():
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+    assert len(targets) > 10
+    assert [t for t in targets if not (ROOT / t).exists()] == []
+
+
+def test_reading_order_is_the_packages_own():
+    in_readme = re.findall(r"\(tinyae/([\w/]+\.py)\)", README)
+    in_package = re.findall(r"``([\w/]+\.py)``", ta.__doc__)
+    assert {Path(p).name for p in in_package} == {Path(p).name for p in in_readme}
+
+
+NUMPY_ALONE = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {absent!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Absent())
+import numpy as np, tinyae as ta
+rng = np.random.default_rng(0)
+x = rng.random((64, 1, 6, 6), dtype=np.float32)
+model = ta.Autoencoder(
+    ta.Sequential(ta.Conv2d(1, 2, 3, stride=2, padding="same", rng=rng), ta.GELU(), ta.Flatten(),
+                  ta.Dense(18, 4, rng=rng)),
+    ta.Sequential(ta.Dense(4, 36, rng=rng), ta.Sigmoid(), ta.Reshape(1, 6, 6)), ta.MSE())
+history = ta.fit(model, x, epochs=3, progress=True)
+model.save("m.npz")
+assert np.array_equal(ta.load("m.npz").reconstruct(x), model.reconstruct(x))
+assert ta.kernels.active() == "numpy"
+for call, command in (
+    (lambda: ta.plot.reconstructions(x, x), "pip install"),
+    (lambda: model.save("m.safetensors"), "pip install"),
+    (lambda: ta.kernels.use("numba").__enter__(), "pip install numba"),
+):
+    try:
+        call()
+    except ModuleNotFoundError as error:
+        assert command in str(error), error
+    else:
+        raise AssertionError("a missing package was not noticed")
+print("fine")
+"""
+
+
+def test_numpy_alone_is_enough(tmp_path):
+    absent = {"numba", "llvmlite", "matplotlib", "tqdm", "PIL", "safetensors", "sklearn", "scipy"}
+    environment = {k: v for k, v in os.environ.items() if k != "TINYAE_KERNELS"}
+    run = subprocess.run(
+        [sys.executable, "-c", NUMPY_ALONE.format(absent=absent)],
+        cwd=tmp_path,
+        env={**environment, "PYTHONPATH": str(Path(ta.__file__).parent.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.stdout.strip().endswith("fine"), run.stderr
+
+
+def test_version_stands_in_one_place():
+    metadata = pytest.importorskip("importlib.metadata")
+    try:
+        installed = metadata.version("tinyae")
+    except metadata.PackageNotFoundError:
+        pytest.skip("tinyae is not installed, only on the path")
+    assert installed == ta.__version__

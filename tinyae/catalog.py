@@ -1,0 +1,376 @@
+"""All that the library can differentiate: one row a layer class, a loss, a model.
+
+A row knows how to draw a small random instance and an input for it. ``row.draw(integers, rng)``
+takes every shape, stride and padding from ``integers(low, high)``, both ends included, and every
+value from ``rng``. In the tests hypothesis stands behind ``integers``, so that a failure shrinks
+to the smallest shape that fails; in ``tinyae gradcheck`` it is the rng itself.
+
+A new layer is one row here: :func:`check_all` and the table of laws in ``tests/test_laws.py``
+then put it to the test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinyae import gradcheck
+from tinyae.gradcheck import Report
+from tinyae.layers import (
+    ELU,
+    GELU,
+    AvgPool2d,
+    BatchNorm,
+    Conv2d,
+    ConvTranspose2d,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    LayerNorm,
+    LeakyReLU,
+    MaxPool2d,
+    Parallel,
+    ReLU,
+    Reshape,
+    Residual,
+    Sequential,
+    Sigmoid,
+    Skip,
+    Softmax,
+    Softplus,
+    Tanh,
+    TiedDense,
+    Upsample2d,
+)
+from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Loss
+from tinyae.models import Autoencoder, Model
+from tinyae.param import Array
+
+Integers = Callable[[int, int], int]
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """How to draw a layer and the shape of its input.
+
+    ``wrong`` makes of a good input one that the layer must refuse (None: it takes any shape).
+    ``two_modes``: calling the layer differs from ``forward`` by design. ``inference`` is then
+    what calling must give, from the layer and x.
+    """
+
+    name: str
+    build: Callable[[Integers, np.random.Generator], tuple[Layer, Shape]]
+    wrong: Callable[[Array], Array] | None = None
+    two_modes: bool = False
+    inference: Callable[[Any, Array], Array] | None = None
+    tangent: bool = True
+
+    def draw(self, integers: Integers, rng: np.random.Generator) -> tuple[Layer, Array]:
+        """A layer and an input, both float64; parameters and input are random normal."""
+        layer, shape = self.build(integers, rng)
+        layer = layer.astype(np.float64)
+        for p in layer.params.values():  # biases too, which begin at zero
+            p.value[...] = rng.normal(0, 0.7, p.shape)
+        return layer, rng.normal(size=shape)
+
+
+@dataclass(frozen=True)
+class LossRow:
+    """How to draw a loss and the range that y and target lie in."""
+
+    name: str
+    loss: Callable[[], Loss]
+    probabilities: bool = False
+    zero_at_target: bool = True
+
+    def draw(self, integers: Integers, rng: np.random.Generator) -> tuple[Loss, Array, Array]:
+        """A loss, y and a target, float64."""
+        shape = tuple(integers(1, 4) for _ in range(integers(1, 3)))
+        y, target = rng.normal(size=shape), rng.uniform(size=shape)
+        if self.probabilities:
+            y = rng.uniform(0.01, 0.99, shape)
+        return self.loss(), y, target
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """How to draw a whole model and a batch for it."""
+
+    name: str
+    build: Callable[[Integers, np.random.Generator], tuple[Model, Shape]]
+
+    def draw(self, integers: Integers, rng: np.random.Generator) -> tuple[Model, Array]:
+        """A model and a batch in (0, 1), float64."""
+        model, shape = self.build(integers, rng)
+        model = model.astype(np.float64)
+        for p in model.params.values():
+            p.value[...] += rng.normal(0, 0.1, p.shape)
+        return model, rng.uniform(size=shape)
+
+
+# --- shapes ---------------------------------------------------------------------------------
+
+
+def _rows(integers: Integers, rng: np.random.Generator) -> Shape:
+    return integers(1, 5), integers(1, 6)
+
+
+def _any(integers: Integers, rng: np.random.Generator) -> Shape:
+    """(N, K), (N, C, L) or (N, C, H, W)"""
+    return tuple(integers(1, 4) for _ in range(integers(2, 4)))
+
+
+def _images(integers: Integers, smallest: int = 1) -> Shape:
+    return integers(1, 3), integers(1, 3), integers(smallest, 6), integers(smallest, 6)
+
+
+def _pair(integers: Integers, low: int, high: int) -> tuple[int, int]:
+    return integers(low, high), integers(low, high)
+
+
+def _of_any_shape(cls: type[Layer]) -> LayerRow:
+    return LayerRow(cls.__name__, lambda integers, rng: (cls(), _any(integers, rng)))
+
+
+def _wider(x: Array) -> Array:
+    return np.concatenate([x, x[:, :1]], axis=1)
+
+
+def _flat(x: Array) -> Array:
+    return x.reshape(len(x), -1)
+
+
+# --- layers ---------------------------------------------------------------------------------
+
+
+def _dense(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    n, features = _rows(integers, rng)
+    return Dense(features, integers(1, 6), rng=rng), (n, features)
+
+
+def _tied_dense(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    n, code = _rows(integers, rng)
+    return TiedDense(Dense(integers(1, 6), code, rng=rng)), (n, code)
+
+
+def _tied_pair(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    n, features = _rows(integers, rng)
+    dense = Dense(features, integers(1, 4), rng=rng)
+    return Sequential(dense, Tanh(), TiedDense(dense)), (n, features)
+
+
+def _conv(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    shape = _images(integers)
+    kernel, stride, padding = _pair(integers, 1, 3), _pair(integers, 1, 3), _pair(integers, 0, 2)
+    # The padded image must hold the kernel.
+    kernel = min(kernel[0], shape[2] + 2 * padding[0]), min(kernel[1], shape[3] + 2 * padding[1])
+    return Conv2d(shape[1], integers(1, 3), kernel, stride, padding, rng=rng), shape
+
+
+def _conv_same(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    shape = _images(integers)
+    kernel, stride = _pair(integers, 1, 4), _pair(integers, 1, 3)
+    return Conv2d(shape[1], integers(1, 3), kernel, stride, "same", rng=rng), shape
+
+
+def _conv_transpose(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    shape = _images(integers)
+    kernel, stride = _pair(integers, 1, 3), _pair(integers, 1, 3)
+    extra = integers(0, stride[0] - 1), integers(0, stride[1] - 1)
+    # (in − 1) s + k + extra − 2p is the output's size: at least one pixel must remain.
+    limits = [(n - 1) * s + k + e - 1 for n, s, k, e in zip(shape[2:], stride, kernel, extra)]
+    p, q = (integers(0, min(2, limit // 2)) for limit in limits)
+    return (
+        ConvTranspose2d(shape[1], integers(1, 3), kernel, stride, (p, q), extra, rng=rng),
+        shape,
+    )
+
+
+def _conv_transpose_same(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    shape = _images(integers)
+    kernel, stride = _pair(integers, 1, 4), _pair(integers, 1, 3)
+    return ConvTranspose2d(shape[1], integers(1, 3), kernel, stride, "same", rng=rng), shape
+
+
+def _pool(cls: Callable[..., Layer]) -> Callable[..., tuple[Layer, Shape]]:
+    def build(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+        shape = _images(integers, smallest=3)
+        return cls(_pair(integers, 1, 3), _pair(integers, 1, 3)), shape
+
+    return build
+
+
+def _reshape(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    n, a, b, c = (integers(1, 4) for _ in range(4))
+    return Reshape(a, b, c), (n, a * b * c)
+
+
+def _upsample(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    return Upsample2d(_pair(integers, 1, 3)), _images(integers)
+
+
+def _batch_norm(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    shape = integers(3, 6), integers(1, 5)
+    return _used(BatchNorm(shape[1], eps=0.01), shape, rng), shape
+
+
+def _batch_norm_images(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    shape = integers(2, 3), integers(1, 3), integers(2, 4), integers(1, 4)
+    return _used(BatchNorm(shape[1], eps=0.01), shape, rng), shape
+
+
+def _used(layer: BatchNorm, shape: Shape, rng: np.random.Generator) -> BatchNorm:
+    """With running statistics that have seen something."""
+    layer.running_mean[...] = rng.normal(size=layer.running_mean.shape)
+    layer.running_var[...] = rng.uniform(0.5, 2, layer.running_var.shape)
+    return layer
+
+
+def _by_running_statistics(layer: BatchNorm, x: Array) -> Array:
+    wide = (-1,) + (1,) * (x.ndim - 2)
+    mean, var = layer.running_mean.reshape(wide), layer.running_var.reshape(wide)
+    gamma, beta = layer.gamma.value.reshape(wide), layer.beta.value.reshape(wide)
+    return gamma * (x - mean) / np.sqrt(var + layer.eps) + beta
+
+
+def _layer_norm(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    n, features = integers(1, 5), integers(3, 6)
+    return LayerNorm(features, eps=0.01), (n, features)
+
+
+def _layer_norm_images(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    shape = integers(1, 3), integers(1, 3), integers(2, 4), integers(2, 4)
+    return LayerNorm(shape[-integers(1, 3) :], eps=0.01), shape
+
+
+def _dropout(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    return Dropout(integers(0, 9) / 10, rng=rng), _any(integers, rng)
+
+
+def _sequential(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    n, features = _rows(integers, rng)
+    width, out = integers(1, 5), integers(1, 5)
+    first, last = Dense(features, width, rng=rng), Dense(width, out, rng=rng)
+    return Sequential(first, Sigmoid(), last, Softmax()), (n, features)
+
+
+def _sequential_images(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    n, c, channels = (integers(1, 3) for _ in range(3))
+    down = Conv2d(c, channels, 3, 2, "same", rng=rng)
+    up = ConvTranspose2d(channels, c, 3, 2, "same", rng=rng)
+    return Sequential(down, Tanh(), up), (n, c, 2 * integers(1, 3), 2 * integers(1, 3))
+
+
+def _residual(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    n, d = _rows(integers, rng)
+    return Residual(Sequential(Dense(d, d, rng=rng), Tanh())), (n, d)
+
+
+def _skip(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    n, d = _rows(integers, rng)
+    return Skip(Sequential(Dense(d, integers(1, 5), rng=rng), Tanh())), (n, d)
+
+
+def _skip_images(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    shape = _images(integers)
+    conv = Conv2d(shape[1], integers(1, 3), 3, 1, "same", rng=rng)
+    return Skip(Sequential(conv, Softplus())), shape
+
+
+def _parallel(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    n, d = _rows(integers, rng)
+    bent = Sequential(Dense(d, integers(1, 4), rng=rng), Tanh())
+    return Parallel(Dense(d, integers(1, 4), rng=rng), bent, Sigmoid()), (n, d)
+
+
+LAYERS: tuple[LayerRow, ...] = (
+    LayerRow("Dense", _dense, _wider),
+    LayerRow("TiedDense", _tied_dense, _wider),
+    *map(_of_any_shape, (ReLU, LeakyReLU, ELU, Sigmoid, Tanh, Softplus, GELU, Softmax)),
+    LayerRow("Flatten", lambda integers, rng: (Flatten(), _any(integers, rng))),
+    LayerRow("Reshape", _reshape, _wider),
+    LayerRow("Upsample2d", _upsample, _flat),
+    LayerRow("Conv2d", _conv, _wider),
+    LayerRow("Conv2d same", _conv_same, _wider),
+    LayerRow("ConvTranspose2d", _conv_transpose, _wider),
+    LayerRow("ConvTranspose2d same", _conv_transpose_same, _wider),
+    LayerRow("MaxPool2d", _pool(MaxPool2d), _flat),
+    LayerRow("AvgPool2d", _pool(AvgPool2d), _flat),
+    LayerRow("BatchNorm", _batch_norm, _wider, True, _by_running_statistics),
+    LayerRow("BatchNorm images", _batch_norm_images, _wider, True, _by_running_statistics),
+    LayerRow("LayerNorm", _layer_norm, _wider),
+    LayerRow("LayerNorm images", _layer_norm_images, lambda x: x[..., :-1]),
+    LayerRow("Dropout", _dropout, None, True, lambda layer, x: x),
+    LayerRow("Sequential", _sequential, _wider),
+    LayerRow("Sequential tied", _tied_pair, _wider),
+    LayerRow("Sequential images", _sequential_images, _wider),
+    LayerRow("Residual", _residual, _wider),
+    LayerRow("Skip", _skip, _wider),
+    LayerRow("Skip images", _skip_images, _wider),
+    LayerRow("Parallel", _parallel, _wider),
+)
+
+LOSSES: tuple[LossRow, ...] = (
+    LossRow("MSE", MSE),
+    LossRow("L1", L1),
+    LossRow("BCE", BCE, probabilities=True, zero_at_target=False),
+    LossRow("BCEWithLogits", BCEWithLogits, zero_at_target=False),
+)
+
+
+# --- models ---------------------------------------------------------------------------------
+
+
+def _autoencoder(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+    n, pixels, latent = integers(1, 5), integers(2, 8), integers(1, 3)
+    encoder = Sequential(Flatten(), Dense(pixels, 5, rng=rng), ELU(), Dense(5, latent, rng=rng))
+    decoder = Sequential(Dense(latent, pixels, rng=rng), Sigmoid(), Reshape(1, pixels, 1))
+    return Autoencoder(encoder, decoder, MSE()), (n, 1, pixels, 1)
+
+
+def _autoencoder_conv(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+    n, c, side = integers(1, 3), integers(1, 3), 2 * integers(1, 3)
+    encoder = Sequential(Conv2d(c, 2, 3, 1, "same", rng=rng), ReLU(), MaxPool2d(2))
+    decoder = Sequential(Upsample2d(2), ConvTranspose2d(2, c, 3, 1, 1, rng=rng))
+    return Autoencoder(encoder, decoder, BCEWithLogits()), (n, c, side, side)
+
+
+def _autoencoder_tied(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+    n, pixels = integers(2, 5), integers(2, 8)
+    dense = Dense(pixels, integers(1, 4), rng=rng)
+    encoder = Sequential(dense, BatchNorm(dense.out_features), Dropout(0.2, rng=rng), Tanh())
+    return Autoencoder(encoder, Sequential(TiedDense(dense), Sigmoid()), BCE()), (n, pixels)
+
+
+MODELS: tuple[ModelRow, ...] = (
+    ModelRow("Autoencoder", _autoencoder),
+    ModelRow("Autoencoder conv", _autoencoder_conv),
+    ModelRow("Autoencoder tied", _autoencoder_tied),
+)
+
+
+# --- the check of everything ------------------------------------------------------------------
+
+
+def check_all(rng: np.random.Generator) -> Iterator[tuple[str, Report]]:
+    """The gradient check of every row, by name: layers and their tangents, losses, models."""
+
+    def integers(low: int, high: int) -> int:
+        return int(rng.integers(low, high, endpoint=True))
+
+    for row in LAYERS:
+        layer, x = row.draw(integers, rng)
+        yield row.name, gradcheck.check(layer, x, rng)
+        if row.tangent:
+            yield f"{row.name}, tangent", gradcheck.check_tangent(layer, x, rng)
+    for loss_row in LOSSES:
+        loss, y, target = loss_row.draw(integers, rng)
+        yield loss_row.name, gradcheck.check_loss(loss, y, target, rng)
+    for model_row in MODELS:
+        model, batch = model_row.draw(integers, rng)
+        yield model_row.name, gradcheck.check_model(model, batch, rng)

@@ -1,0 +1,137 @@
+"""Mini-batches, from whatever holds the samples, one batch in memory at a time.
+
+    an array (N, …)                 or a memory map of one: rows are read as they are needed
+    a tuple of arrays               of one length: rows that belong together stay together
+    an iterable of such batches     a list, a loader: its own order and batch sizes
+
+A set is never copied as a whole: in order a batch is a view, shuffled a copy of its own rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+
+def batches(
+    x: Any,
+    batch_size: int,
+    rng: np.random.Generator | None = None,
+    drop_last: bool = False,
+) -> Iterator[Any]:
+    """One pass over x. With ``rng`` in a new random order, without in x's own.
+
+    ``drop_last`` leaves out a last batch that is not full. An iterable of batches decides on
+    order and sizes itself, and the other arguments do not touch it.
+
+    Raises
+        ValueError  the batch size is no int ≥ 1, x is empty, the arrays of a tuple differ in
+                    length, or ``drop_last`` would leave nothing
+        TypeError   x, or a batch of it, is neither an array nor a tuple of arrays
+    """
+    if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+        raise ValueError(
+            f"batches: batch_size is {batch_size!r}, expected an int ≥ 1; pass e.g. 32"
+        )
+    if not is_rows(x):
+        return _checked(x)
+    n = count(x)
+    if n == 0:
+        raise ValueError("batches: x has no rows; pass at least one sample")
+    if drop_last and n < batch_size:
+        raise ValueError(
+            f"batches: drop_last leaves nothing of {n} rows at batch_size {batch_size}; "
+            f"pass a batch_size ≤ {n}, or drop_last=False"
+        )
+    return _sliced(x, n, int(batch_size), rng, drop_last)
+
+
+def _sliced(
+    x: Any, n: int, batch_size: int, rng: np.random.Generator | None, drop_last: bool
+) -> Iterator[Any]:
+    order = None if rng is None else rng.permutation(n)
+    for start in range(0, n - batch_size + 1 if drop_last else n, batch_size):
+        stop = start + batch_size
+        yield rows(x, slice(start, stop) if order is None else order[start:stop])
+
+
+def _checked(x: Iterable[Any]) -> Iterator[Any]:
+    for batch in x:
+        if not is_rows(batch):
+            raise TypeError(
+                f"batches: the iterable gave a {type(batch).__name__}, expected batches: arrays "
+                "(N, …) or tuples of them; for rows in a list pass np.asarray(x, np.float32)"
+            )
+        count(batch)
+        yield batch
+
+
+def rows(x: Any, index: Any) -> Any:
+    """x[index], of each array of a tuple; a plain array where x is a memory map."""
+    if isinstance(x, tuple):
+        return tuple(rows(a, index) for a in x)
+    return np.asarray(x[index] if isinstance(index, slice) else x.take(index, axis=0))
+
+
+def is_rows(x: Any) -> bool:
+    """Is x an array or a tuple of arrays, so that its rows can be counted and picked?
+
+    Raises
+        TypeError  x is not even an iterable of batches
+    """
+    if isinstance(x, np.ndarray):
+        if x.ndim == 0:
+            raise TypeError(f"batches: x is the number {x}, expected an array (N, …)")
+        return True
+    if isinstance(x, tuple) and x and all(isinstance(a, np.ndarray) and a.ndim for a in x):
+        return True
+    if isinstance(x, (str, bytes, dict, np.generic)) or not isinstance(x, Iterable):
+        raise TypeError(
+            f"batches: x is a {type(x).__name__}, expected an array (N, …), a tuple of arrays, or "
+            "an iterable of batches; pass np.asarray(x, np.float32)"
+        )
+    return False
+
+
+def count(x: Any) -> int:
+    """How many rows an array, or a tuple of arrays of one length, has.
+
+    Raises
+        ValueError  the arrays of a tuple differ in length
+        TypeError   x is an iterable: its rows are not known before it has run
+    """
+    if not is_rows(x):
+        raise TypeError(
+            f"count: x is a {type(x).__name__}, whose rows are not known before it has run; "
+            "pass an array or a tuple of arrays"
+        )
+    if not isinstance(x, tuple):
+        return len(x)
+    lengths = [len(a) for a in x]
+    if len(set(lengths)) > 1:
+        raise ValueError(
+            f"batches: the arrays have {' and '.join(map(str, lengths))} rows, expected one "
+            "length; row i of each must belong to the same sample"
+        )
+    return lengths[0]
+
+
+def split(x: Any, fraction: float, rng: np.random.Generator) -> tuple[Any, Any]:
+    """Two random parts of x: ``rest, held_out = split(x, 0.1, rng)``, each in x's order.
+
+    Both are copies of their rows.
+
+    Raises
+        ValueError  a part would be empty
+    """
+    n = count(x)
+    if not 0 < fraction < 1 or not 1 <= round(n * fraction) < n:
+        raise ValueError(
+            f"split: a fraction of {fraction} of {n} rows leaves a part empty; "
+            "pass 0 < fraction < 1 and enough rows"
+        )
+    chosen = np.zeros(n, bool)
+    chosen[rng.permutation(n)[: round(n * fraction)]] = True
+    return rows(x, np.flatnonzero(~chosen)), rows(x, np.flatnonzero(chosen))

@@ -1,0 +1,672 @@
+"""Save and load: a model as one file of arrays and a description, never as code.
+
+A file holds every learnt and state array under its dotted name, and a header in JSON::
+
+    {"format": 1, "tinyae": "0.1.0", "aliases": {…},
+     "architecture": {"$class": "Sequential", "$id": 0, "layers": [
+         {"$class": "Dense", "$id": 1, "in_features": 784, "out_features": 64}, …]}}
+
+The description is read off the objects: a constructor keeps each argument under its own name,
+so class name and arguments rebuild the object. Loading looks a class up in a table of
+tinyae's own (and in ``custom``), builds the model empty, and gives it the file's arrays.
+What was shared (a tied layer, a generator, one Param under two names) is shared again.
+
+``.npz``          a plain NumPy archive: ``np.load(path)["encoder.1.W"]`` reads it too
+``.safetensors``  by suffix, with the package of that name
+
+A file may come from anywhere. No pickle is read, no name in it is imported or evaluated, and
+sizes are held against the file's own length before anything is allocated.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import importlib
+import inspect
+import io
+import json
+import math
+import os
+import pkgutil
+import secrets
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import DTypeLike
+
+import tinyae
+from tinyae import layers, losses, models
+from tinyae.layers.base import Module, ParameterFree
+from tinyae.models.autoencoder import Model
+from tinyae.param import Array, Initializer, Param
+
+FORMAT = 1  # raise it when an older tinyae would misread the file
+
+_HEADER = "__header__"  # the header's name among the arrays of an npz
+_DRAWN = {"rng", "init", "dtype"}  # arguments that drew the first weights: not needed again
+_DEPTH = 64  # objects inside objects
+_NAMES = 100_000  # modules, counting a shared one each time it is reached
+_ROOM = 2**24  # elements one constructor may always ask for, e.g. 64 MB of float32
+
+Json = Any
+
+
+# ---------------------------------------------------------------------------- the two verbs
+
+
+def save(module: Module, path: str | os.PathLike[str]) -> None:
+    """Write a layer or model to ``path``, whole or not at all.
+
+    The bytes go to a temporary file in the same folder, which then takes the name in one step:
+    a crash leaves the old file or the new one. An object of your own class is saved too;
+    name the class again in ``load(path, custom=[…])``. The optimizer is not part of a model.
+
+    Raises
+        TypeError             something in the model cannot be described by class and arguments
+        ValueError            the model is nested too deeply or holds itself; path is a folder
+        FileNotFoundError     the folder does not exist
+        ModuleNotFoundError   a .safetensors path without that package
+    """
+    if not isinstance(module, Module):
+        raise TypeError(
+            f"save: got a {type(module).__name__}, expected a layer or a model; pass model first"
+        )
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise ValueError(
+            f"save: {path} is a folder; pass the name of a file, e.g. {path}/model.npz"
+        )
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            f"save: the folder {target.parent} does not exist; make it, or pass another path"
+        )
+    header, arrays, own = _describe(module)
+    _assemble(header, arrays, _classes() | own)  # what cannot be read back is not written
+    if _is_safetensors(path):
+        content = _to_safetensors(header, arrays)
+        _replace(target, lambda file: file.write(content))
+    else:
+        _replace(target, lambda file: _to_npz(file, header, arrays))
+
+
+def load(path: str | os.PathLike[str], custom: Iterable[type] = ()) -> Any:
+    """The layer or model in a file that ``save`` wrote: same classes, same bits.
+
+    ``custom`` lists the classes in it that are your own.
+
+    Raises
+        FileNotFoundError     no such file
+        ValueError            not a tinyae file, damaged, from a newer tinyae, or its parts do
+                              not fit each other; the message says which
+        ModuleNotFoundError   a .safetensors path without that package
+    """
+    source = Path(path)
+    if source.is_dir():
+        raise ValueError(
+            f"load: {path} is a folder, expected a file that model.save wrote; name it"
+        )
+    if not source.exists():
+        raise FileNotFoundError(f"load: there is no file {path}; check the path")
+    table = _classes() | _own_classes(custom)
+    read = _from_safetensors if _is_safetensors(path) else _from_npz
+    try:
+        header, arrays = read(source)
+        _check_format(header)
+        return _assemble(header, arrays, table)
+    except (_FileError, RecursionError) as error:
+        reason = str(error) if isinstance(error, _FileError) else "it is nested too deeply"
+        raise ValueError(f"load: {path}: {reason}") from error
+
+
+class _FileError(ValueError):
+    """What is wrong with a file; ``load`` adds its name."""
+
+
+def _check_format(header: Json) -> None:
+    if not isinstance(header, dict) or not isinstance(header.get("format"), int):
+        raise _FileError("its header states no format, so it is not a model that tinyae saved")
+    if header["format"] > FORMAT:
+        raise _FileError(
+            f"format {header['format']}, written by tinyae {header.get('tinyae')!s:.20}; this is "
+            f"tinyae {tinyae.__version__}, which reads up to format {FORMAT}; "
+            "run pip install --upgrade tinyae"
+        )
+    if header["format"] < 1:
+        raise _FileError(f"format {header['format']}, expected 1 to {FORMAT}; save the model again")
+
+
+@functools.cache
+def _classes() -> dict[str, type]:
+    """Every public class of tinyae's layers, losses and models, by name: all a file may build."""
+    table = {}
+    for home in (layers, losses, models):
+        parts = pkgutil.iter_modules(getattr(home, "__path__", ()))
+        for name in [home.__name__, *(f"{home.__name__}.{part.name}" for part in parts)]:
+            for key, value in vars(importlib.import_module(name)).items():
+                if isinstance(value, type) and value.__module__ == name and key[0] != "_":
+                    table[key] = value
+    return table
+
+
+def _own_classes(custom: Iterable[type]) -> dict[str, type]:
+    own: dict[str, type] = {}
+    for cls in custom:
+        if not isinstance(cls, type):
+            raise TypeError(f"load: custom holds {cls!r}, expected classes; pass custom=[MyLayer]")
+        if _classes().get(cls.__name__, cls) is not cls or own.get(cls.__name__, cls) is not cls:
+            raise ValueError(f"load: custom names two classes {cls.__name__}; rename yours")
+        own[cls.__name__] = cls
+    return own
+
+
+# ---------------------------------------------------------------------------- model → header
+
+
+def _describe(module: Module) -> tuple[Json, dict[str, Array], dict[str, type]]:
+    """The header, the arrays by name, and the classes that are not tinyae's."""
+    writer = _Writer()
+    architecture = writer.value(module, type(module).__name__)
+    arrays, aliases = writer.arrays, {}
+    first: dict[Any, str] = {}  # where an array lies in memory → the name it is saved under
+    for name, a in _named_arrays(module).items():
+        _check_dtype(name, a)
+        alias = first.setdefault(_place(a), name)
+        if alias != name:
+            aliases[name] = alias
+        elif a.ndim == 2 and _place(a.T) in first:
+            aliases[name] = "T:" + first[_place(a.T)]  # Param.T: the same memory, turned
+        else:
+            arrays[name] = a
+    header = {
+        "format": FORMAT,
+        "tinyae": tinyae.__version__,
+        "architecture": architecture,
+        "aliases": aliases,
+    }
+    return header, arrays, writer.own
+
+
+def _named_arrays(module: Module) -> dict[str, Array]:
+    return {name: p.value for name, p in module.params.items()} | module.state
+
+
+def _place(a: Array) -> Any:
+    return a.__array_interface__["data"][0], a.shape, a.strides, a.dtype.str
+
+
+def _check_dtype(name: str, a: Array) -> None:
+    if a.dtype.kind not in "biuf" or a.dtype.itemsize > 8:
+        raise TypeError(f"save: {name} has dtype {a.dtype}, expected plain numbers; convert it")
+
+
+class _Writer:
+    """Turns objects into JSON, each once: later mentions become {"$ref": id}."""
+
+    def __init__(self) -> None:
+        self.ids: dict[int, int] = {}
+        self.open: list[int] = []  # the objects around the present one
+        self.arrays: dict[str, Array] = {}
+        self.own: dict[str, type] = {}
+
+    def value(self, v: Any, where: str) -> Json:
+        if v is None or isinstance(v, (bool, str)):
+            return v
+        if isinstance(v, (int, np.integer)):
+            return int(v)
+        if isinstance(v, np.bool_):
+            return bool(v)
+        if isinstance(v, (float, np.floating)):
+            return float(v) if math.isfinite(v) else {"$float": repr(float(v))}
+        if isinstance(v, (list, tuple)):
+            items = [self.value(item, f"{where}[{i}]") for i, item in enumerate(v)]
+            return items if isinstance(v, list) else {"$tuple": items}
+        if isinstance(v, np.ndarray):
+            _check_dtype(where, v)
+            name = f"argument:{len(self.arrays)}"
+            self.arrays[name] = v
+            return {"$array": name}
+        return self.object(v, where)
+
+    def object(self, v: Any, where: str) -> Json:
+        if id(v) in self.open:
+            raise ValueError(f"save: {where} holds itself; a model must be a tree of parts")
+        if id(v) in self.ids:
+            return {"$ref": self.ids[id(v)]}
+        if len(self.open) >= _DEPTH:
+            raise ValueError(
+                f"save: {where} lies more than {_DEPTH} objects deep; flatten the model"
+            )
+        self.ids[id(v)] = number = len(self.ids)
+        if isinstance(v, np.random.Generator):
+            return {"$generator": _generator_state(v), "$id": number}
+        self.open.append(id(v))
+        entry = {"$class": self.class_name(v, where), "$id": number}
+        for name in _arguments(type(v)):
+            if name in vars(v) if name in _DRAWN else hasattr(v, name):
+                entry[name] = self.value(getattr(v, name), f"{where}.{name}")
+            elif name not in _DRAWN:
+                raise TypeError(
+                    f"save: {where} does not keep its constructor's argument {name}; "
+                    f"write self.{name} = {name} in {type(v).__name__}.__init__"
+                )
+        self.open.pop()
+        return entry
+
+    def class_name(self, v: Any, where: str) -> str:
+        cls = type(v)
+        if cls.__module__.split(".")[0] in ("builtins", "numpy") or isinstance(v, Param):
+            raise TypeError(
+                f"save: {where} is {v!r:.80}, expected numbers, text, or objects of classes whose "
+                "constructors keep their arguments; make it one"
+            )
+        name = cls.__name__
+        if _classes().get(name) is not cls:
+            if name in _classes() or self.own.get(name, cls) is not cls:
+                raise TypeError(f"save: there are two classes called {name}; rename your own")
+            self.own[name] = cls
+        return name
+
+
+def _arguments(cls: type) -> dict[str, inspect.Parameter]:
+    """The constructor's parameters, without self."""
+    if cls.__init__ is object.__init__:  # type: ignore[misc]
+        return {}
+    found = dict(list(inspect.signature(cls.__init__).parameters.items())[1:])  # type: ignore[misc]
+    for p in found.values():
+        if p.kind is p.VAR_KEYWORD:
+            raise TypeError(f"{cls.__name__}: **{p.name} cannot be saved; name the arguments")
+    return found
+
+
+# ---------------------------------------------------------------------------- header → model
+
+
+def _assemble(header: Json, arrays: dict[str, Array], table: dict[str, type]) -> Module:
+    """Build the model empty, hold every name and shape against the file, then fill it."""
+    reader = _Reader(arrays, table)
+    module = reader.value(header.get("architecture"))
+    if not isinstance(module, Module):
+        raise _FileError(f"it describes a {type(module).__name__}, expected a layer or a model")
+    _count(module, {})
+    aliases = header.get("aliases")
+    if not isinstance(aliases, dict) or not all(isinstance(a, str) for a in aliases.values()):
+        raise _FileError("its header has no table of aliases; it was altered, save the model again")
+    params, state = module.params, module.state
+    _check_names(_named_arrays(module), arrays, aliases, reader.used)
+    filled: dict[str, Any] = {}
+    memo: dict[int, Any] = {}  # the empty part → the filled one: deepcopy swaps them, sharing kept
+    for name, part in [*params.items(), *state.items()]:
+        if name in aliases:
+            other = aliases[name]
+            new = filled[other[2:]].T if other.startswith("T:") else filled[other]
+        else:
+            new = np.array(arrays[name])
+            if isinstance(part, Param):
+                new = Param(new)
+        filled[name] = new
+        if memo.setdefault(id(part), new) is not new:
+            raise _FileError(f"{name} is shared in the model, but the file has it twice")
+    return copy.deepcopy(module, memo)
+
+
+def _check_names(
+    empty: dict[str, Array], arrays: dict[str, Array], aliases: dict[str, str], used: set[str]
+) -> None:
+    seen: dict[str, Array] = {}
+    faults = []
+    for name, a in empty.items():
+        turned = aliases.get(name, "").startswith("T:")
+        source = aliases.get(name, name)[2 * turned :]
+        got = seen.get(source) if name in aliases else arrays.get(name)
+        if got is None:
+            faults.append(f"{name} {a.shape} is missing")
+            continue
+        seen[name] = got = got.T if turned else got
+        if got.shape != a.shape:
+            faults.append(f"{name} has shape {got.shape}, expected {a.shape}")
+        elif (got.dtype.kind == "f") != (a.dtype.kind == "f"):
+            faults.append(f"{name} has dtype {got.dtype}, expected one like {a.dtype}")
+    for name in [*(arrays.keys() - empty.keys() - used), *(aliases.keys() - empty.keys())]:
+        faults.append(f"{name} belongs to no part of the model")
+    faults += [f"{name} is stored and also an alias" for name in arrays.keys() & aliases.keys()]
+    if faults:
+        rest = f" (and {len(faults) - 5} more)" if len(faults) > 5 else ""
+        raise _FileError(
+            f"arrays and architecture do not fit: {'; '.join(sorted(faults)[:5])}{rest}; "
+            "the file was altered, save the model again"
+        )
+
+
+def _count(module: Module, known: dict[int, int]) -> int:
+    """Modules reached from here; a few refs to refs could otherwise name billions."""
+    if id(module) not in known:
+        known[id(module)] = 1 + sum(_count(part, known) for part in module.children.values())
+    if known[id(module)] > _NAMES:
+        raise _FileError(f"it describes more than {_NAMES} parts; this is no honest model")
+    return known[id(module)]
+
+
+class _Reader:
+    """Builds objects from JSON by class name and arguments, within the file's own size."""
+
+    def __init__(self, arrays: dict[str, Array], table: dict[str, type]) -> None:
+        self.arrays, self.table = arrays, table
+        self.objects: dict[int, Any] = {}
+        self.used: set[str] = set()  # arrays that were constructor arguments
+        self.depth = 0
+        self.held = sum(a.size for a in arrays.values())
+        self.room = self.held  # elements that modules may still ask for
+
+    def value(self, v: Json) -> Any:
+        if isinstance(v, list):
+            return [self.value(item) for item in v]
+        if not isinstance(v, dict):
+            return v
+        match v:
+            case {"$class": str(name)}:
+                return self.object(name, v)
+            case {"$ref": int(number)} if number in self.objects:
+                return self.objects[number]
+            case {"$ref": number}:
+                raise _FileError(
+                    f"a reference to object {number!s:.20}, which does not come before"
+                )
+            case {"$tuple": list(items)}:
+                return tuple(self.value(items))
+            case {"$float": "inf" | "-inf" | "nan" as text}:
+                return float(text)
+            case {"$array": str(name)} if name in self.arrays:
+                self.used.add(name)
+                return np.array(self.arrays[name])
+            case {"$generator": dict(state)}:
+                return self.remember(v, _generator(state))
+        raise _FileError(f"its header has the entry {str(v)[:60]!r}, which tinyae does not know")
+
+    def remember(self, v: dict[str, Json], thing: Any) -> Any:
+        number = v.get("$id")
+        if not isinstance(number, int) or number in self.objects:
+            raise _FileError(f"object number {number!s:.20} is missing or given twice")
+        self.objects[number] = thing
+        return thing
+
+    def object(self, name: str, v: dict[str, Json]) -> Any:
+        if name not in self.table:
+            raise _FileError(
+                f"it needs the class {name:.60}, which is not one of tinyae's; "
+                f"pass it: load(path, custom=[{name:.60}])"
+            )
+        self.depth += 1
+        if self.depth > _DEPTH:
+            raise _FileError(f"its architecture is nested more than {_DEPTH} deep")
+        cls = self.table[name]
+        given = {key: self.value(arg) for key, arg in v.items() if not key.startswith("$")}
+        try:
+            thing = self.build(cls, given)
+        except _FileError:
+            raise
+        except Exception as error:
+            raise _FileError(f"{name} cannot be built: {str(error)[:300]}") from error
+        self.depth -= 1
+        return self.remember(v, thing)
+
+    def build(self, cls: type, given: dict[str, Any]) -> Any:
+        parameters = _arguments(cls)
+        unknown = given.keys() - parameters.keys()
+        if unknown:
+            raise _FileError(f"{cls.__name__} has no argument {min(unknown):.60}")
+        if not issubclass(cls, ParameterFree):  # those hold no arrays: any size is harmless
+            for name, arg in given.items():
+                _check_size(f"{cls.__name__}: {name}", arg, max(self.held, _ROOM))
+        starred = any(p.kind is p.VAR_POSITIONAL for p in parameters.values())
+        args: list[Any] = []
+        kwargs: dict[str, Any] = {}
+        for name, p in parameters.items():
+            if p.kind is p.VAR_POSITIONAL:
+                args += given.get(name, [])
+            elif name == "init" and name not in given:
+                kwargs[name] = _Blank(self.room)
+            elif name in given and (
+                p.kind is p.POSITIONAL_ONLY or (starred and p.kind is p.POSITIONAL_OR_KEYWORD)
+            ):
+                args.append(given[name])
+            elif name in given:
+                kwargs[name] = given[name]
+        thing = cls(*args, **kwargs)
+        if isinstance(thing, Module):
+            own = [v.value if isinstance(v, Param) else v for v in vars(thing).values()]
+            self.room -= sum(a.size for a in own if isinstance(a, np.ndarray))
+            if self.room < -_ROOM:
+                raise _FileError("its architecture needs more numbers than the file holds")
+        return thing
+
+
+class _Blank(Initializer):
+    """Zeros, but no more of them than the file has numbers left to put there."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+
+    def __call__(
+        self,
+        shape: tuple[int, ...],
+        fan_in: int,
+        fan_out: int,
+        rng: np.random.Generator | None,
+        dtype: DTypeLike,
+    ) -> Array:
+        if math.prod(shape) > max(self.room, 0):
+            raise _FileError(f"a weight of shape {shape} is larger than what the file holds")
+        return np.zeros(shape, dtype)
+
+
+def _check_size(what: str, arg: Any, most: int) -> None:
+    sizes = [s for s in (arg if isinstance(arg, (list, tuple)) else [arg]) if isinstance(s, int)]
+    if math.prod(max(abs(s), 1) for s in sizes) > most:
+        raise _FileError(f"{what} is {str(arg)[:60]}, larger than what the file holds")
+
+
+# ---------------------------------------------------------------------------- generators
+
+
+def _generator_state(rng: np.random.Generator) -> Json:
+    def plain(v: Any) -> Json:
+        if isinstance(v, dict):
+            return {key: plain(item) for key, item in v.items()}
+        return v.tolist() if isinstance(v, (np.ndarray, np.generic)) else v
+
+    state = plain(rng.bit_generator.state)
+    if state.get("bit_generator") not in _BIT_GENERATORS:
+        raise TypeError(
+            f"save: a generator is driven by {type(rng.bit_generator).__name__}, expected one of "
+            f"{', '.join(_BIT_GENERATORS)}; use numpy.random.default_rng"
+        )
+    return state
+
+
+_BIT_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
+# What numpy would otherwise take unchecked, and then read past the end of its buffer.
+_STATE_LIMITS = {"pos": 624, "buffer_pos": 4, "has_uint32": 1, "uinteger": 2**32 - 1}
+
+
+def _generator(state: Json) -> np.random.Generator:
+    """A generator in a saved state; every field is held against a fresh one's."""
+
+    def like(model: Any, v: Json, key: str) -> Any:
+        if isinstance(model, dict):
+            if not isinstance(v, dict) or v.keys() != model.keys():
+                raise ValueError(f"{key} has other fields than {sorted(model)}")
+            return {k: like(item, v[k], k) for k, item in model.items()}
+        if isinstance(model, np.ndarray):
+            if not isinstance(v, list) or len(v) != model.size:
+                raise ValueError(f"{key} has not {model.size} numbers")
+            return np.array([like(0, item, key) for item in v], model.dtype)
+        if isinstance(model, str):
+            return model
+        if not isinstance(v, int) or not 0 <= v <= _STATE_LIMITS.get(key, 2**128 - 1):
+            raise ValueError(f"{key} is {str(v)[:40]}")
+        return int(v)
+
+    name = state.get("bit_generator")
+    if name not in _BIT_GENERATORS:
+        raise _FileError(f"a generator of kind {name!s:.40}, expected {', '.join(_BIT_GENERATORS)}")
+    bits = getattr(np.random, name)(0)
+    try:
+        bits.state = like(bits.state, state, name)
+    except Exception as error:
+        raise _FileError(f"the state of a {name} generator is wrong: {error}") from error
+    return np.random.Generator(bits)
+
+
+# ---------------------------------------------------------------------------- bytes on disk
+
+
+def _replace(target: Path, write: Callable[[Any], Any]) -> None:
+    """``target`` becomes what ``write`` writes, or stays as it was."""
+    part = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.part")
+    try:
+        with open(part, "xb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _to_npz(file: Any, header: Json, arrays: dict[str, Array]) -> None:
+    text = json.dumps(header, allow_nan=False).encode()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, a in {_HEADER: np.frombuffer(text, np.uint8), **arrays}.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as entry:
+                npy.write_array(entry, np.asanyarray(a), version=(1, 0), allow_pickle=False)
+
+
+def _from_npz(path: Path) -> tuple[Json, dict[str, Array]]:
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size == 0:
+            raise _FileError("the file is empty; save the model again")
+        if file.read(2) != b"PK":
+            raise _FileError(
+                "not an npz archive, so not a model that tinyae saved; pass a file from model.save"
+            )
+        try:
+            arrays = _unzip(file, size)
+        except (_FileError, MemoryError):
+            raise
+        except Exception as error:  # zipfile has a dozen ways to say that bytes are wrong
+            raise _FileError(
+                f"the file is damaged or cut short ({str(error)[:120]}); "
+                "copy it again from where it came, or save the model again"
+            ) from error
+    text = arrays.pop(_HEADER, None)
+    if text is None:
+        raise _FileError(
+            f"an npz archive of {', '.join(sorted(arrays)[:5])[:120] or 'nothing'}, without "
+            "tinyae's header; pass a file from model.save (np.load reads other archives)"
+        )
+    return _parse(text.tobytes()), arrays
+
+
+def _unzip(file: Any, size: int) -> dict[str, Array]:
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+        if len({entry.filename for entry in entries}) != len(entries):
+            raise _FileError("an array is stored twice under one name; save the model again")
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise _FileError("its arrays are compressed, which tinyae never does; save it again")
+        if sum(entry.file_size for entry in entries) > size:
+            raise _FileError("it claims to hold more bytes than the file has; it is damaged")
+        return {
+            entry.filename.removesuffix(".npy"): _array(archive.read(entry)) for entry in entries
+        }
+
+
+def _array(content: bytes) -> Array:
+    """An array from the bytes of an .npy file; its header is believed only if the size is right."""
+    stream = io.BytesIO(content)
+    if npy.read_magic(stream) != (1, 0):
+        raise _FileError("an array is in another version of NumPy's format than 1.0")
+    shape, fortran, dtype = npy.read_array_header_1_0(stream)
+    if dtype.hasobject or dtype.kind not in "biuf":
+        raise _FileError(
+            f"an array has dtype {dtype}, expected plain numbers (pickles are refused)"
+        )
+    start = stream.tell()
+    if math.prod(shape) * dtype.itemsize != len(content) - start or min(shape, default=0) < 0:
+        raise _FileError(f"an array claims shape {shape}, but has {len(content) - start} bytes")
+    flat = np.frombuffer(content, dtype, offset=start)
+    return flat.reshape(shape, order="F" if fortran else "C")
+
+
+def _parse(text: bytes) -> Json:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _FileError(f"its header is not JSON ({str(error)[:80]}); save it again") from error
+
+
+def _is_safetensors(path: str | os.PathLike[str]) -> bool:
+    return os.fspath(path).endswith(".safetensors")
+
+
+def _safetensors() -> Any:
+    try:
+        return importlib.import_module("safetensors.numpy"), importlib.import_module("safetensors")
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "a .safetensors file needs the package safetensors, which is not installed; "
+            "run pip install safetensors, or use a path that ends in .npz"
+        ) from error
+
+
+def _to_safetensors(header: Json, arrays: dict[str, Array]) -> bytes:
+    text = json.dumps(header, allow_nan=False)
+    plain = {name: np.ascontiguousarray(a).reshape(a.shape) for name, a in arrays.items()}
+    meta = {"tinyae": text, "crc32": str(_checksum(text, plain))}
+    return _safetensors()[0].save(plain, meta)
+
+
+def _from_safetensors(path: Path) -> tuple[Json, dict[str, Array]]:
+    package = _safetensors()[1]
+    if path.stat().st_size == 0:
+        raise _FileError("the file is empty; save the model again")
+    try:
+        with package.safe_open(path, framework="numpy") as file:
+            meta = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except Exception as error:
+        raise _FileError(
+            f"not a safetensors file, or damaged ({str(error)[:120]}); "
+            "copy it again from where it came, or save the model again"
+        ) from error
+    if "tinyae" not in meta:
+        raise _FileError("a safetensors file without tinyae's header; pass one from model.save")
+    if meta.get("crc32") != str(_checksum(meta["tinyae"], arrays)):
+        raise _FileError("the file is damaged: its checksum is wrong; save the model again")
+    return _parse(meta["tinyae"].encode()), arrays
+
+
+def _checksum(text: str, arrays: dict[str, Array]) -> int:
+    """Over header and arrays: safetensors, unlike zip, has none of its own."""
+    crc = zlib.crc32(text.encode())
+    for name in sorted(arrays):
+        a = arrays[name]
+        crc = zlib.crc32(f"{name} {a.dtype.str} {a.shape}".encode(), crc)
+        crc = zlib.crc32(np.ascontiguousarray(a).tobytes(), crc)
+    return crc
+
+
+def _save_model(self: Model, path: str | os.PathLike[str]) -> None:
+    save(self, path)
+
+
+_save_model.__name__, _save_model.__doc__ = "save", save.__doc__
+Model.save = _save_model

@@ -1,0 +1,271 @@
+"""Convolution and transposed convolution: each is the other's adjoint.
+
+Write C for the linear map x ↦ W ∗ x. Conv2d runs C forward and its transpose Cᵀ backward;
+ConvTranspose2d runs Cᵀ forward and C backward: ⟨Cx, y⟩ = ⟨x, Cᵀy⟩. Three kernels do for both.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from tinyae import kernels
+from tinyae.layers.base import Layer, check_input, positive_int, positive_pair
+from tinyae.param import Array, GlorotUniform, Initializer, Param
+
+Pair = tuple[int, int]
+Pad = tuple[int, int, int, int]  # top, bottom, left, right
+
+
+class _Convolution(Layer):
+    """What the two have in common: the arguments, W, b and the padding around an image."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Pair,
+        stride: int | Pair,
+        padding: int | Pair | str,
+    ) -> None:
+        who = type(self).__name__
+        self.in_channels = positive_int(who, "in_channels", in_channels)
+        self.out_channels = positive_int(who, "out_channels", out_channels)
+        self.kernel_size = positive_pair(who, "kernel_size", kernel_size)
+        self.stride = positive_pair(who, "stride", stride)
+        self.padding = "same" if padding == "same" else _padding(who, padding)
+
+    def draw(
+        self,
+        shape: tuple[int, ...],
+        init: Initializer | None,
+        rng: np.random.Generator | None,
+        dtype: DTypeLike,
+    ) -> None:
+        area = self.kernel_size[0] * self.kernel_size[1]
+        init = init or GlorotUniform()
+        self.W = Param(init(shape, self.in_channels * area, self.out_channels * area, rng, dtype))
+        self.b = Param(np.zeros(self.out_channels, dtype))
+
+    def pad(self, size: Pair) -> Pad:
+        """The zeros around the image that C reads, which is of that size."""
+        if not isinstance(self.padding, str):
+            (p, q) = self.padding
+            return p, p, q, q
+        before_after = []
+        for length, k, s in zip(size, self.kernel_size, self.stride):
+            reach = (-(-length // s) - 1) * s + k  # of ⌈length/s⌉ windows
+            total = max(reach - length, 0)
+            before_after += [total // 2, total - total // 2]
+        top, bottom, left, right = before_after
+        return top, bottom, left, right
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.in_channels}, {self.out_channels}, {self.kernel_size}, "
+            f"stride={self.stride}, padding={self.padding!r})"
+        )
+
+
+class Conv2d(_Convolution):
+    """A bank of O small kernels, each slid over the image: y = Cx + b.
+
+    Forward   y[n,o,i,j] = b[o] + Σ_{c,u,v} W[o,c,u,v] · xᵖ[n,c, i·s+u, j·s+v]
+              xᵖ is x with zeros around it
+    Shapes    x (N, C, H, W)   W (O, C, kh, kw)   b (O,)   y (N, O, H′, W′)
+              padding p: H′ = ⌊(H + 2p − kh)/s⌋ + 1;  "same": H′ = ⌈H/s⌉, and where the zeros
+              do not halve, the bottom and the right get the odd one
+    Backward  dx = Cᵀ dy      dW[o,c,u,v] = Σ_{n,i,j} dy[n,o,i,j] · xᵖ[n,c, i·s+u, j·s+v]
+              db[o] = Σ_{n,i,j} dy[n,o,i,j]
+    Tangent   ẏ = Cẋ
+    Cache     x
+    Raises    ValueError if the kernel is larger than the padded image
+    Source    LeCun, Bottou, Bengio & Haffner (1998), §II.A; Dumoulin & Visin (2016), ch. 2
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Pair,
+        stride: int | Pair = 1,
+        padding: int | Pair | str = 0,
+        *,
+        rng: np.random.Generator | None = None,
+        init: Initializer | None = None,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding)
+        self.draw((self.out_channels, self.in_channels, *self.kernel_size), init, rng, dtype)
+
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        self.check(x)
+        y = self.linear(x)
+        y += self.b.value[:, None, None]
+        return y, x
+
+    def backward(self, dy: Array, x: Array) -> Array:
+        self.backward_params(dy, x)
+        return self.adjoint(dy, x)
+
+    def backward_params(self, dy: Array, x: Array) -> None:
+        self.b.grad += dy.sum(axis=(0, 2, 3))
+        self.W.grad += self.weight_grad(dy, x)
+
+    def tangent(self, xdot: Array, x: Array) -> tuple[Array, Array]:
+        return self.linear(xdot), xdot
+
+    def tangent_backward(self, dydot: Array, xdot: Array) -> tuple[Array, None]:
+        self.W.grad += self.weight_grad(dydot, xdot)
+        return self.adjoint(dydot, xdot), None
+
+    def linear(self, x: Array) -> Array:
+        """Cx"""
+        return kernels.conv2d(x, self.W.value, self.stride, self.pad(_size(x)))
+
+    def adjoint(self, dy: Array, x: Array) -> Array:
+        """Cᵀ dy, of x's shape"""
+        size = _size(x)
+        return kernels.conv2d_input_grad(dy, self.W.value, self.stride, self.pad(size), size)
+
+    def weight_grad(self, dy: Array, x: Array) -> Array:
+        """∂⟨dy, Cx⟩/∂W"""
+        pad = self.pad(_size(x))
+        return kernels.conv2d_weight_grad(x, dy, self.stride, pad, self.kernel_size)
+
+    def check(self, x: Array) -> None:
+        check_input(self, x, ("N", self.in_channels, "H", "W"))
+        (height, width), (top, bottom, left, right) = _size(x), self.pad(_size(x))
+        kh, kw = self.kernel_size
+        padded = (top + height + bottom, left + width + right)
+        if 0 in (height, width) or padded[0] < kh or padded[1] < kw:
+            raise ValueError(
+                f"Conv2d: an image of x is {height} × {width}, {padded[0]} × {padded[1]} with its "
+                f"padding, expected at least the kernel's {kh} × {kw}; "
+                "pass larger images, more padding or a smaller kernel_size"
+            )
+
+
+class ConvTranspose2d(_Convolution):
+    """Every pixel stamps its kernels onto a larger image: y = Cᵀx + b, C a Conv2d's map.
+
+    Forward   yᵖ[n,o, i·s+u, j·s+v] += Σ_c W[c,o,u,v] · x[n,c,i,j], then the padding is cut off
+              and b[o] added
+    Shapes    x (N, C, H, W)   W (C, O, kh, kw)   b (O,)   y (N, O, H′, W′)
+              padding p: H′ = (H − 1)·s − 2p + kh + output_padding;  "same": H′ = H·s
+    Backward  dx = C dy      dW[c,o,u,v] = Σ_{n,i,j} x[n,c,i,j] · dyᵖ[n,o, i·s+u, j·s+v]
+              db[o] = Σ_{n,i,j} dy[n,o,i,j]
+    Tangent   ẏ = Cᵀẋ
+    Cache     x
+    Raises    ValueError if the padding leaves nothing of y
+
+    A stride s > 1 maps s sizes of y to one size of Cy; ``output_padding`` (0 … s − 1) says which
+    of them is meant: it adds rows at the bottom and columns at the right.
+
+    Source    Zeiler, Krishnan, Taylor & Fergus (2010); Dumoulin & Visin (2016), ch. 4
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Pair,
+        stride: int | Pair = 1,
+        padding: int | Pair | str = 0,
+        output_padding: int | Pair = 0,
+        *,
+        rng: np.random.Generator | None = None,
+        init: Initializer | None = None,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding)
+        self.output_padding = self._output_padding(output_padding)
+        self.draw((self.in_channels, self.out_channels, *self.kernel_size), init, rng, dtype)
+
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        self.check(x)
+        y = self.linear(x)
+        y += self.b.value[:, None, None]
+        return y, x
+
+    def backward(self, dy: Array, x: Array) -> Array:
+        self.backward_params(dy, x)
+        return self.adjoint(dy)
+
+    def backward_params(self, dy: Array, x: Array) -> None:
+        self.b.grad += dy.sum(axis=(0, 2, 3))
+        self.W.grad += self.weight_grad(dy, x)
+
+    def tangent(self, xdot: Array, x: Array) -> tuple[Array, Array]:
+        return self.linear(xdot), xdot
+
+    def tangent_backward(self, dydot: Array, xdot: Array) -> tuple[Array, None]:
+        self.W.grad += self.weight_grad(dydot, xdot)
+        return self.adjoint(dydot), None
+
+    def linear(self, x: Array) -> Array:
+        """Cᵀx"""
+        size = self.output_size(_size(x))
+        return kernels.conv2d_input_grad(x, self.W.value, self.stride, self.pad(size), size)
+
+    def adjoint(self, dy: Array) -> Array:
+        """C dy"""
+        return kernels.conv2d(dy, self.W.value, self.stride, self.pad(_size(dy)))
+
+    def weight_grad(self, dy: Array, x: Array) -> Array:
+        """∂⟨dy, Cᵀx⟩/∂W = ∂⟨C dy, x⟩/∂W"""
+        pad = self.pad(_size(dy))
+        return kernels.conv2d_weight_grad(dy, x, self.stride, pad, self.kernel_size)
+
+    def output_size(self, size: Pair) -> Pair:
+        """(H′, W′) of an input of that size."""
+        (height, width), (down, across) = size, self.stride
+        if isinstance(self.padding, str):
+            return height * down, width * across
+        (p, q), (kh, kw), (a, b) = self.padding, self.kernel_size, self.output_padding
+        return (height - 1) * down - 2 * p + kh + a, (width - 1) * across - 2 * q + kw + b
+
+    def check(self, x: Array) -> None:
+        check_input(self, x, ("N", self.in_channels, "H", "W"))
+        size = self.output_size(_size(x))
+        if 0 in _size(x) or min(size) < 1:
+            raise ValueError(
+                f"ConvTranspose2d: an image of x is {x.shape[2]} × {x.shape[3]}, y would be "
+                f"{size[0]} × {size[1]}, expected at least 1 × 1; "
+                "pass larger images or less padding"
+            )
+
+    def _output_padding(self, output_padding: int | Pair) -> Pair:
+        a, b = _padding("ConvTranspose2d", output_padding, "output_padding")
+        if a >= self.stride[0] or b >= self.stride[1]:
+            raise ValueError(
+                f"ConvTranspose2d: output_padding is {(a, b)}, expected less than the stride "
+                f"{self.stride}; pass a larger stride or less output_padding"
+            )
+        if isinstance(self.padding, str) and (a, b) != (0, 0):
+            raise ValueError(
+                f'ConvTranspose2d: output_padding is {(a, b)} with padding="same", which fixes the '
+                "output's size at H·s already; pass output_padding=0"
+            )
+        return a, b
+
+    def __repr__(self) -> str:
+        more = f", output_padding={self.output_padding})" if any(self.output_padding) else ")"
+        return super().__repr__()[:-1] + more
+
+
+def _size(x: Array) -> Pair:
+    """(H, W) of images."""
+    return x.shape[2], x.shape[3]
+
+
+def _padding(who: str, value: int | Pair | str, name: str = "padding") -> Pair:
+    """An int or a pair of ints ≥ 0, as a pair (top and bottom, left and right)."""
+    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(pair) != 2 or not all(isinstance(v, (int, np.integer)) and v >= 0 for v in pair):
+        same = ' or "same"' if name == "padding" else ""
+        raise ValueError(
+            f"{who}: {name} is {value!r}, expected an int ≥ 0, a pair of them (down, across)"
+            f"{same}; pass e.g. {name}=1"
+        )
+    return int(pair[0]), int(pair[1])

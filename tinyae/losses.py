@@ -1,0 +1,145 @@
+"""Losses: ``L, dy = loss(y, target)``, the mean over all elements and its gradient ∂L/∂y.
+
+    MSE              squared error             any output
+    L1               absolute error            any output
+    BCE              cross-entropy             probabilities in [0, 1], as a Sigmoid gives them
+    BCEWithLogits    the same, of σ(y)         logits: any real number, no Sigmoid before it
+
+The reduction matters wherever two terms are weighed against each other: here it is always the
+mean over samples and features. A likelihood in nats a sample is another class, of another file.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from tinyae import kernels
+from tinyae.param import Array
+
+Range = tuple[float, float]
+_SLACK = 1e-6  # rounding may carry a scaled pixel this far beyond 0 or 1
+
+
+class Loss:
+    """A number that says how far y is from the target. Subclasses give :meth:`measure`.
+
+    ``output_range`` is where y must lie and ``target_range`` where the target must, None for
+    anywhere.
+
+    Raises
+        ValueError  y and target differ in shape, are empty, or leave their ranges (a NaN is let
+                    through: it shows in L, where the training loop sees it)
+        TypeError   they differ in dtype
+    """
+
+    output_range: ClassVar[Range | None] = None
+    target_range: ClassVar[Range | None] = None
+
+    def __call__(self, y: Array, target: Array) -> tuple[float, Array]:
+        who = type(self).__name__
+        if y.shape != target.shape:
+            raise ValueError(
+                f"{who}: y has shape {y.shape}, the target {target.shape}; they must be equal: "
+                f"end the decoder with Reshape{target.shape[1:]} or flatten the target"
+            )
+        if y.dtype != target.dtype:
+            raise TypeError(
+                f"{who}: y is {y.dtype}, the target {target.dtype}; "
+                f"pass target.astype(np.{y.dtype})"
+            )
+        if not y.size:
+            raise ValueError(f"{who}: y is empty, shape {y.shape}; the mean needs an element")
+        check_range(f"{who}: y", y, self.output_range, "end the decoder with Sigmoid()")
+        check_range(f"{who}: the target", target, self.target_range, "scale the data to [0, 1]")
+        return self.measure(y, target)
+
+    def measure(self, y: Array, target: Array) -> tuple[float, Array]:
+        raise NotImplementedError
+
+    def prediction(self, y: Array) -> Array:
+        """What y says about the data, in the data's own unit: y itself, but σ(y) for logits."""
+        return y
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class MSE(Loss):
+    """Mean squared error.
+
+    Forward   L = 1/n Σ (y − t)²
+    Shapes    y, t of one shape with n elements   L a float
+    Backward  dy = 2 (y − t) / n
+    Units     the data's, squared, a feature
+    Source    Goodfellow, Bengio & Courville (2016), §5.1.4
+    """
+
+    def measure(self, y: Array, target: Array) -> tuple[float, Array]:
+        return kernels.mse(y, target)
+
+
+class L1(Loss):
+    """Mean absolute error: less moved by outliers.
+
+    Forward   L = 1/n Σ |y − t|
+    Shapes    y, t of one shape with n elements   L a float
+    Backward  dy = sign(y − t) / n,   0 where y = t
+    Units     the data's, a feature
+    Source    Bishop (2006), §1.5.5, the Minkowski loss with q = 1
+    """
+
+    def measure(self, y: Array, target: Array) -> tuple[float, Array]:
+        return kernels.l1(y, target)
+
+
+class BCE(Loss):
+    """Binary cross-entropy of probabilities y, safe at 0 and 1: y is clipped to [ε, 1 − ε].
+
+    Forward   L = −1/n Σ [t ln y + (1 − t) ln(1 − y)]
+    Shapes    y, t of one shape with n elements, both in [0, 1]   L a float
+    Backward  dy = (y − t) / (y (1 − y)) / n
+    Units     nats a feature; ε is the dtype's machine epsilon
+    Source    Goodfellow, Bengio & Courville (2016), §6.2.2.2
+    """
+
+    output_range = (0.0, 1.0)
+    target_range = (0.0, 1.0)
+
+    def measure(self, y: Array, target: Array) -> tuple[float, Array]:
+        return kernels.bce(y, target, float(np.finfo(y.dtype).eps))
+
+
+class BCEWithLogits(Loss):
+    """Binary cross-entropy of σ(y), from the logits y: no ln 0 and no overflow at any y.
+
+    Forward   L = 1/n Σ [max(y, 0) − y t + ln(1 + e^−|y|)]
+    Shapes    y, t of one shape with n elements, t in [0, 1]   L a float
+    Backward  dy = (σ(y) − t) / n
+    Units     nats a feature
+    Source    Goodfellow, Bengio & Courville (2016), §6.2.2.2: softplus((1 − 2t) y) for t in {0, 1}
+    """
+
+    target_range = (0.0, 1.0)
+
+    def measure(self, y: Array, target: Array) -> tuple[float, Array]:
+        return kernels.bce_with_logits(y, target)
+
+    def prediction(self, y: Array) -> Array:
+        return kernels.sigmoid(y)
+
+
+def check_range(what: str, a: Array, bounds: Range | None, do: str) -> None:
+    """Raise unless every entry of ``a`` lies in ``bounds``, but for rounding. NaN passes.
+
+    Raises
+        ValueError  an entry lies outside
+    """
+    if bounds is None or not a.size:
+        return
+    low, high = float(a.min()), float(a.max())
+    if low < bounds[0] - _SLACK or high > bounds[1] + _SLACK:
+        raise ValueError(
+            f"{what} lies in [{low:.6g}, {high:.6g}], expected [{bounds[0]:g}, {bounds[1]:g}]; {do}"
+        )

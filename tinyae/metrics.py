@@ -1,0 +1,254 @@
+"""How good a reconstruction or a score is, and what PCA reaches with as many numbers.
+
+    mse, psnr, ssim    how far a reconstruction is from its original
+    PCA                the best linear code of a given size: the baseline of every report
+    roc_auc            how well a score tells two classes apart
+
+All are computed in float64, a chunk of rows at a time, whatever dtype comes in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tinyae.layers.base import positive_int
+from tinyae.param import Array
+
+_CHUNK = 2**17  # numbers at a time: 1 MB in float64, which stays in the cache
+
+
+def mse(x: Array, y: Array) -> float:
+    """Mean squared error over all elements.
+
+    Forward   1/n Σ (x − y)²
+    Shapes    x, y of one shape with n elements
+    Units     the data's, squared
+    Raises    ValueError if the shapes differ or are empty
+    Source    Goodfellow, Bengio & Courville (2016), §5.1.4
+    """
+    x, y = _pair("mse", x, y)
+    return sum(float(np.square(a - b).sum()) for a, b in _chunks(x, y)) / x.size
+
+
+def psnr(x: Array, y: Array, data_range: float = 1.0) -> float:
+    """Peak signal-to-noise ratio of each sample, averaged over the samples.
+
+    Forward   1/N Σₙ 10 log₁₀(R² / MSEₙ),   R = ``data_range``, the largest value minus the least
+    Shapes    x, y (N, …)
+    Units     dB; higher is better, infinite where a sample is exact
+    Raises    ValueError if the shapes differ or are empty, or unless R > 0
+    Source    Huynh-Thu & Ghanbari (2008), eq. 1; Wang et al. (2004), §I
+
+    The mean of logarithms is not the logarithm of the mean: it is a little above
+    10 log₁₀(R² / MSE) of the whole set (Jensen), the more so the more samples differ.
+    """
+    x, y = _pair("psnr", x, y)
+    _check_range("psnr", data_range)
+    errors = [np.square(a - b).reshape(len(a), -1).mean(axis=1) for a, b in _chunks(x, y)]
+    with np.errstate(divide="ignore"):
+        return float(np.mean(10 * np.log10(data_range**2 / np.concatenate(errors))))
+
+
+def ssim(x: Array, y: Array, data_range: float = 1.0) -> float:
+    """Structural similarity: local means, contrasts and patterns compared under a window.
+
+    Forward   (2 μₓμᵧ + C₁)(2 σₓᵧ + C₂) / ((μₓ² + μᵧ² + C₁)(σₓ² + σᵧ² + C₂)), averaged
+              μ, σ², σₓᵧ under an 11 × 11 Gaussian with σ = 1.5 that sums to one
+              C₁ = (0.01 R)²   C₂ = (0.03 R)²   R = ``data_range``
+    Shapes    x, y (N, C, H, W) or (N, H, W), H and W ≥ 11; windows that lie inside the image
+    Units     1 for equal images, less otherwise, at least −1
+    Raises    ValueError if the shapes differ or are not images of that size, or unless R > 0
+    Source    Wang, Bovik, Sheikh & Simoncelli (2004), eq. 13–16 and §III.B
+    """
+    x, y = _pair("ssim", x, y)
+    _check_range("ssim", data_range)
+    if x.ndim not in (3, 4) or min(x.shape[-2:]) < _WINDOW.size:
+        raise ValueError(
+            f"ssim: x has shape {x.shape}, expected images (N, C, H, W) or (N, H, W) of at least "
+            f"{_WINDOW.size} × {_WINDOW.size}; reshape x, or use psnr"
+        )
+    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
+    total, count = 0.0, 0
+    for a, b in _chunks(x, y):
+        mu_a, mu_b = _blur(a), _blur(b)
+        var_a = _blur(a * a) - mu_a**2  # σ² = E x² − μ²
+        var_b = _blur(b * b) - mu_b**2
+        cov = _blur(a * b) - mu_a * mu_b
+        score = (2 * mu_a * mu_b + c1) * (2 * cov + c2)
+        score /= (mu_a**2 + mu_b**2 + c1) * (var_a + var_b + c2)
+        total, count = total + float(score.sum()), count + score.size
+    return total / count
+
+
+_WINDOW = np.exp(-np.square(np.arange(-5, 6) / 1.5) / 2)
+_WINDOW /= _WINDOW.sum()
+
+
+def _blur(a: Array) -> Array:
+    """The mean under the window over the last two axes: a Gaussian is one pass along each."""
+    reach = _WINDOW.size - 1
+    for _ in range(2):
+        length = a.shape[-1] - reach
+        a = sum(w * a[..., k : k + length] for k, w in enumerate(_WINDOW)).swapaxes(-1, -2)
+    return a
+
+
+class PCA:
+    """Principal component analysis: the k-number linear code with the least squared error.
+
+    Forward   z = (x − m) Vᵀ      x̂ = z V + m      m = the mean, V (k, D) orthonormal rows
+    Shapes    x (N, …), seen as (N, D)   z (N, k)   x̂ as x
+    Raises    ValueError unless 1 ≤ k ≤ min(N, D), x is finite, and later x has the same D
+    Source    Eckart & Young (1936); Bishop (2006), §12.1
+
+    The rows of V are the eigenvectors of the covariance with the largest eigenvalues, by which
+    they are sorted; the entry of largest size in each is positive. The optimum of a linear
+    autoencoder with k units has PCA's error (Baldi & Hornik 1989).
+    """
+
+    def __init__(self, n_components: int) -> None:
+        self.n_components = positive_int("PCA", "n_components", n_components)
+
+    def fit(self, x: Array) -> PCA:
+        """Find mean, axes and variances along them; returns self."""
+        x = np.asarray(x)
+        rows, width = len(x) if x.ndim else 0, math.prod(x.shape[1:])
+        if x.ndim < 2 or self.n_components > min(rows, width):
+            raise ValueError(
+                f"PCA: x has shape {x.shape}, expected (N, …) with at least {self.n_components} "
+                f"rows and columns for n_components={self.n_components}; pass more data or fewer"
+            )
+        total = sum(a.reshape(len(a), width).sum(axis=0) for (a,) in _chunks(x))
+        if not np.isfinite(total).all():
+            raise ValueError("PCA: x holds NaN or infinity, expected finite numbers; remove them")
+        self.mean_ = total / rows
+        self.shape_ = x.shape[1:]
+        if width <= rows:
+            scatter = np.zeros((width, width))
+            for (a,) in _chunks(x, minimum=width):
+                centred = a.reshape(len(a), width) - self.mean_
+                scatter += centred.T @ centred
+            variances, axes = np.linalg.eigh(scatter / max(rows - 1, 1))
+            variances, axes = variances[::-1], axes.T[::-1]
+        else:
+            centred = x.reshape(rows, width) - self.mean_
+            _, s, axes = np.linalg.svd(centred, full_matrices=False)
+            variances = s**2 / max(rows - 1, 1)
+        axes = axes[: self.n_components]
+        largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)
+        self.components_ = axes * np.where(largest < 0, -1.0, 1.0)
+        self.explained_variance_ = np.maximum(variances[: self.n_components], 0)
+        return self
+
+    def transform(self, x: Array) -> Array:
+        """The codes z (N, k), in x's dtype."""
+        x = self._check(x)
+        out = np.empty((len(x), self.n_components), _floating(x))
+        start = 0
+        for (a,) in _chunks(x):
+            z = (a.reshape(len(a), -1) - self.mean_) @ self.components_.T
+            out[start : start + len(a)] = z
+            start += len(a)
+        return out
+
+    def inverse_transform(self, z: Array) -> Array:
+        """The data x̂ (N, …) that the codes stand for, in z's dtype."""
+        self._check_fitted()
+        z = np.asarray(z)
+        if z.ndim != 2 or z.shape[1] != self.n_components:
+            raise ValueError(
+                f"PCA: z has shape {z.shape}, expected (N, {self.n_components}); "
+                "pass what transform gave"
+            )
+        out = np.empty((len(z), self.mean_.size), _floating(z))
+        for start in range(0, len(z), 256):
+            part = z[start : start + 256].astype(np.float64)
+            out[start : start + 256] = part @ self.components_ + self.mean_
+        return out.reshape(len(z), *self.shape_)
+
+    def reconstruct(self, x: Array) -> Array:
+        """``inverse_transform(transform(x))``: x as k numbers can tell it."""
+        return self.inverse_transform(self.transform(x))
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "components_"):
+            raise ValueError("PCA: it has seen no data yet; call fit(x) first")
+
+    def _check(self, x: Array) -> Array:
+        self._check_fitted()
+        x = np.asarray(x)
+        if x.ndim < 2 or math.prod(x.shape[1:]) != self.mean_.size:
+            raise ValueError(
+                f"PCA: x has shape {x.shape}, expected (N, …) with {self.mean_.size} numbers a "
+                f"sample; pass samples of shape {self.shape_}"
+            )
+        return x
+
+    def __repr__(self) -> str:
+        return f"PCA({self.n_components})"
+
+
+def roc_auc(labels: ArrayLike, scores: ArrayLike) -> float:
+    """The probability that a positive scores higher than a negative; a tie counts one half.
+
+    Forward   (R₊ − n₊(n₊ + 1)/2) / (n₊ n₋),   R₊ the sum of the positives' ranks among all
+              scores, equal scores sharing their mean rank
+    Shapes    labels (N,) of 0 and 1 (or bool)   scores (N,), higher for the positive class
+    Units     0.5 for chance, 1 for perfect order; no threshold is involved
+    Raises    ValueError if lengths differ, a label is another, a class is absent, a score is NaN
+    Source    Hanley & McNeil (1982); Mann & Whitney (1947)
+    """
+    labels, scores = np.asarray(labels), np.asarray(scores)
+    if labels.ndim != 1 or labels.shape != scores.shape:
+        raise ValueError(
+            f"roc_auc: labels have shape {labels.shape}, scores {scores.shape}, expected (N,) "
+            "both; pass one label and one score a sample"
+        )
+    if not np.isin(labels, (0, 1)).all() or labels.all() or not labels.any():
+        found = ", ".join(map(str, np.unique(labels)[:5]))
+        raise ValueError(
+            f"roc_auc: labels hold {found or 'nothing'}, expected both 0 and 1; "
+            "pass labels == positive_class"
+        )
+    if np.isnan(scores).any():
+        raise ValueError("roc_auc: a score is NaN, expected numbers that can be ranked; remove it")
+    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)  # the highest rank among equal scores, counted from 1
+    ranks = (last - (counts - 1) / 2)[place]
+    positives = labels.astype(bool)
+    n_pos, n_neg = int(positives.sum()), int((~positives).sum())
+    return float((ranks[positives].sum() - n_pos * (n_pos + 1) / 2) / (n_pos * n_neg))
+
+
+def _pair(who: str, x: Array, y: Array) -> tuple[Array, Array]:
+    x, y = np.asarray(x), np.asarray(y)
+    if x.shape != y.shape or not x.size or not x.ndim:
+        raise ValueError(
+            f"{who}: x has shape {x.shape}, y {y.shape}, expected the same (N, …), not empty; "
+            "pass originals and reconstructions of one shape"
+        )
+    return x, y
+
+
+def _check_range(who: str, data_range: float) -> None:
+    if not (data_range > 0 and math.isfinite(data_range)):
+        raise ValueError(
+            f"{who}: data_range is {data_range}, expected > 0; pass the data's largest possible "
+            "value minus its least, e.g. 1.0 or 255"
+        )
+
+
+def _floating(x: Array) -> np.dtype[Any]:
+    return x.dtype if x.dtype.kind == "f" else np.dtype(np.float64)
+
+
+def _chunks(*arrays: Array, minimum: int = 1) -> Iterator[tuple[Array, ...]]:
+    """The arrays' rows in float64, about a megabyte at a time, at least ``minimum`` rows."""
+    step = max(_CHUNK // max(math.prod(arrays[0].shape[1:]), 1), minimum, 1)
+    for start in range(0, len(arrays[0]), step):
+        yield tuple(a[start : start + step].astype(np.float64) for a in arrays)

@@ -1,0 +1,421 @@
+"""Pictures: what went in and came out, how training went, how the code is laid out.
+
+    reconstructions    input, output and their signed difference, sample by sample
+    training_curves    the objective against the epoch
+    latent_map         codes in the plane, coloured by class
+    filters            what each unit of a first layer looks for
+    page               a sheet of samples
+
+Each returns a ``matplotlib.figure.Figure`` and writes it to ``path`` if one is given (the suffix
+chooses the format). No window is opened and no pyplot state touched, so they work on a server and
+from any thread. Colours hold for colour-blind eyes too: grey for data, blue–red for signed
+quantities with white at zero, the first blue and orange of tab10 for two curves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import math
+import os
+from typing import Any
+
+import numpy as np
+
+from tinyae import metrics
+from tinyae.param import Array
+
+Figure = Any  # matplotlib.figure.Figure: named here without importing it
+Path = str | os.PathLike[str] | None
+
+_INK, _QUIET, _FAINT = "#222222", "#6b6b6b", "#d9d9d9"
+_BLUE, _ORANGE, _RED = "#1f77b4", "#ff7f0e", "#b2182b"
+_SIGNED = "RdBu_r"
+_DPI = 150
+
+
+def reconstructions(x: Array, y: Array, path: Path = None, n: int = 10) -> Figure:
+    """Input, output and difference of the first ``n`` samples, with each one's squared error.
+
+    Shapes    x, y alike: images (N, H, W), (N, 1, H, W) or (N, 3, H, W); signals (N, L) or
+              (N, 1, L), which are drawn as lines
+    Units     the difference is output − input in the data's unit; colour images show its mean
+              over the channels
+    Raises    ValueError if the shapes differ or are neither
+    """
+    x, y = _samples("reconstructions: x", x, n), _samples("reconstructions: y", y, n)
+    if x.shape != y.shape:
+        raise ValueError(
+            f"reconstructions: x has shape {x.shape}, y {y.shape}, expected the same; "
+            "pass x and model.reconstruct(x)"
+        )
+    return _save(_line_pairs(x, y) if x.ndim == 2 else _image_pairs(x, y), path)
+
+
+def _image_pairs(x: Array, y: Array) -> Figure:
+    n, aspect = len(x), x.shape[1] / x.shape[2]
+    cell = min(7.0 / max(n, 4), 1.6)
+    figure = _figure(1.0 + cell * n + 0.7, cell * aspect * 3 + 0.55)
+    low, high = _limits(x)
+    difference = y - x
+    if difference.ndim == 4:
+        difference = difference.mean(axis=-1)
+    extreme = _extreme(difference)
+    axes = figure.subplots(3, n, squeeze=False, gridspec_kw={"wspace": 0.02, "hspace": 0.02})
+    for k in range(n):
+        for row, picture in enumerate((x[k], y[k])):
+            shown = np.clip((picture - low) / (high - low), 0, 1)
+            axes[row, k].imshow(shown, cmap="gray", vmin=0, vmax=1)
+        signed = axes[2, k].imshow(difference[k], cmap=_SIGNED, vmin=-extreme, vmax=extreme)
+        axes[2, k].set_xlabel(f"{metrics.mse(x[k], y[k]):.4f}", color=_QUIET, fontsize=7.5)
+    for axis in axes.flat:
+        _bare(axis)
+    for axis, name in zip(axes[:, 0], ("input", "output", "difference")):
+        _row_label(axis, name)
+    _below_label(axes[2, 0], "MSE")
+    bar = figure.colorbar(signed, ax=list(axes[2]), fraction=0.02, pad=0.01, aspect=8)
+    _style_bar(bar, "output − input")
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
+    return figure
+
+
+def _line_pairs(x: Array, y: Array) -> Figure:
+    n = len(x)
+    columns = min(n, 5)
+    blocks = math.ceil(n / columns)
+    figure = _figure(max(1.6 * columns, 4.0), 2.0 * blocks + 0.4)
+    axes = figure.subplots(
+        2 * blocks,
+        columns,
+        squeeze=False,
+        sharex=True,
+        gridspec_kw={"height_ratios": [2, 1] * blocks},
+    )
+    difference = y - x
+    low, high = _limits(np.concatenate([x, y]))
+    margin = 0.06 * (high - low)
+    extreme = 1.1 * _extreme(difference)
+    t = np.arange(x.shape[1])
+    for k in range(blocks * columns):
+        block, column = divmod(k, columns)
+        top, bottom = axes[2 * block, column], axes[2 * block + 1, column]
+        if k >= n:
+            top.axis("off")
+            bottom.axis("off")
+            continue
+        (given,) = top.plot(t, x[k], color="#b0b0b0", linewidth=2.6, solid_capstyle="round")
+        (made,) = top.plot(t, y[k], color=_BLUE, linewidth=1.1)
+        top.set_ylim(low - margin, high + margin)
+        top.set_title(f"MSE {metrics.mse(x[k], y[k]):.2g}", fontsize=8, color=_QUIET, pad=3)
+        bottom.fill_between(t, difference[k], where=difference[k] >= 0, color=_RED, linewidth=0)
+        bottom.fill_between(t, difference[k], where=difference[k] < 0, color="#2166ac", linewidth=0)
+        bottom.axhline(0, color=_QUIET, linewidth=0.6)
+        bottom.set_ylim(-extreme, extreme)
+        for axis in (top, bottom):
+            _style(axis)
+            axis.grid(False)
+            axis.set_xlim(0, len(t) - 1)
+            axis.tick_params(labelsize=7, labelleft=column == 0)
+        top.tick_params(labelbottom=False)
+        bottom.tick_params(labelbottom=k + columns >= n)
+        if column == 0:
+            top.set_ylabel("value", fontsize=8)
+            bottom.set_ylabel("output\n− input", fontsize=8)
+        if k + columns >= n:
+            bottom.set_xlabel("sample", fontsize=8)
+    figure.align_ylabels(axes[:, 0])
+    figure.legend(
+        [given, made],
+        ["input", "output"],
+        loc="outside upper left",
+        ncols=2,
+        frameon=False,
+        fontsize=8.5,
+    )
+    return figure
+
+
+def training_curves(history: Any, path: Path = None) -> Figure:
+    """The mean objective of each epoch in training and, where there was one, in validation.
+
+    ``history`` is what ``fit`` returned. The axis is logarithmic where the values span more than
+    a factor of three; the best validation is marked.
+
+    Raises
+        ValueError  no epoch has been trained
+    """
+    if not len(history.epochs):
+        raise ValueError("training_curves: history is empty; train for at least one epoch first")
+    train = np.asarray(history["total"], np.float64)
+    curves = [("training", train, _BLUE)]
+    with contextlib.suppress(KeyError):  # there may have been none
+        curves.append(("validation", np.asarray(history["validation.total"], np.float64), _ORANGE))
+    epochs = np.arange(1, len(train) + 1)
+    figure = _figure(7.0, 4.0)
+    axis = figure.subplots()
+    _style(axis)
+    for name, values, colour in curves:
+        dots: dict[str, Any] = {"marker": "o", "markersize": 3.5} if len(values) <= 30 else {}
+        axis.plot(epochs, values, color=colour, linewidth=1.8, label=name, **dots)
+    every = np.concatenate([values for _, values, _ in curves])
+    if every.min() > 0 and every.max() > 3 * every.min():
+        axis.set_yscale("log")
+        ticks = importlib.import_module("matplotlib.ticker")
+        axis.yaxis.set_major_locator(ticks.LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter(ticks.FormatStrFormatter("%g"))
+        axis.yaxis.set_minor_formatter(ticks.NullFormatter())
+    if len(curves) > 1 and np.isfinite(values).any():
+        best = int(np.nanargmin(values))
+        axis.plot(epochs[best], values[best], "o", color=_ORANGE, markersize=8, fillstyle="none")
+        axis.annotate(
+            f"best {values[best]:.4g}, epoch {epochs[best]}",
+            (epochs[best], values[best]),
+            xytext=(0, 10),
+            textcoords="offset points",
+            ha="right" if best > len(values) / 2 else "left",
+            fontsize=9,
+            color=_INK,
+        )
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.set_xlabel("epoch", color=_INK)
+    axis.set_ylabel("objective (total), in the loss's unit", color=_INK)
+    axis.legend(frameon=False, fontsize=9.5)
+    return _save(figure, path)
+
+
+def latent_map(z: Array, labels: Array | None = None, path: Path = None) -> Figure:
+    """Codes as points in the plane, coloured by class.
+
+    A code of more than two numbers is seen along its first two principal axes, which the title
+    says. Up to twenty classes have a legend; more, or labels that are not whole numbers, a scale.
+
+    Shapes    z (N, D) or (N, …), seen as (N, D)   labels (N,), or None
+    Raises    ValueError if z has fewer than two columns or samples, or labels another length
+    """
+    z = np.asarray(z)
+    z = z.reshape(len(z), -1).astype(np.float64) if z.ndim else z
+    if z.ndim != 2 or min(z.shape) < 2:
+        raise ValueError(
+            f"latent_map: z has shape {z.shape}, expected (N, D) with at least 2 rows and columns; "
+            "pass model.encode(x) of a code of 2 numbers or more"
+        )
+    if labels is not None and np.shape(labels) != (len(z),):
+        raise ValueError(
+            f"latent_map: labels have shape {np.shape(labels)}, expected ({len(z)},); "
+            "pass one label a row of z"
+        )
+    names, title = ("z₁", "z₂"), "Latent space"
+    if z.shape[1] > 2:
+        title = f"Latent space of {z.shape[1]} dimensions, first two principal axes"
+        total = z.var(axis=0, ddof=1).sum()
+        pca = metrics.PCA(2).fit(z)
+        share = 100 * pca.explained_variance_ / (total or 1)
+        names = tuple(f"principal axis {k + 1} ({share[k]:.0f} % of the variance)" for k in (0, 1))
+        z = pca.transform(z)
+    figure = _figure(7.0, 5.4)
+    axis = figure.subplots()
+    _style(axis)
+    axis.set_title(title, fontsize=11, color=_INK, loc="left")
+    axis.set_xlabel(names[0])
+    axis.set_ylabel(names[1])
+    _scatter(figure, axis, z, None if labels is None else np.asarray(labels))
+    axis.set_aspect("equal", adjustable="datalim")
+    return _save(figure, path)
+
+
+def _scatter(figure: Figure, axis: Any, z: Array, labels: Array | None) -> None:
+    order = np.random.default_rng(0).permutation(len(z))  # so that no class lies on top
+    z = z[order]
+    dots: dict[str, Any] = {
+        "s": float(np.clip(20000 / len(z), 3, 30)),
+        "alpha": 0.75,
+        "linewidths": 0,
+        "rasterized": True,
+    }
+    if labels is None:
+        axis.scatter(z[:, 0], z[:, 1], color=_BLUE, **dots)
+        return
+    classes, place = np.unique(labels[order], return_inverse=True)
+    if len(classes) > 20 or np.any(
+        classes != np.round(classes) if classes.dtype.kind == "f" else 0
+    ):
+        shown = axis.scatter(z[:, 0], z[:, 1], c=labels[order], cmap="cividis", **dots)
+        _style_bar(figure.colorbar(shown, ax=axis, fraction=0.03, pad=0.02), "label")
+        shown.colorbar.solids.set_alpha(1)
+        return
+    colours = importlib.import_module("matplotlib").colormaps[
+        "tab10" if len(classes) <= 10 else "tab20"
+    ]
+    axis.scatter(z[:, 0], z[:, 1], color=colours(place), **dots)
+    for k, name in enumerate(classes):
+        text = f"{name:g}" if classes.dtype.kind in "fiu" else str(name)
+        axis.plot([], [], "o", color=colours(k), markersize=6, label=text)
+    axis.legend(
+        title="class", loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9
+    )
+
+
+def filters(W: Array, path: Path = None, image_shape: tuple[int, int] | None = None) -> Figure:
+    """The weights of each first-layer unit as a picture, all on one scale with white at zero.
+
+    At most 100 are shown: those with the largest norm.
+
+    Shapes    W (O, I) of a Dense, seen as ``image_shape`` (a square where none is given);
+              (O, C, kh, kw) of a Conv2d, one picture for each output and input channel
+    Raises    ValueError if W is neither or its rows do not have that shape
+    """
+    W = np.asarray(W, np.float64)
+    if W.ndim == 2 and image_shape is None:
+        image_shape = (math.isqrt(W.shape[1]),) * 2
+    if W.ndim not in (2, 4) or (W.ndim == 2 and math.prod(image_shape or ()) != W.shape[1]):
+        raise ValueError(
+            f"filters: W has shape {W.shape}, image_shape is {image_shape}, expected (O, I) with "
+            "I = height × width, or (O, C, kh, kw); pass image_shape=(height, width)"
+        )
+    tiles = W.reshape(-1, *(image_shape or W.shape[2:]))
+    count = len(tiles)
+    if count > 100:
+        norms = np.square(tiles).sum(axis=(1, 2))
+        tiles = tiles[np.sort(np.argsort(-norms, kind="stable")[:100])]
+    extreme = float(np.quantile(np.abs(tiles), 0.998)) or 1.0
+    mosaic = _mosaic(tiles, math.ceil(math.sqrt(len(tiles))))
+    figure = _figure(6.4, 0.5 + 5.6 * mosaic.shape[0] / mosaic.shape[1])
+    axis = figure.subplots()
+    shown = axis.imshow(mosaic, cmap=_SIGNED, vmin=-extreme, vmax=extreme)
+    _bare(axis)
+    some = f"{len(tiles)} of {count}, the largest in norm" if count > len(tiles) else f"{count}"
+    height, width = tiles.shape[1:]
+    axis.set_title(
+        f"First-layer filters: {some}, {height} × {width} each", fontsize=11, color=_INK, loc="left"
+    )
+    _style_bar(figure.colorbar(shown, ax=axis, fraction=0.04, pad=0.02, extend="both"), "weight")
+    return _save(figure, path)
+
+
+def page(x: Array, path: Path = None, columns: int = 10) -> Figure:
+    """A sheet of samples, row by row: all of x, so pass as many as should be seen.
+
+    Shapes    x as in :func:`reconstructions`
+    """
+    x = _samples("page: x", x, len(x))
+    columns = min(columns, len(x))
+    rows = math.ceil(len(x) / columns)
+    if x.ndim == 2:
+        figure = _figure(0.8 * columns, 0.6 * rows)
+        low, high = _limits(x)
+        margin = 0.05 * (high - low)
+        for k, axis in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+            _bare(axis)
+            if k < len(x):
+                axis.plot(x[k], color=_INK, linewidth=0.8)
+                axis.set_ylim(low - margin, high + margin)
+        return _save(figure, path)
+    low, high = _limits(x)
+    mosaic = _mosaic((x - low) / (high - low), columns)
+    width = 0.8 * columns
+    figure = _figure(width, width * mosaic.shape[0] / mosaic.shape[1])
+    axis = figure.add_axes((0, 0, 1, 1))
+    axis.imshow(mosaic, cmap="gray", vmin=0, vmax=1)
+    _bare(axis)
+    return _save(figure, path)
+
+
+# ---------------------------------------------------------------------------- what they share
+
+
+def _figure(width: float, height: float) -> Figure:
+    try:
+        module = importlib.import_module("matplotlib.figure")
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "plot: pictures need the package matplotlib, which is not installed; "
+            "run pip install matplotlib"
+        ) from error
+    return module.Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
+
+
+def _save(figure: Figure, path: Path) -> Figure:
+    if path is not None:
+        figure.savefig(path, facecolor="white")
+    return figure
+
+
+def _samples(what: str, x: Array, n: int) -> Array:
+    """The first n samples in float64, as signals (n, L), images (n, H, W) or (n, H, W, 3)."""
+    x = np.asarray(x)
+    shape = x.shape
+    if x.ndim in (3, 4) and shape[1] == 1:
+        x = x[:, 0]
+    elif x.ndim == 4 and shape[1] == 3:
+        x = x.transpose(0, 2, 3, 1)
+    if (x.ndim not in (2, 3) and not (x.ndim == 4 and shape[1] == 3)) or not x.size or n < 1:
+        raise ValueError(
+            f"{what} has shape {shape}, expected images (N, H, W), (N, 1, H, W) or (N, 3, H, W), "
+            "or signals (N, L), and at least one; reshape it"
+        )
+    return x[:n].astype(np.float64)
+
+
+def _limits(x: Array) -> tuple[float, float]:
+    low, high = float(np.nanmin(x)), float(np.nanmax(x))
+    return (low, high) if high > low else (low - 0.5, low + 0.5)
+
+
+def _extreme(a: Array) -> float:
+    return float(np.abs(a).max()) or 1.0
+
+
+def _mosaic(tiles: Array, columns: int) -> Array:
+    """Pictures (K, h, w, …) in one, ``columns`` across, a gap of nothing (NaN) between."""
+    count, height, width = tiles.shape[:3]
+    rows = math.ceil(count / columns)
+    gap = max(1, round(min(height, width) / 14))
+    shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, *tiles.shape[3:])
+    mosaic = np.full(shape, np.nan)
+    for k, tile in enumerate(tiles):
+        i, j = divmod(k, columns)
+        top, left = i * (height + gap), j * (width + gap)
+        mosaic[top : top + height, left : left + width] = tile
+    return mosaic
+
+
+def _style(axis: Any) -> None:
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axis.spines[side].set_color(_QUIET)
+        axis.spines[side].set_linewidth(0.8)
+    axis.tick_params(colors=_QUIET, labelsize=9, width=0.8, length=3)
+    axis.grid(True, color=_FAINT, linewidth=0.6)
+    axis.set_axisbelow(True)
+
+
+def _bare(axis: Any) -> None:
+    axis.set_xticks([])
+    axis.set_yticks([])
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+
+
+def _row_label(axis: Any, name: str) -> None:
+    axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9, color=_INK)
+
+
+def _below_label(axis: Any, name: str) -> None:
+    axis.annotate(
+        name,
+        (0, 0),
+        xytext=(-4, -4),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        ha="right",
+        va="top",
+        fontsize=7.5,
+        color=_QUIET,
+    )
+
+
+def _style_bar(bar: Any, label: str) -> None:
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(colors=_QUIET, labelsize=8, length=2)
+    bar.set_label(label, color=_INK, fontsize=9)
