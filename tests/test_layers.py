@@ -339,7 +339,7 @@ def test_shapes_there_and_back(rng):
     big = Upsample2d((2, 3))(x)
     assert big.shape == (3, 2, 8, 15)
     np.testing.assert_array_equal(big[:, :, ::2, ::3], x)
-    np.testing.assert_array_equal(AvgPool2d((2, 3))(big).round(6), x.round(6))
+    np.testing.assert_allclose(AvgPool2d((2, 3))(big), x, rtol=1e-6)
 
 
 @examples

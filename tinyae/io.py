@@ -46,13 +46,14 @@ from tinyae.layers.base import Module, ParameterFree
 from tinyae.models.autoencoder import Model
 from tinyae.param import Array, Initializer, Param
 
+_HOMES = (layers, losses, models)  # where the classes live that a file may build
 FORMAT = 1  # raise it when an older tinyae would misread the file
 
 _HEADER = "__header__"  # the header's name among the arrays of an npz
 _DRAWN = {"rng", "init", "dtype"}  # arguments that drew the first weights: not needed again
 _DEPTH = 64  # objects inside objects
 _NAMES = 100_000  # modules, counting a shared one each time it is reached
-_ROOM = 2**24  # elements one constructor may always ask for, e.g. 64 MB of float32
+_SLACK = 2**24  # elements that a model may have beyond those in its file: 64 MB of float32
 
 Json = Any
 
@@ -87,7 +88,10 @@ def save(module: Module, path: str | os.PathLike[str]) -> None:
             f"save: the folder {target.parent} does not exist; make it, or pass another path"
         )
     header, arrays, own = _describe(module)
-    _assemble(header, arrays, _classes() | own)  # what cannot be read back is not written
+    try:
+        _assemble(header, arrays, _classes() | own)
+    except _FileError as error:  # what could not be read back is not written
+        raise ValueError(f"save: {type(module).__name__} would not load again: {error}") from error
     if _is_safetensors(path):
         content = _to_safetensors(header, arrays)
         _replace(target, lambda file: file.write(content))
@@ -145,7 +149,7 @@ def _check_format(header: Json) -> None:
 def _classes() -> dict[str, type]:
     """Every public class of tinyae's layers, losses and models, by name: all a file may build."""
     table = {}
-    for home in (layers, losses, models):
+    for home in _HOMES:
         parts = pkgutil.iter_modules(getattr(home, "__path__", ()))
         for name in [home.__name__, *(f"{home.__name__}.{part.name}" for part in parts)]:
             for key, value in vars(importlib.import_module(name)).items():
@@ -247,9 +251,11 @@ class _Writer:
             return {"$generator": _generator_state(v), "$id": number}
         self.open.append(id(v))
         entry = {"$class": self.class_name(v, where), "$id": number}
-        for name in _arguments(type(v)):
+        for name, p in _arguments(type(v)).items():
             if name in vars(v) if name in _DRAWN else hasattr(v, name):
-                entry[name] = self.value(getattr(v, name), f"{where}.{name}")
+                kept = getattr(v, name)
+                kept = list(kept) if p.kind is p.VAR_POSITIONAL else kept
+                entry[name] = self.value(kept, f"{where}.{name}")
             elif name not in _DRAWN:
                 raise TypeError(
                     f"save: {where} does not keep its constructor's argument {name}; "
@@ -360,8 +366,9 @@ class _Reader:
         self.objects: dict[int, Any] = {}
         self.used: set[str] = set()  # arrays that were constructor arguments
         self.depth = 0
-        self.held = sum(a.size for a in arrays.values())
-        self.room = self.held  # elements that modules may still ask for
+        # Elements that modules may still ask for: twice the file's, since two tied weights are
+        # stored once, and a bit, since some are never stored.
+        self.room = 2 * sum(a.size for a in arrays.values()) + _SLACK
 
     def value(self, v: Json) -> Any:
         if isinstance(v, list):
@@ -422,7 +429,7 @@ class _Reader:
             raise _FileError(f"{cls.__name__} has no argument {min(unknown):.60}")
         if not issubclass(cls, ParameterFree):  # those hold no arrays: any size is harmless
             for name, arg in given.items():
-                _check_size(f"{cls.__name__}: {name}", arg, max(self.held, _ROOM))
+                _check_size(f"{cls.__name__}: {name}", arg, self.room)
         starred = any(p.kind is p.VAR_POSITIONAL for p in parameters.values())
         args: list[Any] = []
         kwargs: dict[str, Any] = {}
@@ -441,13 +448,13 @@ class _Reader:
         if isinstance(thing, Module):
             own = [v.value if isinstance(v, Param) else v for v in vars(thing).values()]
             self.room -= sum(a.size for a in own if isinstance(a, np.ndarray))
-            if self.room < -_ROOM:
+            if self.room < 0:
                 raise _FileError("its architecture needs more numbers than the file holds")
         return thing
 
 
 class _Blank(Initializer):
-    """Zeros, but no more of them than the file has numbers left to put there."""
+    """Zeros, but no more of them than the reader has room for."""
 
     def __init__(self, room: int) -> None:
         self.room = room
@@ -460,7 +467,7 @@ class _Blank(Initializer):
         rng: np.random.Generator | None,
         dtype: DTypeLike,
     ) -> Array:
-        if math.prod(shape) > max(self.room, 0):
+        if math.prod(shape) > self.room:
             raise _FileError(f"a weight of shape {shape} is larger than what the file holds")
         return np.zeros(shape, dtype)
 

@@ -60,7 +60,7 @@ ABNORMAL: dict[str, dict[int, tuple[float, float, float]]] = {
         R2: (0.048, 0.018, 0.70),
         T: (0.260, 0.045, -0.15),
     },
-    "atrial fibrillation": {  # no P wave; flutter() adds the fibrillatory waves
+    "atrial fibrillation": {  # no P wave, see fibrillatory_waves
         P: (-0.170, 0.024, 0.00),
     },
 }
@@ -100,8 +100,8 @@ def baseline(n: int, t: NDArray, rng: np.random.Generator) -> NDArray:
     return rng.normal(0, 0.02, size=(n, 1)) + amplitude * np.sin(2 * np.pi * rate * t + phase)
 
 
-def flutter(n: int, t: NDArray, rng: np.random.Generator) -> NDArray:
-    """Fibrillatory waves (n, len(t)) in mV: 4 to 9 Hz, where the P wave should be."""
+def fibrillatory_waves(n: int, t: NDArray, rng: np.random.Generator) -> NDArray:
+    """What the trembling atria add (n, len(t)), in mV: small waves of 4 to 9 Hz throughout."""
     amplitude = rng.uniform(0.05, 0.12, size=(n, 1))
     rate = rng.uniform(4, 9, size=(n, 1))
     phase = rng.uniform(0, 2 * np.pi, size=(n, 1))
@@ -136,10 +136,12 @@ def heartbeats(
         raise ValueError(
             f"heartbeats: length is {length!r}, expected an integer >= 16; pass e.g. length=140"
         )
-    if not isinstance(abnormal_fraction, (int, float)) or not 0 <= abnormal_fraction <= 1:
+    if not isinstance(abnormal_fraction, (int, float, np.number)) or not (
+        0 <= abnormal_fraction <= 1
+    ):
         raise ValueError(
-            f"heartbeats: abnormal_fraction is {abnormal_fraction!r}, expected a number from 0 "
-            "to 1; pass e.g. abnormal_fraction=0.4"
+            f"heartbeats: abnormal_fraction is {abnormal_fraction!r}, "
+            "expected a number from 0 to 1; pass e.g. abnormal_fraction=0.4"
         )
     labels = np.ones(n, dtype=np.int64)
     labels[: round(abnormal_fraction * n)] = 0
@@ -153,5 +155,5 @@ def heartbeats(
         c, b, a = (parameter[:, wave, None] for parameter in (centre, width, height))
         signals += a * np.exp(-((t - c) ** 2) / (2 * b**2))
     fibrillation = np.where(kind == FIBRILLATION, severity, 0.0)[:, None]
-    signals += fibrillation * flutter(n, t, rng)
+    signals += fibrillation * fibrillatory_waves(n, t, rng)
     return signals.astype(np.float32), labels

@@ -207,7 +207,7 @@ SKELETONS = """
 """
 
 SAMPLES = 128  # points along all strokes of a digit
-BLOCK = 128  # images drawn together: 0.4 MB an array at 28 pixels, which stays in the cache
+BLOCK = 64  # images drawn together: 0.2 MB an array at 28 pixels, which stays in the cache
 BOX = 19.6  # longer side of a digit, in pixels of a 28-pixel image, as are the next two
 NIB = 1.25  # median radius of the pen
 EDGE = 1.1  # width of the grey rim of a stroke

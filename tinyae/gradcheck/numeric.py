@@ -606,7 +606,7 @@ def _compare_outputs(
     places = np.arange(y.size)
     if y.size > max_entries:
         row.sampled, places = True, np.sort(rng.choice(y.size, max_entries, replace=False))
-    outputs = [_Outputs(one(p), y.ravel()[p : p + 1], np.ones(1)) for p in places]
+    outputs = [_Outputs(one(int(p)), y.ravel()[p : p + 1], np.ones(1)) for p in places]
     typical = 4 * EPS * math.sqrt(float(np.mean(y * y)))
     for f in outputs:
         f.rounding = np.maximum(f.rounding, typical)

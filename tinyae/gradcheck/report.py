@@ -75,11 +75,13 @@ class Report:
 
     def __str__(self) -> str:
         kinks = any(row.kinks for row in self.rows)
-        table = [(*_HEADS, "kinks") if kinks else _HEADS]
+        table = [[*_HEADS, "kinks"]]
         for row in self.rows:
-            cells = (row.name, str(row.shape), row.entries, _number(row.error, ".1e"), row.verdict)
-            cells += (row.place, _number(row.analytic, ".9g"), _number(row.numeric, ".9g"))
-            table.append((*cells, str(row.kinks)) if kinks else cells)
+            values = [_number(row.analytic, ".9g"), _number(row.numeric, ".9g")]
+            judged = [row.entries, _number(row.error, ".1e"), row.verdict, row.place]
+            table.append([row.name, str(row.shape), *judged, *values, str(row.kinks)])
+        if not kinks:
+            table = [cells[:-1] for cells in table]
         widths = [max(map(len, column)) for column in zip(*table)]
         verdict = "every gradient passes" if self.ok else "not every gradient passes"
         if not self.rows:

@@ -1,0 +1,347 @@
+"""Optimizers against the papers' formulas; schedules and clipping against their laws."""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinyae import kernels, optim
+from tinyae.optim import (
+    SGD,
+    Adam,
+    AdamW,
+    Constant,
+    Cosine,
+    Exponential,
+    Momentum,
+    Nesterov,
+    Optimizer,
+    RMSProp,
+    StepDecay,
+    WarmUp,
+    clip_by_global_norm,
+)
+from tinyae.param import Param
+
+Gradient = Iterator[np.ndarray]
+
+# --- the papers, number by number, in float64 ------------------------------------------------
+
+
+def sgd(theta: Any, grads: Gradient, lr: float) -> Any:
+    for g in grads:
+        theta = theta - lr * g
+    return theta
+
+
+def polyak(theta: Any, grads: Gradient, lr: float, mu: float) -> Any:
+    """Polyak (1964), eq. 9: heavy ball, with the last displacement instead of a velocity."""
+    before = theta
+    for g in grads:
+        theta, before = theta - lr * g + mu * (theta - before), theta
+    return theta
+
+
+def nesterov(theta: Any, grads: Gradient, lr: float, mu: float) -> Any:
+    """Sutskever et al. (2013), eq. 3-4. Gradients are taken at the point looked ahead to,
+    θ + μ v, and that point is what the library keeps."""
+    v = np.zeros_like(theta)
+    at = theta
+    for g in grads:
+        v = mu * v - lr * g
+        theta = theta + v
+        at = theta + mu * v
+    return at
+
+
+def rmsprop(theta: Any, grads: Gradient, lr: float, rho: float, eps: float) -> Any:
+    past: list[np.ndarray] = []
+    for g in grads:
+        past.append(g)
+        n = len(past)
+        mean_square = sum((1 - rho) * rho ** (n - 1 - i) * past[i] ** 2 for i in range(n))
+        theta = theta - lr * g / (np.sqrt(mean_square) + eps)
+    return theta
+
+
+def adam(theta: Any, grads: Gradient, lr: float, b1: float, b2: float, eps: float) -> Any:
+    """Kingma & Ba (2015), algorithm 1, with the moments as the sums of their eq. 1."""
+    past: list[np.ndarray] = []
+    for g in grads:
+        past.append(g)
+        t = len(past)
+        m = (1 - b1) * sum(b1 ** (t - i) * past[i - 1] for i in range(1, t + 1))
+        v = (1 - b2) * sum(b2 ** (t - i) * past[i - 1] ** 2 for i in range(1, t + 1))
+        theta = theta - lr * (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + eps)
+    return theta
+
+
+def adamw(
+    theta: Any, grads: Gradient, lr: float, b1: float, b2: float, eps: float, decay: float
+) -> Any:
+    """Loshchilov & Hutter (2019), algorithm 2, line 12: both terms from the old θ."""
+    past: list[np.ndarray] = []
+    for g in grads:
+        past.append(g)
+        plain = adam(np.zeros_like(theta), iter(past), lr, b1, b2, eps)
+        earlier = adam(np.zeros_like(theta), iter(past[:-1]), lr, b1, b2, eps)
+        theta = theta + (plain - earlier) - lr * decay * theta
+    return theta
+
+
+rates = st.floats(1e-4, 0.5)
+below_one = st.floats(0, 0.99)
+tiny = st.sampled_from([1e-8, 1e-3])
+CASES: dict[type[Optimizer], tuple[Callable[..., Any], dict[str, Any]]] = {
+    SGD: (sgd, {}),
+    Momentum: (polyak, {"mu": below_one}),
+    Nesterov: (nesterov, {"mu": below_one}),
+    RMSProp: (rmsprop, {"rho": below_one, "eps": tiny}),
+    Adam: (adam, {"beta1": below_one, "beta2": below_one, "eps": tiny}),
+    AdamW: (
+        adamw,
+        {"beta1": below_one, "beta2": below_one, "eps": tiny, "weight_decay": st.floats(0, 1)},
+    ),
+}
+
+
+def test_every_optimizer_is_tested_here() -> None:
+    public = {
+        c
+        for c in vars(optim).values()
+        if isinstance(c, type) and issubclass(c, Optimizer) and c is not Optimizer
+    }
+    assert public == set(CASES)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+@pytest.mark.parametrize("cls", CASES)
+@settings(max_examples=20, deadline=None)
+@given(data=st.data())
+def test_a_step_is_the_papers(
+    cls: type[Optimizer], name: str, dtype: type, data: st.DataObject
+) -> None:
+    if name == "numba":
+        pytest.importorskip("numba")
+    formula, settings_ = CASES[cls]
+    drawn = {key: data.draw(strategy, label=key) for key, strategy in settings_.items()}
+    lr, steps = data.draw(rates, label="lr"), data.draw(st.integers(1, 5), label="steps")
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    shape = data.draw(st.sampled_from([(3,), (2, 5), (1,), (2, 1, 3, 3)]))
+    theta = rng.normal(size=shape).astype(dtype)
+    if data.draw(st.booleans(), label="Fortran order"):
+        theta = np.asfortranarray(theta)
+    grads = [rng.normal(size=shape).astype(dtype) for _ in range(steps)]
+
+    p = Param(theta.copy(order="K"))
+    optimizer = cls(lr, **drawn)
+    with kernels.use(name):
+        for g in grads:
+            p.grad += g
+            optimizer.step({"p": p})
+            assert not p.grad.any()
+    expected = formula(
+        theta.astype(np.float64), iter(g.astype(np.float64) for g in grads), lr, *drawn.values()
+    )
+    assert p.dtype == dtype
+    tolerance = 2e-4 if dtype == np.float32 else 1e-9
+    np.testing.assert_allclose(p.value, expected, rtol=tolerance, atol=tolerance * (1 + 20 * lr))
+
+
+@pytest.mark.parametrize("cls", CASES)
+def test_a_shared_param_moves_once(cls: type[Optimizer]) -> None:
+    start, g = np.array([1.0, -2.0]), np.array([0.3, 0.4])
+    values = []
+    for names in (["a"], ["a", "b", "c"]):
+        p = Param(start.copy())
+        optimizer = cls(0.1)
+        for _ in range(3):
+            p.grad += g
+            optimizer.step({name: p for name in names})
+        values.append(p.value)
+    np.testing.assert_array_equal(values[0], values[1])
+
+
+def test_moments_follow_the_param_not_the_name() -> None:
+    a, b = Param(np.zeros(2)), Param(np.zeros(2))
+    optimizer = Momentum(1.0, mu=0.5)
+    for params in ({"x": a}, {"x": b}, {"y": a}):
+        a.grad += 1
+        b.grad += 1
+        optimizer.step(params)
+        b.grad.fill(0)
+        a.grad.fill(0)
+    assert a.value[0] == -(1 + 1.5)
+    assert b.value[0] == -1
+    assert optimizer.t == 3
+
+
+def test_adams_first_step_is_the_rate_whatever_the_scale() -> None:
+    for scale in (1e-3, 1.0, 1e4):
+        late = Param(np.zeros(3))
+        optimizer = Adam(0.01)
+        other = Param(np.zeros(1))
+        for _ in range(50):  # a Param that joins later starts its own count
+            optimizer.step({"other": other})
+        late.grad += scale * np.array([1.0, -1.0, 2.0])
+        optimizer.step({"other": other, "late": late})
+        np.testing.assert_allclose(late.value, [-0.01, 0.01, -0.01], rtol=1e-4)
+
+
+@pytest.mark.parametrize("cls", CASES)
+def test_state_goes_out_and_comes_back(cls: type[Optimizer]) -> None:
+    rng = np.random.default_rng(0)
+    p = {"W": Param(rng.normal(size=(3, 2))), "b": Param(rng.normal(size=2))}
+    first = cls(Exponential(0.1, 0.9))
+    _steps(first, p, rng, 3)
+    q = {name: Param(a.value.copy()) for name, a in p.items()}
+    second = cls(Exponential(0.1, 0.9))
+    arrays = {key: a.copy() for key, a in first.state_arrays(p).items()}
+    second.load_state(q, arrays, first.t)
+    _steps(first, p, np.random.default_rng(1), 3)
+    _steps(second, q, np.random.default_rng(1), 3)
+    for name in p:
+        np.testing.assert_array_equal(p[name].value, q[name].value)
+    third = cls(0.1)
+    if third.slots:
+        key = f"W/{third.slots[0]}"
+        for wrong in ({k: a for k, a in arrays.items() if k != key}, {**arrays, key: np.zeros(7)}):
+            with pytest.raises(ValueError, match=key):
+                third.load_state(q, wrong, 3)
+    with pytest.raises(ValueError, match="other/m"):
+        third.load_state(q, {**arrays, "other/m": np.zeros(2)}, 3)
+    assert third.t == 0
+    assert not third.state_arrays(q)
+
+
+def _steps(optimizer: Optimizer, params: dict[str, Param], rng: Any, n: int) -> None:
+    for _ in range(n):
+        for p in params.values():
+            p.grad += rng.normal(size=p.shape)
+        optimizer.step(params)
+
+
+@pytest.mark.parametrize(
+    ("make", "word"),
+    [
+        (lambda: SGD(-1.0), "learning_rate"),
+        (lambda: SGD(math.nan), "learning_rate"),
+        (lambda: SGD("0.1"), "learning_rate"),  # type: ignore[arg-type]
+        (lambda: Momentum(0.1, mu=1.0), "mu"),
+        (lambda: RMSProp(rho=1.5), "rho"),
+        (lambda: Adam(beta1=-0.1), "beta1"),
+        (lambda: Adam(beta2=1.0), "beta2"),
+        (lambda: Adam(eps=-1e-8), "eps"),
+        (lambda: AdamW(weight_decay=math.inf), "weight_decay"),
+        (lambda: StepDecay(0.1, 0), "every"),
+        (lambda: Cosine(0.1, 0), "steps"),
+        (lambda: WarmUp(Constant(0.1), -1), "steps"),
+    ],
+)
+def test_unfit_settings_are_named(make: Callable[[], Any], word: str) -> None:
+    with pytest.raises(ValueError, match=word):
+        make()
+
+
+# --- schedules -------------------------------------------------------------------------------
+
+
+def test_schedules_at_the_beginning_middle_and_end() -> None:
+    def values(schedule: Any, *times: int) -> list[float]:
+        found = [schedule(t) for t in times]
+        assert all(type(value) is float for value in found)
+        return found
+
+    assert values(Constant(0.3), 0, 50, 10**6) == [0.3, 0.3, 0.3]
+    assert values(StepDecay(0.8, 10, 0.5), 0, 9, 10, 19, 20) == [0.8, 0.8, 0.4, 0.4, 0.2]
+    assert values(Exponential(0.8, 0.5), 0, 1, 3) == [0.8, 0.4, 0.1]
+    assert values(Cosine(0.8, 100, 0.2), 0, 50, 100, 999) == pytest.approx([0.8, 0.5, 0.2, 0.2])
+    assert values(Cosine(1.0, 3), 1, 2) == pytest.approx([0.75, 0.25])
+    assert values(WarmUp(Constant(0.8), 4), 0, 1, 3, 4, 99) == pytest.approx(
+        [0.2, 0.4, 0.8, 0.8, 0.8]
+    )
+    inner = Cosine(0.8, 100)
+    assert values(WarmUp(inner, 10), 10, 50, 100) == [inner(10), inner(50), inner(100)]
+    with pytest.raises(TypeError, match=r"Constant\(0\.1\)"):
+        WarmUp(0.1, 5)  # type: ignore[arg-type]
+
+
+@given(st.floats(1e-6, 10), st.integers(1, 50), st.floats(0, 1), st.floats(0.01, 1))
+def test_schedules_shapes(lr: float, steps: int, low: float, factor: float) -> None:
+    times = range(steps + 20)
+    falling = [Cosine(lr, steps, low * lr), Exponential(lr, factor), StepDecay(lr, steps, factor)]
+    for schedule in falling:
+        values = [schedule(t) for t in times]
+        assert values[0] == pytest.approx(lr)
+        assert all(a >= b * (1 - 1e-12) for a, b in zip(values, values[1:]))
+        assert min(values) >= 0
+    cosine = falling[0]
+    for t in range(steps + 1):  # symmetric about its middle
+        assert cosine(t) + cosine(steps - t) == pytest.approx(lr + low * lr)
+    ramp = [WarmUp(Constant(lr), steps)(t) for t in times]
+    assert all(b >= a for a, b in zip(ramp, ramp[1:]))
+    assert ramp[0] == pytest.approx(lr / steps)
+    assert ramp[steps - 1] == lr
+
+
+def test_an_optimizer_follows_its_schedule() -> None:
+    p = Param(np.zeros(1))
+    optimizer = SGD(Exponential(1.0, 0.5))
+    for expected in (1.0, 0.5, 0.25):
+        assert optimizer.rate == expected
+        before = p.value.copy()
+        p.grad += 1
+        optimizer.step({"p": p})
+        np.testing.assert_array_equal(before - p.value, [expected])
+    assert repr(optimizer) == "SGD(learning_rate=Exponential(learning_rate=1.0, factor=0.5))"
+
+
+# --- clipping --------------------------------------------------------------------------------
+
+
+@given(
+    st.integers(0, 2**32),
+    st.floats(1e-3, 1e3),
+    st.sampled_from([1e-25, 1e-3, 1.0, 1e3, 1e25]),
+    st.sampled_from([np.float32, np.float64]),
+)
+def test_clipping_shortens_to_the_norm_and_keeps_the_direction(
+    seed: int, clip: float, scale: float, dtype: type
+) -> None:
+    rng = np.random.default_rng(seed)
+    p = {"W": Param(np.zeros((3, 4), dtype)), "b": Param(np.zeros(3, dtype))}
+    p["again"] = p["W"]
+    for name in ("W", "b"):
+        p[name].grad += (scale * rng.normal(size=p[name].shape)).astype(dtype)
+    before = _joined(p)
+    norm = clip_by_global_norm(p, clip)
+    after = _joined(p)
+    assert type(norm) is float
+    assert norm == pytest.approx(np.linalg.norm(before), rel=1e-5)
+    assert np.linalg.norm(after) == pytest.approx(min(norm, clip), rel=1e-5)
+    cosine = (after / np.linalg.norm(after)) @ (before / np.linalg.norm(before))
+    assert cosine == pytest.approx(1, abs=1e-6)
+    if norm <= clip:
+        np.testing.assert_array_equal(before, after)
+
+
+def _joined(p: dict[str, Param]) -> np.ndarray:
+    return np.concatenate([p[name].grad.ravel().astype(np.float64) for name in ("W", "b")])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_norm_that_is_not_finite_leaves_gradients_alone(bad: float) -> None:
+    p = {"a": Param(np.zeros(2)), "b": Param(np.zeros(2))}
+    p["a"].grad[:] = [3, bad]
+    p["b"].grad[:] = 7
+    assert not math.isfinite(clip_by_global_norm(p, 1.0))
+    np.testing.assert_array_equal(p["a"].grad, [3, bad])
+    np.testing.assert_array_equal(p["b"].grad, [7, 7])
+    for clip in (0, -1, math.nan):
+        with pytest.raises(ValueError, match="clip_norm"):
+            clip_by_global_norm(p, clip)
