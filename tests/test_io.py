@@ -148,6 +148,12 @@ def test_a_mixture_of_dtypes_is_kept(tmp_path: Path) -> None:
     assert_same(net, ta.load(tmp_path / "m.npz"))
 
 
+def test_a_weight_that_is_its_own_transpose(tmp_path: Path) -> None:
+    net = ta.Dense(1, 1, rng=np.random.default_rng(0))
+    ta.save(net, tmp_path / "m.npz")
+    assert_same(net, ta.load(tmp_path / "m.npz"))
+
+
 def test_special_values_and_memory_orders_are_kept(tmp_path: Path) -> None:
     net = ta.Dense(2, 3, rng=np.random.default_rng(0))
     net.W = Param(np.asfortranarray([[np.nan, -0.0], [np.inf, 1e-45], [1, 2]], np.float32))
@@ -445,7 +451,7 @@ HOSTILE = [
     (architecture(DENSE), "W (2, 2) is missing"),
     (architecture(_nest(80)), "64 deep"),
     (b'{"format": 1, "architecture": ' + b'{"$tuple": [' * 3000, "deep|not JSON"),
-    (b'{"format": 1, "architecture": ' + b"[" * 500 + b"]" * 500 + b"}", "describes a list"),
+    (b'{"format": 1, "architecture": ' + b"[" * 500 + b"]" * 500 + b"}", "describes a list|nested"),
     (architecture(_doubling(40)), "more than 100000 parts"),
     (architecture(_dropout({"bit_generator": "PCG64"})), "other fields"),
     (architecture(_dropout({"bit_generator": "os"})), "generator of kind os"),
@@ -484,6 +490,29 @@ def test_arrays_that_lie_about_their_size(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "m.npz", w=np.zeros(10**6))
     with pytest.raises(ValueError, match="compressed"):
         ta.load(tmp_path / "m.npz")
+
+
+def test_another_byte_order(tmp_path: Path, good: Path, header: Any) -> None:
+    swapped = {name: a.astype(a.dtype.newbyteorder()) for name, a in arrays_of(good).items()}
+    assert_same(ta.load(write(tmp_path / "m.npz", header, swapped)), small())
+
+
+def test_aliases_that_mix_kinds(tmp_path: Path, good: Path, header: Any) -> None:
+    arrays = arrays_of(good)
+    for name, other in (
+        ("encoder.4.running_mean", "encoder.4.gamma"),
+        ("encoder.4.running_var", "T:encoder.4.running_mean"),  # the same kind: allowed
+        ("encoder.4.beta", "encoder.4.beta"),
+        ("decoder.0.b", "decoder.0.missing"),
+    ):
+        less = {k: a for k, a in arrays.items() if k != name}
+        altered = header | {"aliases": header["aliases"] | {name: other}}
+        path = write(tmp_path / "m.npz", altered, less)
+        if other.startswith("T:"):
+            assert isinstance(ta.load(path), ta.Module)
+            continue
+        with pytest.raises(ValueError, match=f"{name} .*(another kind|is missing)"):
+            ta.load(path)
 
 
 def test_a_name_twice(tmp_path: Path, good: Path) -> None:

@@ -553,6 +553,27 @@ def test_residual_skip_and_parallel_values(rng):
     assert [name for name, _ in Sequential(Residual(f)).trace(x, "")] == ["0.layer", "0"]
 
 
+def test_gradients_of_the_containers_add_where_x_was_used_twice(rng):
+    f = Dense(3, 3, rng=rng, dtype=np.float64)
+    x, W = rng.normal(size=(4, 3)), f.W.value
+    dy = rng.normal(size=(4, 6))
+    a, b = dy[:, :3], dy[:, 3:]
+    for layer, upstream, want in (
+        (Residual(f), a, a + a @ W),
+        (Skip(f), dy, a + b @ W),
+        (Parallel(f, Residual(f)), dy, a @ W + b + b @ W),
+        (Sequential(f, Residual(f)), a, (a + a @ W) @ W),
+    ):
+        f.W.grad[...] = 0
+        _, cache = layer.forward(x)
+        np.testing.assert_allclose(layer.backward(upstream, cache), want, atol=1e-14)
+        ydot, tcache = layer.tangent(x, cache)
+        dxdot, dx = layer.tangent_backward(upstream, tcache)  # linear: the transpose again
+        np.testing.assert_allclose(dxdot, want, atol=1e-14)
+        assert dx is None
+        assert (ydot * upstream).sum() == pytest.approx((x * want).sum(), rel=1e-12)
+
+
 def test_containers_call_their_parts_for_inference(rng):
     drop = Dropout(0.9, rng=np.random.default_rng(0))
     x = rng.random((6, 3), np.float32)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -162,7 +163,7 @@ def test_a_shared_param_moves_once(cls: type[Optimizer]) -> None:
         optimizer = cls(0.1)
         for _ in range(3):
             p.grad += g
-            optimizer.step({name: p for name in names})
+            optimizer.step(dict.fromkeys(names, p))
         values.append(p.value)
     np.testing.assert_array_equal(values[0], values[1])
 
@@ -278,13 +279,13 @@ def test_schedules_shapes(lr: float, steps: int, low: float, factor: float) -> N
     for schedule in falling:
         values = [schedule(t) for t in times]
         assert values[0] == pytest.approx(lr)
-        assert all(a >= b * (1 - 1e-12) for a, b in zip(values, values[1:]))
+        assert all(a >= b * (1 - 1e-12) for a, b in pairwise(values))
         assert min(values) >= 0
     cosine = falling[0]
     for t in range(steps + 1):  # symmetric about its middle
         assert cosine(t) + cosine(steps - t) == pytest.approx(lr + low * lr)
     ramp = [WarmUp(Constant(lr), steps)(t) for t in times]
-    assert all(b >= a for a, b in zip(ramp, ramp[1:]))
+    assert all(b >= a for a, b in pairwise(ramp))
     assert ramp[0] == pytest.approx(lr / steps)
     assert ramp[steps - 1] == lr
 

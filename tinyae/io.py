@@ -183,7 +183,7 @@ def _describe(module: Module) -> tuple[Json, dict[str, Array], dict[str, type]]:
         alias = first.setdefault(_place(a), name)
         if alias != name:
             aliases[name] = alias
-        elif a.ndim == 2 and _place(a.T) in first:
+        elif a.ndim == 2 and first.get(_place(a.T), name) != name:
             aliases[name] = "T:" + first[_place(a.T)]  # Param.T: the same memory, turned
         else:
             arrays[name] = a
@@ -316,6 +316,8 @@ def _assemble(header: Json, arrays: dict[str, Array], table: dict[str, type]) ->
             if isinstance(part, Param):
                 new = Param(new)
         filled[name] = new
+        if isinstance(new, Param) != isinstance(part, Param):
+            raise _FileError(f"{name} is an alias of {aliases[name]}, which is of another kind")
         if memo.setdefault(id(part), new) is not new:
             raise _FileError(f"{name} is shared in the model, but the file has it twice")
     return copy.deepcopy(module, memo)
@@ -345,7 +347,7 @@ def _check_names(
         rest = f" (and {len(faults) - 5} more)" if len(faults) > 5 else ""
         raise _FileError(
             f"arrays and architecture do not fit: {'; '.join(sorted(faults)[:5])}{rest}; "
-            "the file was altered, save the model again"
+            "build the model anew and save that"
         )
 
 
@@ -602,14 +604,14 @@ def _array(content: bytes) -> Array:
     if npy.read_magic(stream) != (1, 0):
         raise _FileError("an array is in another version of NumPy's format than 1.0")
     shape, fortran, dtype = npy.read_array_header_1_0(stream)
-    if dtype.hasobject or dtype.kind not in "biuf":
+    if dtype.hasobject or dtype.kind not in "biuf" or dtype.itemsize > 8:
         raise _FileError(
             f"an array has dtype {dtype}, expected plain numbers (pickles are refused)"
         )
     start = stream.tell()
     if math.prod(shape) * dtype.itemsize != len(content) - start or min(shape, default=0) < 0:
         raise _FileError(f"an array claims shape {shape}, but has {len(content) - start} bytes")
-    flat = np.frombuffer(content, dtype, offset=start)
+    flat = np.frombuffer(content, dtype, offset=start).astype(dtype.newbyteorder("="), copy=False)
     return flat.reshape(shape, order="F" if fortran else "C")
 
 

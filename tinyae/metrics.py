@@ -130,7 +130,7 @@ class PCA:
         self.shape_ = x.shape[1:]
         if width <= rows:
             scatter = np.zeros((width, width))
-            for (a,) in _chunks(x, minimum=width):
+            for (a,) in _chunks(x, minimum=4 * width):  # enough rows that BLAS is at its best
                 centred = a.reshape(len(a), width) - self.mean_
                 scatter += centred.T @ centred
             variances, axes = np.linalg.eigh(scatter / max(rows - 1, 1))

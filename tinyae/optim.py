@@ -364,7 +364,8 @@ def clip_by_global_norm(params: dict[str, Param], clip_norm: float) -> float:
 
 def _sum_of_squares(grad: Array) -> float:
     flat = grad.ravel(order="K")
-    total = float(flat @ flat)
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = float(flat @ flat)
     if total < 1e-20 or not math.isfinite(total):  # squares may leave float32 at either end
         flat = flat.astype(np.float64)
         total = float(flat @ flat)

@@ -67,7 +67,7 @@ def _image_pairs(x: Array, y: Array) -> Figure:
             shown = np.clip((picture - low) / (high - low), 0, 1)
             axes[row, k].imshow(shown, cmap="gray", vmin=0, vmax=1)
         signed = axes[2, k].imshow(difference[k], cmap=_SIGNED, vmin=-extreme, vmax=extreme)
-        axes[2, k].set_xlabel(f"{metrics.mse(x[k], y[k]):.4f}", color=_QUIET, fontsize=7.5)
+        axes[2, k].set_xlabel(f"{metrics.mse(x[k], y[k]):.4f}", color=_QUIET, fontsize=8.5)
     for axis in axes.flat:
         _bare(axis)
     for axis, name in zip(axes[:, 0], ("input", "output", "difference")):
@@ -119,10 +119,10 @@ def _line_pairs(x: Array, y: Array) -> Figure:
         top.tick_params(labelbottom=False)
         bottom.tick_params(labelbottom=k + columns >= n)
         if column == 0:
-            top.set_ylabel("value", fontsize=8)
+            top.set_ylabel("signal", fontsize=8)
             bottom.set_ylabel("output\n− input", fontsize=8)
         if k + columns >= n:
-            bottom.set_xlabel("sample", fontsize=8)
+            bottom.set_xlabel("time step", fontsize=8)
     figure.align_ylabels(axes[:, 0])
     figure.legend(
         [given, made],
@@ -204,13 +204,13 @@ def latent_map(z: Array, labels: Array | None = None, path: Path = None) -> Figu
             f"latent_map: labels have shape {np.shape(labels)}, expected ({len(z)},); "
             "pass one label a row of z"
         )
-    names, title = ("z₁", "z₂"), "Latent space"
+    names, title = ["z₁", "z₂"], "Latent space"
     if z.shape[1] > 2:
         title = f"Latent space of {z.shape[1]} dimensions, first two principal axes"
         total = z.var(axis=0, ddof=1).sum()
         pca = metrics.PCA(2).fit(z)
         share = 100 * pca.explained_variance_ / (total or 1)
-        names = tuple(f"principal axis {k + 1} ({share[k]:.0f} % of the variance)" for k in (0, 1))
+        names = [f"principal axis {k + 1} ({share[k]:.0f} % of the variance)" for k in (0, 1)]
         z = pca.transform(z)
     figure = _figure(7.0, 5.4)
     axis = figure.subplots()
@@ -227,7 +227,7 @@ def _scatter(figure: Figure, axis: Any, z: Array, labels: Array | None) -> None:
     order = np.random.default_rng(0).permutation(len(z))  # so that no class lies on top
     z = z[order]
     dots: dict[str, Any] = {
-        "s": float(np.clip(20000 / len(z), 3, 30)),
+        "s": float(np.clip(30000 / len(z), 5, 30)),
         "alpha": 0.75,
         "linewidths": 0,
         "rasterized": True,
@@ -247,9 +247,22 @@ def _scatter(figure: Figure, axis: Any, z: Array, labels: Array | None) -> None:
         "tab10" if len(classes) <= 10 else "tab20"
     ]
     axis.scatter(z[:, 0], z[:, 1], color=colours(place), **dots)
+    effects = importlib.import_module("matplotlib.patheffects")
+    halo = [effects.withStroke(linewidth=3, foreground="white")]
     for k, name in enumerate(classes):
         text = f"{name:g}" if classes.dtype.kind in "fiu" else str(name)
         axis.plot([], [], "o", color=colours(k), markersize=6, label=text)
+        middle = np.median(z[place == k], axis=0)  # a name in place: colour is not the only clue
+        axis.text(
+            *middle,
+            text,
+            fontsize=11,
+            weight="bold",
+            color=_INK,
+            ha="center",
+            va="center",
+            path_effects=halo,
+        )
     axis.legend(
         title="class", loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9
     )
@@ -279,7 +292,7 @@ def filters(W: Array, path: Path = None, image_shape: tuple[int, int] | None = N
         tiles = tiles[np.sort(np.argsort(-norms, kind="stable")[:100])]
     extreme = float(np.quantile(np.abs(tiles), 0.998)) or 1.0
     mosaic = _mosaic(tiles, math.ceil(math.sqrt(len(tiles))))
-    figure = _figure(6.4, 0.5 + 5.6 * mosaic.shape[0] / mosaic.shape[1])
+    figure = _figure(6.4, 0.35 + 5.45 * mosaic.shape[0] / mosaic.shape[1])
     axis = figure.subplots()
     shown = axis.imshow(mosaic, cmap=_SIGNED, vmin=-extreme, vmax=extreme)
     _bare(axis)
@@ -288,7 +301,10 @@ def filters(W: Array, path: Path = None, image_shape: tuple[int, int] | None = N
     axis.set_title(
         f"First-layer filters: {some}, {height} × {width} each", fontsize=11, color=_INK, loc="left"
     )
-    _style_bar(figure.colorbar(shown, ax=axis, fraction=0.04, pad=0.02, extend="both"), "weight")
+    bar = figure.colorbar(
+        shown, ax=axis, fraction=0.035, pad=0.015, aspect=35, extend="both", extendfrac=0.02
+    )
+    _style_bar(bar, "weight")
     return _save(figure, path)
 
 
@@ -301,7 +317,7 @@ def page(x: Array, path: Path = None, columns: int = 10) -> Figure:
     columns = min(columns, len(x))
     rows = math.ceil(len(x) / columns)
     if x.ndim == 2:
-        figure = _figure(0.8 * columns, 0.6 * rows)
+        figure = _figure(max(0.8 * columns, 4.0), 0.6 * rows + 0.2)
         low, high = _limits(x)
         margin = 0.05 * (high - low)
         for k, axis in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
@@ -312,8 +328,9 @@ def page(x: Array, path: Path = None, columns: int = 10) -> Figure:
         return _save(figure, path)
     low, high = _limits(x)
     mosaic = _mosaic((x - low) / (high - low), columns)
-    width = 0.8 * columns
+    width = max(0.8 * columns, 4.0)
     figure = _figure(width, width * mosaic.shape[0] / mosaic.shape[1])
+    figure.set_layout_engine("none")
     axis = figure.add_axes((0, 0, 1, 1))
     axis.imshow(mosaic, cmap="gray", vmin=0, vmax=1)
     _bare(axis)
@@ -357,21 +374,22 @@ def _samples(what: str, x: Array, n: int) -> Array:
 
 
 def _limits(x: Array) -> tuple[float, float]:
-    low, high = float(np.nanmin(x)), float(np.nanmax(x))
+    finite = x[np.isfinite(x)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
 def _extreme(a: Array) -> float:
-    return float(np.abs(a).max()) or 1.0
+    return float(np.abs(a[np.isfinite(a)]).max(initial=0)) or 1.0
 
 
 def _mosaic(tiles: Array, columns: int) -> Array:
-    """Pictures (K, h, w, …) in one, ``columns`` across, a gap of nothing (NaN) between."""
+    """Pictures (K, h, w, …) in one, ``columns`` across, a white gap between."""
     count, height, width = tiles.shape[:3]
     rows = math.ceil(count / columns)
     gap = max(1, round(min(height, width) / 14))
     shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, *tiles.shape[3:])
-    mosaic = np.full(shape, np.nan)
+    mosaic = np.full(shape, np.nan if tiles.ndim == 3 else 1.0)
     for k, tile in enumerate(tiles):
         i, j = divmod(k, columns)
         top, left = i * (height + gap), j * (width + gap)
@@ -398,7 +416,7 @@ def _bare(axis: Any) -> None:
 
 
 def _row_label(axis: Any, name: str) -> None:
-    axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9, color=_INK)
+    axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10, color=_INK)
 
 
 def _below_label(axis: Any, name: str) -> None:
@@ -410,7 +428,7 @@ def _below_label(axis: Any, name: str) -> None:
         textcoords="offset points",
         ha="right",
         va="top",
-        fontsize=7.5,
+        fontsize=8.5,
         color=_QUIET,
     )
 

@@ -1,7 +1,9 @@
 """Are the gradients right? ``check`` measures them against central differences.
 
+``numeric``   check, check_tangent, check_loss, check_model: analytic beside numeric
+``slope``     numeric slopes, second opinions, kinks
+``replay``    a float64 copy that sees the same noise at every pass
 ``report``    Row, Report: what was found, as data and as a table
-``numeric``   check, check_tangent, check_loss, check_model: the measurement
 """
 
 from tinyae.gradcheck.numeric import (

@@ -207,7 +207,7 @@ class Autoencoder(Model):
 
         def error(part: Array) -> Array:
             squared = np.square(self._reconstruct(part) - part)
-            return squared if per_feature else squared.reshape(len(part), -1).mean(axis=1)
+            return squared if per_feature else squared.mean(axis=tuple(range(1, part.ndim)))
 
         return self._rows(error, x)
 

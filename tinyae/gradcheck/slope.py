@@ -1,0 +1,179 @@
+"""Numeric slopes: how fast the outputs change along a line, and how sure that is.
+
+central      (f(v + h) − f(v − h)) / 2h, off by about h² f‴/6 and by rounding, ε |f| / h
+richardson   (4 D(h) − D(2h)) / 3, off by about h⁴; taken at four sizes of h, and the one that
+             changes least from its smaller neighbour is believed
+at_kink      the slopes to the right and to the left at h, h/2 and h/4. Where f is smooth their
+             gap shrinks with h; at a kink it stays; at a step it grows
+
+Source    Nocedal & Wright (2006), §8.1; Ridders (1982)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyae.param import Array
+
+H = 1e-5
+PASS, SUSPICIOUS = 1e-7, 1e-4  # relative errors up to which gradients agree, and may agree
+EPS = float(np.finfo(np.float64).eps)
+_LADDER = (0.1, 1.0, 10.0, 100.0)  # times h: the sizes of the second opinion
+_TINY = float(np.finfo(np.float64).tiny)
+
+Move = Callable[[float], float]  # puts a tensor at v + t·d; returns the t that rounding made of it
+
+
+class Outputs:
+    """The outputs as a function of whatever tensor has been moved, and their weights r."""
+
+    def __init__(self, evaluate: Callable[[], Array], y: Array, r: Array) -> None:
+        self.evaluate, self.r = evaluate, r
+        # What one output is uncertain by: ε times its size, or times the typical size of the
+        # others where it is small by cancellation.
+        self.rounding = 4 * EPS * np.maximum(np.abs(y), math.sqrt(float(np.mean(y * y))))
+        self.y = y
+
+
+class Line:
+    """The outputs along one line through the point: an entry of a tensor, or a direction."""
+
+    def __init__(self, f: Outputs, move: Move, room: float = math.inf) -> None:
+        self.f, self.move, self.room = f, move, room
+        self.h = min(H, room / 8)
+
+    def at(self, t: float) -> tuple[float, Array]:
+        step = self.move(t)
+        y = self.f.evaluate()
+        self.move(0.0)
+        return step, y
+
+    def central(self, h: float) -> tuple[float, float]:
+        """The slope Σ r ∘ (y₊ − y₋)/2h, and what rounding makes it uncertain by."""
+        (above, y1), (below, y0) = self.at(h), self.at(-h)
+        d = y1 - y0
+        rounding = np.abs(self.f.r * self.f.rounding)
+        # Outputs that did not move at all do not depend on this; if none moved, one may have.
+        uncertain = norm(rounding[d != 0]) if d.any() else float(rounding.max(initial=0))
+        return float((self.f.r * d).sum()) / (above - below), uncertain / h
+
+    def richardson(self) -> tuple[float, float]:
+        """(4 D(h) − D(2h)) / 3 at four sizes of h: the one that its smaller neighbour confirms."""
+        best, change, doubt, smaller = 0.0, math.inf, 0.0, math.nan
+        for h in (self.h * scale for scale in _LADDER):
+            if 2 * h >= self.room:
+                break
+            (fine, noise), (coarse, _) = self.central(h), self.central(2 * h)
+            slope = (4 * fine - coarse) / 3
+            moved = abs(slope - (fine if math.isnan(smaller) else smaller))
+            if moved < change:
+                best, change, doubt = slope, moved, 5 / 3 * noise
+            smaller = slope
+        return best, doubt
+
+    def at_kink(self, analytic: float, slack: float, jumps: bool) -> bool:
+        """Whether some output has a kink here, with the analytic value between its slopes."""
+        right, left = [], []
+        for h in (self.h, self.h / 2, self.h / 4):
+            (a, y1), (b, y0) = self.at(h), self.at(-h)
+            right.append((y1 - self.f.y) / a)
+            left.append((y0 - self.f.y) / b)
+        gap = np.array([abs(p - q) for p, q in zip(right, left)])  # (3, outputs)
+        noise = 8 * self.f.rounding / self.h
+        # Halved h, halved gap: to a tenth, and what rounding adds.
+        smooth = (abs(gap[1] - gap[0] / 2) <= 0.05 * gap[0] + noise) & (
+            abs(gap[2] - gap[0] / 4) <= 0.025 * gap[0] + noise
+        )
+        kink = ~smooth
+        if not kink.any() or (not jumps and (gap[2] > 1.5 * gap[0] + noise)[kink].any()):
+            return False
+        r = self.f.r
+        slopes = np.array([r * s for s in (*right, *left)])
+        rest = float((slopes[0] + slopes[3])[smooth].sum()) / 2
+        # One-sided slopes are off by h f″/2: what the last halving changed, it may change again.
+        bend = abs(slopes[1] - slopes[2]) + abs(slopes[4] - slopes[5]) + abs(r) * noise
+        low = float((slopes.min(axis=0) - 2 * bend)[kink].sum())
+        high = float((slopes.max(axis=0) + 2 * bend)[kink].sum())
+        return low - slack <= analytic - rest <= high + slack
+
+
+def entry(value: Array, index: tuple[int, ...]) -> Move:
+    """Moves one entry of a tensor, in place; t = 0 puts it back."""
+    v = value[index].item()
+
+    def move(t: float) -> float:
+        value[index] = v + t
+        return value[index].item() - v
+
+    return move
+
+
+def direction(value: Array, d: Array) -> Move:
+    """Moves a whole tensor along d, in place; t = 0 puts it back."""
+    v = value.copy()
+
+    def move(t: float) -> float:
+        value[...] = v + t * d
+        return t
+
+    return move
+
+
+@dataclass
+class Evidence:
+    """Analytic and numeric slopes along some lines, and what is known of the numeric ones."""
+
+    a: Array
+    n: Array
+    noise: Array
+    kink: Array
+    scale: float = 0.0
+
+    def size(self) -> float:
+        keep = ~self.kink
+        return max(norm(self.a[keep]), norm(self.n[keep]), self.scale, _TINY)
+
+    def floor(self) -> float:
+        return norm(self.noise[~self.kink]) / PASS
+
+    def error(self, which: Array | None = None) -> float:
+        keep = ~self.kink if which is None else ~self.kink & which
+        return norm((self.a - self.n)[keep]) / max(self.size(), self.floor())
+
+    def doubtful(self) -> bool:
+        """Beyond 1e-7; or within it only thanks to a floor far above the gradient."""
+        raw = norm((self.a - self.n)[~self.kink]) / self.size()
+        return self.error() > PASS or (raw > PASS and self.size() < self.floor() / 100)
+
+
+def norm(a: Array) -> float:
+    """‖a‖₂"""
+    return float(np.linalg.norm(a))
+
+
+def measure(a: Array, lines: list[Line], scale: float = 0.0, jumps: bool = False) -> Evidence:
+    """Central differences along every line; a second opinion where they disagree with ``a``,
+    the worst first, until all is well or what is confirmed is bad enough to fail.
+    """
+    open_ = np.array([line.room > 0 for line in lines])
+    pairs = [line.central(line.h) if ok else (math.nan, 0.0) for line, ok in zip(lines, open_)]
+    n, noise = np.array(pairs).reshape(len(lines), 2).T.copy()
+    e = Evidence(a, np.where(open_, n, a), noise, ~open_, scale)
+    asked = ~open_
+    while e.doubtful() and not asked.all():
+        residual = np.where(asked, -1.0, np.abs(e.a - e.n))
+        for i in np.argsort(-residual)[:32]:
+            if asked[i]:
+                break
+            asked[i] = True
+            e.n[i], e.noise[i] = lines[i].richardson()
+            slack = PASS * e.size() / math.sqrt(len(lines)) + e.noise[i]
+            if abs(a[i] - e.n[i]) > slack:
+                e.kink[i] = lines[i].at_kink(float(a[i]), slack, jumps)
+        if e.error(asked) > SUSPICIOUS:
+            break
+    return e
