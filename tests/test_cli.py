@@ -77,7 +77,13 @@ def test_demo_beats_pca_and_leaves_its_files(tmp_path, capsys):
     table = capsys.readouterr().out
     assert mse_of(table, "autoencoder") < 0.6 * mse_of(table, "PCA, 16 components")
     names = {p.name for p in (tmp_path / "demo").iterdir()}
-    assert names == {"model.npz", "reconstructions.png", "training.png", "latent.png", "filters.png"}
+    assert names == {
+        "model.npz",
+        "reconstructions.png",
+        "training.png",
+        "latent.png",
+        "filters.png",
+    }
 
 
 def test_gradcheck_passes(capsys):
@@ -124,7 +130,9 @@ def test_help_shows_an_example(capsys, argv):
     assert len(argv) == 1 or "example:\n  tinyae " in out
 
 
-@pytest.mark.parametrize("option", [["--epochs", "0"], ["--units", "-3"], ["--learning-rate", "nan"]])
+@pytest.mark.parametrize(
+    "option", [["--epochs", "0"], ["--units", "-3"], ["--learning-rate", "nan"]]
+)
 def test_numbers_that_make_no_sense_are_refused(capsys, option):
     with pytest.raises(SystemExit) as stop:
         main(["train", "--data", "strokes", *option])

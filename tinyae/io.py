@@ -94,9 +94,9 @@ def save(module: Module, path: str | os.PathLike[str]) -> None:
         raise ValueError(f"save: {type(module).__name__} would not load again: {error}") from error
     if _is_safetensors(path):
         content = _to_safetensors(header, arrays)
-        _replace(target, lambda file: file.write(content))
+        write_atomically(target, lambda file: file.write(content))
     else:
-        _replace(target, lambda file: _to_npz(file, header, arrays))
+        write_atomically(target, lambda file: to_npz(file, header, arrays))
 
 
 def load(path: str | os.PathLike[str], custom: Iterable[type] = ()) -> Any:
@@ -118,7 +118,7 @@ def load(path: str | os.PathLike[str], custom: Iterable[type] = ()) -> Any:
     if not source.exists():
         raise FileNotFoundError(f"load: there is no file {path}; check the path")
     table = _classes() | _own_classes(custom)
-    read = _from_safetensors if _is_safetensors(path) else _from_npz
+    read = _from_safetensors if _is_safetensors(path) else from_npz
     try:
         header, arrays = read(source)
         _check_format(header)
@@ -248,7 +248,7 @@ class _Writer:
             )
         self.ids[id(v)] = number = len(self.ids)
         if isinstance(v, np.random.Generator):
-            return {"$generator": _generator_state(v), "$id": number}
+            return {"$generator": generator_state(v), "$id": number}
         self.open.append(id(v))
         entry = {"$class": self.class_name(v, where), "$id": number}
         for name, p in _arguments(type(v)).items():
@@ -394,7 +394,7 @@ class _Reader:
                 self.used.add(name)
                 return np.array(self.arrays[name])
             case {"$generator": dict(state)}:
-                return self.remember(v, _generator(state))
+                return self.remember(v, restore_generator(state))
         raise _FileError(f"its header has the entry {str(v)[:60]!r}, which tinyae does not know")
 
     def remember(self, v: dict[str, Json], thing: Any) -> Any:
@@ -483,7 +483,7 @@ def _check_size(what: str, arg: Any, most: int) -> None:
 # ---------------------------------------------------------------------------- generators
 
 
-def _generator_state(rng: np.random.Generator) -> Json:
+def generator_state(rng: np.random.Generator) -> Json:
     def plain(v: Any) -> Json:
         if isinstance(v, dict):
             return {key: plain(item) for key, item in v.items()}
@@ -503,7 +503,7 @@ _BIT_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 _STATE_LIMITS = {"pos": 624, "buffer_pos": 4, "has_uint32": 1, "uinteger": 2**32 - 1}
 
 
-def _generator(state: Json) -> np.random.Generator:
+def restore_generator(state: Json) -> np.random.Generator:
     """A generator in a saved state; every field is held against a fresh one's."""
 
     def like(model: Any, v: Json, key: str) -> Any:
@@ -535,7 +535,7 @@ def _generator(state: Json) -> np.random.Generator:
 # ---------------------------------------------------------------------------- bytes on disk
 
 
-def _replace(target: Path, write: Callable[[Any], Any]) -> None:
+def write_atomically(target: Path, write: Callable[[Any], Any]) -> None:
     """``target`` becomes what ``write`` writes, or stays as it was."""
     part = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.part")
     try:
@@ -549,7 +549,7 @@ def _replace(target: Path, write: Callable[[Any], Any]) -> None:
         raise
 
 
-def _to_npz(file: Any, header: Json, arrays: dict[str, Array]) -> None:
+def to_npz(file: Any, header: Json, arrays: dict[str, Array]) -> None:
     text = json.dumps(header, allow_nan=False).encode()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, a in {_HEADER: np.frombuffer(text, np.uint8), **arrays}.items():
@@ -557,7 +557,7 @@ def _to_npz(file: Any, header: Json, arrays: dict[str, Array]) -> None:
                 npy.write_array(entry, np.asanyarray(a), version=(1, 0), allow_pickle=False)
 
 
-def _from_npz(path: Path) -> tuple[Json, dict[str, Array]]:
+def from_npz(path: Path) -> tuple[Json, dict[str, Array]]:
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size == 0:

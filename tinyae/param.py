@@ -115,7 +115,7 @@ class Initializer:
                 f"{type(self).__name__}: rng is {rng!r}, expected a numpy.random.Generator; make one "
                 "with rng = np.random.default_rng(0) and pass the same one to every layer"
             )
-        return self.draw(shape, fan_in, fan_out, rng).astype(dtype)
+        return self.draw(shape, fan_in, fan_out, rng).astype(dtype, order="C")
 
     def draw(
         self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator

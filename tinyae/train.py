@@ -485,11 +485,11 @@ def _write_checkpoint(
         "checkpoint": _CHECKPOINT,
         "optimizer": type(optimizer).__name__,
         "t": optimizer.t,
-        "rng": io._generator_state(rng),
-        "layers": {name: io._generator_state(g) for name, g in _generators(model).items()},
+        "rng": io.generator_state(rng),
+        "layers": {name: io.generator_state(g) for name, g in _generators(model).items()},
     }
     target = Path(os.path.realpath(path))
-    io._replace(target, lambda file: io._to_npz(file, header, arrays))
+    io.write_atomically(target, lambda file: io.to_npz(file, header, arrays))
 
 
 def _read_checkpoint(
@@ -499,7 +499,7 @@ def _read_checkpoint(
     if not Path(path).is_file():
         raise FileNotFoundError(f"fit: there is no checkpoint {path}; leave out resume to begin")
     try:
-        header, arrays = io._from_npz(Path(path))
+        header, arrays = io.from_npz(Path(path))
         if not isinstance(header, dict) or header.get("checkpoint") != _CHECKPOINT:
             raise ValueError("not a checkpoint of this version; pass a file that fit wrote")
         parts: dict[str, dict[str, Array]] = {}
@@ -522,7 +522,7 @@ def _read_checkpoint(
         states = {"": header["rng"]} | header["layers"]
         if generators.keys() != states.keys():
             raise ValueError("it is of another model: other layers draw random numbers")
-        fresh = {name: io._generator(state).bit_generator for name, state in states.items()}
+        fresh = {name: io.restore_generator(state).bit_generator for name, state in states.items()}
         for name, bits in fresh.items():
             if type(bits) is not type(generators[name].bit_generator):
                 raise ValueError(f"its generator is a {type(bits).__name__}; pass rng of that kind")

@@ -226,7 +226,7 @@ def check_model(model: Any, x: Any, rng: Rng = 0, *, max_entries: int = 500) -> 
     terms, grads = _gradients(params, backward)
     before = {name: _copy(p.grad) for name, p in params.items()}
     _same_terms(report, terms, objective())
-    if any(np.any(p.grad != before[name]) for name, p in params.items()):
+    if not all(np.array_equal(p.grad, before[name]) for name, p in params.items()):
         report.rows.append(Row("objective", remark="objective changes a gradient; it must not"))
     f = Outputs(output, total, np.ones(1))
     for name, (grad, adds) in grads.items():
@@ -250,7 +250,7 @@ def _input(x: Any) -> Array:
 
 
 def _gradients(params: dict[str, Any], backward: Callable[[], Any]) -> tuple[Any, dict[str, Any]]:
-    """What ``backward`` returns, each parameter's gradient, and whether a second pass doubles it."""
+    """What ``backward`` returns; the parameters' gradients, and whether a second pass doubles each."""
     result = backward()
     once = {name: _copy(p.grad) for name, p in params.items()}
     backward()

@@ -36,8 +36,14 @@ def _load(name: str) -> ModuleType:
 def _activate() -> ModuleType:
     global _active
     if _active is None:
+        wanted = os.environ.get("TINYAE_KERNELS")
+        if wanted and wanted not in _SETS:
+            raise ValueError(
+                f"kernels: the environment variable TINYAE_KERNELS is {wanted!r}, expected "
+                "'numba' or 'numpy'; correct it, or unset it"
+            )
         have_numba = importlib.util.find_spec("numba") is not None
-        _active = _load(os.environ.get("TINYAE_KERNELS") or ("numba" if have_numba else "numpy"))
+        _active = _load(wanted or ("numba" if have_numba else "numpy"))
     return _active
 
 
@@ -56,7 +62,7 @@ def use(name: str) -> Iterator[None]:
         ModuleNotFoundError   ``"numba"`` where Numba is not installed
     """
     global _active
-    before, _active = _activate(), _load(name)
+    before, _active = _active, _load(name)
     try:
         yield
     finally:

@@ -158,8 +158,8 @@ def positive_pair(who: str, name: str, value: int | tuple[int, int]) -> tuple[in
     Raises
         ValueError  anything else
     """
-    pair = (value, value) if isinstance(value, (int, np.integer)) else tuple(value)
-    if len(pair) != 2 or not all(isinstance(v, (int, np.integer)) and v >= 1 for v in pair):
+    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(pair) != 2 or not all(_is_count(v) for v in pair):
         raise ValueError(
             f"{who}: {name} is {value!r}, expected an int ≥ 1 or a pair of them; pass e.g. {name}=2"
         )
@@ -172,6 +172,10 @@ def positive_int(who: str, name: str, value: int) -> int:
     Raises
         ValueError  anything else
     """
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
+    if not _is_count(value):
         raise ValueError(f"{who}: {name} is {value!r}, expected an int ≥ 1; pass e.g. {name}=64")
     return int(value)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 from numpy.typing import DTypeLike
 
@@ -113,5 +112,3 @@ class TiedDense(Layer):
 
     def __repr__(self) -> str:
         return f"TiedDense({self.dense!r})"
-
-

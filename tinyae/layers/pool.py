@@ -63,7 +63,7 @@ class MaxPool2d(_Pool):
 
     def linear(self, xdot: Array, cache: tuple[Array, Pair]) -> Array:
         windows = self.windows(xdot)
-        flat = windows.reshape(*windows.shape[:4], -1)
+        flat = windows.reshape(*windows.shape[:4], self.kernel_size[0] * self.kernel_size[1])
         return np.take_along_axis(flat, cache[0][..., None], axis=-1)[..., 0]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tinyae.layers.base import ParameterFree, check_input, positive_pair
+from tinyae.layers.base import ParameterFree, check_input, positive_int, positive_pair
 from tinyae.param import Array
 
 
@@ -35,11 +35,9 @@ class Reshape(ParameterFree):
     """
 
     def __init__(self, *shape: int) -> None:
-        if not shape or not all(isinstance(s, int) and s >= 1 for s in shape):
-            raise ValueError(
-                f"Reshape: shape is {shape!r}, expected ints ≥ 1; pass e.g. Reshape(1, 28, 28)"
-            )
-        self.shape = shape
+        if not shape:
+            raise ValueError("Reshape: shape is empty, expected ints; pass e.g. Reshape(1, 28, 28)")
+        self.shape = tuple(positive_int("Reshape", "shape", s) for s in shape)
 
     def forward(self, x: Array) -> tuple[Array, tuple[int, ...]]:
         if math.prod(x.shape[1:]) != math.prod(self.shape):
