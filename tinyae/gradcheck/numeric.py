@@ -250,7 +250,7 @@ def _input(x: Any) -> Array:
 
 
 def _gradients(params: dict[str, Any], backward: Callable[[], Any]) -> tuple[Any, dict[str, Any]]:
-    """What ``backward`` returns; the parameters' gradients, and whether a second pass doubles each."""
+    """What ``backward`` returns; of each parameter its gradient, and if a second pass doubles it."""
     result = backward()
     once = {name: _copy(p.grad) for name, p in params.items()}
     backward()
