@@ -144,8 +144,7 @@ TUTORIAL = ["train", "--data", "fashion-mnist", "--units", "64", "--code-activat
 
 
 @pytest.mark.real_data
-def test_the_tutorial_network_on_fashion_mnist(tmp_path, capsys, require_data):
-    require_data("fashion-mnist")
+def test_the_tutorial_network_on_fashion_mnist(tmp_path, capsys):
     assert main([*TUTORIAL, "--quiet", "--out", str(tmp_path / "m.npz")]) == 0
     table = capsys.readouterr().out
     assert mse_of(table, "autoencoder") <= 0.0089
@@ -154,8 +153,7 @@ def test_the_tutorial_network_on_fashion_mnist(tmp_path, capsys, require_data):
 
 @pytest.mark.slow
 @pytest.mark.real_data
-def test_the_tutorial_network_with_numpy_kernels(tmp_path, capsys, require_data):
-    require_data("fashion-mnist")
+def test_the_tutorial_network_with_numpy_kernels(tmp_path, capsys):
     argv = [*TUTORIAL, "--quiet", "--kernels", "numpy", "--out", str(tmp_path / "m.npz")]
     assert main(argv) == 0
     assert mse_of(capsys.readouterr().out, "autoencoder") <= 0.0089

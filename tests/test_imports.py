@@ -17,7 +17,7 @@ LEVELS = (
     {"param", "kernels"},
     {"layers", "losses", "gradcheck"},
     {"models", "optim", "data"},
-    {"train", "io", "metrics"},
+    {"train", "io", "archive", "metrics"},
     {"sklearn", "plot", "export", "catalog"},
     {"cli", "learn"},
 )

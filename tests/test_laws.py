@@ -516,7 +516,7 @@ def test_a_models_gradients_add_and_its_input_is_left_alone(row, data):
     model, x, _ = case(data, row)
     fresh, again, before = same_noise(model), same_noise(model), x.copy()
     terms = model.backprop(x, np.random.default_rng(0))
-    assert again.backprop(x, np.random.default_rng(0)) == pytest.approx(terms, rel=1e-12)
+    assert again.backprop(x, np.random.default_rng(0)) == terms
     assert "total" in terms
     assert all(type(value) is float for value in terms.values())
     once = gradients(model)
@@ -542,4 +542,4 @@ def test_a_model_saves_and_loads(row, dtype, data, tmp_path):
     assert y.dtype == dtype
     np.testing.assert_array_equal(loaded.reconstruct(x), y)
     assert len(unique(loaded.params)) == len(unique(model.params))
-    assert loaded.evaluate(x) == pytest.approx(model.evaluate(x), rel=1e-6)
+    assert loaded.evaluate(x) == model.evaluate(x)

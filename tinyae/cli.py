@@ -48,11 +48,11 @@ def demo(args: argparse.Namespace) -> int:
     print("Training 784 → 256 → 16 → 256 → 784: sixteen numbers for each picture.")
     rng = np.random.default_rng(args.seed)
     model = _build(x.shape[1:], [256, 16], "relu", "linear", "sigmoid", ta.MSE(), rng)
-    steps = 40 * math.ceil(len(x) / 64)
+    steps = 30 * math.ceil(len(x) / 64)
     history = ta.fit(
         model,
         x,
-        epochs=40,
+        epochs=30,
         batch_size=64,
         optimizer=ta.Adam(ta.Cosine(2e-3, steps=steps)),
         validation=x_test,
@@ -61,13 +61,13 @@ def demo(args: argparse.Namespace) -> int:
     )
 
     print("Training 784 → 256 → 64 → 2 → … : a code of two numbers, which can be drawn as a map.")
-    planar = _build(x.shape[1:], [256, 64, 2], "elu", "linear", "sigmoid", ta.MSE(), rng)
+    planar = _build(x.shape[1:], [256, 64, 2], "elu", "tanh", "sigmoid", ta.MSE(), rng)
     ta.fit(
         planar,
         x,
         epochs=30,
         batch_size=64,
-        optimizer=ta.Adam(ta.Cosine(2e-3, steps=30 * math.ceil(len(x) / 64))),
+        optimizer=ta.Adam(ta.Cosine(2e-3, steps=steps)),
         rng=rng,
         progress=not args.quiet,
     )
@@ -124,7 +124,7 @@ def train(args: argparse.Namespace) -> int:
         early_stopping=ta.EarlyStopping(args.patience) if args.patience else None,
         checkpoint=args.checkpoint,
         resume=args.resume,
-        rng=rng,
+        rng=args.seed,
         progress=not args.quiet,
     )
     seconds = time.perf_counter() - start

@@ -24,24 +24,27 @@ import copy
 import functools
 import importlib
 import inspect
-import io
-import json
 import math
 import os
 import pkgutil
-import secrets
-import zipfile
-import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import DTypeLike
 
 import tinyae
 from tinyae import layers, losses, models
+from tinyae.archive import (
+    FileError,
+    from_npz,
+    from_safetensors,
+    is_safetensors,
+    to_npz,
+    to_safetensors,
+    write_atomically,
+)
 from tinyae.layers.base import Module, ParameterFree
 from tinyae.models.autoencoder import Model
 from tinyae.param import Array, Initializer, Param
@@ -49,7 +52,6 @@ from tinyae.param import Array, Initializer, Param
 _HOMES = (layers, losses, models)  # where the classes live that a file may build
 FORMAT = 1  # raise it when an older tinyae would misread the file
 
-_HEADER = "__header__"  # the header's name among the arrays of an npz
 _DRAWN = {"rng", "init", "dtype"}  # arguments that drew the first weights: not needed again
 _DEPTH = 64  # objects inside objects
 _NAMES = 100_000  # modules, counting a shared one each time it is reached
@@ -90,10 +92,10 @@ def save(module: Module, path: str | os.PathLike[str]) -> None:
     header, arrays, own = _describe(module)
     try:
         _assemble(header, arrays, _classes() | own)
-    except _FileError as error:  # what could not be read back is not written
+    except FileError as error:  # what could not be read back is not written
         raise ValueError(f"save: {type(module).__name__} would not load again: {error}") from error
-    if _is_safetensors(path):
-        content = _to_safetensors(header, arrays)
+    if is_safetensors(path):
+        content = to_safetensors(header, arrays)
         write_atomically(target, lambda file: file.write(content))
     else:
         write_atomically(target, lambda file: to_npz(file, header, arrays))
@@ -118,31 +120,27 @@ def load(path: str | os.PathLike[str], custom: Iterable[type] = ()) -> Any:
     if not source.exists():
         raise FileNotFoundError(f"load: there is no file {path}; check the path")
     table = _classes() | _own_classes(custom)
-    read = _from_safetensors if _is_safetensors(path) else from_npz
+    read = from_safetensors if is_safetensors(path) else from_npz
     try:
         header, arrays = read(source)
         _check_format(header)
         return _assemble(header, arrays, table)
-    except (_FileError, RecursionError) as error:
-        reason = str(error) if isinstance(error, _FileError) else "it is nested too deeply"
+    except (FileError, RecursionError) as error:
+        reason = str(error) if isinstance(error, FileError) else "it is nested too deeply"
         raise ValueError(f"load: {path}: {reason}") from error
-
-
-class _FileError(ValueError):
-    """What is wrong with a file; ``load`` adds its name."""
 
 
 def _check_format(header: Json) -> None:
     if not isinstance(header, dict) or not isinstance(header.get("format"), int):
-        raise _FileError("its header states no format, so it is not a model that tinyae saved")
+        raise FileError("its header states no format, so it is not a model that tinyae saved")
     if header["format"] > FORMAT:
-        raise _FileError(
+        raise FileError(
             f"format {header['format']}, written by tinyae {header.get('tinyae')!s:.20}; this is "
             f"tinyae {tinyae.__version__}, which reads up to format {FORMAT}; "
             "run pip install --upgrade tinyae"
         )
     if header["format"] < 1:
-        raise _FileError(f"format {header['format']}, expected 1 to {FORMAT}; save the model again")
+        raise FileError(f"format {header['format']}, expected 1 to {FORMAT}; save the model again")
 
 
 @functools.cache
@@ -298,11 +296,11 @@ def _assemble(header: Json, arrays: dict[str, Array], table: dict[str, type]) ->
     reader = _Reader(arrays, table)
     module = reader.value(header.get("architecture"))
     if not isinstance(module, Module):
-        raise _FileError(f"it describes a {type(module).__name__}, expected a layer or a model")
+        raise FileError(f"it describes a {type(module).__name__}, expected a layer or a model")
     _count(module, {})
     aliases = header.get("aliases")
     if not isinstance(aliases, dict) or not all(isinstance(a, str) for a in aliases.values()):
-        raise _FileError("its header has no table of aliases; it was altered, save the model again")
+        raise FileError("its header has no table of aliases; it was altered, save the model again")
     params, state = module.params, module.state
     _check_names(_named_arrays(module), arrays, aliases, reader.used)
     filled: dict[str, Any] = {}
@@ -317,9 +315,9 @@ def _assemble(header: Json, arrays: dict[str, Array], table: dict[str, type]) ->
                 new = Param(new)
         filled[name] = new
         if isinstance(new, Param) != isinstance(part, Param):
-            raise _FileError(f"{name} is an alias of {aliases[name]}, which is of another kind")
+            raise FileError(f"{name} is an alias of {aliases[name]}, which is of another kind")
         if memo.setdefault(id(part), new) is not new:
-            raise _FileError(f"{name} is shared in the model, but the file has it twice")
+            raise FileError(f"{name} is shared in the model, but the file has it twice")
     return copy.deepcopy(module, memo)
 
 
@@ -345,7 +343,7 @@ def _check_names(
     faults += [f"{name} is stored and also an alias" for name in arrays.keys() & aliases.keys()]
     if faults:
         rest = f" (and {len(faults) - 5} more)" if len(faults) > 5 else ""
-        raise _FileError(
+        raise FileError(
             f"arrays and architecture do not fit: {'; '.join(sorted(faults)[:5])}{rest}; "
             "build the model anew and save that"
         )
@@ -356,7 +354,7 @@ def _count(module: Module, known: dict[int, int]) -> int:
     if id(module) not in known:
         known[id(module)] = 1 + sum(_count(part, known) for part in module.children.values())
     if known[id(module)] > _NAMES:
-        raise _FileError(f"it describes more than {_NAMES} parts; this is no honest model")
+        raise FileError(f"it describes more than {_NAMES} parts; this is no honest model")
     return known[id(module)]
 
 
@@ -383,9 +381,7 @@ class _Reader:
             case {"$ref": int(number)} if number in self.objects:
                 return self.objects[number]
             case {"$ref": number}:
-                raise _FileError(
-                    f"a reference to object {number!s:.20}, which does not come before"
-                )
+                raise FileError(f"a reference to object {number!s:.20}, which does not come before")
             case {"$tuple": list(items)}:
                 return tuple(self.value(items))
             case {"$float": "inf" | "-inf" | "nan" as text}:
@@ -395,32 +391,32 @@ class _Reader:
                 return np.array(self.arrays[name])
             case {"$generator": dict(state)}:
                 return self.remember(v, restore_generator(state))
-        raise _FileError(f"its header has the entry {str(v)[:60]!r}, which tinyae does not know")
+        raise FileError(f"its header has the entry {str(v)[:60]!r}, which tinyae does not know")
 
     def remember(self, v: dict[str, Json], thing: Any) -> Any:
         number = v.get("$id")
         if not isinstance(number, int) or number in self.objects:
-            raise _FileError(f"object number {number!s:.20} is missing or given twice")
+            raise FileError(f"object number {number!s:.20} is missing or given twice")
         self.objects[number] = thing
         return thing
 
     def object(self, name: str, v: dict[str, Json]) -> Any:
         if name not in self.table:
-            raise _FileError(
+            raise FileError(
                 f"it needs the class {name:.60}, which is not one of tinyae's; "
                 f"pass it: load(path, custom=[{name:.60}])"
             )
         self.depth += 1
         if self.depth > _DEPTH:
-            raise _FileError(f"its architecture is nested more than {_DEPTH} deep")
+            raise FileError(f"its architecture is nested more than {_DEPTH} deep")
         cls = self.table[name]
         given = {key: self.value(arg) for key, arg in v.items() if not key.startswith("$")}
         try:
             thing = self.build(cls, given)
-        except _FileError:
+        except FileError:
             raise
         except Exception as error:
-            raise _FileError(f"{name} cannot be built: {str(error)[:300]}") from error
+            raise FileError(f"{name} cannot be built: {str(error)[:300]}") from error
         self.depth -= 1
         return self.remember(v, thing)
 
@@ -428,7 +424,7 @@ class _Reader:
         parameters = _arguments(cls)
         unknown = given.keys() - parameters.keys()
         if unknown:
-            raise _FileError(f"{cls.__name__} has no argument {min(unknown):.60}")
+            raise FileError(f"{cls.__name__} has no argument {min(unknown):.60}")
         if not issubclass(cls, ParameterFree):  # those hold no arrays: any size is harmless
             for name, arg in given.items():
                 _check_size(f"{cls.__name__}: {name}", arg, self.room)
@@ -451,7 +447,7 @@ class _Reader:
             own = [v.value if isinstance(v, Param) else v for v in vars(thing).values()]
             self.room -= sum(a.size for a in own if isinstance(a, np.ndarray))
             if self.room < 0:
-                raise _FileError("its architecture needs more numbers than the file holds")
+                raise FileError("its architecture needs more numbers than the file holds")
         return thing
 
 
@@ -470,14 +466,14 @@ class _Blank(Initializer):
         dtype: DTypeLike,
     ) -> Array:
         if math.prod(shape) > self.room:
-            raise _FileError(f"a weight of shape {shape} is larger than what the file holds")
+            raise FileError(f"a weight of shape {shape} is larger than what the file holds")
         return np.zeros(shape, dtype)
 
 
 def _check_size(what: str, arg: Any, most: int) -> None:
     sizes = [s for s in (arg if isinstance(arg, (list, tuple)) else [arg]) if isinstance(s, int)]
     if math.prod(max(abs(s), 1) for s in sizes) > most:
-        raise _FileError(f"{what} is {str(arg)[:60]}, larger than what the file holds")
+        raise FileError(f"{what} is {str(arg)[:60]}, larger than what the file holds")
 
 
 # ---------------------------------------------------------------------------- generators
@@ -523,154 +519,13 @@ def restore_generator(state: Json) -> np.random.Generator:
 
     name = state.get("bit_generator")
     if name not in _BIT_GENERATORS:
-        raise _FileError(f"a generator of kind {name!s:.40}, expected {', '.join(_BIT_GENERATORS)}")
+        raise FileError(f"a generator of kind {name!s:.40}, expected {', '.join(_BIT_GENERATORS)}")
     bits = getattr(np.random, name)(0)
     try:
         bits.state = like(bits.state, state, name)
     except Exception as error:
-        raise _FileError(f"the state of a {name} generator is wrong: {error}") from error
+        raise FileError(f"the state of a {name} generator is wrong: {error}") from error
     return np.random.Generator(bits)
-
-
-# ---------------------------------------------------------------------------- bytes on disk
-
-
-def write_atomically(target: Path, write: Callable[[Any], Any]) -> None:
-    """``target`` becomes what ``write`` writes, or stays as it was."""
-    part = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.part")
-    try:
-        with open(part, "xb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, target)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
-def to_npz(file: Any, header: Json, arrays: dict[str, Array]) -> None:
-    text = json.dumps(header, allow_nan=False).encode()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        for name, a in {_HEADER: np.frombuffer(text, np.uint8), **arrays}.items():
-            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as entry:
-                npy.write_array(entry, np.asanyarray(a), version=(1, 0), allow_pickle=False)
-
-
-def from_npz(path: Path) -> tuple[Json, dict[str, Array]]:
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size == 0:
-            raise _FileError("the file is empty; save the model again")
-        if file.read(2) != b"PK":
-            raise _FileError(
-                "not an npz archive, so not a model that tinyae saved; pass a file from model.save"
-            )
-        try:
-            arrays = _unzip(file, size)
-        except (_FileError, MemoryError):
-            raise
-        except Exception as error:  # zipfile has a dozen ways to say that bytes are wrong
-            raise _FileError(
-                f"the file is damaged or cut short ({str(error)[:120]}); "
-                "copy it again from where it came, or save the model again"
-            ) from error
-    text = arrays.pop(_HEADER, None)
-    if text is None:
-        raise _FileError(
-            f"an npz archive of {', '.join(sorted(arrays)[:5])[:120] or 'nothing'}, without "
-            "tinyae's header; pass a file from model.save (np.load reads other archives)"
-        )
-    return _parse(text.tobytes()), arrays
-
-
-def _unzip(file: Any, size: int) -> dict[str, Array]:
-    with zipfile.ZipFile(file) as archive:
-        entries = archive.infolist()
-        if len({entry.filename for entry in entries}) != len(entries):
-            raise _FileError("an array is stored twice under one name; save the model again")
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise _FileError("its arrays are compressed, which tinyae never does; save it again")
-        if sum(entry.file_size for entry in entries) > size:
-            raise _FileError("it claims to hold more bytes than the file has; it is damaged")
-        return {
-            entry.filename.removesuffix(".npy"): _array(archive.read(entry)) for entry in entries
-        }
-
-
-def _array(content: bytes) -> Array:
-    """An array from the bytes of an .npy file; its header is believed only if the size is right."""
-    stream = io.BytesIO(content)
-    if npy.read_magic(stream) != (1, 0):
-        raise _FileError("an array is in another version of NumPy's format than 1.0")
-    shape, fortran, dtype = npy.read_array_header_1_0(stream)
-    if dtype.hasobject or dtype.kind not in "biuf" or dtype.itemsize > 8:
-        raise _FileError(
-            f"an array has dtype {dtype}, expected plain numbers (pickles are refused)"
-        )
-    start = stream.tell()
-    if math.prod(shape) * dtype.itemsize != len(content) - start or min(shape, default=0) < 0:
-        raise _FileError(f"an array claims shape {shape}, but has {len(content) - start} bytes")
-    flat = np.frombuffer(content, dtype, offset=start).astype(dtype.newbyteorder("="), copy=False)
-    return flat.reshape(shape, order="F" if fortran else "C")
-
-
-def _parse(text: bytes) -> Json:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise _FileError(f"its header is not JSON ({str(error)[:80]}); save it again") from error
-
-
-def _is_safetensors(path: str | os.PathLike[str]) -> bool:
-    return os.fspath(path).endswith(".safetensors")
-
-
-def _safetensors() -> Any:
-    try:
-        return importlib.import_module("safetensors.numpy"), importlib.import_module("safetensors")
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "a .safetensors file needs the package safetensors, which is not installed; "
-            "run pip install safetensors, or use a path that ends in .npz"
-        ) from error
-
-
-def _to_safetensors(header: Json, arrays: dict[str, Array]) -> bytes:
-    text = json.dumps(header, allow_nan=False)
-    plain = {name: np.ascontiguousarray(a).reshape(a.shape) for name, a in arrays.items()}
-    meta = {"tinyae": text, "crc32": str(_checksum(text, plain))}
-    return _safetensors()[0].save(plain, meta)
-
-
-def _from_safetensors(path: Path) -> tuple[Json, dict[str, Array]]:
-    package = _safetensors()[1]
-    if path.stat().st_size == 0:
-        raise _FileError("the file is empty; save the model again")
-    try:
-        with package.safe_open(path, framework="numpy") as file:
-            meta = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except Exception as error:
-        raise _FileError(
-            f"not a safetensors file, or damaged ({str(error)[:120]}); "
-            "copy it again from where it came, or save the model again"
-        ) from error
-    if "tinyae" not in meta:
-        raise _FileError("a safetensors file without tinyae's header; pass one from model.save")
-    if meta.get("crc32") != str(_checksum(meta["tinyae"], arrays)):
-        raise _FileError("the file is damaged: its checksum is wrong; save the model again")
-    return _parse(meta["tinyae"].encode()), arrays
-
-
-def _checksum(text: str, arrays: dict[str, Array]) -> int:
-    """Over header and arrays: safetensors, unlike zip, has none of its own."""
-    crc = zlib.crc32(text.encode())
-    for name in sorted(arrays):
-        a = arrays[name]
-        crc = zlib.crc32(f"{name} {a.dtype.str} {a.shape}".encode(), crc)
-        crc = zlib.crc32(np.ascontiguousarray(a).tobytes(), crc)
-    return crc
 
 
 def _save_model(self: Model, path: str | os.PathLike[str]) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyae import io
+from tinyae import archive, io
 from tinyae.data.batches import batches, count, is_rows, rows
 from tinyae.layers import Module
 from tinyae.models.autoencoder import Model, Terms, cast
@@ -489,7 +489,7 @@ def _write_checkpoint(
         "layers": {name: io.generator_state(g) for name, g in _generators(model).items()},
     }
     target = Path(os.path.realpath(path))
-    io.write_atomically(target, lambda file: io.to_npz(file, header, arrays))
+    archive.write_atomically(target, lambda file: archive.to_npz(file, header, arrays))
 
 
 def _read_checkpoint(
@@ -499,7 +499,7 @@ def _read_checkpoint(
     if not Path(path).is_file():
         raise FileNotFoundError(f"fit: there is no checkpoint {path}; leave out resume to begin")
     try:
-        header, arrays = io.from_npz(Path(path))
+        header, arrays = archive.from_npz(Path(path))
         if not isinstance(header, dict) or header.get("checkpoint") != _CHECKPOINT:
             raise ValueError("not a checkpoint of this version; pass a file that fit wrote")
         parts: dict[str, dict[str, Array]] = {}

@@ -366,11 +366,14 @@ def erf(x: Array) -> Array:
 
 @jit
 def _mse(y: Array, target: Array, dy: Array) -> float:
+    # Two loops: one that also wrote would be vectorised or not, and so sum in another order,
+    # by how far apart the arrays happen to lie.
     total, scale = 0.0, y.dtype.type(2 / y.size)
     for i in range(y.size):
         d = y[i] - target[i]
         total += d * d
-        dy[i] = scale * d
+    for i in range(y.size):
+        dy[i] = scale * (y[i] - target[i])
     return total / y.size
 
 
@@ -378,9 +381,9 @@ def _mse(y: Array, target: Array, dy: Array) -> float:
 def _l1(y: Array, target: Array, dy: Array) -> float:
     total, scale = 0.0, y.dtype.type(1 / y.size)
     for i in range(y.size):
-        d = y[i] - target[i]
-        total += abs(d)
-        dy[i] = scale * np.sign(d)
+        total += abs(y[i] - target[i])
+    for i in range(y.size):
+        dy[i] = scale * np.sign(y[i] - target[i])
     return total / y.size
 
 
