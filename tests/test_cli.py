@@ -76,6 +76,8 @@ def test_demo_beats_pca_and_leaves_its_files(tmp_path, capsys):
     assert main(["demo", "--out", str(tmp_path / "demo"), "--quiet"]) == 0
     table = capsys.readouterr().out
     assert mse_of(table, "autoencoder") < 0.6 * mse_of(table, "PCA, 16 components")
+    planar = table[table.index("PCA, 16 components") :]
+    assert mse_of(planar, "autoencoder") < 0.9 * mse_of(table, "PCA, 2 components")
     names = {p.name for p in (tmp_path / "demo").iterdir()}
     assert names == {
         "model.npz",

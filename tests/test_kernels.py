@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -441,10 +441,8 @@ class TestChoice:
 
     @staticmethod
     def without_numba(monkeypatch):
-        find = importlib.util.find_spec
-        monkeypatch.setattr(
-            importlib.util, "find_spec", lambda name: None if name == "numba" else find(name)
-        )
+        monkeypatch.setitem(sys.modules, "numba", None)  # importing it fails
+        monkeypatch.delitem(sys.modules, "tinyae.kernels.jitted")
 
     def test_numba_by_default(self, fresh):
         assert kernels.active() == "numba"

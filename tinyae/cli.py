@@ -60,14 +60,14 @@ def demo(args: argparse.Namespace) -> int:
         progress=not args.quiet,
     )
 
-    print("Training 784 → 256 → 64 → 2 → … : a code of two numbers, which can be drawn as a map.")
-    planar = _build(x.shape[1:], [256, 64, 2], "elu", "tanh", "sigmoid", ta.MSE(), rng)
+    print("Training 784 → 256 → 64 → 2 → …: codes of two numbers, which can be drawn as a map.")
+    planar = _build(x.shape[1:], [256, 64, 2], "elu", "linear", "sigmoid", ta.MSE(), rng)
     ta.fit(
         planar,
         x,
         epochs=30,
         batch_size=64,
-        optimizer=ta.Adam(ta.Cosine(2e-3, steps=steps)),
+        optimizer=ta.Adam(ta.Cosine(1e-3, steps=steps)),
         rng=rng,
         progress=not args.quiet,
     )
@@ -85,8 +85,10 @@ def demo(args: argparse.Namespace) -> int:
     plot.filters(model.params["encoder.1.W"].value, image_shape=(28, 28), path=out / "filters.png")
 
     print()
-    _print_table(_quality(model, dataset))
-    print(f"\n{_count(model):,} parameters; {time.perf_counter() - start:.0f} s in all.")
+    _print_table(_quality(model, dataset) + _quality(planar, dataset)[1:])
+    print(
+        f"\n{_count(model):,} and {_count(planar):,} parameters; {time.perf_counter() - start:.0f} s in all."
+    )
     names = ", ".join(sorted(p.name for p in out.iterdir()))
     print(f"Look into {out}/: {names}")
     return 0

@@ -11,7 +11,6 @@ Kernels see bare arrays, never a Param.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,25 +24,34 @@ _active: ModuleType | None = None
 def _load(name: str) -> ModuleType:
     if name not in _SETS:
         raise ValueError(f"kernels: the set is {name!r}, expected 'numba' or 'numpy'")
-    if name == "numba" and importlib.util.find_spec("numba") is None:
+    try:
+        return importlib.import_module(_SETS[name])
+    except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "kernels: the set 'numba' needs the package numba, which is not installed; "
-            'run pip install numba, or choose kernels.use("numpy")'
-        )
-    return importlib.import_module(_SETS[name])
+            f"kernels: the set {name!r} needs the package {error.name}, which is not installed; "
+            f'run pip install {error.name}, or choose kernels.use("numpy")'
+        ) from error
+
+
+def _choose() -> ModuleType:
+    wanted = os.environ.get("TINYAE_KERNELS")
+    if wanted:
+        if wanted not in _SETS:
+            raise ValueError(
+                f"kernels: the environment variable TINYAE_KERNELS is {wanted!r}, expected "
+                "'numba' or 'numpy'; correct it, or unset it"
+            )
+        return _load(wanted)
+    try:
+        return _load("numba")
+    except ImportError:  # absent, or at odds with this NumPy
+        return _load("numpy")
 
 
 def _activate() -> ModuleType:
     global _active
     if _active is None:
-        wanted = os.environ.get("TINYAE_KERNELS")
-        if wanted and wanted not in _SETS:
-            raise ValueError(
-                f"kernels: the environment variable TINYAE_KERNELS is {wanted!r}, expected "
-                "'numba' or 'numpy'; correct it, or unset it"
-            )
-        have_numba = importlib.util.find_spec("numba") is not None
-        _active = _load(wanted or ("numba" if have_numba else "numpy"))
+        _active = _choose()
     return _active
 
 
