@@ -86,9 +86,8 @@ def demo(args: argparse.Namespace) -> int:
 
     print()
     _print_table(_quality(model, dataset) + _quality(planar, dataset)[1:])
-    print(
-        f"\n{_count(model):,} and {_count(planar):,} parameters; {time.perf_counter() - start:.0f} s in all."
-    )
+    seconds = time.perf_counter() - start
+    print(f"\n{_count(model):,} and {_count(planar):,} parameters; {seconds:.0f} s in all.")
     names = ", ".join(sorted(p.name for p in out.iterdir()))
     print(f"Look into {out}/: {names}")
     return 0
