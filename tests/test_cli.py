@@ -88,6 +88,19 @@ def test_demo_beats_pca_and_leaves_its_files(tmp_path, capsys):
     }
 
 
+def test_demo_without_matplotlib_loses_nothing(tmp_path, monkeypatch, capsys):
+    def absent(*args, **kwargs):
+        raise ModuleNotFoundError("pictures need matplotlib; run pip install matplotlib")
+
+    monkeypatch.setattr("tinyae.plot.reconstructions", absent)
+    monkeypatch.setattr("tinyae.cli.ta.fit", lambda *args, **kwargs: ta.History())
+    assert main(["demo", "--out", str(tmp_path), "--quiet"]) == 0
+    out = capsys.readouterr().out
+    assert "pip install matplotlib" in out
+    assert mse_of(out, "autoencoder") > 0
+    assert (tmp_path / "model.npz").exists()
+
+
 def test_gradcheck_passes(capsys):
     assert main(["gradcheck"]) == 0
     out = capsys.readouterr().out

@@ -71,6 +71,8 @@ for call, command in (
         assert command in str(error), error
     else:
         raise AssertionError("a missing package was not noticed")
+from tinyae.cli import main
+assert main(["data", "list"]) == 0
 print("fine")
 """
 
