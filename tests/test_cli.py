@@ -124,6 +124,7 @@ def test_data_verbs(tmp_path, monkeypatch, capsys):
         (["evaluate", "absent.npz", "--data", "strokes"], "absent.npz"),
         (["decode", "bumps.npz", "--codes", "x.npy"], "bumps.npz"),
         (["data", "fetch", "strokes"], "strokes"),
+        (["train", "--data", "bumps.npz", "--out", "absent/m.npz"], "absent/m.npz"),
     ],
 )
 def test_mistakes_exit_with_2_and_one_line(small, capsys, argv, says):

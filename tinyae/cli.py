@@ -99,6 +99,8 @@ def demo(args: argparse.Namespace) -> int:
 
 def train(args: argparse.Namespace) -> int:
     """Train a symmetric dense autoencoder on a data set and save it."""
+    if not Path(args.out).resolve().parent.is_dir():
+        raise FileNotFoundError(f"train: the folder of --out {args.out} does not exist; make it")
     dataset = ta.data.load(args.data)
     x = dataset.x_train
     rng = np.random.default_rng(args.seed)
@@ -319,7 +321,8 @@ def _quality(model: ta.Autoencoder, dataset: Dataset) -> list[tuple[str, ...]]:
     heads += ["SSIM"] if picture and bounded else []
     rows: list[tuple[str, ...]] = [tuple(heads)]
     for name, guess in candidates:
-        row = [name, str(code_size), f"{ta.metrics.mse(guess, x):.5f}"]
+        size = code_size if guess is y else pca.n_components
+        row = [name, str(size), f"{ta.metrics.mse(guess, x):.5f}"]
         row += [f"{ta.metrics.psnr(guess, x):.2f}"] if bounded else []
         row += [f"{ta.metrics.ssim(guess, x):.3f}"] if picture and bounded else []
         rows.append(tuple(row))
@@ -357,7 +360,9 @@ def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="tinyae", description="Autoencoders in pure NumPy: train, measure, use, check."
+        prog="tinyae",
+        description="Autoencoders in pure NumPy: train, measure, use, check.",
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"tinyae {ta.__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
@@ -375,6 +380,7 @@ def _parser() -> argparse.ArgumentParser:
             description=text,
             epilog=f"example:\n  {example}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
         )
         sub.set_defaults(run=run)
         return sub

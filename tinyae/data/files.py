@@ -48,7 +48,7 @@ def load(
                     Only for a folder of images
 
     Raises    FileNotFoundError if there is nothing at the path; ValueError for data that cannot
-              be read or used, naming the place; ImportError for images without Pillow.
+              be read or used, naming the place; ModuleNotFoundError for images without Pillow.
     """
     if not path.exists():
         raise FileNotFoundError(f"load: there is no file or folder {path}")
@@ -314,7 +314,7 @@ def _pixels(file: Path, size: tuple[int, int] | None) -> np.ndarray:
     try:
         from PIL import Image, ImageOps
     except ImportError as error:
-        raise ImportError(
+        raise ModuleNotFoundError(
             'load: a folder of images needs Pillow; run: pip install "tinyae[images]"'
         ) from error
     try:
