@@ -22,14 +22,6 @@ from tinyae import data
 from tinyae.data import published
 
 REAL = os.environ.get("TINYAE_DATA")
-real_data = [
-    pytest.mark.real_data,
-    pytest.mark.skipif(
-        not REAL,
-        reason="needs the published sets: run `tinyae data fetch` for mnist, fashion-mnist and "
-        "ecg5000, and set TINYAE_DATA to the folder around those that it prints",
-    ),
-]
 
 
 @pytest.fixture(autouse=True)
@@ -943,7 +935,7 @@ def test_images_without_pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 class TestReal:
-    pytestmark = real_data
+    pytestmark = pytest.mark.real_data
 
     @pytest.fixture(autouse=True)
     def here(self, elsewhere: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,17 +107,10 @@ def _line_pairs(x: Array, y: Array) -> Figure:
         (made,) = top.plot(t, y[k], color=_BLUE, linewidth=1.1)
         top.set_ylim(low - margin, high + margin)
         top.set_title(f"MSE {metrics.mse(x[k], y[k]):.2g}", fontsize=8, color=_QUIET, pad=3)
-        bottom.fill_between(
-            t, difference[k], where=difference[k] >= 0, interpolate=True, color=_RED, linewidth=0
-        )
-        bottom.fill_between(
-            t,
-            difference[k],
-            where=difference[k] < 0,
-            interpolate=True,
-            color="#2166ac",
-            linewidth=0,
-        )
+        for side, color in ((difference[k] >= 0, _RED), (difference[k] < 0, "#2166ac")):
+            bottom.fill_between(
+                t, difference[k], where=side, interpolate=True, color=color, linewidth=0
+            )
         bottom.axhline(0, color=_QUIET, linewidth=0.6)
         bottom.set_ylim(-extreme, extreme)
         for axis in (top, bottom):

@@ -25,6 +25,7 @@ import numpy as np
 from tinyae import archive, io
 from tinyae.data.batches import batches, count, is_rows, rows
 from tinyae.layers import Module
+from tinyae.layers.base import positive_int
 from tinyae.models.autoencoder import Model, Terms, cast
 from tinyae.optim import Adam, Optimizer, clip_by_global_norm
 from tinyae.param import Array, Param, unique
@@ -130,7 +131,7 @@ class EarlyStopping:
     min_improvement: float = 0.0
 
     def __post_init__(self) -> None:
-        _positive("EarlyStopping", "patience", self.patience)
+        positive_int("EarlyStopping", "patience", self.patience, 10)
 
     def stops(self, values: Iterable[float]) -> bool:
         """Is it time, after these values, one an epoch?"""
@@ -306,8 +307,8 @@ def _check_settings(
         raise TypeError(f"fit: model is a {type(model).__name__}, expected a Model; pass one")
     if not model.params:
         raise ValueError("fit: the model has no parameters, so there is nothing to learn")
-    _positive("fit", "epochs", epochs)
-    _positive("fit", "batch_size", batch_size)
+    positive_int("fit", "epochs", epochs, 10)
+    positive_int("fit", "batch_size", batch_size, 10)
     if optimizer is not None and not isinstance(optimizer, Optimizer):
         raise TypeError(f"fit: optimizer is {optimizer!r}, expected an Optimizer; pass Adam(1e-3)")
     if clip_norm is not None and not clip_norm > 0:
@@ -372,11 +373,6 @@ def _length(x: Any, batch_size: int) -> int | None:
     if is_rows(x):
         return -(-count(x) // batch_size)
     return len(x) if hasattr(x, "__len__") else None
-
-
-def _positive(who: str, name: str, value: Any) -> None:
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{who}: {name} is {value!r}, expected an int ≥ 1; pass e.g. {name}=10")
 
 
 # --- when the numbers go wrong ---------------------------------------------------------------

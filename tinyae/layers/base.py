@@ -166,14 +166,16 @@ def positive_pair(who: str, name: str, value: int | tuple[int, int]) -> tuple[in
     return int(pair[0]), int(pair[1])
 
 
-def positive_int(who: str, name: str, value: int) -> int:
+def positive_int(who: str, name: str, value: int, example: int = 64) -> int:
     """An int ≥ 1.
 
     Raises
         ValueError  anything else
     """
     if not _is_count(value):
-        raise ValueError(f"{who}: {name} is {value!r}, expected an int ≥ 1; pass e.g. {name}=64")
+        raise ValueError(
+            f"{who}: {name} is {value!r}, expected an int ≥ 1; pass e.g. {name}={example}"
+        )
     return int(value)
 
 
