@@ -283,6 +283,22 @@ def test_backward_params_is_backward_without_dx(row, data):
 @every_layer
 @quick
 @given(data=st.data())
+def test_backward_input_is_backward_without_the_gradients(row, data):
+    layer, x, rng = case(data, row)
+    other = same_noise(layer)
+    y, cache = layer.forward(x)
+    dy = rng.normal(size=y.shape)
+    for p in other.params.values():
+        p.grad[...] = rng.normal(size=p.shape)
+    before = gradients(other)
+    dx = other.backward_input(dy, other.forward(x)[1])
+    np.testing.assert_array_equal(dx, layer.backward(dy, cache))
+    assert_same(gradients(other), before)
+
+
+@every_layer
+@quick
+@given(data=st.data())
 def test_the_trace_ends_in_the_output(row, data):
     layer, x, _ = case(data, row)
     other = same_noise(layer)

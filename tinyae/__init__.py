@@ -20,6 +20,7 @@ The source is meant to be read, in this order:
 __version__ = "0.1.0"
 
 from tinyae import data, gradcheck, io, kernels, metrics, plot
+from tinyae.data.corruption import GaussianNoise, MaskingNoise, SaltAndPepper
 from tinyae.io import load, save
 from tinyae.layers import (
     ELU,
@@ -50,7 +51,7 @@ from tinyae.layers import (
     Upsample2d,
 )
 from tinyae.losses import BCE, L1, MSE, BCEWithLogits
-from tinyae.models import Autoencoder, Model
+from tinyae.models import Autoencoder, DenoisingAutoencoder, Model, conv_pair, dense_pair
 from tinyae.optim import (
     SGD,
     Adam,
@@ -123,6 +124,12 @@ __all__ = [
     "BCEWithLogits",
     "Model",
     "Autoencoder",
+    "DenoisingAutoencoder",
+    "GaussianNoise",
+    "MaskingNoise",
+    "SaltAndPepper",
+    "dense_pair",
+    "conv_pair",
     "SGD",
     "Momentum",
     "Nesterov",

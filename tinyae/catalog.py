@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from tinyae import gradcheck
+from tinyae.data.corruption import GaussianNoise, MaskingNoise, SaltAndPepper
 from tinyae.gradcheck import Report
 from tinyae.layers import (
     ELU,
@@ -47,7 +48,7 @@ from tinyae.layers import (
     Upsample2d,
 )
 from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Loss
-from tinyae.models import Autoencoder, Model
+from tinyae.models import Autoencoder, DenoisingAutoencoder, Model, dense_pair
 from tinyae.param import Array
 
 Integers = Callable[[int, int], int]
@@ -347,10 +348,18 @@ def _autoencoder_tied(integers: Integers, rng: np.random.Generator) -> tuple[Mod
     return Autoencoder(encoder, Sequential(TiedDense(dense), Sigmoid()), BCE()), (n, pixels)
 
 
+def _denoising(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+    n, pixels = integers(1, 5), integers(2, 8)
+    noise = GaussianNoise(0.2), MaskingNoise(0.3), SaltAndPepper(0.2)
+    parts = dense_pair((1, pixels, 1), [5, integers(1, 3)], activation=Tanh, rng=rng)
+    return DenoisingAutoencoder(*parts, MSE(), noise[integers(0, 2)]), (n, 1, pixels, 1)
+
+
 MODELS: tuple[ModelRow, ...] = (
     ModelRow("Autoencoder", _autoencoder),
     ModelRow("Autoencoder conv", _autoencoder_conv),
     ModelRow("Autoencoder tied", _autoencoder_tied),
+    ModelRow("DenoisingAutoencoder", _denoising),
 )
 
 

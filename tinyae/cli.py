@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import math
 import sys
 import time
@@ -265,19 +264,16 @@ def _build(
     loss: Loss,
     rng: np.random.Generator,
 ) -> ta.Autoencoder:
-    """shape → units[0] → … → units[−1] (the code) → … → units[0] → shape."""
-    widths = [math.prod(shape), *units]
-    encoder: list[Layer] = [ta.Flatten()]
-    for k, (wide, narrow) in enumerate(itertools.pairwise(widths), start=1):
-        encoder.append(ta.Dense(wide, narrow, rng=rng))
-        name = code_activation if k == len(units) else activation
-        encoder += [ACTIVATIONS[name]()] if name != "linear" else []
-    decoder: list[Layer] = []
-    for narrow, wide in zip(widths[:0:-1], widths[-2::-1]):
-        decoder += [ta.Dense(narrow, wide, rng=rng), ACTIVATIONS[activation]()]
-    decoder[-1:] = [ta.Sigmoid()] if output == "sigmoid" else []
-    decoder.append(ta.Reshape(*shape))
-    return ta.Autoencoder(ta.Sequential(*encoder), ta.Sequential(*decoder), loss)
+    """A symmetric dense autoencoder, its activations by name."""
+    encoder, decoder = ta.dense_pair(
+        shape,
+        units,
+        activation=ACTIVATIONS[activation],
+        code_activation=ACTIVATIONS.get(code_activation),
+        output=ACTIVATIONS.get(output),
+        rng=rng,
+    )
+    return ta.Autoencoder(encoder, decoder, loss)
 
 
 def _load_model(path: str) -> ta.Autoencoder:

@@ -45,11 +45,12 @@ from tinyae.archive import (
     to_safetensors,
     write_atomically,
 )
+from tinyae.data import corruption
 from tinyae.layers.base import Module, ParameterFree
 from tinyae.models.autoencoder import Model
 from tinyae.param import Array, Initializer, Param
 
-_HOMES = (layers, losses, models)  # where the classes live that a file may build
+_HOMES = (layers, losses, corruption, models)  # where the classes live that a file may build
 FORMAT = 1  # raise it when an older tinyae would misread the file
 
 _DRAWN = {"rng", "init", "dtype"}  # arguments that drew the first weights: not needed again

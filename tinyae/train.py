@@ -14,7 +14,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -153,7 +153,7 @@ def fit(
     *,
     epochs: int = 10,
     batch_size: int = 32,
-    optimizer: Optimizer | None = None,
+    optimizer: Optimizer | Sequence[Optimizer] | None = None,
     validation: Any = None,
     rng: int | np.random.Generator = 0,
     progress: bool = True,
@@ -167,7 +167,8 @@ def fit(
 
     x, validation       an array, a memory map, a tuple of arrays, or an iterable of batches; see
                         :mod:`tinyae.data.batches`. Each batch is brought into the model's dtype
-    optimizer           ``Adam(1e-3)`` unless given
+    optimizer           ``Adam(1e-3)`` unless given; for a model of several players (a GAN) one each,
+                        in a tuple
     rng                 a seed or a generator: for the order of the samples and the model's noise.
                         The same seed gives the same bits
     progress            a bar (tqdm) on stderr, or a line an epoch where tqdm is not installed
@@ -185,8 +186,7 @@ def fit(
         ValueError, TypeError   unfit data or settings; the model is untouched
         TrainingDiverged        a NaN or an infinity turned up
     """
-    _check_settings(model, epochs, batch_size, optimizer, clip_norm, early_stopping)
-    optimizer = Adam(1e-3) if optimizer is None else optimizer
+    optimizers = _check_settings(model, epochs, batch_size, optimizer, clip_norm, early_stopping)
     rng = np.random.default_rng(rng)
     x = _rehearse(model, x, validation, epochs, batch_size, rng)
     params = unique(model.params)
@@ -194,7 +194,7 @@ def fit(
         raise FileNotFoundError(f"fit: the folder of checkpoint {checkpoint} does not exist")
     history, best = History(), _Snapshot(model)
     if resume is not None:
-        history, best = _read_checkpoint(resume, model, optimizer, rng)
+        history, best = _read_checkpoint(resume, model, optimizers, rng)
 
     _clear(params)
     bar = _Progress(progress, epochs, len(history))
@@ -204,18 +204,18 @@ def fit(
                 break
             steps = bar.over(_length(x, batch_size), batches(x, batch_size, rng))
             try:
-                epoch = _run(model, params, steps, optimizer, rng, number, clip_norm)
+                epoch = _run(model, params, steps, optimizers, rng, number, clip_norm)
                 if validation is not None:
                     epoch.validation = _validate(model, validation, batch_size)
             except _NotFinite as failure:
-                error = _explain(failure, model, rng, number, history, optimizer)
+                error = _explain(failure, model, rng, number, history, optimizers[0].rate)
                 best.restore(model)
                 raise error from None
             history.epochs.append(epoch)
             if history.best_epoch == number:
                 best = _Snapshot(model)
             if checkpoint is not None:
-                _write_checkpoint(checkpoint, model, optimizer, rng, history, best)
+                _write_checkpoint(checkpoint, model, optimizers, rng, history, best)
             bar.report(epoch)
             if on_epoch is not None:
                 on_epoch(epoch)
@@ -231,30 +231,31 @@ def _run(
     model: Model,
     params: dict[str, Param],
     steps: Iterable[Any],
-    optimizer: Optimizer,
+    optimizers: Sequence[Optimizer],
     rng: np.random.Generator,
     number: int,
     clip_norm: float | None,
 ) -> Epoch:
     """One epoch of training."""
     begun, dtype = time.perf_counter(), model.dtype
+    moves = [(player, unique(player.params), o) for player, o in zip(model.players, optimizers)]
     sums: Terms = {}
-    rate, seen, i = optimizer.rate, 0, 0
+    rate, seen, i = optimizers[0].rate, 0, 0
     batch = None
     with np.errstate(all="ignore"):  # whatever overflows is found below, and named
         for i, batch in enumerate(steps, 1):
             batch = cast(batch, dtype)
-            terms = model.backprop(batch, rng)
-            if not math.isfinite(terms["total"]):
-                raise _NotFinite(f"the loss is {terms['total']}", i, batch)
-            if clip_norm is not None:
-                clip_by_global_norm(params, clip_norm)
-            rate = optimizer.rate
-            optimizer.step(params)
-            n = count(batch)
+            rate, n = optimizers[0].rate, count(batch)
             seen += n
-            for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + n * value
+            for player, learnt, optimizer in moves:
+                terms = player.backprop(batch, rng)
+                if not math.isfinite(terms["total"]):
+                    raise _NotFinite(f"the loss is {terms['total']}", i, batch)
+                if clip_norm is not None:
+                    clip_by_global_norm(learnt, clip_norm)
+                optimizer.step(learnt)
+                for name, value in terms.items():
+                    sums[name] = sums.get(name, 0.0) + n * value
     for name, p in params.items():
         if not np.isfinite(p.value).all():
             raise _NotFinite(f"the weights {name} are not finite", i, batch)
@@ -302,15 +303,25 @@ def _check_settings(
     optimizer: Any,
     clip_norm: Any,
     early_stopping: Any,
-) -> None:
+) -> list[Optimizer]:
+    """The optimizers, one a player."""
     if not isinstance(model, Model):
         raise TypeError(f"fit: model is a {type(model).__name__}, expected a Model; pass one")
     if not model.params:
         raise ValueError("fit: the model has no parameters, so there is nothing to learn")
     positive_int("fit", "epochs", epochs, 10)
     positive_int("fit", "batch_size", batch_size, 10)
-    if optimizer is not None and not isinstance(optimizer, Optimizer):
+    players = len(model.players)
+    if optimizer is None:
+        optimizer = [Adam(1e-3) for _ in range(players)]
+    optimizers = list(optimizer) if isinstance(optimizer, (list, tuple)) else [optimizer]
+    if not all(isinstance(o, Optimizer) for o in optimizers):
         raise TypeError(f"fit: optimizer is {optimizer!r}, expected an Optimizer; pass Adam(1e-3)")
+    if len({id(o) for o in optimizers}) != players:
+        raise ValueError(
+            f"fit: optimizer is {optimizer!r}, and the model has {players} players; pass "
+            + ("one optimizer" if players == 1 else f"a tuple of {players}, each its own object")
+        )
     if clip_norm is not None and not clip_norm > 0:
         raise ValueError(f"fit: clip_norm is {clip_norm}, expected > 0; pass e.g. 5.0, or None")
     if early_stopping is not None and not isinstance(early_stopping, EarlyStopping):
@@ -318,6 +329,7 @@ def _check_settings(
             f"fit: early_stopping is {early_stopping!r}, expected an EarlyStopping; "
             "pass EarlyStopping(patience=5)"
         )
+    return optimizers
 
 
 def _rehearse(
@@ -392,7 +404,7 @@ def _explain(
     rng: np.random.Generator,
     number: int,
     history: History,
-    optimizer: Optimizer,
+    rate: float,
 ) -> TrainingDiverged:
     layer, where = None, "the batch itself is not finite: look at the data"
     if failure.batch == 0 or _finite(failure.data):
@@ -400,7 +412,7 @@ def _explain(
         if failure.batch == 0:  # validation: its first rows will do
             data = model.as_input(next(batches(data, 256)))
         layer, where = _blame(model, data, rng)
-        where += f"; lower the learning rate (it was {optimizer.rate:g}), or pass clip_norm=1.0"
+        where += f"; lower the learning rate (it was {rate:g}), or pass clip_norm=1.0"
     best = history.best_epoch
     which = f"of epoch {best}" if best else "from before the training"
     place = f"epoch {number}" + (f", batch {failure.batch}" if failure.batch else "")
@@ -451,7 +463,7 @@ def _finite(data: Any) -> bool:
 
 # --- checkpoints -----------------------------------------------------------------------------
 
-_CHECKPOINT = 1  # the format's version
+_CHECKPOINT = 2  # the format's version
 
 
 def _generators(model: Module, name: str = "") -> dict[str, np.random.Generator]:
@@ -468,19 +480,20 @@ def _generators(model: Module, name: str = "") -> dict[str, np.random.Generator]
 def _write_checkpoint(
     path: str | os.PathLike[str],
     model: Model,
-    optimizer: Optimizer,
+    optimizers: Sequence[Optimizer],
     rng: np.random.Generator,
     history: History,
     best: _Snapshot,
 ) -> None:
     arrays = {f"model/{name}": a for name, a in _arrays(model).items()}
     arrays |= {f"best/{name}": a for name, a in best.arrays.items()}
-    arrays |= {f"optimizer/{k}": a for k, a in optimizer.state_arrays(model.params).items()}
+    for i, (player, optimizer) in enumerate(zip(model.players, optimizers)):
+        memory = optimizer.state_arrays(player.params)
+        arrays |= {f"optimizer {i}/{name}": a for name, a in memory.items()}
     arrays |= {f"history/{name}": history[name] for name in history.names}
     header = {
         "checkpoint": _CHECKPOINT,
-        "optimizer": type(optimizer).__name__,
-        "t": optimizer.t,
+        "optimizers": [[type(optimizer).__name__, optimizer.t] for optimizer in optimizers],
         "rng": io.generator_state(rng),
         "layers": {name: io.generator_state(g) for name, g in _generators(model).items()},
     }
@@ -489,9 +502,12 @@ def _write_checkpoint(
 
 
 def _read_checkpoint(
-    path: str | os.PathLike[str], model: Model, optimizer: Optimizer, rng: np.random.Generator
+    path: str | os.PathLike[str],
+    model: Model,
+    optimizers: Sequence[Optimizer],
+    rng: np.random.Generator,
 ) -> tuple[History, _Snapshot]:
-    """Bring model, optimizer and rng to where they were. Changes nothing unless all of it fits."""
+    """Bring model, optimizers and rng to where they were. Changes nothing unless all of it fits."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"fit: there is no checkpoint {path}; leave out resume to begin")
     try:
@@ -512,8 +528,9 @@ def _read_checkpoint(
             raise ValueError(f"it is of another model: {', '.join(differ[:5])} do not fit")
         if parts.get("best", {}).keys() != saved.keys():
             raise ValueError("it lacks the best weights; it was altered")
-        if header["optimizer"] != type(optimizer).__name__:
-            raise ValueError(f"it was written with {header['optimizer']}, this is {optimizer!r}")
+        kinds = [kind for kind, _ in header["optimizers"]]
+        if kinds != [type(optimizer).__name__ for optimizer in optimizers]:
+            raise ValueError(f"it was written with {', '.join(kinds)}, not with {optimizers}")
         generators = {"": rng} | _generators(model)
         states = {"": header["rng"]} | header["layers"]
         if generators.keys() != states.keys():
@@ -523,7 +540,17 @@ def _read_checkpoint(
             if type(bits) is not type(generators[name].bit_generator):
                 raise ValueError(f"its generator is a {type(bits).__name__}; pass rng of that kind")
         history = _history(parts.get("history", {}))
-        optimizer.load_state(model.params, parts.get("optimizer", {}), int(header["t"]))
+        memories = [
+            (
+                optimizer,
+                player.params,
+                parts.get(f"optimizer {i}", {}),
+                int(header["optimizers"][i][1]),
+            )
+            for i, (player, optimizer) in enumerate(zip(model.players, optimizers))
+        ]
+        for optimizer, params, memory, t in memories:
+            optimizer.load_state(params, memory, t)
     except (KeyError, ValueError) as error:
         raise ValueError(f"fit: cannot resume from {path}: {error}") from error
     for name, a in own.items():

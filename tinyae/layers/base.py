@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tinyae.param import Array, Param
+from tinyae.param import Array, Param, unique
 
 Self = TypeVar("Self", bound="Module")
 
@@ -88,6 +88,14 @@ class Layer(Module):
     def backward_params(self, dy: Array, cache: Any) -> None:
         """The half of :meth:`backward` that a model's first layer needs: no ∂L/∂x."""
         self.backward(dy, cache)
+
+    def backward_input(self, dy: Array, cache: Any) -> Array:
+        """The other half: ∂L/∂x alone, for a layer that is passed through but does not learn."""
+        kept = [(p.grad, p.grad.copy()) for p in unique(self.params).values()]
+        dx = self.backward(dy, cache)
+        for grad, before in kept:
+            grad[...] = before
+        return dx
 
     def tangent(self, xdot: Array, cache: Any) -> tuple[Array, Any]:
         """ẏ = (∂y/∂x) ẋ at the x that ``cache`` remembers, and what its backward needs."""

@@ -47,6 +47,11 @@ class Sequential(Layer):
             dy = layer.backward(dy, cache)
         return dy
 
+    def backward_input(self, dy: Array, caches: list[Any]) -> Array:
+        for layer, cache in zip(reversed(self.layers), reversed(caches)):
+            dy = layer.backward_input(dy, cache)
+        return dy
+
     def backward_params(self, dy: Array, caches: list[Any]) -> None:
         # The first layer that learns needs no dx, and those before it nothing at all.
         first = next((i for i, layer in enumerate(self.layers) if layer.params), None)

@@ -108,6 +108,9 @@ class Conv2d(_Convolution):
         self.backward_params(dy, x)
         return self.adjoint(dy, x)
 
+    def backward_input(self, dy: Array, x: Array) -> Array:
+        return self.adjoint(dy, x)
+
     def backward_params(self, dy: Array, x: Array) -> None:
         self.b.grad += dy.sum(axis=(0, 2, 3))
         self.W.grad += self.weight_grad(dy, x)
@@ -190,6 +193,9 @@ class ConvTranspose2d(_Convolution):
 
     def backward(self, dy: Array, x: Array) -> Array:
         self.backward_params(dy, x)
+        return self.adjoint(dy)
+
+    def backward_input(self, dy: Array, x: Array) -> Array:
         return self.adjoint(dy)
 
     def backward_params(self, dy: Array, x: Array) -> None:

@@ -44,6 +44,9 @@ class Dense(Layer):
 
     def backward(self, dy: Array, x: Array) -> Array:
         self.backward_params(dy, x)
+        return self.backward_input(dy, x)
+
+    def backward_input(self, dy: Array, x: Array) -> Array:
         return kernels.matmul(dy, self.W.value)
 
     def backward_params(self, dy: Array, x: Array) -> None:
@@ -100,7 +103,10 @@ class TiedDense(Layer):
         W = self.dense.W.T
         W.grad += kernels.matmul_tn(dy, x)
         self.b.grad += dy.sum(axis=0)
-        return kernels.matmul(dy, W.value)
+        return self.backward_input(dy, x)
+
+    def backward_input(self, dy: Array, x: Array) -> Array:
+        return kernels.matmul(dy, self.dense.W.T.value)
 
     def tangent(self, xdot: Array, x: Array) -> tuple[Array, Array]:
         return kernels.matmul_nt(xdot, self.dense.W.T.value), xdot

@@ -43,6 +43,14 @@ class Model(Module):
     fit: ClassVar[Callable[..., Any]]
     save: ClassVar[Callable[..., Any]]
 
+    @property
+    def players(self) -> tuple[Model, ...]:
+        """Those that learn, each with its own objective and parameters: the model itself.
+
+        A game (:mod:`tinyae.models.gan`) has several, which move in turn.
+        """
+        return (self,)
+
     def backprop(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
         """The terms of the objective on a batch; adds its gradient to every Param.grad."""
         raise NotImplementedError
@@ -128,29 +136,35 @@ class Autoencoder(Model):
 
     # --- training --------------------------------------------------------------------------
 
-    def objective(self, x: Array, rng: np.random.Generator | None = None) -> Terms:
-        z, _ = self.encoder.forward(x)
+    def pair(self, x: Any, rng: np.random.Generator | None) -> tuple[Array, Array]:
+        """What goes in, and what must come out: here x and x."""
+        return x, x
+
+    def objective(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
+        source, target = self.pair(x, rng)
+        z, _ = self.encoder.forward(source)
         y, _ = self.decoder.forward(z)
-        L, _ = self.loss(y, x)
+        L, _ = self.loss(y, target)
         return {"total": L, "reconstruction": L}
 
-    def backprop(self, x: Array, rng: np.random.Generator | None = None) -> Terms:
-        z, encoded = self.encoder.forward(x)
+    def backprop(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
+        source, target = self.pair(x, rng)
+        z, encoded = self.encoder.forward(source)
         y, decoded = self.decoder.forward(z)
-        L, dy = self.loss(y, x)
+        L, dy = self.loss(y, target)
         dz = self.decoder.backward(dy, decoded)
         self.encoder.backward_params(dz, encoded)
         return {"total": L, "reconstruction": L}
 
-    def evaluate_batch(self, x: Array, rng: np.random.Generator) -> Terms:
-        L, _ = self.loss(self.decoder(self.encoder(x)), x)
+    def evaluate_batch(self, x: Any, rng: np.random.Generator) -> Terms:
+        source, target = self.pair(x, rng)
+        L, _ = self.loss(self.decoder(self.encoder(source)), target)
         return {"total": L, "reconstruction": L}
 
-    def trace(
-        self, x: Array, rng: np.random.Generator | None = None
-    ) -> Iterator[tuple[str, Array]]:
-        z = x
-        for name, z in self.encoder.trace(x, "encoder"):
+    def trace(self, x: Any, rng: np.random.Generator | None = None) -> Iterator[tuple[str, Array]]:
+        source, _ = self.pair(x, rng)
+        z = source
+        for name, z in self.encoder.trace(source, "encoder"):
             yield name, z
         yield from self.decoder.trace(z, "decoder")
 
@@ -206,13 +220,15 @@ class Autoencoder(Model):
         """
 
         def error(part: Array) -> Array:
-            squared = np.square(self._reconstruct(part) - part)
+            squared = np.square(self._same_shape(part, self._reconstruct(part)) - part)
             return squared if per_feature else squared.mean(axis=tuple(range(1, part.ndim)))
 
         return self._rows(error, x)
 
     def _reconstruct(self, x: Array) -> Array:
-        y = self.loss.prediction(self.decoder(self.encoder(x)))
+        return self._same_shape(x, self.loss.prediction(self.decoder(self.encoder(x))))
+
+    def _same_shape(self, x: Array, y: Array) -> Array:
         if y.shape != x.shape:
             raise ValueError(
                 f"{type(self).__name__}: x has shape {x.shape}, its reconstruction {y.shape}; "

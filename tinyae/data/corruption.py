@@ -1,0 +1,108 @@
+"""Corruption: x̃ ~ q(x̃ | x), what a denoising autoencoder is given in x's place.
+
+    GaussianNoise    x + σ ε, every entry moved a little
+    MaskingNoise     some entries set to 0, as if they were missing
+    SaltAndPepper    some entries set to the lowest or highest value
+
+Each is an object that is called with x and a generator, draws anew at every call, and leaves x
+as it is. Source: Vincent, Larochelle, Lajoie, Bengio & Manzagol (2010), §3.3 and §5.3.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinyae.param import Array
+
+
+class Corruption:
+    """``x̃ = corruption(x, rng)``, in x's shape and dtype."""
+
+    def __call__(self, x: Array, rng: np.random.Generator) -> Array:
+        raise NotImplementedError
+
+
+class GaussianNoise(Corruption):
+    """Isotropic Gaussian noise.
+
+    Forward   x̃ = x + σ ε,   ε ~ N(0, 1) for each entry; then, if asked for, clipped to ``clip``
+    Shapes    x̃ as x
+    Units     ``std`` is σ, in the data's unit
+    Raises    ValueError unless σ ≥ 0 and ``clip``, if given, is (low, high) with low < high
+    """
+
+    def __init__(self, std: float = 0.2, clip: tuple[float, float] | None = None) -> None:
+        if not 0 <= std < np.inf:
+            raise ValueError(f"GaussianNoise: std is {std}, expected ≥ 0 and finite; pass e.g. 0.2")
+        if clip is not None and not (len(clip) == 2 and clip[0] < clip[1]):
+            raise ValueError(
+                f"GaussianNoise: clip is {clip}, expected (low, high) with low < high; "
+                "pass e.g. (0, 1), or None"
+            )
+        self.std = float(std)
+        self.clip = None if clip is None else (float(clip[0]), float(clip[1]))
+
+    def __call__(self, x: Array, rng: np.random.Generator) -> Array:
+        noisy = rng.standard_normal(x.shape, x.dtype)
+        noisy *= self.std
+        noisy += x
+        return noisy if self.clip is None else np.clip(noisy, *self.clip, out=noisy)
+
+    def __repr__(self) -> str:
+        return (
+            f"GaussianNoise({self.std})"
+            if self.clip is None
+            else (f"GaussianNoise({self.std}, clip={self.clip})")
+        )
+
+
+class MaskingNoise(Corruption):
+    """Entries lost.
+
+    Forward   x̃ = m · x,   mᵢ ~ Bernoulli(1 − p) for each entry
+    Shapes    x̃ as x
+    Raises    ValueError unless 0 ≤ p ≤ 1
+
+    Unlike dropout, what remains is not scaled up: the network is to see that something is missing.
+    """
+
+    def __init__(self, p: float = 0.3) -> None:
+        self.p = _probability("MaskingNoise", p)
+
+    def __call__(self, x: Array, rng: np.random.Generator) -> Array:
+        return x * (rng.random(x.shape, np.float32) >= self.p)
+
+    def __repr__(self) -> str:
+        return f"MaskingNoise({self.p})"
+
+
+class SaltAndPepper(Corruption):
+    """Entries thrown to either end of their range, by the toss of a fair coin.
+
+    Forward   x̃ᵢ = xᵢ with probability 1 − p, ``low`` and ``high`` with p/2 each
+    Shapes    x̃ as x
+    Raises    ValueError unless 0 ≤ p ≤ 1 and low < high
+    """
+
+    def __init__(self, p: float = 0.1, low: float = 0.0, high: float = 1.0) -> None:
+        self.p = _probability("SaltAndPepper", p)
+        if not low < high:
+            raise ValueError(f"SaltAndPepper: low is {low}, high {high}, expected low < high")
+        self.low = float(low)
+        self.high = float(high)
+
+    def __call__(self, x: Array, rng: np.random.Generator) -> Array:
+        u = rng.random(x.shape, np.float32)
+        noisy = x.copy()
+        noisy[u < self.p / 2] = self.low
+        noisy[u >= 1 - self.p / 2] = self.high
+        return noisy
+
+    def __repr__(self) -> str:
+        return f"SaltAndPepper({self.p}, low={self.low}, high={self.high})"
+
+
+def _probability(who: str, p: float) -> float:
+    if not 0 <= p <= 1:
+        raise ValueError(f"{who}: p is {p}, expected a probability in [0, 1]; pass e.g. 0.3")
+    return float(p)

@@ -1,0 +1,140 @@
+"""Symmetric encoders and decoders: the hourglass, built once and usable in every model.
+
+encoder, decoder = dense_pair((1, 28, 28), [256, 16], rng=rng)
+model = Autoencoder(encoder, decoder, MSE())          # or Denoising…, Sparse…, Contractive…
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from tinyae.layers import (
+    Conv2d,
+    ConvTranspose2d,
+    Dense,
+    Flatten,
+    Layer,
+    ReLU,
+    Reshape,
+    Sequential,
+    Sigmoid,
+    TiedDense,
+)
+from tinyae.layers.base import positive_int
+from tinyae.param import Initializer
+
+Activation = Callable[[], Layer]  # ReLU, or lambda: LeakyReLU(0.2)
+
+
+def dense_pair(
+    shape: Sequence[int],
+    units: Sequence[int],
+    *,
+    activation: Activation = ReLU,
+    code_activation: Activation | None = None,
+    output: Activation | None = Sigmoid,
+    tied: bool = False,
+    rng: np.random.Generator | None = None,
+    init: Initializer | None = None,
+    dtype: DTypeLike = np.float32,
+) -> tuple[Sequential, Sequential]:
+    """Dense layers that narrow to the code, and their mirror image.
+
+    Forward   shape → units[0] → … → units[−1], the code → … → units[0] → shape
+    Shapes    ``shape`` is that of one sample, such as (1, 28, 28); the code is (N, units[−1])
+    Raises    ValueError unless shape and units hold ints ≥ 1
+
+    ``activation`` makes the layer after each Dense, ``code_activation`` that after the code and
+    ``output`` the last one; None leaves it linear. With ``tied`` the decoder's matrices are the
+    encoder's, transposed, so they need no memory and get both gradients (Vincent et al. 2010,
+    §2.2). One hidden layer, ``units=[64]``, is the plain undercomplete autoencoder.
+
+    Source    Hinton & Salakhutdinov (2006), fig. 1
+    """
+    who = "dense_pair"
+    shape, units = _sizes(who, "shape", shape), _sizes(who, "units", units)
+    widths = [math.prod(shape), *units]
+    denses = [
+        Dense(wide, narrow, rng=rng, init=init, dtype=dtype)
+        for wide, narrow in itertools.pairwise(widths)
+    ]
+    encoder: list[Layer] = [Flatten()] if len(shape) > 1 else []
+    for dense in denses[:-1]:
+        encoder += [dense, activation()]
+    encoder += [denses[-1], *_maybe(code_activation)]
+    decoder: list[Layer] = []
+    for dense in reversed(denses):
+        if tied:
+            decoder += [TiedDense(dense), activation()]
+        else:
+            mirror = Dense(dense.out_features, dense.in_features, rng=rng, init=init, dtype=dtype)
+            decoder += [mirror, activation()]
+    decoder[-1:] = _maybe(output)
+    decoder += [Reshape(*shape)] if len(shape) > 1 else []
+    return Sequential(*encoder), Sequential(*decoder)
+
+
+def conv_pair(
+    shape: Sequence[int],
+    channels: Sequence[int],
+    *,
+    latent_dim: int | None = None,
+    kernel_size: int = 3,
+    activation: Activation = ReLU,
+    output: Activation | None = Sigmoid,
+    rng: np.random.Generator | None = None,
+    init: Initializer | None = None,
+    dtype: DTypeLike = np.float32,
+) -> tuple[Sequential, Sequential]:
+    """Strided convolutions that halve the image at each step, and transposed ones that double it.
+
+    Forward   (C, H, W) → (channels[0], H/2, W/2) → (channels[1], H/4, W/4) → … and back; the
+              last layer is a plain convolution to C channels. With ``latent_dim`` a Dense to a
+              code of that size, and one from it, stand in the middle
+    Shapes    ``shape`` is one image's, (C, H, W); the code is (N, latent_dim), or without one
+              (N, channels[−1], H/2ᵏ, W/2ᵏ)
+    Raises    ValueError unless H and W can be halved that often and all sizes are ints ≥ 1
+    Source    Masci, Meier, Cireşan & Schmidhuber (2011); strides in place of pooling as in
+              Radford, Metz & Chintala (2016), §3
+    """
+    who = "conv_pair"
+    shape, channels = _sizes(who, "shape", shape), _sizes(who, "channels", channels)
+    factor = 2 ** len(channels)
+    if len(shape) != 3 or shape[1] % factor or shape[2] % factor:
+        raise ValueError(
+            f"{who}: shape is {tuple(shape)}, expected (C, H, W) with H and W divisible by "
+            f"{factor} for {len(channels)} channels; pad the images, or pass fewer channels"
+        )
+    encoder: list[Layer] = []
+    for outer, inner in itertools.pairwise([shape[0], *channels]):
+        conv = Conv2d(outer, inner, kernel_size, 2, "same", rng=rng, init=init, dtype=dtype)
+        encoder += [conv, activation()]
+    middle = (channels[-1], shape[1] // factor, shape[2] // factor)
+    decoder: list[Layer] = []
+    if latent_dim is not None:
+        width = math.prod(middle)
+        encoder += [Flatten(), Dense(width, latent_dim, rng=rng, init=init, dtype=dtype)]
+        decoder += [Dense(latent_dim, width, rng=rng, init=init, dtype=dtype), activation()]
+        decoder += [Reshape(*middle)]
+    for outer, inner in itertools.pairwise([channels[-1], *reversed(channels)]):
+        up = ConvTranspose2d(outer, inner, kernel_size, 2, "same", rng=rng, init=init, dtype=dtype)
+        decoder += [up, activation()]
+    last = Conv2d(channels[0], shape[0], kernel_size, 1, "same", rng=rng, init=init, dtype=dtype)
+    return Sequential(*encoder), Sequential(*decoder, last, *_maybe(output))
+
+
+def _maybe(activation: Activation | None) -> list[Layer]:
+    return [] if activation is None else [activation()]
+
+
+def _sizes(who: str, name: str, sizes: Sequence[int]) -> list[int]:
+    if isinstance(sizes, (str, bytes)) or not isinstance(sizes, Sequence) or not len(sizes):
+        raise ValueError(
+            f"{who}: {name} is {sizes!r}, expected a sequence of ints ≥ 1; pass e.g. [256, 16]"
+        )
+    return [positive_int(who, name, size) for size in sizes]
