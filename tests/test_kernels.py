@@ -137,6 +137,14 @@ def gradient_and_output(d: Draw) -> tuple:
     return d.array(*shape), d.array(*shape)
 
 
+def one_and_alpha(d: Draw) -> tuple:
+    return *one(d), d.number(0.1, 2)
+
+
+def gradient_output_and_alpha(d: Draw) -> tuple:
+    return *gradient_and_output(d), d.number(0.1, 2)
+
+
 def output_and_target(d: Draw) -> tuple:
     shape = d.shape()
     return 3 * d.array(*shape), d.positive(*shape)
@@ -191,6 +199,8 @@ ARGUMENTS: dict[str, Callable[[Draw], tuple]] = {
     "max_pool2d_backward": max_pool2d_backward,
     "relu": one,
     "relu_backward": gradient_and_output,
+    "elu": one_and_alpha,
+    "elu_backward": gradient_output_and_alpha,
     "sigmoid": one,
     "sigmoid_backward": gradient_and_output,
     "tanh": one,
@@ -320,6 +330,12 @@ class TestNotANumber:
         for f in (k.relu, k.sigmoid, k.tanh, k.erf):
             np.testing.assert_array_equal(np.isnan(f(x)), np.isnan(x))
         np.testing.assert_array_equal(k.relu(x[1:6]), [0, 0, 0, 1, np.inf])
+        np.testing.assert_array_equal(
+            k.elu(x, 2.0)[:6], [np.nan, -2, k.elu(x, 2.0)[2], 0, 1, np.inf]
+        )
+        np.testing.assert_allclose(k.elu(x, 2.0)[2], 2 * np.expm1(-1.0), rtol=1e-6)
+        tiny = np.array([-1e-30, -1e-7, -1e-3], dtype)  # where eˣ − 1 would round to nothing
+        np.testing.assert_allclose(k.elu(tiny, 1.0), np.expm1(tiny), rtol=4 * np.finfo(dtype).eps)
         np.testing.assert_array_equal(k.sigmoid(x[[1, 3, 5]]), [0, 0.5, 1])
         for f in (k.relu_backward, k.sigmoid_backward, k.tanh_backward):
             assert np.isnan(f(x, np.full_like(x, 0.5))[::6]).all()

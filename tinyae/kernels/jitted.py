@@ -311,6 +311,19 @@ def _relu_backward(dy: Array, y: Array, dx: Array) -> None:
 
 
 @jit
+def _elu(x: Array, t: Array, alpha: float, y: Array) -> None:
+    # eˣ − 1 = 2t / (1 − t) with t = tanh(x/2): as exact as expm1, and NumPy's tanh is vectorised
+    for i in range(x.size):
+        y[i] = x[i] if x[i] > 0 else alpha * 2 * t[i] / (1 - t[i])
+
+
+@jit
+def _elu_backward(dy: Array, y: Array, alpha: float, dx: Array) -> None:
+    for i in range(y.size):
+        dx[i] = dy[i] if y[i] > 0 else dy[i] * (y[i] + alpha)
+
+
+@jit
 def _sigmoid_backward(dy: Array, y: Array, dx: Array) -> None:
     for i in range(y.size):
         dx[i] = dy[i] * y[i] * (1 - y[i])
@@ -341,6 +354,21 @@ def relu(x: Array) -> Array:
 
 def relu_backward(dy: Array, y: Array) -> Array:
     return _elementwise(_relu_backward, dy, y)
+
+
+def elu(x: Array, alpha: float) -> Array:
+    y, t = np.empty_like(x), np.tanh(x * x.dtype.type(0.5))
+    flat = _flat(x, t, y)
+    np.minimum(flat[1], 0, out=flat[1])  # of x > 0 t is not used, but must not divide by 0
+    _elu(*flat[:2], x.dtype.type(alpha), flat[2])
+    return y if np.may_share_memory(flat[2], y) else flat[2].reshape(y.shape)
+
+
+def elu_backward(dy: Array, y: Array, alpha: float) -> Array:
+    dx = np.empty_like(y)
+    flat = _flat(dy, y, dx)
+    _elu_backward(*flat[:2], y.dtype.type(alpha), flat[2])
+    return dx if np.may_share_memory(flat[2], dx) else flat[2].reshape(dx.shape)
 
 
 sigmoid = reference.sigmoid  # NumPy's exp and tanh are vectorised already

@@ -3,7 +3,7 @@
 Matrix products   affine · matmul · matmul_nt · matmul_tn
 Convolution       conv2d · conv2d_input_grad · conv2d_weight_grad
 Pooling           max_pool2d · max_pool2d_backward
-Activations       relu · sigmoid · tanh, each with its backward · erf
+Activations       relu · elu · sigmoid · tanh, each with its backward · erf
 Losses            mse · l1 · bce · bce_with_logits: (loss, gradient) in one pass
 Optimizer steps   sgd · momentum · nesterov · rmsprop · adam · adamw: in place, gradient cleared
 
@@ -129,6 +129,16 @@ def relu(x: Array) -> Array:
 def relu_backward(dy: Array, y: Array) -> Array:
     """dy · [y > 0]"""
     return dy * (y > 0)
+
+
+def elu(x: Array, alpha: float) -> Array:
+    """x if x > 0 else α (eˣ − 1)"""
+    return np.where(x > 0, x, x.dtype.type(alpha) * np.expm1(np.minimum(x, 0)))
+
+
+def elu_backward(dy: Array, y: Array, alpha: float) -> Array:
+    """dy · (1 if y > 0 else y + α)"""
+    return dy * np.where(y > 0, 1, y + y.dtype.type(alpha))
 
 
 def sigmoid(x: Array) -> Array:

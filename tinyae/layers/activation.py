@@ -104,8 +104,11 @@ class ELU(Activation):
         self.alpha = float(alpha)
 
     def forward(self, x: Array) -> tuple[Array, Array]:
-        y = np.where(x > 0, x, self.alpha * np.expm1(np.minimum(x, 0)))
+        y = kernels.elu(x, self.alpha)
         return y, y
+
+    def backward(self, dy: Array, y: Array) -> Array:
+        return kernels.elu_backward(dy, y, self.alpha)
 
     def slope(self, y: Array) -> Array:
         return np.where(y > 0, 1, y + self.alpha)
