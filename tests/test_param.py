@@ -18,6 +18,7 @@ VARIANCES = {
     param.HeNormal: lambda i, o: 2 / i,
     param.LeCunUniform: lambda i, o: 1 / i,
     param.LeCunNormal: lambda i, o: 1 / i,
+    param.Normal: lambda i, o: 0.02**2,
 }
 
 

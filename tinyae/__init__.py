@@ -73,6 +73,7 @@ from tinyae.param import (
     HeUniform,
     LeCunNormal,
     LeCunUniform,
+    Normal,
     Orthogonal,
     Param,
     Zeros,
@@ -88,6 +89,7 @@ __all__ = [
     "HeNormal",
     "LeCunUniform",
     "LeCunNormal",
+    "Normal",
     "Orthogonal",
     "Zeros",
     # layers

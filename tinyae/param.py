@@ -207,6 +207,26 @@ class LeCunNormal(Initializer):
         return _normal(shape, 1 / fan_in, rng)
 
 
+class Normal(Initializer):
+    """N(0, std²), whatever the fans: for layers that batch normalisation rescales anyway.
+
+    Source    Radford, Metz & Chintala (2016), §4: std = 0.02
+    """
+
+    def __init__(self, std: float = 0.02) -> None:
+        if not std > 0:
+            raise ValueError(f"Normal: std is {std}, expected > 0; pass e.g. 0.02")
+        self.std = float(std)
+
+    def draw(
+        self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
+    ) -> Array:
+        return rng.normal(0, self.std, shape)
+
+    def __repr__(self) -> str:
+        return f"Normal({self.std})"
+
+
 class Orthogonal(Initializer):
     """A uniformly random (semi-)orthogonal matrix, times ``gain``.
 

@@ -112,6 +112,23 @@ class Model(Module):
             if a.dtype.kind == "f":
                 _check_finite(f"{type(self).__name__}: {name}", a)
 
+    def _rows(self, f: Callable[[Array], Array], x: Array) -> Array:
+        """f of x, a chunk of rows at a time, so that inner layers never hold the whole set."""
+        if not isinstance(x, np.ndarray) or x.ndim < 2:
+            got = f"shape {x.shape}" if isinstance(x, np.ndarray) else f"type {type(x).__name__}"
+            raise ValueError(
+                f"{type(self).__name__}: the input is of {got}, expected an array whose first axis "
+                "counts the samples; for one sample pass x[None]"
+            )
+        first = f(self.as_input(x[:_CHUNK]))
+        if len(x) <= _CHUNK:
+            return first
+        out = np.empty((len(x), *first.shape[1:]), first.dtype)
+        out[:_CHUNK] = first
+        for start in range(_CHUNK, len(x), _CHUNK):
+            out[start : start + _CHUNK] = f(self.as_input(x[start : start + _CHUNK]))
+        return out
+
     def __repr__(self) -> str:
         parts = "".join(f"    {name} = {part!r},\n" for name, part in vars(self).items())
         return f"{type(self).__name__}(\n{parts})"
@@ -235,23 +252,6 @@ class Autoencoder(Model):
                 f"end the decoder with Reshape{x.shape[1:]}, or pass x of the other shape"
             )
         return y
-
-    def _rows(self, f: Callable[[Array], Array], x: Array) -> Array:
-        """f of x, a chunk of rows at a time, so that inner layers never hold the whole set."""
-        if not isinstance(x, np.ndarray) or x.ndim < 2:
-            got = f"shape {x.shape}" if isinstance(x, np.ndarray) else f"type {type(x).__name__}"
-            raise ValueError(
-                f"{type(self).__name__}: the input is of {got}, expected an array whose first axis "
-                "counts the samples; for one sample pass x[None]"
-            )
-        first = f(self.as_input(x[:_CHUNK]))
-        if len(x) <= _CHUNK:
-            return first
-        out = np.empty((len(x), *first.shape[1:]), first.dtype)
-        out[:_CHUNK] = first
-        for start in range(_CHUNK, len(x), _CHUNK):
-            out[start : start + _CHUNK] = f(self.as_input(x[start : start + _CHUNK]))
-        return out
 
 
 def cast(batch: Any, dtype: np.dtype[Any]) -> Any:
