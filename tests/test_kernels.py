@@ -66,7 +66,8 @@ class Draw:
             self.integer(max(1, k - before - after), 9)
             for k, before, after in zip(kernel, pad[::2], pad[1::2])
         )
-        return (self.integer(0, 3), self.integer(1, 5)), kernel, stride, pad, size
+        n = self.integer(0, 3) or 17 * self.integer(0, 1)
+        return (n, self.integer(1, 5)), kernel, stride, pad, size
 
 
 def windows(size: tuple, kernel: tuple, stride: tuple, pad: tuple) -> tuple[int, int]:
@@ -315,6 +316,25 @@ def test_a_memory_map_is_an_array(kernel_set, tmp_path):
     np.testing.assert_array_equal(kernel_set.relu(mapped), np.maximum(x, 0))
     np.testing.assert_array_equal(kernel_set.matmul_tn(mapped, mapped), x.T @ x)
     assert kernel_set.mse(x, mapped)[0] == 0
+
+
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_convolutions_of_long_runs_agree(data):
+    """Rows of many samples, which the jitted set takes a piece at a time."""
+    d = Draw(data, "float32")
+    kernel, stride, pad = d.pair(1, 3), d.pair(1, 2), (*d.pair(0, 2), *d.pair(0, 2))
+    x = d.array(d.integer(210, 300), d.integer(1, 3), 4, d.integer(7, 12))
+    W = d.array(d.integer(1, 5), x.shape[1], *kernel)
+    y = reference.conv2d(x, W, stride, pad)
+    assert x.shape[0] * y.shape[3] > jitted._RUN or stride[1] > 1
+    dy = d.array(*y.shape)
+    close(jitted.conv2d(x, W, stride, pad), y, 1e-5)
+    for f, arguments in (
+        ("conv2d_input_grad", (dy, W, stride, pad, x.shape[2:])),
+        ("conv2d_weight_grad", (x, dy, stride, pad, kernel)),
+    ):
+        close(getattr(jitted, f)(*arguments), getattr(reference, f)(*arguments), 1e-5)
 
 
 class TestNotANumber:

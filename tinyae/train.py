@@ -24,6 +24,7 @@ import numpy as np
 
 from tinyae import archive, io
 from tinyae.data.batches import batches, count, is_rows, rows
+from tinyae.kernels.memory import keep_freed_memory
 from tinyae.layers import Module
 from tinyae.layers.base import positive_int
 from tinyae.models.autoencoder import Model, Terms, cast
@@ -197,6 +198,7 @@ def fit(
         history, best = _read_checkpoint(resume, model, optimizers, rng)
 
     _clear(params)
+    keep_freed_memory()
     bar = _Progress(progress, epochs, len(history))
     try:
         for number in range(len(history) + 1, epochs + 1):

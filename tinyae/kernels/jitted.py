@@ -10,6 +10,7 @@ a·b + c, but keeps NaN and infinity, so a training that has failed is seen to h
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -169,48 +170,167 @@ def affine(x: Array, W: Array, b: Array) -> Array:
     return y
 
 
-# --- convolution: patches as the columns of a matrix, then one product a sample --------------
+# --- convolution: sums of shifted rows, the batch innermost in memory -------------------------
+#
+# In memory an image batch is kept as (C, H, W, N), and handed on as an (N, C, H, W) view. A row
+# of the output, S pixels of N samples, is then one run of S·N numbers, and
+#
+#     y[o, i, :] = Σ_{c,u,v} W[o, c, u, v] · x[c, i + u, v : v + S]
+#
+# is a sum of such runs at fixed offsets into x, one a tap (c, u, v). With a stride s the padded
+# image is first split into its s × s phases, x[a::s, b::s]: from one phase a tap reads a run
+# again. So the same two loops serve every stride, the gradient of the input too.
+
+_RUN = 1024  # floats of a run at a time: what is summed stays in the first-level cache
 
 
 @jit
-def _gather(
-    x: Array, patches: Array, kh: int, kw: int, sh: int, sw: int, top: int, left: int, columns: int
+def _add_four_twice(
+    y: Array, z: Array, x0: Array, x1: Array, x2: Array, x3: Array, a: Array, b: Array
 ) -> None:
-    """patches[n, (c, u, v), (i, j)] = x[n, c, i·sh + u − top, j·sw + v − left], 0 outside."""
-    n_samples, channels, height, width = x.shape
-    rows = patches.shape[2] // max(columns, 1)
-    for n in range(n_samples):
-        for c in range(channels):
-            for u in range(kh):
-                for v in range(kw):
-                    line = (c * kh + u) * kw + v
-                    for i in range(rows):
-                        y = i * sh + u - top
-                        for j in range(columns):
-                            z = j * sw + v - left
-                            inside = 0 <= y < height and 0 <= z < width
-                            patches[n, line, i * columns + j] = x[n, c, y, z] if inside else 0
+    """y += a₀x₀ + a₁x₁ + a₂x₂ + a₃x₃,   z += b₀x₀ + b₁x₁ + b₂x₂ + b₃x₃"""
+    a0, a1, a2, a3 = a[0], a[1], a[2], a[3]
+    b0, b1, b2, b3 = b[0], b[1], b[2], b[3]
+    for t in range(y.size):
+        y[t] += a0 * x0[t] + a1 * x1[t] + a2 * x2[t] + a3 * x3[t]
+        z[t] += b0 * x0[t] + b1 * x1[t] + b2 * x2[t] + b3 * x3[t]
 
 
 @jit
-def _scatter(
-    patches: Array, x: Array, kh: int, kw: int, sh: int, sw: int, top: int, left: int, columns: int
-) -> None:
-    """The adjoint of :func:`_gather`: x[n, c, i·sh + u − top, j·sw + v − left] += patches[…]."""
-    n_samples, channels, height, width = x.shape
-    rows = patches.shape[2] // max(columns, 1)
-    for n in range(n_samples):
-        for c in range(channels):
-            for u in range(kh):
-                for v in range(kw):
-                    line = (c * kh + u) * kw + v
-                    for i in range(rows):
-                        y = i * sh + u - top
-                        if 0 <= y < height:
-                            for j in range(columns):
-                                z = j * sw + v - left
-                                if 0 <= z < width:
-                                    x[n, c, y, z] += patches[n, line, i * columns + j]
+def _add_four(y: Array, x0: Array, x1: Array, x2: Array, x3: Array, a: Array) -> None:
+    """y += a₀x₀ + a₁x₁ + a₂x₂ + a₃x₃"""
+    a0, a1, a2, a3 = a[0], a[1], a[2], a[3]
+    for t in range(y.size):
+        y[t] += a0 * x0[t] + a1 * x1[t] + a2 * x2[t] + a3 * x3[t]
+
+
+@jit
+def _add_one(y: Array, x: Array, a: float) -> None:
+    for t in range(y.size):
+        y[t] += a * x[t]
+
+
+@jit
+def _correlate(x: Array, offsets: Array, pitch: int, W: Array, y: Array) -> None:
+    """y[o, i, t] = Σ_k W[o, k] · x[offsets[k] + i·pitch + t]:   x (P,)   W (O, K)   y (O, R, L)
+
+    Two outputs and four taps at a time.
+    """
+    outputs, rows, length = y.shape
+    taps = offsets.size
+    y[:] = 0
+    for start in range(0, length, _RUN):
+        size = min(_RUN, length - start)
+        for i in range(rows):
+            here = i * pitch + start
+            for o in range(0, outputs, 2):
+                r = y[o, i, start : start + size]
+                for k in range(0, taps - 3, 4):
+                    k0, k1 = here + offsets[k], here + offsets[k + 1]
+                    k2, k3 = here + offsets[k + 2], here + offsets[k + 3]
+                    x0, x1 = x[k0 : k0 + size], x[k1 : k1 + size]
+                    x2, x3 = x[k2 : k2 + size], x[k3 : k3 + size]
+                    a = W[o, k : k + 4]
+                    if o + 1 < outputs:
+                        s = y[o + 1, i, start : start + size]
+                        _add_four_twice(r, s, x0, x1, x2, x3, a, W[o + 1, k : k + 4])
+                    else:
+                        _add_four(r, x0, x1, x2, x3, a)
+                for k in range(taps - taps % 4, taps):
+                    k0 = here + offsets[k]
+                    for one in range(o, min(o + 2, outputs)):
+                        run = y[one, i, start : start + size]
+                        _add_one(run, x[k0 : k0 + size], W[one, k])
+
+
+@jit
+def _dot_four(y: Array, x0: Array, x1: Array, x2: Array, x3: Array, dW: Array) -> None:
+    """dW[k] += Σ_t y[t] · xₖ[t]"""
+    s0 = s1 = s2 = s3 = y.dtype.type(0)
+    for t in range(y.size):
+        s0 += y[t] * x0[t]
+        s1 += y[t] * x1[t]
+        s2 += y[t] * x2[t]
+        s3 += y[t] * x3[t]
+    dW[0] += s0
+    dW[1] += s1
+    dW[2] += s2
+    dW[3] += s3
+
+
+@jit
+def _dot_one(y: Array, x: Array) -> float:
+    s = y.dtype.type(0)
+    for t in range(y.size):
+        s += y[t] * x[t]
+    return s
+
+
+@jit
+def _correlate_weights(x: Array, offsets: Array, pitch: int, dy: Array, dW: Array) -> None:
+    """dW[o, k] = Σ_{i,t} dy[o, i, t] · x[offsets[k] + i·pitch + t]: the adjoint in W."""
+    outputs, rows, length = dy.shape
+    taps = offsets.size
+    dW[:] = 0
+    for start in range(0, length, _RUN):
+        size = min(_RUN, length - start)
+        for i in range(rows):
+            here = i * pitch + start
+            for o in range(outputs):
+                r = dy[o, i, start : start + size]
+                for k in range(0, taps - 3, 4):
+                    k0, k1 = here + offsets[k], here + offsets[k + 1]
+                    k2, k3 = here + offsets[k + 2], here + offsets[k + 3]
+                    x0, x1 = x[k0 : k0 + size], x[k1 : k1 + size]
+                    x2, x3 = x[k2 : k2 + size], x[k3 : k3 + size]
+                    _dot_four(r, x0, x1, x2, x3, dW[o, k : k + 4])
+                for k in range(taps - taps % 4, taps):
+                    k0 = here + offsets[k]
+                    dW[o, k] += _dot_one(r, x[k0 : k0 + size])
+
+
+def _batch_last(x: Array) -> Array:
+    """(N, C, H, W) as (C, H, W, N), a view."""
+    return x.transpose(1, 2, 3, 0)
+
+
+def _inside(phase: int, stride: int, before: int, size: int) -> Pair:
+    """The m for which padded pixel phase + m·stride lies in the image: first, one past the last."""
+    return -((phase - before) // stride) if before > phase else 0, max(
+        -((phase - before - size) // stride), 0
+    )
+
+
+def _phases(x: Array, kernel: Pair, stride: Pair, pad: Pad, size: Pair) -> tuple[Array, Array, int]:
+    """The padded image by its phases, flat; each tap's offset into it; the distance of its rows.
+
+    ``size`` is that of the output; more of the image than its taps reach is not copied.
+    """
+    x = _batch_last(x)
+    channels, height, width, n = x.shape
+    (kh, kw), (sh, sw) = kernel, stride
+    rows, columns = size[0] + (kh - 1) // sh, size[1] + (kw - 1) // sw
+    split = np.zeros((sh, sw, channels, rows, columns, n), x.dtype)
+    for a in range(sh):
+        m0, _ = _inside(a, sh, pad[0], height)
+        for b in range(sw):
+            n0, _ = _inside(b, sw, pad[2], width)
+            y, z = a + m0 * sh - pad[0], b + n0 * sw - pad[2]
+            part = x[:, y::sh, z::sw][:, : rows - m0, : columns - n0]
+            split[a, b, :, m0 : m0 + part.shape[1], n0 : n0 + part.shape[2]] = part
+    offsets = _tap_offsets(kernel, stride, channels, rows, columns, n)
+    return split.reshape(-1), offsets, columns * n
+
+
+@functools.lru_cache(maxsize=256)
+def _tap_offsets(
+    kernel: Pair, stride: Pair, channels: int, rows: int, columns: int, n: int
+) -> Array:
+    """Where the run of each tap (c, u, v) begins in :func:`_phases`."""
+    c, u, v = np.ogrid[:channels, : kernel[0], : kernel[1]]
+    phase = u % stride[0] * stride[1] + v % stride[1]
+    at = ((phase * channels + c) * rows + u // stride[0]) * columns + v // stride[1]
+    return (at * n).reshape(-1)
 
 
 def _output_size(x: Array, kernel: Pair, stride: Pair, pad: Pad) -> Pair:
@@ -221,32 +341,58 @@ def _output_size(x: Array, kernel: Pair, stride: Pair, pad: Pad) -> Pair:
     )
 
 
-def _patches(x: Array, kernel: Pair, stride: Pair, pad: Pad, size: Pair) -> Array:
-    patches = np.empty((x.shape[0], x.shape[1] * kernel[0] * kernel[1], size[0] * size[1]), x.dtype)
-    _gather(np.ascontiguousarray(x), patches, *kernel, *stride, pad[0], pad[2], size[1])
-    return patches
-
-
 def conv2d(x: Array, W: Array, stride: Pair, pad: Pad) -> Array:
     kernel = (W.shape[2], W.shape[3])
     size = _output_size(x, kernel, stride, pad)
-    y = np.matmul(W.reshape(len(W), -1), _patches(x, kernel, stride, pad, size))
-    return y.reshape(len(x), len(W), *size)
+    n = len(x)
+    y = np.empty((len(W), size[0], size[1] * n), x.dtype)
+    _correlate(
+        *_phases(x, kernel, stride, pad, size), np.ascontiguousarray(W).reshape(len(W), -1), y
+    )
+    return y.reshape(len(W), *size, n).transpose(3, 0, 1, 2)
 
 
 def conv2d_input_grad(dy: Array, W: Array, stride: Pair, pad: Pad, size: Pair) -> Array:
-    n, out_channels, rows, columns = dy.shape
-    patches = np.matmul(W.reshape(out_channels, -1).T, dy.reshape(n, out_channels, rows * columns))
-    dx = np.zeros((n, W.shape[1], *size), dy.dtype)
-    _scatter(patches, dx, W.shape[2], W.shape[3], *stride, pad[0], pad[2], columns)
-    return dx
+    """By phases of dx: dx[a + m·s] = Σ_q W[a + q·s] · dy[m − q], a correlation without stride."""
+    n, outputs = dy.shape[:2]
+    channels, (kh, kw), (sh, sw) = W.shape[1], W.shape[2:], stride
+    above, left = (kh - 1) // sh, (kw - 1) // sw  # zeros before dy, for m − q < 0
+    height = max(_inside(0, sh, pad[0], size[0])[1], 0) + above
+    width = max(_inside(0, sw, pad[2], size[1])[1], 0) + left
+    padded = np.zeros((outputs, height, width, n), dy.dtype)
+    part = _batch_last(dy)[:, : height - above, : width - left]
+    padded[:, above : above + part.shape[1], left : left + part.shape[2]] = part
+    dx = np.zeros((channels, *size, n), dy.dtype)
+    for a in range(min(sh, kh)):
+        m0, m1 = _inside(a, sh, pad[0], size[0])
+        for b in range(min(sw, kw)):
+            n0, n1 = _inside(b, sw, pad[2], size[1])
+            if m1 <= m0 or n1 <= n0:
+                continue
+            taps = W[:, :, a::sh, b::sw].transpose(1, 0, 2, 3)  # (C, O, q, r)
+            first = (above + m0) * width + left + n0
+            offsets = _mirrored_offsets(outputs, taps.shape[2], taps.shape[3], first, height, width)
+            part = np.empty((channels, m1 - m0, (n1 - n0) * n), dy.dtype)
+            W_phase = np.ascontiguousarray(taps).reshape(channels, -1)
+            _correlate(padded.reshape(-1), offsets * n, width * n, W_phase, part)
+            y, z = a + m0 * sh - pad[0], b + n0 * sw - pad[2]
+            dx[:, y::sh, z::sw] = part.reshape(channels, m1 - m0, n1 - n0, n)
+    return dx.transpose(3, 0, 1, 2)
+
+
+@functools.lru_cache(maxsize=256)
+def _mirrored_offsets(outputs: int, kh: int, kw: int, first: int, height: int, width: int) -> Array:
+    """Where the run of each tap (o, q, r) begins: the further the tap, the earlier in dy."""
+    o, q, r = np.ogrid[:outputs, :kh, :kw]
+    return (first + (o * height - q) * width - r).reshape(-1)
 
 
 def conv2d_weight_grad(x: Array, dy: Array, stride: Pair, pad: Pad, kernel: Pair) -> Array:
-    n, out_channels, rows, columns = dy.shape
-    patches = _patches(x, kernel, stride, pad, (rows, columns))
-    dW = np.matmul(dy.reshape(n, out_channels, rows * columns), patches.transpose(0, 2, 1))
-    return dW.sum(axis=0).reshape(out_channels, x.shape[1], *kernel)
+    n, outputs, rows, columns = dy.shape
+    dW = np.empty((outputs, x.shape[1] * kernel[0] * kernel[1]), x.dtype)
+    flat = np.ascontiguousarray(_batch_last(dy)).reshape(outputs, rows, columns * n)
+    _correlate_weights(*_phases(x, kernel, stride, pad, (rows, columns)), flat, dW)
+    return dW.reshape(outputs, x.shape[1], *kernel)
 
 
 # --- pooling --------------------------------------------------------------------------------
