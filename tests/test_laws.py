@@ -530,7 +530,7 @@ def test_backprop_is_the_gradient_of_the_objective(row, data):
 @given(data=st.data())
 def test_a_models_gradients_add_and_its_input_is_left_alone(row, data):
     model, x, _ = case(data, row)
-    fresh, again, before = same_noise(model), same_noise(model), x.copy()
+    fresh, again, before = same_noise(model), same_noise(model), copy.deepcopy(x)
     terms = model.backprop(x, np.random.default_rng(0))
     assert again.backprop(x, np.random.default_rng(0)) == terms
     assert "total" in terms
@@ -542,7 +542,7 @@ def test_a_models_gradients_add_and_its_input_is_left_alone(row, data):
     held.backprop(x, np.random.default_rng(0))
     for name, grad in gradients(held).items():
         close(grad - 1, once[name], name)
-    np.testing.assert_array_equal(x, before)
+    assert_same(x, before)
 
 
 @every_model
@@ -551,11 +551,13 @@ def test_a_models_gradients_add_and_its_input_is_left_alone(row, data):
 @given(data=st.data())
 def test_a_model_saves_and_loads(row, dtype, data, tmp_path):
     model, x, _ = case(data, row)
-    model, x = model.astype(dtype), x.astype(dtype)
+    model = getattr(model, "game", model).astype(dtype)  # of a player, the game that it plays
     model.save(tmp_path / "model.npz")
     loaded = ta.load(tmp_path / "model.npz")
-    y = model.reconstruct(x)
-    assert y.dtype == dtype
-    np.testing.assert_array_equal(loaded.reconstruct(x), y)
+    assert repr(loaded) == repr(model)
     assert len(unique(loaded.params)) == len(unique(model.params))
     assert loaded.evaluate(x) == model.evaluate(x)
+    if hasattr(model, "reconstruct"):
+        y = model.reconstruct(x)
+        assert y.dtype == dtype
+        np.testing.assert_array_equal(loaded.reconstruct(x), y)

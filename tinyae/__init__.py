@@ -20,6 +20,7 @@ The source is meant to be read, in this order:
 __version__ = "0.1.0"
 
 from tinyae import data, gradcheck, io, kernels, metrics, plot
+from tinyae.data.binarize import Binarize
 from tinyae.data.corruption import GaussianNoise, MaskingNoise, SaltAndPepper
 from tinyae.io import load, save
 from tinyae.layers import (
@@ -48,10 +49,38 @@ from tinyae.layers import (
     Softplus,
     Tanh,
     TiedDense,
+    TopK,
     Upsample2d,
 )
+from tinyae.likelihoods import (
+    Bernoulli,
+    Gaussian,
+    HeteroscedasticGaussian,
+    Laplace,
+    LearntGaussian,
+)
 from tinyae.losses import BCE, L1, MSE, BCEWithLogits
-from tinyae.models import Autoencoder, DenoisingAutoencoder, Model, conv_pair, dense_pair
+from tinyae.models import (
+    GAN,
+    Autoencoder,
+    ConditionalVariationalAutoencoder,
+    ContractiveAutoencoder,
+    DenoisingAutoencoder,
+    KLSparsity,
+    L1Sparsity,
+    Model,
+    NonSaturating,
+    Saturating,
+    SparseAutoencoder,
+    VariationalAutoencoder,
+    conv_pair,
+    dcgan,
+    dense_gan,
+    dense_pair,
+    dense_variational,
+    linear,
+    spherical,
+)
 from tinyae.optim import (
     SGD,
     Adam,
@@ -105,6 +134,7 @@ __all__ = [
     "Softplus",
     "GELU",
     "Softmax",
+    "TopK",
     "Conv2d",
     "ConvTranspose2d",
     "MaxPool2d",
@@ -130,8 +160,29 @@ __all__ = [
     "GaussianNoise",
     "MaskingNoise",
     "SaltAndPepper",
+    "SparseAutoencoder",
+    "L1Sparsity",
+    "KLSparsity",
+    "ContractiveAutoencoder",
+    "VariationalAutoencoder",
+    "ConditionalVariationalAutoencoder",
+    "Bernoulli",
+    "Gaussian",
+    "LearntGaussian",
+    "HeteroscedasticGaussian",
+    "Laplace",
+    "Binarize",
+    "linear",
+    "spherical",
+    "GAN",
+    "NonSaturating",
+    "Saturating",
+    # hourglasses, built at once
     "dense_pair",
     "conv_pair",
+    "dense_variational",
+    "dense_gan",
+    "dcgan",
     "SGD",
     "Momentum",
     "Nesterov",

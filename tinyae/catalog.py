@@ -45,10 +45,28 @@ from tinyae.layers import (
     Softplus,
     Tanh,
     TiedDense,
+    TopK,
     Upsample2d,
 )
+from tinyae.likelihoods import Bernoulli, Gaussian, Laplace, LearntGaussian
 from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Loss
-from tinyae.models import Autoencoder, DenoisingAutoencoder, Model, dense_pair
+from tinyae.models import (
+    GAN,
+    Autoencoder,
+    ConditionalVariationalAutoencoder,
+    ContractiveAutoencoder,
+    DenoisingAutoencoder,
+    KLSparsity,
+    L1Sparsity,
+    Model,
+    NonSaturating,
+    Saturating,
+    SparseAutoencoder,
+    VariationalAutoencoder,
+    conv_pair,
+    dense_pair,
+    dense_variational,
+)
 from tinyae.param import Array
 
 Integers = Callable[[int, int], int]
@@ -100,18 +118,20 @@ class LossRow:
 
 @dataclass(frozen=True)
 class ModelRow:
-    """How to draw a whole model and a batch for it."""
+    """How to draw a whole model and a batch for it; with ``classes`` a label for each sample."""
 
     name: str
     build: Callable[[Integers, np.random.Generator], tuple[Model, Shape]]
+    classes: int = 0
 
-    def draw(self, integers: Integers, rng: np.random.Generator) -> tuple[Model, Array]:
-        """A model and a batch in (0, 1), float64."""
+    def draw(self, integers: Integers, rng: np.random.Generator) -> tuple[Model, Any]:
+        """A model and a batch in (0, 1), float64; or such a batch and its labels."""
         model, shape = self.build(integers, rng)
         model = model.astype(np.float64)
         for p in model.params.values():
             p.value[...] += rng.normal(0, 0.1, p.shape)
-        return model, rng.uniform(size=shape)
+        x = rng.uniform(size=shape)
+        return model, (x, rng.integers(self.classes, size=len(x))) if self.classes else x
 
 
 # --- shapes ---------------------------------------------------------------------------------
@@ -253,6 +273,11 @@ def _dropout(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape
     return Dropout(integers(0, 9) / 10, rng=rng), _any(integers, rng)
 
 
+def _top_k(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    n, features = integers(1, 5), integers(2, 7)
+    return TopK(integers(1, 2)), (n, features)
+
+
 def _sequential(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
     n, features = _rows(integers, rng)
     width, out = integers(1, 5), integers(1, 5)
@@ -307,6 +332,7 @@ LAYERS: tuple[LayerRow, ...] = (
     LayerRow("LayerNorm", _layer_norm, _wider),
     LayerRow("LayerNorm images", _layer_norm_images, lambda x: x[..., :-1]),
     LayerRow("Dropout", _dropout, None, True, lambda layer, x: x),
+    LayerRow("TopK", _top_k, lambda x: x[:, :0]),
     LayerRow("Sequential", _sequential, _wider),
     LayerRow("Sequential tied", _tied_pair, _wider),
     LayerRow("Sequential images", _sequential_images, _wider),
@@ -355,11 +381,91 @@ def _denoising(integers: Integers, rng: np.random.Generator) -> tuple[Model, Sha
     return DenoisingAutoencoder(*parts, MSE(), noise[integers(0, 2)]), (n, 1, pixels, 1)
 
 
+def _sparse(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+    n, pixels = integers(1, 5), integers(2, 8)
+    parts = dense_pair([pixels], [integers(1, 4)], code_activation=Sigmoid, rng=rng)
+    penalty = L1Sparsity(0.1), KLSparsity(0.2, 0.3)
+    return SparseAutoencoder(*parts, MSE(), penalty[integers(0, 1)]), (n, pixels)
+
+
+def _sparse_top(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+    n, pixels, code = integers(1, 5), integers(2, 8), integers(2, 5)
+    encoder = Sequential(Dense(pixels, code, rng=rng), TopK(integers(1, 2)))
+    decoder = Sequential(Dense(code, pixels, rng=rng), Sigmoid())
+    return SparseAutoencoder(encoder, decoder, BCE(), L1Sparsity(0.1)), (n, pixels)
+
+
+def _contractive(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+    n, pixels = integers(1, 4), integers(2, 6)
+    bent = (Sigmoid, Tanh, Softplus)[integers(0, 2)]
+    parts = dense_pair(
+        [pixels], [4, 2][integers(0, 1) :], activation=bent, code_activation=bent, rng=rng
+    )
+    return ContractiveAutoencoder(*parts, MSE(), 0.1), (n, pixels)
+
+
+def _contractive_conv(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+    n, channels = integers(1, 3), integers(1, 2)
+    parts = conv_pair((channels, 4, 4), [2], latent_dim=2, activation=Tanh, rng=rng)
+    return ContractiveAutoencoder(*parts, MSE(), 0.1, integers(1, 3)), (n, channels, 4, 4)
+
+
+def _variational(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+    n, pixels = integers(1, 5), integers(2, 6)
+    likelihood = (Bernoulli(), Gaussian(0.5), LearntGaussian(0.5), Laplace(0.5))[integers(0, 3)]
+    parts = dense_variational((1, pixels, 1), [4, integers(1, 3)], activation=Tanh, rng=rng)
+    model = VariationalAutoencoder(*parts, likelihood, 0.7, free_bits=0.05, warm_up=3)
+    model.steps[...] = 2
+    return model, (n, 1, pixels, 1)
+
+
+def _conditional(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+    n, pixels, latent = integers(1, 5), integers(2, 6), integers(1, 3)
+    encoder = Sequential(Flatten(), Dense(pixels, 3, rng=rng), Tanh())
+    heads = Dense(3 + 3, latent, rng=rng), Dense(3 + 3, latent, rng=rng)
+    decoder = Sequential(Dense(latent + 3, pixels, rng=rng), Reshape(1, pixels))
+    return ConditionalVariationalAutoencoder(encoder, *heads, decoder, classes=3), (n, 1, pixels)
+
+
+def _discriminator_player(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+    gan, shape = _gan(integers, rng)
+    return gan.players[0], shape
+
+
+def _generator_player(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+    gan, shape = _gan(integers, rng)
+    return gan.players[1], shape
+
+
+def _gan(integers: Integers, rng: np.random.Generator) -> tuple[GAN, Shape]:
+    n, pixels, latent, width = integers(2, 5), integers(2, 6), integers(1, 3), integers(1, 4)
+    generator = Sequential(
+        Dense(latent, width, rng=rng),
+        BatchNorm(width, eps=0.1),
+        ELU(),
+        Dense(width, pixels, rng=rng),
+        Sigmoid(),
+        Reshape(1, pixels, 1),
+    )
+    hidden = Sequential(Dense(pixels, width, rng=rng), ELU(), Dropout(0.2, rng=rng))
+    discriminator = Sequential(Flatten(), hidden, Dense(width, 1, rng=rng))
+    loss = (NonSaturating(), Saturating())[integers(0, 1)]
+    return GAN(generator, discriminator, loss, real_label=0.9), (n, 1, pixels, 1)
+
+
 MODELS: tuple[ModelRow, ...] = (
     ModelRow("Autoencoder", _autoencoder),
     ModelRow("Autoencoder conv", _autoencoder_conv),
     ModelRow("Autoencoder tied", _autoencoder_tied),
     ModelRow("DenoisingAutoencoder", _denoising),
+    ModelRow("SparseAutoencoder", _sparse),
+    ModelRow("SparseAutoencoder top k", _sparse_top),
+    ModelRow("ContractiveAutoencoder", _contractive),
+    ModelRow("ContractiveAutoencoder conv", _contractive_conv),
+    ModelRow("VariationalAutoencoder", _variational),
+    ModelRow("ConditionalVariationalAutoencoder", _conditional, classes=3),
+    ModelRow("GAN discriminator", _discriminator_player),
+    ModelRow("GAN generator", _generator_player),
 )
 
 

@@ -28,6 +28,8 @@ ACTIVATIONS: dict[str, Callable[[], Layer]] = {
     "sigmoid": ta.Sigmoid,
     "softplus": ta.Softplus,
 }
+KINDS = ("plain", "denoising", "sparse", "contractive", "variational")
+Reconstructing = ta.Autoencoder | ta.VariationalAutoencoder
 LOSSES: dict[str, type[Loss]] = {"mse": ta.MSE, "l1": ta.L1, "bce": ta.BCE}
 
 
@@ -97,17 +99,13 @@ def demo(args: argparse.Namespace) -> int:
 
 
 def train(args: argparse.Namespace) -> int:
-    """Train a symmetric dense autoencoder on a data set and save it."""
+    """Train a symmetric dense autoencoder of any kind on a data set and save it."""
     if not Path(args.out).resolve().parent.is_dir():
         raise FileNotFoundError(f"train: the folder of --out {args.out} does not exist; make it")
     dataset = ta.data.load(args.data)
     x = dataset.x_train
     rng = np.random.default_rng(args.seed)
-    output = args.output or ("sigmoid" if _in_unit_interval(x) else "linear")
-    loss = LOSSES[args.loss]()
-    model = _build(
-        x.shape[1:], args.units, args.activation, args.code_activation, output, loss, rng
-    )
+    model = _model_of(args, x.shape[1:], _in_unit_interval(x), rng)
     steps = args.epochs * math.ceil(len(x) / args.batch_size)
     rate = args.learning_rate
     schedules: dict[str, Schedule] = {
@@ -181,6 +179,22 @@ def encode(args: argparse.Namespace) -> int:
     _write_npy(args.out, z)
     if args.picture:
         plot.latent_map(z.reshape(len(z), -1), dataset.y_test, path=args.picture)
+        print(f"picture: {args.picture}")
+    return 0
+
+
+def sample(args: argparse.Namespace) -> int:
+    """Draw new data from a variational autoencoder or a GAN."""
+    model = ta.load(args.model)
+    if not isinstance(model, (ta.VariationalAutoencoder, ta.GAN)):
+        raise ValueError(
+            f"sample: {args.model} holds a {type(model).__name__}, which has no distribution to draw "
+            "from; train one with --model variational"
+        )
+    x = model.sample(args.n, np.random.default_rng(args.seed))
+    _write_npy(args.out, x)
+    if args.picture:
+        plot.page(x[:100], path=args.picture)
         print(f"picture: {args.picture}")
     return 0
 
@@ -264,23 +278,50 @@ def _build(
     loss: Loss,
     rng: np.random.Generator,
 ) -> ta.Autoencoder:
-    """A symmetric dense autoencoder, its activations by name."""
-    encoder, decoder = ta.dense_pair(
-        shape,
-        units,
-        activation=ACTIVATIONS[activation],
-        code_activation=ACTIVATIONS.get(code_activation),
-        output=ACTIVATIONS.get(output),
-        rng=rng,
+    """A plain symmetric dense autoencoder, its activations by name."""
+    return ta.Autoencoder(
+        *ta.dense_pair(
+            shape,
+            units,
+            activation=ACTIVATIONS[activation],
+            code_activation=ACTIVATIONS.get(code_activation),
+            output=ACTIVATIONS.get(output),
+            rng=rng,
+        ),
+        loss,
     )
-    return ta.Autoencoder(encoder, decoder, loss)
 
 
-def _load_model(path: str) -> ta.Autoencoder:
+def _model_of(
+    args: argparse.Namespace, shape: Sequence[int], bounded: bool, rng: np.random.Generator
+) -> Reconstructing:
+    """The model that ``train --model`` asks for; ``bounded``: the data lie in 0…1."""
+    if args.model == "variational":
+        parts = ta.dense_variational(
+            shape, args.units, activation=ACTIVATIONS[args.activation], rng=rng
+        )
+        likelihood = ta.Bernoulli() if bounded else ta.LearntGaussian()
+        return ta.VariationalAutoencoder(*parts, likelihood, args.beta)
+    output = args.output or ("sigmoid" if bounded else "linear")
+    code = "sigmoid" if args.model == "sparse" else args.code_activation
+    loss = LOSSES[args.loss]()
+    plain = _build(shape, args.units, args.activation, code, output, loss, rng)
+    if args.model == "denoising":
+        noise = ta.GaussianNoise(args.noise, clip=(0, 1) if bounded else None)
+        return ta.DenoisingAutoencoder(plain.encoder, plain.decoder, loss, noise)
+    if args.model == "sparse":
+        penalty = ta.KLSparsity(args.sparsity, args.weight or 1e-3)
+        return ta.SparseAutoencoder(plain.encoder, plain.decoder, loss, penalty)
+    if args.model == "contractive":
+        return ta.ContractiveAutoencoder(plain.encoder, plain.decoder, loss, args.weight or 1e-4)
+    return plain
+
+
+def _load_model(path: str) -> Reconstructing:
     model = ta.load(path)
-    if not isinstance(model, ta.Autoencoder):
-        raise ValueError(f"{path} holds a {type(model).__name__}, expected an Autoencoder")
-    return model
+    if isinstance(model, (ta.Autoencoder, ta.VariationalAutoencoder)):
+        return model
+    raise ValueError(f"{path} holds a {type(model).__name__}, expected an autoencoder")
 
 
 def _test_part(name: str) -> Array:
@@ -292,15 +333,16 @@ def _in_unit_interval(x: Array) -> bool:
     return all(chunk.min() >= 0 and chunk.max() <= 1 for chunk in chunks)
 
 
-def _architecture(model: ta.Autoencoder) -> str:
-    return f"{model.encoder} → {model.decoder}, {type(model.loss).__name__}"
+def _architecture(model: ta.Model) -> str:
+    parts = [repr(part) for part in vars(model).values() if isinstance(part, Layer)]
+    return f"{type(model).__name__}: {' → '.join(parts)}"
 
 
 def _count(model: ta.Model) -> int:
     return sum(p.size for p in unique(model.params).values())
 
 
-def _quality(model: ta.Autoencoder, dataset: Dataset) -> list[tuple[str, ...]]:
+def _quality(model: Reconstructing, dataset: Dataset) -> list[tuple[str, ...]]:
     """Rows of a table: the model and PCA at the same code size, on the test part."""
     x_train, x = (np.asarray(part, np.float32) for part in (dataset.x_train, dataset.x_test))
     y = model.reconstruct(x)
@@ -407,16 +449,35 @@ def _parser() -> argparse.ArgumentParser:
         default=[256, 64],
         help="widths from the first hidden layer to the code (default 256 64)",
     )
-    sub.add_argument("--activation", choices=sorted(ACTIVATIONS), default="relu")
+    sub.add_argument("--model", choices=KINDS, default="plain", help="default plain")
+    sub.add_argument("--noise", type=number, default=0.2, help="denoising: σ (default 0.2)")
     sub.add_argument(
-        "--code-activation", choices=["linear", *sorted(ACTIVATIONS)], default="linear"
+        "--sparsity", type=number, default=0.05, help="sparse: mean activation (default 0.05)"
+    )
+    sub.add_argument(
+        "--weight", type=number, help="of the penalty: sparse (default 1e-3), contractive (1e-4)"
+    )
+    sub.add_argument("--beta", type=number, default=1.0, help="variational: of the KL (default 1)")
+    sub.add_argument(
+        "--activation", choices=sorted(ACTIVATIONS), default="relu", help="default relu"
+    )
+    sub.add_argument(
+        "--code-activation",
+        choices=["linear", *sorted(ACTIVATIONS)],
+        default="linear",
+        help="default linear; a sparse model's is sigmoid, a variational one's linear",
     )
     sub.add_argument(
         "--output", choices=["sigmoid", "linear"], help="default: sigmoid if the data lie in 0…1"
     )
-    sub.add_argument("--loss", choices=sorted(LOSSES), default="mse")
-    sub.add_argument("--epochs", type=whole, default=10)
-    sub.add_argument("--batch-size", type=whole, default=32)
+    sub.add_argument("--loss", choices=sorted(LOSSES), default="mse", help="default mse")
+    sub.add_argument(
+        "--epochs",
+        type=whole,
+        default=10,
+        help="in all, those of --resume counted too (default 10; small sets want more)",
+    )
+    sub.add_argument("--batch-size", type=whole, default=32, help="default 32")
     sub.add_argument("--learning-rate", type=number, default=1e-3, help="of Adam (default 1e-3)")
     sub.add_argument("--schedule", choices=["constant", "cosine"], default="constant")
     sub.add_argument("--patience", type=whole, help="stop after so many epochs without progress")
@@ -449,6 +510,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--codes", required=True, help="a .npy file of codes, one a row")
     sub.add_argument("--out", default="decoded.npy", help="default decoded.npy")
+    sub.add_argument("--picture", help="file for a picture")
+
+    sub = with_model("sample", sample, "tinyae sample model.npz --n 100 --picture samples.png")
+    sub.add_argument("--n", type=whole, default=100, help="how many (default 100)")
+    sub.add_argument("--seed", type=int, default=0, help="of the draws (default 0)")
+    sub.add_argument("--out", default="samples.npy", help="default samples.npy")
     sub.add_argument("--picture", help="file for a picture")
 
     sub = verb(verbs, "gradcheck", gradcheck, "tinyae gradcheck --kernels numpy")

@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 import tinyae
-from tinyae import layers, losses, models
+from tinyae import layers, likelihoods, losses, models
 from tinyae.archive import (
     FileError,
     from_npz,
@@ -45,12 +45,19 @@ from tinyae.archive import (
     to_safetensors,
     write_atomically,
 )
-from tinyae.data import corruption
+from tinyae.data import binarize, corruption
 from tinyae.layers.base import Module, ParameterFree
 from tinyae.models.autoencoder import Model
 from tinyae.param import Array, Initializer, Param
 
-_HOMES = (layers, losses, corruption, models)  # where the classes live that a file may build
+_HOMES = (
+    layers,
+    losses,
+    likelihoods,
+    corruption,
+    binarize,
+    models,
+)  # where the classes live that a file may build
 FORMAT = 1  # raise it when an older tinyae would misread the file
 
 _DRAWN = {"rng", "init", "dtype"}  # arguments that drew the first weights: not needed again

@@ -19,6 +19,7 @@ from tinyae.layers.noise import Dropout
 from tinyae.layers.norm import BatchNorm, LayerNorm
 from tinyae.layers.pool import AvgPool2d, MaxPool2d
 from tinyae.layers.shape import Flatten, Reshape, Upsample2d
+from tinyae.layers.topk import TopK
 
 __all__ = [
     "Module",
@@ -35,6 +36,7 @@ __all__ = [
     "Softplus",
     "GELU",
     "Softmax",
+    "TopK",
     "Flatten",
     "Reshape",
     "Upsample2d",

@@ -1,7 +1,35 @@
 """Models: layers plus an objective. Read :mod:`tinyae.models.autoencoder` first."""
 
 from tinyae.models.autoencoder import Autoencoder, Model
-from tinyae.models.builders import conv_pair, dense_pair
+from tinyae.models.builders import conv_pair, dense_pair, dense_variational
+from tinyae.models.conditional import ConditionalVariationalAutoencoder
+from tinyae.models.contractive import ContractiveAutoencoder
+from tinyae.models.dcgan import dcgan, dense_gan
 from tinyae.models.denoising import DenoisingAutoencoder
+from tinyae.models.gan import GAN, NonSaturating, Saturating
+from tinyae.models.paths import linear, spherical
+from tinyae.models.sparse import KLSparsity, L1Sparsity, SparseAutoencoder
+from tinyae.models.variational import Estimate, VariationalAutoencoder
 
-__all__ = ["Model", "Autoencoder", "DenoisingAutoencoder", "dense_pair", "conv_pair"]
+__all__ = [
+    "Model",
+    "Autoencoder",
+    "DenoisingAutoencoder",
+    "SparseAutoencoder",
+    "L1Sparsity",
+    "KLSparsity",
+    "ContractiveAutoencoder",
+    "VariationalAutoencoder",
+    "ConditionalVariationalAutoencoder",
+    "Estimate",
+    "linear",
+    "spherical",
+    "GAN",
+    "NonSaturating",
+    "Saturating",
+    "dense_pair",
+    "dense_variational",
+    "conv_pair",
+    "dense_gan",
+    "dcgan",
+]

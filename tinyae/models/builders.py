@@ -79,6 +79,38 @@ def dense_pair(
     return Sequential(*encoder), Sequential(*decoder)
 
 
+def dense_variational(
+    shape: Sequence[int],
+    units: Sequence[int],
+    *,
+    activation: Activation = ReLU,
+    output: Activation | None = None,
+    rng: np.random.Generator | None = None,
+    init: Initializer | None = None,
+    dtype: DTypeLike = np.float32,
+) -> tuple[Sequential, Dense, Dense, Sequential]:
+    """A variational autoencoder's encoder, mean, logvar and decoder.
+
+    Forward   as :func:`dense_pair`, but the code has two heads of units[−1] numbers each, on an
+              encoder that ends in units[−2]; ``output`` is None, as Bernoulli takes logits
+    Shapes    mean and logvar (N, units[−1])
+    Raises    ValueError unless shape and units hold ints ≥ 1, units at least two
+    Source    Kingma & Welling (2014), appendix C
+    """
+    if len(_sizes("dense_variational", "units", units)) < 2:
+        raise ValueError(
+            f"dense_variational: units is {units!r}, expected a hidden layer or more and the code; "
+            "pass e.g. [500, 20]"
+        )
+    encoder, decoder = dense_pair(
+        shape, units, activation=activation, output=output, rng=rng, init=init, dtype=dtype
+    )
+    *hidden, mean = encoder.layers
+    assert isinstance(mean, Dense)
+    logvar = Dense(mean.in_features, mean.out_features, rng=rng, init=init, dtype=dtype)
+    return Sequential(*hidden), mean, logvar, decoder
+
+
 def conv_pair(
     shape: Sequence[int],
     channels: Sequence[int],

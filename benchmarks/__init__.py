@@ -1,0 +1,1 @@
+"""What tinyae reaches, measured: see README.md beside this file."""

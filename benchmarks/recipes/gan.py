@@ -1,0 +1,155 @@
+"""Generative adversarial networks: samples to look at, and what a classifier sees in them.
+
+    python benchmarks/quality.py gan             Dense layers, MNIST
+    python benchmarks/quality.py dcgan           convolutions, MNIST
+    python benchmarks/quality.py gan_fashion     the same two on Fashion-MNIST
+    python benchmarks/quality.py dcgan_fashion
+
+No loss of a GAN says how good its samples are. So a classifier, trained on the real training set,
+gives each of 10,000 samples its class probabilities p(y | x̃):
+
+    entropy of one    E H[p(y | x̃)], nats: small if each sample is plainly of one class
+    entropy of all    H[E p(y | x̃)], nats: ln 10 ≈ 2.303 if all classes are equally frequent
+    score             exp E KL(p(y | x̃) ‖ p(y)) = exp (entropy of all − entropy of one), 1 to 10:
+                      the inception score of Salimans et al. (2016), with our classifier, so its
+                      numbers compare with those of this table alone
+    plain             share of samples with max p(y | x̃) > 0.9
+    rarest class      share of the class that is least often seen
+
+beside the same of the 10,000 real test images, which is what a perfect generator would reach.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+import tinyae as ta
+from benchmarks.recipes.common import Run, Stopwatch, table
+
+SAMPLES = 10_000
+
+
+def gan(run: Run) -> None:
+    """Dense layers on MNIST: 32-256-512-784 against 784-512-256-1."""
+    _dense(run, "mnist")
+
+
+def gan_fashion(run: Run) -> None:
+    _dense(run, "fashion-mnist")
+
+
+def dcgan(run: Run) -> None:
+    """Convolutions on MNIST: 4 × 4 kernels, stride 2, 16 and 32 channels, against their mirror."""
+    _convolutional(run, "mnist")
+
+
+def dcgan_fashion(run: Run) -> None:
+    _convolutional(run, "fashion-mnist")
+
+
+def _dense(run: Run, name: str) -> None:
+    rng = np.random.default_rng(run.seed)
+    pair = ta.dense_gan((1, 28, 28), (512, 256), 32, rng=rng)
+    _play(run, name, "gan", pair, epochs=20, batch_size=64, rates=(4e-4, 1e-3), rng=rng)
+
+
+def _convolutional(run: Run, name: str) -> None:
+    rng = np.random.default_rng(run.seed)
+    pair = ta.dcgan((1, 28, 28), (16, 32), 32, rng=rng)
+    _play(run, name, "dcgan", pair, epochs=8, batch_size=32, rates=(6e-4, 6e-4), rng=rng)
+
+
+def _play(
+    run: Run,
+    name: str,
+    kind: str,
+    pair: tuple[ta.Layer, ta.Layer],
+    *,
+    epochs: int,
+    batch_size: int,
+    rates: tuple[float, float],
+    rng: np.random.Generator,
+) -> None:
+    """Train, save a page of samples, and let a classifier look at more of them."""
+    data, epochs = run.load(name), run.number_of_epochs(epochs)
+    x = data.x_train
+    model = ta.GAN(*pair, real_label=0.9)
+    steps = epochs * -(-len(x) // batch_size)
+    with Stopwatch() as watch:
+        history = ta.fit(
+            model,
+            x,
+            epochs=epochs,
+            batch_size=batch_size,
+            optimizer=tuple(ta.Adam(ta.Cosine(rate, steps), beta1=0.5) for rate in rates),
+            rng=rng,
+        )
+    model.save(run.out / f"{kind}.npz")
+    samples = model.sample(SAMPLES, rng)
+    ta.plot.page(samples[:100], run.out / f"{kind}.png")
+
+    judge = _classifier(x, data.y_train, 1 if run.quick else 10, np.random.default_rng(0))
+    right = np.argmax(_probabilities(judge, data.x_test), axis=1) == data.y_test
+    real, made = _seen(judge, data.x_test), _seen(judge, samples)
+    perfect = ["0", f"{np.log(10):.3f}", "10", "100%", "10%"]
+    names = ["entropy of one, nats", "entropy of all, nats", "score", "plain", "rarest class"]
+    images = run.data or ("strokes" if run.quick else name)
+    table(
+        f"{kind}, {images}: {epochs} epochs, {watch.seconds:.0f} s; judged by a classifier that "
+        f"names {right.mean():.2%} of the test images rightly",
+        ["", "generated", "real test images", "perfect"],
+        list(zip(names, made, real, perfect)),
+    )
+    share = np.bincount(_probabilities(judge, samples).argmax(axis=1), minlength=10) / SAMPLES
+    print("classes: " + ", ".join(f"{k} {part:.1%}" for k, part in enumerate(share)))
+    last = history.epochs[-1].terms
+    print(
+        f"at the end: discriminator {last['discriminator']:.3f} nats, generator "
+        f"{last['generator']:.3f}; σ(D) is {last['real']:.2f} on real, {last['fake']:.2f} on fake"
+    )
+    print(f"a page of samples: {run.out / kind}.png")
+
+
+def _probabilities(judge: ta.Layer, x: np.ndarray) -> np.ndarray:
+    parts = [judge(x[start : start + 1024]) for start in range(0, len(x), 1024)]
+    return np.concatenate(parts).astype(np.float64)
+
+
+def _seen(judge: ta.Layer, x: np.ndarray) -> list[str]:
+    p = _probabilities(judge, x)
+    one, whole = _entropy(p).mean(), _entropy(p.mean(axis=0))
+    rarest = np.bincount(p.argmax(axis=1), minlength=10).min() / len(p)
+    plain = (p.max(axis=1) > 0.9).mean()
+    return [
+        f"{one:.3f}",
+        f"{whole:.3f}",
+        f"{np.exp(whole - one):.2f}",
+        f"{plain:.1%}",
+        f"{rarest:.1%}",
+    ]
+
+
+def _entropy(p: np.ndarray) -> np.ndarray:
+    return -(p * np.log(np.maximum(p, 1e-12))).sum(axis=-1)
+
+
+def _classifier(x: np.ndarray, y: np.ndarray, epochs: int, rng: np.random.Generator) -> ta.Layer:
+    """784-256-10 with dropout: ∂L/∂s = softmax(s) − the one-hot label, cross-entropy's gradient."""
+    net = ta.Sequential(
+        ta.Flatten(),
+        ta.Dense(784, 256, rng=rng),
+        ta.ReLU(),
+        ta.Dropout(0.3, rng=rng),
+        ta.Dense(256, 10, rng=rng),
+    )
+    steps = epochs * -(-len(x) // 128)
+    optimizer, softmax = ta.Adam(ta.Cosine(1e-3, steps)), ta.Softmax()
+    for _ in range(epochs):
+        order = rng.permutation(len(x))
+        for start in range(0, len(x), 128):
+            rows = order[start : start + 128]
+            s, cache = net.forward(x[rows])
+            ds = softmax(s) - np.eye(10, dtype=s.dtype)[y[rows]]
+            net.backward_params(ds / len(s), cache)
+            optimizer.step(net.params)
+    return ta.Sequential(net, softmax)

@@ -1,0 +1,133 @@
+"""Two networks play a game, and one of them learns to write digits that nobody wrote.
+
+The generator G turns noise z ~ N(0, I) into an image. The discriminator D sees images and says
+with which probability each is real; s = D(x) is the logit, σ(s) the probability:
+
+    discriminator   −E ln σ(D(x)) − E ln(1 − σ(D(G(z))))     tell real from made
+    generator       −E ln σ(D(G(z)))                         be taken for real
+
+G never sees an image. All that it knows of them it learns from D's slope, ∂D/∂x: in which
+direction would this image look more real? When D can only guess, its loss is 2 ln 2 ≈ 1.386.
+
+The first picture shows the same noise at several moments of the training, a row each; the second,
+a page of new digits. Neither loss says how good they are. So a small classifier, trained on real
+images, looks at 2,000 of them. Each should be plainly one digit (low entropy), and all ten digits
+should be among them: a generator that knows one perfect trick ("mode collapse") fails this test.
+
+    python demos/10_gan.py                  # built-in data, about a minute
+    python demos/10_gan.py --data mnist --epochs 3     # real ones
+
+Source: Goodfellow et al. (2014); with convolutions: Radford, Metz & Chintala (2016).
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+import tinyae as ta
+from tinyae.data.batches import batches
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--data", default="strokes", help="images with ten classes: strokes, mnist, fashion-mnist"
+    )
+    parser.add_argument("--out", default="demo-out", help="folder for the pictures")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--quick", action="store_true", help="a small run, to see that it works")
+    options = parser.parse_args(argv)
+    rng = np.random.default_rng(options.seed)
+    folder = Path(options.out)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    data = ta.data.load(options.data)
+    x, channels, epochs = data.x_train, (16, 32), options.epochs
+    if options.quick:
+        x, channels, epochs = x[:512], (4, 8), 2
+
+    # The players: transposed convolutions that draw, convolutions that judge.
+    generator, discriminator = ta.dcgan(x.shape[1:], channels, latent_dim=32, rng=rng)
+    model = ta.GAN(generator, discriminator, real_label=0.9)
+
+    # The same twelve noise vectors, drawn after each of these epochs: a row each.
+    z = model.noise(12, rng)
+    rows, stages = [model.decode(z)], [e for e in (1, 2, 4, 8, 16, 32) if e < epochs] + [epochs]
+    before = model.sample(2000, rng)
+
+    def keep(epoch):
+        if epoch.epoch in stages:
+            rows.append(model.decode(z))
+
+    steps = epochs * -(-len(x) // 32)
+    history = ta.fit(
+        model,
+        x,
+        epochs=epochs,
+        batch_size=32,
+        # one optimizer a player: they never share a step
+        optimizer=tuple(ta.Adam(ta.Cosine(1e-3, steps), beta1=0.5) for _ in model.players),
+        rng=rng,
+        on_epoch=keep,
+    )
+    ta.plot.page(np.concatenate(rows), folder / "gan_training.png", columns=12)
+    ta.plot.page(model.sample(100, rng), folder / "gan_samples.png")
+
+    # What a classifier of real images sees in them.
+    judge = classifier(data.x_train, data.y_train, 1 if options.quick else 8, rng)
+    seen = {
+        "real": probabilities(judge, data.x_test),
+        "before training": probabilities(judge, before),
+        "made": probabilities(judge, model.sample(2000, rng)),
+    }
+    accuracy = float((seen["real"].argmax(axis=1) == data.y_test).mean())
+    print(f"\nthe judge names {accuracy:.1%} of the real test images rightly\n")
+    print(f"{'images':16} {'entropy of one':>14} {'of all':>8} {'score':>7}  {'rarest digit':>12}")
+    numbers = {"accuracy": accuracy}
+    for name, p in seen.items():
+        one, whole = entropy(p).mean(), entropy(p.mean(axis=0))
+        share = np.bincount(p.argmax(axis=1), minlength=p.shape[1]) / len(p)
+        print(
+            f"{name:16} {one:11.3f} nats {whole:8.3f} {np.exp(whole - one):7.2f} {share.min():12.1%}"
+        )
+        numbers |= {f"{name}: entropy": float(one), f"{name}: score": float(np.exp(whole - one))}
+    print("score = exp of the gap: 10 if every image is plainly one of ten equally frequent digits")
+    last = history.epochs[-1].terms
+    print(
+        f"at the end D calls {last['real']:.2f} of the real and {last['fake']:.2f} of the made "
+        f"images real; its loss is {last['discriminator']:.3f} (guessing: {2 * np.log(2):.3f})"
+    )
+    print(
+        f"{folder}/gan_training.png: the same noise after epochs 0, "
+        f"{', '.join(map(str, stages))}; {folder}/gan_samples.png: new digits"
+    )
+    return numbers | {"discriminator": last["discriminator"], "generator": last["generator"]}
+
+
+def classifier(x, y, epochs, rng):
+    """Dense 784-128-10 by softmax regression: ∂L/∂s = softmax(s) − the one-hot label."""
+    net = ta.Sequential(
+        ta.Flatten(), ta.Dense(x[0].size, 128, rng=rng), ta.ReLU(), ta.Dense(128, 10, rng=rng)
+    )
+    optimizer, softmax = ta.Adam(1e-3), ta.Softmax()
+    for _ in range(epochs):
+        for images, labels in batches((x, y), 64, rng):
+            s, cache = net.forward(images)
+            ds = softmax(s) - np.eye(10, dtype=s.dtype)[labels]
+            net.backward_params(ds / len(s), cache)
+            optimizer.step(net.params)
+    return ta.Sequential(net, softmax)
+
+
+def probabilities(judge, x):
+    return judge(x).astype(np.float64)
+
+
+def entropy(p):
+    return -(p * np.log(np.maximum(p, 1e-12))).sum(axis=-1)
+
+
+if __name__ == "__main__":
+    main()

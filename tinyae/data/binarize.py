@@ -1,0 +1,26 @@
+"""Grey values seen as probabilities, so that every draw of a picture is black and white."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinyae.data.corruption import Corruption
+from tinyae.losses import check_range
+from tinyae.param import Array
+
+
+class Binarize(Corruption):
+    """Each entry 1 with the probability that its grey value names, else 0.
+
+    Forward   x̃ᵢ ~ Bernoulli(xᵢ)
+    Shapes    x̃ as x, in [0, 1]
+    Raises    ValueError where x leaves [0, 1]
+    Source    Salakhutdinov & Murray (2008), §4.2; drawn anew for each batch: Burda et al. (2016), §5.1
+    """
+
+    def __call__(self, x: Array, rng: np.random.Generator) -> Array:
+        check_range("Binarize: x", x, (0.0, 1.0), "scale the data to [0, 1]")
+        return (rng.random(x.shape, np.float32) < x).astype(x.dtype)
+
+    def __repr__(self) -> str:
+        return "Binarize()"

@@ -1,0 +1,128 @@
+"""The conditional variational autoencoder: the label is given, the code is for what else there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinyae.data.batches import batches, count
+from tinyae.data.corruption import Corruption
+from tinyae.layers import Layer
+from tinyae.layers.base import positive_int
+from tinyae.likelihoods import Likelihood
+from tinyae.models.autoencoder import Model
+from tinyae.models.variational import VariationalAutoencoder
+from tinyae.param import Array
+
+_CHUNK = 1024  # rows at a time
+
+
+class ConditionalVariationalAutoencoder(VariationalAutoencoder):
+    """The variational autoencoder of p(x | c), where c says which of ``classes`` x is.
+
+    Forward   h = [f(x), c]      y = g([z, c]),   c one-hot, beside the features on axis 1
+    Shapes    a batch is a tuple: x (N, …) and labels (N,), integers from 0 to classes − 1
+              f(x) (N, H) or (N, H, …)   h (N, H + classes, …), as the heads take it
+              z (N, latent_dim)   the decoder takes (N, latent_dim + classes)
+    Backward  of ∂L/∂[f(x), c] and ∂L/∂[z, c] the first half; c is data
+    Raises    ValueError, TypeError where labels are no such integers
+    Source    Sohn, Lee & Yan (2015), §4.1; Kingma et al. (2014), eq. 7, with y always seen
+
+    Wherever the unconditional model takes x it takes ``(x, labels)``, and where it takes z, as in
+    ``decode``, ``(z, labels)``. ``sample(labels, rng)`` makes one sample a label.
+    """
+
+    def __init__(
+        self,
+        encoder: Layer,
+        mean: Layer,
+        logvar: Layer,
+        decoder: Layer,
+        likelihood: Likelihood | None = None,
+        beta: float = 1.0,
+        *,
+        classes: int,
+        free_bits: float = 0.0,
+        warm_up: int = 0,
+        logvar_range: tuple[float, float] = (-12.0, 12.0),
+        resample: Corruption | None = None,
+    ) -> None:
+        super().__init__(
+            encoder,
+            mean,
+            logvar,
+            decoder,
+            likelihood,
+            beta,
+            free_bits=free_bits,
+            warm_up=warm_up,
+            logvar_range=logvar_range,
+            resample=resample,
+        )
+        self.classes = positive_int(type(self).__name__, "classes", classes, 10)
+
+    def _split(self, batch: Any) -> tuple[Array, Array]:
+        who = type(self).__name__
+        if not isinstance(batch, tuple) or len(batch) != 2:
+            got = f"{len(batch)} arrays" if isinstance(batch, tuple) else "one array"
+            raise TypeError(f"{who}: a batch is {got}, expected two; pass (x, labels)")
+        x, labels = batch
+        c = np.zeros((len(labels), self.classes), x.dtype)
+        c[np.arange(len(labels)), self._labels(labels)] = 1
+        return x, c
+
+    def _labels(self, labels: Any) -> Array:
+        """The labels as an array, if that is what they are."""
+        who, labels = type(self).__name__, np.asarray(labels)
+        if labels.dtype.kind not in "iu":
+            raise TypeError(
+                f"{who}: labels are {labels.dtype}, expected integers; pass labels.astype(int)"
+            )
+        if labels.ndim != 1:
+            raise ValueError(f"{who}: labels have shape {labels.shape}, expected (N,)")
+        if labels.size and not 0 <= labels.min() <= labels.max() < self.classes:
+            raise ValueError(
+                f"{who}: labels run from {labels.min()} to {labels.max()}, expected 0 to "
+                f"{self.classes - 1}; number the classes from 0, or raise classes"
+            )
+        return labels
+
+    def _join(self, a: Array, c: Array) -> Array:
+        shape = (*c.shape, *a.shape[2:])  # in a map, c stands at each place
+        return np.concatenate(
+            [a, np.broadcast_to(c.reshape(*c.shape, *[1] * (a.ndim - 2)), shape)], 1
+        )
+
+    def _cut(self, da: Array, c: Array) -> Array:
+        return np.ascontiguousarray(da[:, : -self.classes])
+
+    def _with(self, z: Array, batch: Any) -> Any:
+        return z, batch[1]
+
+    def _rows(self, f: Callable[[Any], Array], x: Any) -> Array:
+        return np.concatenate([f(self.as_input(part)) for part in batches(x, _CHUNK)])
+
+    def check_data(self, x: Any) -> None:
+        """As the unconditional model's, for x and its labels."""
+        Model.check_data(self, x)
+        if isinstance(x, tuple) and len(x) == 2:
+            count(x)
+            self._labels(x[1])
+            self._check_range(x[0])
+        else:
+            self._split(x)
+
+    def sample(self, labels: Any, rng: np.random.Generator | int = 0) -> Array:  # type: ignore[override]
+        """A new sample of each label: z ~ N(0, I), and the mean E[x | z, c]. (len(labels), …)"""
+        return self.decode(self._prior_of(labels, np.random.default_rng(rng)))
+
+    def draw(self, labels: Any, rng: np.random.Generator | int = 0) -> Array:  # type: ignore[override]
+        """The same with the likelihood's own noise: x ~ p(x | z, c). (len(labels), …)"""
+        rng = np.random.default_rng(rng)
+        return self._draw(self._prior_of(labels, rng), rng)
+
+    def _prior_of(self, labels: Any, rng: np.random.Generator) -> tuple[Array, Array]:
+        labels = self._labels(labels)
+        return self._prior(len(labels), rng), labels

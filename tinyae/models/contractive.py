@@ -1,0 +1,214 @@
+"""The contractive autoencoder: the plain one, and a price on how fast the code moves with x.
+
+The price is ‖J‖²_F, the squared entries of J = ∂h/∂x summed, so its gradient is a second
+derivative. It is taken one direction v at a time, by the layers' ``tangent``:
+
+    ẏ = J v      ‖J‖²_F = Σᵢ ‖J eᵢ‖²      = E ‖J v‖² for any random v with E vvᵀ = I
+
+and differentiated by their ``tangent_backward``, whose φ = ⟨dẏ, ẏ⟩ with dẏ = 2ẏ is ∂‖ẏ‖². Where the
+encoder is one Dense and one activation, all directions have a sum in closed form.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from tinyae.layers import Activation, Dense, Flatten, Layer, Module, Sequential
+from tinyae.layers.base import positive_int
+from tinyae.losses import Loss
+from tinyae.models.autoencoder import Autoencoder, Terms
+from tinyae.param import Array
+
+
+class ContractiveAutoencoder(Autoencoder):
+    """The plain autoencoder with a penalty on the encoder's Jacobian.
+
+    Forward   h = f(x)      y = g(h)      J = ∂h/∂x, for each sample its own
+              contraction = 1/N Σₙ ‖Jₙ‖²_F,   summed over code units and inputs
+              total = reconstruction + weight · contraction,   reconstruction = L(y, x)
+    Shapes    x (N, …)   h (N, latent_dim) or any   y as x
+    Backward  the plain one's, and for each direction v: ẏ = J v pushed forward by ``tangent``, then
+              dẏ = 2 weight/N · ẏ pulled back by ``tangent_backward``
+    Units     reconstruction: the loss's; contraction: code² / input², raw, without the weight
+    Raises    ValueError if a layer of the encoder draws noise or keeps running statistics
+              (Dropout, BatchNorm), or probes are to be drawn without a generator
+    Source    Rifai, Vincent, Muller, Glorot & Bengio (2011), eq. 5 and 6
+
+    With one layer h = f(a), a = W x + b, it costs next to nothing (their eq. 6): as J = diag(f′) W,
+
+        ‖J‖²_F = Σⱼ f′(aⱼ)² wⱼ,   wⱼ = Σᵢ W²ⱼᵢ
+        ∂/∂W = 2 f′² W by way of w,   ∂/∂a = 2 f′ f″ w = f′ · (2 f″ w), so ∂/∂h is 2 f″ w
+
+    and the last goes back through the layers together with the reconstruction's dh. An encoder
+    of any other form, deep or convolutional, takes one pass an input. For wide inputs pass
+    ``probes=n``: n random directions, every entry ±1, drawn for each sample and step; the
+    contraction shown is then an unbiased estimate (Hutchinson 1990).
+
+    After BatchNorm a code depends on the other samples, after Dropout on noise that ``encode``
+    does not add: their J would be another's than the code's. Both are welcome in the decoder.
+
+    The weight has a meaning only with the loss's reduction: Rifai's λ stands against a sum over
+    the D inputs, so weight = λ/D for MSE and BCE, which are means.
+    """
+
+    def __init__(
+        self,
+        encoder: Layer,
+        decoder: Layer,
+        loss: Loss,
+        weight: float = 1e-4,
+        probes: int | None = None,
+    ) -> None:
+        super().__init__(encoder, decoder, loss)
+        who = type(self).__name__
+        if not 0 <= weight < math.inf:
+            raise ValueError(f"{who}: weight is {weight}, expected ≥ 0 and finite; pass e.g. 1e-4")
+        _check_one_map(who, encoder, "encoder")
+        self.weight = float(weight)
+        self.probes = None if probes is None else positive_int(who, "probes", probes, 4)
+
+    # --- training --------------------------------------------------------------------------
+
+    def objective(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
+        source, target = self.pair(x, rng)
+        h, encoded = self.encoder.forward(source)
+        y, _ = self.decoder.forward(h)
+        L, _ = self.loss(y, target)
+        return self._terms(L, self._contraction(source, encoded, rng))
+
+    def backprop(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
+        source, target = self.pair(x, rng)
+        h, encoded = self.encoder.forward(source)
+        y, decoded = self.decoder.forward(h)
+        L, dy = self.loss(y, target)
+        contraction, dh = self._contract(source, encoded, rng)
+        dh = dh + self.decoder.backward(dy, decoded)
+        self.encoder.backward_params(dh, encoded)
+        return self._terms(L, contraction)
+
+    def evaluate_batch(self, x: Any, rng: np.random.Generator) -> Terms:
+        source, target = self.pair(x, rng)
+        L, _ = self.loss(self.decoder(self.encoder(source)), target)
+        _, encoded = self.encoder.forward(source)
+        return self._terms(L, self._contraction(source, encoded, rng))
+
+    def _terms(self, L: float, contraction: float) -> Terms:
+        total = L + self.weight * contraction
+        return {"total": total, "reconstruction": L, "contraction": contraction}
+
+    # --- the penalty -----------------------------------------------------------------------
+
+    def _contraction(self, x: Array, encoded: Any, rng: np.random.Generator | None) -> float:
+        """1/N Σₙ ‖Jₙ‖²_F"""
+        layer = self._one_layer()
+        if layer is not None:
+            return _closed_form(*layer, encoded[-1])[0]
+        total = 0.0
+        for v in self._directions(x, rng):
+            ydot, _ = self.encoder.tangent(v, encoded)
+            total += _squared(ydot)
+        return total / (len(x) * (self.probes or 1))
+
+    def _contract(
+        self, x: Array, encoded: Any, rng: np.random.Generator | None
+    ) -> tuple[float, Array | float]:
+        """The same, and weight · ∂/∂h of it; adds weight · ∂/∂θ to the encoder's gradients."""
+        layer = self._one_layer()
+        if layer is not None:
+            return _closed_form_backward(*layer, encoded[-1], self.weight)
+        total, share = 0.0, len(x) * (self.probes or 1)
+        scale = x.dtype.type(2 * self.weight / share)
+        for v in self._directions(x, rng):
+            ydot, tcache = self.encoder.tangent(v, encoded)
+            total += _squared(ydot)
+            self.encoder.tangent_backward(scale * ydot, tcache)  # what is ∂/∂x ends here: data
+        return total / share, 0.0
+
+    def _one_layer(self) -> tuple[Dense, Activation] | None:
+        """Dense and activation, if the encoder is those two (Flatten may stand before)."""
+        parts = self.encoder.layers if isinstance(self.encoder, Sequential) else ()
+        if parts and isinstance(parts[0], Flatten):
+            parts = parts[1:]
+        if self.probes is None and len(parts) == 2:
+            dense, f = parts
+            if type(dense) is Dense and isinstance(f, Activation):
+                return dense, f
+        return None
+
+    def _directions(self, x: Array, rng: np.random.Generator | None) -> Iterator[Array]:
+        """Every eᵢ, or ``probes`` draws of ±1; each in x's shape, for all samples at once."""
+        if self.probes is None:
+            yield from _axes(x)
+            return
+        if rng is None:
+            raise ValueError(
+                f"{type(self).__name__}: probes={self.probes} needs a generator; "
+                "pass rng=np.random.default_rng(0)"
+            )
+        for _ in range(self.probes):
+            yield rng.integers(0, 2, x.shape, np.int8).astype(x.dtype) * 2 - 1
+
+    # --- use -------------------------------------------------------------------------------
+
+    def jacobian(self, x: Array) -> Array:
+        """J of each sample, (N, K, D): how code unit k, of K, moves with input d, of D.
+
+        Images and their codes are counted along flat axes. One tangent an input, exact.
+        """
+        return self._rows(self._jacobian, x)
+
+    def _jacobian(self, x: Array) -> Array:
+        h, encoded = self.encoder.forward(x)
+        n, width = len(x), math.prod(x.shape[1:])
+        J = np.empty((n, math.prod(h.shape[1:]), width), h.dtype)
+        for i, e in enumerate(_axes(x)):
+            J[:, :, i] = self.encoder.tangent(e, encoded)[0].reshape(n, -1)
+        return J
+
+
+def _closed_form(dense: Dense, f: Activation, cache: Any) -> tuple[float, Array, Array]:
+    """The contraction Σⱼ sⱼ wⱼ, with sⱼ = 1/N Σₙ f′(aₙⱼ)² and wⱼ = Σᵢ W²ⱼᵢ; all three."""
+    W, slope = dense.W.value, f.slope(cache)
+    w = np.einsum("ji,ji->j", W, W)
+    s = np.einsum("nj,nj->j", slope, slope) / W.dtype.type(len(slope))
+    return float(np.dot(s.astype(np.float64), w)), s, w
+
+
+def _closed_form_backward(
+    dense: Dense, f: Activation, cache: Any, weight: float
+) -> tuple[float, Array | float]:
+    contraction, s, w = _closed_form(dense, f, cache)
+    scale = dense.W.dtype.type(2 * weight)
+    bend = f.curvature(cache)
+    dh = 0.0 if bend is None else bend * (scale / len(bend) * w)  # sⱼ moves with a
+    dense.W.grad += (scale * s)[:, None] * dense.W.value  # wⱼ with W
+    return contraction, dh
+
+
+def _axes(x: Array) -> Iterator[Array]:
+    """Every eᵢ, for all samples at once."""
+    for i in np.ndindex(x.shape[1:]):
+        e = np.zeros_like(x)
+        everywhere = (slice(None), *i)
+        e[everywhere] = 1
+        yield e
+
+
+def _squared(a: Array) -> float:
+    return float(np.vdot(a, a))
+
+
+def _check_one_map(who: str, part: Module, name: str) -> None:
+    """Raise unless ``part`` is one map, in training and inference, of each sample by itself."""
+    if any(isinstance(v, (np.ndarray, np.random.Generator)) for v in vars(part).values()):
+        raise ValueError(
+            f"{who}: {name} is {part!r}, which draws noise or keeps running statistics, so that J "
+            "would not be that of the code; leave it out of the encoder (LayerNorm may stay), "
+            "or corrupt the input with a DenoisingAutoencoder"
+        )
+    for key, child in part.children.items():
+        _check_one_map(who, child, f"{name}.{key}")

@@ -1,0 +1,126 @@
+"""Pairs for a GAN: (generator, discriminator) of Dense layers, and of convolutions (DCGAN)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from tinyae.layers import (
+    BatchNorm,
+    Conv2d,
+    ConvTranspose2d,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    LeakyReLU,
+    ReLU,
+    Reshape,
+    Sequential,
+    Sigmoid,
+)
+from tinyae.param import Array, Initializer
+
+
+class Normal(Initializer):
+    """N(0, std²), whatever the fans: for layers that batch normalisation rescales anyway.
+
+    Source    Radford, Metz & Chintala (2016), §4: std = 0.02
+    """
+
+    def __init__(self, std: float = 0.02) -> None:
+        self.std = std
+
+    def draw(
+        self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
+    ) -> Array:
+        return rng.normal(0, self.std, shape)
+
+    def __repr__(self) -> str:
+        return f"Normal({self.std})"
+
+
+def dense_gan(
+    shape: tuple[int, ...] = (1, 28, 28),
+    units: Sequence[int] = (512, 256),
+    latent_dim: int = 64,
+    *,
+    dropout: float = 0.3,
+    output: Callable[[], Layer] = Sigmoid,
+    rng: np.random.Generator,
+) -> tuple[Layer, Layer]:
+    """(generator, discriminator) of Dense layers: fast, and enough for small images and curves.
+
+    The discriminator narrows, shape → units → 1, with LeakyReLU(0.2) and Dropout, which keeps it
+    from winning too early; the generator is its mirror, latent_dim → units reversed → shape, with
+    BatchNorm and ReLU, and ends in ``output()``: Sigmoid for data in [0, 1], Tanh for [−1, 1].
+
+    Source    Goodfellow et al. (2014), §5, for dropout in the discriminator alone
+    """
+    size = math.prod(shape)
+    up: list[Layer] = []
+    for a, b in pairwise([latent_dim, *reversed(units)]):
+        up += [Dense(a, b, rng=rng), BatchNorm(b), ReLU()]
+    up += [Dense(units[0], size, rng=rng), output(), Reshape(*shape)]
+
+    down: list[Layer] = [Flatten()]
+    for a, b in pairwise([size, *units]):
+        down += [Dense(a, b, rng=rng), LeakyReLU(0.2), Dropout(dropout, rng=rng)]
+    down.append(Dense(units[-1], 1, rng=rng))
+    return Sequential(*up), Sequential(*down)
+
+
+def dcgan(
+    shape: tuple[int, int, int] = (1, 28, 28),
+    channels: Sequence[int] = (32, 64),
+    latent_dim: int = 64,
+    *,
+    kernel_size: int = 4,
+    output: Callable[[], Layer] = Sigmoid,
+    rng: np.random.Generator,
+) -> tuple[Layer, Layer]:
+    """(generator, discriminator) of convolutions: the deep convolutional GAN.
+
+    Each entry of ``channels`` is a stride-2 convolution in the discriminator, which halves the
+    image, with LeakyReLU(0.2), and is mirrored by a transposed one in the generator, with ReLU.
+    BatchNorm everywhere but at the generator's output and the discriminator's input. A Dense layer
+    at either end leads from z to the smallest image, and from there to the logit. A kernel that
+    the stride divides covers every pixel equally often, which spares the checkerboard.
+
+    Source    Radford, Metz & Chintala (2016), §3 and §4; weights begin as N(0, 0.02²)
+
+    Raises
+        ValueError  height or width cannot be halved that often
+    """
+    depth, height, width = shape
+    times = 2 ** len(channels)
+    if height % times or width % times:
+        raise ValueError(
+            f"dcgan: images of {height} × {width} cannot be halved {len(channels)} times; "
+            "pass fewer channels, or pad the images"
+        )
+    small = channels[-1], height // times, width // times
+    size = math.prod(small)
+    init = Normal(0.02)
+
+    def halve(a: int, b: int) -> Layer:
+        return Conv2d(a, b, kernel_size, 2, "same", rng=rng, init=init)
+
+    def double(a: int, b: int) -> Layer:
+        return ConvTranspose2d(a, b, kernel_size, 2, "same", rng=rng, init=init)
+
+    steps = list(pairwise(channels))
+    up: list[Layer] = [Dense(latent_dim, size, rng=rng, init=init), Reshape(*small)]
+    up += [BatchNorm(channels[-1]), ReLU()]
+    for a, b in reversed(steps):
+        up += [double(b, a), BatchNorm(a), ReLU()]
+    up += [double(channels[0], depth), output()]
+
+    down: list[Layer] = [halve(depth, channels[0]), LeakyReLU(0.2)]
+    for a, b in steps:
+        down += [halve(a, b), BatchNorm(b), LeakyReLU(0.2)]
+    down += [Flatten(), Dense(size, 1, rng=rng, init=init)]
+    return Sequential(*up), Sequential(*down)

@@ -1,0 +1,367 @@
+"""Generative adversarial networks: a game of two players, each with a loss of its own.
+
+The generator makes samples from noise, the discriminator says which samples are data. Neither
+loss is the other's negative, and nothing goes down hill for both: that is why a GAN is not one
+objective but two, each a :class:`Player` with its own parameters, which ``fit`` lets move in turn.
+
+    generator, discriminator = dcgan((1, 28, 28), rng=rng)
+    model = GAN(generator, discriminator)
+    fit(model, x, optimizer=(Adam(2e-4, beta1=0.5), Adam(2e-4, beta1=0.5)))
+    model.sample(100, rng)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from tinyae import kernels
+from tinyae.layers import Dense, Layer, Sequential
+from tinyae.layers.base import positive_int
+from tinyae.losses import BCEWithLogits, check_range
+from tinyae.models.autoencoder import Model, Terms, check_parts, output_range
+from tinyae.param import Array, Param
+
+_CHUNK = 1024  # rows at a time when a whole set goes through
+_bce = BCEWithLogits()
+
+
+# --- what the generator wants -----------------------------------------------------------------
+
+
+class GeneratorLoss:
+    """What the generator makes small: ``L, ds = loss(s)``, from the logits s of its samples."""
+
+    def __call__(self, s: Array) -> tuple[float, Array]:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class NonSaturating(GeneratorLoss):
+    """The generator wants its samples to be called real.
+
+    Forward   L = −1/n Σ ln σ(s)
+    Backward  ds = (σ(s) − 1) / n
+    Units     nats a sample; ln 2 where the discriminator is at a loss
+    Source    Goodfellow et al. (2014), §3: the same fixed point, much stronger gradients early on
+    """
+
+    def __call__(self, s: Array) -> tuple[float, Array]:
+        return _bce(s, np.ones_like(s))
+
+
+class Saturating(GeneratorLoss):
+    """The generator wants its samples not to be called fake: the two-player minimax game itself.
+
+    Forward   L = 1/n Σ ln(1 − σ(s))
+    Backward  ds = −σ(s) / n, which fades away (saturates) where samples are plainly fake, s ≪ 0
+    Units     nats a sample; −ln 2 where the discriminator is at a loss
+    Source    Goodfellow et al. (2014), eq. 1
+    """
+
+    def __call__(self, s: Array) -> tuple[float, Array]:
+        L, ds = _bce(s, np.zeros_like(s))
+        return -L, -ds
+
+
+# --- the game ---------------------------------------------------------------------------------
+
+
+class GAN(Model):
+    """A generator G and a discriminator D, which learn from each other.
+
+    Forward   z ~ N(0, I)      x̃ = G(z)      s = D(·), a logit: σ(s) is the probability of "data"
+              discriminator = −1/n Σ [α ln σ(D(x)) + (1 − α) ln(1 − σ(D(x)))]
+                              −1/n Σ ln(1 − σ(D(x̃)))
+              generator     = −1/n Σ ln σ(D(x̃))       (or another :class:`GeneratorLoss`)
+              total = discriminator + generator      (to be reported; nobody makes it small)
+    Shapes    z (N, latent_dim)   x, x̃ (N, …)   s (N, 1)
+    Backward  each player's own loss in its own parameters, see :class:`Player`
+    Units     nats a sample; at the equilibrium, x̃ distributed as x and σ(s) = 1/2, the
+              discriminator's is 2 ln 2 ≈ 1.386 (for α = 1) and the generator's ln 2 ≈ 0.693.
+              ``real`` and ``fake`` are mean σ(D(x)) and mean σ(D(x̃)), probabilities
+    Raises    ValueError  D ends in a Sigmoid (the losses take logits), or the latent size is not
+              that of the generator's first layer
+    Source    Goodfellow et al. (2014), algorithm 1, with one step of D for each of G
+
+    ``real_label`` is α: below 1 (0.9, say) it keeps D from growing overconfident; one-sided, as the
+    label of fakes stays 0 (Salimans et al. 2016, §3.4). ``latent_dim`` is read off a generator
+    that begins with Dense; for any other it must be given.
+
+    A check of gradients is for a player, ``check_model(model.players[0], x)``: what ``backprop``
+    adds is not the gradient of ``total``, as each player disregards the other's loss.
+
+    Batch normalisation sees real and fake samples in separate passes, each with its own mean and
+    variance, as in Radford, Metz & Chintala (2016).
+    """
+
+    def __init__(
+        self,
+        generator: Layer,
+        discriminator: Layer,
+        generator_loss: GeneratorLoss | None = None,
+        *,
+        real_label: float = 1.0,
+        latent_dim: int | None = None,
+    ) -> None:
+        generator_loss = generator_loss or NonSaturating()
+        check_parts("GAN", Layer, generator=generator, discriminator=discriminator)
+        check_parts("GAN", GeneratorLoss, generator_loss=generator_loss)
+        if not 0 < real_label <= 1:
+            raise ValueError(
+                f"GAN: real_label is {real_label}, expected a probability in (0, 1]; "
+                "pass 1.0, or 0.9 for smoothing"
+            )
+        _check_ends_in_logit(discriminator)
+        self.generator = generator
+        self.discriminator = discriminator
+        self.generator_loss = generator_loss
+        self.real_label = float(real_label)
+        self.latent_dim = _latent_dim(generator, latent_dim)
+
+    @property
+    def players(self) -> tuple[Model, ...]:
+        """The discriminator, who moves first, and the generator."""
+        return DiscriminatorPlayer(self), GeneratorPlayer(self)
+
+    # --- training --------------------------------------------------------------------------
+
+    def objective(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
+        return _joined(player.objective(x, rng) for player in self.players)
+
+    def backprop(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
+        """Both players' gradients at the same point, each of its own loss."""
+        return _joined(player.backprop(x, rng) for player in self.players)
+
+    def evaluate_batch(self, x: Any, rng: np.random.Generator) -> Terms:
+        return _joined(player.evaluate_batch(x, rng) for player in self.players)
+
+    def trace(self, x: Any, rng: np.random.Generator | None = None) -> Iterator[tuple[str, Array]]:
+        fake = z = self.noise(len(x), rng)
+        for name, fake in self.generator.trace(z, "generator"):
+            yield name, fake
+        yield from self.discriminator.trace(fake, "discriminator")
+        yield from self.discriminator.trace(x, "discriminator")
+
+    def noise(self, n: int, rng: np.random.Generator | None) -> Array:
+        """z ~ N(0, I), n rows."""
+        if not isinstance(rng, np.random.Generator):
+            raise TypeError(
+                f"GAN: rng is {rng!r}, expected a numpy.random.Generator, as the latent z is "
+                "drawn from it; pass rng=np.random.default_rng(0)"
+            )
+        return rng.standard_normal((n, self.latent_dim)).astype(self.dtype, copy=False)
+
+    def check_data(self, x: Any) -> None:
+        """As every model's; besides, the generator must be able to reach the data.
+
+        Raises
+            TypeError   a tuple of arrays: a GAN takes samples alone
+            ValueError  data beyond the generator's last layer: outside [0, 1] for Sigmoid,
+                        outside [−1, 1] for Tanh
+        """
+        if isinstance(x, tuple):
+            raise TypeError(
+                f"GAN: x is a tuple of {len(x)} arrays, expected one array of samples; pass x alone"
+            )
+        super().check_data(x)
+        bounds, last = output_range(self.generator)
+        for start in range(0, len(x), _CHUNK):
+            check_range(
+                "GAN: x",
+                x[start : start + _CHUNK],
+                bounds,
+                f"the generator's last layer, {last}, reaches no further and would be told apart "
+                "by that alone: scale the data, or end in another layer",
+            )
+
+    # --- use -------------------------------------------------------------------------------
+
+    def sample(self, n: int, rng: np.random.Generator) -> Array:
+        """n new samples x̃ = G(z), z ~ N(0, I), in inference mode."""
+        return self.decode(self.noise(positive_int("GAN", "n", n), rng))
+
+    def decode(self, z: Array) -> Array:
+        """G(z), in inference mode, 1,024 rows at a time. Takes any real dtype."""
+        if not isinstance(z, np.ndarray) or z.ndim != 2 or z.shape[1] != self.latent_dim:
+            got = f"shape {z.shape}" if isinstance(z, np.ndarray) else f"type {type(z).__name__}"
+            raise ValueError(
+                f"GAN: z is of {got}, expected (N, {self.latent_dim}); "
+                f"pass rng.standard_normal((n, {self.latent_dim}))"
+            )
+        return self._rows(self.generator, z)
+
+    def discriminate(self, x: Array) -> Array:
+        """σ(D(x)), the probability that each sample is data and not generated: (N,)."""
+        s = self._rows(lambda part: self.logits(self.discriminator(part)), x)
+        return kernels.sigmoid(s[:, 0])
+
+    def logits(self, s: Array) -> Array:
+        """s, if it is one logit a sample.
+
+        Raises
+            ValueError  otherwise
+        """
+        if s.ndim != 2 or s.shape[1] != 1:
+            raise ValueError(
+                f"GAN: the discriminator's output has shape {s.shape}, expected ({len(s)}, 1), one "
+                "logit a sample; end it with Flatten() and Dense(…, 1)"
+            )
+        return s
+
+
+# --- the players ------------------------------------------------------------------------------
+
+
+class Player(Model):
+    """One side of the game: its loss, and as ``params`` only what it may change.
+
+    It is a view of its GAN and owns nothing: make one when you need one, and save the GAN.
+    """
+
+    def __init__(self, gan: GAN) -> None:
+        self.game = gan
+
+    def astype(self, dtype: DTypeLike) -> Any:
+        """The same player of the same game in another dtype: the opponent is converted too."""
+        return type(self)(self.game.astype(dtype))
+
+
+class DiscriminatorPlayer(Player):
+    """Learns to tell data from what the generator makes; to it, the generator is a mere source.
+
+    Forward   x̃ = G(z)      s = D(x)      s̃ = D(x̃)      (two passes, a cache each)
+              total = discriminator = BCE(σ(s), α) + BCE(σ(s̃), 0)
+    Backward  ds = (σ(s) − α) / n      ds̃ = σ(s̃) / n
+              ∂L/∂θ_D = J_D(x)ᵀ ds + J_D(x̃)ᵀ ds̃, the two passes' gradients added
+    """
+
+    @property
+    def params(self) -> dict[str, Param]:
+        return _under("discriminator", self.game.discriminator)
+
+    def objective(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
+        fake, _ = self.game.generator.forward(self.game.noise(len(x), rng))
+        s, _ = self.game.discriminator.forward(self.alike(x, fake))
+        s_fake, _ = self.game.discriminator.forward(fake)
+        return self.score(s, s_fake)[0]
+
+    def backprop(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
+        D = self.game.discriminator
+        fake, _ = self.game.generator.forward(self.game.noise(len(x), rng))
+        s, seen = D.forward(self.alike(x, fake))
+        s_fake, seen_fake = D.forward(fake)
+        terms, ds, ds_fake = self.score(s, s_fake)
+        D.backward_params(ds_fake, seen_fake)
+        D.backward_params(ds, seen)
+        return terms  # the generator's gradient is left alone: x̃ is data here
+
+    def evaluate_batch(self, x: Any, rng: np.random.Generator) -> Terms:
+        D = self.game.discriminator
+        fake = self.game.generator(self.game.noise(len(x), rng))
+        return self.score(D(self.alike(x, fake)), D(fake))[0]
+
+    def score(self, s: Array, s_fake: Array) -> tuple[Terms, Array, Array]:
+        """The terms from the logits of real and of fake samples, with ds and ds̃."""
+        self.game.logits(s)
+        L, ds = _bce(s, np.full_like(s, self.game.real_label))
+        L_fake, ds_fake = _bce(s_fake, np.zeros_like(s_fake))
+        terms = {
+            "total": L + L_fake,
+            "discriminator": L + L_fake,
+            "real": float(kernels.sigmoid(s).mean()),
+            "fake": float(kernels.sigmoid(s_fake).mean()),
+        }
+        return terms, ds, ds_fake
+
+    def alike(self, x: Array, fake: Array) -> Array:
+        """x, if the generator makes samples of its shape.
+
+        Raises
+            ValueError  otherwise
+        """
+        if x.shape != fake.shape:
+            raise ValueError(
+                f"GAN: x has shape {x.shape}, the generator makes {fake.shape}; they must be equal: "
+                f"end the generator with Reshape{x.shape[1:]}, or pass x of the other shape"
+            )
+        return x
+
+
+class GeneratorPlayer(Player):
+    """Learns to make what the discriminator takes for data; it sees data only through D's slope.
+
+    Forward   x̃ = G(z)      s̃ = D(x̃)      total = generator = L(s̃), see :class:`GeneratorLoss`
+    Backward  ds̃ = ∂L/∂s̃      dx̃ = J_Dᵀ ds̃ (D's own gradients are left alone)
+              ∂L/∂θ_G = J_G(z)ᵀ dx̃
+    """
+
+    @property
+    def params(self) -> dict[str, Param]:
+        return _under("generator", self.game.generator)
+
+    def objective(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
+        fake, _ = self.game.generator.forward(self.game.noise(len(x), rng))
+        s, _ = self.game.discriminator.forward(fake)
+        L, _ = self.game.generator_loss(self.game.logits(s))
+        return {"total": L, "generator": L}
+
+    def backprop(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
+        fake, made = self.game.generator.forward(self.game.noise(len(x), rng))
+        s, seen = self.game.discriminator.forward(fake)
+        L, ds = self.game.generator_loss(self.game.logits(s))
+        dfake = self.game.discriminator.backward_input(ds, seen)
+        self.game.generator.backward_params(dfake, made)
+        return {"total": L, "generator": L}
+
+    def evaluate_batch(self, x: Any, rng: np.random.Generator) -> Terms:
+        fake = self.game.generator(self.game.noise(len(x), rng))
+        L, _ = self.game.generator_loss(self.game.logits(self.game.discriminator(fake)))
+        return {"total": L, "generator": L}
+
+
+def _under(name: str, part: Layer) -> dict[str, Param]:
+    return {f"{name}.{key}": p for key, p in part.params.items()}
+
+
+def _joined(parts: Iterable[Terms]) -> Terms:
+    """The players' terms in one table; the totals are added."""
+    terms: Terms = {"total": 0.0}
+    for part in parts:
+        terms |= part | {"total": terms["total"] + part["total"]}
+    return terms
+
+
+def _latent_dim(generator: Layer, given: int | None) -> int:
+    """What the generator's first layer takes, which must be what is given."""
+    first: Layer = generator
+    while isinstance(first, Sequential) and first.layers:
+        first = first.layers[0]
+    takes = first.in_features if isinstance(first, Dense) else None
+    if given is None:
+        if takes is None:
+            raise ValueError(
+                "GAN: latent_dim is not given and cannot be read off the generator's first layer, "
+                f"{first!r:.60}; pass latent_dim=64, or begin with Dense(64, …)"
+            )
+        return takes
+    if takes not in (None, positive_int("GAN", "latent_dim", given)):
+        raise ValueError(
+            f"GAN: latent_dim is {given}, the generator's first layer takes {takes}; "
+            "they must be equal: leave latent_dim out"
+        )
+    return int(given)
+
+
+def _check_ends_in_logit(discriminator: Layer) -> None:
+    bounds, last = output_range(discriminator)
+    if bounds is not None:
+        raise ValueError(
+            f"GAN: the discriminator ends in {last}, expected a logit, any real number: the losses "
+            "apply σ themselves; leave the last activation out"
+        )

@@ -1,0 +1,425 @@
+"""The variational autoencoder: the code of x is a distribution, and the decoder sees a draw of it.
+
+What differs from the plain one: two heads, μ and ln σ², on the encoder's features; the draw
+z = μ + σ ε, through which the gradient passes since ε does not depend on the weights; and the
+KL divergence, which pays for what z tells about x. Both terms are in nats a sample.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinyae.data.corruption import Corruption
+from tinyae.layers import Dense, Layer, Sequential
+from tinyae.layers.base import positive_int
+from tinyae.likelihoods import Bernoulli, Likelihood, inside, interval
+from tinyae.losses import check_range
+from tinyae.models.autoencoder import Model, Terms, check_parts, output_range
+from tinyae.models.paths import Path, linear
+from tinyae.param import Array
+
+_BLOCK = 256  # decoded rows at a time, rows × samples together: they stay in the cache
+_CHECKED = 1024  # rows at a time where data is only looked at
+Score = Callable[[Array, Array, Array], Array]
+
+
+class Estimate(NamedTuple):
+    """A mean over samples, its standard error over samples, and the value of each."""
+
+    value: float
+    standard_error: float
+    each: Array
+
+
+class VariationalAutoencoder(Model):
+    """Maximise the ELBO, a lower bound of log p(x): reconstruct from a draw, pay for the code.
+
+    Forward   h = f(x)      μ = m(h)      s = clip(l(h)), which is ln σ²
+              z = μ + exp(s/2) ε,   ε ~ N(0, I)      y = g(z)
+              reconstruction = −log p(x | y)      kl = Σⱼ KLⱼ,   KLⱼ = ½ (μⱼ² + eˢʲ − 1 − sⱼ)
+              total = reconstruction + β (kl + free_bits)
+    Shapes    x (N, …)   h as the heads take it   μ, s, ε, z alike, (N, latent_dim)   y (N, …)
+    Backward  dz = J_gᵀ dy      dμ = dz + β μ / N      ds = ½ dz ε exp(s/2) + β ½ (eˢ − 1) / N
+              ds = 0 where s was clipped;   dh = J_mᵀ dμ + J_lᵀ ds
+    Units     nats a sample: summed over features and dimensions, averaged over the batch
+    Raises    TypeError, ValueError if a part is of the wrong kind or a number out of its range,
+              or if the decoder bounds what the likelihood takes as logits
+    Source    Kingma & Welling (2014), eq. 10 and appendix B; β: Higgins et al. (2017), eq. 4
+
+    mean, logvar    the heads m and l: layers on the encoder's output
+    likelihood      p(x | y), of :mod:`tinyae.likelihoods`
+    beta            1 is the ELBO; more presses the code towards N(0, I), less lets go of it
+    free_bits       λ, nats that each dimension has for nothing: Σⱼ max(λ, KLⱼ) is paid, KLⱼ being
+                    the batch's mean, and one below λ gets no gradient. The term ``free_bits``,
+                    Σⱼ max(λ − KLⱼ, 0), appears with it (Kingma et al. 2016, eq. 15)
+    warm_up         β rises from 0 to its value over so many calls of ``backprop``, counted in
+                    ``steps`` (Sønderby et al. 2016, §2.3). ``evaluate`` always uses the whole β, so
+                    that validation totals can be compared
+    logvar_range    what s is clipped to, so that no exp overflows
+    resample        how a batch is drawn anew each time, to be input and target both, such as
+                    :class:`~tinyae.data.binarize.Binarize`. Only training and ``evaluate`` use it
+
+    ``encode`` gives μ, so it is the same at each call, and ``decode`` the mean of p(x | z).
+    """
+
+    def __init__(
+        self,
+        encoder: Layer,
+        mean: Layer,
+        logvar: Layer,
+        decoder: Layer,
+        likelihood: Likelihood | None = None,
+        beta: float = 1.0,
+        *,
+        free_bits: float = 0.0,
+        warm_up: int = 0,
+        logvar_range: tuple[float, float] = (-12.0, 12.0),
+        resample: Corruption | None = None,
+    ) -> None:
+        who = type(self).__name__
+        likelihood = Bernoulli() if likelihood is None else likelihood
+        check_parts(who, Layer, encoder=encoder, mean=mean, logvar=logvar, decoder=decoder)
+        check_parts(who, Likelihood, likelihood=likelihood)
+        if resample is not None:
+            check_parts(who, Corruption, resample=resample)
+        bounds, last = output_range(decoder)
+        if likelihood.logits and bounds is not None:
+            raise ValueError(
+                f"{who}: the decoder's last layer is {last}, but {likelihood} takes logits; "
+                "leave that layer out"
+            )
+        self.encoder = encoder
+        self.mean = mean
+        self.logvar = logvar
+        self.decoder = decoder
+        self.likelihood = likelihood
+        self.beta = _at_least_zero(who, "beta", beta)
+        self.free_bits = _at_least_zero(who, "free_bits", free_bits)
+        self.warm_up = warm_up if warm_up == 0 else positive_int(who, "warm_up", warm_up, 1000)
+        self.logvar_range = interval(who, "logvar_range", logvar_range)
+        self.resample = resample
+        self.steps = np.zeros(())  # calls of backprop so far: an array, so it is saved as state
+
+    # --- training --------------------------------------------------------------------------
+
+    def objective(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
+        x, c, rng = self._batch(x, rng)
+        h = self._join(self.encoder.forward(x)[0], c)
+        mu, raw = self.mean.forward(h)[0], self.logvar.forward(h)[0]
+        logvar = np.clip(raw, *self.logvar_range)
+        z = mu + np.exp(0.5 * logvar) * rng.standard_normal(mu.shape, mu.dtype)
+        y = self.decoder.forward(self._join(z, c))[0]
+        nll, _ = self.likelihood.forward(y, x)
+        return self._terms(nll, mu, logvar, self._beta())[0]
+
+    def backprop(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
+        x, c, rng = self._batch(x, rng)
+        features, encoded = self.encoder.forward(x)
+        h = self._join(features, c)
+        mu, located = self.mean.forward(h)
+        raw, spread = self.logvar.forward(h)
+        logvar = np.clip(raw, *self.logvar_range)
+        std = np.exp(0.5 * logvar)
+        eps = rng.standard_normal(mu.shape, mu.dtype)
+        z = mu + std * eps
+        y, decoded = self.decoder.forward(self._join(z, c))
+        nll, compared = self.likelihood.forward(y, x)
+        terms, dkl = self._terms(nll, mu, logvar, self._beta())
+        self.steps[...] += 1
+
+        dy = self.likelihood.backward(compared)
+        dz = self._cut(self.decoder.backward(dy, decoded), c)  # y = g([z, c])
+        dmu = dz + dkl * mu  # z = μ + …, KL = ½ μ² + …
+        dlogvar = 0.5 * (dz * std * eps + dkl * (std * std - 1))  # z = … + exp(s/2) ε, ½ (eˢ − s)
+        dlogvar *= inside(raw, self.logvar_range)  # s = clip(l(h))
+        dh = self.logvar.backward(dlogvar, spread) + self.mean.backward(dmu, located)
+        self.encoder.backward_params(self._cut(dh, c), encoded)  # h = [f(x), c]
+        return terms
+
+    def evaluate_batch(self, x: Any, rng: np.random.Generator) -> Terms:
+        x, c, rng = self._batch(x, rng)
+        mu, logvar = self._posterior(x, c)
+        z = mu + np.exp(0.5 * logvar) * rng.standard_normal(mu.shape, mu.dtype)
+        nll, _ = self.likelihood.forward(self.decoder(self._join(z, c)), x)
+        return self._terms(nll, mu, logvar, self.beta)[0]
+
+    def _batch(self, x: Any, rng: np.random.Generator | None) -> tuple[Array, Any, Any]:
+        """x, drawn anew if so wished, its condition, and the generator, which must be there."""
+        if rng is None:
+            raise ValueError(
+                f"{type(self).__name__}: z is drawn at random, which needs a generator; "
+                "pass rng=np.random.default_rng(0)"
+            )
+        x, c = self._split(x)
+        return (x if self.resample is None else self.resample(x, rng)), c, rng
+
+    def _terms(self, nll: float, mu: Array, logvar: Array, beta: float) -> tuple[Terms, Array]:
+        """The terms, and the weight of each dimension's KL gradient: β / N, or 0 where it is free."""
+        each = 0.5 * (mu * mu + np.exp(logvar) - 1 - logvar).mean(axis=0)  # KLⱼ
+        kl = float(each.sum())
+        terms = {"total": nll + beta * kl, "reconstruction": nll, "kl": kl}
+        dkl = np.full_like(each, beta / len(mu))
+        if self.free_bits:
+            slack = float(np.maximum(self.free_bits - each, 0).sum())
+            terms |= {"total": terms["total"] + beta * slack, "free_bits": slack}
+            dkl *= each > self.free_bits
+        return terms, dkl
+
+    def _beta(self) -> float:
+        return self.beta * min(float(self.steps) / self.warm_up, 1.0) if self.warm_up else self.beta
+
+    def trace(self, x: Any, rng: np.random.Generator | None = None) -> Iterator[tuple[str, Array]]:
+        x, c, rng = self._batch(x, rng)
+        h = x
+        for name, h in self.encoder.trace(x, "encoder"):
+            yield name, h
+        h = self._join(h, c)
+        for name, mu in self.mean.trace(h, "mean"):
+            yield name, mu
+        for name, logvar in self.logvar.trace(h, "logvar"):
+            yield name, logvar
+        std = np.exp(0.5 * np.clip(logvar, *self.logvar_range))
+        z = mu + std * rng.standard_normal(mu.shape, mu.dtype)
+        yield from self.decoder.trace(self._join(z, c), "decoder")
+
+    def check_data(self, x: Any) -> None:
+        """As every model's; besides, the decoder must be able to reach the data.
+
+        Raises
+            TypeError   a tuple of arrays
+            ValueError  data outside of what the likelihood or ``resample`` is for, or of where the
+                        decoder's last layer reaches
+        """
+        super().check_data(x)
+        if isinstance(x, tuple):
+            raise TypeError(
+                f"{type(self).__name__}: x is a tuple of {len(x)} arrays, expected one array: "
+                "it is its own target; pass x alone"
+            )
+        self._check_range(x)
+
+    def _check_range(self, x: Array) -> None:
+        who = type(self).__name__
+        bounds, last = output_range(self.decoder)
+        for start in range(0, len(x), _CHECKED):
+            chunk = x[start : start + _CHECKED]
+            do = f"the decoder's last layer, {last}, reaches no further: scale x, or leave it out"
+            check_range(f"{who}: x", chunk, bounds, do)
+            do = f"{self.likelihood} is for such data: scale x to it, or use Gaussian()"
+            check_range(f"{who}: x", chunk, self.likelihood.target_range, do)
+
+    # --- what a condition changes; here there is none ----------------------------------------
+
+    def _split(self, batch: Any) -> tuple[Array, Any]:
+        """A batch as x and its condition c."""
+        return batch, None
+
+    def _join(self, a: Array, c: Any) -> Array:
+        """[a, c]: what a head or the decoder is given."""
+        return a
+
+    def _cut(self, da: Array, c: Any) -> Array:
+        """The half of :meth:`_join`'s gradient that belongs to a."""
+        return da
+
+    def _with(self, z: Array, batch: Any) -> Any:
+        """z and the condition of a batch, as :meth:`decode` takes them."""
+        return z
+
+    # --- use -------------------------------------------------------------------------------
+
+    def encode(self, x: Any) -> Array:
+        """The means μ of the codes, in inference mode, 1,024 rows at a time. Nothing is drawn."""
+        return self._rows(lambda part: self._posterior(*self._split(part))[0], x)
+
+    def decode(self, z: Any) -> Array:
+        """What the codes stand for: E[x | z], in the data's unit."""
+        return self._rows(self._decode, z)
+
+    def reconstruct(self, x: Any) -> Array:
+        """``decode(encode(x))``, a chunk at a time: of the mean code, nothing is drawn."""
+        return self._rows(self._reconstruct, x)
+
+    def reconstruction_error(self, x: Any, per_feature: bool = False) -> Array:
+        """The squared error of each sample, averaged over features: (N,).
+
+        With ``per_feature`` the squared error of each entry, in x's shape.
+        """
+
+        def error(part: Any) -> Array:
+            given = self._split(part)[0]
+            squared = np.square(self._reconstruct(part) - given)
+            return squared if per_feature else squared.mean(axis=tuple(range(1, given.ndim)))
+
+        return self._rows(error, x)
+
+    def _posterior(self, x: Array, c: Any) -> tuple[Array, Array]:
+        """μ and s of q(z | x), in inference mode."""
+        h = self._join(self.encoder(x), c)
+        return self.mean(h), np.clip(self.logvar(h), *self.logvar_range)
+
+    def _decode(self, batch: Any) -> Array:
+        z, c = self._split(batch)
+        return self.likelihood.mean(self.decoder(self._join(z, c)))
+
+    def _reconstruct(self, batch: Any) -> Array:
+        x, c = self._split(batch)
+        y = self.likelihood.mean(self.decoder(self._join(self._posterior(x, c)[0], c)))
+        if y.shape != x.shape:
+            raise ValueError(
+                f"{type(self).__name__}: x has shape {x.shape}, its reconstruction {y.shape}; "
+                f"end the decoder with Reshape{x.shape[1:]}, or pass x of the other shape"
+            )
+        return y
+
+    def sample(self, n: int, rng: np.random.Generator | int = 0) -> Array:
+        """n new samples: z ~ N(0, I), and of each the mean E[x | z]. (n, …)"""
+        return self.decode(self._prior(n, np.random.default_rng(rng)))
+
+    def draw(self, n: int, rng: np.random.Generator | int = 0) -> Array:
+        """n new samples with the likelihood's own noise: z ~ N(0, I), x ~ p(x | z). (n, …)"""
+        rng = np.random.default_rng(rng)
+        return self._draw(self._prior(n, rng), rng)
+
+    def _prior(self, n: int, rng: np.random.Generator) -> Array:
+        n = positive_int(type(self).__name__, "n", n, 16)
+        return rng.standard_normal((n, self.latent_dim), self.dtype.type)
+
+    def _draw(self, z: Any, rng: np.random.Generator) -> Array:
+        def x(batch: Any) -> Array:
+            z, c = self._split(batch)
+            return self.likelihood.sample(self.decoder(self._join(z, c)), rng)
+
+        return self._rows(x, z)
+
+    @property
+    def latent_dim(self) -> int:
+        """How many numbers a code has: the width of the mean head's last layer.
+
+        Raises
+            ValueError  that is no Dense, so the size of z depends on x's
+        """
+        last = self.mean
+        while isinstance(last, Sequential) and last.layers:
+            last = last.layers[-1]
+        if isinstance(last, Dense):
+            return last.out_features
+        raise ValueError(
+            f"{type(self).__name__}: the mean head ends in {last}, expected a Dense, which says "
+            "how many numbers z has; draw z of encode's shape yourself and pass it to decode"
+        )
+
+    def interpolate(self, x0: Any, x1: Any, steps: int, path: Path = linear) -> Array:
+        """From x0 to x1 through their codes, both ends included: (steps, N, …).
+
+        ``path(z0, z1, t)`` is :func:`~tinyae.models.paths.linear` or ``spherical``. A condition stays x0's.
+        """
+        steps = positive_int(type(self).__name__, "steps", steps, 8)
+        z0, z1 = self.encode(x0), self.encode(x1)
+        along = np.linspace(0, 1, steps).tolist()
+        return np.stack([self.decode(self._with(path(z0, z1, t), x0)) for t in along])
+
+    def traverse(self, x: Any, dimension: int, values: Any) -> Array:
+        """x's code with one dimension set to each value in turn, decoded: (len(values), N, …).
+
+        Raises
+            ValueError  the code has no such dimension
+        """
+        z = self.encode(x)
+        if not 0 <= dimension < z.shape[1]:
+            raise ValueError(
+                f"{type(self).__name__}: dimension is {dimension}, expected 0 to {z.shape[1] - 1}"
+            )
+        pictures = []
+        for value in np.asarray(values).ravel():
+            moved = z.copy()
+            moved[:, dimension] = value
+            pictures.append(self.decode(self._with(moved, x)))
+        return np.stack(pictures)
+
+    # --- how likely the data is ------------------------------------------------------------
+
+    def elbo(self, x: Any, rng: np.random.Generator | int = 0, samples: int = 1) -> Estimate:
+        """The lower bound of log p(x), in nats, its expectation averaged over ``samples`` draws.
+
+        Forward   E_q[log p(x | z)] − KL(q(z | x) ‖ p(z))
+        Source    Kingma & Welling (2014), eq. 3
+
+        β, free bits and ``resample`` play no part: x is taken as it is. The higher the better;
+        it is negative where x is discrete. The same seed gives the same value at each call.
+        """
+        return self._estimate(x, rng, samples, lambda log_p, _, kl: log_p.mean(axis=0) - kl)
+
+    def log_likelihood(
+        self, x: Any, rng: np.random.Generator | int = 0, samples: int = 500
+    ) -> Estimate:
+        """log p(x) by importance sampling, in nats.
+
+        Forward   log 1/K Σₖ p(x | zₖ) p(zₖ) / q(zₖ | x),   zₖ ~ q(z | x),   K = ``samples``
+        Source    Burda, Grosse & Salakhutdinov (2016), eq. 8
+
+        On average it lies below log p(x) and rises to it with K; K = 1 is the ELBO. x is taken
+        as it is. The same seed gives the same value at each call.
+        """
+
+        def score(log_p: Array, log_ratio: Array, kl: Array) -> Array:
+            log_w = log_p + log_ratio
+            top = log_w.max(axis=0)  # the largest weight is taken out, so that no exp overflows
+            return top + np.log(np.exp(log_w - top).mean(axis=0))
+
+        return self._estimate(x, rng, samples, score)
+
+    def _estimate(
+        self, x: Any, rng: np.random.Generator | int, samples: int, score: Score
+    ) -> Estimate:
+        samples = positive_int(type(self).__name__, "samples", samples, 500)
+        rng = np.random.default_rng(rng)
+
+        def scored(batch: Any) -> Array:
+            x, c = self._split(batch)
+            blocks = (slice(i, i + _BLOCK) for i in range(0, len(x), _BLOCK))
+            parts = [(x[rows], None if c is None else c[rows]) for rows in blocks]
+            return np.concatenate([score(*self._weigh(x, c, rng, samples)) for x, c in parts])
+
+        each = self._rows(scored, x)
+        error = float(each.std(ddof=1)) / math.sqrt(len(each)) if len(each) > 1 else math.nan
+        return Estimate(float(each.mean()), error, each)
+
+    def _weigh(
+        self, x: Array, c: Any, rng: np.random.Generator, samples: int
+    ) -> tuple[Array, Array, Array]:
+        """K draws zₖ of each row: log p(x | zₖ) and log p(zₖ) / q(zₖ | x), (K, N), and KL, (N,)."""
+        mu, logvar = self._posterior(x, c)
+        kl = 0.5 * _sum(mu * mu + np.exp(logvar) - 1 - logvar)
+        log_p, log_ratio = np.empty((2, samples, len(x)))
+        at_once = max(_BLOCK // len(x), 1)
+        for first in range(0, samples, at_once):
+            k = min(at_once, samples - first)
+            m, s = _repeat(mu, k), _repeat(logvar, k)
+            eps = rng.standard_normal(m.shape, m.dtype)
+            z = m + np.exp(0.5 * s) * eps
+            y = self.decoder(self._join(z, None if c is None else _repeat(c, k)))
+            log_p[first : first + k] = self.likelihood.log_prob(y, _repeat(x, k)).reshape(k, -1)
+            ratio = 0.5 * _sum(eps * eps + s - z * z)  # both densities have the same 2π
+            log_ratio[first : first + k] = ratio.reshape(k, -1)
+        return log_p, log_ratio, kl
+
+
+def _repeat(a: Array, k: int) -> Array:
+    """The whole of a, k times over."""
+    return a if k == 1 else np.concatenate([a] * k)
+
+
+def _sum(a: Array) -> Array:
+    """Over all axes but the first, in float64."""
+    return a.reshape(len(a), -1).sum(axis=1, dtype=np.float64)
+
+
+def _at_least_zero(who: str, name: str, value: float) -> float:
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{who}: {name} is {value}, expected ≥ 0 and finite; pass e.g. 1.0")
+    return float(value)
