@@ -173,3 +173,51 @@ def test_the_tutorial_network_with_numpy_kernels(tmp_path, capsys):
     argv = [*TUTORIAL, "--quiet", "--kernels", "numpy", "--out", str(tmp_path / "m.npz")]
     assert main(argv) == 0
     assert mse_of(capsys.readouterr().out, "autoencoder") <= 0.0089
+
+
+KINDS = {
+    "denoising": ("DenoisingAutoencoder", ["--noise", "0.1"], "reconstruction"),
+    "sparse": ("SparseAutoencoder", ["--sparsity", "0.1", "--weight", "0.001"], "sparsity"),
+    "contractive": ("ContractiveAutoencoder", ["--weight", "0.0001"], "contraction"),
+    "variational": ("VariationalAutoencoder", ["--beta", "0.5"], "kl"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_trains_saves_and_is_used(kind, small, capsys):
+    name, options, term = KINDS[kind]
+    argv = ["train", "--data", small, "--units", "32", "4", "--epochs", "20", "--quiet"]
+    assert main([*argv, "--learning-rate", "0.01", "--model", kind, *options]) == 0
+    table = capsys.readouterr().out
+    assert name in table
+    model, x = ta.load("model.npz"), np.load(small)["x_test"]
+    assert type(model).__name__ == name
+    assert term in model.evaluate(x)
+    assert mse_of(table, "autoencoder") < 0.5 * x.var()
+    assert main(["evaluate", "model.npz", "--data", small]) == 0
+    assert main(["encode", "model.npz", "--data", small]) == 0
+    assert main(["decode", "model.npz", "--codes", "codes.npy"]) == 0
+    np.testing.assert_allclose(np.load("decoded.npy"), model.reconstruct(x), atol=1e-6)
+
+
+def test_the_options_of_a_kind_arrive(small):
+    argv = ["train", "--data", small, "--units", "8", "3", "--epochs", "1", "--quiet"]
+    assert main([*argv, "--model", "denoising", "--noise", "0.3"]) == 0
+    assert ta.load("model.npz").corruption.std == 0.3
+    assert main([*argv, "--model", "sparse", "--sparsity", "0.2", "--weight", "7"]) == 0
+    assert repr(ta.load("model.npz").penalty) == repr(ta.KLSparsity(0.2, 7.0))
+    assert main([*argv, "--model", "contractive", "--weight", "0.5"]) == 0
+    assert ta.load("model.npz").weight == 0.5
+    assert main([*argv, "--model", "variational", "--beta", "4"]) == 0
+    assert ta.load("model.npz").beta == 4
+
+
+def test_sample_draws_from_a_model_that_can_and_says_so_of_others(small, model, capsys):
+    assert main(["sample", model]) == 2
+    assert "has no distribution to draw from" in capsys.readouterr().err
+    argv = ["train", "--data", small, "--units", "16", "2", "--epochs", "2", "--quiet"]
+    assert main([*argv, "--model", "variational", "--out", "vae.npz"]) == 0
+    assert main(["sample", "vae.npz", "--n", "7", "--picture", "s.png"]) == 0
+    assert np.load("samples.npy").shape == (7, 1, 12, 12)
+    again = ta.load("vae.npz").sample(7, np.random.default_rng(0))
+    np.testing.assert_array_equal(np.load("samples.npy"), again)

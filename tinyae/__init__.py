@@ -11,10 +11,13 @@ The source is meant to be read, in this order:
  7. ``optim.py``               from plain descent to AdamW, in growing complexity
  8. ``train.py``               the loop: batches, validation, early stopping, what can go wrong
  9. ``gradcheck/numeric.py``   how to know that a gradient is right
-10. ``layers/conv.py``         convolution and its transpose, each the other's adjoint
-11. ``layers/norm.py``, ``pool.py``, ``shape.py``, ``noise.py``, ``compose.py``
-12. ``kernels/reference.py``   the hot loops in plain NumPy; ``jitted.py``: the same, compiled
-13. ``data/``, ``metrics.py``, ``plot.py``, ``io.py``, ``cli.py``   the world outside
+10. ``models/denoising.py``, ``sparse.py``, ``contractive.py``, ``stacked.py``: one idea more each
+11. ``likelihoods.py``, ``models/variational.py``: the code as a distribution, the ELBO in nats
+12. ``models/gan.py``          two players, each with a loss of its own
+13. ``layers/conv.py``         convolution and its transpose, each the other's adjoint
+14. ``layers/norm.py``, ``pool.py``, ``shape.py``, ``noise.py``, ``topk.py``, ``compose.py``
+15. ``kernels/reference.py``   the hot loops in plain NumPy; ``jitted.py``: the same, compiled
+16. ``data/``, ``metrics.py``, ``plot.py``, ``io.py``, ``cli.py``   the world outside
 """
 
 __version__ = "0.1.0"

@@ -166,7 +166,7 @@ class ContractiveAutoencoder(Autoencoder):
         n, width = len(x), math.prod(x.shape[1:])
         J = np.empty((n, math.prod(h.shape[1:]), width), h.dtype)
         for i, e in enumerate(_axes(x)):
-            J[:, :, i] = self.encoder.tangent(e, encoded)[0].reshape(n, -1)
+            J[:, :, i] = self.encoder.tangent(e, encoded)[0].reshape(J.shape[:2])
         return J
 
 

@@ -97,7 +97,7 @@ class GAN(Model):
     adds is not the gradient of ``total``, as each player disregards the other's loss.
 
     Batch normalisation sees real and fake samples in separate passes, each with its own mean and
-    variance, as in Radford, Metz & Chintala (2016).
+    variance, as is usual; all passes, of either player's turn, move the running statistics.
     """
 
     def __init__(
