@@ -177,6 +177,21 @@ def test_the_penalty_of_a_convolution():
     assert model.objective(x)["contraction"] == pytest.approx((J**2).sum() / 3)
 
 
+@few
+@given(seed=seeds, n=sizes, pixels=sizes, hidden=sizes, code=sizes)
+def test_rows_and_columns_of_the_jacobian_tell_the_same(seed, n, pixels, hidden, code):
+    rng = np.random.default_rng(seed)
+    model = dense(pixels, [hidden, code], rng, weight=0.7)
+    other, x = copy.deepcopy(model), rng.random((n, 1, pixels, 1))
+    model._by_rows = lambda x, h: True
+    other._by_rows = lambda x, h: False
+    assert model.backprop(x) == pytest.approx(other.backprop(x))
+    assert model.objective(x) == model.backprop(x)
+    other.backprop(x)
+    for a, b in zip(gradients(model), gradients(other)):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
 def test_a_linear_encoders_penalty_is_the_size_of_its_matrix():
     model = small(last=None)
     W = model.encoder.layers[1].W
@@ -219,6 +234,9 @@ def test_a_subclass_of_dense_may_not_be_affine_and_takes_the_general_path():
 
         def tangent(self, xdot, cache):
             return super().tangent(2 * xdot, cache)
+
+        def backward_input(self, dy, cache):
+            return 2 * super().backward_input(dy, cache)
 
     rng = np.random.default_rng(0)
     encoder = ta.Sequential(Twice(4, 3, rng=rng), ta.Tanh())
@@ -363,7 +381,7 @@ class Tangentless(ta.Layer):
             r"encoder\.1\.1 is Dropout",
         ),
         (
-            lambda: around(Tangentless()).objective(np.zeros((2, 6), np.float32)),
+            lambda: around(Tangentless()).backprop(np.zeros((2, 6), np.float32)),
             NotImplementedError,
             "Tangentless has no tangent",
         ),

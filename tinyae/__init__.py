@@ -66,6 +66,7 @@ from tinyae.losses import BCE, L1, MSE, BCEWithLogits
 from tinyae.models import (
     GAN,
     Autoencoder,
+    Classifier,
     ConditionalVariationalAutoencoder,
     ContractiveAutoencoder,
     DenoisingAutoencoder,
@@ -75,6 +76,7 @@ from tinyae.models import (
     NonSaturating,
     Saturating,
     SparseAutoencoder,
+    StackedAutoencoder,
     VariationalAutoencoder,
     conv_pair,
     dcgan,
@@ -83,6 +85,7 @@ from tinyae.models import (
     dense_variational,
     linear,
     spherical,
+    stack_of,
 )
 from tinyae.optim import (
     SGD,
@@ -177,6 +180,8 @@ __all__ = [
     "Binarize",
     "linear",
     "spherical",
+    "StackedAutoencoder",
+    "Classifier",
     "GAN",
     "NonSaturating",
     "Saturating",
@@ -184,6 +189,7 @@ __all__ = [
     "dense_pair",
     "conv_pair",
     "dense_variational",
+    "stack_of",
     "dense_gan",
     "dcgan",
     "SGD",

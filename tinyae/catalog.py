@@ -11,6 +11,7 @@ then put it to the test.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -53,6 +54,7 @@ from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Loss
 from tinyae.models import (
     GAN,
     Autoencoder,
+    Classifier,
     ConditionalVariationalAutoencoder,
     ContractiveAutoencoder,
     DenoisingAutoencoder,
@@ -274,8 +276,17 @@ def _dropout(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape
 
 
 def _top_k(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
-    n, features = integers(1, 5), integers(2, 7)
-    return TopK(integers(1, 2)), (n, features)
+    shape = _any(integers, rng)
+    entries = math.prod(shape[1:])
+    return TopK(integers(1, entries), integers(1, entries)), shape
+
+
+def _largest(layer: TopK, x: Array) -> Array:
+    rows = x.reshape(len(x), -1)
+    places = np.argsort(-rows, axis=1)[:, : layer.inference_k]
+    y = np.zeros_like(rows)
+    np.put_along_axis(y, places, np.take_along_axis(rows, places, axis=1), axis=1)
+    return y.reshape(x.shape)
 
 
 def _sequential(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
@@ -332,7 +343,7 @@ LAYERS: tuple[LayerRow, ...] = (
     LayerRow("LayerNorm", _layer_norm, _wider),
     LayerRow("LayerNorm images", _layer_norm_images, lambda x: x[..., :-1]),
     LayerRow("Dropout", _dropout, None, True, lambda layer, x: x),
-    LayerRow("TopK", _top_k, lambda x: x[:, :0]),
+    LayerRow("TopK", _top_k, None, True, _largest),
     LayerRow("Sequential", _sequential, _wider),
     LayerRow("Sequential tied", _tied_pair, _wider),
     LayerRow("Sequential images", _sequential_images, _wider),
@@ -427,6 +438,12 @@ def _conditional(integers: Integers, rng: np.random.Generator) -> tuple[Model, S
     return ConditionalVariationalAutoencoder(encoder, *heads, decoder, classes=3), (n, 1, pixels)
 
 
+def _classifier(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+    n, pixels = integers(1, 5), integers(2, 6)
+    network = Sequential(Flatten(), Dense(pixels, 4, rng=rng), Tanh(), Dense(4, 3, rng=rng))
+    return Classifier(network), (n, 1, pixels)
+
+
 def _discriminator_player(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
     gan, shape = _gan(integers, rng)
     return gan.players[0], shape
@@ -464,6 +481,7 @@ MODELS: tuple[ModelRow, ...] = (
     ModelRow("ContractiveAutoencoder conv", _contractive_conv),
     ModelRow("VariationalAutoencoder", _variational),
     ModelRow("ConditionalVariationalAutoencoder", _conditional, classes=3),
+    ModelRow("Classifier", _classifier, classes=3),
     ModelRow("GAN discriminator", _discriminator_player),
     ModelRow("GAN generator", _generator_player),
 )

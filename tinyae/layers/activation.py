@@ -77,7 +77,7 @@ class LeakyReLU(Activation):
         self.alpha = float(alpha)
 
     def forward(self, x: Array) -> tuple[Array, Array]:
-        y = np.where(x > 0, x, self.alpha * x)
+        y = (np.maximum if self.alpha <= 1 else np.minimum)(x, self.alpha * x)
         return y, y
 
     def slope(self, y: Array) -> Array:

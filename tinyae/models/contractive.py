@@ -1,12 +1,14 @@
 """The contractive autoencoder: the plain one, and a price on how fast the code moves with x.
 
 The price is ‖J‖²_F, the squared entries of J = ∂h/∂x summed, so its gradient is a second
-derivative. It is taken one direction v at a time, by the layers' ``tangent``:
+derivative. It is taken a row or a column of J at a time, whichever there are fewer of:
 
-    ẏ = J v      ‖J‖²_F = Σᵢ ‖J eᵢ‖²      = E ‖J v‖² for any random v with E vvᵀ = I
+    columns   J v, by ``tangent``          ‖J‖²_F = Σᵢ ‖J eᵢ‖²  = E ‖J v‖² for random v, E vvᵀ = I
+    rows      Jᵀu, by ``backward_input``   ‖J‖²_F = Σⱼ ‖Jᵀeⱼ‖²
 
-and differentiated by their ``tangent_backward``, whose φ = ⟨dẏ, ẏ⟩ with dẏ = 2ẏ is ∂‖ẏ‖². Where the
-encoder is one Dense and one activation, all directions have a sum in closed form.
+and differentiated by ``tangent_backward``, which knows the gradient of φ = ⟨u, J v⟩ at fixed u and
+v: d ‖J v‖² = 2 ⟨J v, dJ v⟩ is that at u = J v, and d ‖Jᵀu‖² = 2 ⟨u, dJ Jᵀu⟩ that at v = Jᵀu, twice.
+Where the encoder is one Dense and one activation, the whole sum has a closed form.
 """
 
 from __future__ import annotations
@@ -31,8 +33,8 @@ class ContractiveAutoencoder(Autoencoder):
               contraction = 1/N Σₙ ‖Jₙ‖²_F,   summed over code units and inputs
               total = reconstruction + weight · contraction,   reconstruction = L(y, x)
     Shapes    x (N, …)   h (N, latent_dim) or any   y as x
-    Backward  the plain one's, and for each direction v: ẏ = J v pushed forward by ``tangent``, then
-              dẏ = 2 weight/N · ẏ pulled back by ``tangent_backward``
+    Backward  the plain one's, and for each row or column of J, v pushed forward by ``tangent`` and
+              2 weight/N · u pulled back by ``tangent_backward``
     Units     reconstruction: the loss's; contraction: code² / input², raw, without the weight
     Raises    ValueError if a layer of the encoder draws noise or keeps running statistics
               (Dropout, BatchNorm), or probes are to be drawn without a generator
@@ -44,9 +46,9 @@ class ContractiveAutoencoder(Autoencoder):
         ∂/∂W = 2 f′² W by way of w,   ∂/∂a = 2 f′ f″ w = f′ · (2 f″ w), so ∂/∂h is 2 f″ w
 
     and the last goes back through the layers together with the reconstruction's dh. An encoder
-    of any other form, deep or convolutional, takes one pass an input. For wide inputs pass
-    ``probes=n``: n random directions, every entry ±1, drawn for each sample and step; the
-    contraction shown is then an unbiased estimate (Hutchinson 1990).
+    of any other form, deep or convolutional, takes one pass a code unit or input, whichever are
+    fewer. Where both are many pass ``probes=n``: n random v, every entry ±1, drawn for each sample
+    and step; the contraction shown is then an unbiased estimate (Hutchinson 1990).
 
     After BatchNorm a code depends on the other samples, after Dropout on noise that ``encode``
     does not add: their J would be another's than the code's. Both are welcome in the decoder.
@@ -78,14 +80,14 @@ class ContractiveAutoencoder(Autoencoder):
         h, encoded = self.encoder.forward(source)
         y, _ = self.decoder.forward(h)
         L, _ = self.loss(y, target)
-        return self._terms(L, self._contraction(source, encoded, rng))
+        return self._terms(L, self._contraction(source, h, encoded, rng))
 
     def backprop(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
         source, target = self.pair(x, rng)
         h, encoded = self.encoder.forward(source)
         y, decoded = self.decoder.forward(h)
         L, dy = self.loss(y, target)
-        contraction, dh = self._contract(source, encoded, rng)
+        contraction, dh = self._contract(source, h, encoded, rng)
         dh = dh + self.decoder.backward(dy, decoded)
         self.encoder.backward_params(dh, encoded)
         return self._terms(L, contraction)
@@ -93,8 +95,8 @@ class ContractiveAutoencoder(Autoencoder):
     def evaluate_batch(self, x: Any, rng: np.random.Generator) -> Terms:
         source, target = self.pair(x, rng)
         L, _ = self.loss(self.decoder(self.encoder(source)), target)
-        _, encoded = self.encoder.forward(source)
-        return self._terms(L, self._contraction(source, encoded, rng))
+        h, encoded = self.encoder.forward(source)
+        return self._terms(L, self._contraction(source, h, encoded, rng))
 
     def _terms(self, L: float, contraction: float) -> Terms:
         total = L + self.weight * contraction
@@ -102,31 +104,48 @@ class ContractiveAutoencoder(Autoencoder):
 
     # --- the penalty -----------------------------------------------------------------------
 
-    def _contraction(self, x: Array, encoded: Any, rng: np.random.Generator | None) -> float:
+    def _contraction(
+        self, x: Array, h: Array, encoded: Any, rng: np.random.Generator | None
+    ) -> float:
         """1/N Σₙ ‖Jₙ‖²_F"""
         layer = self._one_layer()
         if layer is not None:
             return _closed_form(*layer, encoded[-1])[0]
-        total = 0.0
-        for v in self._directions(x, rng):
-            ydot, _ = self.encoder.tangent(v, encoded)
-            total += _squared(ydot)
+        total, f = 0.0, self.encoder
+        if self._by_rows(x, h):
+            for u in _axes(h):
+                total += _squared(f.backward_input(u, encoded))
+        else:
+            for v in self._directions(x, rng):
+                total += _squared(f.tangent(v, encoded)[0])
         return total / (len(x) * (self.probes or 1))
 
     def _contract(
-        self, x: Array, encoded: Any, rng: np.random.Generator | None
+        self, x: Array, h: Array, encoded: Any, rng: np.random.Generator | None
     ) -> tuple[float, Array | float]:
         """The same, and weight · ∂/∂h of it; adds weight · ∂/∂θ to the encoder's gradients."""
         layer = self._one_layer()
         if layer is not None:
             return _closed_form_backward(*layer, encoded[-1], self.weight)
-        total, share = 0.0, len(x) * (self.probes or 1)
+        total, f, share = 0.0, self.encoder, len(x) * (self.probes or 1)
         scale = x.dtype.type(2 * self.weight / share)
-        for v in self._directions(x, rng):
-            ydot, tcache = self.encoder.tangent(v, encoded)
-            total += _squared(ydot)
-            self.encoder.tangent_backward(scale * ydot, tcache)  # what is ∂/∂x ends here: data
+        # What tangent_backward returns, ∂/∂v and ∂/∂x, ends here: v is held fixed and x is data.
+        if self._by_rows(x, h):
+            for u in _axes(h):
+                v = f.backward_input(u, encoded)
+                total += _squared(v)
+                _, tcache = f.tangent(v, encoded)
+                f.tangent_backward(scale * u, tcache)
+        else:
+            for v in self._directions(x, rng):
+                ydot, tcache = f.tangent(v, encoded)
+                total += _squared(ydot)
+                f.tangent_backward(scale * ydot, tcache)
         return total / share, 0.0
+
+    def _by_rows(self, x: Array, h: Array) -> bool:
+        """Whether J has fewer rows than columns, and all of it is wanted."""
+        return self.probes is None and h.size < x.size
 
     def _one_layer(self) -> tuple[Dense, Activation] | None:
         """Dense and activation, if the encoder is those two (Flatten may stand before)."""
@@ -157,7 +176,7 @@ class ContractiveAutoencoder(Autoencoder):
     def jacobian(self, x: Array) -> Array:
         """J of each sample, (N, K, D): how code unit k, of K, moves with input d, of D.
 
-        Images and their codes are counted along flat axes. One tangent an input, exact.
+        Images and their codes are counted along flat axes. Exact: one ``tangent`` an input.
         """
         return self._rows(self._jacobian, x)
 

@@ -22,25 +22,7 @@ from tinyae.layers import (
     Sequential,
     Sigmoid,
 )
-from tinyae.param import Array, Initializer
-
-
-class Normal(Initializer):
-    """N(0, std²), whatever the fans: for layers that batch normalisation rescales anyway.
-
-    Source    Radford, Metz & Chintala (2016), §4: std = 0.02
-    """
-
-    def __init__(self, std: float = 0.02) -> None:
-        self.std = std
-
-    def draw(
-        self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
-    ) -> Array:
-        return rng.normal(0, self.std, shape)
-
-    def __repr__(self) -> str:
-        return f"Normal({self.std})"
+from tinyae.param import Normal
 
 
 def dense_gan(

@@ -1,0 +1,153 @@
+"""A picture of 784 pixels in 8, 16 or 32 numbers: three ways to choose them, two of them the same.
+
+An autoencoder squeezes x through a code z with fewer numbers, and learns to undo the squeeze:
+
+    z = f(x)      y = g(z)      minimise the mean of (y − x)² over the pixels
+
+PCA     f and g are linear, from the eigenvectors of the covariance: z = V(x − m), y = Vᵀz + m.
+        The singular value decomposition of the centred data, X = U S Vᵀ, has the same V: its first
+        k terms are the best matrix of rank k (Eckart & Young 1936). Below, both are computed.
+linear  f and g are one Dense layer each, without an activation, trained by gradient descent. It has
+        no minimum but the best one, which spans PCA's subspace (Baldi & Hornik 1989): other axes,
+        the same plane. The angle between the two planes is printed; it shrinks as training goes on.
+deep    f and g are three layers each, with ReLU between. Digits do not lie on a plane but on
+        something curved, and a curved map needs fewer numbers to say where (Hinton &
+        Salakhutdinov 2006).
+
+What does a picture cost? 784 bytes as it is; k bytes as a code, since a byte a number is enough,
+which is checked. The decoder must be stored as well, but once for all pictures.
+
+    python demos/01_compression.py                     # built-in digits, about half a minute
+    python demos/01_compression.py --data fashion-mnist --epochs 5
+
+Source: Eckart & Young (1936); Baldi & Hornik (1989); Hinton & Salakhutdinov (2006).
+"""
+
+import argparse
+import zlib
+from pathlib import Path
+
+import numpy as np
+from pictures import BLUE, GREY, ORANGE, one_each, rows, sheet
+
+import tinyae as ta
+from tinyae.metrics import PCA, mse
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", default="strokes", help="images: strokes, mnist, fashion-mnist")
+    parser.add_argument("--out", default="demo-out", help="folder for the pictures")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int, default=25)
+    parser.add_argument("--quick", action="store_true", help="a small run, to see that it works")
+    options = parser.parse_args(argv)
+    folder = Path(options.out)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    data = ta.data.load(options.data)
+    x, x_test, sizes, epochs = data.x_train, data.x_test, (8, 16, 32), options.epochs
+    if options.quick:
+        x, x_test, sizes, epochs = x[:2000], x_test[:300], (8,), 12
+    shape = x.shape[1:]
+
+    # PCA at every size from 1 to 64: axes are sorted, so the first k of them are PCA with k.
+    every = np.array([1, 2, 4, 8, 16, 32, 64])
+    most = PCA(64).fit(x)
+    pca_curve = [mse(x_test, first(most, k).reconstruct(x_test)) for k in every]
+    rank, svd_gap = sizes[len(sizes) // 2], 0.0
+    svd_gap = float(np.abs(svd(x, rank) - first(most, rank).reconstruct(x)).max())
+    print(f"PCA by eigenvectors and by SVD, {rank} numbers: the same to {svd_gap:.0e} a pixel\n")
+
+    # The two autoencoders of each size.
+    print(f"{'numbers':>7} {'PCA':>9} {'linear':>9} {'angle to PCA':>13} {'deep':>9} {'in bytes':>9}")
+    numbers, linear_curve, deep_curve, restored = {"svd": svd_gap}, [], [], {}
+    for k in sizes:
+        rng = np.random.default_rng(options.seed)
+        linear = ta.Autoencoder(*ta.dense_pair(shape, [k], output=None, rng=rng), ta.MSE())
+        deep = ta.Autoencoder(*ta.dense_pair(shape, [256, 64, k], rng=rng), ta.MSE())
+        for model, rate in ((linear, 1e-2), (deep, 2e-3)):
+            schedule = ta.Cosine(rate, epochs * -(-len(x) // 64))
+            ta.fit(model, x, epochs=epochs, batch_size=64, optimizer=ta.Adam(schedule), rng=rng)
+        pca, plane = first(most, k), linear.decoder.layers[0].W.value
+        angle = largest_angle(plane, pca.components_.T)
+        in_bytes = deep.decode(as_bytes(deep.encode(x_test)))
+        restored[k] = [m.reconstruct(x_test) for m in (pca, linear, deep)]
+        errors = [mse(x_test, y) for y in (*restored[k], in_bytes)]
+        linear_curve.append(errors[1])
+        deep_curve.append(errors[2])
+        print("{:7d} {:9.5f} {:9.5f} {:12.1f}° {:9.5f} {:9.5f}".format(k, *errors[:2], angle, *errors[2:]))
+        names = ("pca", "linear", "deep", "bytes")
+        numbers |= {f"{name} {k}": error for name, error in zip(names, errors)}
+        numbers[f"angle {k}"] = angle
+    print("mean squared error a pixel on test images; the angle is the largest between the planes\n")
+
+    # What it costs.
+    pixels = np.round(255 * x_test).astype(np.uint8)
+    packed = np.mean([len(zlib.compress(image.tobytes(), 9)) for image in pixels])
+    once = sum(p.value.nbytes for p in deep.decoder.params.values())
+    k, saved = sizes[-1], pixels[0].nbytes - sizes[-1]
+    print(f"bytes a picture: {pixels[0].nbytes} raw, {packed:.0f} packed without loss (zlib), ", end="")
+    print(f"{k} as a code; the decoder, once: {once:,}, worth it from {once // saved + 1:,} pictures")
+
+    show = one_each(data.y_test[: len(x_test)]) if data.y_test is not None else np.arange(10)
+    picture, notes = {"original": x_test[show]}, {"original": f"{pixels[0].nbytes} bytes"}
+    for k, made in restored.items():
+        picture[f"gap {k}"] = None
+        for name, y in zip(("PCA", "linear", "deep"), made):
+            row = f"{name}, {k}"
+            picture[row], notes[row] = y[show], f"MSE {mse(x_test, y):.4f}"
+    rows(picture, folder / "compression.png", notes=notes)
+    curve(every, pca_curve, sizes, linear_curve, deep_curve, folder / "compression_curve.png")
+    print(f"{folder}/compression.png: the pictures; {folder}/compression_curve.png: the errors")
+    return numbers | {"zlib": float(packed), "ratio": pixels[0].nbytes / sizes[-1]}
+
+
+def first(pca, k):
+    """PCA with k components, out of PCA with more."""
+    small = PCA(k)
+    small.mean_, small.shape_ = pca.mean_, pca.shape_
+    small.components_ = pca.components_[:k]
+    return small
+
+
+def svd(x, k):
+    """The best approximation of rank k of the centred data, its mean put back."""
+    X = x.reshape(len(x), -1)
+    m = X.mean(axis=0)
+    U, S, Vt = np.linalg.svd(X - m, full_matrices=False)
+    return ((U[:, :k] * S[:k]) @ Vt[:k] + m).reshape(x.shape)
+
+
+def largest_angle(A, B):
+    """Between the planes that the columns of A and B span: the largest principal angle, degrees."""
+    Q, R = np.linalg.qr(A.astype(np.float64))[0], np.linalg.qr(B)[0]
+    cosines = np.linalg.svd(Q.T @ R)[1]
+    return float(np.degrees(np.arccos(np.clip(cosines.min(), -1, 1))))
+
+
+def as_bytes(z):
+    """Codes rounded to 256 levels between each number's least and largest value."""
+    low, high = z.min(axis=0), z.max(axis=0)
+    step = np.maximum(high - low, 1e-12) / 255
+    return low + step * np.round((z - low) / step).astype(np.uint8)
+
+
+def curve(every, pca, sizes, linear, deep, path):
+    figure, axis = sheet(6.6, 4.2)
+    axis.plot(every, pca, "-o", color=GREY, markersize=4, label="PCA = truncated SVD")
+    axis.plot(sizes, linear, "o", color=BLUE, markersize=9, fillstyle="none", label="linear autoencoder")
+    axis.plot(sizes, deep, "-o", color=ORANGE, markersize=5, linewidth=2, label="deep autoencoder")
+    axis.set_xscale("log", base=2)
+    axis.set_yscale("log")
+    axis.set_xticks(every, [str(k) for k in every])
+    axis.set_yticks([0.005, 0.01, 0.02, 0.05], ["0.005", "0.01", "0.02", "0.05"])
+    axis.set_xlabel("numbers in the code")
+    axis.set_ylabel("mean squared error a pixel, test images")
+    axis.minorticks_off()
+    axis.legend(frameon=False)
+    figure.savefig(path, facecolor="white")
+
+
+if __name__ == "__main__":
+    main()
