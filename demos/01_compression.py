@@ -91,13 +91,12 @@ def main(argv=None):
     print(f"{k} as a code; the decoder, once: {once:,}, worth it from {once // saved + 1:,} pictures")
 
     show = one_each(data.y_test[: len(x_test)]) if data.y_test is not None else np.arange(10)
-    picture, notes = {"original": x_test[show]}, {"original": f"{pixels[0].nbytes} bytes"}
+    lines = [("original", x_test[show], f"{pixels[0].nbytes} bytes")]
     for k, made in restored.items():
-        picture[f"gap {k}"] = None
+        lines.append(None)
         for name, y in zip(("PCA", "linear", "deep"), made):
-            row = f"{name}, {k}"
-            picture[row], notes[row] = y[show], f"MSE {mse(x_test, y):.4f}"
-    rows(picture, folder / "compression.png", notes=notes)
+            lines.append((f"{name}, {k}", y[show], f"MSE {mse(x_test, y):.4f}"))
+    rows(lines, folder / "compression.png")
     curve(every, pca_curve, sizes, linear_curve, deep_curve, folder / "compression_curve.png")
     print(f"{folder}/compression.png: the pictures; {folder}/compression_curve.png: the errors")
     return numbers | {"zlib": float(packed), "ratio": pixels[0].nbytes / sizes[-1]}

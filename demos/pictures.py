@@ -11,40 +11,38 @@ INK, QUIET, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
 BLUE, ORANGE, GREEN, GREY = "#1f77b4", "#ff7f0e", "#2ca02c", "#9a9a9a"
 
 
-def rows(named, path, *, heads=None, notes=None, cell=0.66, limits=(0, 1)):
-    """Rows of pictures, each with its name on the left; "" leaves a gap instead of a row.
+def rows(lines, path, *, heads=(), cell=0.66, limits=(0, 1)):
+    """Rows of pictures, a name to the left of each and a remark to the right.
 
-    named    name → images (n, 1, H, W) or (n, H, W), or None for a gap
-    heads    a word above each column;  notes    name → a remark on the right
+    lines    (name, images (n, 1, H, W), remark) for a row, or None for a gap
+    heads    a word above each column
     """
-    names = list(named)
-    n = max(len(images) for images in named.values() if images is not None)
-    heights = [1.0 if named[name] is not None else 0.22 for name in names]
-    notes = notes or {}
-    left = 0.3 + 0.082 * max(map(len, names))
-    right = 0.12 + 0.075 * max(map(len, notes.values()), default=0)
-    top, gap = (0.3 if heads else 0.1), 0.05
-    width, height = left + n * cell + right, top + sum(heights) * cell + 0.1
+    filled = [line for line in lines if line is not None]
+    n = max(len(images) for _, images, _ in filled)
+    left = 0.3 + 0.082 * max(len(name) for name, _, _ in filled)
+    right = 0.12 + 0.075 * max(len(remark) for _, _, remark in filled)
+    top, gap = (0.3 if len(heads) else 0.1), 0.05
+    tall = sum(0.22 if line is None else 1.0 for line in lines) * cell
+    width, height = left + n * cell + right, top + tall + 0.1
     figure = Figure(figsize=(width, height), dpi=150)
     y = height - top
-    for name, tall in zip(names, heights):
-        y -= tall * cell
-        if named[name] is None:
+    for line in lines:
+        if line is None:
+            y -= 0.22 * cell
             continue
-        for k, image in enumerate(named[name]):
-            size = cell - gap
-            axis = figure.add_axes(
-                ((left + k * cell) / width, (y + gap) / height, size / width, size / height)
-            )
-            picture = np.asarray(image).reshape(image.shape[-2:])
-            axis.imshow(picture, cmap="gray", vmin=limits[0], vmax=limits[1])
+        name, images, remark = line
+        y -= cell
+        side = cell - gap
+        for k, image in enumerate(images):
+            x = left + k * cell
+            axis = figure.add_axes((x / width, (y + gap) / height, side / width, side / height))
+            axis.imshow(image[0], cmap="gray", vmin=limits[0], vmax=limits[1])
             axis.set_axis_off()
         middle = (y + (cell + gap) / 2) / height
         figure.text((left - 0.12) / width, middle, name, ha="right", va="center", color=INK)
-        if name in notes:
-            x = (left + n * cell + 0.05) / width
-            figure.text(x, middle, notes[name], va="center", color=QUIET, fontsize=9)
-    for k, head in enumerate(heads or []):
+        x = left + n * cell + 0.05
+        figure.text(x / width, middle, remark, va="center", color=QUIET, fontsize=9)
+    for k, head in enumerate(heads):
         x = (left + (k + 0.5) * cell - gap / 2) / width
         figure.text(x, 1 - 0.18 / height, head, ha="center", va="center", color=QUIET, fontsize=9)
     figure.savefig(path, facecolor="white")

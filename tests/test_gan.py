@@ -27,7 +27,6 @@ from tinyae.layers import (
     Upsample2d,
 )
 from tinyae.losses import BCEWithLogits
-from tinyae.models.gan_pairs import dcgan, dense_gan
 from tinyae.models.gan import (
     GAN,
     DiscriminatorPlayer,
@@ -35,6 +34,7 @@ from tinyae.models.gan import (
     NonSaturating,
     Saturating,
 )
+from tinyae.models.gan_pairs import dcgan, dense_gan
 from tinyae.optim import Adam
 
 

@@ -44,7 +44,9 @@ def data(likelihood, shape=(5, 3, 2), seed=0, dtype=np.float64):
 
 
 @every_likelihood
-@given(seed=st.integers(0, 2**32 - 1), shape=st.sampled_from([(1, 1), (4, 3), (3, 2, 4), (2, 1, 3, 2)]))
+@given(
+    seed=st.integers(0, 2**32 - 1), shape=st.sampled_from([(1, 1), (4, 3), (3, 2, 4), (2, 1, 3, 2)])
+)
 def test_the_gradient_in_y(likelihood, seed, shape):
     report = gradcheck.check_loss(likelihood, *data(likelihood, shape, seed), rng=seed)
     assert report.ok, report
@@ -98,15 +100,21 @@ def test_the_contract(likelihood, dtype):
     again, cache = likelihood.forward(y, x)
     np.testing.assert_array_equal(likelihood.backward(cache), dy)
     each = likelihood.log_prob(y, x)
-    assert type(nll) is float and nll == again == pytest.approx(-each.mean(), rel=1e-5)
-    assert dy.shape == y.shape and dy.dtype == dtype
-    assert each.shape == (5,) and each.dtype == np.float64
+    assert type(nll) is float
+    assert nll == again == pytest.approx(-each.mean(), rel=1e-5)
+    assert dy.shape == y.shape
+    assert dy.dtype == dtype
+    assert each.shape == (5,)
+    assert each.dtype == np.float64
     for out in (likelihood.mean(y), likelihood.sample(y, np.random.default_rng(0))):
-        assert out.shape == x.shape and out.dtype == dtype
+        assert out.shape == x.shape
+        assert out.dtype == dtype
     for a, b in zip((y, x), before):
         np.testing.assert_array_equal(a, b)
     for n in range(5):  # samples are independent of each other
-        np.testing.assert_allclose(likelihood.log_prob(y[n : n + 1], x[n : n + 1]), each[n], rtol=1e-5)
+        np.testing.assert_allclose(
+            likelihood.log_prob(y[n : n + 1], x[n : n + 1]), each[n], rtol=1e-5
+        )
 
 
 @every_likelihood
@@ -258,5 +266,6 @@ def test_a_likelihood_is_a_module_and_an_interface():
     ):
         with pytest.raises(NotImplementedError):
             call()
-    assert repr(LIKELIHOODS[1]) == "Gaussian(0.7)" and repr(Laplace(2)) == "Laplace(2)"
+    assert repr(LIKELIHOODS[1]) == "Gaussian(0.7)"
+    assert repr(Laplace(2)) == "Laplace(2)"
     assert not Sequential(Dense(2, 2, rng=np.random.default_rng(0))).state

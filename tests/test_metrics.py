@@ -198,6 +198,72 @@ def test_auc_at_its_ends() -> None:
     assert metrics.roc_auc([1, 0, 0, 1], [7, 7, 7, 7]) == 0.5
 
 
+# --- roc_curve and detection -----------------------------------------------------------------
+
+
+def scored(data: st.DataObject) -> tuple[np.ndarray, np.ndarray]:
+    """Labels of both classes and scores with ties."""
+    n = data.draw(st.integers(0, 30))
+    labels = np.array([0, 1, *data.draw(st.lists(st.integers(0, 1), min_size=n, max_size=n))])
+    scores = data.draw(st.lists(st.integers(-3, 3), min_size=n + 2, max_size=n + 2))
+    return labels, np.array(scores)
+
+
+@given(data=st.data())
+def test_roc_curve_is_what_each_threshold_flags(data: st.DataObject) -> None:
+    labels, scores = scored(data)
+    curve = metrics.roc_curve(labels, scores)
+    assert list(curve.thresholds[1:]) == sorted(set(scores), reverse=True)
+    for fpr, tpr, threshold in zip(*curve):
+        flagged = scores >= threshold
+        assert tpr == flagged[labels == 1].mean()
+        assert fpr == flagged[labels == 0].mean()
+    assert (curve.false_positive_rate[0], curve.true_positive_rate[0]) == (0, 0)
+    assert (curve.false_positive_rate[-1], curve.true_positive_rate[-1]) == (1, 1)
+
+
+@given(data=st.data())
+def test_area_under_the_roc_curve_is_the_auc(data: st.DataObject) -> None:
+    labels, scores = scored(data)
+    x, y, _ = metrics.roc_curve(labels, scores)
+    area = ((y[1:] + y[:-1]) / 2 * np.diff(x)).sum()
+    assert area == pytest.approx(metrics.roc_auc(labels, scores), abs=1e-12)
+
+
+def test_roc_curve_takes_infinite_and_unsigned_scores() -> None:
+    curve = metrics.roc_curve([0, 1, 1], np.array([-np.inf, 0, np.inf]))
+    assert list(curve.true_positive_rate) == [0, 0.5, 1, 1]
+    assert list(metrics.roc_curve([0, 1], np.array([0, 200], np.uint8))[1]) == [0, 1, 1]
+
+
+@given(data=st.data())
+def test_detection_counts(data: st.DataObject) -> None:
+    labels, scores = scored(data)
+    flagged = scores > data.draw(st.integers(-3, 2))
+    tp, fp = (flagged & (labels == 1)).sum(), (flagged & (labels == 0)).sum()
+    fn, tn = (~flagged & (labels == 1)).sum(), (~flagged & (labels == 0)).sum()
+    found = metrics.detection(labels, flagged)
+    assert found.accuracy == pytest.approx((tp + tn) / len(labels))
+    assert found.recall == pytest.approx(tp / (tp + fn))
+    assert found.precision == pytest.approx(tp / (tp + fp)) if flagged.any() else True
+    other = metrics.detection(1 - labels, ~flagged)  # the other class as the positive one
+    assert other.accuracy == found.accuracy
+    assert other.recall == pytest.approx(tn / (tn + fp))
+
+
+def test_detection_by_hand() -> None:
+    assert metrics.detection([1, 1, 0, 0, 0], [1, 0, 1, 0, 0]) == (0.6, 0.5, 0.5)
+
+
+def test_what_is_not_defined_is_nan() -> None:
+    nothing_flagged = metrics.detection([1, 0], [False, False])
+    assert nothing_flagged.recall == 0
+    assert math.isnan(nothing_flagged.precision)
+    no_positive = metrics.detection([0, 0], [True, False])
+    assert no_positive.precision == 0
+    assert math.isnan(no_positive.recall)
+
+
 # --- bad input -------------------------------------------------------------------------------
 
 GOOD = images(3, 12, 12)
@@ -226,6 +292,12 @@ GOOD = images(3, 12, 12)
         (lambda: metrics.roc_auc([], []), "labels hold nothing"),
         (lambda: metrics.roc_auc([0, 2], [0.1, 0.2]), "labels hold 0, 2"),
         (lambda: metrics.roc_auc([0, 1], [0.1, np.nan]), "a score is NaN"),
+        (lambda: metrics.roc_curve([0, 1], [0.1, np.nan]), "roc_curve: a score is NaN"),
+        (lambda: metrics.roc_curve([0, 0], [0.1, 0.2]), "roc_curve: labels hold 0, expected both"),
+        (lambda: metrics.detection([0, 1], [0.1, 0.9]), "flagged hold 0.1, 0.9"),
+        (lambda: metrics.detection([0, 2], [0, 1]), "labels hold 0, 2"),
+        (lambda: metrics.detection([], []), "labels hold nothing"),
+        (lambda: metrics.detection([0, 1], [1]), r"flagged \(1,\)"),
     ],
 )
 def test_bad_input(call: Any, says: str) -> None:

@@ -3,6 +3,8 @@
     mse, psnr, ssim    how far a reconstruction is from its original
     PCA                the best linear code of a given size: the baseline of every report
     roc_auc            how well a score tells two classes apart
+    roc_curve          the same at every threshold
+    detection          accuracy, precision and recall at one
 
 All are computed in float64, a chunk of rows at a time, whatever dtype comes in.
 """
@@ -11,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -203,26 +205,111 @@ def roc_auc(labels: ArrayLike, scores: ArrayLike) -> float:
     Raises    ValueError if lengths differ, a label is another, a class is absent, a score is NaN
     Source    Hanley & McNeil (1982); Mann & Whitney (1947)
     """
+    labels, scores = _ranked("roc_auc", labels, scores)
+    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)  # the highest rank among equal scores, counted from 1
+    ranks = (last - (counts - 1) / 2)[place]
+    n_pos, n_neg = int(labels.sum()), int((~labels).sum())
+    return float((ranks[labels].sum() - n_pos * (n_pos + 1) / 2) / (n_pos * n_neg))
+
+
+class RocCurve(NamedTuple):
+    """At ``thresholds[k]`` all that score it or more are flagged; both rates grow with k."""
+
+    false_positive_rate: Array
+    true_positive_rate: Array
+    thresholds: Array
+
+
+def roc_curve(labels: ArrayLike, scores: ArrayLike) -> RocCurve:
+    """Receiver operating characteristic: what each threshold finds, and what it flags wrongly.
+
+    Forward   TPR(t) = P(score ≥ t | positive)      FPR(t) = P(score ≥ t | negative)
+    Shapes    labels (N,) of 0 and 1 (or bool)   scores (N,), higher for the positive class
+              each field (K,): one more than there are distinct scores, from (0, 0) with the
+              threshold ∞ to (1, 1)
+    Units     the area under it, by trapezia, is :func:`roc_auc`
+    Raises    ValueError as :func:`roc_auc`
+    Source    Fawcett (2006), algorithm 2
+    """
+    labels, scores = _ranked("roc_curve", labels, scores)
+    order = np.argsort(-scores.astype(np.float64), kind="stable")
+    labels, scores = labels[order], scores[order]
+    last = np.append(np.nonzero(scores[1:] != scores[:-1])[0], len(scores) - 1)
+    found = np.append(0, np.cumsum(labels)[last])
+    flagged = np.append(0, last + 1)
+    return RocCurve(
+        (flagged - found) / (len(labels) - labels.sum()),
+        found / labels.sum(),
+        np.append(np.inf, scores[last]),
+    )
+
+
+class Detection(NamedTuple):
+    """Shares in [0, 1]; precision is NaN if nothing is flagged, recall if there is no positive."""
+
+    accuracy: float
+    precision: float
+    recall: float
+
+
+def detection(labels: ArrayLike, flagged: ArrayLike) -> Detection:
+    """How right it is to flag these samples as positive.
+
+    Forward   accuracy = P(flagged = label)
+              precision = P(label | flagged) = TP / (TP + FP)
+              recall = P(flagged | label) = TP / (TP + FN)
+    Shapes    labels, flagged (N,) of 0 and 1 (or bool)
+    Raises    ValueError if lengths differ, there is no sample, or an entry is another
+    Source    Fawcett (2006), fig. 1
+
+    Precision and recall depend on which class is called positive, and precision and accuracy on how
+    frequent it is. Take the threshold from data that these samples are no part of.
+    """
+    labels, flagged = _binary("detection", labels), _binary("detection", flagged, "flagged")
+    if labels.shape != flagged.shape:
+        raise ValueError(
+            f"detection: labels have shape {labels.shape}, flagged {flagged.shape}, expected (N,) "
+            "both; pass scores > threshold, one a sample"
+        )
+    hits = int((labels & flagged).sum())
+    n_flagged, n_pos = int(flagged.sum()), int(labels.sum())
+    return Detection(
+        float((labels == flagged).mean()),
+        hits / n_flagged if n_flagged else math.nan,
+        hits / n_pos if n_pos else math.nan,
+    )
+
+
+def _binary(who: str, a: ArrayLike, name: str = "labels") -> Array:
+    """0 and 1 as bool."""
+    a = np.asarray(a)
+    if a.ndim != 1 or not a.size or not np.isin(a, (0, 1)).all():
+        found = ", ".join(map(str, np.unique(a)[:5])) or "nothing"
+        raise ValueError(
+            f"{who}: {name} hold {found} in shape {a.shape}, expected 0 and 1 in shape (N,); "
+            "pass labels == positive_class"
+        )
+    return a.astype(bool)
+
+
+def _ranked(who: str, labels: ArrayLike, scores: ArrayLike) -> tuple[Array, Array]:
+    """Labels as bool, both classes among them, and scores that have an order."""
     labels, scores = np.asarray(labels), np.asarray(scores)
     if labels.ndim != 1 or labels.shape != scores.shape:
         raise ValueError(
-            f"roc_auc: labels have shape {labels.shape}, scores {scores.shape}, expected (N,) "
+            f"{who}: labels have shape {labels.shape}, scores {scores.shape}, expected (N,) "
             "both; pass one label and one score a sample"
         )
     if not np.isin(labels, (0, 1)).all() or labels.all() or not labels.any():
         found = ", ".join(map(str, np.unique(labels)[:5]))
         raise ValueError(
-            f"roc_auc: labels hold {found or 'nothing'}, expected both 0 and 1; "
+            f"{who}: labels hold {found or 'nothing'}, expected both 0 and 1; "
             "pass labels == positive_class"
         )
     if np.isnan(scores).any():
-        raise ValueError("roc_auc: a score is NaN, expected numbers that can be ranked; remove it")
-    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)  # the highest rank among equal scores, counted from 1
-    ranks = (last - (counts - 1) / 2)[place]
-    positives = labels.astype(bool)
-    n_pos, n_neg = int(positives.sum()), int((~positives).sum())
-    return float((ranks[positives].sum() - n_pos * (n_pos + 1) / 2) / (n_pos * n_neg))
+        raise ValueError(f"{who}: a score is NaN, expected numbers that can be ranked; remove it")
+    return labels.astype(bool), scores
 
 
 def _pair(who: str, x: Array, y: Array) -> tuple[Array, Array]:

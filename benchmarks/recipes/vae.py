@@ -17,88 +17,70 @@ The fixed set's are log-likelihoods of given data, with standard errors over the
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
-
 import numpy as np
 
 import tinyae as ta
-from benchmarks.recipes.common import Run, table
+from benchmarks.recipes.common import Run, Stopwatch, table
 from tinyae.data.binarize import Binarize
-from tinyae.models.variational import VariationalAutoencoder
 from tinyae.train import Epoch
+
+BATCH_SIZE = 128
 
 
 def vae(run: Run) -> None:
     """The PyTorch reference: −ELBO 101.7 (reconstruction 75.0, KL 26.7), NLL 97.2, 2.6 s an epoch."""
     rng = np.random.default_rng(run.seed)
-    model = network([500], 20, ta.ReLU, rng)
-    seconds = train(run, model, 10, 128, 2e-3, rng, "vae")
+    model = network([500, 20], ta.ReLU, rng)
+    seconds = train(run, model, 10, 3e-3, rng, "vae")
     report("VAE 784-500-20-500-784, ReLU", run, model, seconds, 10, ("101.7", "–", "97.2"))
 
 
 def vae_2d(run: Run) -> None:
     """The reference: −ELBO 156.9, of which the latent plane can be drawn whole."""
     rng = np.random.default_rng(run.seed)
-    model = network([500], 2, ta.ReLU, rng)
-    seconds = train(run, model, 10, 128, 2e-3, rng, "vae-2d")
+    model = network([500, 2], ta.ReLU, rng)
+    seconds = train(run, model, 10, 3e-3, rng, "vae-2d")
     report("VAE 784-500-2-500-784, ReLU", run, model, seconds, 10, ("156.9", "–", "–"))
 
 
 def burda(run: Run) -> None:
     """The reference, 90 epochs: −ELBO 95.8, NLL 92.5 (1,000 draws, 2,000 test images)."""
-    _burda(run, 90, 128, 3e-3, "burda", ("95.8", "–", "92.5"))
+    _burda(run, 90, 3e-3, "burda", ("95.8", "–", "92.5"))
 
 
 def burda_hour(run: Run) -> None:
     """As near as an hour brings it to Burda et al.'s 86.76 (about 3,280 epochs, 5,000 draws)."""
-    _burda(run, 1800, 128, 3e-3, "burda-hour", ("–", "–", "86.76"))
+    _burda(run, 1200, 3e-3, "burda-hour", ("–", "–", "86.76"))
 
 
-def _burda(
-    run: Run, epochs: int, batch_size: int, rate: float, name: str, reference: tuple[str, str, str]
-) -> None:
+def _burda(run: Run, epochs: int, rate: float, name: str, reference: tuple[str, str, str]) -> None:
     rng = np.random.default_rng(run.seed)
-    model = network([200, 200], 50, ta.Tanh, rng)
-    seconds = train(run, model, epochs, batch_size, rate, rng, name)
+    model = network([200, 200, 50], ta.Tanh, rng)
+    seconds = train(run, model, epochs, rate, rng, name)
     title = "VAE 784-200-200-50-200-200-784, tanh"
     report(title, run, model, seconds, epochs, reference, draws=1000)
 
 
 def network(
-    units: list[int], latent_dim: int, activation: type[ta.Layer], rng: np.random.Generator
-) -> VariationalAutoencoder:
-    """Dense layers down to μ and ln σ², and their mirror image up to the logits."""
-    encoder, decoder = ta.dense_pair(
-        (1, 28, 28),
-        [*units, latent_dim],
-        activation=activation,
-        output=None,
-        rng=rng,
-    )
-    *features, _ = encoder.layers  # the last layer is the code, which is a distribution here
-    heads = [ta.Dense(units[-1], latent_dim, rng=rng) for _ in range(2)]
-    return VariationalAutoencoder(
-        ta.Sequential(*features), *heads, decoder, ta.Bernoulli(), resample=Binarize()
-    )
+    units: list[int], activation: type[ta.Layer], rng: np.random.Generator
+) -> ta.VariationalAutoencoder:
+    parts = ta.dense_variational((1, 28, 28), units, activation=activation, rng=rng)
+    return ta.VariationalAutoencoder(*parts, ta.Bernoulli(), resample=Binarize())
 
 
 def train(
     run: Run,
-    model: VariationalAutoencoder,
+    model: ta.VariationalAutoencoder,
     epochs: int,
-    batch_size: int,
     rate: float,
     rng: np.random.Generator,
     name: str,
 ) -> float:
     """The seconds that training took. The learning rate falls along half a cosine."""
-    x = ta.data.load("mnist").x_train
-    if run.quick:
-        x, epochs = x[:2000], 1
+    x = run.load("mnist").x_train
+    epochs = run.number_of_epochs(epochs)
     start_at_the_mean(model, x)
-    steps = epochs * -(-len(x) // batch_size)
-    begun = time.perf_counter()
+    steps = epochs * -(-len(x) // BATCH_SIZE)
     path = run.out / f"{name}.npz"
 
     def keep(epoch: Epoch) -> None:
@@ -106,19 +88,20 @@ def train(
             model.save(path)
             print(f"epoch {epoch.epoch}: {epoch.terms['total']:.2f} nats", flush=True)
 
-    model.fit(
-        x,
-        epochs=epochs,
-        batch_size=batch_size,
-        optimizer=ta.Adam(ta.Cosine(rate, steps)),
-        rng=rng,
-        progress=False,
-        on_epoch=keep,
-    )
-    return time.perf_counter() - begun
+    with Stopwatch() as watch:
+        model.fit(
+            x,
+            epochs=epochs,
+            batch_size=BATCH_SIZE,
+            optimizer=ta.Adam(ta.Cosine(rate, steps)),
+            rng=rng,
+            progress=False,
+            on_epoch=keep,
+        )
+    return watch.seconds
 
 
-def start_at_the_mean(model: VariationalAutoencoder, x: np.ndarray) -> None:
+def start_at_the_mean(model: ta.VariationalAutoencoder, x: np.ndarray) -> None:
     """The last bias begins at the logit of the mean image: no step is spent on learning it."""
     *_, last = (layer for layer in model.decoder.layers if isinstance(layer, ta.Dense))
     mean = np.clip(x.mean(axis=0).ravel(), 1e-3, 1 - 1e-3)
@@ -128,26 +111,23 @@ def start_at_the_mean(model: VariationalAutoencoder, x: np.ndarray) -> None:
 def report(
     title: str,
     run: Run,
-    model: VariationalAutoencoder,
+    model: ta.VariationalAutoencoder,
     seconds: float,
     epochs: int,
     reference: tuple[str, str, str],
     draws: int = 500,
     images: int = 2000,
 ) -> None:
-    x = ta.data.load("mnist").x_test
-    if run.quick:
-        x, draws = x[:200], 10
-    begun = time.perf_counter()
-    anew = model.evaluate(x)
-    fixed = Binarize()(x, np.random.default_rng(0))
-    bound = model.elbo(fixed, rng=0)
-    likelihood = model.log_likelihood(fixed[:images], rng=0, samples=draws)
-    scored = time.perf_counter() - begun
-    epochs = 1 if run.quick else epochs
+    epochs, data = run.number_of_epochs(epochs), run.load("mnist")
+    x, draws = data.x_test, 10 if run.quick else draws
+    with Stopwatch() as watch:
+        anew = model.evaluate(x)
+        fixed = Binarize()(x, np.random.default_rng(0))
+        bound = model.elbo(fixed, rng=0)
+        likelihood = model.log_likelihood(fixed[:images], rng=0, samples=draws)
     table(
         f"{title}: {epochs} epochs, {seconds:.0f} s ({seconds / epochs:.2f} s an epoch); "
-        f"scored in {scored:.0f} s; MNIST test digits, nats a digit",
+        f"scored in {watch.seconds:.0f} s; {data.name} test set, nats a sample",
         ["", "−ELBO, drawn anew", "−ELBO, fixed", f"NLL, {draws} draws, {images} images, fixed"],
         [
             ["reference", *reference],
@@ -159,4 +139,3 @@ def report(
             ],
         ],
     )
-    print(f"the model: {Path(run.out)}")

@@ -5,9 +5,9 @@ from tinyae.models.builders import conv_pair, dense_pair, dense_variational
 from tinyae.models.classifier import Classifier
 from tinyae.models.conditional import ConditionalVariationalAutoencoder
 from tinyae.models.contractive import ContractiveAutoencoder
-from tinyae.models.gan_pairs import dcgan, dense_gan
 from tinyae.models.denoising import DenoisingAutoencoder
 from tinyae.models.gan import GAN, NonSaturating, Saturating
+from tinyae.models.gan_pairs import dcgan, dense_gan
 from tinyae.models.paths import linear, spherical
 from tinyae.models.sparse import KLSparsity, L1Sparsity, SparseAutoencoder
 from tinyae.models.stacked import StackedAutoencoder, stack_of

@@ -57,7 +57,7 @@ def dense_pair(
     Source    Hinton & Salakhutdinov (2006), fig. 1
     """
     who = "dense_pair"
-    shape, units = _sizes(who, "shape", shape), _sizes(who, "units", units)
+    shape, units = sizes_of(who, "shape", shape), sizes_of(who, "units", units)
     widths = [math.prod(shape), *units]
     denses = [
         Dense(wide, narrow, rng=rng, init=init, dtype=dtype)
@@ -97,7 +97,7 @@ def dense_variational(
     Raises    ValueError unless shape and units hold ints ≥ 1, units at least two
     Source    Kingma & Welling (2014), appendix C
     """
-    if len(_sizes("dense_variational", "units", units)) < 2:
+    if len(sizes_of("dense_variational", "units", units)) < 2:
         raise ValueError(
             f"dense_variational: units is {units!r}, expected a hidden layer or more and the code; "
             "pass e.g. [500, 20]"
@@ -135,7 +135,7 @@ def conv_pair(
               Radford, Metz & Chintala (2016), §3
     """
     who = "conv_pair"
-    shape, channels = _sizes(who, "shape", shape), _sizes(who, "channels", channels)
+    shape, channels = sizes_of(who, "shape", shape), sizes_of(who, "channels", channels)
     factor = 2 ** len(channels)
     if len(shape) != 3 or shape[1] % factor or shape[2] % factor:
         raise ValueError(
@@ -164,7 +164,7 @@ def _maybe(activation: Activation | None) -> list[Layer]:
     return [] if activation is None else [activation()]
 
 
-def _sizes(who: str, name: str, sizes: Sequence[int]) -> list[int]:
+def sizes_of(who: str, name: str, sizes: Sequence[int]) -> list[int]:
     if isinstance(sizes, (str, bytes)) or not isinstance(sizes, Sequence) or not len(sizes):
         raise ValueError(
             f"{who}: {name} is {sizes!r}, expected a sequence of ints ≥ 1; pass e.g. [256, 16]"

@@ -114,11 +114,11 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         else:
             self._split(x)
 
-    def sample(self, labels: Any, rng: np.random.Generator | int = 0) -> Array:  # type: ignore[override]
+    def sample(self, labels: Any, rng: np.random.Generator | int = 0) -> Array:
         """A new sample of each label: z ~ N(0, I), and the mean E[x | z, c]. (len(labels), …)"""
         return self.decode(self._prior_of(labels, np.random.default_rng(rng)))
 
-    def draw(self, labels: Any, rng: np.random.Generator | int = 0) -> Array:  # type: ignore[override]
+    def draw(self, labels: Any, rng: np.random.Generator | int = 0) -> Array:
         """The same with the likelihood's own noise: x ~ p(x | z, c). (len(labels), …)"""
         rng = np.random.default_rng(rng)
         return self._draw(self._prior_of(labels, rng), rng)

@@ -21,7 +21,7 @@ from tinyae.data.corruption import Corruption
 from tinyae.layers import Dense, Layer, Module, Sequential, Sigmoid
 from tinyae.losses import BCE, Loss
 from tinyae.models.autoencoder import Autoencoder, check_parts
-from tinyae.models.builders import Activation, dense_pair
+from tinyae.models.builders import Activation, dense_pair, sizes_of
 from tinyae.models.classifier import Classifier
 from tinyae.models.denoising import DenoisingAutoencoder
 from tinyae.param import Array, Initializer
@@ -136,7 +136,8 @@ def stack_of(
         ValueError  shape or units hold what is no int ≥ 1
     """
     loss = loss or BCE()
-    inputs = [list(shape), *([width] for width in units)]
+    shape, units = sizes_of("stack_of", "shape", shape), sizes_of("stack_of", "units", units)
+    inputs = [shape, *([width] for width in units)]
     blocks: list[Autoencoder] = []
     for k, width in enumerate(units):
         encoder, decoder = dense_pair(

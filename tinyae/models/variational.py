@@ -316,7 +316,8 @@ class VariationalAutoencoder(Model):
     def interpolate(self, x0: Any, x1: Any, steps: int, path: Path = linear) -> Array:
         """From x0 to x1 through their codes, both ends included: (steps, N, …).
 
-        ``path(z0, z1, t)`` is :func:`~tinyae.models.paths.linear` or ``spherical``. A condition stays x0's.
+        ``path(z0, z1, t)`` is ``linear`` or ``spherical``, of :mod:`tinyae.models.paths`. A condition
+        stays x0's.
         """
         steps = positive_int(type(self).__name__, "steps", steps, 8)
         z0, z1 = self.encode(x0), self.encode(x1)

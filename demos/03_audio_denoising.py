@@ -1,0 +1,284 @@
+"""Clean a worn record: a network learns, from melodies it hears, which sounds are noise.
+
+A plucked-string melody s is made here, and noise added: a steady hiss and the crackle of clicks,
+y = s + n. Sound is looked at in overlapping windows, S and Y their spectra (each bin a frequency
+at a time). To denoise is to choose for every bin a gain between 0 and 1:
+
+    ŝ = overlap-add of  g Y        best gain  g = clip(Re(S Ȳ) / |Y|², 0, 1)
+
+A denoising autoencoder is given pairs (x̃, x). x̃ is the noisy spectrum, ln |Y|² of a few windows
+in a row; x is the best gain of the middle one, known in training because the noise was added by
+us. It minimises E‖x − g(f(x̃))‖², so it answers with the expected gain given what it sees.
+Melodies and noise are made anew for the test; the noise is also made anew in every epoch.
+
+The classical rival, Wiener's filter, knows the noise's average power exactly. Bin by bin,
+
+    g = ξ / (1 + ξ)      ξ = α ξ_before + (1 − α) max(|Y|² / E|N|² − 1, 0)   "decision-directed"
+
+Against hiss, about which there is nothing more to know, the network is hardly better. Clicks are
+another matter: a Wiener filter takes them for music, the network has seen what they look like.
+
+It writes clean.wav, noisy.wav, wiener.wav and denoised.wav to listen to, and a picture.
+
+    python demos/03_audio_denoising.py
+    python demos/03_audio_denoising.py --data RECORDING.wav
+
+With --data your own noisy recording is cleaned by the network that learnt from the melodies (no
+clean original of yours is there to learn from, and none to measure a ratio with). It does best
+on music that is like them; it is brought to 8,000 samples a second and one channel.
+
+Source: Vincent et al. (2010); Lu, Tsao, Matsuda & Hori (2013), denoising autoencoders for sound;
+Erdogan, Hershey, Watanabe & Le Roux (2015) for the target; Ephraim & Malah (1984) for the rival.
+"""
+
+import argparse
+import time
+import wave
+from pathlib import Path
+
+import numpy as np
+
+import tinyae as ta
+
+RATE = 8_000  # samples a second
+WINDOW, HOP = 512, 256  # samples: 64 ms, every 32 ms
+BEFORE, AFTER = 2, 2  # windows that the network sees around the one in question
+SINE = np.sin(np.pi * (np.arange(WINDOW) + 0.5) / WINDOW)  # SINE² + SINE² half a window later = 1
+BINS = WINDOW // 2 + 1
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", help="your own noisy recording, a .wav file")
+    parser.add_argument("--snr", type=float, default=5.0, help="of the noisy test melody, in dB")
+    parser.add_argument("--out", default="demo-out", help="folder for sounds and picture")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="a small run, to see that it works")
+    options = parser.parse_args(argv)
+    rng = np.random.default_rng(options.seed)
+    folder = Path(options.out)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    # The net: an hourglass from the spectra of five windows to the gains of one.
+    melodies, units, epochs = (4, 64, 8) if options.quick else (40, 256, 16)
+    encoder = ta.Sequential(ta.Dense((BEFORE + 1 + AFTER) * BINS, units, rng=rng), ta.ReLU())
+    decoder = ta.Sequential(ta.Dense(units, BINS, rng=rng), ta.Sigmoid())
+    model = ta.DenoisingAutoencoder(encoder, decoder, ta.MSE())
+
+    start = time.perf_counter()
+    pairs = Pairs([melody(10, rng) for _ in range(melodies)], rng)
+    optimizer = ta.Adam(ta.Cosine(1e-3, epochs * len(pairs)))
+    ta.fit(model, pairs, epochs=epochs, optimizer=optimizer, rng=rng)
+    print(f"\nlearnt from {10 * melodies} s of melodies in {time.perf_counter() - start:.0f} s")
+    model.save(folder / "audio_denoiser.npz")
+
+    if options.data:
+        own = read_wav(options.data)
+        write_wav(folder / "noisy.wav", own)
+        write_wav(folder / "denoised.wav", denoise(model, own))
+        print(f"{folder}/noisy.wav: {options.data} at {RATE} Hz; {folder}/denoised.wav: cleaned")
+        return {}
+
+    # Other melodies, other noise. Of the signal-to-noise ratios the mean over the melodies.
+    tests = [melody(5, rng) for _ in range(2 if options.quick else 8)]
+    numbers = {}
+    print(
+        f"\n{'signal-to-noise ratio, dB':28} {'noisy':>7} {'Wiener':>7} {'network':>8} {'best':>7}"
+    )
+    for kind, crackle in (("hiss alone", 0.0), ("hiss and crackle", 0.5)):
+        ratios = []
+        for clean in tests:
+            noise = scratches(clean, options.snr, crackle, rng)
+            noisy = clean + noise
+            wiener = istft(wiener_gain(stft(noisy), stft(noise)) * stft(noisy), len(clean))
+            denoised = denoise(model, noisy)
+            best = istft(best_gain(stft(clean), stft(noisy)) * stft(noisy), len(clean))
+            ratios.append([snr(clean, sound) for sound in (noisy, wiener, denoised, best)])
+        noisy_db, wiener_db, network_db, best_db = np.mean(ratios, axis=0)
+        print(f"{kind:28} {noisy_db:7.2f} {wiener_db:7.2f} {network_db:8.2f} {best_db:7.2f}")
+        numbers |= {
+            f"{kind}: noisy": float(noisy_db),
+            f"{kind}: Wiener": float(wiener_db),
+            f"{kind}: network": float(network_db),
+        }
+    print("best: with the gains that only one who has the clean sound can know")
+
+    sounds = {"clean": clean, "noisy": noisy, "wiener": wiener, "denoised": denoised}
+    for name, sound in sounds.items():
+        write_wav(folder / f"{name}.wav", sound)
+    picture(sounds, folder / "audio_denoising.png")
+    print(f"{folder}/audio_denoising.png and the .wav files: the last melody, hiss and crackle")
+    return numbers
+
+
+# --- sound -------------------------------------------------------------------------------------
+
+
+def melody(seconds, rng):
+    """Notes of a plucked string that wander over a pentatonic scale, of power 0.01.
+
+    u(t) = Σ_k a_k exp(−t/τ_k) sin(2π k f t + φ_k), a_k ~ sin(π k p)/k for a string plucked at p
+    """
+    sound = np.zeros(int(seconds * RATE) + 2 * RATE)
+    beat = rng.uniform(0.18, 0.3)  # s
+    key, step, pluck = rng.uniform(100, 200), rng.integers(3, 9), rng.uniform(0.1, 0.4)
+    k = np.arange(1, 13)[:, None]
+    start = 0.0
+    while start < seconds - 0.1:
+        for s in (step, step - rng.integers(2, 5))[: rng.choice([1, 1, 2])]:  # one note, or two
+            f = key * 2 ** (s // 5 + np.array([0, 2, 4, 7, 9])[s % 5] / 12)
+            partial = k[k * f < 0.45 * RATE][:, None]
+            a = np.sin(np.pi * partial * pluck) / partial
+            decay = 0.9 * np.sqrt(200 / f) / (1 + 0.15 * partial)
+            t = np.arange(2 * RATE) / RATE
+            phase = rng.uniform(0, 2 * np.pi, partial.shape)
+            note = (a * np.exp(-t / decay) * np.sin(2 * np.pi * partial * f * t + phase)).sum(0)
+            at = int(start * RATE)
+            sound[at : at + len(t)] += rng.uniform(0.5, 1) * np.minimum(t / 0.004, 1) * note
+        step = int(np.clip(step + rng.integers(-3, 4), 0, 12))
+        start += beat * rng.choice([1, 1, 2])
+    sound = sound[: int(seconds * RATE)]
+    return 0.1 * sound / np.sqrt(np.mean(sound**2))
+
+
+def scratches(clean, snr_db, crackle, rng):
+    """Noise as of a worn record; ``crackle`` is the part of its power that is in clicks."""
+    n = len(clean)
+    clicks = np.zeros(n)
+    at = np.flatnonzero(rng.random(n) < 12 / RATE)  # twelve a second
+    clicks[at] = rng.normal(size=len(at)) * np.exp(rng.normal(0, 0.5, len(at)))
+    t = np.arange(24)
+    ringing = np.exp(-t / 4) * np.sin(0.9 * t + 1)  # 3 ms
+    clicks = np.convolve(clicks, ringing)[:n]
+    hiss = rng.normal(size=n)
+    power = np.mean(clean**2) / 10 ** (snr_db / 10)
+    return sum(
+        part * np.sqrt(share * power / max(np.mean(part**2), 1e-12))
+        for part, share in ((hiss, 1 - crackle), (clicks, crackle))
+    )
+
+
+def snr(clean, sound):
+    """10 lg of the clean sound's power over the error's, in dB."""
+    return 10 * np.log10(np.sum(clean**2) / np.sum((sound - clean) ** 2))
+
+
+def stft(sound):
+    """Spectra (windows, BINS) of half-overlapping windows; ``istft`` undoes it exactly."""
+    padded = np.pad(sound, (HOP, WINDOW))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
+    return np.fft.rfft(windows * SINE)
+
+
+def istft(spectra, length):
+    windows = np.fft.irfft(spectra, WINDOW) * SINE
+    sound = np.zeros((len(windows) + 1, HOP))
+    sound[:-1] += windows[:, :HOP]
+    sound[1:] += windows[:, HOP:]
+    return sound.ravel()[HOP : HOP + length]
+
+
+# --- what the network sees, and what it is to say -------------------------------------------------
+
+
+def view(Y):
+    """ln |Y|² of each window and its neighbours, the middle of all levels taken as 0."""
+    level = np.log(np.abs(Y) ** 2 + 1e-12)
+    level = np.maximum(level - np.median(level), -4) / 4
+    padded = np.pad(level, ((BEFORE, AFTER), (0, 0)), mode="edge")
+    shifted = [padded[i : i + len(Y)] for i in range(BEFORE + 1 + AFTER)]
+    return np.concatenate(shifted, axis=1).astype(np.float32)
+
+
+def best_gain(S, Y):
+    return np.clip((S * Y.conj()).real / (np.abs(Y) ** 2 + 1e-12), 0, 1).astype(np.float32)
+
+
+class Pairs:
+    """Batches of (x̃, x) = (noisy view, best gain), with new noise each time through."""
+
+    def __init__(self, melodies, rng):
+        self.melodies, self.rng = melodies, rng
+        self.batches = -(-sum(len(stft(clean)) for clean in melodies) // 64)
+
+    def __len__(self):
+        return self.batches
+
+    def __iter__(self):
+        views, gains = [], []
+        for clean in self.melodies:
+            snr_db, crackle = self.rng.uniform(-2, 12), self.rng.choice([0, self.rng.random()])
+            Y = stft(clean + scratches(clean, snr_db, crackle, self.rng))
+            views.append(view(Y))
+            gains.append(best_gain(stft(clean), Y))
+        views, gains = np.concatenate(views), np.concatenate(gains)
+        for rows in np.array_split(self.rng.permutation(len(views)), self.batches):
+            yield views[rows], gains[rows]
+
+
+def denoise(model, noisy):
+    Y = stft(noisy)
+    return istft(model.reconstruct(view(Y)) * Y, len(noisy))
+
+
+def wiener_gain(Y, N, alpha=0.9):
+    """The rival's gains, window after window; it knows the noise's mean power at each frequency."""
+    ratio = np.abs(Y) ** 2 / np.mean(np.abs(N) ** 2, axis=0)
+    gain, before = np.empty_like(ratio), 0.0
+    for i, r in enumerate(ratio):
+        xi = np.maximum(alpha * before + (1 - alpha) * np.maximum(r - 1, 0), 0.003)
+        gain[i] = xi / (1 + xi)
+        before = gain[i] ** 2 * r
+    return gain
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+def write_wav(path, sound):
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes((np.clip(sound, -1, 1) * 32767).astype("<i2").tobytes())
+
+
+def read_wav(path):
+    """A recording of 16 bits a sample, as one channel at RATE: what lies above RATE/2 is cut off."""
+    with wave.open(str(path), "rb") as file:
+        if file.getsampwidth() != 2:
+            raise ValueError(f"{path} has {8 * file.getsampwidth()} bits a sample; save it with 16")
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2") / 32768
+        channels, rate = file.getnchannels(), file.getframerate()
+    sound = samples.reshape(-1, channels).mean(axis=1)
+    length = len(sound) * RATE // rate
+    spectrum = np.fft.rfft(sound)[: length // 2 + 1]
+    padded = np.pad(spectrum, (0, length // 2 + 1 - len(spectrum)))
+    return np.fft.irfft(padded, length) * (length / len(sound))
+
+
+def picture(sounds, path):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 6.2), layout="constrained")
+    axes = figure.subplots(2, len(sounds), height_ratios=(1, 2), sharex=True, sharey="row")
+    top = np.abs(sounds["noisy"]).max()
+    for (name, sound), (line, map_) in zip(sounds.items(), axes.T):
+        seconds = len(sound) / RATE
+        ratio = "" if name == "clean" else f", {snr(sounds['clean'], sound):.1f} dB"
+        line.plot(np.arange(len(sound)) / RATE, sound, linewidth=0.3, color="#1f77b4")
+        line.set(title=name.replace("wiener", "Wiener filter") + ratio, ylim=(-top, top))
+        level = 20 * np.log10(np.abs(stft(sound)).T + 1e-6)
+        extent = (0, seconds, 0, RATE / 2000)
+        shown = map_.imshow(
+            level, origin="lower", aspect="auto", extent=extent, vmin=-30, vmax=30, cmap="magma"
+        )
+        map_.set(xlabel="time, s")
+    axes[0, 0].set_ylabel("amplitude")
+    axes[1, 0].set_ylabel("frequency, kHz")
+    figure.colorbar(shown, ax=list(axes[1]), label="level, dB", fraction=0.02, pad=0.01)
+    figure.savefig(path, dpi=130)
+
+
+if __name__ == "__main__":
+    main()

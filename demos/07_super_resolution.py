@@ -1,0 +1,155 @@
+"""More pixels than there were: sharp pictures from small ones, and whole ones from pictures with holes.
+
+Both are the denoising autoencoder with its pairs given. Where it was x̃ ~ q(x̃ | x), there are now
+examples (x̃, x), and the objective is the same:
+
+    z = f(x̃)      y = g(z)      minimise the mean of (y − x)²
+
+super-resolution  x̃ has 14 × 14 pixels, each the mean of four of x. Two convolutions see the small
+                  picture; a transposed convolution doubles it. Beside it: each pixel repeated
+                  (nearest), and straight lines between them (bilinear).
+inpainting        x̃ has a grey square where ten by ten pixels are lost, somewhere near the middle.
+                  A stroke that enters on one side must leave on another, so the whole picture
+                  counts: the layers are dense. Beside it: the mean picture in the hole, and the
+                  smoothest surface over it, where each pixel is the mean of its four neighbours
+                  (Laplace's equation). Measured in the hole alone; what was there is kept.
+
+No network brings back what is lost. It gives the mean of all pictures that fit what is left, which is
+sharp where they agree: what it adds is what it knows of digits.
+
+    python demos/07_super_resolution.py                     # built-in digits, about half a minute
+    python demos/07_super_resolution.py --data fashion-mnist --epochs 1
+
+Source: Vincent et al. (2010), §3; Dong, Loy, He & Tang (2014); Xie, Xu & Chen (2012).
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from pictures import one_each, rows
+
+import tinyae as ta
+from tinyae.metrics import psnr, ssim
+
+HOLE = 10
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", default="strokes", help="images: strokes, mnist, fashion-mnist")
+    parser.add_argument("--out", default="demo-out", help="folder for the pictures")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--quick", action="store_true", help="a small run, to see that it works")
+    options = parser.parse_args(argv)
+    folder = Path(options.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(options.seed)
+
+    data = ta.data.load(options.data)
+    x, x_test, width, epochs = data.x_train, data.x_test, 16, options.epochs
+    if options.quick:
+        x, x_test, width, epochs = x[:1500], x_test[:200], 8, 3
+    show = one_each(data.y_test[: len(x_test)]) if data.y_test is not None else np.arange(10)
+
+    # Half the size and back.
+    small, small_test = halve(x), halve(x_test)
+    encoder = ta.Sequential(
+        ta.Conv2d(1, width, 3, 1, "same", rng=rng),
+        ta.ELU(),
+        ta.Conv2d(width, width, 3, 1, "same", rng=rng),
+        ta.ELU(),
+    )
+    decoder = ta.Sequential(
+        ta.ConvTranspose2d(width, width, 3, 2, "same", rng=rng),
+        ta.ELU(),
+        ta.Conv2d(width, 1, 3, 1, "same", rng=rng),
+        ta.Sigmoid(),
+    )
+    model = ta.DenoisingAutoencoder(encoder, decoder, ta.MSE())
+    schedule = ta.Cosine(3e-3, epochs * -(-len(x) // 32))
+    ta.fit(model, (small, x), epochs=epochs, optimizer=ta.Adam(schedule), rng=rng)
+    made = {
+        "nearest": small_test.repeat(2, axis=2).repeat(2, axis=3),
+        "bilinear": bilinear(small_test),
+        "autoencoder": model.reconstruct(small_test),
+    }
+    print(f"{'14 × 14 to 28 × 28':20} {'PSNR':>9} {'SSIM':>7}")
+    numbers, lines = {}, [("14 × 14", small_test[show], "")]
+    for name, y in made.items():
+        decibel, similar = psnr(x_test, y), ssim(x_test, y)
+        numbers |= {f"{name}: psnr": decibel, f"{name}: ssim": similar}
+        print(f"{name:20} {decibel:6.2f} dB {similar:7.3f}")
+        lines.append((name, y[show], f"{decibel:.1f} dB"))
+    rows([*lines, ("original", x_test[show], "")], folder / "super_resolution.png")
+
+    # A square is missing.
+    holes, holes_test = holes_in(x, rng), holes_in(x_test, rng)
+    encoder, decoder = ta.dense_pair(x.shape[1:], [512, 128], rng=rng)
+    model = ta.DenoisingAutoencoder(encoder, decoder, ta.MSE())
+    schedule = ta.Cosine(1e-3, 3 * epochs * -(-len(x) // 64))
+    pairs = (np.where(holes, np.float32(0.5), x), x)
+    ta.fit(model, pairs, epochs=3 * epochs, batch_size=64, optimizer=ta.Adam(schedule), rng=rng)
+    damaged = np.where(holes_test, np.float32(0.5), x_test)
+    made = {
+        "mean picture": np.broadcast_to(x.mean(axis=0), x_test.shape),
+        "smoothest": laplace(damaged, holes_test),
+        "autoencoder": model.reconstruct(damaged),
+    }
+    print(f"\n{f'a hole of {HOLE} × {HOLE}':20} {'PSNR in it':>12}")
+    lines = [("damaged", damaged[show], "")]
+    for name, y in made.items():
+        y = np.where(holes_test, y, x_test)  # what is not lost is kept
+        decibel = psnr(inside(x_test, holes_test), inside(y, holes_test))
+        numbers[f"hole, {name}"] = decibel
+        print(f"{name:20} {decibel:9.2f} dB")
+        lines.append((name, y[show], f"{decibel:.1f} dB"))
+    rows([*lines, ("original", x_test[show], "")], folder / "inpainting.png")
+    print(f"{folder}/super_resolution.png, {folder}/inpainting.png: the pictures")
+    return numbers
+
+
+def halve(x):
+    """The mean of each 2 × 2 pixels."""
+    N, C, H, W = x.shape
+    return x.reshape(N, C, H // 2, 2, W // 2, 2).mean(axis=(3, 5))
+
+
+def bilinear(x):
+    """Twice the size: each new pixel lies a quarter of the way from one old pixel to the next."""
+    for axis in (2, 3):
+        last = x.shape[axis] - 1
+        before = x.take(np.maximum(np.arange(last + 1) - 1, 0), axis)
+        after = x.take(np.minimum(np.arange(last + 1) + 1, last), axis)
+        halves = np.stack([0.25 * before + 0.75 * x, 0.75 * x + 0.25 * after], axis=axis + 1)
+        shape = list(x.shape)
+        shape[axis] *= 2
+        x = halves.reshape(shape)
+    return x
+
+
+def holes_in(x, rng):
+    """Where a square is lost: True there. Its corner is drawn for each picture."""
+    H, W = x.shape[2:]
+    row = rng.integers(4, H - HOLE - 3, (len(x), 1, 1, 1))
+    column = rng.integers(4, W - HOLE - 3, (len(x), 1, 1, 1))
+    i, j = np.arange(H)[:, None], np.arange(W)
+    return (i >= row) & (i < row + HOLE) & (j >= column) & (j < column + HOLE)
+
+
+def laplace(x, hole, sweeps=150):
+    """Each lost pixel becomes the mean of its four neighbours, again and again."""
+    for _ in range(sweeps):
+        around = sum(np.roll(x, s, axis) for s in (1, -1) for axis in (2, 3)) / 4
+        x = np.where(hole, around, x)
+    return x
+
+
+def inside(x, hole):
+    """The pixels of the hole, a row a picture."""
+    return x[hole].reshape(len(x), -1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,235 @@
+"""Genuine match or not: enrol a face with three pictures, then verify others by their codes.
+
+Is this new picture the enrolled person? Pixels do not say: light, background, pose and expression
+change them more than the person does. A plain autoencoder keeps all that in its code, too, since
+it must draw it again. So this one is asked for less. It is a denoising autoencoder whose "noise"
+is how the picture was taken: what goes in is one picture, what must come out is the mean of the
+same person's other pictures,
+
+    x̃ = a picture of a person      x = the mean of the other pictures of that person
+    minimise E‖x − g(f(x̃))‖²
+
+The same optimum as with one other picture, drawn at random, as the target, but less noise in the
+gradient: the best answer is E[x | x̃], the face without its circumstances. To give it, the code
+z = f(x̃) must carry who it is, and need carry nothing else. Verification is then a distance,
+
+    enrolled  c = mean of f over three pictures      genuine, if ‖f(x̃) − c‖ < threshold
+
+All who are verified are strangers to the network: it learnt from other people, and the threshold
+was chosen with others again, there with as many false alarms as misses (the equal error rate).
+Beside it: distances of pixels; of PCA's codes of the same size; of these codes whitened by their
+covariance within a person, learnt from the same pictures with the same labels (Fisher's linear
+discriminant, the "Fisherfaces"); and of a plain autoencoder's codes, with the same layers.
+
+    python demos/09_genuine_match.py
+    python demos/09_genuine_match.py --data FOLDER     # your own: a sub-folder for each person
+
+Source: Vincent et al. (2010) for the model; Turk & Pentland (1991), Belhumeur, Hespanha &
+Kriegman (1997) for PCA and Fisherfaces; Zhu, Luo, Wang & Tang (2013) for a face as the target.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+import tinyae as ta
+from tinyae.data.faces import faces
+
+ENROL = 3  # pictures to know a person by
+SHOTS = 8  # pictures of each person
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", help="your own: a folder with a sub-folder of pictures a person")
+    parser.add_argument("--out", default="demo-out", help="folder for the pictures")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="a small run, to see that it works")
+    options = parser.parse_args(argv)
+    rng = np.random.default_rng(options.seed)
+    folder = Path(options.out)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    # People to learn from, to choose the threshold with, and to try it on: nobody is in two parts.
+    sizes, units, epochs = (1200, 200, 300), [512, 128, 32], 14
+    if options.quick:
+        sizes, units, epochs = (240, 60, 60), [128, 32], 10
+    if options.data:
+        learn, choose, verify = own_people(options.data, rng)
+    else:
+        learn, choose, verify = (people(n, rng) for n in sizes)
+    x = learn.reshape(-1, *learn.shape[2:])
+
+    # The network is shown one picture and asked for the mean of the person's others.
+    others = (learn.sum(axis=1, keepdims=True) - learn) / (SHOTS - 1)
+    model = train(x, others.reshape(x.shape), units, epochs, rng)
+    plain = train(x, x, units, epochs, rng)
+    model.save(folder / "genuine_match.npz")
+
+    # Its rivals see the same pictures, and the last of them the same names.
+    pca = ta.metrics.PCA(units[-1]).fit(x)
+    white = whitening(pca.transform(x).reshape(len(learn), SHOTS, -1))
+    codes = {
+        "pixels": lambda x: x.reshape(len(x), -1),
+        "PCA": pca.transform,
+        "plain autoencoder": plain.encode,
+        "PCA, whitened (Fisher)": lambda x: pca.transform(x) @ white,
+        "person autoencoder": model.encode,
+    }
+    print(
+        f"\n{len(verify)} strangers, {ENROL} pictures to enrol, {SHOTS - ENROL} to verify; "
+        "threshold from others\n"
+    )
+    print(f"{'distance of':24} {'AUC':>6} {'EER':>7}   false alarms, misses at the threshold")
+    numbers, curves = {}, {}
+    for name, code in codes.items():
+        threshold, _ = equal_error(*distances(code, choose))
+        genuine, impostor = distances(code, verify)
+        same = np.repeat([1, 0], [len(genuine), len(impostor)])
+        auc = ta.metrics.roc_auc(same, -np.concatenate([genuine, impostor]))
+        _, eer = equal_error(genuine, impostor)
+        alarms, misses = np.mean(impostor < threshold), np.mean(genuine >= threshold)
+        print(f"{name:24} {auc:6.3f} {eer:7.1%}   {alarms:12.1%} {misses:9.1%}")
+        numbers |= {f"{name}: AUC": auc, f"{name}: EER": eer}
+        numbers |= {f"{name}: false alarms": float(alarms), f"{name}: misses": float(misses)}
+        curves[name] = genuine, impostor, auc
+
+    strip(model, verify, threshold, rng, folder / "genuine_match_faces.png")
+    roc(curves, threshold, folder / "genuine_match_roc.png")
+    print(f"\n{folder}/genuine_match_faces.png: enrolled, genuine and impostor, with distances")
+    print(f"{folder}/genuine_match_roc.png: the distances with the threshold, and ROC curves")
+    return numbers
+
+
+# --- people --------------------------------------------------------------------------------------
+
+
+def people(n, rng):
+    """Pictures (n, SHOTS, 1, 32, 32) of people never seen before."""
+    images, _ = faces(n, SHOTS, rng)
+    return images.reshape(n, SHOTS, *images.shape[1:])
+
+
+def own_people(path, rng):
+    """Three parts of the people in a folder, 3 : 1 : 1, who have SHOTS pictures or more."""
+    data = ta.data.load(path, image_size=32, test_fraction=0)
+    if data.y_train is None:
+        raise ValueError(f"{path} has no sub-folders; sort the pictures by person")
+    rows = [np.flatnonzero(data.y_train == who) for who in np.unique(data.y_train)]
+    chosen = [rng.choice(r, SHOTS, replace=False) for r in rows if len(r) >= SHOTS]
+    if len(chosen) < 20:
+        raise ValueError(
+            f"{path}: {len(chosen)} people have {SHOTS} pictures or more, expected 20 at least, "
+            "and better hundreds; add people"
+        )
+    pictures = data.x_train[rng.permutation(np.array(chosen))]
+    return np.split(pictures, [3 * len(chosen) // 5, 4 * len(chosen) // 5])
+
+
+# --- learning --------------------------------------------------------------------------------------
+
+
+def train(source, target, units, epochs, rng):
+    encoder, decoder = ta.dense_pair(source.shape[1:], units, rng=rng)
+    model = ta.DenoisingAutoencoder(encoder, decoder, ta.MSE())  # pairs are given: no corruption
+    optimizer = ta.Adam(ta.Cosine(1e-3, epochs * -(-len(source) // 64)))
+    ta.fit(model, (source, target), epochs=epochs, batch_size=64, optimizer=optimizer, rng=rng)
+    return model
+
+
+def whitening(z):
+    """The map after which codes (people, SHOTS, k) vary within a person alike in all directions."""
+    within = (z - z.mean(axis=1, keepdims=True)).reshape(-1, z.shape[-1])
+    variance, axes = np.linalg.eigh(within.T @ within / (len(z) * (SHOTS - 1)))
+    return axes / np.sqrt(np.maximum(variance, 1e-6 * variance.max()))
+
+
+# --- verification ----------------------------------------------------------------------------------
+
+
+def distances(code, pictures):
+    """Of every picture that is not enrolled, to its own person, and to all the other people."""
+    z = code(pictures.reshape(-1, *pictures.shape[2:])).astype(np.float64)
+    z = z.reshape(len(pictures), SHOTS, -1)
+    enrolled, probe = z[:, :ENROL].mean(axis=1), z[:, ENROL:]
+    # ‖p − c‖² = ‖p‖² − 2 p·c + ‖c‖²
+    squared = (probe**2).sum(-1)[..., None] - 2 * probe @ enrolled.T + (enrolled**2).sum(-1)
+    d = np.sqrt(np.maximum(squared, 0))  # (people, pictures, claimed)
+    own = np.broadcast_to(np.eye(len(z), dtype=bool)[:, None], d.shape)
+    return d[own], d[~own]
+
+
+def equal_error(genuine, impostor):
+    """The threshold at which as large a part of genuine is missed as of impostors accepted."""
+    thresholds, impostor = np.sort(genuine), np.sort(impostor)
+    misses = 1 - np.arange(len(thresholds)) / len(thresholds)  # those not below the threshold
+    alarms = np.searchsorted(impostor, thresholds) / len(impostor)
+    k = np.argmin(np.abs(misses - alarms))
+    return float(thresholds[k]), float(misses[k] + alarms[k]) / 2
+
+
+# --- pictures --------------------------------------------------------------------------------------
+
+
+def strip(model, pictures, threshold, rng, path):
+    """Six people: enrolled, what their code stands for, three genuine and three impostors."""
+    from matplotlib.figure import Figure
+
+    who = rng.choice(len(pictures), 6, replace=False)
+    figure = Figure(figsize=(10.5, 7.9), layout="constrained")
+    axes = figure.subplots(6, 2 * ENROL + 4)
+    for row, person in zip(axes, who):
+        c = model.encode(pictures[person, :ENROL]).mean(axis=0)
+        impostors = rng.choice(np.delete(np.arange(len(pictures)), person), 3, replace=False)
+        probes = [*pictures[person, ENROL : ENROL + 3], *pictures[impostors, ENROL]]
+        shown = [*pictures[person, :ENROL], model.decode(c[None])[0], *probes]
+        for axis, image in zip(row, shown):
+            axis.imshow(image.mean(axis=0), cmap="gray", vmin=0, vmax=1)
+            axis.set(xticks=[], yticks=[])
+        for axis, z in zip(row[ENROL + 1 :], model.encode(np.stack(probes))):
+            d = np.linalg.norm(z - c)
+            color = "#1f77b4" if d < threshold else "#ff7f0e"
+            axis.set_xlabel(f"{d:.2f} {'yes' if d < threshold else 'no'}", color=color, fontsize=9)
+            for spine in axis.spines.values():
+                spine.set(color=color, linewidth=2.5)
+    titles = {
+        1: "enrolled",
+        ENROL: "their code\ndrawn",
+        ENROL + 2: "genuine",
+        ENROL + 5: "impostor",
+    }
+    for column, title in titles.items():
+        axes[0, column].set_title(title, fontsize=10)
+    figure.suptitle(f"distance of the codes; accepted below {threshold:.2f}", fontsize=11)
+    figure.savefig(path, dpi=130)
+
+
+def roc(curves, threshold, path):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    genuine, impostor, _ = curves["person autoencoder"]
+    bins = np.linspace(0, impostor.max(), 60)
+    left.hist(genuine, bins, density=True, alpha=0.6, color="#1f77b4", label="genuine")
+    left.hist(impostor, bins, density=True, alpha=0.6, color="#ff7f0e", label="impostor")
+    left.axvline(threshold, color="#222222", linewidth=1, label="threshold, from other people")
+    left.set(xlabel="distance to the enrolled code", ylabel="density", yticks=[])
+    left.legend(frameon=False)
+    colors = ["#999999", "#bcbd22", "#9467bd", "#ff7f0e", "#1f77b4"]
+    for (name, (genuine, impostor, auc)), color in zip(curves.items(), colors):
+        thresholds = np.quantile(impostor, np.geomspace(1e-4, 1, 300))
+        alarms = [np.mean(impostor <= t) for t in thresholds]
+        hits = [np.mean(genuine <= t) for t in thresholds]
+        right.plot(alarms, hits, color=color, label=f"{name}, AUC {auc:.3f}")
+    rate = np.geomspace(1e-4, 1, 100)
+    right.plot(rate, 1 - rate, ":", color="#999999", linewidth=1)  # as many alarms as misses
+    right.set(xscale="log", xlim=(1e-3, 1), ylim=(0, 1))
+    right.set(xlabel="impostors accepted", ylabel="genuine accepted")
+    right.legend(frameon=False, fontsize=9)
+    figure.savefig(path, dpi=130)
+
+
+if __name__ == "__main__":
+    main()
