@@ -21,8 +21,8 @@ from pathlib import Path
 RECIPES = {
     "deep": ("deep", "MNIST 784-1000-500-250-30 and its mirror, within 4 minutes"),
     "deep_long": ("deep", "the same within 20 minutes"),
-    "deep_sigmoid": ("stacked", "the same with sigmoid units, pre-trained layer by layer"),
-    "pretraining": ("stacked", "digits told apart with 100, 1,000, 10,000 labels, pre-trained"),
+    "deep_sigmoid": ("pretraining", "the same with sigmoid units, pre-trained layer by layer"),
+    "pretraining": ("pretraining", "digits told apart with 100, 1,000, 10,000 labels, pre-trained"),
     "ecg": ("ecg", "abnormal heartbeats found by a model of normal ones, ECG5000"),
     "denoiser": ("denoiser", "the convolutional denoiser, Fashion-MNIST, σ = 0.2"),
     "vae": ("vae", "784-500-20 variational, MNIST binarised anew, negative ELBO"),

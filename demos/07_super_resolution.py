@@ -1,21 +1,21 @@
-"""More pixels than there were: sharp pictures from small ones, and whole ones from pictures with holes.
+"""More pixels than there were: small pictures made large, and pictures with holes made whole.
 
-Both are the denoising autoencoder with its pairs given. Where it was x̃ ~ q(x̃ | x), there are now
-examples (x̃, x), and the objective is the same:
+Both are a denoising autoencoder, whose x̃ is not a noisy x but one of which a part is lost:
 
     z = f(x̃)      y = g(z)      minimise the mean of (y − x)²
 
-super-resolution  x̃ has 14 × 14 pixels, each the mean of four of x. Two convolutions see the small
-                  picture; a transposed convolution doubles it. Beside it: each pixel repeated
-                  (nearest), and straight lines between them (bilinear).
-inpainting        x̃ has a grey square where ten by ten pixels are lost, somewhere near the middle.
-                  A stroke that enters on one side must leave on another, so the whole picture
+super-resolution  Pairs (x̃, x) are given: x̃ has 14 × 14 pixels, each the mean of four of x. Two
+                  convolutions see the small picture; a transposed convolution doubles it. Beside
+                  it: each pixel repeated (nearest), and straight lines between them (bilinear).
+inpainting        x̃ has a grey square somewhere, ten by ten pixels that are lost. That is a
+                  corruption of one's own, a class with one method, and draws another square each
+                  time. A stroke that enters on one side must leave on another, so the whole picture
                   counts: the layers are dense. Beside it: the mean picture in the hole, and the
                   smoothest surface over it, where each pixel is the mean of its four neighbours
                   (Laplace's equation). Measured in the hole alone; what was there is kept.
 
-No network brings back what is lost. It gives the mean of all pictures that fit what is left, which is
-sharp where they agree: what it adds is what it knows of digits.
+No network brings back what is lost. It gives the mean of all pictures that fit what is left, which
+is sharp where they agree: what it adds is what it knows of digits.
 
     python demos/07_super_resolution.py                     # built-in digits, about half a minute
     python demos/07_super_resolution.py --data fashion-mnist --epochs 1
@@ -30,9 +30,10 @@ import numpy as np
 from pictures import one_each, rows
 
 import tinyae as ta
+from tinyae.data.corruption import Corruption
 from tinyae.metrics import psnr, ssim
 
-HOLE = 10
+SIDE, GREY = 10, np.float32(0.5)  # of the hole
 
 
 def main(argv=None):
@@ -85,23 +86,22 @@ def main(argv=None):
     rows([*lines, ("original", x_test[show], "")], folder / "super_resolution.png")
 
     # A square is missing.
-    holes, holes_test = holes_in(x, rng), holes_in(x_test, rng)
     encoder, decoder = ta.dense_pair(x.shape[1:], [512, 128], rng=rng)
-    model = ta.DenoisingAutoencoder(encoder, decoder, ta.MSE())
+    model = ta.DenoisingAutoencoder(encoder, decoder, ta.MSE(), Hole())
     schedule = ta.Cosine(1e-3, 3 * epochs * -(-len(x) // 64))
-    pairs = (np.where(holes, np.float32(0.5), x), x)
-    ta.fit(model, pairs, epochs=3 * epochs, batch_size=64, optimizer=ta.Adam(schedule), rng=rng)
-    damaged = np.where(holes_test, np.float32(0.5), x_test)
+    ta.fit(model, x, epochs=3 * epochs, batch_size=64, optimizer=ta.Adam(schedule), rng=rng)
+    hole = square(x_test, rng)
+    damaged = np.where(hole, GREY, x_test)
     made = {
         "mean picture": np.broadcast_to(x.mean(axis=0), x_test.shape),
-        "smoothest": laplace(damaged, holes_test),
+        "smoothest": laplace(damaged, hole),
         "autoencoder": model.reconstruct(damaged),
     }
-    print(f"\n{f'a hole of {HOLE} × {HOLE}':20} {'PSNR in it':>12}")
+    print(f"\n{f'a hole of {SIDE} × {SIDE}':20} {'PSNR in it':>12}")
     lines = [("damaged", damaged[show], "")]
     for name, y in made.items():
-        y = np.where(holes_test, y, x_test)  # what is not lost is kept
-        decibel = psnr(inside(x_test, holes_test), inside(y, holes_test))
+        y = np.where(hole, y, x_test)  # what is not lost is kept
+        decibel = psnr(inside(x_test, hole), inside(y, hole))
         numbers[f"hole, {name}"] = decibel
         print(f"{name:20} {decibel:9.2f} dB")
         lines.append((name, y[show], f"{decibel:.1f} dB"))
@@ -129,13 +129,20 @@ def bilinear(x):
     return x
 
 
-def holes_in(x, rng):
-    """Where a square is lost: True there. Its corner is drawn for each picture."""
+class Hole(Corruption):
+    """x̃ = x but for a square, which is grey."""
+
+    def __call__(self, x, rng):
+        return np.where(square(x, rng), GREY, x)
+
+
+def square(x, rng):
+    """True in a square of each picture, its place drawn at random, off the margin."""
     H, W = x.shape[2:]
-    row = rng.integers(4, H - HOLE - 3, (len(x), 1, 1, 1))
-    column = rng.integers(4, W - HOLE - 3, (len(x), 1, 1, 1))
+    row = rng.integers(4, H - SIDE - 3, (len(x), 1, 1, 1))
+    column = rng.integers(4, W - SIDE - 3, (len(x), 1, 1, 1))
     i, j = np.arange(H)[:, None], np.arange(W)
-    return (i >= row) & (i < row + HOLE) & (j >= column) & (j < column + HOLE)
+    return (i >= row) & (i < row + SIDE) & (j >= column) & (j < column + SIDE)
 
 
 def laplace(x, hole, sweeps=150):

@@ -62,7 +62,12 @@ def test_wrong_arguments_are_named(arguments, capsys):
     assert "usage" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", WRITTEN)
+TWINS = {"deep_long", "burda_hour", "gan_fashion", "dcgan_fashion"}  # another's code, once more
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in TWINS else n for n in WRITTEN]
+)
 def test_a_quick_run_of_each(name, tmp_path, capsys):
     quality.main([name, "--quick", "--out", str(tmp_path / "new"), "--seed", "1"])
     out = capsys.readouterr().out
@@ -98,9 +103,10 @@ def test_run_chooses_epochs_and_data(common, tmp_path):
     assert common.Run(quick=True).number_of_epochs(25) == 1
     assert common.Run(quick=True, epochs=3).number_of_epochs(25) == 3
     small = common.Run(quick=True).load("mnist", quick_rows=7)
-    assert small.x_train.shape == (7, 1, 28, 28)
+    assert small.x_train.shape == small.x_test.shape == (7, 1, 28, 28)
     assert len(small.y_test) == 7
     assert common.Run(data="heartbeats").load("ecg5000").x_train.shape == (4000, 140)
+    assert common.Run(quick=True).load("ecg5000", 9).x_test.shape == (9, 140)
 
 
 def test_stopwatch_stops(common):

@@ -23,16 +23,6 @@ from tinyae.models.conditional import ConditionalVariationalAutoencoder
 from tinyae.models.paths import linear, spherical
 from tinyae.models.variational import VariationalAutoencoder
 
-OWN = [
-    Bernoulli,
-    Gaussian,
-    HeteroscedasticGaussian,
-    Laplace,
-    LearntGaussian,
-    Binarize,
-    VariationalAutoencoder,
-    ConditionalVariationalAutoencoder,
-]
 LIKELIHOODS = (
     Bernoulli(),
     Gaussian(0.7),
@@ -124,14 +114,29 @@ def test_gradients_with_every_term_on(
     assert report.ok, report
 
 
-def test_the_terms_above_were_all_on():
-    """Of one such model: some log-variances clipped and some not, some dimensions free."""
-    model = make(Gaussian(0.7), free_bits=0.1, logvar_range=(-0.3, 0.4), dtype=np.float64)
-    x = 2 * data(8, dtype=np.float64)
-    raw = model.logvar(model.encoder(x))
-    inner = (raw > -0.3) & (raw < 0.4)
-    assert 0 < inner.mean() < 1
-    mu, logvar = heads(model, x)
+@pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=repr)
+@pytest.mark.parametrize("classes", [0, 3])
+def test_gradients_where_some_of_everything_is_cut_off(likelihood, classes):
+    """Some log-variances are clipped and some not, some dimensions are free and some not."""
+    model = make(
+        likelihood, classes=classes, beta=0.7, free_bits=0.1, warm_up=10, logvar_range=(-0.3, 0.4)
+    )
+    model.steps[...] = 6
+    model.logvar.b.value[...] = [0.5, 0.3, -0.4]  # as clipped by the range: yes and no
+    model.mean.b.value[...] = [1.0, 0.0, 0.0]
+    model.mean.W.value[1:] *= 0.1
+    x = data(dtype=np.float64)
+    labels = np.arange(len(x)) % 3
+    batch = (x, labels) if classes else x
+    report = gradcheck.check_model(model, batch, rng=0)
+    assert report.ok, report
+    twin = model.astype(np.float64)
+    h = twin.encoder(x)
+    if classes:
+        h = np.concatenate([h, np.eye(3)[labels]], axis=1)
+    mu, raw = twin.mean(h), twin.logvar(h)
+    assert 0 < ((raw > -0.3) & (raw < 0.4)).mean() < 1
+    logvar = np.clip(raw, -0.3, 0.4)
     each = 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar).mean(axis=0)
     assert 0 < (each > 0.1).sum() < 3
 
@@ -581,7 +586,7 @@ def test_save_and_load(likelihood, classes, tmp_path):
     if isinstance(likelihood, LearntGaussian):
         model.likelihood.logvar.value += 0.3
     model.save(tmp_path / "m.npz")
-    loaded = ta.load(tmp_path / "m.npz", custom=OWN)
+    loaded = ta.load(tmp_path / "m.npz")
     assert loaded.evaluate(batch) == model.evaluate(batch)
     assert repr(loaded) == repr(model)
     assert loaded.steps == 1

@@ -577,7 +577,29 @@ def l1(y: Array, target: Array) -> tuple[float, Array]:
 
 
 bce = reference.bce  # as with sigmoid: NumPy's exp and log are vectorised already
-bce_with_logits = reference.bce_with_logits
+
+
+@jit
+def _bce_with_logits(y: Array, target: Array, t: Array, dy: Array) -> float:
+    """t is e^−|y|. Returns Σ [max(y, 0) − y · target]; ln(1 + t) is left to NumPy."""
+    total, scale, one = 0.0, y.dtype.type(1 / y.size), y.dtype.type(1)
+    for i in range(y.size):
+        total += (y[i] if y[i] > 0 else 0) - y[i] * target[i]
+    for i in range(y.size):
+        dy[i] = scale * ((one if y[i] >= 0 else t[i]) / (one + t[i]) - target[i])
+    return total
+
+
+def bce_with_logits(y: Array, target: Array) -> tuple[float, Array]:
+    t = np.abs(y)
+    np.negative(t, out=t)
+    np.exp(t, out=t)
+    dy = np.empty_like(y)
+    flat = _flat(y, target, t, dy)
+    total = _bce_with_logits(*flat)
+    np.log1p(t, out=t)
+    L = (total + float(t.sum(dtype=np.float64))) / y.size
+    return L, dy if np.may_share_memory(flat[-1], dy) else flat[-1].reshape(dy.shape)
 
 
 # --- optimizer steps: one pass over memory, the gradient cleared on the way ------------------

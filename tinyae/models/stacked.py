@@ -18,13 +18,13 @@ from typing import TypeVar
 import numpy as np
 
 from tinyae.data.corruption import Corruption
-from tinyae.layers import Dense, Layer, Module, Sequential, Sigmoid
+from tinyae.layers import Dense, Layer, Module, Sequential, Sigmoid, TiedDense
 from tinyae.losses import BCE, Loss
 from tinyae.models.autoencoder import Autoencoder, check_parts
 from tinyae.models.builders import Activation, dense_pair, sizes_of
 from tinyae.models.classifier import Classifier
 from tinyae.models.denoising import DenoisingAutoencoder
-from tinyae.param import Array, Initializer
+from tinyae.param import Array, Initializer, Zeros
 
 Result = TypeVar("Result")
 
@@ -40,7 +40,7 @@ class StackedAutoencoder(Module):
 
     The blocks may be of any kind: plain, denoising (each corrupts its own input), sparse, ….
     ``unroll`` and ``classifier`` share the blocks' Params, not copies of them: what they learn,
-    the stack has learnt.
+    the stack has learnt. Tied matrices alone are copied, where the decoder gets its own.
     """
 
     def __init__(self, *blocks: Autoencoder) -> None:
@@ -75,9 +75,11 @@ class StackedAutoencoder(Module):
     def unroll(self, loss: Loss | None = None) -> Autoencoder:
         """All encoders, then all decoders in reverse: one deep autoencoder to be fine-tuned.
 
-        ``loss`` is the first block's unless given.
+        ``loss`` is the first block's unless given. Where a block was tied, its decoder begins
+        from a transposed copy of the encoder's matrix and is free to leave it, as with Hinton &
+        Salakhutdinov: the two halves fit each other from the start, and the whole learns better.
         """
-        decoder = [layer for b in reversed(self.blocks) for layer in _layers(b.decoder)]
+        decoder = [_untied(layer) for b in reversed(self.blocks) for layer in _layers(b.decoder)]
         return Autoencoder(
             Sequential(*self._encoder()), Sequential(*decoder), loss or self.blocks[0].loss
         )
@@ -130,7 +132,7 @@ def stack_of(
     reconstruction of the data; a block above reconstructs hidden codes, so its decoder ends in
     ``activation``. The default loss, BCE, suits units in [0, 1]: for others pass MSE(). With
     ``corruption`` the blocks are denoising. With ``tied`` each decoder's matrix is its encoder's,
-    transposed, and stays so in the unrolled model.
+    transposed, until the stack is unrolled.
 
     Raises
         ValueError  shape or units hold what is no int ≥ 1
@@ -158,3 +160,14 @@ def stack_of(
 
 def _layers(part: Layer) -> tuple[Layer, ...]:
     return part.layers if isinstance(part, Sequential) else (part,)
+
+
+def _untied(layer: Layer) -> Layer:
+    """Of a TiedDense, a Dense that computes the same with a matrix of its own."""
+    if not isinstance(layer, TiedDense):
+        return layer
+    W = layer.dense.W.T.value
+    own = Dense(W.shape[1], W.shape[0], init=Zeros(), dtype=W.dtype)
+    own.W.value[...] = W
+    own.b = layer.b
+    return own
