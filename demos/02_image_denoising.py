@@ -157,9 +157,9 @@ def field(path, epochs, seed, sigma=0.25):
     lengths = np.linalg.norm(score, axis=1) * np.linalg.norm(arrow, axis=1)
     sure = np.linalg.norm(score, axis=1) > 0.2 * sigma  # on the curve itself there is no direction
 
-    figure, panels = sheet(9.2, 4.7, 2)
+    figure, panels = sheet(9.2, 4.2, 2)
     for axis, v, title in zip(
-        panels, (score, arrow), ("the score, E[x | x̃] − x̃", "r(x̃) − x̃, as learnt")
+        panels, (score, arrow), ("E[x | x̃] − x̃ = σ² × the score", "r(x̃) − x̃, what the network learnt")
     ):
         axis.plot(*x.T, ".", color=ORANGE, markersize=1.5)
         axis.quiver(

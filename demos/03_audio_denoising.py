@@ -4,7 +4,7 @@ A plucked-string melody s is made here, and noise added: a steady hiss and the c
 y = s + n. Sound is looked at in overlapping windows, S and Y their spectra (each bin a frequency
 at a time). To denoise is to choose for every bin a gain between 0 and 1:
 
-    ŝ = overlap-add of  g Y        best gain  g = clip(Re(S Ȳ) / |Y|², 0, 1)
+    ŝ = overlap-add of  m Y        best gain  m = clip(Re(S Ȳ) / |Y|², 0, 1)
 
 A denoising autoencoder is given pairs (x̃, x). x̃ is the noisy spectrum, ln |Y|² of a few windows
 in a row; x is the best gain of the middle one, known in training because the noise was added by
@@ -13,7 +13,8 @@ Melodies and noise are made anew for the test; the noise is also made anew in ev
 
 The classical rival, Wiener's filter, knows the noise's average power exactly. Bin by bin,
 
-    g = ξ / (1 + ξ)      ξ = α ξ_before + (1 − α) max(|Y|² / E|N|² − 1, 0)   "decision-directed"
+    m = ξ / (1 + ξ)      ξ = α (m² |Y|² / E|N|²)_before
+                           + (1 − α) max(|Y|² / E|N|² − 1, 0)      "decision-directed"
 
 Against steady hiss alone, of which the filter knows all there is to know, the network is not
 better. Clicks are another matter: the filter takes them for music, the network has seen that they
@@ -43,7 +44,7 @@ import tinyae as ta
 
 RATE = 8_000  # samples a second
 WINDOW, HOP = 512, 256  # samples: 64 ms, every 32 ms
-BEFORE, AFTER = 4, 4  # windows that the network sees around the one in question
+BEFORE, AFTER = 3, 3  # windows that the network sees around the one in question
 SINE = np.sin(np.pi * (np.arange(WINDOW) + 0.5) / WINDOW)  # SINE² + SINE² half a window later = 1
 BINS = WINDOW // 2 + 1
 
@@ -60,10 +61,12 @@ def main(argv=None):
     folder = Path(options.out)
     folder.mkdir(parents=True, exist_ok=True)
 
-    # The net: an hourglass from the spectra of nine windows to the gains of one.
-    melodies, units, epochs = (4, 64, 8) if options.quick else (40, 256, 16)
-    encoder = ta.Sequential(ta.Dense((BEFORE + 1 + AFTER) * BINS, units, rng=rng), ta.ReLU())
-    decoder = ta.Sequential(ta.Dense(units, BINS, rng=rng), ta.Sigmoid())
+    # The net: an hourglass from the spectra of seven windows to the gains of one, and a bridge
+    # around it (Skip) by which each bin's own level arrives in full.
+    melodies, units, epochs = (4, 64, 8) if options.quick else (40, 256, 10)
+    seen = (BEFORE + 1 + AFTER) * BINS
+    encoder = ta.Skip(ta.Sequential(ta.Dense(seen, units, rng=rng), ta.ReLU()))
+    decoder = ta.Sequential(ta.Dense(seen + units, BINS, rng=rng), ta.Sigmoid())
     model = ta.DenoisingAutoencoder(encoder, decoder, ta.MSE())
 
     start = time.perf_counter()

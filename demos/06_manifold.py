@@ -39,7 +39,7 @@ import tinyae as ta
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", default="strokes", help="images: strokes, mnist, fashion-mnist")
+    parser.add_argument("--data", default="strokes", help="strokes, mnist or fashion-mnist")
     parser.add_argument("--out", default="demo-out", help="folder for the pictures")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=40)
@@ -86,10 +86,10 @@ def main(argv=None):
     like = float(np.exp(np.interp(np.log(ratios["digits"]), *np.log(cube).T)))
     figure, (left, right) = sheet(10.0, 4.0, 2)
     hill(left, pairs["two digits"], through, near, nearest(x_test, near).mean())
-    contrast(right, ratios)
+    contrast(right, ratios, len(x_test[:1000]))
     figure.savefig(folder / "manifold_distances.png", facecolor="white")
     print(
-        f"\nfarthest / nearest of 1,000: even in {x[0].size} dimensions {ratios[x[0].size]:.2f}, "
+        f"\nfarthest / nearest: even in {x[0].size} dimensions {ratios[x[0].size]:.2f}, "
         f"digits shuffled by pixel {ratios['shuffled']:.2f}, digits {ratios['digits']:.2f}, "
         f"as even in {like:.0f} dimensions\n"
         f"{folder}/manifold.png, {folder}/manifold_distances.png: the pictures"
@@ -157,7 +157,7 @@ def hill(axis, pair, through, near, real):
     axis.legend(frameon=False)
 
 
-def contrast(axis, ratios):
+def contrast(axis, ratios, points):
     cube = [d for d in ratios if not isinstance(d, str)]
     axis.plot(
         cube, [ratios[d] for d in cube], "-o", color=GREY, markersize=4, label="even in a cube"
@@ -172,7 +172,7 @@ def contrast(axis, ratios):
     axis.set_xticks([2, 5, 12, 40, 100, cube[-1]], ["2", "5", "12", "40", "100", str(cube[-1])])
     axis.set_yticks([1, 2, 5, 10, 50], ["1", "2", "5", "10", "50"])
     axis.minorticks_off()
-    axis.set_title("Farthest over nearest of 1,000 points", loc="left", fontsize=11, color=INK)
+    axis.set_title(f"Farthest over nearest of {points:,} points", loc="left", fontsize=11, color=INK)
     axis.set_xlabel("dimensions")
     axis.set_ylabel("farthest / nearest")
     axis.legend(frameon=False)

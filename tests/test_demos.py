@@ -45,9 +45,7 @@ def compression(n):
 def image_denoising(n):
     for noise in ("Gaussian", "masking", "salt and pepper"):
         best = max(n[f"{noise}: blur"], n[f"{noise}: median"])
-        assert best > n[f"{noise}: noisy"], noise
-        assert n[f"{noise}: autoencoder"] > n[f"{noise}: noisy"] + 3, noise
-    assert n["Gaussian: autoencoder"] > n["Gaussian: median"] > n["Gaussian: blur"]
+        assert n[f"{noise}: autoencoder"] > best + 0.2 > n[f"{noise}: noisy"] + 3, noise  # dB
     assert n["score cosine"] > 0.8
 
 
@@ -71,7 +69,6 @@ def manifold(n):
         pixels, codes = f"{pair}, midpoint of pixels", f"{pair}, midpoint of codes"
         assert n[f"{codes}: distance"] < n[f"{pixels}: distance"]
         assert n[f"{codes}: grey"] < n[f"{pixels}: grey"]
-    assert n["two digits, midpoint of codes: distance"] < n["real: distance"]
     assert n["real: distance"] < n["two digits, midpoint of pixels: distance"]
     assert n["ratio: 2"] > n["ratio: 40"] > n["ratio: 784"] > 1
     assert n["ratio: digits"] > 1.5 * n["ratio: shuffled"]
@@ -85,7 +82,7 @@ def super_resolution(n):
 
 
 def pretraining(n):
-    raise AssertionError(f"no check yet for {sorted(n)}")
+    assert n["pre-trained 50"] < n["random 50"] - 3  # per cent of errors, with 50 labels
 
 
 def genuine_match(n):
@@ -95,7 +92,8 @@ def genuine_match(n):
 
 def gan(n):
     assert n["accuracy"] > 0.6
-    assert 1 <= n["made: score"] <= n["real: score"] <= 10
+    assert n["discriminator"] < 2 * np.log(2)  # better than guessing
+    assert 1 <= n["made: score"] < n["real: score"] <= 10  # two epochs: no digits yet
 
 
 # demo: its check, its pictures
@@ -110,7 +108,7 @@ ROWS = {
     ),
     "06_manifold": (manifold, "manifold manifold_distances"),
     "07_super_resolution": (super_resolution, "super_resolution inpainting"),
-    "08_pretraining": (pretraining, ""),
+    "08_pretraining": (pretraining, "pretraining pretraining_filters"),
     "09_genuine_match": (genuine_match, "genuine_match_faces genuine_match_roc"),
     "10_gan": (gan, "gan_training gan_samples"),
 }

@@ -5,7 +5,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from tinyae.data.faces import PERSON, PICTURE, draw, ellipse, faces, paint
+import tinyae as ta
+from tinyae.data.faces import NOISE, PERSON, PICTURE, draw, ellipse, faces, paint
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -123,6 +124,13 @@ def test_pictures_have_contrast_and_are_seldom_clipped(people: np.ndarray) -> No
     assert np.mean((people == 0) | (people == 1)) < 0.03
 
 
+def test_every_pixel_has_the_cameras_noise(people: np.ndarray) -> None:
+    corner = people.reshape(-1, 32, 32)[:, :2, :2]  # background, nearly even
+    corner = corner[(corner.min(axis=(1, 2)) > 0.1) & (corner.max(axis=(1, 2)) < 0.9)]
+    twist = corner[:, 0, 0] - corner[:, 0, 1] - corner[:, 1, 0] + corner[:, 1, 1]
+    assert twist.std() / 2 == pytest.approx(NOISE, rel=0.1)
+
+
 def test_a_person_differs_from_herself_nearly_as_much_as_from_others(people: np.ndarray) -> None:
     def distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.sqrt(np.square(a - b).sum(axis=-1))
@@ -164,3 +172,11 @@ def test_between_people_lies_variance_of_many_dimensions(people: np.ndarray) -> 
 def test_bad_arguments_are_rejected(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         faces(**{"identities": 2, "per_identity": 2, "rng": rng(), **arguments})
+
+
+def test_load_gives_other_people_to_test_with():
+    faces = ta.data.load("faces")
+    assert faces.x_train.shape == (6000, 1, 32, 32)
+    assert faces.x_test.shape == (1000, 1, 32, 32)
+    assert not set(faces.y_train) & set(faces.y_test)
+    assert 0 <= faces.x_train.min() <= faces.x_train.max() <= 1

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tinyae as ta
+from tinyae import gradcheck
 from tinyae.models import StackedAutoencoder, stack_of
 from tinyae.param import unique
 
@@ -55,7 +56,9 @@ def codes(stack, x):
 def test_the_unrolled_model_and_the_classifier_share_the_params(tied):
     stack = make(tied=tied)
     own = {id(p) for p in stack.params.values()}
-    assert {id(p) for p in stack.unroll().params.values()} == own
+    unrolled = {id(p) for p in stack.unroll().params.values()}
+    assert own <= unrolled
+    assert len(unrolled) == 4 * 3  # W and b of encoder and decoder: no matrix is tied any more
     classifier = stack.classifier(10, rng=np.random.default_rng(0))
     shared = [p for p in unique(classifier.params).values() if id(p) in own]
     assert len(shared) == 2 * 3
@@ -64,6 +67,24 @@ def test_the_unrolled_model_and_the_classifier_share_the_params(tied):
     before = stack.encode(x)
     ta.fit(classifier, (x, np.arange(64) % 10), epochs=1, progress=False)
     assert not np.array_equal(stack.encode(x), before)
+
+
+def test_tied_blocks_unroll_to_matrices_of_their_own():
+    stack, x = make(tied=True), images(64)
+    model, z = stack.unroll(), stack.encode(x)
+    y = z
+    for block in reversed(stack.blocks):
+        y = block.decode(y)
+    np.testing.assert_allclose(model.reconstruct(x), y, rtol=1e-6)
+    matrices = [layer.W for layer in model.decoder.layers if isinstance(layer, ta.Dense)]
+    for block, W in zip(reversed(stack.blocks), matrices):
+        (tied,) = (layer for layer in block.decoder.layers if isinstance(layer, ta.TiedDense))
+        np.testing.assert_array_equal(W.value, tied.dense.W.value.T)
+        assert not np.shares_memory(W.value, tied.dense.W.value)
+    report = gradcheck.check_model(model.astype(np.float64), x[:3].astype(np.float64))
+    assert report.ok, report
+    ta.fit(model, x, epochs=1, progress=False)
+    assert not np.array_equal(matrices[-1].value, stack.blocks[0].encoder.layers[1].W.value.T)
 
 
 def test_pretraining_trains_one_block_at_a_time_on_the_codes_below():
@@ -134,6 +155,13 @@ def test_save_and_load(tmp_path):
     np.testing.assert_array_equal(
         ta.load(tmp_path / "model.npz").reconstruct(x), model.reconstruct(x)
     )
+
+
+def test_blocks_in_the_wrong_order_are_named():
+    stack = make()
+    wrong = StackedAutoencoder(*stack.blocks[::-1])
+    with pytest.raises(ValueError, match="Dense"):
+        wrong.pretrain(images(8), lambda b, c: ta.fit(b, c, epochs=1, progress=False))
 
 
 @pytest.mark.parametrize(

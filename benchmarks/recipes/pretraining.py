@@ -96,43 +96,42 @@ def deep_sigmoid(run: Run) -> None:
 # --- few labels -------------------------------------------------------------------------------
 
 HIDDEN = (500, 500)
-LABELS = (100, 1000, 10000)
+STEPS = {100: 600, 1000: 1000, 10000: 3000}  # of fine-tuning, by the number of labels
 STACK_EPOCHS = 10
-STEPS = 3000  # of fine-tuning, for every number of labels
-MASKED = 0.25
+MASKED = 0.5
+Start = tuple[Callable[[int], ta.Classifier], float]  # the network for a seed, and its rate
 
 
 def pretraining(run: Run) -> None:
-    data = run.load("mnist", 2000)
+    data = run.load("mnist", 1000)
     x, x_test = data.x_train, data.x_test
     epochs, draws = run.number_of_epochs(STACK_EPOCHS), 2 if run.quick else DRAWS
-    numbers = [n for n in LABELS if n <= len(x)]
+    numbers = [n for n in STEPS if n <= len(x)]
     with Stopwatch() as watch:
-        pretrained = denoising_stack(x, epochs, run.seed)
+        stack = denoising_stack(x, epochs, run.seed)
         before = watch.seconds
-        starts: dict[str, Callable[[int], ta.Classifier]] = {
-            "pre-trained": lambda seed: on_top_of(pretrained, seed),
-            "random": lambda seed: from_random(x.shape[1:], ta.Sigmoid, seed),
-            "random, ReLU": lambda seed: from_random(x.shape[1:], ta.ReLU, seed),
+        starts: dict[str, Start] = {
+            "random": (lambda seed: from_random(x.shape[1:], ta.Sigmoid, seed), 5e-3),
+            "pre-trained": (lambda seed: on_top_of(stack, seed), 5e-3),
+            "random, ReLU units": (lambda seed: from_random(x.shape[1:], ta.ReLU, seed), 1e-3),
         }
-        errors = {
-            start: [
-                [
-                    test_error(make(seed), x, data.y_train, (x_test, data.y_test), n, seed, run)
-                    for seed in range(run.seed, run.seed + draws)
-                ]
-                for n in numbers
-            ]
-            for start, make in starts.items()
-        }
+        rows = []
+        for name, start in starts.items():
+            rows.append([name])
+            for n in numbers:
+                errors = []
+                for seed in range(run.seed, run.seed + draws):
+                    few = balanced(data.y_train, n, np.random.default_rng(seed))
+                    steps = 20 if run.quick else STEPS[n]
+                    model = fine_tuned(start, x[few], data.y_train[few], steps, seed)
+                    errors.append(100 * model.error(x_test, data.y_test))
+                rows[-1].append(f"{np.mean(errors):.2f} ± {np.std(errors, ddof=1):.2f}")
+            print("  ".join(rows[-1]), f"after {watch.seconds:.0f} s", flush=True)
     table(
         f"test error in % with few labels, {draws} draws; 784-500-500-10, {before:.0f} s of "
         f"pre-training on {len(x):,} images, {watch.seconds:.0f} s in all",
         ["weights from the start", *(f"{n:,} labels" for n in numbers)],
-        [
-            [start, *(f"{np.mean(e):.2f} ± {np.std(e, ddof=1):.2f}" for e in of_start)]
-            for start, of_start in errors.items()
-        ],
+        rows,
     )
 
 
@@ -147,7 +146,7 @@ def denoising_stack(x: np.ndarray, epochs: int, seed: int) -> ta.StackedAutoenco
             codes,
             epochs=epochs,
             batch_size=BATCH,
-            optimizer=optimizer(1e-3, epochs, len(x)),
+            optimizer=optimizer(5e-3, epochs, len(x)),
             rng=seed,
         ),
     )
@@ -162,38 +161,30 @@ def on_top_of(stack: ta.StackedAutoencoder, seed: int) -> ta.Classifier:
 
 def from_random(shape: tuple[int, ...], unit: Callable[[], ta.Layer], seed: int) -> ta.Classifier:
     rng = np.random.default_rng(seed)
-    loss = ta.MSE()  # never used
-    return ta.stack_of(
-        shape, HIDDEN, activation=unit, code_activation=unit, loss=loss, rng=rng
-    ).classifier(10, rng=rng)
+    encoder, _ = ta.dense_pair(shape, HIDDEN, activation=unit, code_activation=unit, rng=rng)
+    return ta.Classifier(ta.Sequential(encoder, ta.Dense(HIDDEN[-1], 10, rng=rng)))
 
 
-def test_error(
-    model: ta.Classifier,
-    x: np.ndarray,
-    y: np.ndarray,
-    test: tuple[np.ndarray, np.ndarray],
-    n: int,
-    seed: int,
-    run: Run,
-) -> float:
-    """In percent, after learning from n labelled images: the same ones for the same seed."""
-    few = balanced(y, n, np.random.default_rng(seed))
-    batch = min(BATCH, n // 10)
-    epochs = -(-(20 if run.quick else STEPS) * batch // n)
+def fine_tuned(
+    start: Start, x: np.ndarray, labels: np.ndarray, steps: int, seed: int
+) -> ta.Classifier:
+    """Trained for about so many steps: as many for every start."""
+    make, rate = start
+    model, batch = make(seed), min(BATCH, len(x) // 10)
+    epochs = -(-steps * batch // len(x))
     ta.fit(
         model,
-        (x[few], y[few]),
+        (x, labels),
         epochs=epochs,
         batch_size=batch,
-        optimizer=optimizer(1e-3, epochs, n, batch),
+        optimizer=optimizer(rate, epochs, len(x), batch),
         rng=seed,
         progress=False,
     )
-    return 100 * model.error(*test)
+    return model
 
 
-def balanced(y: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+def balanced(labels: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     """Places of n labels, n / 10 of each class."""
-    each = [rng.permutation(np.flatnonzero(y == c))[: n // 10] for c in range(10)]
+    each = [rng.permutation(np.flatnonzero(labels == c))[: n // 10] for c in range(10)]
     return rng.permutation(np.concatenate(each))

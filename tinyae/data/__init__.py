@@ -8,9 +8,10 @@
     load("strokes")         # generated: the same bits every time, no network
     load("beats.csv")       # your own: see tinyae.data.files
 
-`make_strokes` and `make_heartbeats` generate as many samples as you ask for.
+`make_strokes`, `make_heartbeats` and `make_faces` generate as many samples as you ask for.
 
-Read next: published.py, files.py, then strokes.py, heartbeats.py and batches.py.
+Read next: published.py, files.py, then strokes.py, heartbeats.py, faces.py and batches.py;
+corruption.py and binarize.py for what training does to samples.
 """
 
 import os
@@ -20,11 +21,12 @@ from pathlib import Path
 import numpy as np
 
 from tinyae.data import files, published
+from tinyae.data.faces import faces as make_faces
 from tinyae.data.heartbeats import heartbeats as make_heartbeats
 from tinyae.data.published import fetch
 from tinyae.data.strokes import strokes as make_strokes
 
-__all__ = ["DATASETS", "Dataset", "fetch", "load", "make_heartbeats", "make_strokes"]
+__all__ = ["DATASETS", "Dataset", "fetch", "load", "make_faces", "make_heartbeats", "make_strokes"]
 
 # What `load` knows by name: training + test samples, content, licence.
 DATASETS = {
@@ -33,6 +35,7 @@ DATASETS = {
     "ecg5000": "500 + 4,500 heartbeats of 140 samples, normal or not; ODC-By",
     "strokes": "6,000 + 1,000 digits that look handwritten, 28 × 28 grey; generated, MIT",
     "heartbeats": "4,000 + 1,000 heartbeats of 140 samples, normal or not; generated, MIT",
+    "faces": "400 + 100 people, 15 and 10 pictures each, 32 × 32 grey; generated, MIT",
 }
 
 
@@ -75,6 +78,7 @@ def load(
     Shapes    mnist, fashion-mnist, strokes: x (N, 1, 28, 28) in [0, 1]
               ecg5000: x (N, 140), as published: each beat has mean 0, standard deviation 1
               heartbeats: x (N, 140) in mV; of both, y is 1 for normal and 0 for abnormal
+              faces: x (N, 1, 32, 32) in [0, 1]; y says who it is, and nobody is in both sets
               own data: as `tinyae.data.files` describes
     Raises    ValueError for an unknown name, or data that is damaged or cannot be used;
               FileNotFoundError for a path where nothing is, or a published set that is not on this
@@ -95,11 +99,15 @@ def load(
             f"load: test_fraction and image_size are for your own data; {name_or_path} has its "
             "own test set and size, so omit them"
         )
+    rng = np.random.default_rng(0)
     if name_or_path in published.URLS:
         parts = published.load(name_or_path)
+    elif name_or_path == "faces":
+        x_train, y_train = make_faces(400, 15, rng)
+        x_test, y_test = make_faces(100, 10, rng)
+        parts = (x_train, y_train, x_test, y_test + 400)  # other people
+    elif name_or_path == "strokes":
+        parts = (*make_strokes(6_000, rng), *make_strokes(1_000, rng))
     else:
-        make = make_strokes if name_or_path == "strokes" else make_heartbeats
-        n_train = 6_000 if name_or_path == "strokes" else 4_000
-        rng = np.random.default_rng(0)
-        parts = (*make(n_train, rng), *make(1_000, rng))
+        parts = (*make_heartbeats(4_000, rng), *make_heartbeats(1_000, rng))
     return Dataset(name_or_path, *parts, DATASETS[name_or_path])
