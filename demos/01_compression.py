@@ -83,7 +83,9 @@ def main(argv=None):
         names = (f"{name} {k}" for name in ("pca", "linear", "deep", "bytes", "angle"))
         numbers |= dict(zip(names, (*e, angle)))
     print("\n" + "\n".join(lines))
-    print("mean squared error a pixel on test images; angle: linear to PCA; in bytes: deep, rounded\n")
+    print(
+        "mean squared error a pixel on test images; angle: linear to PCA; in bytes: deep, rounded\n"
+    )
 
     # What it costs.
     pixels = np.round(255 * x_test).astype(np.uint8)

@@ -159,7 +159,9 @@ def field(path, epochs, seed, sigma=0.25):
 
     figure, panels = sheet(9.2, 4.2, 2)
     for axis, v, title in zip(
-        panels, (score, arrow), ("E[x | x̃] − x̃ = σ² × the score", "r(x̃) − x̃, what the network learnt")
+        panels,
+        (score, arrow),
+        ("E[x | x̃] − x̃ = σ² × the score", "r(x̃) − x̃, what the network learnt"),
     ):
         axis.plot(*x.T, ".", color=ORANGE, markersize=1.5)
         axis.quiver(

@@ -1,10 +1,11 @@
 """The deep autoencoder of Hinton & Salakhutdinov (2006) on MNIST, without pre-training.
 
-    python benchmarks/quality.py deep          25 epochs
-    python benchmarks/quality.py deep_long     120 epochs
+    python benchmarks/quality.py deep          27 epochs
+    python benchmarks/quality.py deep_long     130 epochs
 
-784-1000-500-250-30 and its mirror. They needed pre-training with sigmoid units; ELU units, Adam
-and a cosine schedule do not. The number is theirs: the squared error of a test image, summed over
+784-1000-500-250-30 and its mirror. They needed pre-training with sigmoid units; ELU units, AdamW
+with a warm-up of one epoch and a cosine schedule do not. Weight decay narrows the gap between training
+and test error, which is what stands in the way once the network has learnt long enough. The number is theirs: the squared error of a test image, summed over
 its pixels, averaged over images. In mean squared error a pixel it is 784 times less.
 """
 
@@ -20,12 +21,12 @@ UNITS = (1000, 500, 250, 30)
 
 def deep(run: Run) -> None:
     """Within 4 minutes on two cores."""
-    _train(run, 25, "≤ 2.9 in 240 s", "2.93 (PyTorch, run: same network, ELU, 230 s)")
+    _train(run, 27, "≤ 2.9 in 240 s", "2.93 (PyTorch, run: same network, ELU, 230 s)")
 
 
 def deep_long(run: Run) -> None:
     """Within 20 minutes."""
-    _train(run, 120, "≤ 2.5 in 1,200 s", "2.46; with ℓ2 2.28 (Martens 2010)")
+    _train(run, 130, "≤ 2.5 in 1,200 s", "2.46; with ℓ2 2.28 (Martens 2010)")
 
 
 def network(shape: tuple[int, ...], rng: np.random.Generator) -> ta.Autoencoder:
@@ -42,14 +43,15 @@ def _train(run: Run, epochs: int, reach: str, reference: str) -> None:
     data, epochs = run.load("mnist"), run.number_of_epochs(epochs)
     x, x_test = data.x_train, data.x_test
     model = network(x.shape[1:], np.random.default_rng(run.seed))
-    steps = epochs * -(-len(x) // 100)
+    an_epoch = -(-len(x) // 100)  # steps
+    schedule = ta.WarmUp(ta.Cosine(1.5e-3, epochs * an_epoch), an_epoch)
     with Stopwatch() as watch:
         history = ta.fit(
             model,
             x,
             epochs=epochs,
             batch_size=100,
-            optimizer=ta.Adam(ta.Cosine(1e-3, steps)),
+            optimizer=ta.AdamW(schedule, weight_decay=0.1),
             rng=run.seed,
         )
     model.save(run.out / "deep.npz")
