@@ -61,7 +61,7 @@ def main(argv=None):
     schedule = ta.Cosine(2e-3, epochs * -(-len(x) // 32))
     ta.fit(model, x, epochs=epochs, optimizer=ta.Adam(schedule), rng=rng)
     terms = model.evaluate(x_test)
-    print(f"test digits: −ELBO {terms['total']:.1f} nats a picture ", end="")
+    print(f"test pictures: −ELBO {terms['total']:.1f} nats a picture ", end="")
     print(f"= reconstruction {terms['reconstruction']:.1f} + KL {terms['kl']:.2f}")
     alone = each_pixel_alone(x, x_test)
     print(f"without a code, each pixel drawn with its own mean: {alone:.1f} nats\n")
@@ -82,7 +82,7 @@ def main(argv=None):
     pca = PCA(2).fit(x)
     codes = rng.standard_normal((1000, 2)) * np.sqrt(pca.explained_variance_)
     pictures = {
-        "real test digits": x_test,
+        "real test pictures": x_test,
         "made by the VAE": samples,
         "made by PCA, two numbers": np.clip(pca.inverse_transform(codes), 0, 1),
     }

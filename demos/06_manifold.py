@@ -7,7 +7,7 @@ of them leaves it; a straight line between their codes is a path on it:
     pixels   (1 − t) a + t b                two pictures, each half faded
     codes    g((1 − t) f(a) + t f(b))       one picture, between the two
 
-manifold.png            pairs of one digit, the most different of many, and pairs of two digits
+manifold.png            pairs of one digit and pairs of two digits, as they come
 manifold_distances.png  left: how far from the nearest of all training pictures the way leads. On the
                         way through the pixels there is a hill in the middle, where nothing is. Right:
                         the curse of dimensionality. Among points strewn evenly in a cube the
@@ -131,12 +131,9 @@ def curse(x, rng):
 
 
 def picture(x, labels, pairs, through, path):
-    """Of each of five digits the most different of its pairs; then five pairs of two digits."""
+    """The first pair of each of five digits, then the first five pairs of two digits."""
     a, b = pairs["one digit"]
-    apart = np.linalg.norm((x[a] - x[b]).reshape(len(a), -1), axis=1)
-    chosen = [
-        max(np.flatnonzero(labels[a] == digit), key=apart.__getitem__) for digit in (1, 2, 4, 7, 9)
-    ]
+    chosen = [np.flatnonzero(labels[a] == digit)[0] for digit in (1, 2, 4, 5, 7)]
     a = np.concatenate([a[chosen], pairs["two digits"][0][:5]])
     b = np.concatenate([b[chosen], pairs["two digits"][1][:5]])
     lines = [("one", x[a], ""), ("other", x[b], ""), None]

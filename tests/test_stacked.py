@@ -157,6 +157,15 @@ def test_save_and_load(tmp_path):
     )
 
 
+@pytest.mark.parametrize("tied", [False, True])
+def test_gradients_of_the_stack_with_a_softmax(tied):
+    rng = np.random.default_rng(1)
+    model = make(tied=tied).classifier(3, rng=rng).astype(np.float64)
+    batch = images(4).astype(np.float64), rng.integers(3, size=4)
+    report = gradcheck.check_model(model, batch, max_entries=100)
+    assert report.ok, report
+
+
 def test_blocks_in_the_wrong_order_are_named():
     stack = make()
     wrong = StackedAutoencoder(*stack.blocks[::-1])

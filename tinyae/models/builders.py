@@ -131,6 +131,10 @@ def conv_pair(
     Shapes    ``shape`` is one image's, (C, H, W); the code is (N, latent_dim), or without one
               (N, channels[−1], H/2ᵏ, W/2ᵏ)
     Raises    ValueError unless H and W can be halved that often and all sizes are ints ≥ 1
+
+    On pictures that are mostly black, a Sigmoid output under MSE may saturate at black in the first
+    steps and stay there; ``output=None`` with BCEWithLogits does not.
+
     Source    Masci, Meier, Cireşan & Schmidhuber (2011); strides in place of pooling as in
               Radford, Metz & Chintala (2016), §3
     """
