@@ -4,8 +4,8 @@
     python benchmarks/quality.py pretraining      digits told apart with few labels
 
 **deep_sigmoid**  784-1000-500-250-30 and its mirror (Hinton & Salakhutdinov 2006), all units
-sigmoid but for the linear code. From random weights it learns the mean image and no more: the
-squared error of a test image, summed over its pixels, stays at 22.9 with Adam's usual settings.
+sigmoid but for the linear code. From random weights it gets stuck: the squared error of a test
+image, summed over its pixels, stays at 22.9 with Adam's usual settings (PCA: 13.87).
 Here every layer is first trained as a shallow autoencoder on the codes of the one below, tied
 (the decoder's matrix is the encoder's, transposed) and by cross-entropy; then all are unrolled,
 untied and trained together by squared error. A sigmoid's slope is ¼ of tanh's, so the rates are
@@ -20,7 +20,7 @@ ReLU units. Every number of labels is drawn anew DRAWS times, as many of each di
 mean stands the standard deviation over the draws.
 
 Settings were chosen by training images alone: the rates of the first by the error after 400 steps,
-those of the second by the last 10,000 labels of the training set.
+those of the second, the best of a few for each row, by the last 10,000 labels of the training set.
 """
 
 from __future__ import annotations
@@ -116,11 +116,11 @@ def pretraining(run: Run) -> None:
         stack = denoising_stack(x, epochs, run.seed)
         before = watch.seconds
         starts: dict[str, Start] = {
-            "random": (lambda seed: from_random(x.shape[1:], ta.Sigmoid, seed), 5e-3),
-            "pre-trained": (lambda seed: on_top_of(stack, seed), 5e-3),
-            "random, ReLU units": (lambda seed: from_random(x.shape[1:], ta.ReLU, seed), 1e-3),
+            "random": (lambda seed: from_random(x.shape[1:], ta.Sigmoid, seed), 1e-2),
+            "pre-trained": (lambda seed: on_top_of(stack, seed), 1e-2),
+            "random, ReLU units": (lambda seed: from_random(x.shape[1:], ta.ReLU, seed), 3e-3),
         }
-        rows = []
+        rows: list[list[str]] = []
         for name, start in starts.items():
             rows.append([name])
             for n in numbers:
