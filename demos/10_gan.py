@@ -26,7 +26,6 @@ from pathlib import Path
 import numpy as np
 
 import tinyae as ta
-from tinyae.data.batches import batches
 
 
 def main(argv=None):
@@ -107,22 +106,17 @@ def main(argv=None):
 
 
 def classifier(x, y, epochs, rng):
-    """Dense 784-128-10 by softmax regression: ∂L/∂s = softmax(s) − the one-hot label."""
-    net = ta.Sequential(
+    """Dense 784-128-10 and a softmax."""
+    network = ta.Sequential(
         ta.Flatten(), ta.Dense(x[0].size, 128, rng=rng), ta.ReLU(), ta.Dense(128, 10, rng=rng)
     )
-    optimizer, softmax = ta.Adam(1e-3), ta.Softmax()
-    for _ in range(epochs):
-        for images, labels in batches((x, y), 64, rng):
-            s, cache = net.forward(images)
-            ds = softmax(s) - np.eye(10, dtype=s.dtype)[labels]
-            net.backward_params(ds / len(s), cache)
-            optimizer.step(net.params)
-    return ta.Sequential(net, softmax)
+    judge = ta.Classifier(network)
+    judge.fit((x, y), epochs=epochs, batch_size=64, rng=rng, progress=False)
+    return judge
 
 
 def probabilities(judge, x):
-    return judge(x).astype(np.float64)
+    return judge.predict_proba(x).astype(np.float64)
 
 
 def entropy(p):

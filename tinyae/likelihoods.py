@@ -131,7 +131,7 @@ class Bernoulli(Likelihood):
         np.log1p(log_p, out=log_p)
         log_p += np.maximum(y, 0)  # softplus(y)
         np.subtract(x * y, log_p, out=log_p)
-        return _per_sample(log_p)
+        return per_sample(log_p)
 
     def mean(self, y: Array) -> Array:
         return kernels.sigmoid(y)
@@ -158,7 +158,7 @@ class Gaussian(Likelihood):
 
     def density(self, y: Array, x: Array) -> Array:
         each = _LOG_2PI + 2 * math.log(self.std)
-        return -0.5 * (_per_sample(np.square((x - y) / self.std)) + each * (y.size // len(y)))
+        return -0.5 * (per_sample(np.square((x - y) / self.std)) + each * (y.size // len(y)))
 
     def backward_input(self, cache: tuple[Array, Array]) -> Array:
         y, x = cache
@@ -203,14 +203,14 @@ class LearntGaussian(Likelihood):
 
     def density(self, y: Array, x: Array) -> Array:
         s = self._s()
-        squares = _per_sample(np.square(x - y)) * math.exp(-s)
+        squares = per_sample(np.square(x - y)) * math.exp(-s)
         return -0.5 * (squares + (s + _LOG_2PI) * (y.size // len(y)))
 
     def backward(self, cache: tuple[Array, Array]) -> Array:
         y, x = cache
         s = self._s()
         if s == self.logvar.value[0]:
-            squares = float(_per_sample(np.square(x - y)).sum()) * math.exp(-s)
+            squares = float(per_sample(np.square(x - y)).sum()) * math.exp(-s)
             self.logvar.grad += 0.5 * (y.size - squares) / len(y)
         return self.backward_input(cache)
 
@@ -249,7 +249,7 @@ class HeteroscedasticGaussian(Likelihood):
     def density(self, y: Array, x: Array) -> Array:
         m, s = self._halves(y)
         return -0.5 * (
-            _per_sample(np.square(x - m) * np.exp(-s) + s) + _LOG_2PI * (x.size // len(x))
+            per_sample(np.square(x - m) * np.exp(-s) + s) + _LOG_2PI * (x.size // len(x))
         )
 
     def backward_input(self, cache: tuple[Array, Array]) -> Array:
@@ -287,7 +287,7 @@ class Laplace(Likelihood):
 
     def density(self, y: Array, x: Array) -> Array:
         each = math.log(2 * self.scale)
-        return -(_per_sample(np.abs(x - y)) / self.scale + each * (y.size // len(y)))
+        return -(per_sample(np.abs(x - y)) / self.scale + each * (y.size // len(y)))
 
     def backward_input(self, cache: tuple[Array, Array]) -> Array:
         y, x = cache
@@ -318,7 +318,7 @@ def interval(who: str, name: str, bounds: Any) -> tuple[float, float]:
     return float(bounds[0]), float(bounds[1])
 
 
-def _per_sample(a: Array) -> Array:
+def per_sample(a: Array) -> Array:
     """The sum over all axes but the first, in float64."""
     return a.reshape(len(a), -1).sum(axis=1, dtype=np.float64)
 

@@ -89,18 +89,18 @@ def _play(
     ta.plot.page(samples[:100], run.out / f"{kind}.png")
 
     judge = _classifier(x, data.y_train, 1 if run.quick else 10, np.random.default_rng(0))
-    right = np.argmax(_probabilities(judge, data.x_test), axis=1) == data.y_test
+    right = 1 - judge.error(data.x_test, data.y_test)
     real, made = _seen(judge, data.x_test), _seen(judge, samples)
     perfect = ["0", f"{np.log(10):.3f}", "10", "100%", "10%"]
     names = ["entropy of one, nats", "entropy of all, nats", "score", "plain", "rarest class"]
     images = run.data or ("strokes" if run.quick else name)
     table(
         f"{kind}, {images}: {epochs} epochs, {watch.seconds:.0f} s; judged by a classifier that "
-        f"names {right.mean():.2%} of the test images rightly",
+        f"names {right:.2%} of the test images rightly",
         ["", "generated", "real test images", "perfect"],
         list(zip(names, made, real, perfect)),
     )
-    share = np.bincount(_probabilities(judge, samples).argmax(axis=1), minlength=10) / SAMPLES
+    share = np.bincount(judge.predict(samples), minlength=10) / SAMPLES
     print("classes: " + ", ".join(f"{k} {part:.1%}" for k, part in enumerate(share)))
     last = history.epochs[-1].terms
     print(
@@ -110,13 +110,8 @@ def _play(
     print(f"a page of samples: {run.out / kind}.png")
 
 
-def _probabilities(judge: ta.Layer, x: np.ndarray) -> np.ndarray:
-    parts = [judge(x[start : start + 1024]) for start in range(0, len(x), 1024)]
-    return np.concatenate(parts).astype(np.float64)
-
-
-def _seen(judge: ta.Layer, x: np.ndarray) -> list[str]:
-    p = _probabilities(judge, x)
+def _seen(judge: ta.Classifier, x: np.ndarray) -> list[str]:
+    p = judge.predict_proba(x).astype(np.float64)
     one, whole = _entropy(p).mean(), _entropy(p.mean(axis=0))
     rarest = np.bincount(p.argmax(axis=1), minlength=10).min() / len(p)
     plain = (p.max(axis=1) > 0.9).mean()
@@ -133,23 +128,18 @@ def _entropy(p: np.ndarray) -> np.ndarray:
     return -(p * np.log(np.maximum(p, 1e-12))).sum(axis=-1)
 
 
-def _classifier(x: np.ndarray, y: np.ndarray, epochs: int, rng: np.random.Generator) -> ta.Layer:
-    """784-256-10 with dropout: ∂L/∂s = softmax(s) − the one-hot label, cross-entropy's gradient."""
-    net = ta.Sequential(
+def _classifier(
+    x: np.ndarray, y: np.ndarray, epochs: int, rng: np.random.Generator
+) -> ta.Classifier:
+    """784-256-10 with dropout."""
+    network = ta.Sequential(
         ta.Flatten(),
         ta.Dense(784, 256, rng=rng),
         ta.ReLU(),
         ta.Dropout(0.3, rng=rng),
         ta.Dense(256, 10, rng=rng),
     )
-    steps = epochs * -(-len(x) // 128)
-    optimizer, softmax = ta.Adam(ta.Cosine(1e-3, steps)), ta.Softmax()
-    for _ in range(epochs):
-        order = rng.permutation(len(x))
-        for start in range(0, len(x), 128):
-            rows = order[start : start + 128]
-            s, cache = net.forward(x[rows])
-            ds = softmax(s) - np.eye(10, dtype=s.dtype)[y[rows]]
-            net.backward_params(ds / len(s), cache)
-            optimizer.step(net.params)
-    return ta.Sequential(net, softmax)
+    judge = ta.Classifier(network)
+    optimizer = ta.Adam(ta.Cosine(1e-3, epochs * -(-len(x) // 128)))
+    judge.fit((x, y), epochs=epochs, batch_size=128, optimizer=optimizer, rng=rng, progress=False)
+    return judge

@@ -200,21 +200,12 @@ class Autoencoder(Model):
             )
         who = type(self).__name__
         bounds, last = output_range(self.decoder)
-        for start in range(0, len(x), _CHUNK):
-            chunk = x[start : start + _CHUNK]
-            check_range(
-                f"{who}: x",
-                chunk,
-                bounds,
-                f"the decoder's last layer, {last}, reaches no further: scale the data "
-                "(to [0, 1]: x = (x − x.min()) / (x.max() − x.min())), or end in another layer",
-            )
-            check_range(
-                f"{who}: x",
-                chunk,
-                self.loss.target_range,
-                f"the loss, {self.loss}, is for such data: scale x, or use MSE()",
-            )
+        decoder = (
+            f"the decoder's last layer, {last}, reaches no further: scale the data "
+            "(to [0, 1]: x = (x − x.min()) / (x.max() − x.min())), or end in another layer"
+        )
+        loss = f"the loss, {self.loss}, is for such data: scale x, or use MSE()"
+        check_reach(f"{who}: x", x, (bounds, decoder), (self.loss.target_range, loss))
 
     # --- use -------------------------------------------------------------------------------
 
@@ -270,6 +261,19 @@ def output_range(decoder: Layer) -> tuple[Range | None, Layer]:
     if isinstance(last, (Sigmoid, Softmax)):
         return BCE.output_range, last
     return ((-1.0, 1.0) if isinstance(last, Tanh) else None), last
+
+
+def check_reach(what: str, x: Array, *limits: tuple[Range | None, str]) -> None:
+    """Raise unless x lies within each of the limits, given with what to do about it.
+
+    Reads x once, in chunks.
+
+    Raises
+        ValueError  an entry lies outside
+    """
+    for start in range(0, len(x), _CHUNK):
+        for bounds, do in limits:
+            check_range(what, x[start : start + _CHUNK], bounds, do)
 
 
 def check_parts(who: str, kind: type, **parts: object) -> None:

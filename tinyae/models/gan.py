@@ -21,11 +21,10 @@ from numpy.typing import DTypeLike
 from tinyae import kernels
 from tinyae.layers import Dense, Layer, Sequential
 from tinyae.layers.base import positive_int
-from tinyae.losses import BCEWithLogits, check_range
-from tinyae.models.autoencoder import Model, Terms, check_parts, output_range
+from tinyae.losses import BCEWithLogits
+from tinyae.models.autoencoder import Model, Terms, check_parts, check_reach, output_range
 from tinyae.param import Array, Param
 
-_CHUNK = 1024  # rows at a time when a whole set goes through
 _bce = BCEWithLogits()
 
 
@@ -171,14 +170,11 @@ class GAN(Model):
             )
         super().check_data(x)
         bounds, last = output_range(self.generator)
-        for start in range(0, len(x), _CHUNK):
-            check_range(
-                "GAN: x",
-                x[start : start + _CHUNK],
-                bounds,
-                f"the generator's last layer, {last}, reaches no further and would be told apart "
-                "by that alone: scale the data, or end in another layer",
-            )
+        do = (
+            f"the generator's last layer, {last}, reaches no further and would be told apart "
+            "by that alone: scale the data, or end in another layer"
+        )
+        check_reach("GAN: x", x, (bounds, do))
 
     # --- use -------------------------------------------------------------------------------
 

@@ -16,14 +16,12 @@ import numpy as np
 from tinyae.data.corruption import Corruption
 from tinyae.layers import Dense, Layer, Sequential
 from tinyae.layers.base import positive_int
-from tinyae.likelihoods import Bernoulli, Likelihood, inside, interval
-from tinyae.losses import check_range
-from tinyae.models.autoencoder import Model, Terms, check_parts, output_range
+from tinyae.likelihoods import Bernoulli, Likelihood, inside, interval, per_sample
+from tinyae.models.autoencoder import Model, Terms, check_parts, check_reach, output_range
 from tinyae.models.paths import Path, linear
 from tinyae.param import Array
 
 _BLOCK = 256  # decoded rows at a time, rows × samples together: they stay in the cache
-_CHECKED = 1024  # rows at a time where data is only looked at
 Score = Callable[[Array, Array, Array], Array]
 
 
@@ -205,12 +203,9 @@ class VariationalAutoencoder(Model):
     def _check_range(self, x: Array) -> None:
         who = type(self).__name__
         bounds, last = output_range(self.decoder)
-        for start in range(0, len(x), _CHECKED):
-            chunk = x[start : start + _CHECKED]
-            do = f"the decoder's last layer, {last}, reaches no further: scale x, or leave it out"
-            check_range(f"{who}: x", chunk, bounds, do)
-            do = f"{self.likelihood} is for such data: scale x to it, or use Gaussian()"
-            check_range(f"{who}: x", chunk, self.likelihood.target_range, do)
+        decoder = f"the decoder's last layer, {last}, reaches no further: scale x, or leave it out"
+        likelihood = f"{self.likelihood} is for such data: scale x to it, or use Gaussian()"
+        check_reach(f"{who}: x", x, (bounds, decoder), (self.likelihood.target_range, likelihood))
 
     # --- what a condition changes; here there is none ----------------------------------------
 
@@ -395,7 +390,7 @@ class VariationalAutoencoder(Model):
     ) -> tuple[Array, Array, Array]:
         """K draws zₖ of each row: log p(x | zₖ) and log p(zₖ) / q(zₖ | x), (K, N), and KL, (N,)."""
         mu, logvar = self._posterior(x, c)
-        kl = 0.5 * _sum(mu * mu + np.exp(logvar) - 1 - logvar)
+        kl = 0.5 * per_sample(mu * mu + np.exp(logvar) - 1 - logvar)
         log_p, log_ratio = np.empty((2, samples, len(x)))
         at_once = max(_BLOCK // len(x), 1)
         for first in range(0, samples, at_once):
@@ -405,7 +400,7 @@ class VariationalAutoencoder(Model):
             z = m + np.exp(0.5 * s) * eps
             y = self.decoder(self._join(z, None if c is None else _repeat(c, k)))
             log_p[first : first + k] = self.likelihood.log_prob(y, _repeat(x, k)).reshape(k, -1)
-            ratio = 0.5 * _sum(eps * eps + s - z * z)  # both densities have the same 2π
+            ratio = 0.5 * per_sample(eps * eps + s - z * z)  # both densities have the same 2π
             log_ratio[first : first + k] = ratio.reshape(k, -1)
         return log_p, log_ratio, kl
 
@@ -413,11 +408,6 @@ class VariationalAutoencoder(Model):
 def _repeat(a: Array, k: int) -> Array:
     """The whole of a, k times over."""
     return a if k == 1 else np.concatenate([a] * k)
-
-
-def _sum(a: Array) -> Array:
-    """Over all axes but the first, in float64."""
-    return a.reshape(len(a), -1).sum(axis=1, dtype=np.float64)
 
 
 def _at_least_zero(who: str, name: str, value: float) -> float:
