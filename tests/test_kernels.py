@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tinyae import kernels
 from tinyae.kernels import reference
+from tinyae.kernels.reference import Rows
 
 jitted = pytest.importorskip("tinyae.kernels.jitted", reason="the jitted set needs numba")
+convolution = pytest.importorskip("tinyae.kernels.convolution")
+products = pytest.importorskip("tinyae.kernels.products")
+steps = pytest.importorskip("tinyae.kernels.steps")
+threads = pytest.importorskip("tinyae.kernels.threads")
 
 KERNELS = {
     name: f
     for name, f in vars(reference).items()
     if inspect.isfunction(f) and f.__module__ == reference.__name__ and name[0] != "_"
 }
-IN_PLACE = {"sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"}
-# around the blocks of four, primes, and (29 · 31 · 37) beyond what the jitted loops leave to BLAS
-SIZES = [1, 2, 3, 4, 5, 7, 8, 11, 13, 16, 29, 31, 37]
+STEPS = {"sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"}
+IN_PLACE = STEPS | {"affine_grad"}
+# around the blocks, primes, and beyond a panel of the matrix products
+SIZES = [1, 2, 3, 4, 5, 7, 8, 11, 13, 16, 29, 31, 37, 71]
 
 
 class Draw:
@@ -79,6 +87,11 @@ def windows(size: tuple, kernel: tuple, stride: tuple, pad: tuple) -> tuple[int,
 def affine(d: Draw) -> tuple:
     n, i, o = d.batch(), d.size(), d.size()
     return d.array(n, i), d.array(o, i), d.array(o)
+
+
+def affine_grad(d: Draw) -> tuple:
+    n, i, o = d.batch(), d.size(), d.size()
+    return d.array(n, o), d.array(n, i), d.array(o, i), d.array(o)
 
 
 def matmul(d: Draw) -> tuple:
@@ -159,28 +172,33 @@ def bce(d: Draw) -> tuple:
     return y, d.positive(*shape), float(np.finfo(d.dtype).eps)
 
 
+def rows(d: Draw, moments: int) -> Rows:
+    """One to three params, each with its value, gradient, and moments; the last is positive."""
+    drawn = Rows()
+    for _ in range(d.integer(1, 3)):
+        shape = d.shape()
+        arrays = [d.array(*shape) for _ in range(2 + moments)]
+        if moments:
+            arrays[-1] = d.positive(*shape)
+        drawn.append(tuple(arrays))
+    return drawn
+
+
 def sgd(d: Draw) -> tuple:
-    shape = d.shape()
-    return d.array(*shape), d.array(*shape), d.number(1e-5, 1)
+    return rows(d, 0), d.number(1e-5, 1)
 
 
 def momentum(d: Draw) -> tuple:
-    shape = d.shape()
-    arrays = (d.array(*shape), d.array(*shape), d.array(*shape))
-    return *arrays, d.number(1e-5, 1), d.number(0, 0.99)
+    return rows(d, 1), d.number(1e-5, 1), d.number(0, 0.99)
 
 
 def rmsprop(d: Draw) -> tuple:
-    shape = d.shape()
-    arrays = (d.array(*shape), d.array(*shape), d.positive(*shape))
-    return *arrays, d.number(1e-5, 1), d.number(0, 0.99), 1e-8
+    return rows(d, 1), d.number(1e-5, 1), d.number(0, 0.99), 1e-8
 
 
 def adam(d: Draw) -> tuple:
-    shape = d.shape()
-    arrays = (d.array(*shape), d.array(*shape), d.array(*shape), d.positive(*shape))
     betas = d.number(0, 0.99), d.number(0, 0.999)
-    return *arrays, d.number(1e-5, 1), *betas, 1e-8, d.integer(1, 1000)
+    return rows(d, 2), d.number(1e-5, 1), *betas, 1e-8, d.integer(1, 1000)
 
 
 def adamw(d: Draw) -> tuple:
@@ -190,6 +208,7 @@ def adamw(d: Draw) -> tuple:
 
 ARGUMENTS: dict[str, Callable[[Draw], tuple]] = {
     "affine": affine,
+    "affine_grad": affine_grad,
     "matmul": matmul,
     "matmul_nt": matmul_nt,
     "matmul_tn": matmul_tn,
@@ -224,6 +243,8 @@ LAYOUTS = ["C", "F", "batch innermost", "gaps", "reversed", "read-only"]
 
 def laid_out(a: object, layout: str) -> object:
     """A fresh array with a's entries in another memory layout; what is no array passes."""
+    if isinstance(a, Rows):
+        return Rows(tuple(laid_out(b, layout) for b in row) for row in a)
     if not isinstance(a, np.ndarray):
         return a
     if layout == "F":
@@ -242,8 +263,8 @@ def laid_out(a: object, layout: str) -> object:
 
 
 def close(got: object, want: object, tolerance: float) -> None:
-    if isinstance(want, tuple):
-        assert isinstance(got, tuple)
+    if isinstance(want, (tuple, Rows)):
+        assert isinstance(got, type(want))
         assert len(got) == len(want)
         for g, w in zip(got, want):
             close(g, w, tolerance)
@@ -269,11 +290,7 @@ def test_every_kernel_has_a_twin_of_the_same_signature_and_a_row_here():
     assert extra <= set(KERNELS)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", sorted(KERNELS))
-@settings(max_examples=25, deadline=None, derandomize=True)
-@given(data=st.data())
-def test_the_jitted_twin_agrees(name: str, dtype: str, data: st.DataObject):
+def agree(name: str, dtype: str, data: st.DataObject) -> None:
     arguments = ARGUMENTS[name](Draw(data, dtype))
     layouts = LAYOUTS[:-1] if name in IN_PLACE else LAYOUTS
     chosen = [data.draw(st.sampled_from(layouts)) for _ in arguments]
@@ -283,7 +300,7 @@ def test_the_jitted_twin_agrees(name: str, dtype: str, data: st.DataObject):
         result = kernel(*mine)
         if name in IN_PLACE:
             assert result is None
-            return mine[: len(arguments)]
+            return mine
         for a, before in zip(mine, arguments):
             np.testing.assert_array_equal(a, before, err_msg=f"{name} wrote into its input")
         return result if isinstance(result, tuple) else (result,)
@@ -292,7 +309,80 @@ def test_the_jitted_twin_agrees(name: str, dtype: str, data: st.DataObject):
     close(run(getattr(jitted, name)), run(KERNELS[name]), tolerance)
 
 
-@pytest.mark.parametrize("name", sorted(IN_PLACE))
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", sorted(KERNELS))
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_the_jitted_twin_agrees(name: str, dtype: str, data: st.DataObject):
+    agree(name, dtype, data)
+
+
+SHARED = {
+    *("affine", "affine_grad", "matmul", "matmul_nt", "matmul_tn", "adamw", "momentum"),
+    *("conv2d", "conv2d_input_grad", "conv2d_weight_grad"),
+}
+
+
+@pytest.fixture
+def always_shared(monkeypatch):
+    """However small the work, it is shared among threads."""
+    for module, name in [
+        (products, "_SHARED"),
+        (convolution, "_SHARED"),
+        (convolution, "_COPIED"),
+        (steps, "_SHARED"),
+    ]:
+        monkeypatch.setattr(module, name, 0)
+
+
+@pytest.mark.parametrize("name", sorted(SHARED))
+@settings(
+    max_examples=15,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data())
+def test_the_jitted_twin_agrees_when_threads_share_it(name: str, always_shared, data):
+    agree(name, "float32", data)
+
+
+def test_a_shared_kernel_gives_the_same_bits(always_shared, monkeypatch):
+    arrays = TestReproducible().arrays()
+    shared = TestReproducible().results(*arrays)
+    for module in (products, convolution, steps):
+        monkeypatch.setattr(module, "share", lambda: 1)
+    assert TestReproducible().results(*arrays) == shared
+
+
+def test_the_workers_are_lent_to_one_python_thread_at_a_time(monkeypatch):
+    if threads.share() < 2:
+        pytest.skip("one processor, or no threading layer that bears several Python threads")
+    try:
+        assert threads.share() == 1
+    finally:
+        threads.join()
+    assert threads.share() > 1
+    threads.join()
+    monkeypatch.setattr(threads, "_forked", True)  # a child has none of its parent's workers
+    assert threads.share() == 1
+
+
+def test_a_child_process_works_alone(always_shared):
+    """OpenMP's workers do not survive a fork; a child that waited for them would hang or die."""
+    if not hasattr(os, "fork"):
+        pytest.skip("no fork on this system")
+    arrays = TestReproducible().arrays()
+    first = TestReproducible().results(*arrays)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # forking beside threads: just so
+        child = os.fork()
+    if child == 0:
+        os._exit(TestReproducible().results(*arrays) != first)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.parametrize("name", sorted(STEPS))
 @pytest.mark.parametrize("kernel_set", [reference, jitted])
 def test_a_step_clears_the_gradient_and_moves_the_value(name: str, kernel_set):
     # of an array in Fortran's order too, whose flat form is a copy
@@ -303,9 +393,20 @@ def test_a_step_clears_the_gradient_and_moves_the_value(name: str, kernel_set):
         slots = {"sgd": 0, "adam": 2, "adamw": 2}.get(name, 1)
         value, grad = (laid_out(np.ones((3, 5)), layout) for _ in range(2))
         moments = [laid_out(np.zeros((3, 5)), layout) for _ in range(slots)]
-        getattr(kernel_set, name)(value, grad, *moments, *numbers[name])
+        getattr(kernel_set, name)(Rows([(value, grad, *moments)]), *numbers[name])
         assert not grad.any()
         assert (value < 0.95).all()
+
+
+@pytest.mark.parametrize("kernel_set", [reference, jitted])
+def test_a_second_step_finds_the_same_arrays(kernel_set):
+    value, grad = np.ones(5), np.ones(5)
+    memory = Rows([(value, grad)])
+    kernel_set.sgd(memory, 0.5)
+    grad += 2
+    kernel_set.sgd(memory, 0.5)
+    np.testing.assert_array_equal(value, np.full(5, -0.5))
+    np.testing.assert_array_equal(grad, np.zeros(5))
 
 
 @pytest.mark.parametrize("kernel_set", [reference, jitted])
@@ -327,7 +428,7 @@ def test_convolutions_of_long_runs_agree(data):
     x = d.array(d.integer(210, 300), d.integer(1, 3), 4, d.integer(7, 12))
     W = d.array(d.integer(1, 5), x.shape[1], *kernel)
     y = reference.conv2d(x, W, stride, pad)
-    assert x.shape[0] * y.shape[3] > jitted._RUN or stride[1] > 1
+    assert x.shape[0] * y.shape[3] > convolution._RUN or stride[1] > 1
     dy = d.array(*y.shape)
     close(jitted.conv2d(x, W, stride, pad), y, 1e-5)
     for f, arguments in (
@@ -402,7 +503,7 @@ class TestNotANumber:
     def test_steps(self, k):
         value, grad, m, v = np.ones(5), np.ones(5), np.zeros(5), np.zeros(5)
         grad[2] = np.nan
-        k.adam(value, grad, m, v, 0.1, 0.9, 0.999, 1e-8, 1)
+        k.adam(Rows([(value, grad, m, v)]), 0.1, 0.9, 0.999, 1e-8, 1)
         np.testing.assert_array_equal(np.isnan(value), np.arange(5) == 2)
 
 
@@ -471,14 +572,18 @@ class TestChoice:
     @pytest.fixture
     def fresh(self, monkeypatch):
         """As before the first use of any kernel."""
-        monkeypatch.setattr(kernels, "_active", None)
+        before = kernels._active
+        kernels._switch(None)
         monkeypatch.delenv("TINYAE_KERNELS", raising=False)
-        return monkeypatch
+        yield monkeypatch
+        kernels._switch(before)
 
     @staticmethod
     def without_numba(monkeypatch):
         monkeypatch.setitem(sys.modules, "numba", None)  # importing it fails
-        monkeypatch.delitem(sys.modules, "tinyae.kernels.jitted")
+        for name in [n for n in sys.modules if n.startswith("tinyae.kernels.")]:
+            if hasattr(sys.modules[name], "numba") or name.endswith(".jitted"):
+                monkeypatch.delitem(sys.modules, name)
 
     def test_numba_by_default(self, fresh):
         assert kernels.active() == "numba"

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinyae import kernels
+from tinyae.kernels.reference import Rows
 from tinyae.param import Array, Param, unique
 
 Schedule = Callable[[int], float]
@@ -41,6 +42,8 @@ class Optimizer:
         self.learning_rate = learning_rate
         self.t = 0
         self._memory: dict[Param, _Memory] = {}
+        self._stepped: list[Param] = []  # the params of the last step, and how they are grouped
+        self._groups: list[tuple[list[_Memory], Rows]] = []
 
     @property
     def rate(self) -> float:
@@ -50,21 +53,31 @@ class Optimizer:
 
     def step(self, params: dict[str, Param]) -> None:
         """One update of each distinct Param; every gradient is zero afterwards."""
-        rate = self.rate
-        for param in unique(params).values():
+        rate, learnt = self.rate, list(unique(params).values())
+        if learnt != self._stepped:
+            self._stepped, self._groups = learnt, self._grouped(learnt)
+        for memories, rows in self._groups:
+            for memory in memories:
+                memory.steps += 1
+            self.update(rows, rate, memories[0].steps)
+        self.t += 1
+
+    def _grouped(self, params: list[Param]) -> list[tuple[list[_Memory], Rows]]:
+        """The params that can be updated in one call: of one dtype, and of one number of steps."""
+        groups: dict[Any, tuple[list[_Memory], Rows]] = {}
+        for param in params:
             memory = self._memory.get(param)
             if memory is None:
                 memory = self._memory[param] = _Memory(
                     0, [np.zeros_like(param.value) for _ in self.slots]
                 )
-            memory.steps += 1
-            self.update(param.value, param.grad, memory.arrays, rate, memory.steps)
-        self.t += 1
+            memories, rows = groups.setdefault((param.dtype, memory.steps), ([], Rows()))
+            memories.append(memory)
+            rows.append((param.value, param.grad, *memory.arrays))
+        return list(groups.values())
 
-    def update(
-        self, value: Array, grad: Array, arrays: list[Array], rate: float, steps: int
-    ) -> None:
-        """Call the kernel: θ changes in place, g becomes zero. ``steps`` counts from 1."""
+    def update(self, rows: Rows, rate: float, steps: int) -> None:
+        """Call the kernel: every θ changes in place, every g becomes zero. ``steps`` is from 1."""
         raise NotImplementedError
 
     # --- to stop and go on -----------------------------------------------------------------
@@ -108,10 +121,11 @@ class Optimizer:
                 "keep; resume with the optimizer and the model that were saved"
             )
         self._memory.update(memories)
+        self._stepped = []
         self.t = t
 
     def __repr__(self) -> str:
-        own = [f"{k}={v!r}" for k, v in vars(self).items() if k not in ("t", "_memory")]
+        own = [f"{k}={v!r}" for k, v in vars(self).items() if k != "t" and k[0] != "_"]
         return f"{type(self).__name__}({', '.join(own)})"
 
 
@@ -133,10 +147,8 @@ class SGD(Optimizer):
     def __init__(self, learning_rate: float | Schedule = 0.01) -> None:
         super().__init__(learning_rate)
 
-    def update(
-        self, value: Array, grad: Array, arrays: list[Array], rate: float, steps: int
-    ) -> None:
-        kernels.sgd(value, grad, rate)
+    def update(self, rows: Rows, rate: float, steps: int) -> None:
+        kernels.sgd(rows, rate)
 
 
 class Momentum(Optimizer):
@@ -152,10 +164,8 @@ class Momentum(Optimizer):
         super().__init__(learning_rate)
         self.mu = _check(type(self).__name__, "mu", mu, 0, 1)
 
-    def update(
-        self, value: Array, grad: Array, arrays: list[Array], rate: float, steps: int
-    ) -> None:
-        kernels.momentum(value, grad, *arrays, rate, self.mu)
+    def update(self, rows: Rows, rate: float, steps: int) -> None:
+        kernels.momentum(rows, rate, self.mu)
 
 
 class Nesterov(Momentum):
@@ -166,10 +176,8 @@ class Nesterov(Momentum):
               point looked ahead to, θ + μ v, so that g is always taken at θ
     """
 
-    def update(
-        self, value: Array, grad: Array, arrays: list[Array], rate: float, steps: int
-    ) -> None:
-        kernels.nesterov(value, grad, *arrays, rate, self.mu)
+    def update(self, rows: Rows, rate: float, steps: int) -> None:
+        kernels.nesterov(rows, rate, self.mu)
 
 
 class RMSProp(Optimizer):
@@ -188,10 +196,8 @@ class RMSProp(Optimizer):
         self.rho = _check(type(self).__name__, "rho", rho, 0, 1)
         self.eps = _check(type(self).__name__, "eps", eps, 0, math.inf)
 
-    def update(
-        self, value: Array, grad: Array, arrays: list[Array], rate: float, steps: int
-    ) -> None:
-        kernels.rmsprop(value, grad, *arrays, rate, self.rho, self.eps)
+    def update(self, rows: Rows, rate: float, steps: int) -> None:
+        kernels.rmsprop(rows, rate, self.rho, self.eps)
 
 
 class Adam(Optimizer):
@@ -216,10 +222,8 @@ class Adam(Optimizer):
         self.beta2 = _check(type(self).__name__, "beta2", beta2, 0, 1)
         self.eps = _check(type(self).__name__, "eps", eps, 0, math.inf)
 
-    def update(
-        self, value: Array, grad: Array, arrays: list[Array], rate: float, steps: int
-    ) -> None:
-        kernels.adam(value, grad, *arrays, rate, self.beta1, self.beta2, self.eps, steps)
+    def update(self, rows: Rows, rate: float, steps: int) -> None:
+        kernels.adam(rows, rate, self.beta1, self.beta2, self.eps, steps)
 
 
 class AdamW(Adam):
@@ -240,13 +244,9 @@ class AdamW(Adam):
         super().__init__(learning_rate, beta1, beta2, eps)
         self.weight_decay = _check(type(self).__name__, "weight_decay", weight_decay, 0, math.inf)
 
-    def update(
-        self, value: Array, grad: Array, arrays: list[Array], rate: float, steps: int
-    ) -> None:
+    def update(self, rows: Rows, rate: float, steps: int) -> None:
         kernels.adamw(
-            value,
-            grad,
-            *arrays,
+            rows,
             rate,
             self.beta1,
             self.beta2,

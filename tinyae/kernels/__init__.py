@@ -49,10 +49,30 @@ def _choose() -> ModuleType:
 
 
 def _activate() -> ModuleType:
-    global _active
     if _active is None:
-        _active = _choose()
+        _switch(_choose())
+    assert _active is not None
     return _active
+
+
+def _switch(to: ModuleType | None) -> None:
+    """Make the kernels of a set this module's own functions; with None, forget them."""
+    global _active
+    if _active is not None:
+        for name in _names(_active):
+            globals().pop(name, None)
+    _active = to
+    if to is not None:
+        globals().update({name: getattr(to, name) for name in _names(to)})
+
+
+def _names(module: ModuleType) -> list[str]:
+    """The functions that a set defines, or brings together."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if callable(value) and not name.startswith("_") and name.islower()
+    ]
 
 
 def active() -> str:
@@ -69,16 +89,16 @@ def use(name: str) -> Iterator[None]:
         ValueError            no set has that name
         ModuleNotFoundError   ``"numba"`` where Numba is not installed
     """
-    global _active
-    before, _active = _active, _load(name)
+    before = _active
+    _switch(_load(name))
     try:
         yield
     finally:
-        _active = before
+        _switch(before)
 
 
 def __getattr__(name: str) -> Any:
-    # Reached for the kernels' own names only: those above are found without it.
+    # Reached at the first use only: from then on the kernels are this module's own functions.
     if name.startswith("_"):
         raise AttributeError(f"module 'tinyae.kernels' has no attribute {name!r}")
     return getattr(_activate(), name)

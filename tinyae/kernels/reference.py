@@ -1,11 +1,12 @@
 """Every kernel in plain NumPy: what the jitted set must compute.
 
-Matrix products   affine · matmul · matmul_nt · matmul_tn
+Matrix products   affine · affine_grad · matmul · matmul_nt · matmul_tn
 Convolution       conv2d · conv2d_input_grad · conv2d_weight_grad
 Pooling           max_pool2d · max_pool2d_backward
 Activations       relu · elu · sigmoid · tanh, each with its backward · erf
 Losses            mse · l1 · bce · bce_with_logits: (loss, gradient) in one pass
-Optimizer steps   sgd · momentum · nesterov · rmsprop · adam · adamw: in place, gradient cleared
+Optimizer steps   sgd · momentum · nesterov · rmsprop · adam · adamw: in place, gradient cleared,
+                  for all params of a model in one call
 
 A convolution's ``stride`` is (down, right) and its ``pad`` (top, bottom, left, right).
 """
@@ -13,6 +14,7 @@ A convolution's ``stride`` is (down, right) and its ``pad`` (top, bottom, left, 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -28,6 +30,12 @@ Pad = tuple[int, int, int, int]
 def affine(x: Array, W: Array, b: Array) -> Array:
     """y = x Wᵀ + b      x (N, I)   W (O, I)   b (O,)   y (N, O)"""
     return x @ W.T + b
+
+
+def affine_grad(dy: Array, x: Array, dW: Array, db: Array) -> None:
+    """dW += dyᵀ x      db += Σₙ dyₙ"""
+    dW += dy.T @ x
+    db += dy.sum(axis=0)
 
 
 def matmul(a: Array, b: Array) -> Array:
@@ -202,66 +210,62 @@ def bce_with_logits(y: Array, target: Array) -> tuple[float, Array]:
 # --- optimizer steps: θ in place, then the gradient is cleared -------------------------------
 
 
-def sgd(value: Array, grad: Array, learning_rate: float) -> None:
+class Rows(list[tuple[Array, ...]]):
+    """One row a Param: its value, its gradient, and what the optimizer remembers of it."""
+
+    table: Any = None  # where the jitted set keeps the addresses of these arrays
+
+
+def sgd(rows: Rows, learning_rate: float) -> None:
     """θ ← θ − η g"""
-    value -= learning_rate * grad
-    grad.fill(0)
+    for value, grad in rows:
+        value -= learning_rate * grad
+        grad.fill(0)
 
 
-def momentum(value: Array, grad: Array, v: Array, learning_rate: float, mu: float) -> None:
+def momentum(rows: Rows, learning_rate: float, mu: float) -> None:
     """v ← μ v + g      θ ← θ − η v"""
-    v *= mu
-    v += grad
-    value -= learning_rate * v
-    grad.fill(0)
+    for value, grad, v in rows:
+        v *= mu
+        v += grad
+        value -= learning_rate * v
+        grad.fill(0)
 
 
-def nesterov(value: Array, grad: Array, v: Array, learning_rate: float, mu: float) -> None:
+def nesterov(rows: Rows, learning_rate: float, mu: float) -> None:
     """v ← μ v + g      θ ← θ − η (g + μ v)"""
-    v *= mu
-    v += grad
-    value -= learning_rate * (grad + mu * v)
-    grad.fill(0)
+    for value, grad, v in rows:
+        v *= mu
+        v += grad
+        value -= learning_rate * (grad + mu * v)
+        grad.fill(0)
 
 
-def rmsprop(
-    value: Array, grad: Array, s: Array, learning_rate: float, rho: float, eps: float
-) -> None:
+def rmsprop(rows: Rows, learning_rate: float, rho: float, eps: float) -> None:
     """s ← ρ s + (1 − ρ) g²      θ ← θ − η g / (√s + ε)"""
-    s *= rho
-    s += (1 - rho) * grad * grad
-    value -= learning_rate * grad / (np.sqrt(s) + eps)
-    grad.fill(0)
+    for value, grad, s in rows:
+        s *= rho
+        s += (1 - rho) * grad * grad
+        value -= learning_rate * grad / (np.sqrt(s) + eps)
+        grad.fill(0)
 
 
-def adam(
-    value: Array,
-    grad: Array,
-    m: Array,
-    v: Array,
-    learning_rate: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    t: int,
-) -> None:
+def adam(rows: Rows, learning_rate: float, beta1: float, beta2: float, eps: float, t: int) -> None:
     """m ← β₁ m + (1 − β₁) g      v ← β₂ v + (1 − β₂) g²
     θ ← θ − η m̂ / (√v̂ + ε)       m̂ = m / (1 − β₁ᵗ)   v̂ = v / (1 − β₂ᵗ)
     """
-    m *= beta1
-    m += (1 - beta1) * grad
-    v *= beta2
-    v += (1 - beta2) * grad * grad
-    m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
-    value -= learning_rate * m_hat / (np.sqrt(v_hat) + eps)
-    grad.fill(0)
+    for value, grad, m, v in rows:
+        m *= beta1
+        m += (1 - beta1) * grad
+        v *= beta2
+        v += (1 - beta2) * grad * grad
+        m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
+        value -= learning_rate * m_hat / (np.sqrt(v_hat) + eps)
+        grad.fill(0)
 
 
 def adamw(
-    value: Array,
-    grad: Array,
-    m: Array,
-    v: Array,
+    rows: Rows,
     learning_rate: float,
     beta1: float,
     beta2: float,
@@ -270,5 +274,6 @@ def adamw(
     t: int,
 ) -> None:
     """θ ← θ − η λ θ, then a step of :func:`adam`: the decay bypasses the moments."""
-    value *= 1 - learning_rate * weight_decay
-    adam(value, grad, m, v, learning_rate, beta1, beta2, eps, t)
+    for value, *_ in rows:
+        value *= 1 - learning_rate * weight_decay
+    adam(rows, learning_rate, beta1, beta2, eps, t)

@@ -50,8 +50,7 @@ class Dense(Layer):
         return kernels.matmul(dy, self.W.value)
 
     def backward_params(self, dy: Array, x: Array) -> None:
-        self.W.grad += kernels.matmul_tn(dy, x)
-        self.b.grad += dy.sum(axis=0)
+        kernels.affine_grad(dy, x, self.W.grad, self.b.grad)
 
     def tangent(self, xdot: Array, x: Array) -> tuple[Array, Array]:
         return kernels.matmul_nt(xdot, self.W.value), xdot
@@ -100,9 +99,7 @@ class TiedDense(Layer):
         return y, x
 
     def backward(self, dy: Array, x: Array) -> Array:
-        W = self.dense.W.T
-        W.grad += kernels.matmul_tn(dy, x)
-        self.b.grad += dy.sum(axis=0)
+        kernels.affine_grad(dy, x, self.dense.W.T.grad, self.b.grad)
         return self.backward_input(dy, x)
 
     def backward_input(self, dy: Array, x: Array) -> Array:

@@ -1,0 +1,204 @@
+"""eˣ, eˣ − 1 and ln(1 + x) as arithmetic alone, so that a loop over them becomes vector code.
+
+The C library's functions are exact and are called one number at a time; NumPy's are vector code
+on some processors and not on others. These are within two units of the last place, in float32 as
+in float64, and pass NaN and infinity on.
+
+    x = n ln 2 + r,   |r| ≤ ½ ln 2        eˣ = 2ⁿ eʳ        eˣ − 1 = 2ⁿ (eʳ − 1) + (2ⁿ − 1)
+
+eʳ − 1 is its Taylor series, whose first omitted term is below the rounding; 2ⁿ is written into
+the exponent's bits, in two halves, so that n may leave the range of one number's exponent.
+
+Source    Cody & Waite (1980), ch. 6, for splitting ln 2 into a short part and the rest
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, overload
+
+# No "reassoc" here: x − n·long − n·short would become x − n·(long + short).
+exact: Callable[..., Any] = numba.njit(
+    cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"}
+)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _nearest(typing: Any, x: Any) -> Any:
+    """The nearest integer, as a float."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        function = builder.module.declare_intrinsic("llvm.rint", [args[0].type])
+        return builder.call(function, args)
+
+    return x(x), emit
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _power_of_two(typing: Any, n: Any) -> Any:
+    """2ⁿ for a float n that is an integer in the exponent's range: its bits, put together."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        single = signature.args[0] == types.float32
+        bits = ir.IntType(32 if single else 64)
+        bias, shift = (127, 23) if single else (1023, 52)
+        integer = builder.fptosi(args[0], bits)
+        moved = builder.shl(builder.add(integer, bits(bias)), bits(shift))
+        return builder.bitcast(moved, args[0].type)
+
+    return n(n), emit
+
+
+def by_precision(single: Any, double: Any) -> Any:
+    """A function for compiled code, one for a float32 and the other for a float64."""
+
+    def function(x):  # type: ignore[no-untyped-def]
+        raise NotImplementedError("for compiled code")
+
+    @overload(function)  # type: ignore[untyped-decorator]
+    def choose(x):  # type: ignore[no-untyped-def]
+        return (lambda x: single(x)) if x == types.float32 else (lambda x: double(x))
+
+    return function
+
+
+@exact
+def _parts_single(x: float) -> tuple[float, float, float]:
+    """eʳ − 1 and the two halves of 2ⁿ, of a float32."""
+    number = np.float32
+    bounded = x if x > number(-104) else number(-104)  # NaN too: it is put back at the end
+    bounded = bounded if bounded < number(89) else number(89)  # beyond these: 0 or infinite
+    n = _nearest(bounded * number(1.4426950408889634))
+    r = (bounded - n * number(0.693359375)) - n * number(-2.12194440e-4)
+    s = number(1 / 5040)
+    s = s * r + number(1 / 720)
+    s = s * r + number(1 / 120)
+    s = s * r + number(1 / 24)
+    s = s * r + number(1 / 6)
+    s = s * r + number(0.5)
+    s = s * r + number(1)
+    half = _nearest(n * number(0.5))
+    return s * r, _power_of_two(half), _power_of_two(n - half)
+
+
+@exact
+def _parts_double(x: float) -> tuple[float, float, float]:
+    """The same of a float64."""
+    bounded = x if x > -746.0 else -746.0
+    bounded = bounded if bounded < 710.0 else 710.0
+    n = _nearest(bounded * 1.4426950408889634)
+    r = (bounded - n * 0.6931471803691238) - n * 1.9082149292705877e-10
+    s = 1 / 6227020800
+    s = s * r + 1 / 479001600
+    s = s * r + 1 / 39916800
+    s = s * r + 1 / 3628800
+    s = s * r + 1 / 362880
+    s = s * r + 1 / 40320
+    s = s * r + 1 / 5040
+    s = s * r + 1 / 720
+    s = s * r + 1 / 120
+    s = s * r + 1 / 24
+    s = s * r + 1 / 6
+    s = s * r + 0.5
+    s = s * r + 1
+    half = _nearest(n * 0.5)
+    return s * r, _power_of_two(half), _power_of_two(n - half)
+
+
+_parts = by_precision(_parts_single, _parts_double)
+
+
+def like(x, c):  # type: ignore[no-untyped-def]
+    """The number c in x's precision: a literal beside a float32 would make a float64 of it."""
+    raise NotImplementedError("for compiled code")
+
+
+@overload(like, inline="always")  # type: ignore[untyped-decorator]
+def _like(x, c):  # type: ignore[no-untyped-def]
+    return (lambda x, c: np.float32(c)) if x == types.float32 else (lambda x, c: np.float64(c))
+
+
+@exact
+def exp(x: float) -> float:
+    """eˣ"""
+    s, a, b = _parts(x)
+    y = (a + a * s) * b
+    return y if x == x else x
+
+
+@exact
+def expm1(x: float) -> float:
+    """eˣ − 1 of x ≤ 0, exact near 0 too"""
+    s, a, b = _parts(x)
+    p = a * b
+    y = p * s + (p - like(x, 1))
+    return y if x == x else x
+
+
+@exact
+def sigmoid(x: float) -> float:
+    """1 / (1 + e⁻ˣ), without overflow: with t = e^−|x| it is 1 / (1 + t) or t / (1 + t)"""
+    t = exp(-abs(x))
+    one = like(x, 1)
+    y = one / (one + t)
+    return y if x >= 0 else t * y
+
+
+@exact
+def tanh(x: float) -> float:
+    """with s = e^−2|x| − 1 it is ± s / (s + 2)"""
+    s = expm1(like(x, -2) * abs(x))
+    return np.copysign(s / (s + like(x, 2)), x)
+
+
+@exact
+def _artanh_single(s: float) -> float:
+    """artanh s of |s| ≤ ⅓, a float32: s + s³/3 + s⁵/5 + …, which falls by 9 a term."""
+    number, q = np.float32, s * s
+    y = number(1 / 15)
+    y = y * q + number(1 / 13)
+    y = y * q + number(1 / 11)
+    y = y * q + number(1 / 9)
+    y = y * q + number(1 / 7)
+    y = y * q + number(1 / 5)
+    y = y * q + number(1 / 3)
+    return s + s * (y * q)
+
+
+@exact
+def _artanh_double(s: float) -> float:
+    """The same of a float64."""
+    q = s * s
+    y = 1 / 33
+    y = y * q + 1 / 31
+    y = y * q + 1 / 29
+    y = y * q + 1 / 27
+    y = y * q + 1 / 25
+    y = y * q + 1 / 23
+    y = y * q + 1 / 21
+    y = y * q + 1 / 19
+    y = y * q + 1 / 17
+    y = y * q + 1 / 15
+    y = y * q + 1 / 13
+    y = y * q + 1 / 11
+    y = y * q + 1 / 9
+    y = y * q + 1 / 7
+    y = y * q + 1 / 5
+    y = y * q + 1 / 3
+    return s + s * (y * q)
+
+
+_artanh = by_precision(_artanh_single, _artanh_double)
+
+
+@exact
+def log1p(t: float) -> float:
+    """ln(1 + t) of 0 ≤ t ≤ 1, as 2 artanh(t / (2 + t))"""
+    two = like(t, 2)
+    return two * _artanh(t / (two + t))

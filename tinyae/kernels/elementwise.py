@@ -1,0 +1,201 @@
+"""Activations and losses: one pass over memory each, entry by entry."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from tinyae.kernels import reference
+from tinyae.kernels.elementary import exp, expm1, log1p
+from tinyae.kernels.elementary import sigmoid as _sigmoid_of
+from tinyae.kernels.elementary import tanh as _tanh_of
+from tinyae.kernels.threads import jit
+from tinyae.param import Array
+
+
+def flat(*arrays: Array) -> tuple[Array, ...]:
+    """1-D views of arrays of one shape, all in the same element order; copies where need be.
+
+    An array like ``np.empty_like(arrays[0])`` may be among them: if all have the same strides
+    the order is that of the memory, so a transposed view costs no copy.
+    """
+    if all([a.flags.c_contiguous for a in arrays]):
+        return tuple([a.reshape(-1) for a in arrays])
+    strides = arrays[0].strides
+    if all([a.strides == strides for a in arrays]):
+        views = tuple([a.ravel(order="K") for a in arrays])
+        if all([np.may_share_memory(v, a) or a.size == 0 for v, a in zip(views, arrays)]):
+            return views
+    return tuple([np.ascontiguousarray(a).reshape(-1) for a in arrays])
+
+
+def _map(loop: Callable[..., None], *arrays: Array, constants: tuple[float, ...] = ()) -> Array:
+    """A new array like the last one, filled by ``loop(*arrays, out, *constants)``."""
+    out = np.empty_like(arrays[-1])
+    *views, view = flat(*arrays, out)
+    loop(*views, view, *constants)
+    return out if np.may_share_memory(view, out) else view.reshape(out.shape)
+
+
+# --- activations ----------------------------------------------------------------------------
+
+
+@jit
+def _relu(x: Array, y: Array) -> None:
+    zero = x.dtype.type(0)
+    for i in range(x.size):
+        y[i] = zero if x[i] <= zero else x[i]  # this way round, NaN stays NaN
+
+
+@jit
+def _relu_backward(dy: Array, y: Array, dx: Array) -> None:
+    for i in range(y.size):
+        dx[i] = dy[i] * (y[i] > 0)
+
+
+@jit
+def _elu(x: Array, y: Array, alpha: float) -> None:
+    zero = x.dtype.type(0)
+    for i in range(x.size):
+        e = alpha * expm1(zero if x[i] > zero else x[i])  # this way round, NaN stays NaN
+        y[i] = x[i] if x[i] > zero else e
+
+
+@jit
+def _elu_backward(dy: Array, y: Array, dx: Array, alpha: float) -> None:
+    for i in range(y.size):
+        dx[i] = dy[i] if y[i] > 0 else dy[i] * (y[i] + alpha)
+
+
+@jit
+def _sigmoid(x: Array, y: Array) -> None:
+    for i in range(x.size):
+        y[i] = _sigmoid_of(x[i])
+
+
+@jit
+def _sigmoid_backward(dy: Array, y: Array, dx: Array) -> None:
+    one = y.dtype.type(1)
+    for i in range(y.size):
+        dx[i] = dy[i] * y[i] * (one - y[i])
+
+
+@jit
+def _tanh(x: Array, y: Array) -> None:
+    for i in range(x.size):
+        y[i] = _tanh_of(x[i])
+
+
+@jit
+def _tanh_backward(dy: Array, y: Array, dx: Array) -> None:
+    one = y.dtype.type(1)
+    for i in range(y.size):
+        dx[i] = dy[i] * (one - y[i] * y[i])
+
+
+@jit
+def _erf(x: Array, y: Array) -> None:
+    for i in range(x.size):
+        y[i] = math.erf(x[i])
+
+
+def relu(x: Array) -> Array:
+    return _map(_relu, x)
+
+
+def relu_backward(dy: Array, y: Array) -> Array:
+    return _map(_relu_backward, dy, y)
+
+
+def elu(x: Array, alpha: float) -> Array:
+    return _map(_elu, x, constants=(x.dtype.type(alpha),))
+
+
+def elu_backward(dy: Array, y: Array, alpha: float) -> Array:
+    return _map(_elu_backward, dy, y, constants=(y.dtype.type(alpha),))
+
+
+def sigmoid(x: Array) -> Array:
+    return _map(_sigmoid, x)
+
+
+def sigmoid_backward(dy: Array, y: Array) -> Array:
+    return _map(_sigmoid_backward, dy, y)
+
+
+def tanh(x: Array) -> Array:
+    return _map(_tanh, x)
+
+
+def tanh_backward(dy: Array, y: Array) -> Array:
+    return _map(_tanh_backward, dy, y)
+
+
+def erf(x: Array) -> Array:
+    return _map(_erf, x)
+
+
+# --- losses ---------------------------------------------------------------------------------
+
+
+@jit
+def _mse(y: Array, target: Array, dy: Array) -> float:
+    # Two loops: one that also wrote would be vectorised or not, and so sum in another order,
+    # by how far apart the arrays happen to lie.
+    total, scale = 0.0, y.dtype.type(2 / y.size)
+    for i in range(y.size):
+        d = y[i] - target[i]
+        total += d * d
+    for i in range(y.size):
+        dy[i] = scale * (y[i] - target[i])
+    return total / y.size
+
+
+@jit
+def _l1(y: Array, target: Array, dy: Array) -> float:
+    total, scale = 0.0, y.dtype.type(1 / y.size)
+    for i in range(y.size):
+        total += abs(y[i] - target[i])
+    for i in range(y.size):
+        dy[i] = scale * np.sign(y[i] - target[i])
+    return total / y.size
+
+
+@jit
+def _bce_with_logits(y: Array, target: Array, dy: Array) -> float:
+    total, scale = 0.0, y.dtype.type(1 / y.size)
+    zero, one = y.dtype.type(0), y.dtype.type(1)
+    for i in range(y.size):
+        dy[i] = exp(-abs(y[i]))
+    for i in range(y.size):
+        total += (y[i] if y[i] > zero else zero) - y[i] * target[i]
+    for i in range(y.size):
+        total += log1p(dy[i])
+    for i in range(y.size):
+        t = dy[i]
+        dy[i] = scale * ((one if y[i] >= zero else t) / (one + t) - target[i])
+    return total / y.size
+
+
+def _loss(loop: Callable[..., float], y: Array, target: Array) -> tuple[float, Array]:
+    dy = np.empty_like(y)
+    *views, view = flat(y, target, dy)
+    L = loop(*views, view)
+    return L, dy if np.may_share_memory(view, dy) else view.reshape(dy.shape)
+
+
+def mse(y: Array, target: Array) -> tuple[float, Array]:
+    return _loss(_mse, y, target)
+
+
+def l1(y: Array, target: Array) -> tuple[float, Array]:
+    return _loss(_l1, y, target)
+
+
+def bce_with_logits(y: Array, target: Array) -> tuple[float, Array]:
+    return _loss(_bce_with_logits, y, target)
+
+
+bce = reference.bce  # NumPy's log is vector code already

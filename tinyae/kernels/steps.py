@@ -1,0 +1,205 @@
+"""Optimizer steps: one pass over memory, the gradient cleared on the way.
+
+A model has many small parameters, and a call from Python for each would cost more than its
+arithmetic. So a kernel is given all of them at once, as :class:`Rows`, and walks through a table
+of their addresses. Of a large model each thread takes a range of all the numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+from numba import carray, types
+from numba.extending import intrinsic
+
+from tinyae.kernels.elementwise import flat
+from tinyae.kernels.reference import Rows
+from tinyae.kernels.threads import jit, join, parallel_jit, share
+from tinyae.param import Array
+
+_SHARED = 1 << 16  # numbers from which on two threads gain more than they cost
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _pointer(typing: Any, address: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], context.get_value_type(types.voidptr))
+
+    return types.voidptr(types.intp), emit
+
+
+# --- one row: value, gradient and memory of a Param, as flat arrays ---------------------------
+
+
+@jit
+def _sgd(value: Array, grad: Array, _1: Array, _2: Array, numbers: Array) -> None:
+    rate = numbers[0]
+    for i in range(value.size):
+        value[i] -= rate * grad[i]
+        grad[i] = 0
+
+
+@jit
+def _momentum(value: Array, grad: Array, v: Array, _: Array, numbers: Array) -> None:
+    rate, keep = numbers[0], numbers[1]
+    for i in range(value.size):
+        v[i] = keep * v[i] + grad[i]
+        value[i] -= rate * v[i]
+        grad[i] = 0
+
+
+@jit
+def _nesterov(value: Array, grad: Array, v: Array, _: Array, numbers: Array) -> None:
+    rate, keep = numbers[0], numbers[1]
+    for i in range(value.size):
+        v[i] = keep * v[i] + grad[i]
+        value[i] -= rate * (grad[i] + keep * v[i])
+        grad[i] = 0
+
+
+@jit
+def _rmsprop(value: Array, grad: Array, s: Array, _: Array, numbers: Array) -> None:
+    rate, keep, new, tiny = numbers[0], numbers[1], numbers[2], numbers[3]
+    for i in range(value.size):
+        g = grad[i]
+        s[i] = keep * s[i] + new * g * g
+        value[i] -= rate * g / (np.sqrt(s[i]) + tiny)
+        grad[i] = 0
+
+
+@jit
+def _adam(value: Array, grad: Array, m: Array, v: Array, numbers: Array) -> None:
+    rate, keep1, new1, keep2, new2 = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
+    root, tiny, kept = numbers[5], numbers[6], numbers[7]
+    for i in range(value.size):
+        g = grad[i]
+        m[i] = keep1 * m[i] + new1 * g
+        v[i] = keep2 * v[i] + new2 * g * g
+        value[i] = kept * value[i] - rate * m[i] / (np.sqrt(v[i]) * root + tiny)
+        grad[i] = 0
+
+
+# --- all rows ---------------------------------------------------------------------------------
+
+_SGD, _MOMENTUM, _NESTEROV, _RMSPROP, _ADAM = range(5)
+
+
+@jit
+def _part(rule: int, table: Array, starts: Array, numbers: Array, low: int, high: int) -> None:
+    """The rule's step for the numbers ``low`` to ``high``, counted through all rows.
+
+    A row of the table has the addresses of value, gradient and memory; its numbers are counted
+    from ``starts[p]`` on.
+    """
+    kind, itemsize = numbers.dtype, numbers.itemsize
+    for p in range(len(table)):
+        first, last = max(low, starts[p]), min(high, starts[p + 1])
+        if first >= last:
+            continue
+        at, shape = (first - starts[p]) * itemsize, (last - first,)
+        value = carray(_pointer(table[p, 0] + at), shape, dtype=kind)
+        grad = carray(_pointer(table[p, 1] + at), shape, dtype=kind)
+        a = carray(_pointer(table[p, 2] + at), shape, dtype=kind)
+        b = carray(_pointer(table[p, 3] + at), shape, dtype=kind)
+        if rule == _ADAM:
+            _adam(value, grad, a, b, numbers)
+        elif rule == _RMSPROP:
+            _rmsprop(value, grad, a, b, numbers)
+        elif rule == _NESTEROV:
+            _nesterov(value, grad, a, b, numbers)
+        elif rule == _MOMENTUM:
+            _momentum(value, grad, a, b, numbers)
+        else:
+            _sgd(value, grad, a, b, numbers)
+
+
+@parallel_jit
+def _shared(rule: int, table: Array, starts: Array, numbers: Array, cuts: Array) -> None:
+    for t in numba.prange(len(cuts) - 1):
+        _part(rule, table, starts, numbers, cuts[t], cuts[t + 1])
+
+
+@dataclass
+class _Table:
+    """The addresses of rows of arrays; they stay alive by ``views``."""
+
+    addresses: Array  # (rows, 4) bytes; 0 where an optimizer has no such memory
+    starts: Array  # (rows + 1,) how many numbers come before each row
+    views: list[tuple[Array, ...]]
+    copied: list[tuple[tuple[Array, ...], tuple[Array, ...]]]  # (arrays, their flat copies)
+
+    @classmethod
+    def of(cls, rows: list[tuple[Array, ...]]) -> _Table:
+        views = [flat(*row) for row in rows]
+        copied = [
+            (row, view)
+            for row, view in zip(rows, views)
+            if not all(np.may_share_memory(a, b) or a.size == 0 for a, b in zip(row, view))
+        ]
+        addresses = np.zeros((len(rows), 4), np.intp)
+        for p, view in enumerate(views):
+            addresses[p, : len(view)] = [a.ctypes.data for a in view]
+        starts = np.cumsum([0] + [view[0].size for view in views])
+        return cls(addresses, starts, views, copied)
+
+
+def _step(rule: int, rows: Rows, *numbers: float) -> None:
+    table = rows.table
+    if table is None:
+        table = _Table.of(rows)
+        if not table.copied:
+            rows.table = table
+    elif not len(rows):
+        return
+    constants = np.array(numbers, rows[0][0].dtype)
+    size = int(table.starts[-1])
+    threads = share() if size >= _SHARED else 1
+    if threads > 1:
+        try:
+            cuts = size * np.arange(threads + 1) // threads
+            _shared(rule, table.addresses, table.starts, constants, cuts)
+        finally:
+            join()
+    else:
+        _part(rule, table.addresses, table.starts, constants, 0, size)
+    for arrays, views in table.copied:
+        for a, view in zip(arrays, views):
+            a[...] = view.reshape(a.shape)
+
+
+def sgd(rows: Rows, learning_rate: float) -> None:
+    _step(_SGD, rows, learning_rate)
+
+
+def momentum(rows: Rows, learning_rate: float, mu: float) -> None:
+    _step(_MOMENTUM, rows, learning_rate, mu)
+
+
+def nesterov(rows: Rows, learning_rate: float, mu: float) -> None:
+    _step(_NESTEROV, rows, learning_rate, mu)
+
+
+def rmsprop(rows: Rows, learning_rate: float, rho: float, eps: float) -> None:
+    _step(_RMSPROP, rows, learning_rate, rho, 1 - rho, eps)
+
+
+def adam(rows: Rows, learning_rate: float, beta1: float, beta2: float, eps: float, t: int) -> None:
+    adamw(rows, learning_rate, beta1, beta2, eps, 0.0, t)
+
+
+def adamw(
+    rows: Rows,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    t: int,
+) -> None:
+    rate, root = learning_rate / (1 - beta1**t), 1 / math.sqrt(1 - beta2**t)
+    shrink = 1 - learning_rate * weight_decay
+    _step(_ADAM, rows, rate, beta1, 1 - beta1, beta2, 1 - beta2, root, eps, shrink)

@@ -1,0 +1,351 @@
+"""The innermost loop of every product and every convolution: a tile of sums kept in registers.
+
+Each processor has its vector width and its number of vector registers; a tile is as large as they
+allow, so that each number that is loaded takes part in as many multiplications as can be. Numba
+writes such a loop only for dot products by itself, so this one is put together from LLVM's
+vector instructions; LLVM translates them for whatever processor it finds.
+
+    processor      vector    tile (float32)
+    AVX-512        16        8 × 32
+    AVX2           8         6 × 16
+    others         4         8 × 8 (NEON), legal everywhere
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba import config, types
+from numba.extending import intrinsic
+
+
+def _features() -> str:
+    """What the processor can do, or what NUMBA_CPU_FEATURES says that it can."""
+    if config.CPU_FEATURES is not None:
+        return str(config.CPU_FEATURES)
+    return str(llvm.get_host_cpu_features().flatten())
+
+
+if "+avx512f" in _features():
+    _BYTES, ROWS = 64, 8
+elif "+avx2" in _features():
+    _BYTES, ROWS = 32, 6
+else:
+    _BYTES, ROWS = 16, 8
+
+VECTORS = 2  # across a tile of ROWS rows
+THIN = 4  # across a tile of one row
+
+
+def lanes(itemsize: int) -> int:
+    """Numbers in a vector."""
+    return _BYTES // itemsize
+
+
+def _make(rows: int, vectors: int) -> Any:
+    @intrinsic  # type: ignore[untyped-decorator]
+    def tile(
+        typing: Any,
+        a: Any,
+        a_at: Any,
+        a_row: Any,
+        a_k: Any,
+        b: Any,
+        b_at: Any,
+        offsets: Any,
+        c: Any,
+        c_at: Any,
+        c_row: Any,
+        depth: Any,
+        add: Any,
+    ) -> Any:
+        number = types.intp
+        signature = types.void(
+            *(a, number, number, number),
+            *(b, number, offsets),
+            *(c, number, number),
+            *(number, types.boolean),
+        )
+        return signature, lambda *gen: _emit(rows, vectors, *gen)
+
+    return tile
+
+
+def _emit(rows: int, vectors: int, context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    """The loop nest of :data:`tile`, ``rows`` × ``vectors`` accumulators of one vector each."""
+
+    def pointer(k: int) -> Any:
+        return context.make_array(signature.args[k])(context, builder, args[k]).data
+
+    a, b, offsets, c = pointer(0), pointer(4), pointer(6), pointer(7)
+    _, a_at, a_row, a_k, _, b_at, _, _, c_at, c_row, depth, add = args
+    scalar = context.get_data_type(signature.args[0].dtype)
+    itemsize = 4 if isinstance(scalar, ir.FloatType) else 8
+    width = lanes(itemsize)
+    vector, index, lane = ir.VectorType(scalar, width), ir.IntType(64), ir.IntType(32)
+    zero = ir.Constant(vector, [0.0] * width)
+    nothing = ir.Constant(vector, ir.Undefined)
+    first_lane = ir.Constant(ir.VectorType(lane, width), [0] * width)
+
+    def at(base: Any, *steps: Any) -> Any:
+        for step in steps:
+            base = builder.gep(base, [step])
+        return base
+
+    def as_vector(base: Any, v: int) -> Any:
+        return builder.bitcast(at(base, index(v * width)), vector.as_pointer())
+
+    before, loop, after = (
+        builder.block,
+        builder.append_basic_block("k"),
+        builder.append_basic_block("sums"),
+    )
+    row_of_a = [builder.mul(a_row, index(i)) for i in range(rows)]
+    start_a, start_b, start_c = at(a, a_at), at(b, b_at), at(c, c_at)
+    builder.cbranch(builder.icmp_signed(">", depth, index(0)), loop, after)
+
+    # for k in range(depth): sums[i, v] += a[i, k] · b[k, v]
+    builder.position_at_end(loop)
+    k, here = builder.phi(index), builder.phi(start_a.type)
+    k.add_incoming(index(0), before)
+    here.add_incoming(start_a, before)
+    sums = [builder.phi(vector) for _ in range(rows * vectors)]
+    row_of_b = at(start_b, builder.load(at(offsets, k)))
+    bs = [builder.load(as_vector(row_of_b, v), align=itemsize) for v in range(vectors)]
+    grown = []
+    for i in range(rows):
+        one = builder.insert_element(nothing, builder.load(at(here, row_of_a[i])), lane(0))
+        every = builder.shuffle_vector(one, nothing, first_lane)
+        for v in range(vectors):
+            product = builder.fmul(every, bs[v], flags=("contract",))
+            grown.append(builder.fadd(product, sums[i * vectors + v], flags=("contract",)))
+    for old, new in zip(sums, grown):
+        old.add_incoming(zero, before)
+        old.add_incoming(new, loop)
+    next_k = builder.add(k, index(1))
+    k.add_incoming(next_k, loop)
+    here.add_incoming(at(here, a_k), loop)
+    builder.cbranch(builder.icmp_signed("<", next_k, depth), loop, after)
+
+    # c[i, v] = sums[i, v], or += where add
+    builder.position_at_end(after)
+    results = []
+    for new in grown:
+        result = builder.phi(vector)
+        result.add_incoming(zero, before)
+        result.add_incoming(new, loop)
+        results.append(result)
+    row_of_c = [at(start_c, builder.mul(c_row, index(i))) for i in range(rows)]
+    blocks = [builder.append_basic_block(name) for name in ("add", "set", "end")]
+    builder.cbranch(add, *blocks[:2])
+    for block in blocks[:2]:
+        builder.position_at_end(block)
+        for i in range(rows):
+            for v in range(vectors):
+                place, result = as_vector(row_of_c[i], v), results[i * vectors + v]
+                if block is blocks[0]:
+                    result = builder.fadd(builder.load(place, align=itemsize), result)
+                builder.store(result, place, align=itemsize)
+        builder.branch(blocks[2])
+    builder.position_at_end(blocks[2])
+    return context.get_dummy_value()
+
+
+#: ``tile(a, a_at, a_row, a_k, b, b_at, offsets, c, c_at, c_row, depth, add)``, on flat arrays::
+#:
+#:     for i in range(ROWS):
+#:         for j in range(VECTORS * lanes):
+#:             s = Σ_{k < depth} a[a_at + i·a_row + k·a_k] · b[b_at + offsets[k] + j]
+#:             c[c_at + i·c_row + j] = s, or += s where add
+#:
+#: Nothing is checked: the caller sees to it that every index lies inside.
+tile = _make(ROWS, VECTORS)
+
+#: The same for one row and THIN vectors.
+thin_tile = _make(1, THIN)
+
+
+# --- sums along the vectors -------------------------------------------------------------------
+
+DOTS = 4  # a dot tile has DOTS × DOTS sums, a thin one 1 × DOTS
+
+
+def _make_dots(rows: int) -> Any:
+    @intrinsic  # type: ignore[untyped-decorator]
+    def dots(
+        typing: Any,
+        a: Any,
+        a_at: Any,
+        a_row: Any,
+        b: Any,
+        b_at: Any,
+        offsets: Any,
+        k: Any,
+        c: Any,
+        c_at: Any,
+        c_row: Any,
+        size: Any,
+    ) -> Any:
+        number = types.intp
+        return types.void(
+            *(a, number, number),
+            *(b, number, offsets, number),
+            *(c, number, number),
+            number,
+        ), lambda *gen: _emit_dots(rows, *gen)
+
+    return dots
+
+
+def _emit_dots(rows: int, context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    """The loop of :data:`dots`: a vector of partial sums for each of the rows × DOTS sums."""
+
+    def pointer(k: int) -> Any:
+        return context.make_array(signature.args[k])(context, builder, args[k]).data
+
+    a, b, offsets, c = pointer(0), pointer(3), pointer(5), pointer(7)
+    _, a_at, a_row, _, b_at, _, k, _, c_at, c_row, size = args
+    scalar = context.get_data_type(signature.args[0].dtype)
+    itemsize = 4 if isinstance(scalar, ir.FloatType) else 8
+    width = lanes(itemsize)
+    vector, index = ir.VectorType(scalar, width), ir.IntType(64)
+
+    def at(base: Any, *steps: Any) -> Any:
+        for step in steps:
+            base = builder.gep(base, [step])
+        return base
+
+    rows_of_a = [at(a, a_at, builder.mul(a_row, index(i))) for i in range(rows)]
+    rows_of_b = [
+        at(b, b_at, builder.load(at(offsets, builder.add(k, index(j))))) for j in range(DOTS)
+    ]
+    before, loop, after = (
+        builder.block,
+        builder.append_basic_block("t"),
+        builder.append_basic_block("sums"),
+    )
+    builder.cbranch(builder.icmp_signed(">", size, index(0)), loop, after)
+    builder.position_at_end(loop)
+    t = builder.phi(index)
+    t.add_incoming(index(0), before)
+    sums = [builder.phi(vector) for _ in range(rows * DOTS)]
+
+    def load(base: Any) -> Any:
+        return builder.load(builder.bitcast(at(base, t), vector.as_pointer()), align=itemsize)
+
+    xs, ys = [load(row) for row in rows_of_a], [load(row) for row in rows_of_b]
+    zero = ir.Constant(vector, [0.0] * width)
+    grown = []
+    for i in range(rows):
+        for j in range(DOTS):
+            product = builder.fmul(xs[i], ys[j], flags=("contract",))
+            grown.append(builder.fadd(product, sums[i * DOTS + j], flags=("contract",)))
+    for old, new in zip(sums, grown):
+        old.add_incoming(zero, before)
+        old.add_incoming(new, loop)
+    next_t = builder.add(t, index(width))
+    t.add_incoming(next_t, loop)
+    builder.cbranch(builder.icmp_signed("<", next_t, size), loop, after)
+
+    builder.position_at_end(after)
+    totals = [builder.phi(vector) for _ in grown]
+    for total, new in zip(totals, grown):
+        total.add_incoming(zero, before)
+        total.add_incoming(new, loop)
+    for n, total in enumerate(totals):
+        half = width // 2
+        while half:  # fold the vector until one number is left
+            low, high = (
+                builder.shuffle_vector(
+                    total,
+                    total,
+                    ir.Constant(ir.VectorType(ir.IntType(32), half), [*range(start, start + half)]),
+                )
+                for start in (0, half)
+            )
+            total = builder.fadd(low, high)
+            half //= 2
+        i, j = divmod(n, DOTS)
+        place = at(c, c_at, builder.mul(c_row, index(i)), index(j))
+        one = builder.extract_element(total, ir.IntType(32)(0))
+        builder.store(builder.fadd(builder.load(place), one), place)
+    return context.get_dummy_value()
+
+
+#: ``dots(a, a_at, a_row, b, b_at, offsets, k, c, c_at, c_row, size)``, on flat arrays::
+#:
+#:     for i in range(DOTS):
+#:         for j in range(DOTS):
+#:             s = Σ_{t < size} a[a_at + i·a_row + t] · b[b_at + offsets[k + j] + t]
+#:             c[c_at + i·c_row + j] += s
+#:
+#: ``size`` is a multiple of the lanes. Nothing is checked.
+dots = _make_dots(DOTS)
+
+#: The same for one row of a.
+thin_dots = _make_dots(1)
+
+
+# --- bringing rows together -------------------------------------------------------------------
+
+
+SIDE = 8
+
+
+def _emit_transpose(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    """Rows in, columns out: log₂ SIDE rounds that exchange ever larger halves of two rows."""
+    a = context.make_array(signature.args[0])(context, builder, args[0]).data
+    b = context.make_array(signature.args[3])(context, builder, args[3]).data
+    _, a_at, a_row, _, b_at, b_row = args
+    vector = ir.VectorType(context.get_data_type(signature.args[0].dtype), SIDE)
+    index, lane = ir.IntType(64), ir.IntType(32)
+
+    def row(base: Any, start: Any, pitch: Any, i: int) -> Any:
+        place = builder.gep(builder.gep(base, [start]), [builder.mul(pitch, index(i))])
+        return builder.bitcast(place, vector.as_pointer())
+
+    size = 4 if isinstance(vector.element, ir.FloatType) else 8
+    lines = [builder.load(row(a, a_at, a_row, i), align=size) for i in range(SIDE)]
+    half = 1
+    while half < SIDE:
+        low = [j if j & half == 0 else j - half + SIDE for j in range(SIDE)]
+        masks = [
+            ir.Constant(ir.VectorType(lane, SIDE), [j + shift for j in low]) for shift in (0, half)
+        ]
+        for i in range(SIDE):
+            if i & half == 0:
+                x, y = lines[i], lines[i + half]
+                lines[i], lines[i + half] = (builder.shuffle_vector(x, y, m) for m in masks)
+        half *= 2
+    for i, line in enumerate(lines):
+        builder.store(line, row(b, b_at, b_row, i), align=size)
+    return context.get_dummy_value()
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def transpose(typing: Any, a: Any, a_at: Any, a_row: Any, b: Any, b_at: Any, b_row: Any) -> Any:
+    """b[b_at + j·b_row + i] = a[a_at + i·a_row + j] for i, j < SIDE, on flat arrays."""
+    number = types.intp
+    return types.void(a, number, number, b, number, number), _emit_transpose
+
+
+def _emit_copy(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    a = context.make_array(signature.args[0])(context, builder, args[0]).data
+    b = context.make_array(signature.args[2])(context, builder, args[2]).data
+    _, a_at, _, b_at = args
+    scalar = context.get_data_type(signature.args[0].dtype)
+    size = 4 if isinstance(scalar, ir.FloatType) else 8
+    vector = ir.VectorType(scalar, VECTORS * lanes(size)).as_pointer()
+    source, target = (
+        builder.bitcast(builder.gep(base, [at]), vector) for base, at in ((a, a_at), (b, b_at))
+    )
+    builder.store(builder.load(source, align=size), target, align=size)
+    return context.get_dummy_value()
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def copy_run(typing: Any, a: Any, a_at: Any, b: Any, b_at: Any) -> Any:
+    """b[b_at + j] = a[a_at + j] for j < VECTORS · lanes, on flat arrays."""
+    return types.void(a, types.intp, b, types.intp), _emit_copy
