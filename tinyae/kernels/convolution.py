@@ -42,6 +42,7 @@ def _correlate(x: Array, offsets: Array, pitch: int, W: Array, y: Array, part: A
     taps, row = offsets.size, rows * length
     flat_W, flat_y = W.reshape(-1), y.reshape(-1)
     width = (VECTORS if outputs >= ROWS else THIN) * (_BYTES // y.itemsize)
+    zeros = np.zeros(width, y.dtype)
     for i in range(part[0], part[1]):
         for start in range(0, length, width):
             at = min(start, length - width)  # the last tile may overlap the one before
@@ -52,14 +53,14 @@ def _correlate(x: Array, offsets: Array, pitch: int, W: Array, y: Array, part: A
                     tile(
                         *(flat_W, o * taps, taps, 1),
                         *(x, here, offsets),
-                        *(flat_y, o * row + there, row, taps, False),
+                        *(flat_y, o * row + there, row, taps, False, zeros),
                     )
             else:
                 for o in range(outputs):
                     thin_tile(
                         *(flat_W, o * taps, taps, 1),
                         *(x, here, offsets),
-                        *(flat_y, o * row + there, row, taps, False),
+                        *(flat_y, o * row + there, row, taps, False, zeros),
                     )
 
 

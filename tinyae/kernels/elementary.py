@@ -29,7 +29,7 @@ exact: Callable[..., Any] = numba.njit(
 )
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _nearest(typing: Any, x: Any) -> Any:
     """The nearest integer, as a float."""
 
@@ -40,7 +40,7 @@ def _nearest(typing: Any, x: Any) -> Any:
     return x(x), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _power_of_two(typing: Any, n: Any) -> Any:
     """2ⁿ for a float n that is an integer in the exponent's range: its bits, put together."""
 
@@ -61,7 +61,7 @@ def by_precision(single: Any, double: Any) -> Any:
     def function(x):  # type: ignore[no-untyped-def]
         raise NotImplementedError("for compiled code")
 
-    @overload(function)  # type: ignore[untyped-decorator]
+    @overload(function)
     def choose(x):  # type: ignore[no-untyped-def]
         return (lambda x: single(x)) if x == types.float32 else (lambda x: double(x))
 
@@ -119,7 +119,7 @@ def like(x, c):  # type: ignore[no-untyped-def]
     raise NotImplementedError("for compiled code")
 
 
-@overload(like, inline="always")  # type: ignore[untyped-decorator]
+@overload(like, inline="always")
 def _like(x, c):  # type: ignore[no-untyped-def]
     return (lambda x, c: np.float32(c)) if x == types.float32 else (lambda x, c: np.float64(c))
 

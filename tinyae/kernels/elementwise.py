@@ -21,12 +21,12 @@ def flat(*arrays: Array) -> tuple[Array, ...]:
     An array like ``np.empty_like(arrays[0])`` may be among them: if all have the same strides
     the order is that of the memory, so a transposed view costs no copy.
     """
-    if all([a.flags.c_contiguous for a in arrays]):
+    if all(a.flags.c_contiguous for a in arrays):
         return tuple([a.reshape(-1) for a in arrays])
     strides = arrays[0].strides
-    if all([a.strides == strides for a in arrays]):
+    if all(a.strides == strides for a in arrays):
         views = tuple([a.ravel(order="K") for a in arrays])
-        if all([np.may_share_memory(v, a) or a.size == 0 for v, a in zip(views, arrays)]):
+        if all(np.may_share_memory(v, a) or a.size == 0 for v, a in zip(views, arrays)):
             return views
     return tuple([np.ascontiguousarray(a).reshape(-1) for a in arrays])
 

@@ -27,74 +27,87 @@ _SHARED = 1 << 19  # multiply-adds from which on two threads gain more than they
 
 
 @jit
-def _pack(b: Array, at: int, b_k: int, b_j: int, depth: int, width: int, panel: Array) -> None:
-    """panel[k, j] = b[at + k·b_k + j·b_j] for j < width, zero for the rest of a panel's row."""
-    columns = panel.shape[1]
-    flat = panel.reshape(-1)
+def _pack(b: Array, turned: bool, k0: int, j0: int, depth: int, width: int, panel: Array) -> None:
+    """panel[k, j] = B[k0 + k, j0 + j] for j < width, zero for the rest of a panel's row.
+
+    b is B as it lies in memory, ``turned`` if it is Bᵀ that lies there.
+    """
+    columns, pitch = panel.shape[1], b.shape[1]
+    flat, source = panel.reshape(-1), b.reshape(-1)
     if width < columns:
         flat[: depth * columns] = 0
-    if b_j == 1:
+    if not turned:
         for k in range(depth):
+            at = (k0 + k) * pitch + j0
             if width == columns:
-                copy_run(b, at + k * b_k, flat, k * columns)
+                copy_run(source, at, flat, k * columns)
             else:
                 for j in range(width):
-                    flat[k * columns + j] = b[at + k * b_k + j]
+                    flat[k * columns + j] = source[at + j]
         return
-    whole_k, whole_j = depth - depth % SIDE, width - width % SIDE  # b_k is 1
+    whole_k, whole_j = depth - depth % SIDE, width - width % SIDE
     for j in range(0, whole_j, SIDE):
         for k in range(0, whole_k, SIDE):
-            transpose(b, at + k + j * b_j, b_j, flat, k * columns + j, columns)
+            transpose(source, (j0 + j) * pitch + k0 + k, pitch, flat, k * columns + j, columns)
     for j in range(width):
         for k in range(whole_k if j < whole_j else 0, depth):
-            flat[k * columns + j] = b[at + k + j * b_j]
+            flat[k * columns + j] = b[j0 + j, k0 + k]
 
 
 @jit
 def _tiles(
     a: Array,
-    a_row: int,
-    a_k: int,
+    a_turned: bool,
     b: Array,
-    b_k: int,
-    b_j: int,
+    b_turned: bool,
     c: Array,
-    add: bool,
-    depth: int,
+    start: Array,
     width: int,
     part: Array,
 ) -> None:
-    """c[i, j] (+)= Σ_k a[i·a_row + k·a_k] · b[k·b_k + j·b_j] for the rows and columns of a part.
+    """c[i, j] = start[j] + Σ_k A[i, k] B[k, j], or += where ``start`` is empty, for a part of c.
 
-    A part is (first row, one past the last, first column, one past the last).
+    a and b are A and B as they lie in memory, ``turned`` if it is Aᵀ or Bᵀ that lies there. A
+    part is (first row, one past the last, first column, one past the last).
     """
-    rows, columns = (part[0], part[1]), (part[2], part[3])
-    pitch = c.shape[1]
-    flat = c.reshape(-1)
+    row0, row1, column0, column1 = part[0], part[1], part[2], part[3]
+    depth, pitch = a.shape[0] if a_turned else a.shape[1], c.shape[1]
+    a_row, a_k = (1, a.shape[1]) if a_turned else (a.shape[1], 1)
+    flat_a, flat_c = a.reshape(-1), c.reshape(-1)
     blocks = max(-(-depth // _DEPTH), 1)
     block = max(-(-depth // blocks), 1)
     panel = np.empty((block, width), c.dtype)
     run = panel.reshape(-1)
     corner = np.empty(ROWS * width, c.dtype)  # a tile that hangs over the edge of c
     offsets = np.arange(block) * width
+    head = np.zeros(width, c.dtype)
     for k0 in range(0, max(depth, 1), block):
-        size = min(block, depth - k0)
-        more = add or k0 > 0
-        for j0 in range(columns[0], columns[1], width):
-            inside = min(width, columns[1] - j0)
-            _pack(b, k0 * b_k + j0 * b_j, b_k, b_j, size, inside, panel)
-            for i0 in range(rows[0], rows[1], ROWS):
-                first = min(i0, rows[1] - ROWS)  # the last tile overlaps the one before
+        size, add = min(block, depth - k0), k0 > 0 or start.size == 0
+        for j0 in range(column0, column1, width):
+            inside = min(width, column1 - j0)
+            if start.size > 0:
+                for j in range(inside):
+                    head[j] = 0 if k0 > 0 else start[j0 + j]
+            _pack(b, b_turned, k0, j0, size, inside, panel)
+            for i0 in range(row0, row1, ROWS):
+                first = min(i0, row1 - ROWS)  # the last tile overlaps the one before
                 a_at = first * a_row + k0 * a_k
                 if first == i0 and inside == width:
-                    at = i0 * pitch + j0
-                    tile(a, a_at, a_row, a_k, run, 0, offsets, flat, at, pitch, size, more)
+                    tile(
+                        *(flat_a, a_at, a_row, a_k),
+                        *(run, 0, offsets),
+                        *(flat_c, i0 * pitch + j0, pitch, size, add, head),
+                    )
                     continue
-                tile(a, a_at, a_row, a_k, run, 0, offsets, corner, 0, width, size, False)
-                for i in range(i0, min(i0 + ROWS, rows[1])):
-                    into = c[i, j0 : j0 + inside]
+                tile(
+                    *(flat_a, a_at, a_row, a_k),
+                    *(run, 0, offsets),
+                    *(corner, 0, width, size, False, head),
+                )
+                for i in range(i0, min(i0 + ROWS, row1)):
                     sums = corner[(i - first) * width : (i - first) * width + inside]
-                    if more:
+                    into = c[i, j0 : j0 + inside]
+                    if add:
                         for j in range(inside):
                             into[j] += sums[j]
                     else:
@@ -105,102 +118,109 @@ def _tiles(
 @parallel_jit
 def _tiles_shared(
     a: Array,
-    a_row: int,
-    a_k: int,
+    a_turned: bool,
     b: Array,
-    b_k: int,
-    b_j: int,
+    b_turned: bool,
     c: Array,
-    add: bool,
-    depth: int,
+    start: Array,
     width: int,
-    shares: Array,
+    parts: Array,
 ) -> None:
     """:func:`_tiles` of every part, each in its own thread."""
-    for t in numba.prange(len(shares)):
-        _tiles(a, a_row, a_k, b, b_k, b_j, c, add, depth, width, shares[t])
+    for t in numba.prange(len(parts)):
+        _tiles(a, a_turned, b, b_turned, c, start, width, parts[t])
 
 
 @functools.lru_cache(maxsize=256)
-def _shares(rows: int, columns: int, width: int, threads: int) -> Array:
-    """c cut into one part a thread, along the panels or along the rows: whichever is more even."""
+def _parts(rows: int, columns: int, width: int, threads: int, by_row: bool) -> Array:
+    """c cut into a part a thread, along rows or panels: as wished, unless that is less even."""
     panels, strips = -(-columns // width), -(-rows // ROWS)
     t = np.arange(threads + 1)
-    if -(-panels // threads) * strips <= panels * -(-strips // threads):
+    in_panels, in_rows = -(-panels // threads) * strips, panels * -(-strips // threads)
+    if in_panels < in_rows or (in_panels == in_rows and not by_row):
         cuts, step, size, axis = panels * t // threads, width, columns, 2
     else:
         cuts, step, size, axis = strips * t // threads, ROWS, rows, 0
-    shares = np.tile([0, rows, 0, columns], (threads, 1))
-    shares[:, axis] = np.minimum(cuts[:-1] * step, size)
-    shares[:, axis + 1] = np.minimum(cuts[1:] * step, size)
-    return shares
+    parts = np.tile([0, rows, 0, columns], (threads, 1))
+    parts[:, axis] = np.minimum(cuts[:-1] * step, size)
+    parts[:, axis + 1] = np.minimum(cuts[1:] * step, size)
+    return parts
 
 
-def _line(a: Array) -> tuple[Array, int, int]:
-    """A matrix as a flat array and its two strides in numbers; a copy if it has gaps."""
-    if a.flags.c_contiguous:
-        return a.reshape(-1), a.shape[1], 1
-    if a.flags.f_contiguous:
-        return a.T.reshape(-1), 1, a.shape[0]
-    return np.ascontiguousarray(a).reshape(-1), a.shape[1], 1
+def _multiply(
+    a: Array, a_turned: bool, b: Array, b_turned: bool, out: Array, start: Array | None
+) -> None:
+    """out = start + A B, or out += A B where there is no start; out is C-contiguous.
 
-
-def multiply(a: Array, b: Array, out: Array, add: bool = False) -> None:
-    """out = a b, or out += a b"""
-    if not out.flags.c_contiguous:
-        if not out.flags.f_contiguous:
-            out[...] = out + matmul(a, b) if add else matmul(a, b)
-            return
-        a, b, out = b.T, a.T, out.T
-    (rows, depth), columns = a.shape, b.shape[1]
+    Of a matrix that is itself the gradient of rows, the threads take rows: the optimizer cuts it
+    so too, and finds in each core's cache what it needs.
+    """
+    rows, columns = out.shape
+    depth = len(a) if a_turned else a.shape[1]
     width = _WIDTH[out.itemsize]
     if rows < ROWS or 2 * columns < width:  # most of a tile would be idle: leave it to BLAS
-        if add:
-            out += a @ b
+        product = (a.T if a_turned else a) @ (b.T if b_turned else b)
+        if start is None:
+            out += product
         else:
-            np.matmul(a, b, out=out)
+            np.add(product, start, out=out)
         return
-    flat_a, a_row, a_k = _line(a)
-    flat_b, b_k, b_j = _line(b)
-    if rows * depth * columns >= _SHARED:
-        threads = share()
-        if threads > 1:
-            try:
-                shares = _shares(rows, columns, width, threads)
-                _tiles_shared(flat_a, a_row, a_k, flat_b, b_k, b_j, out, add, depth, width, shares)
-            finally:
-                join()
-            return
-    whole = _shares(rows, columns, width, 1)[0]
-    _tiles(flat_a, a_row, a_k, flat_b, b_k, b_j, out, add, depth, width, whole)
+    a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
+    if start is None:
+        start = out[0, :0]
+    threads = share() if rows * depth * columns >= _SHARED else 1
+    if threads > 1:
+        try:
+            parts = _parts(rows, columns, width, threads, a_turned)
+            _tiles_shared(a, a_turned, b, b_turned, out, start, width, parts)
+        finally:
+            join()
+    else:
+        part = _parts(rows, columns, width, 1, True)[0]
+        _tiles(a, a_turned, b, b_turned, out, start, width, part)
 
 
 # --- the kernels ------------------------------------------------------------------------------
 
 
 def matmul(a: Array, b: Array) -> Array:
-    out = np.empty((a.shape[0], b.shape[1]), a.dtype)
-    multiply(a, b, out)
+    if b.flags.f_contiguous and not b.flags.c_contiguous:
+        return matmul_nt(a, b.T)
+    out = np.empty((len(a), b.shape[1]), a.dtype)
+    _multiply(a, False, b, False, out, np.zeros(out.shape[1], a.dtype))
     return out
 
 
 def matmul_nt(a: Array, b: Array) -> Array:
-    return matmul(a, b.T)
+    if b.flags.f_contiguous and not b.flags.c_contiguous:
+        return matmul(a, b.T)
+    out = np.empty((len(a), len(b)), a.dtype)
+    _multiply(a, False, b, True, out, np.zeros(out.shape[1], a.dtype))
+    return out
 
 
 def matmul_tn(a: Array, b: Array) -> Array:
-    return matmul(a.T, b)
+    out = np.empty((a.shape[1], b.shape[1]), a.dtype)
+    _multiply(a, True, b, False, out, np.zeros(out.shape[1], a.dtype))
+    return out
 
 
 def affine(x: Array, W: Array, b: Array) -> Array:
     y = np.empty((len(x), len(W)), x.dtype)
-    y[:] = b
-    multiply(x, W.T, y, add=True)
+    if W.flags.f_contiguous and not W.flags.c_contiguous:
+        _multiply(x, False, W.T, False, y, np.ascontiguousarray(b))
+    else:
+        _multiply(x, False, W, True, y, np.ascontiguousarray(b))
     return y
 
 
 def affine_grad(dy: Array, x: Array, dW: Array, db: Array) -> None:
-    multiply(dy.T, x, dW, add=True)
+    if dW.flags.c_contiguous:
+        _multiply(dy, True, x, False, dW, None)
+    elif dW.flags.f_contiguous:
+        _multiply(x, True, dy, False, dW.T, None)
+    else:
+        dW += matmul_tn(dy, x)
     _add_rows(dy, db)
 
 

@@ -2,7 +2,8 @@
 
 A model has many small parameters, and a call from Python for each would cost more than its
 arithmetic. So a kernel is given all of them at once, as :class:`Rows`, and walks through a table
-of their addresses. Of a large model each thread takes a range of all the numbers.
+of their addresses. Of a large model each thread takes its part of every row, as it does where the
+gradient is computed.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from tinyae.param import Array
 _SHARED = 1 << 16  # numbers from which on two threads gain more than they cost
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _pointer(typing: Any, address: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.inttoptr(args[0], context.get_value_type(types.voidptr))
@@ -75,10 +76,14 @@ def _rmsprop(value: Array, grad: Array, s: Array, _: Array, numbers: Array) -> N
 def _adam(value: Array, grad: Array, m: Array, v: Array, numbers: Array) -> None:
     rate, keep1, new1, keep2, new2 = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
     root, tiny, kept = numbers[5], numbers[6], numbers[7]
+    zero, least = numbers.dtype.type(0), numbers.dtype.type(1e-37)
     for i in range(value.size):
         g = grad[i]
-        m[i] = keep1 * m[i] + new1 * g
-        v[i] = keep2 * v[i] + new2 * g * g
+        # The moments of a unit that has died would shrink to subnormal numbers, which many
+        # processors handle a hundred times more slowly, and stay there.
+        m1, v1 = keep1 * m[i] + new1 * g, keep2 * v[i] + new2 * g * g
+        m[i] = zero if abs(m1) < least else m1
+        v[i] = zero if v1 < least else v1
         value[i] = kept * value[i] - rate * m[i] / (np.sqrt(v[i]) * root + tiny)
         grad[i] = 0
 
@@ -89,18 +94,15 @@ _SGD, _MOMENTUM, _NESTEROV, _RMSPROP, _ADAM = range(5)
 
 
 @jit
-def _part(rule: int, table: Array, starts: Array, numbers: Array, low: int, high: int) -> None:
-    """The rule's step for the numbers ``low`` to ``high``, counted through all rows.
+def _part(rule: int, table: Array, sizes: Array, numbers: Array, t: int, parts: int) -> None:
+    """The rule's step for the t-th of so many parts of every row.
 
-    A row of the table has the addresses of value, gradient and memory; its numbers are counted
-    from ``starts[p]`` on.
+    A row of the table has the addresses of value, gradient and memory.
     """
     kind, itemsize = numbers.dtype, numbers.itemsize
     for p in range(len(table)):
-        first, last = max(low, starts[p]), min(high, starts[p + 1])
-        if first >= last:
-            continue
-        at, shape = (first - starts[p]) * itemsize, (last - first,)
+        first, last = sizes[p] * t // parts, sizes[p] * (t + 1) // parts
+        at, shape = first * itemsize, (last - first,)
         value = carray(_pointer(table[p, 0] + at), shape, dtype=kind)
         grad = carray(_pointer(table[p, 1] + at), shape, dtype=kind)
         a = carray(_pointer(table[p, 2] + at), shape, dtype=kind)
@@ -118,9 +120,9 @@ def _part(rule: int, table: Array, starts: Array, numbers: Array, low: int, high
 
 
 @parallel_jit
-def _shared(rule: int, table: Array, starts: Array, numbers: Array, cuts: Array) -> None:
-    for t in numba.prange(len(cuts) - 1):
-        _part(rule, table, starts, numbers, cuts[t], cuts[t + 1])
+def _shared(rule: int, table: Array, sizes: Array, numbers: Array, parts: int) -> None:
+    for t in numba.prange(parts):
+        _part(rule, table, sizes, numbers, t, parts)
 
 
 @dataclass
@@ -128,9 +130,13 @@ class _Table:
     """The addresses of rows of arrays; they stay alive by ``views``."""
 
     addresses: Array  # (rows, 4) bytes; 0 where an optimizer has no such memory
-    starts: Array  # (rows + 1,) how many numbers come before each row
+    sizes: Array  # (rows,) numbers in an array of each row
     views: list[tuple[Array, ...]]
     copied: list[tuple[tuple[Array, ...], tuple[Array, ...]]]  # (arrays, their flat copies)
+
+    @property
+    def total(self) -> int:
+        return int(self.sizes.sum())
 
     @classmethod
     def of(cls, rows: list[tuple[Array, ...]]) -> _Table:
@@ -143,8 +149,8 @@ class _Table:
         addresses = np.zeros((len(rows), 4), np.intp)
         for p, view in enumerate(views):
             addresses[p, : len(view)] = [a.ctypes.data for a in view]
-        starts = np.cumsum([0] + [view[0].size for view in views])
-        return cls(addresses, starts, views, copied)
+        sizes = np.array([view[0].size for view in views])
+        return cls(addresses, sizes, views, copied)
 
 
 def _step(rule: int, rows: Rows, *numbers: float) -> None:
@@ -156,16 +162,14 @@ def _step(rule: int, rows: Rows, *numbers: float) -> None:
     elif not len(rows):
         return
     constants = np.array(numbers, rows[0][0].dtype)
-    size = int(table.starts[-1])
-    threads = share() if size >= _SHARED else 1
+    threads = share() if table.total >= _SHARED else 1
     if threads > 1:
         try:
-            cuts = size * np.arange(threads + 1) // threads
-            _shared(rule, table.addresses, table.starts, constants, cuts)
+            _shared(rule, table.addresses, table.sizes, constants, threads)
         finally:
             join()
     else:
-        _part(rule, table.addresses, table.starts, constants, 0, size)
+        _part(rule, table.addresses, table.sizes, constants, 0, 1)
     for arrays, views in table.copied:
         for a, view in zip(arrays, views):
             a[...] = view.reshape(a.shape)

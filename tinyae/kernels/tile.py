@@ -45,7 +45,7 @@ def lanes(itemsize: int) -> int:
 
 
 def _make(rows: int, vectors: int) -> Any:
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def tile(
         typing: Any,
         a: Any,
@@ -60,13 +60,14 @@ def _make(rows: int, vectors: int) -> Any:
         c_row: Any,
         depth: Any,
         add: Any,
+        start: Any,
     ) -> Any:
         number = types.intp
         signature = types.void(
             *(a, number, number, number),
             *(b, number, offsets),
             *(c, number, number),
-            *(number, types.boolean),
+            *(number, types.boolean, start),
         )
         return signature, lambda *gen: _emit(rows, vectors, *gen)
 
@@ -79,13 +80,12 @@ def _emit(rows: int, vectors: int, context: Any, builder: Any, signature: Any, a
     def pointer(k: int) -> Any:
         return context.make_array(signature.args[k])(context, builder, args[k]).data
 
-    a, b, offsets, c = pointer(0), pointer(4), pointer(6), pointer(7)
-    _, a_at, a_row, a_k, _, b_at, _, _, c_at, c_row, depth, add = args
+    a, b, offsets, c, start = pointer(0), pointer(4), pointer(6), pointer(7), pointer(12)
+    _, a_at, a_row, a_k, _, b_at, _, _, c_at, c_row, depth, add, _ = args
     scalar = context.get_data_type(signature.args[0].dtype)
     itemsize = 4 if isinstance(scalar, ir.FloatType) else 8
     width = lanes(itemsize)
     vector, index, lane = ir.VectorType(scalar, width), ir.IntType(64), ir.IntType(32)
-    zero = ir.Constant(vector, [0.0] * width)
     nothing = ir.Constant(vector, ir.Undefined)
     first_lane = ir.Constant(ir.VectorType(lane, width), [0] * width)
 
@@ -102,6 +102,7 @@ def _emit(rows: int, vectors: int, context: Any, builder: Any, signature: Any, a
         builder.append_basic_block("k"),
         builder.append_basic_block("sums"),
     )
+    firsts = [builder.load(as_vector(start, v), align=itemsize) for v in range(vectors)] * rows
     row_of_a = [builder.mul(a_row, index(i)) for i in range(rows)]
     start_a, start_b, start_c = at(a, a_at), at(b, b_at), at(c, c_at)
     builder.cbranch(builder.icmp_signed(">", depth, index(0)), loop, after)
@@ -121,8 +122,8 @@ def _emit(rows: int, vectors: int, context: Any, builder: Any, signature: Any, a
         for v in range(vectors):
             product = builder.fmul(every, bs[v], flags=("contract",))
             grown.append(builder.fadd(product, sums[i * vectors + v], flags=("contract",)))
-    for old, new in zip(sums, grown):
-        old.add_incoming(zero, before)
+    for old, new, first in zip(sums, grown, firsts):
+        old.add_incoming(first, before)
         old.add_incoming(new, loop)
     next_k = builder.add(k, index(1))
     k.add_incoming(next_k, loop)
@@ -132,9 +133,9 @@ def _emit(rows: int, vectors: int, context: Any, builder: Any, signature: Any, a
     # c[i, v] = sums[i, v], or += where add
     builder.position_at_end(after)
     results = []
-    for new in grown:
+    for new, first in zip(grown, firsts):
         result = builder.phi(vector)
-        result.add_incoming(zero, before)
+        result.add_incoming(first, before)
         result.add_incoming(new, loop)
         results.append(result)
     row_of_c = [at(start_c, builder.mul(c_row, index(i))) for i in range(rows)]
@@ -153,11 +154,12 @@ def _emit(rows: int, vectors: int, context: Any, builder: Any, signature: Any, a
     return context.get_dummy_value()
 
 
-#: ``tile(a, a_at, a_row, a_k, b, b_at, offsets, c, c_at, c_row, depth, add)``, on flat arrays::
+#: ``tile(a, a_at, a_row, a_k, b, b_at, offsets, c, c_at, c_row, depth, add, start)``, on flat
+#: arrays::
 #:
 #:     for i in range(ROWS):
 #:         for j in range(VECTORS * lanes):
-#:             s = Σ_{k < depth} a[a_at + i·a_row + k·a_k] · b[b_at + offsets[k] + j]
+#:             s = start[j] + Σ_{k < depth} a[a_at + i·a_row + k·a_k] · b[b_at + offsets[k] + j]
 #:             c[c_at + i·c_row + j] = s, or += s where add
 #:
 #: Nothing is checked: the caller sees to it that every index lies inside.
@@ -173,7 +175,7 @@ DOTS = 4  # a dot tile has DOTS × DOTS sums, a thin one 1 × DOTS
 
 
 def _make_dots(rows: int) -> Any:
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def dots(
         typing: Any,
         a: Any,
@@ -324,7 +326,7 @@ def _emit_transpose(context: Any, builder: Any, signature: Any, args: Any) -> An
     return context.get_dummy_value()
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def transpose(typing: Any, a: Any, a_at: Any, a_row: Any, b: Any, b_at: Any, b_row: Any) -> Any:
     """b[b_at + j·b_row + i] = a[a_at + i·a_row + j] for i, j < SIDE, on flat arrays."""
     number = types.intp
@@ -345,7 +347,7 @@ def _emit_copy(context: Any, builder: Any, signature: Any, args: Any) -> Any:
     return context.get_dummy_value()
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def copy_run(typing: Any, a: Any, a_at: Any, b: Any, b_at: Any) -> Any:
     """b[b_at + j] = a[a_at + j] for j < VECTORS · lanes, on flat arrays."""
     return types.void(a, types.intp, b, types.intp), _emit_copy
