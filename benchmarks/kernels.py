@@ -1,0 +1,403 @@
+"""Every kernel over the sizes in use: against NumPy, PyTorch, and the floor of the machine.
+
+    python benchmarks/kernels.py [--only matmul conv2d] [--networks dense conv] [--peers torch]
+    python benchmarks/kernels.py --rule         # which products should go to BLAS?
+    python benchmarks/kernels.py --quick        # does it run?
+
+The sizes are taken from life: a training step of every network (peers/networks.py) is run once, and
+each kernel that it calls is timed on the very arguments, strides included. Kernels that none of
+them calls are timed on sizes given here. Microseconds, medians of turns in one process.
+
+    NumPy      the twin in kernels/reference.py: the definition, with BLAS for products
+    PyTorch    the operation that computes the same, where there is one
+    floor      the least that this machine could take: the larger of
+               operations / peak, the best rate of large matrix products measured in this run, and
+               bytes / copy rate, measured in this run on as many bytes (each array moved once);
+               both by their fastest call
+    share      floor over ours; "of" says which of the two is the larger. Above 100 %: a copy of
+               that size is bound by something else than the kernel is
+
+``--rule`` prints BLAS's time over ours for products of growing size; where it is below 1, the
+rule in kernels/ that sends a product to the loops or to BLAS sends it the wrong way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import importlib
+import inspect
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks import timing
+from benchmarks.peers import present
+
+OURS, TWIN, PEER = "tinyae", "NumPy", "PyTorch"
+RENEWED = 256  # calls of an optimizer's step after which its arrays are as at the start
+
+
+STEPS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")  # in place, all params at once
+
+
+class Call(NamedTuple):
+    """A kernel and the arguments it was given."""
+
+    kernel: str
+    arguments: tuple[Any, ...]
+
+    @property
+    def arrays(self) -> list[Any]:
+        """Those among the arguments; an optimizer's step has them in rows, one a Param."""
+        found = []
+        for a in self.arguments:
+            parts = [part for row in a for part in row] if isinstance(a, list) else [a]
+            found += [part for part in parts if hasattr(part, "strides") and part.ndim]
+        return found
+
+    def __str__(self) -> str:
+        """As ``matmul 32×784 784×64``; a ᵀ marks an array in another order than C's."""
+        if self.kernel in STEPS:
+            rows = self.arguments[0]
+            return f"{self.kernel} {sum(row[0].size for row in rows):,} in {len(rows)} arrays"
+        shapes = [
+            "×".join(map(str, a.shape)) + ("" if a.flags.c_contiguous else "ᵀ") for a in self.arrays
+        ]
+        return " ".join([self.kernel, *shapes])
+
+
+def public() -> list[str]:
+    """The kernels' names, in the order of the reference."""
+    reference = importlib.import_module("tinyae.kernels.reference")
+    return [
+        name
+        for name, f in vars(reference).items()
+        if inspect.isfunction(f) and f.__module__ == reference.__name__ and name[0] != "_"
+    ]
+
+
+# --- which calls ------------------------------------------------------------------------------
+
+
+def calls_of(step: Callable[[], Any]) -> dict[str, Call]:
+    """The kernel calls of a step, each kind once, with copies of their arguments as they began."""
+    from tinyae import kernels
+
+    found: dict[str, Call] = {}
+
+    def recording(name: str, kernel: Callable[..., Any]) -> Callable[..., Any]:
+        def record(*arguments: Any) -> Any:
+            call = Call(name, tuple(map(_copy, arguments)))
+            found.setdefault(str(call), call)
+            return kernel(*arguments)
+
+        return record
+
+    kernels.active()  # chooses the set, whose kernels then are that module's own functions
+    before = {name: getattr(kernels, name) for name in public()}
+    for name, kernel in before.items():
+        setattr(kernels, name, recording(name, kernel))
+    try:
+        step()
+    finally:
+        for name, kernel in before.items():
+            setattr(kernels, name, kernel)
+    return found
+
+
+def _copy(a: Any) -> Any:
+    if isinstance(a, list):
+        return type(a)(tuple(map(_copy, row)) for row in a)
+    return a.copy(order="K") if hasattr(a, "strides") and hasattr(a, "copy") else a
+
+
+def calls_in_use(networks: Sequence[str], n: int | None) -> dict[str, Call]:
+    """Those of the second training step of each network; ``n`` in place of its batch sizes."""
+    from benchmarks.peers.networks import NETWORKS
+    from benchmarks.train_step import our_step
+
+    found: dict[str, Call] = {}
+    for key in networks:
+        network = NETWORKS[key]
+        for size in network.batches if n is None else (n,):
+            step = our_step(network, network.data(size))
+            step()
+            for name, call in calls_of(step).items():
+                found.setdefault(name, call)
+    return found
+
+
+def other_calls(n: int) -> Iterator[Call]:
+    """Of each kernel that the networks above may not call, one call of an ordinary size."""
+    import numpy as np
+
+    from tinyae.kernels import reference
+
+    rng = np.random.default_rng(0)
+
+    def array(*shape: int) -> Any:
+        return rng.random(shape, np.float32)
+
+    x, y, images = array(n, 500), array(n, 500), array(n, 8, 28, 28)
+    a, b = array(n, 64), array(64, 784)
+    yield Call("affine", (x, array(20, 500), array(20)))
+    yield Call("matmul", (a, b))
+    yield Call("matmul_nt", (x, array(250, 500)))
+    yield Call("matmul_tn", (a, x))
+    yield Call("conv2d", (images, array(16, 8, 3, 3), (1, 1), (1, 1, 1, 1)))
+    yield Call("conv2d_input_grad", (images, array(8, 4, 3, 3), (1, 1), (1, 1, 1, 1), (28, 28)))
+    yield Call("conv2d_weight_grad", (images, images, (1, 1), (1, 1, 1, 1), (3, 3)))
+    yield Call("bias_grad", (images, array(8)))
+    yield Call("max_pool2d", (images, (2, 2), (2, 2)))
+    index = rng.integers(0, 4, (n, 8, 14, 14))
+    pooled = (array(n, 8, 14, 14), index, (2, 2), (2, 2), (28, 28))
+    yield Call("max_pool2d_backward", pooled)
+    for name in ("relu", "sigmoid", "tanh", "erf"):
+        yield Call(name, (x - 0.5,))
+    for name in ("relu_backward", "sigmoid_backward", "tanh_backward", "mse", "l1"):
+        yield Call(name, (x, y))
+    yield Call("elu", (x - 0.5, 1.0))
+    yield Call("elu_backward", (x, y - 0.5, 1.0))
+    yield Call("bce", (x, y, 1e-7))
+    yield Call("bce_with_logits", (x, y))
+    yield Call("affine_grad", (y, x, array(500, 500), array(500)))
+
+    def rows(count: int) -> Any:
+        return reference.Rows([tuple(array(500, 784) for _ in range(count))])
+
+    yield Call("sgd", (rows(2), 1e-3))
+    yield Call("momentum", (rows(3), 1e-3, 0.9))
+    yield Call("nesterov", (rows(3), 1e-3, 0.9))
+    yield Call("rmsprop", (rows(3), 1e-3, 0.9, 1e-8))
+    yield Call("adam", (rows(4), 1e-3, 0.9, 0.999, 1e-8, 10))
+    yield Call("adamw", (rows(4), 1e-3, 0.9, 0.999, 1e-8, 0.01, 10))
+
+
+def ready(kernel: Callable[..., Any], call: Call) -> Callable[[], Any]:
+    """The call as a function, on arguments of its own.
+
+    An optimizer's step clears the gradient, so moments decay call by call, in the end to subnormal
+    numbers, which are slow; every so many calls they are brought back.
+    """
+    own = Call(call.kernel, tuple(map(_copy, call.arguments)))
+    if call.kernel not in STEPS:
+        return lambda: kernel(*own.arguments)
+    pairs = list(zip(own.arrays, call.arrays))
+    taken = 0
+
+    def run() -> None:
+        nonlocal taken
+        taken += 1
+        if taken % RENEWED == 0:
+            for a, b in pairs:
+                a[...] = b
+        kernel(*own.arguments)
+
+    return run
+
+
+# --- the floor --------------------------------------------------------------------------------
+
+
+class Machine(NamedTuple):
+    """What was measured of it: operations a second and who reached it; seconds to move bytes."""
+
+    peak: float
+    winner: str
+    moved: list[tuple[int, float]]  # bytes read and written, seconds
+
+    def seconds_to_move(self, size: int) -> float:
+        """As long as a copy that moves so many bytes takes, between the sizes measured."""
+        import numpy as np
+
+        sizes, seconds = np.log(np.array(self.moved)).T
+        if size <= self.moved[0][0]:
+            return self.moved[0][1]
+        if size >= self.moved[-1][0]:
+            return self.moved[-1][1] * size / self.moved[-1][0]
+        return float(np.exp(np.interp(math.log(size), sizes, seconds)))
+
+
+def measure_machine(peers: Sequence[str], threads: int, n: int) -> Machine:
+    """The best rate of an (n, n) product by anyone; copies of 4 kB to 64 MB, by one thread or all."""
+    import numpy as np
+
+    from tinyae import kernels
+
+    seconds = 0.3 if n > 256 else 0.0
+    a = np.random.default_rng(0).random((n, n), np.float32)
+    products = {TWIN: lambda: a @ a, OURS: lambda: kernels.matmul(a, a)}
+    if peers:
+        products[PEER] = importlib.import_module("benchmarks.peers.with_torch").twin("matmul", a, a)
+    took = {name: timing.fastest(run, seconds) for name, run in products.items()}
+    winner = min(took, key=lambda name: took[name])
+    moved = []
+    for power in range(11, 25 if n > 256 else 13):
+        source = np.ones(1 << power, np.float32)
+        target = np.empty_like(source)
+        least = timing.fastest(functools.partial(np.copyto, target, source), seconds / 3)
+        if power > 18:  # less is done before a second thread has begun
+            halves = list(zip(np.array_split(target, threads), np.array_split(source, threads)))
+            with ThreadPoolExecutor(threads) as pool:
+                shared = functools.partial(_copy_halves, pool, halves)
+                least = min(least, timing.fastest(shared, seconds / 3))
+        moved.append((2 * source.nbytes, least))
+    return Machine(2 * n**3 / took[winner], winner, moved)
+
+
+def _copy_halves(pool: ThreadPoolExecutor, halves: Sequence[tuple[Any, Any]]) -> None:
+    import numpy as np
+
+    list(pool.map(np.copyto, *zip(*halves)))
+
+
+def operations(call: Call, result: Any) -> int:
+    """Multiplications and additions of products and convolutions; 0 of others: bytes bound them."""
+    shapes = [a.shape for a in call.arrays]
+    if call.kernel in ("affine", "matmul", "matmul_nt"):
+        return 2 * result.size * shapes[0][1]
+    if call.kernel == "matmul_tn":
+        return 2 * result.size * shapes[0][0]
+    if call.kernel == "affine_grad":
+        return 2 * math.prod(shapes[0]) * shapes[1][1]
+    if call.kernel == "conv2d":
+        return 2 * result.size * math.prod(shapes[1][1:])
+    if call.kernel == "conv2d_input_grad":
+        return 2 * math.prod(shapes[0]) * math.prod(shapes[1][1:])
+    if call.kernel == "conv2d_weight_grad":
+        return 2 * math.prod(shapes[1]) * math.prod(result.shape[1:])
+    return 0
+
+
+def bytes_moved(call: Call, result: Any) -> int:
+    """Each array read or written once; what changes in place, read and written."""
+    arrays = call.arrays
+    results = result if isinstance(result, tuple) else (result,)
+    arrays += [r for r in results if hasattr(r, "nbytes")]
+    if call.kernel in STEPS:
+        arrays += arrays
+    changed = {"affine_grad": arrays[2:], "bias_grad": arrays[1:]}
+    arrays += changed.get(call.kernel, [])
+    return sum(a.nbytes for a in arrays)
+
+
+# --- the tables -------------------------------------------------------------------------------
+
+
+def row(call: Call, machine: Machine, peers: Sequence[str], plan: dict[str, Any]) -> list[str]:
+    from tinyae import kernels
+
+    reference = importlib.import_module("tinyae.kernels.reference")
+    run = {
+        OURS: ready(getattr(kernels, call.kernel), call),
+        TWIN: ready(getattr(reference, call.kernel), call),
+    }
+    if peers:
+        with_torch = importlib.import_module("benchmarks.peers.with_torch")
+        twin = with_torch.twin(call.kernel, *call.arguments)
+        run |= {} if twin is None else {PEER: twin}
+    result = run[OURS]()
+    spreads = timing.interleaved(run, **plan)
+    compute = operations(call, result) / machine.peak
+    move = machine.seconds_to_move(bytes_moved(call, result))
+    floor, ours = max(compute, move), spreads[OURS].median
+    cells = [timing.digits(s.median * 1e6) for s in (spreads[OURS], spreads[TWIN])]
+    cells.append(timing.digits(spreads[PEER].median * 1e6) if PEER in spreads else "–")
+    bound = "operations" if compute > move else "bytes"
+    fastest = min(s.median for name, s in spreads.items() if name != OURS)
+    more = [timing.digits(floor * 1e6), f"{floor / ours:.0%}", bound, f"{fastest / ours:.2f}"]
+    return [str(call), *cells, *more]
+
+
+def rule(plan: dict[str, Any], quick: bool) -> tuple[list[str], list[list[str]]]:
+    """BLAS's time over ours: a row a kind and size of matrix, a column a batch size."""
+    import numpy as np
+
+    from tinyae import kernels
+    from tinyae.kernels import reference
+
+    batches = [1, 8] if quick else [1, 4, 8, 32, 128, 1024]
+    pairs = [(8, 16), (32, 16), (64, 64), (64, 784), (250, 500), (500, 784), (1000, 784)]
+    rng = np.random.default_rng(0)
+
+    def ratio(ours: Callable[..., Any], blas: Callable[..., Any], a: Any, b: Any) -> str:
+        s = timing.interleaved({OURS: lambda: ours(a, b), TWIN: lambda: blas(a, b)}, **plan)
+        return f"{s[TWIN].median / s[OURS].median:.2f}"
+
+    rows = []
+    for wide, deep in pairs[: 1 if quick else None]:
+        W = rng.random((wide, deep), np.float32)
+        found: dict[str, list[str]] = {"x Wᵀ": [], "dy W": [], "dyᵀ x": []}
+        for n in batches:
+            x, dy = rng.random((n, deep), np.float32), rng.random((n, wide), np.float32)
+            found["x Wᵀ"].append(ratio(kernels.matmul_nt, reference.matmul_nt, x, W))
+            found["dy W"].append(ratio(kernels.matmul, reference.matmul, dy, W))
+            found["dyᵀ x"].append(ratio(kernels.matmul_tn, reference.matmul_tn, dy, x))
+        rows += [[f"{name}   W {wide}×{deep}", *cells] for name, cells in found.items()]
+    return ["BLAS over ours", *(f"N {n}" for n in batches)], rows
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", metavar="KERNEL", help="affine, conv2d, …")
+    parser.add_argument("--networks", nargs="+", metavar="NETWORK", help="dense, ecg, conv, …")
+    parser.add_argument("--peers", default="torch", help="torch; '' for none")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3, help="blocks a contestant")
+    parser.add_argument("--rule", action="store_true", help="products of growing size only")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes: does it run?")
+    options = parser.parse_args(arguments)
+    timing.limit_threads(options.threads)  # before anything imports NumPy
+    common = importlib.import_module("benchmarks.recipes.common")
+    networks = importlib.import_module("benchmarks.peers.networks").NETWORKS
+    for name, given, known in (
+        ("--only", options.only, public()),
+        ("--networks", options.networks, list(networks)),
+    ):
+        if unknown := set(given or ()) - set(known):
+            parser.error(f"{name} is {', '.join(unknown)}, expected some of {', '.join(known)}")
+    peers = present(options.peers, ["torch"])
+    plan: dict[str, Any] = {"repeats": options.repeats, "settle": 0.04, "block": 0.03}
+    if options.quick:
+        plan = {"repeats": 1, "settle": 0.0, "block": 0.0}
+    with timing.Neighbours() as others:
+        if options.rule:
+            common.table("Products: BLAS's time over ours", *rule(plan, options.quick))
+        else:
+            measured(common, options, networks, peers, plan)
+    print(others)
+    print(common.machine())
+
+
+def measured(common: Any, options: Any, networks: Any, peers: Sequence[str], plan: Any) -> None:
+    size = 4 if options.quick else None
+    calls = calls_in_use(options.networks or list(networks), size)
+    used = {call.kernel for call in calls.values()}
+    for call in other_calls(4 if options.quick else 128):
+        if call.kernel not in used:
+            calls[str(call)] = call
+    order = public()
+    chosen = [c for c in calls.values() if c.kernel in (options.only or order)]
+    chosen.sort(key=lambda call: order.index(call.kernel))
+    side = 64 if options.quick else 1024
+    machine = measure_machine(peers, options.threads, side)
+    rates = ", ".join(
+        f"{size / seconds / 1e9:.0f} GB/s at {size >> 10:,} kB"
+        for size, seconds in machine.moved[:: max(1, len(machine.moved) // 4)]
+    )
+    common.table(
+        f"µs a call, {options.threads} threads; peak {machine.peak / 1e9:.0f} GFLOP/s "
+        f"({machine.winner}, {side}³); copies move {rates}",
+        ["kernel", OURS, TWIN, PEER, "floor", "share", "of", "best other / ours"],
+        [row(call, machine, peers, plan) for call in chosen],
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""The networks of the benchmarks, and how each of the others runs the same ones.
+
+networks.py     the networks, as tinyae models with their data
+with_torch.py   the same layers and weights in PyTorch: eager, fused Adam, torch.compile, inference
+with_jax.py     in JAX: one jitted function a training step
+with_onnx.py    as an ONNX graph in ONNX Runtime
+
+Each translates a tinyae model layer by layer, so that there is one definition of every network
+and all start from the same weights. What is not installed is named and skipped.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Sequence
+
+NEEDS = {"torch": ["torch"], "jax": ["jax"], "onnxruntime": ["onnxruntime", "onnx"]}
+
+
+def present(wanted: str, known: Sequence[str]) -> list[str]:
+    """Those of the peers asked for, "torch,jax", that are installed; the others are named.
+
+    Raises
+        ValueError  a name is none of the ``known``
+    """
+    found = []
+    for peer in filter(None, wanted.split(",")):
+        if peer not in known:
+            raise ValueError(f"peers: there is no {peer!r}, expected some of {','.join(known)}")
+        missing = [name for name in NEEDS[peer] if importlib.util.find_spec(name) is None]
+        if missing:
+            names = " ".join(missing)
+            print(f"skipped: {peer}; {names} not installed; run pip install {names}", flush=True)
+        else:
+            found.append(peer)
+    return found
+
+
+def compiler() -> str | None:
+    """The C++ compiler that torch.compile needs, or None."""
+    return shutil.which("g++") or shutil.which("clang++")
