@@ -20,6 +20,7 @@ from tinyae.kernels.reference import Rows
 
 jitted = pytest.importorskip("tinyae.kernels.jitted", reason="the jitted set needs numba")
 convolution = pytest.importorskip("tinyae.kernels.convolution")
+elementwise = pytest.importorskip("tinyae.kernels.elementwise")
 products = pytest.importorskip("tinyae.kernels.products")
 steps = pytest.importorskip("tinyae.kernels.steps")
 threads = pytest.importorskip("tinyae.kernels.threads")
@@ -30,7 +31,7 @@ KERNELS = {
     if inspect.isfunction(f) and f.__module__ == reference.__name__ and name[0] != "_"
 }
 STEPS = {"sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"}
-IN_PLACE = STEPS | {"affine_grad"}
+IN_PLACE = STEPS | {"affine_grad", "bias_grad"}
 # around the blocks, primes, and beyond a panel of the matrix products
 SIZES = [1, 2, 3, 4, 5, 7, 8, 11, 13, 16, 29, 31, 37, 71]
 
@@ -111,19 +112,26 @@ def matmul_tn(d: Draw) -> tuple:
 
 def conv2d(d: Draw) -> tuple:
     (n, c), kernel, stride, pad, size = d.image()
-    return d.array(n, c, *size), d.array(d.integer(1, 5), c, *kernel), stride, pad
+    W = d.array(d.integer(1, 10), c, *kernel)
+    return d.array(n, c, *size), W, stride, pad, d.array(len(W)) if d.integer(0, 1) else None
 
 
 def conv2d_input_grad(d: Draw) -> tuple:
     (n, o), kernel, stride, pad, size = d.image()
     dy = d.array(n, o, *windows(size, kernel, stride, pad))
-    return dy, d.array(o, d.integer(1, 5), *kernel), stride, pad, size
+    W = d.array(o, d.integer(1, 10), *kernel)
+    return dy, W, stride, pad, size, d.array(W.shape[1]) if d.integer(0, 1) else None
 
 
 def conv2d_weight_grad(d: Draw) -> tuple:
     (n, c), kernel, stride, pad, size = d.image()
     dy = d.array(n, d.integer(1, 5), *windows(size, kernel, stride, pad))
     return d.array(n, c, *size), dy, stride, pad, kernel
+
+
+def bias(d: Draw) -> tuple:
+    y = d.array(d.batch(), d.integer(1, 5), d.integer(1, 9), d.integer(1, 9))
+    return y, d.array(y.shape[1])
 
 
 def max_pool2d(d: Draw) -> tuple:
@@ -215,6 +223,7 @@ ARGUMENTS: dict[str, Callable[[Draw], tuple]] = {
     "conv2d": conv2d,
     "conv2d_input_grad": conv2d_input_grad,
     "conv2d_weight_grad": conv2d_weight_grad,
+    "bias_grad": bias,
     "max_pool2d": max_pool2d,
     "max_pool2d_backward": max_pool2d_backward,
     "relu": one,
@@ -320,6 +329,7 @@ def test_the_jitted_twin_agrees(name: str, dtype: str, data: st.DataObject):
 SHARED = {
     *("affine", "affine_grad", "matmul", "matmul_nt", "matmul_tn", "adamw", "momentum"),
     *("conv2d", "conv2d_input_grad", "conv2d_weight_grad"),
+    *("relu", "relu_backward", "elu", "elu_backward", "sigmoid", "sigmoid_backward"),
 }
 
 
@@ -330,6 +340,7 @@ def always_shared(monkeypatch):
         (products, "_SHARED"),
         (convolution, "_SHARED"),
         (convolution, "_COPIED"),
+        (elementwise, "_SHARED"),
         (steps, "_SHARED"),
     ]:
         monkeypatch.setattr(module, name, 0)
@@ -350,7 +361,7 @@ def test_the_jitted_twin_agrees_when_threads_share_it(name: str, always_shared, 
 def test_a_shared_kernel_gives_the_same_bits(always_shared, monkeypatch):
     arrays = TestReproducible().arrays()
     shared = TestReproducible().results(*arrays)
-    for module in (products, convolution, steps):
+    for module in (products, convolution, elementwise, steps):
         monkeypatch.setattr(module, "share", lambda: 1)
     assert TestReproducible().results(*arrays) == shared
 

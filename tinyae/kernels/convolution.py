@@ -33,16 +33,20 @@ _COPIED = 1 << 15  # the same for numbers that are copied
 
 
 @jit
-def _correlate(x: Array, offsets: Array, pitch: int, W: Array, y: Array, part: Array) -> None:
-    """y[o, i, t] = Σ_k W[o, k] · x[offsets[k] + i·pitch + t]:   x (P,)   W (O, K)   y (O, R, L)
+def _correlate(
+    x: Array, offsets: Array, pitch: int, W: Array, b: Array, y: Array, part: Array
+) -> None:
+    """y[o, i, t] = b[o] + Σ_k W[o, k] · x[offsets[k] + i·pitch + t]
 
-    for the rows i of a part: (first, one past the last).
+    x (P,)   W (O, K)   b (O,)   y (O, R, L), for the rows i of a part: (first, one past the last).
     """
     outputs, rows, length = y.shape
     taps, row = offsets.size, rows * length
     flat_W, flat_y = W.reshape(-1), y.reshape(-1)
     width = (VECTORS if outputs >= ROWS else THIN) * (_BYTES // y.itemsize)
-    zeros = np.zeros(width, y.dtype)
+    starts = np.empty((outputs, width), y.dtype)
+    for o in range(outputs):
+        starts[o] = b[o]
     for i in range(part[0], part[1]):
         for start in range(0, length, width):
             at = min(start, length - width)  # the last tile may overlap the one before
@@ -53,33 +57,35 @@ def _correlate(x: Array, offsets: Array, pitch: int, W: Array, y: Array, part: A
                     tile(
                         *(flat_W, o * taps, taps, 1),
                         *(x, here, offsets),
-                        *(flat_y, o * row + there, row, taps, False, zeros),
+                        *(flat_y, o * row + there, row, taps, False),
+                        *(starts.reshape(-1), o * width, width),
                     )
             else:
                 for o in range(outputs):
                     thin_tile(
                         *(flat_W, o * taps, taps, 1),
                         *(x, here, offsets),
-                        *(flat_y, o * row + there, row, taps, False, zeros),
+                        *(flat_y, o * row + there, row, taps, False),
+                        *(starts.reshape(-1), o * width, width),
                     )
 
 
 @parallel_jit
 def _correlate_shared(
-    x: Array, offsets: Array, pitch: int, W: Array, y: Array, parts: Array
+    x: Array, offsets: Array, pitch: int, W: Array, b: Array, y: Array, parts: Array
 ) -> None:
     for t in numba.prange(len(parts)):
-        _correlate(x, offsets, pitch, W, y, parts[t])
+        _correlate(x, offsets, pitch, W, b, y, parts[t])
 
 
 @jit
-def _correlate_short(x: Array, offsets: Array, pitch: int, W: Array, y: Array) -> None:
+def _correlate_short(x: Array, offsets: Array, pitch: int, W: Array, b: Array, y: Array) -> None:
     """:func:`_correlate` for runs that are shorter than a tile."""
     outputs, rows, length = y.shape
     for o in range(outputs):
         for i in range(rows):
             run = y[o, i]
-            run[:] = 0
+            run[:] = b[o]
             for k in range(offsets.size):
                 first = offsets[k] + i * pitch
                 source, w = x[first : first + length], W[o, k]
@@ -140,19 +146,19 @@ def _correlate_weights_shared(
         _correlate_weights(x, offsets, pitch, dy, dW, parts[t])
 
 
-def _run_correlate(x: Array, offsets: Array, pitch: int, W: Array, y: Array) -> None:
+def _run_correlate(x: Array, offsets: Array, pitch: int, W: Array, b: Array, y: Array) -> None:
     width = (VECTORS if len(y) >= ROWS else THIN) * lanes(y.itemsize)
     if y.shape[2] < width:
-        _correlate_short(x, offsets, pitch, W, y)
+        _correlate_short(x, offsets, pitch, W, b, y)
         return
     threads = share() if y.size * offsets.size >= _SHARED else 1
     if threads > 1:
         try:
-            _correlate_shared(x, offsets, pitch, W, y, _row_shares(y.shape[1], threads))
+            _correlate_shared(x, offsets, pitch, W, b, y, _row_shares(y.shape[1], threads))
         finally:
             join()
     else:
-        _correlate(x, offsets, pitch, W, y, _row_shares(y.shape[1], 1)[0])
+        _correlate(x, offsets, pitch, W, b, y, _row_shares(y.shape[1], 1)[0])
 
 
 def _run_correlate_weights(x: Array, offsets: Array, pitch: int, dy: Array, dW: Array) -> None:
@@ -219,10 +225,10 @@ def _split(x: Array, top: int, left: int, split: Array, part: Array) -> None:
 
 
 @jit
-def _merge(split: Array, top: int, left: int, x: Array, part: Array) -> None:
+def _merge(split: Array, bias: Array, top: int, left: int, x: Array, part: Array) -> None:
     """The way back: x[c, y, z] = split[a, b, c, m, n] where a + m·sh = y + top, and so for z.
 
-    Of phases that ``split`` has not, because the kernel is smaller than the stride, x is zero.
+    Of phases that ``split`` has not, because the kernel is smaller than the stride, x is the bias.
     A part is a range of the rows (c, y). The strides are those by which x is longer.
     """
     phases_down, phases_across, _, _, _, samples = split.shape
@@ -237,7 +243,7 @@ def _merge(split: Array, top: int, left: int, x: Array, part: Array) -> None:
                 for i in range(samples):
                     x[c, y, z, i] = split[a, b, c, m, n, i]
             else:
-                x[c, y, z] = 0
+                x[c, y, z] = bias[c]
 
 
 @parallel_jit
@@ -247,9 +253,9 @@ def _split_shared(x: Array, top: int, left: int, split: Array, parts: Array) -> 
 
 
 @parallel_jit
-def _merge_shared(split: Array, top: int, left: int, x: Array, parts: Array) -> None:
+def _merge_shared(split: Array, bias: Array, top: int, left: int, x: Array, parts: Array) -> None:
     for t in numba.prange(len(parts)):
-        _merge(split, top, left, x, parts[t])
+        _merge(split, bias, top, left, x, parts[t])
 
 
 def _copy(
@@ -306,18 +312,23 @@ def _output_size(x: Array, kernel: Pair, stride: Pair, pad: Pad) -> Pair:
     )
 
 
-def conv2d(x: Array, W: Array, stride: Pair, pad: Pad) -> Array:
+def conv2d(x: Array, W: Array, stride: Pair, pad: Pad, b: Array | None = None) -> Array:
     kernel = (W.shape[2], W.shape[3])
     size = _output_size(x, kernel, stride, pad)
     n = len(x)
     y = np.empty((len(W), size[0], size[1] * n), x.dtype)
-    _run_correlate(
-        *_phases(x, kernel, stride, pad, size), np.ascontiguousarray(W).reshape(len(W), -1), y
-    )
+    flat_W = np.ascontiguousarray(W).reshape(len(W), -1)
+    _run_correlate(*_phases(x, kernel, stride, pad, size), flat_W, _bias(b, y), y)
     return y.reshape(len(W), *size, n).transpose(3, 0, 1, 2)
 
 
-def conv2d_input_grad(dy: Array, W: Array, stride: Pair, pad: Pad, size: Pair) -> Array:
+def _bias(b: Array | None, y: Array) -> Array:
+    return np.zeros(len(y), y.dtype) if b is None else np.ascontiguousarray(b)
+
+
+def conv2d_input_grad(
+    dy: Array, W: Array, stride: Pair, pad: Pad, size: Pair, b: Array | None = None
+) -> Array:
     """By phases of dx: dx[a + m·s] = Σ_q W[a + q·s] · dy[m − q], a correlation without stride."""
     n, outputs = dy.shape[:2]
     channels, (kh, kw), (sh, sw) = W.shape[1], W.shape[2:], stride
@@ -332,19 +343,19 @@ def conv2d_input_grad(dy: Array, W: Array, stride: Pair, pad: Pad, size: Pair) -
     arguments = (np.ascontiguousarray(_batch_last(dy)), above, before, padded)
     _copy(_split, _split_shared, arguments, padded, outputs * height)
     phases = np.empty((min(sh, kh), min(sw, kw), channels, rows, columns, n), dy.dtype)
+    bias = _bias(b, phases[0, 0])
     first = (above + m0) * width + before + n0
-    for a in range(phases.shape[0]):
-        for b in range(phases.shape[1]):
-            taps = W[:, :, a::sh, b::sw].transpose(1, 0, 2, 3)  # (C, O, q, r)
+    for u in range(phases.shape[0]):
+        for v in range(phases.shape[1]):
+            taps = W[:, :, u::sh, v::sw].transpose(1, 0, 2, 3)  # (C, O, q, r)
             offsets = _mirrored_offsets(outputs, *taps.shape[2:], first, height, width, n)
             W_phase = np.ascontiguousarray(taps).reshape(channels, -1)
-            part = phases[a, b].reshape(channels, rows, columns * n)
-            _run_correlate(padded.reshape(-1), offsets, width * n, W_phase, part)
+            part = phases[u, v].reshape(channels, rows, columns * n)
+            _run_correlate(padded.reshape(-1), offsets, width * n, W_phase, bias, part)
     if plain:
         return phases[0, 0].transpose(3, 0, 1, 2)
     dx = np.empty((channels, *size, n), dy.dtype)
-    arguments = (phases, pad[0], pad[2], dx)
-    _copy(_merge, _merge_shared, arguments, dx, channels * size[0], stride)
+    _copy(_merge, _merge_shared, (phases, bias, pad[0], pad[2], dx), dx, channels * size[0], stride)
     return dx.transpose(3, 0, 1, 2)
 
 
@@ -363,6 +374,24 @@ def conv2d_weight_grad(x: Array, dy: Array, stride: Pair, pad: Pad, kernel: Pair
     flat = np.ascontiguousarray(_batch_last(dy)).reshape(outputs, rows, columns * n)
     _run_correlate_weights(*_phases(x, kernel, stride, pad, (rows, columns)), flat, dW)
     return dW.reshape(outputs, x.shape[1], *kernel)
+
+
+@jit
+def _bias_grad(dy: Array, db: Array) -> None:
+    """db[o] += Σ_t dy[o, t]"""
+    for o in range(len(db)):
+        s = db.dtype.type(0)
+        for t in range(dy.shape[1]):
+            s += dy[o, t]
+        db[o] += s
+
+
+def bias_grad(dy: Array, db: Array) -> None:
+    inside = _batch_last(dy)
+    if not inside.flags.c_contiguous or not db.flags.c_contiguous:
+        db += dy.sum(axis=(0, 2, 3))
+        return
+    _bias_grad(inside.reshape(len(db), -1), db)
 
 
 # --- pooling --------------------------------------------------------------------------------

@@ -5,37 +5,62 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numba
 import numpy as np
 
 from tinyae.kernels import reference
 from tinyae.kernels.elementary import exp, expm1, log1p
 from tinyae.kernels.elementary import sigmoid as _sigmoid_of
 from tinyae.kernels.elementary import tanh as _tanh_of
-from tinyae.kernels.threads import jit
+from tinyae.kernels.threads import jit, join, parallel_jit, share
 from tinyae.param import Array
+
+_SHARED = 1 << 15  # numbers from which on two threads gain more than they cost
 
 
 def flat(*arrays: Array) -> tuple[Array, ...]:
-    """1-D views of arrays of one shape, all in the same element order; copies where need be.
+    """1-D views of arrays of one shape, all in the element order of the last; copies where need be.
 
-    An array like ``np.empty_like(arrays[0])`` may be among them: if all have the same strides
-    the order is that of the memory, so a transposed view costs no copy.
+    The last is what the others are read for, like ``np.empty_like(x)``: if its memory has no
+    gaps, its order is kept, whichever it is, and those in the same order cost no copy.
     """
+    last = arrays[-1]
     if all(a.flags.c_contiguous for a in arrays):
-        return tuple([a.reshape(-1) for a in arrays])
-    strides = arrays[0].strides
-    if all(a.strides == strides for a in arrays):
-        views = tuple([a.ravel(order="K") for a in arrays])
-        if all(np.may_share_memory(v, a) or a.size == 0 for v, a in zip(views, arrays)):
-            return views
-    return tuple([np.ascontiguousarray(a).reshape(-1) for a in arrays])
+        return tuple(a.reshape(-1) for a in arrays)
+    line = last.ravel(order="K")
+    if not (np.may_share_memory(line, last) or last.size == 0):
+        return tuple(np.ascontiguousarray(a).reshape(-1) for a in arrays)
+    return (*(_in_order_of(last, a) for a in arrays[:-1]), line)
 
 
-def _map(loop: Callable[..., None], *arrays: Array, constants: tuple[float, ...] = ()) -> Array:
-    """A new array like the last one, filled by ``loop(*arrays, out, *constants)``."""
+def _in_order_of(last: Array, a: Array) -> Array:
+    if a.strides != last.strides:
+        copy = np.empty_like(last, dtype=a.dtype)
+        copy[...] = a
+        a = copy
+    return a.ravel(order="K")
+
+
+def _map(
+    loop: Callable[..., None],
+    *arrays: Array,
+    constants: tuple[float, ...] = (),
+    shared: Callable[..., None] | None = None,
+) -> Array:
+    """A new array like the last one, filled by ``loop(*arrays, out, *constants)``.
+
+    ``shared`` is the same loop for threads; it is given the cuts between their parts too.
+    """
     out = np.empty_like(arrays[-1])
     *views, view = flat(*arrays, out)
-    loop(*views, view, *constants)
+    threads = share() if shared is not None and out.size >= _SHARED else 1
+    if shared is not None and threads > 1:
+        try:
+            shared(*views, view, *constants, out.size * np.arange(threads + 1) // threads)
+        finally:
+            join()
+    else:
+        loop(*views, view, *constants)
     return out if np.may_share_memory(view, out) else view.reshape(out.shape)
 
 
@@ -101,28 +126,67 @@ def _erf(x: Array, y: Array) -> None:
         y[i] = math.erf(x[i])
 
 
+@parallel_jit
+def _relu_shared(x: Array, y: Array, cuts: Array) -> None:
+    for t in numba.prange(len(cuts) - 1):
+        _relu(x[cuts[t] : cuts[t + 1]], y[cuts[t] : cuts[t + 1]])
+
+
+@parallel_jit
+def _relu_backward_shared(dy: Array, y: Array, dx: Array, cuts: Array) -> None:
+    for t in numba.prange(len(cuts) - 1):
+        i, j = cuts[t], cuts[t + 1]
+        _relu_backward(dy[i:j], y[i:j], dx[i:j])
+
+
+@parallel_jit
+def _elu_shared(x: Array, y: Array, alpha: float, cuts: Array) -> None:
+    for t in numba.prange(len(cuts) - 1):
+        _elu(x[cuts[t] : cuts[t + 1]], y[cuts[t] : cuts[t + 1]], alpha)
+
+
+@parallel_jit
+def _elu_backward_shared(dy: Array, y: Array, dx: Array, alpha: float, cuts: Array) -> None:
+    for t in numba.prange(len(cuts) - 1):
+        i, j = cuts[t], cuts[t + 1]
+        _elu_backward(dy[i:j], y[i:j], dx[i:j], alpha)
+
+
+@parallel_jit
+def _sigmoid_shared(x: Array, y: Array, cuts: Array) -> None:
+    for t in numba.prange(len(cuts) - 1):
+        _sigmoid(x[cuts[t] : cuts[t + 1]], y[cuts[t] : cuts[t + 1]])
+
+
+@parallel_jit
+def _sigmoid_backward_shared(dy: Array, y: Array, dx: Array, cuts: Array) -> None:
+    for t in numba.prange(len(cuts) - 1):
+        i, j = cuts[t], cuts[t + 1]
+        _sigmoid_backward(dy[i:j], y[i:j], dx[i:j])
+
+
 def relu(x: Array) -> Array:
-    return _map(_relu, x)
+    return _map(_relu, x, shared=_relu_shared)
 
 
 def relu_backward(dy: Array, y: Array) -> Array:
-    return _map(_relu_backward, dy, y)
+    return _map(_relu_backward, dy, y, shared=_relu_backward_shared)
 
 
 def elu(x: Array, alpha: float) -> Array:
-    return _map(_elu, x, constants=(x.dtype.type(alpha),))
+    return _map(_elu, x, constants=(x.dtype.type(alpha),), shared=_elu_shared)
 
 
 def elu_backward(dy: Array, y: Array, alpha: float) -> Array:
-    return _map(_elu_backward, dy, y, constants=(y.dtype.type(alpha),))
+    return _map(_elu_backward, dy, y, constants=(y.dtype.type(alpha),), shared=_elu_backward_shared)
 
 
 def sigmoid(x: Array) -> Array:
-    return _map(_sigmoid, x)
+    return _map(_sigmoid, x, shared=_sigmoid_shared)
 
 
 def sigmoid_backward(dy: Array, y: Array) -> Array:
-    return _map(_sigmoid_backward, dy, y)
+    return _map(_sigmoid_backward, dy, y, shared=_sigmoid_backward_shared)
 
 
 def tanh(x: Array) -> Array:

@@ -19,6 +19,7 @@ a·b + c, but keeps NaN and infinity, so a training that has failed is seen to h
 from __future__ import annotations
 
 from tinyae.kernels.convolution import (
+    bias_grad,
     conv2d,
     conv2d_input_grad,
     conv2d_weight_grad,
@@ -50,6 +51,7 @@ __all__ = [
     "adamw",
     "affine",
     "affine_grad",
+    "bias_grad",
     "bce",
     "bce_with_logits",
     "conv2d",

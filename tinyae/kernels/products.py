@@ -96,13 +96,13 @@ def _tiles(
                     tile(
                         *(flat_a, a_at, a_row, a_k),
                         *(run, 0, offsets),
-                        *(flat_c, i0 * pitch + j0, pitch, size, add, head),
+                        *(flat_c, i0 * pitch + j0, pitch, size, add, head, 0, 0),
                     )
                     continue
                 tile(
                     *(flat_a, a_at, a_row, a_k),
                     *(run, 0, offsets),
-                    *(corner, 0, width, size, False, head),
+                    *(corner, 0, width, size, False, head, 0, 0),
                 )
                 for i in range(i0, min(i0 + ROWS, row1)):
                     sums = corner[(i - first) * width : (i - first) * width + inside]

@@ -1,7 +1,7 @@
 """Every kernel in plain NumPy: what the jitted set must compute.
 
 Matrix products   affine · affine_grad · matmul · matmul_nt · matmul_tn
-Convolution       conv2d · conv2d_input_grad · conv2d_weight_grad
+Convolution       conv2d · conv2d_input_grad · conv2d_weight_grad · bias_grad
 Pooling           max_pool2d · max_pool2d_backward
 Activations       relu · elu · sigmoid · tanh, each with its backward · erf
 Losses            mse · l1 · bce · bce_with_logits: (loss, gradient) in one pass
@@ -63,17 +63,20 @@ def _windows(x: Array, kernel: Pair, stride: Pair, pad: Pad) -> Array:
     return sliding_window_view(x, kernel, axis=(2, 3))[:, :, :: stride[0], :: stride[1]]
 
 
-def conv2d(x: Array, W: Array, stride: Pair, pad: Pad) -> Array:
-    """y[n,o,i,j] = Σ_{c,u,v} W[o,c,u,v] · xᵖ[n,c, i·s+u, j·s+v]
+def conv2d(x: Array, W: Array, stride: Pair, pad: Pad, b: Array | None = None) -> Array:
+    """y[n,o,i,j] = b[o] + Σ_{c,u,v} W[o,c,u,v] · xᵖ[n,c, i·s+u, j·s+v]
 
     x (N, C, H, W)   W (O, C, kh, kw)   y (N, O, H′, W′)   xᵖ is x with zeros around it
     """
     windows = _windows(x, (W.shape[2], W.shape[3]), stride, pad)
-    return np.tensordot(windows, W, axes=((1, 4, 5), (1, 2, 3))).transpose(0, 3, 1, 2)
+    y = np.tensordot(windows, W, axes=((1, 4, 5), (1, 2, 3))).transpose(0, 3, 1, 2)
+    return y if b is None else y + b[:, None, None]
 
 
-def conv2d_input_grad(dy: Array, W: Array, stride: Pair, pad: Pad, size: Pair) -> Array:
-    """dxᵖ[n,c, i·s+u, j·s+v] += Σ_o W[o,c,u,v] · dy[n,o,i,j], then the padding is cut off.
+def conv2d_input_grad(
+    dy: Array, W: Array, stride: Pair, pad: Pad, size: Pair, b: Array | None = None
+) -> Array:
+    """dxᵖ[n,c, i·s+u, j·s+v] += Σ_o W[o,c,u,v] · dy[n,o,i,j], the padding is cut off, b[c] added.
 
     The adjoint of :func:`conv2d` in x, and so the forward map of a transposed convolution.
     dy (N, O, H′, W′)   W (O, C, kh, kw)   dx (N, C, *size)
@@ -89,7 +92,8 @@ def conv2d_input_grad(dy: Array, W: Array, stride: Pair, pad: Pad, size: Pair) -
             dx[:, :, u : u + down * rows : down, v : v + across * columns : across] += patches[
                 ..., u, v
             ].transpose(0, 3, 1, 2)
-    return dx[:, :, top : top + height, left : left + width]
+    dx = dx[:, :, top : top + height, left : left + width]
+    return dx if b is None else dx + b[:, None, None]
 
 
 def conv2d_weight_grad(x: Array, dy: Array, stride: Pair, pad: Pad, kernel: Pair) -> Array:
@@ -98,6 +102,11 @@ def conv2d_weight_grad(x: Array, dy: Array, stride: Pair, pad: Pad, kernel: Pair
     x (N, C, H, W)   dy (N, O, H′, W′)   dW (O, C, *kernel)
     """
     return np.tensordot(dy, _windows(x, kernel, stride, pad), axes=((0, 2, 3), (0, 2, 3)))
+
+
+def bias_grad(dy: Array, db: Array) -> None:
+    """db[o] += Σ_{n,i,j} dy[n,o,i,j]"""
+    db += dy.sum(axis=(0, 2, 3))
 
 
 # --- pooling --------------------------------------------------------------------------------

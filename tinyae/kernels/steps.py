@@ -17,7 +17,6 @@ import numpy as np
 from numba import carray, types
 from numba.extending import intrinsic
 
-from tinyae.kernels.elementwise import flat
 from tinyae.kernels.reference import Rows
 from tinyae.kernels.threads import jit, join, parallel_jit, share
 from tinyae.param import Array
@@ -140,7 +139,7 @@ class _Table:
 
     @classmethod
     def of(cls, rows: list[tuple[Array, ...]]) -> _Table:
-        views = [flat(*row) for row in rows]
+        views = [_views(row) for row in rows]
         copied = [
             (row, view)
             for row, view in zip(rows, views)
@@ -151,6 +150,15 @@ class _Table:
             addresses[p, : len(view)] = [a.ctypes.data for a in view]
         sizes = np.array([view[0].size for view in views])
         return cls(addresses, sizes, views, copied)
+
+
+def _views(row: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Flat views of arrays that lie in memory in one order; of others, copies in C's order."""
+    if all(a.strides == row[0].strides for a in row):
+        views = tuple(a.ravel(order="K") for a in row)
+        if all(np.may_share_memory(a, b) for a, b in zip(row, views)):
+            return views
+    return tuple(a.copy(order="C").reshape(-1) for a in row)
 
 
 def _step(rule: int, rows: Rows, *numbers: float) -> None:

@@ -61,13 +61,15 @@ def _make(rows: int, vectors: int) -> Any:
         depth: Any,
         add: Any,
         start: Any,
+        start_at: Any,
+        start_row: Any,
     ) -> Any:
         number = types.intp
         signature = types.void(
             *(a, number, number, number),
             *(b, number, offsets),
             *(c, number, number),
-            *(number, types.boolean, start),
+            *(number, types.boolean, start, number, number),
         )
         return signature, lambda *gen: _emit(rows, vectors, *gen)
 
@@ -81,7 +83,7 @@ def _emit(rows: int, vectors: int, context: Any, builder: Any, signature: Any, a
         return context.make_array(signature.args[k])(context, builder, args[k]).data
 
     a, b, offsets, c, start = pointer(0), pointer(4), pointer(6), pointer(7), pointer(12)
-    _, a_at, a_row, a_k, _, b_at, _, _, c_at, c_row, depth, add, _ = args
+    _, a_at, a_row, a_k, _, b_at, _, _, c_at, c_row, depth, add, _, start_at, start_row = args
     scalar = context.get_data_type(signature.args[0].dtype)
     itemsize = 4 if isinstance(scalar, ir.FloatType) else 8
     width = lanes(itemsize)
@@ -102,7 +104,13 @@ def _emit(rows: int, vectors: int, context: Any, builder: Any, signature: Any, a
         builder.append_basic_block("k"),
         builder.append_basic_block("sums"),
     )
-    firsts = [builder.load(as_vector(start, v), align=itemsize) for v in range(vectors)] * rows
+    firsts = [
+        builder.load(
+            as_vector(at(start, start_at, builder.mul(start_row, index(i))), v), align=itemsize
+        )
+        for i in range(rows)
+        for v in range(vectors)
+    ]
     row_of_a = [builder.mul(a_row, index(i)) for i in range(rows)]
     start_a, start_b, start_c = at(a, a_at), at(b, b_at), at(c, c_at)
     builder.cbranch(builder.icmp_signed(">", depth, index(0)), loop, after)
@@ -154,12 +162,13 @@ def _emit(rows: int, vectors: int, context: Any, builder: Any, signature: Any, a
     return context.get_dummy_value()
 
 
-#: ``tile(a, a_at, a_row, a_k, b, b_at, offsets, c, c_at, c_row, depth, add, start)``, on flat
-#: arrays::
+#: ``tile(a, a_at, a_row, a_k, b, b_at, offsets, c, c_at, c_row, depth, add, start, start_at,
+#: start_row)``, on flat arrays::
 #:
 #:     for i in range(ROWS):
 #:         for j in range(VECTORS * lanes):
-#:             s = start[j] + Σ_{k < depth} a[a_at + i·a_row + k·a_k] · b[b_at + offsets[k] + j]
+#:             s = start[start_at + i·start_row + j] +
+#:                 Σ_{k < depth} a[a_at + i·a_row + k·a_k] · b[b_at + offsets[k] + j]
 #:             c[c_at + i·c_row + j] = s, or += s where add
 #:
 #: Nothing is checked: the caller sees to it that every index lies inside.

@@ -6,6 +6,8 @@ ConvTranspose2d runs Cᵀ forward and C backward: ⟨Cx, y⟩ = ⟨x, Cᵀy⟩. 
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numpy.typing import DTypeLike
 
@@ -52,19 +54,24 @@ class _Convolution(Layer):
         if not isinstance(self.padding, str):
             (p, q) = self.padding
             return p, p, q, q
-        before_after = []
-        for length, k, s in zip(size, self.kernel_size, self.stride):
-            reach = (-(-length // s) - 1) * s + k  # of ⌈length/s⌉ windows
-            total = max(reach - length, 0)
-            before_after += [total // 2, total - total // 2]
-        top, bottom, left, right = before_after
-        return top, bottom, left, right
+        return _same(size, self.kernel_size, self.stride)
 
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}({self.in_channels}, {self.out_channels}, {self.kernel_size}, "
             f"stride={self.stride}, padding={self.padding!r})"
         )
+
+
+@functools.lru_cache(maxsize=256)
+def _same(size: Pair, kernel_size: Pair, stride: Pair) -> Pad:
+    """The zeros that ⌈length/s⌉ windows reach beyond the image, half of them on each side."""
+    before_after = []
+    for length, k, s in zip(size, kernel_size, stride):
+        total = max((-(-length // s) - 1) * s + k - length, 0)
+        before_after += [total // 2, total - total // 2]
+    top, bottom, left, right = before_after
+    return top, bottom, left, right
 
 
 class Conv2d(_Convolution):
@@ -100,9 +107,7 @@ class Conv2d(_Convolution):
 
     def forward(self, x: Array) -> tuple[Array, Array]:
         self.check(x)
-        y = self.linear(x)
-        y += self.b.value[:, None, None]
-        return y, x
+        return self.linear(x, self.b.value), x
 
     def backward(self, dy: Array, x: Array) -> Array:
         self.backward_params(dy, x)
@@ -112,7 +117,7 @@ class Conv2d(_Convolution):
         return self.adjoint(dy, x)
 
     def backward_params(self, dy: Array, x: Array) -> None:
-        self.b.grad += dy.sum(axis=(0, 2, 3))
+        kernels.bias_grad(dy, self.b.grad)
         self.W.grad += self.weight_grad(dy, x)
 
     def tangent(self, xdot: Array, x: Array) -> tuple[Array, Array]:
@@ -122,9 +127,9 @@ class Conv2d(_Convolution):
         self.W.grad += self.weight_grad(dydot, xdot)
         return self.adjoint(dydot, xdot), None
 
-    def linear(self, x: Array) -> Array:
-        """Cx"""
-        return kernels.conv2d(x, self.W.value, self.stride, self.pad(_size(x)))
+    def linear(self, x: Array, b: Array | None = None) -> Array:
+        """Cx, or Cx + b"""
+        return kernels.conv2d(x, self.W.value, self.stride, self.pad(_size(x)), b)
 
     def adjoint(self, dy: Array, x: Array) -> Array:
         """Cᵀ dy, of x's shape"""
@@ -187,9 +192,7 @@ class ConvTranspose2d(_Convolution):
 
     def forward(self, x: Array) -> tuple[Array, Array]:
         self.check(x)
-        y = self.linear(x)
-        y += self.b.value[:, None, None]
-        return y, x
+        return self.linear(x, self.b.value), x
 
     def backward(self, dy: Array, x: Array) -> Array:
         self.backward_params(dy, x)
@@ -199,7 +202,7 @@ class ConvTranspose2d(_Convolution):
         return self.adjoint(dy)
 
     def backward_params(self, dy: Array, x: Array) -> None:
-        self.b.grad += dy.sum(axis=(0, 2, 3))
+        kernels.bias_grad(dy, self.b.grad)
         self.W.grad += self.weight_grad(dy, x)
 
     def tangent(self, xdot: Array, x: Array) -> tuple[Array, Array]:
@@ -209,10 +212,10 @@ class ConvTranspose2d(_Convolution):
         self.W.grad += self.weight_grad(dydot, xdot)
         return self.adjoint(dydot), None
 
-    def linear(self, x: Array) -> Array:
-        """Cᵀx"""
+    def linear(self, x: Array, b: Array | None = None) -> Array:
+        """Cᵀx, or Cᵀx + b"""
         size = self.output_size(_size(x))
-        return kernels.conv2d_input_grad(x, self.W.value, self.stride, self.pad(size), size)
+        return kernels.conv2d_input_grad(x, self.W.value, self.stride, self.pad(size), size, b)
 
     def adjoint(self, dy: Array) -> Array:
         """C dy"""
