@@ -22,7 +22,9 @@ The source is meant to be read, in this order:
 
 __version__ = "0.1.0"
 
-from tinyae import data, gradcheck, io, kernels, metrics, plot
+from typing import TYPE_CHECKING
+
+from tinyae import data, io, kernels, lazy
 from tinyae.data.binarize import Binarize
 from tinyae.data.corruption import GaussianNoise, MaskingNoise, SaltAndPepper
 from tinyae.io import load, save
@@ -114,6 +116,13 @@ from tinyae.param import (
     Zeros,
 )
 from tinyae.train import EarlyStopping, History, TrainingDiverged, fit
+
+if TYPE_CHECKING:
+    from tinyae import export, gradcheck, metrics, plot
+
+__getattr__ = lazy.attach(
+    __name__, {name: f"tinyae.{name}" for name in ("export", "gradcheck", "metrics", "plot")}
+)
 
 __all__ = [
     # parameters and how they begin
@@ -212,6 +221,7 @@ __all__ = [
     "save",
     "load",
     "data",
+    "export",
     "gradcheck",
     "io",
     "kernels",

@@ -23,13 +23,11 @@ from __future__ import annotations
 import copy
 import functools
 import importlib
-import inspect
 import math
 import os
-import pkgutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -49,6 +47,9 @@ from tinyae.data import binarize, corruption
 from tinyae.layers.base import Module, ParameterFree
 from tinyae.models.autoencoder import Model
 from tinyae.param import Array, Initializer, Param
+
+if TYPE_CHECKING:
+    import inspect
 
 _HOMES = (
     layers,
@@ -154,6 +155,8 @@ def _check_format(header: Json) -> None:
 @functools.cache
 def _classes() -> dict[str, type]:
     """Every public class of tinyae's layers, losses and models, by name: all a file may build."""
+    import pkgutil  # here, and inspect below: they would slow `import tinyae`
+
     table = {}
     for home in _HOMES:
         parts = pkgutil.iter_modules(getattr(home, "__path__", ()))
@@ -289,6 +292,8 @@ def _arguments(cls: type) -> dict[str, inspect.Parameter]:
     """The constructor's parameters, without self."""
     if cls.__init__ is object.__init__:  # type: ignore[misc]
         return {}
+    import inspect
+
     found = dict(list(inspect.signature(cls.__init__).parameters.items())[1:])  # type: ignore[misc]
     for p in found.values():
         if p.kind is p.VAR_KEYWORD:

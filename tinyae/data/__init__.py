@@ -17,16 +17,29 @@ corruption.py and binarize.py for what training does to samples.
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinyae.data import files, published
-from tinyae.data.faces import faces as make_faces
-from tinyae.data.heartbeats import heartbeats as make_heartbeats
-from tinyae.data.published import fetch
-from tinyae.data.strokes import strokes as make_strokes
+from tinyae import lazy
+
+if TYPE_CHECKING:
+    from tinyae.data.faces import faces as make_faces
+    from tinyae.data.heartbeats import heartbeats as make_heartbeats
+    from tinyae.data.published import fetch
+    from tinyae.data.strokes import strokes as make_strokes
 
 __all__ = ["DATASETS", "Dataset", "fetch", "load", "make_faces", "make_heartbeats", "make_strokes"]
+
+__getattr__ = lazy.attach(
+    __name__,
+    {
+        "fetch": "tinyae.data.published:fetch",
+        "make_faces": "tinyae.data.faces:faces",
+        "make_heartbeats": "tinyae.data.heartbeats:heartbeats",
+        "make_strokes": "tinyae.data.strokes:strokes",
+    },
+)
 
 # What `load` knows by name: training + test samples, content, licence.
 DATASETS = {
@@ -84,6 +97,11 @@ def load(
               FileNotFoundError for a path where nothing is, or a published set that is not on this
               computer and cannot be downloaded. Both say what to do.
     """
+    from tinyae.data import files, published
+    from tinyae.data.faces import faces as make_faces
+    from tinyae.data.heartbeats import heartbeats as make_heartbeats
+    from tinyae.data.strokes import strokes as make_strokes
+
     if not (isinstance(name_or_path, str) and name_or_path in DATASETS):
         path = Path(name_or_path).expanduser()
         if not path.exists() and str(name_or_path) == path.name and not path.suffix:
