@@ -1,0 +1,117 @@
+"""Of a whole that is wrong, the part that is: each is examined with the input it had in the whole."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tinyae.gradcheck.diagnosis import Diagnosis
+from tinyae.gradcheck.diagnosis_subjects import LayerSubject, LossSubject, Subject
+from tinyae.gradcheck.diagnosis_tangent import TangentSubject, has_tangent
+from tinyae.gradcheck.diagnosis_trial import Point
+from tinyae.param import Array
+
+
+def broken_part(
+    subject: Subject, point: Point, examine: Callable[[Subject], Diagnosis]
+) -> tuple[str, Diagnosis] | None:
+    """The first part, in the order of forward, that is wrong by itself."""
+    for label, part, x in _inputs(subject, point):
+        if isinstance(x, tuple):
+            inner: Subject = LossSubject(part, x[0], x[1], np.random.default_rng(0))
+        else:
+            inner = LayerSubject(part, x, np.random.default_rng(0))
+        told = examine(inner)
+        if told.ok and isinstance(inner, LayerSubject) and has_tangent(inner.module):
+            told = examine(TangentSubject(part, x, np.random.default_rng(0)))
+        if not told.ok and told.kind not in ("noise", "error"):
+            return f"{label} ({inner.title})" if not told.wrong else label, told
+    return None
+
+
+def _inputs(subject: Subject, point: Point) -> Iterator[tuple[str, Any, Any]]:
+    """Every part with the x (or the y and target) that it is given in one forward pass."""
+    seen: list[tuple[str, Any, Any]] = []
+    watched: list[Any] = []
+    parts = list(_leaves(subject.module, ""))
+    for label, part in parts:
+        if _watch(label, part, seen):
+            watched.append(part)
+    try:
+        point.evaluate()
+    finally:
+        for part in watched:
+            part.__dict__.pop("forward", None)
+    losses = list(_losses(subject, point))
+    done: set[int] = set()
+    for label, part, x in [*seen, *losses]:
+        if id(part) not in done:
+            done.add(id(part))
+            yield label, copy.deepcopy(part), x
+
+
+def _leaves(module: Any, label: str) -> Iterator[tuple[str, Any]]:
+    """The parts of a module that have no parts themselves, then the wholes that they make up."""
+    for name, child in getattr(module, "children", {}).items():
+        inner = f"{label}.{name}" if label else name
+        yield from _leaves(child, inner)
+        if hasattr(child, "forward") and hasattr(child, "backward"):
+            yield inner, child
+
+
+def _watch(label: str, part: Any, seen: list[tuple[str, Any, Any]]) -> bool:
+    forward = part.forward
+
+    def watched(*args: Any) -> Any:
+        if len(args) == 1 and isinstance(args[0], np.ndarray):
+            seen.append((label, part, args[0].copy()))
+        elif len(args) == 2 and all(isinstance(a, np.ndarray) for a in args):
+            seen.append((label, part, (args[0].copy(), args[1].copy())))
+        return forward(*args)
+
+    try:
+        part.forward = watched
+    except AttributeError:
+        return False
+    return True
+
+
+def _losses(
+    subject: Subject, point: Point
+) -> Iterator[tuple[str, Any, tuple[Array, Array | None]]]:
+    """The losses, likelihoods and penalties that a model calls, with what it gave them."""
+    seen: list[tuple[str, Any, tuple[Array, Array | None]]] = []
+    module = subject.module
+    kept = []
+    for name, part in list(vars(module).items() if hasattr(module, "__dict__") else ()):
+        if callable(part) and not hasattr(part, "children") and not isinstance(part, type):
+            kept.append((name, part))
+            setattr(module, name, _Listener(part, name, seen))
+    try:
+        point.evaluate()
+    except Exception:
+        seen.clear()
+    finally:
+        for name, part in kept:
+            setattr(module, name, part)
+    yield from seen
+
+
+class _Listener:
+    """Stands in for a loss, and remembers what it was called with."""
+
+    def __init__(self, part: Any, name: str, seen: list[Any]) -> None:
+        self.part, self.name, self.seen = part, name, seen
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.part, name)
+
+    def __call__(self, *args: Any) -> Any:
+        if len(args) == 2:
+            self.seen.append((self.name, self.part, (args[0].copy(), args[1].copy())))
+        elif len(args) == 1:
+            self.seen.append((self.name, self.part, (args[0].copy(), None)))
+        return self.part(*args)

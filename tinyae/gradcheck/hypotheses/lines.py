@@ -1,0 +1,328 @@
+"""With the source: which line it is.
+
+Three ways, the surest first. If the subject descends from a layer, loss or model of this library (or a
+reference is given), and its backward differs from that one's in one place, that is the place. Else
+slips are made in the reference until it is as wrong as the subject. Else repairs are tried in the
+subject's own source until it is right.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+from tinyae.gradcheck.diagnosis import Place
+from tinyae.gradcheck.diagnosis_function import FunctionSubject
+from tinyae.gradcheck.diagnosis_subjects import (
+    LossSubject,
+    Subject,
+)
+from tinyae.gradcheck.diagnosis_tangent import TangentSubject
+from tinyae.gradcheck.diagnosis_trial import Pair, Point
+from tinyae.gradcheck.hypotheses.classify import classify, differences
+from tinyae.gradcheck.hypotheses.edits import Change, changes, likely, slips, unlikely
+from tinyae.gradcheck.hypotheses.source import Piece, Program, compiled
+
+MOST = 800  # variants that are run
+Pairs = dict[str, Pair]
+Elsewhere = Callable[[], Iterable[tuple[Point, Pairs]]]  # other points, and the pairs there
+_HOMES = (
+    "layers",
+    "losses",
+    "likelihoods",
+    "models",
+    "models.sparse",
+    "models.gan",
+    "models.paths",
+)
+
+
+@dataclass
+class Edit:
+    """A line, and what to write there; what the slip is called."""
+
+    kind: str
+    name: str
+    line: str
+    number: int
+    fixed: str
+    text: str
+
+    def message(self, tensor: str) -> str:
+        return f"{tensor} is wrong because {self.text}"
+
+    @property
+    def place(self) -> Place:
+        return Place(self.line, self.number, self.fixed)
+
+
+def find_edit(
+    subject: Subject,
+    point: Point,
+    pairs: dict[str, Pair],
+    keys: dict[str, str],
+    reference: Any = None,
+    deep: bool = True,
+    elsewhere: Elsewhere = tuple,
+) -> Edit | None:
+    """The one edit that explains every wrong gradient, or None. Only a deep search tries repairs
+    of the subject's own source, which may be many.
+    """
+    own = subject.module if isinstance(subject.module, FunctionType) else type(subject.module)
+    right = _reference(own, reference)
+    starts = _starts(subject)
+    mine = Program(own, starts)
+    if right is not None and right is not own:
+        theirs = Program(right, starts)
+        found = _by_difference(subject, mine, theirs, point, pairs, keys)
+        if found is not None:
+            return found
+        if all(p.ok for p in pairs.values()):
+            return None  # the numbers are right: there is nothing to search by
+        if not mine.pieces or not isinstance(own, FunctionType):
+            found = _as_wrong(subject, theirs, point, pairs, keys, elsewhere)
+            if found is not None:
+                return found
+    if deep and mine.pieces and not all(p.ok for p in pairs.values()):
+        return _made_right(subject, mine, point, pairs, keys, elsewhere)
+    return None
+
+
+def _starts(subject: Subject) -> tuple[str, ...]:
+    """The methods where reading begins."""
+    if isinstance(subject, TangentSubject):
+        return ("tangent_backward", "tangent")
+    return ("backward", "backprop", "backward_input", "measure", "__call__")
+
+
+def _reference(own: Any, given: Any) -> Any:
+    """The right twin: what is given, or the library's class that this one descends from."""
+    if given is not None:
+        if isinstance(given, (FunctionType, type)):
+            return given
+        return type(given)
+    if isinstance(own, FunctionType):
+        return None
+    for cls in own.__mro__:
+        for home in _HOMES:
+            module = sys.modules.get(f"tinyae.{home}")
+            found = getattr(module, cls.__name__, None)
+            if isinstance(found, type):
+                return found
+    return None
+
+
+# --- a difference in one place --------------------------------------------------------------------
+
+
+def _by_difference(
+    subject: Subject,
+    mine: Program,
+    theirs: Program,
+    point: Point,
+    pairs: dict[str, Pair],
+    keys: dict[str, str],
+) -> Edit | None:
+    """The one place in which the two sources differ, if with it put right all is right."""
+    found: list[tuple[Piece, Piece, Any, Any, str]] = []
+    other = {(p.owner, p.name): p for p in theirs.pieces}
+    for piece in mine.pieces:
+        twin = other.get((piece.owner, piece.name))
+        if twin is None or twin.function.__code__ is piece.function.__code__:
+            continue
+        found += [(piece, twin, *pair) for pair in differences(piece.tree, twin.tree)]
+    if len(found) != 1:
+        return None
+    piece, twin, bad, good, context = found[0]
+    wanted = {keys[name]: p.n for name, p in pairs.items() if np.isfinite(p.n).any()}
+    try:
+        with np.errstate(all="ignore"):
+            code, world = twin.function.__code__, twin.function.__globals__
+            right = _run(subject, mine.variant(piece, code, world), point)
+    except Exception:
+        return None
+    if not all(_alike(right.get(key), n) for key, n in wanted.items()):
+        return None
+    kind, name, text = classify(bad, good, context)
+    statement = _statement_of(piece.tree, bad) if bad is not None else None
+    fixed = _unparsed(_statement_of(twin.tree, good)) if good is not None else "(nothing)"
+    if statement is None:
+        return Edit(kind, name, "", 0, fixed, text)
+    number = statement.lineno
+    return Edit(kind, name, piece.line(number), piece.first + number - 1, fixed, text)
+
+
+def _statement_of(tree: ast.AST, node: Any) -> ast.stmt | None:
+    for part in ast.walk(tree):
+        if isinstance(part, ast.stmt) and not isinstance(part, ast.FunctionDef):
+            inner = [n for n in ast.iter_child_nodes(part) if not isinstance(n, ast.stmt)]
+            if part is node or any(node is n for child in inner for n in ast.walk(child)):
+                return part
+    return None
+
+
+def _unparsed(node: Any) -> str:
+    return "" if node is None else ast.unparse(ast.fix_missing_locations(node))
+
+
+# --- a search over single edits ---------------------------------------------------------------------
+
+
+def _as_wrong(
+    subject: Subject,
+    theirs: Program,
+    point: Point,
+    pairs: Pairs,
+    keys: dict[str, str],
+    elsewhere: Elsewhere,
+) -> Edit | None:
+    """The slip in the reference that gives just the subject's gradients, wherever measured."""
+
+    def wanted(found: Pairs) -> dict[str, Any]:
+        return {keys[name]: p.a for name, p in found.items()}
+
+    here = wanted(pairs)
+    if not here or any(not isinstance(a, np.ndarray) for a in here.values()):
+        return None
+    for piece, variant, change in _variants(subject, theirs, point, here, slips):
+        if not _holds(subject, variant, [(p, wanted(found)) for p, found in elsewhere()]):
+            continue
+        kind, name, text = classify(change.after, change.before, change.context)
+        number = change.statement.lineno
+        fixed = f"{piece.line(number)}    (as in {piece.name}, line {piece.first + number - 1})"
+        return Edit(kind, name, "", 0, fixed, text)
+    return None
+
+
+def _made_right(
+    subject: Subject,
+    mine: Program,
+    point: Point,
+    pairs: Pairs,
+    keys: dict[str, str],
+    elsewhere: Elsewhere,
+) -> Edit | None:
+    """The repair of the subject's own source that makes every gradient right, wherever measured."""
+
+    def wanted(found: Pairs) -> dict[str, Any]:
+        return {keys[name]: p.n for name, p in found.items() if np.isfinite(p.n).any()}
+
+    here = wanted(pairs)
+    for stage in (0, 1):
+        budget = [MOST]
+        for piece in mine.pieces:
+            if _holds(subject, mine.variant(piece, piece.function.__code__), [(point, here)]):
+                continue  # right as it reads: what runs is another, a compiled kernel
+            names, scope = _arrays_in(piece.tree)
+            tried = unlikely(names, scope) if stage else likely(names)
+            for found, variant, change in _variants(
+                subject, mine, point, here, tried, only=piece, budget=budget
+            ):
+                kind, name, text = classify(change.before, change.after, change.context)
+                number = change.statement.lineno
+                after, line = ast.unparse(_with(change)), found.line(number)
+                if _holds(subject, variant, [(p, wanted(more)) for p, more in elsewhere()]):
+                    return Edit(kind, name, line, found.first + number - 1, after, text)
+    return None
+
+
+def _holds(subject: Subject, variant: Any, wanted: list[tuple[Point, dict[str, Any]]]) -> bool:
+    """Whether a variant gives the gradients wanted, at each of some points."""
+    for point, gradients in wanted:
+        try:
+            with np.errstate(all="ignore"):
+                found = _run(subject, variant, point)
+        except Exception:
+            return False
+        if not all(_alike(found.get(key), a) for key, a in gradients.items()):
+            return False
+    return True
+
+
+def _with(change: Change) -> ast.stmt:
+    """The statement as it reads after the change (which is still in place)."""
+    if change.before is change.statement:
+        made = change.after if isinstance(change.after, ast.stmt) else ast.Pass()
+        return ast.fix_missing_locations(made)
+    return ast.fix_missing_locations(change.statement)
+
+
+def _arrays_in(tree: ast.FunctionDef) -> tuple[list[str], list[str]]:
+    """The names in scope, arguments and local variables; first those that are multiplied."""
+    scope = {a.arg for a in tree.args.args if a.arg != "self"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            scope.add(node.id)
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.BinOp):
+            for side in (node.left, node.right):
+                if isinstance(side, ast.Name) and side.id in scope and side.id not in names:
+                    names.append(side.id)
+    rest = sorted(scope - set(names))
+    return [*names, *rest][:8], [*names, *rest]
+
+
+def _variants(
+    subject: Subject,
+    program: Program,
+    point: Point,
+    wanted: dict[str, Any],
+    alternatives: Any,
+    only: Piece | None = None,
+    budget: list[int] | None = None,
+) -> Any:
+    """The changed pieces whose gradients are those wanted, at the point and at a second one."""
+    first = next(iter(wanted), None)
+    if first is None:
+        return
+    budget = [MOST] if budget is None else budget
+    for piece in program.pieces:
+        if only is not None and piece is not only:
+            continue
+        for change in changes(piece.tree, alternatives):
+            budget[0] -= 1
+            if budget[0] < 0:
+                return
+            code = compiled(piece.tree)
+            if code is None:
+                continue
+            variant = program.variant(piece, code)
+            if _holds(subject, variant, [(point, wanted)]):
+                yield piece, variant, change
+
+
+def _alike(found: Any, wanted: Any) -> bool:
+    if not isinstance(found, (np.ndarray, np.floating)) or np.shape(found) != np.shape(wanted):
+        return False
+    seen = np.isfinite(wanted)
+    p, q = np.asarray(found)[seen], np.asarray(wanted)[seen]
+    top = max(float(np.abs(q).max(initial=0)), 1e-12)
+    return bool(np.abs(p - q).max(initial=0) <= 1e-6 * top)
+
+
+def _run(subject: Subject, variant: Any, point: Point) -> dict[str, Any]:
+    """The gradients of the subject with its backward replaced."""
+    if isinstance(subject, FunctionSubject):
+        kept, subject.backward = subject.backward, variant
+        try:
+            return point.analytic(point.r)
+        finally:
+            subject.backward = kept
+    kept = subject.module
+    if isinstance(subject, LossSubject) and isinstance(kept, FunctionType):
+        subject.module = variant
+    else:
+        made = object.__new__(variant)
+        made.__dict__.update(kept.__dict__)
+        subject.module = made
+    try:
+        return point.analytic(point.r)
+    finally:
+        subject.module = kept
