@@ -15,6 +15,7 @@ import tinyae as ta
 from tinyae import plot
 from tinyae.data import Dataset
 from tinyae.layers import Layer
+from tinyae.learn import command as learn
 from tinyae.losses import Loss
 from tinyae.optim import Schedule
 from tinyae.param import Array, unique
@@ -521,6 +522,8 @@ def _parser() -> argparse.ArgumentParser:
     sub = verb(verbs, "gradcheck", gradcheck, "tinyae gradcheck --kernels numpy")
     sub.add_argument("--verbose", action="store_true", help="print every table")
     common(sub)
+
+    learn.add_parser(verbs)
 
     sub = verbs.add_parser("data", help="list, fetch or show data sets")
     actions = sub.add_subparsers(title="verbs", metavar="VERB", required=True)

@@ -1,0 +1,20 @@
+"""``python -m tinyae.learn check 06``: the exercise track without the command ``tinyae``."""
+
+import argparse
+import sys
+
+from tinyae.learn.command import add_arguments, run
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="tinyae learn")
+    add_arguments(parser)
+    try:
+        return run(parser.parse_args())
+    except KeyboardInterrupt:
+        print("\ntinyae learn: stopped", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

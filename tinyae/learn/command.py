@@ -1,0 +1,348 @@
+"""The verbs of ``tinyae learn``: list, start, check, hint, solution, watch, reset."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tinyae.learn import child
+from tinyae.learn.outcome import Outcome
+from tinyae.learn.state import FILE, State, free_name, load
+from tinyae.learn.track import TRACK, Entry, find
+
+FOLDER = "tinyae_learn"
+HINTS = 3
+MARKS = {"ok": "  ok   ", "no": "WRONG  ", "todo": "to do  "}
+WIDTH = 96
+
+
+class Misuse(Exception):
+    """The command was called wrongly: its message, and exit code 2."""
+
+
+def add_parser(subparsers: Any) -> None:
+    """``tinyae learn`` as a verb of the command ``tinyae``."""
+    parser = subparsers.add_parser(
+        "learn",
+        help="exercises in writing backward passes, checked and answered",
+        description="Exercises in writing backward passes, checked and answered.",
+        epilog="example:\n  tinyae learn start 01",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", dest="learn_verb")
+
+    def verb(name: str, help: str, exercise: str = "the current one") -> argparse.ArgumentParser:
+        sub = verbs.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+        if exercise:
+            which = f"6, 06 or 06_dense_dw (default: {exercise})"
+            sub.add_argument("exercise", nargs="?", help=which)
+        return sub
+
+    verb("list", "what is done, what is open, hints used", exercise="")
+    verb("start", "write an exercise's file", "the next that is open")
+    sub = verb("check", "say what is right and what is wrong; exit code 0 if all is right")
+    sub.add_argument("--more", action="store_true", help="all that the doctor has to say")
+    sub.add_argument("--seconds", type=float, default=child.SECONDS, help=argparse.SUPPRESS)
+    verb("hint", "one hint a call, three in all")
+    sub = verb("solution", "a solution, once the check is passed")
+    sub.add_argument("--show", action="store_true", help="before that, too")
+    verb("watch", "check an exercise's file whenever it is saved", exercise="")
+    verb("reset", "begin an exercise anew; the old file is kept as .bak")
+
+
+def run(args: argparse.Namespace) -> int:
+    """One verb. 0 is success, 1 a check that failed, 2 a mistake in the call."""
+    folder = _folder()
+    try:
+        state = load(folder)
+        if state.warning:
+            say(f"Note: {state.warning}\n")
+            state.save()
+        return VERBS[args.learn_verb or "list"](args, state)
+    except (Misuse, OSError) as error:
+        print(f"tinyae learn: {error}", file=sys.stderr)
+        return 2
+
+
+def _folder() -> Path:
+    """./tinyae_learn, or here if this is it."""
+    here = Path.cwd()
+    return here if here.name == FOLDER and (here / FILE).exists() else Path(FOLDER)
+
+
+# --- the verbs ----------------------------------------------------------------------------------
+
+
+def list_(args: argparse.Namespace, state: State) -> int:
+    done = 0
+    for entry in TRACK:
+        record = state.records.get(entry.id)
+        passed = record is not None and record.passed
+        done += passed
+        begun = path_of(entry, state).exists()
+        mark = "done" if passed else "open" if begun else ""
+        notes = []
+        if record and record.hints:
+            notes.append(f"{record.hints} hint{'s' if record.hints > 1 else ''} used")
+        if record and record.solution_shown:
+            notes.append("solution read")
+        if entry.id == state.current:
+            notes.append("current")
+        end = f"  ({', '.join(notes)})" if notes else ""
+        say(f"{mark:<5} {entry.id:<24} {entry.exercise.title}{end}")
+    say(f"\n{done} of {len(TRACK)} done. " + _next_step(state))
+    return 0
+
+
+def start(args: argparse.Namespace, state: State) -> int:
+    entry = _find(args.exercise) if args.exercise else _first_open(state)
+    path = path_of(entry, state)
+    state.folder.mkdir(exist_ok=True)
+    written = False
+    if not path.exists():
+        with path.open("x", encoding="utf-8") as file:  # "x": never over what is there
+            file.write(entry.start())
+        written = True
+    state.current = entry.id
+    state.of(entry.id)
+    state.save()
+    exercise, number = entry.exercise, f"{entry.number:02d}"
+    if written:
+        say(f"Wrote {path}: {exercise.title}.")
+        task = exercise.task or f"Read it and write {' and '.join(exercise.fill)}"
+        say(f"{task}; save it; then `tinyae learn check`. If you are stuck: `tinyae learn hint`.")
+    else:
+        say(f"{path} exists and is left as it is; it is the current exercise now.")
+        say(f"To begin it anew: `tinyae learn reset {number}`.")
+    return 0
+
+
+def check(args: argparse.Namespace, state: State) -> int:
+    entry = _chosen(args, state)
+    return _check(entry, state, args.more, args.seconds)
+
+
+def _check(entry: Entry, state: State, more: bool, seconds: float) -> int:
+    path = _existing(entry, state)
+    outcome = child.examine(entry, path, seconds, full=more)
+    state = load(state.folder)  # the check took its time: another verb may have written
+    record = state.of(entry.id)
+    record.checks += 1
+    record.passed = record.passed or outcome.ok
+    state.current = entry.id
+    state.save()
+    say(f"{entry.id} · {entry.exercise.title}")
+    show(outcome, entry, more)
+    if outcome.ok:
+        say("")
+        say(_wrapped(f"All right. {_after(entry, state)}", ""))
+    return 0 if outcome.ok else 1
+
+
+def hint(args: argparse.Namespace, state: State) -> int:
+    entry = _chosen(args, state)
+    record = state.of(entry.id)
+    level = min(record.hints + 1, HINTS)
+    say(f"{entry.id}, hint {level} of {HINTS}:")
+    say(_wrapped(entry.exercise.hints[level - 1], "  "))
+    if level == HINTS:
+        say(f"That is the last. A solution: `tinyae learn solution {entry.number:02d} --show`.")
+    record.hints = level
+    state.current = entry.id
+    state.save()
+    return 0
+
+
+def solution(args: argparse.Namespace, state: State) -> int:
+    entry = _chosen(args, state)
+    record = state.of(entry.id)
+    if not (record.passed or args.show):
+        say(
+            f"{entry.id} is not passed yet. `tinyae learn hint {entry.number:02d}` helps; "
+            f"`tinyae learn solution {entry.number:02d} --show` shows the solution all the same."
+        )
+        return 1
+    if not record.passed:
+        record.solution_shown = True
+        state.save()
+    say(entry.solution().rstrip("\n"))
+    return 0
+
+
+def watch(args: argparse.Namespace, state: State) -> int:
+    if not state.folder.is_dir():
+        raise Misuse("there is no exercise to watch: `tinyae learn start 01` writes the first")
+    say(f"Watching {state.folder}. Save an exercise's file to have it checked; Ctrl-C ends.")
+    for entry in changes(state):
+        say("")
+        with contextlib.suppress(Misuse):  # the file has gone again
+            _check(entry, load(state.folder), more=False, seconds=child.SECONDS)
+        sys.stdout.flush()
+    return 0
+
+
+def changes(state: State, pause: float = 0.3) -> Iterator[Entry]:
+    """Each exercise whose file has changed, once a change and when the change is complete."""
+    seen = _stamps(state)
+    while True:
+        time.sleep(pause)
+        now = _stamps(state)
+        fresh = [e for e in TRACK if e.id in now and now[e.id] != seen.get(e.id)]
+        if not fresh:
+            seen = now
+            continue
+        time.sleep(pause / 3)
+        settled = _stamps(state)
+        for entry in fresh:
+            if settled.get(entry.id) == now[entry.id]:
+                seen[entry.id] = now[entry.id]
+                yield entry
+
+
+def _stamps(state: State) -> dict[str, tuple[int, int]]:
+    stamps = {}
+    for entry in TRACK:
+        try:
+            found = path_of(entry, state).stat()
+        except OSError:  # not begun, or an editor is just replacing it
+            continue
+        stamps[entry.id] = (found.st_mtime_ns, found.st_size)
+    return stamps
+
+
+def reset(args: argparse.Namespace, state: State) -> int:
+    entry = _chosen(args, state)
+    path = _existing(entry, state)
+    fresh = entry.start()
+    if path.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n") == fresh:
+        say(f"{path} is as `start` wrote it: nothing to do.")
+    else:
+        kept = free_name(path, ".bak")
+        path.rename(kept)
+        path.write_text(fresh, encoding="utf-8")
+        say(f"{path} is new again; your version is kept as {kept.name}.")
+    state.of(entry.id).passed = False
+    state.current = entry.id
+    state.save()
+    return 0
+
+
+VERBS: dict[str, Callable[[argparse.Namespace, State], int]] = {
+    "list": list_,
+    "start": start,
+    "check": check,
+    "hint": hint,
+    "solution": solution,
+    "watch": watch,
+    "reset": reset,
+}
+
+
+# --- which exercise -----------------------------------------------------------------------------
+
+
+def path_of(entry: Entry, state: State) -> Path:
+    return state.folder / f"{entry.id}.py"
+
+
+def _find(text: str) -> Entry:
+    try:
+        return find(text)
+    except ValueError as error:
+        raise Misuse(str(error)) from None
+
+
+def _chosen(args: argparse.Namespace, state: State) -> Entry:
+    if args.exercise:
+        return _find(args.exercise)
+    if not state.current:
+        raise Misuse("no exercise has been started: `tinyae learn start 01` writes the first")
+    return _find(state.current)
+
+
+def _existing(entry: Entry, state: State) -> Path:
+    path = path_of(entry, state)
+    if not path.is_file():
+        raise Misuse(f"there is no {path}: `tinyae learn start {entry.number:02d}` writes it")
+    return path
+
+
+def _first_open(state: State) -> Entry:
+    for entry in TRACK:
+        if not (entry.id in state.records and state.records[entry.id].passed):
+            return entry
+    raise Misuse("every exercise is done; name one to begin it: `tinyae learn start 06`")
+
+
+def _after(entry: Entry, state: State) -> str:
+    number = f"{entry.number:02d}"
+    return f"Compare with `tinyae learn solution {number}`. " + _next_step(state)
+
+
+def _next_step(state: State) -> str:
+    """Where to go on: the first that is open after the current one, or the first of all."""
+    current = _find(state.current).number if state.current else 0
+    ahead = TRACK[current:] + TRACK[:current]
+    for entry in ahead:
+        if not (entry.id in state.records and state.records[entry.id].passed):
+            return f"Next: `tinyae learn start {entry.number:02d}`, {entry.exercise.title}."
+    return "That is the whole track: you can derive a backward pass, and find a wrong one."
+
+
+# --- output -------------------------------------------------------------------------------------
+
+
+def show(outcome: Outcome, entry: Entry, more: bool) -> None:
+    """The rows, what the file printed, NumPy's warnings, and the doctor."""
+    for row in outcome.rows:
+        say(_wrapped(row.text, f"{MARKS[row.mark]}{row.what:<10} ", " " * 18))
+    for text in outcome.warnings:
+        say(_wrapped(f"NumPy warned: {text}", "note   ", " " * 7))
+    if outcome.printed.strip():
+        say("\nYour file printed:")
+        cut = outcome.printed[: child.PRINTED]
+        say(textwrap.indent(cut.rstrip(), "  | ", lambda line: True))
+        if len(outcome.printed) > child.PRINTED:
+            say("  | … and more, which is left out")
+    if outcome.doctor:
+        say("\nThe doctor:" if more else "\nThe doctor (the class of the mistake):")
+        if more and outcome.more:
+            for line in outcome.more:
+                say("  " + line)
+        else:
+            for line in outcome.doctor:
+                say(_wrapped(line, "  ", "  "))
+            say(f"  Where it is: `tinyae learn check {entry.number:02d} --more`.")
+
+
+def _wrapped(text: str, first: str, rest: str | None = None) -> str:
+    rest = first if rest is None else rest
+    lines: list[str] = []
+    for i, line in enumerate(text.split("\n")):
+        wrapped = textwrap.wrap(
+            line,
+            WIDTH,
+            initial_indent=rest if i else first,
+            subsequent_indent=rest,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        lines += wrapped or [""]
+    return "\n".join(lines)
+
+
+def say(text: str) -> None:
+    """Print, on a terminal without Greek letters too: there they become question marks."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "replace").decode(encoding))

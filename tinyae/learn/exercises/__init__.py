@@ -1,0 +1,1 @@
+"""What is checked in each exercise, and its hints: one file each."""

@@ -1,0 +1,117 @@
+"""The exercises in their order, and the file that a learner gets for each."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+
+# A learner grows: losses and the numeric gradient, layers, whole models, then what is hard.
+ORDER = (
+    "mse",
+    "numeric_gradient",
+    "bce_with_logits",
+    "softmax_cross_entropy",
+    "softmax_vjp",
+    "dense_dw",
+    "dense_dx_db",
+    "relu",
+    "sigmoid_tanh",
+    "autoencoder",
+    "tied_weights",
+    "penalties",
+    "dropout_denoising",
+    "sparse_kl",
+    "contractive",
+    "batch_norm",
+    "conv2d_dw_db",
+    "conv2d_dx",
+    "conv_transpose",
+    "pool_upsample",
+    "reparameterisation",
+    "vae_kl",
+    "gan_generator",
+    "capstone",
+)
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """``fill``: the functions to write. ``check(e)`` asks an Examiner for all that is checked.
+
+    ``task`` says what is to be done where that is not to write those functions.
+    """
+
+    title: str
+    fill: tuple[str, ...]
+    hints: tuple[str, str, str]
+    check: Callable[[Any], None]
+    task: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An exercise's place in the track. What it consists of is read when it is needed."""
+
+    number: int
+    name: str
+
+    @property
+    def id(self) -> str:
+        return f"{self.number:02d}_{self.name}"
+
+    @cached_property
+    def exercise(self) -> Exercise:
+        module = import_module(f"tinyae.learn.exercises.{self.name}")
+        return module.EXERCISE
+
+    @property
+    def solution_path(self) -> Path:
+        return HERE / "solutions" / f"{self.id}.py"
+
+    def solution(self) -> str:
+        return self.solution_path.read_text(encoding="utf-8")
+
+    def start(self) -> str:
+        """The learner's file."""
+        own = HERE / "starts" / f"{self.id}.py"
+        if own.exists():
+            return own.read_text(encoding="utf-8")
+        return without_bodies(self.solution(), self.exercise.fill)
+
+
+TRACK = tuple(Entry(i + 1, name) for i, name in enumerate(ORDER))
+
+
+def find(text: str) -> Entry:
+    """6, 06, dense_dw, 06_dense_dw, or the exercise's file.
+
+    Raises
+        ValueError  there is no such exercise
+    """
+    wanted = Path(text).name.removesuffix(".py")
+    for entry in TRACK:
+        if wanted in (entry.name, entry.id) or (wanted.isdecimal() and int(wanted) == entry.number):
+            return entry
+    raise ValueError(
+        f"there is no exercise {text!r}; pass a number from 1 to {len(TRACK)} or a name such as "
+        f"{TRACK[5].id}: `tinyae learn list` shows them"
+    )
+
+
+def without_bodies(source: str, names: tuple[str, ...]) -> str:
+    """The source with those functions' bodies cut to their docstring and NotImplementedError."""
+    lines = source.splitlines()
+    for node in reversed(ast.parse(source).body):
+        if isinstance(node, ast.FunctionDef) and node.name in names:
+            docstring = node.body[0]
+            assert isinstance(docstring, ast.Expr), f"{node.name} needs a docstring"
+            assert docstring.end_lineno is not None
+            lines[docstring.end_lineno : node.end_lineno] = ["    raise NotImplementedError"]
+    return "\n".join(lines) + "\n"
