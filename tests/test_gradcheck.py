@@ -659,3 +659,18 @@ def test_the_same_seed_gives_the_same_report(rng):
     assert str(gradcheck.check(layer, x, rng=3)) == str(gradcheck.check(layer, x, rng=3))
     with pytest.raises(KeyError, match="no row 'dV'"):
         gradcheck.check(layer, x)["dV"]
+
+
+def test_a_seed_that_drew_x_too_hides_nothing():
+    """With r = x, dW = rᵀx is symmetric, and its transpose passes."""
+
+    class Transposed(ta.Dense):
+        def backward(self, dy, x):
+            self.W.grad += x.T @ dy
+            self.b.grad += dy.sum(axis=0)
+            return dy @ self.W.value
+
+    layer = Transposed(4, 4, rng=np.random.default_rng(1))
+    for seed in range(3):
+        x = np.random.default_rng(seed).normal(size=(3, 4))
+        assert not gradcheck.check(layer, x, rng=seed)["dW"].verdict == "pass"
