@@ -19,7 +19,7 @@ LEVELS = (
     {"models", "optim", "data"},
     {"train", "io", "archive", "metrics"},
     {"sklearn", "plot", "export", "catalog"},
-    {"cli", "learn"},
+    {"cli", "learn", "explain", "explanation"},
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 FILES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))

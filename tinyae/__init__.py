@@ -16,8 +16,12 @@ The source is meant to be read, in this order:
 12. ``models/gan.py``          two players, each with a loss of its own
 13. ``layers/conv.py``         convolution and its transpose, each the other's adjoint
 14. ``layers/norm.py``, ``pool.py``, ``shape.py``, ``noise.py``, ``topk.py``, ``compose.py``
-15. ``kernels/reference.py``   the hot loops in plain NumPy; ``jitted.py``: the same, compiled
-16. ``data/``, ``metrics.py``, ``plot.py``, ``io.py``, ``cli.py``   the world outside
+15. ``kernels/reference.py``   the hot loops in plain NumPy; ``jitted.py``: the same, compiled,
+                               down to ``tile.py``, a tile of sums in vector registers
+16. ``export/``                a trained model as plain data, and as one compiled function
+17. ``gradcheck/doctor.py``, ``hypotheses/``   what is wrong with a gradient, and where
+18. ``learn/``                 exercises: write a backward pass, and be told what is wrong with it
+19. ``data/``, ``metrics.py``, ``plot.py``, ``io.py``, ``cli.py``   the world outside
 """
 
 __version__ = "0.1.0"
@@ -116,6 +120,17 @@ from tinyae.param import (
     Zeros,
 )
 from tinyae.train import EarlyStopping, History, TrainingDiverged, fit
+
+
+
+def _compile(model, part="autoencoder", input_shape=None):  # type: ignore[no-untyped-def]
+    """A part of the model as one compiled function: :func:`tinyae.export.compile_model`."""
+    from tinyae.export import compile_model  # when it is wanted: `import tinyae` need not wait
+
+    return compile_model(model, part, input_shape)
+
+
+Model.compile = _compile
 
 if TYPE_CHECKING:
     from tinyae import export, gradcheck, metrics, plot

@@ -91,19 +91,18 @@ def _tiles(
             _pack(b, b_turned, k0, j0, size, inside, panel)
             for i0 in range(row0, row1, ROWS):
                 first = min(i0, row1 - ROWS)  # the last tile overlaps the one before
+                whole = first == i0 and inside == width
+                more = whole and add
+                target, at, step = corner, 0, width
+                if whole:
+                    target, at, step = flat_c, i0 * pitch + j0, pitch
                 a_at = first * a_row + k0 * a_k
-                if first == i0 and inside == width:
-                    tile(
-                        *(flat_a, a_at, a_row, a_k),
-                        *(run, 0, offsets),
-                        *(flat_c, i0 * pitch + j0, pitch, size, add, head, 0, 0),
-                    )
-                    continue
                 tile(
-                    *(flat_a, a_at, a_row, a_k),
-                    *(run, 0, offsets),
-                    *(corner, 0, width, size, False, head, 0, 0),
+                    *(flat_a, a_at, a_row, a_k, run, 0, offsets),
+                    *(target, at, step, size, more, head, 0, 0),
                 )
+                if whole:
+                    continue
                 for i in range(i0, min(i0 + ROWS, row1)):
                     sums = corner[(i - first) * width : (i - first) * width + inside]
                     into = c[i, j0 : j0 + inside]

@@ -36,12 +36,13 @@ class Model(Module):
     """Layers plus an objective.
 
     A subclass gives ``backprop``, ``objective`` and ``evaluate_batch``; each returns its terms by
-    name, ``"total"`` among them. ``fit`` and ``save`` are attached where they are written, in
-    :mod:`tinyae.train` and :mod:`tinyae.io`, so that a model knows of neither.
+    name, ``"total"`` among them. ``fit``, ``save`` and ``compile`` are attached from outside, from
+    :mod:`tinyae.train`, :mod:`tinyae.io` and :mod:`tinyae.export`, so that a model knows of none.
     """
 
     fit: ClassVar[Callable[..., Any]]
     save: ClassVar[Callable[..., Any]]
+    compile: ClassVar[Callable[..., Any]]
 
     @property
     def players(self) -> tuple[Model, ...]:

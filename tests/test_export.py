@@ -1,0 +1,568 @@
+"""A compiled program gives what the layers give, in both runtimes, and its plan is a good one."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tinyae as ta
+from tinyae import kernels
+from tinyae.catalog import LAYERS, MODELS
+from tinyae.export import compile_model, plan, program
+from tinyae.export.runtime import program_of
+
+try:
+    import numba  # noqa: F401
+
+    SETS = ["numba", "numpy"]
+except ImportError:
+    SETS = ["numpy"]
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+both_sets = pytest.mark.parametrize("kernel_set", SETS)
+BATCHES = [0, 1, 2, 5, 6, 7, 31, 33, 130]  # one by one, a part of a block, several blocks
+
+
+def compiled_by(kernel_set, model, part="autoencoder", shape=None):
+    with kernels.use(kernel_set):
+        return compile_model(model, part, shape)
+
+
+def identity(*layers, dtype=np.float32):
+    """A model whose encoder is these layers; of its decoder the dtype alone matters."""
+    unused = ta.Dense(1, 1, rng=np.random.default_rng(0), dtype=dtype)
+    return ta.Autoencoder(ta.Sequential(*layers), unused, ta.MSE())
+
+
+def repeat(x, n):
+    """n samples, all different, made of those of x."""
+    scale = np.linspace(0.5, 1.5, n).reshape(-1, *[1] * (x.ndim - 1)).astype(x.dtype)
+    return x[np.arange(n) % len(x)] * scale
+
+
+# --- the same numbers as the layers ---------------------------------------------------------
+
+
+@both_sets
+@pytest.mark.parametrize("row", LAYERS, ids=lambda row: row.name)
+@settings(max_examples=12, deadline=None)
+@given(data=st.data())
+def test_every_layer(kernel_set, row, data):
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    layer, x = row.draw(lambda low, high: data.draw(st.integers(low, high)), rng)
+    x = repeat(x, data.draw(st.sampled_from(BATCHES)))
+    f = compiled_by(kernel_set, identity(layer, dtype=np.float64), "encoder")
+    before = x.copy()
+    y = f(x)
+    np.testing.assert_allclose(y, layer(x), rtol=1e-12, atol=1e-12)
+    assert y.dtype == x.dtype
+    np.testing.assert_array_equal(x, before)
+
+
+def widths(draw, low=1, high=70):
+    return draw(st.integers(low, high))
+
+
+class Architecture:
+    """A random chain of layers and the shape of what it takes."""
+
+    def __init__(self, draw, rng):
+        self.draw, self.rng = draw, rng
+        self.images = draw(st.booleans())
+        self.input_shape = self.shape = (
+            tuple(draw(st.integers(low, 9)) for low in (1, 3, 3))
+            if self.images
+            else (widths(draw),)
+        )
+        self.layers = [self.layer(2) for _ in range(draw(st.integers(1, 6)))]
+
+    def layer(self, depth):
+        if len(self.shape) == 1:
+            kinds = [self.dense, self.dense, self.anywhere]
+        else:
+            kinds = [self.conv, self.up, self.pool, self.anywhere, self.flatten]
+        if depth:
+            kinds.append(lambda: self.nested(depth - 1))
+        return self.draw(st.sampled_from(kinds))()
+
+    def dense(self):
+        width, out = self.shape[0], widths(self.draw)
+        self.shape = (out,)
+        return ta.Dense(width, out, rng=self.rng, dtype=np.float64)
+
+    def conv(self):
+        out, k, s = (self.draw(st.integers(1, high)) for high in (18, 3, 3))
+        layer = ta.Conv2d(self.shape[0], out, k, s, "same", rng=self.rng, dtype=np.float64)
+        self.shape = (out, *(-(-n // s) for n in self.shape[1:]))
+        return layer
+
+    def up(self):
+        if max(self.shape[1:]) > 12:
+            return ta.ReLU()
+        if self.draw(st.booleans()):
+            self.shape = (self.shape[0], *(2 * n for n in self.shape[1:]))
+            return ta.Upsample2d(2)
+        out, k, s = (self.draw(st.integers(1, high)) for high in (10, 4, 3))
+        layer = ta.ConvTranspose2d(self.shape[0], out, k, s, rng=self.rng, dtype=np.float64)
+        self.shape = (out, *((n - 1) * s + k for n in self.shape[1:]))
+        return layer
+
+    def pool(self):
+        k = min(2, *self.shape[1:])
+        self.shape = (self.shape[0], *((n - k) // k + 1 for n in self.shape[1:]))
+        return self.draw(st.sampled_from([ta.MaxPool2d, ta.AvgPool2d]))(k)
+
+    def flatten(self):
+        self.shape = (math.prod(self.shape),)
+        return ta.Flatten()
+
+    def anywhere(self):
+        kinds = [
+            *(ta.ReLU, ta.Sigmoid, ta.Tanh, ta.Softplus, ta.GELU, ta.Softmax),
+            *(ta.ELU, lambda: ta.LeakyReLU(0.2), lambda: ta.Dropout(0.5, rng=self.rng)),
+            *(self.norm, self.norm, lambda: ta.LayerNorm(self.shape, dtype=np.float64)),
+            lambda: ta.TopK(min(3, math.prod(self.shape))),
+        ]
+        return self.draw(st.sampled_from(kinds))()
+
+    def norm(self):
+        layer = ta.BatchNorm(self.shape[0], dtype=np.float64)
+        for a in (layer.running_mean, layer.gamma.value, layer.beta.value):
+            a[...] = self.rng.normal(size=a.shape)
+        layer.running_var[...] = self.rng.uniform(0.5, 2, layer.running_var.shape)
+        return layer
+
+    def nested(self, depth):
+        """Around, or side by side: what is inside must keep the image's size."""
+        shape, first = self.shape, self.keeping(depth)
+        wide = self.shape[0]
+        kind = self.draw(st.sampled_from(["skip", "parallel", "residual", "sequential"]))
+        if kind == "sequential":
+            return ta.Sequential(first)
+        if kind == "residual":
+            self.shape = shape
+            back = self.mixing(wide, shape[0])
+            return ta.Residual(ta.Sequential(first, back))
+        if kind == "skip":
+            self.shape = (shape[0] + wide, *shape[1:])
+            return ta.Skip(first)
+        self.shape = shape
+        second = self.keeping(depth)
+        self.shape = (wide + self.shape[0], *shape[1:])
+        return ta.Parallel(first, second)
+
+    def keeping(self, depth):
+        parts = []
+        for _ in range(self.draw(st.integers(0, 2))):
+            out = widths(self.draw, 1, 9)
+            parts.append(self.mixing(self.shape[0], out))
+            self.shape = (out, *self.shape[1:])
+            parts.append(self.anywhere())
+        return ta.Sequential(*parts)
+
+    def mixing(self, wide, out):
+        if len(self.shape) == 1:
+            return ta.Dense(wide, out, rng=self.rng, dtype=np.float64)
+        return ta.Conv2d(wide, out, 3, 1, "same", rng=self.rng, dtype=np.float64)
+
+
+@both_sets
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_architecture(kernel_set, data):
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    built = Architecture(data.draw, rng)
+    model = identity(*built.layers, dtype=np.float64)
+    x = rng.normal(size=(data.draw(st.sampled_from(BATCHES)), *built.input_shape))
+    f = compiled_by(kernel_set, model, "encoder")
+    want = model.encoder(x)
+    np.testing.assert_allclose(f(x), want, rtol=1e-9, atol=1e-10)
+    assert f(x).shape == want.shape
+    check_plan(f.program(built.input_shape))
+
+
+PARTS = {
+    "autoencoder": "reconstruct",
+    "encoder": "encode",
+    "decoder": "decode",
+    "score": "reconstruction_error",
+}
+
+
+@both_sets
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(
+    "row", [row for row in MODELS if not row.classes], ids=lambda row: row.name
+)
+def test_every_model(kernel_set, dtype, part, row):
+    rng = np.random.default_rng(3)
+    model, x = row.draw(lambda low, high: int(rng.integers(low, high + 1)), rng)
+    if not isinstance(model, (ta.Autoencoder, ta.VariationalAutoencoder)):
+        with pytest.raises(TypeError, match="compile: "):
+            compile_model(model, "encoder")
+        return
+    model, x = model.astype(dtype), x.astype(dtype)
+    x = repeat(x, 9)
+    if part == "decoder":
+        x = model.encode(x)
+    y = compiled_by(kernel_set, model, part)(x)
+    tolerance = 2e-6 if dtype == np.float32 else 1e-12
+    want = getattr(model, PARTS[part])(x)
+    np.testing.assert_allclose(y, want, rtol=tolerance, atol=tolerance)
+    assert y.dtype == dtype
+    assert y.shape == want.shape
+
+
+@both_sets
+@pytest.mark.parametrize(
+    "likelihood",
+    [ta.Bernoulli(), ta.Gaussian(), ta.Laplace(), ta.LearntGaussian(), "halves"],
+    ids=str,
+)
+def test_decoding_means_what_the_likelihood_says(kernel_set, likelihood, rng):
+    out = 6
+    if likelihood == "halves":
+        likelihood, out = ta.HeteroscedasticGaussian(), 12
+    model = ta.VariationalAutoencoder(
+        ta.Sequential(ta.Dense(6, 5, rng=rng), ta.Tanh()),
+        *(ta.Dense(5, 2, rng=rng), ta.Dense(5, 2, rng=rng), ta.Dense(2, out, rng=rng)),
+        likelihood,
+    )
+    x = rng.normal(size=(7, 6)).astype(np.float32)
+    for part, method in PARTS.items():
+        given_x = model.encode(x) if part == "decoder" else x
+        want = getattr(model, method)(given_x)
+        y = compiled_by(kernel_set, model, part)(given_x)
+        np.testing.assert_allclose(y, want, rtol=2e-6, atol=2e-6)
+
+
+@both_sets
+def test_generators_and_conditional_decoders(kernel_set, rng):
+    gan = ta.GAN(
+        ta.Sequential(ta.Dense(3, 8, rng=rng), ta.ReLU(), ta.Dense(8, 5, rng=rng)),
+        ta.Dense(5, 1, rng=rng),
+    )
+    z = rng.normal(size=(4, gan.latent_dim)).astype(np.float32)
+    np.testing.assert_allclose(
+        compiled_by(kernel_set, gan, "decoder")(z), gan.decode(z), rtol=1e-6, atol=1e-6
+    )
+    with pytest.raises(TypeError, match="expected 'decoder'"):
+        compile_model(gan, "score")
+
+
+@pytest.mark.parametrize("kernel_set", SETS[:1])
+@pytest.mark.parametrize("n", [1, 5, 6, 32, 500])
+def test_a_batch_equals_its_rows(kernel_set, n, rng):
+    model = conv_model(rng)
+    f = compiled_by(kernel_set, model)
+    x = rng.random((n, 1, 14, 14), np.float32)
+    np.testing.assert_allclose(f(x), np.concatenate([f(row[None]) for row in x]), atol=1e-6)
+    np.testing.assert_allclose(f(x), model.reconstruct(x), atol=1e-6)
+
+
+def conv_model(rng):
+    encoder = ta.Sequential(
+        ta.Conv2d(1, 6, 3, 2, 1, rng=rng), ta.BatchNorm(6), ta.ReLU(), ta.Flatten(),
+        ta.Dense(6 * 49, 10, rng=rng),
+    )  # fmt: skip
+    decoder = ta.Sequential(
+        ta.Dense(10, 6 * 49, rng=rng), ta.ReLU(), ta.Reshape(6, 7, 7),
+        ta.ConvTranspose2d(6, 1, 3, 2, 1, 1, rng=rng), ta.Sigmoid(),
+    )  # fmt: skip
+    return ta.Autoencoder(encoder, decoder, ta.MSE())
+
+
+# --- what is left of the layers ---------------------------------------------------------------
+
+
+def kinds(p):
+    return [(type(op).__name__, getattr(op, "f", program.LINEAR).name) for op in p.ops]
+
+
+def test_batch_norm_and_activations_leave_no_operation(rng):
+    layers = [
+        ta.Dense(4, 12, rng=rng), ta.BatchNorm(12), ta.ReLU(), ta.Dropout(0.5, rng=rng),
+        ta.Reshape(3, 2, 2), ta.Conv2d(3, 5, 1, rng=rng), ta.BatchNorm(5), ta.Tanh(),
+        ta.ConvTranspose2d(5, 2, 2, rng=rng), ta.BatchNorm(2), ta.Flatten(), ta.Sigmoid(),
+    ]  # fmt: skip
+    p = program_of(identity(*layers), "encoder", (4,))
+    assert kinds(p) == [("Dense", "ReLU"), ("Conv", "Tanh"), ("ConvTranspose", "Sigmoid")]
+    assert p.weights.size == sum(q.size for q in ta.Sequential(*layers).params.values()) - 2 * 19
+
+
+def test_batch_norm_of_an_image_folds_into_the_dense_layer_that_made_it(rng):
+    norm = ta.BatchNorm(3)
+    norm.running_mean[...], norm.running_var[...] = [1, 2, 3], [0.5, 1, 2]
+    model = identity(ta.Dense(2, 12, rng=rng), ta.Reshape(3, 2, 2), norm)
+    assert kinds(program_of(model, "encoder", (2,))) == [("Dense", "")]
+    x = rng.normal(size=(3, 2)).astype(np.float32)
+    np.testing.assert_allclose(
+        compile_model(model, "encoder")(x), model.encode(x), rtol=1e-6, atol=1e-6
+    )
+
+
+def test_what_has_a_second_reader_is_left_as_it_is(rng):
+    skip = ta.Skip(ta.Sequential(ta.BatchNorm(3), ta.ReLU()))
+    p = program_of(identity(ta.Dense(2, 3, rng=rng), skip), "encoder", (2,))
+    assert kinds(p) == [("Dense", ""), ("Affine", "ReLU")]  # and no copy: both write in place
+    assert p.arena == 0
+
+
+def test_a_norm_with_nothing_before_it_is_one_operation(rng):
+    p = program_of(identity(ta.BatchNorm(3), ta.ReLU()), "encoder", (3, 2, 2))
+    assert kinds(p) == [("Affine", "ReLU")]
+
+
+def test_nothing_to_do_is_a_copy():
+    f = compile_model(
+        identity(ta.Flatten(), ta.Dropout(0.1, rng=np.random.default_rng(0))), "encoder"
+    )
+    x = np.ones((2, 3, 4), np.float32)
+    y = f(x)
+    np.testing.assert_array_equal(y, x.reshape(2, 12))
+    assert not np.may_share_memory(x, y)
+    assert kinds(f.program((3, 4))) == [("Copy", "")]
+
+
+def test_shared_weights_lie_in_the_buffer_once(rng):
+    dense = ta.Dense(4, 4, rng=rng)
+    assert program_of(identity(dense, ta.ReLU(), dense), "encoder", (4,)).weights.size == 20
+
+
+def test_the_table_names_every_operation(rng):
+    p = program_of(conv_model(rng), "score", (1, 14, 14))
+    lines = str(p).splitlines()
+    assert len(lines) == len(p.ops) + 2
+    for line, op in zip(lines[1:], p.ops):
+        assert type(op).__name__ in line
+        assert f"{op.flops:,}" in line
+    assert f"{p.flops:,} flops" in lines[-1]
+    assert p.ops[0].flops == 2 * 9 * 6 * 49 + 6 * 49
+    assert p.output_shape == ()
+    assert "Program(" in repr(p)
+
+
+# --- the arena ---------------------------------------------------------------------------------
+
+blocks = st.lists(
+    st.builds(
+        lambda size, first, length: plan.Block(size, first, first + length),
+        st.integers(1, 12),
+        st.integers(0, 6),
+        st.integers(0, 4),
+    ),
+    max_size=5,
+)
+
+
+def smallest(listed):
+    """The least arena, by trying every order of first fit with every block at its lowest place."""
+    best = sum(b.size for b in listed)
+    for order in itertools.permutations(range(len(listed))):
+        put = {}
+        for k in order:
+            taken = [
+                range(put[j], put[j] + listed[j].size) for j in put if listed[j].meets(listed[k])
+            ]
+            cells = set().union(*taken)
+            put[k] = next(
+                at for at in range(200) if not cells.intersection(range(at, at + listed[k].size))
+            )
+        best = min(best, max((put[k] + listed[k].size for k in put), default=0))
+    return best
+
+
+@settings(max_examples=150, deadline=None)
+@given(blocks)
+def test_arena_is_the_smallest(listed):
+    offsets, size = plan.place(listed)
+    for (a, at), (b, bt) in itertools.combinations(zip(listed, offsets), 2):
+        assert not a.meets(b) or at + a.size <= bt or bt + b.size <= at
+    assert size == max((b.size + at for b, at in zip(listed, offsets)), default=0)
+    assert plan.least(listed) <= size == smallest(listed)
+
+
+def test_a_chain_wants_its_two_largest_neighbours():
+    sizes = [9, 5, 2, 8]  # largest first alone gives 16
+    chain = [plan.Block(size, k, k + 1) for k, size in enumerate(sizes)]
+    assert plan.place(chain)[1] == plan.least(chain) == 14
+
+
+def check_plan(p):
+    """No operation writes over what a later one reads, as told by running it on tags."""
+    made = {("input", i): ("input", i) for i in range(math.prod(p.input_shape))}
+    expected = dict(made)
+    for k, op in enumerate(p.ops):
+        for name, slot in op.slots.items():
+            if name != "y" and slot.space != "weights":
+                for i in range(slot.offset, slot.offset + slot.size):
+                    assert (slot.space, i) in expected, f"{p}\n{k} reads what nobody wrote"
+                    if slot.space == "arena":
+                        assert i < p.arena
+        for i in range(op.y.offset, op.y.offset + op.y.size):
+            expected[op.y.space, i] = k
+    assert sum(space == "output" for space, _ in expected) == math.prod(p.output_shape)
+
+
+# --- as a function -------------------------------------------------------------------------------
+
+
+@both_sets
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_any_layout_of_x_will_do(kernel_set, dtype, rng):
+    model = conv_model(rng).astype(dtype)
+    f = compiled_by(kernel_set, model)
+    x = rng.random((9, 1, 14, 14)).astype(dtype)
+    want = f(x)
+    np.testing.assert_array_equal(f(np.asfortranarray(x)), want)
+    np.testing.assert_array_equal(f(np.repeat(x, 2, axis=0)[::2]), want)
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    np.testing.assert_array_equal(f(frozen), want)
+
+
+@both_sets
+def test_the_weights_are_those_of_the_moment(kernel_set, rng):
+    model = identity(ta.Dense(3, 2, rng=rng))
+    x = np.ones((2, 3), np.float32)
+    f, want = compiled_by(kernel_set, model, "encoder"), model.encode(x)
+    model.encoder.layers[0].W.value[...] = 0
+    np.testing.assert_allclose(f(x), want, rtol=1e-6)
+
+
+@both_sets
+@pytest.mark.parametrize("clone", [copy.deepcopy, lambda f: pickle.loads(pickle.dumps(f))])
+def test_copies_do_the_same(kernel_set, clone, rng):
+    x = rng.random((3, 1, 14, 14), np.float32)
+    f = compiled_by(kernel_set, conv_model(rng), shape=(1, 14, 14))
+    with kernels.use(kernel_set):
+        g = clone(f)
+    np.testing.assert_array_equal(g(x), f(x))
+    assert "(1, 14, 14)" in repr(g)
+
+
+@pytest.mark.parametrize("kernel_set", SETS)
+def test_eight_threads_at_once(kernel_set, rng):
+    f = compiled_by(kernel_set, conv_model(rng))
+    xs = [rng.random((n, 1, 14, 14), np.float32) for n in (1, 2, 7, 33, 64, 130, 1, 300)]
+    want = [f(x) for x in xs]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(20):
+            for got, expected in zip(pool.map(f, xs), want):
+                np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.skipif("numba" not in SETS, reason="needs numba")
+def test_shared_work_is_the_same_work(rng, monkeypatch):
+    from tinyae.export import jitted
+
+    model = conv_model(rng)
+    x = rng.random((700, 1, 14, 14), np.float32)
+    alone = compiled_by("numba", model)(x)
+    monkeypatch.setattr(jitted, "_SHARED", 1)
+    monkeypatch.setattr("numba.get_num_threads", lambda: 2)
+    np.testing.assert_allclose(compiled_by("numba", model)(x), alone, atol=1e-6)
+
+
+@both_sets
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("n", [1, 8])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        *(ta.ReLU(), ta.LeakyReLU(), ta.ELU(), ta.Sigmoid(), ta.Tanh(), ta.Softplus(), ta.GELU()),
+        *(ta.Softmax(), ta.LayerNorm(40), ta.BatchNorm(40), ta.TopK(3), ta.TopK(40)),
+        ta.Sequential(ta.Reshape(1, 5, 8), ta.MaxPool2d(2)),
+        ta.Sequential(ta.Reshape(1, 5, 8), ta.AvgPool2d(2)),
+    ],
+    ids=repr,
+)
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_nan_and_infinity_pass_through(kernel_set, layer, n, bad, rng):
+    x = rng.normal(size=(n, 40)).astype(np.float32)
+    x[0, [0, 3, 17]] = bad
+    x[n - 1, 20] = bad
+    f = compiled_by(kernel_set, identity(layer), "encoder")
+    want = layer(x)
+    np.testing.assert_allclose(f(x), want, rtol=2e-6, atol=2e-6)
+    assert not np.isfinite(want).all() or not isinstance(layer, ta.TopK)
+
+
+@both_sets
+@pytest.mark.parametrize("n", [1, 8])
+def test_a_nan_is_seen_behind_a_product(kernel_set, n, rng):
+    model = conv_model(rng)
+    x = rng.random((n, 1, 14, 14), np.float32)
+    x[0, 0, 5, 5] = np.nan
+    y = compiled_by(kernel_set, model)(x)
+    assert np.isnan(y[0]).all()
+    assert np.isfinite(y[1:]).all()
+
+
+@both_sets
+def test_functions_are_exact_over_their_whole_range(kernel_set):
+    for dtype, bound in ((np.float32, 2e-7), (np.float64, 1e-15)):
+        x = np.concatenate([np.linspace(-120, 120, 4001), np.geomspace(1e-12, 800, 500)])
+        x = np.concatenate([x, -x]).astype(dtype)[None]
+        exact = x.astype(np.longdouble)
+        for layer, want in (
+            (ta.Sigmoid(), 1 / (1 + np.exp(-exact))),
+            (ta.Tanh(), np.tanh(exact)),
+            (ta.ELU(), np.where(x > 0, exact, np.expm1(np.minimum(exact, 0)))),
+            (ta.Softplus(), np.logaddexp(0, exact)),
+        ):
+            y = compiled_by(kernel_set, identity(layer, dtype=dtype), "encoder")(x)
+            error = np.abs(y - want) / np.maximum(np.abs(want), 1e-30)
+            assert error[np.abs(want) > 1e-30].max() < 4 * bound, layer
+
+
+# --- mistakes -----------------------------------------------------------------------------------
+
+
+def test_mistakes_are_named(rng):
+    model = ta.Autoencoder(ta.Dense(3, 2, rng=rng), ta.Sequential(), ta.MSE())
+    f = compile_model(model, "encoder")
+    with pytest.raises(TypeError, match=r"compiled encoder: x is a list, expected a NumPy array"):
+        f([[1.0, 2.0, 3.0]])
+    with pytest.raises(TypeError, match=r"x is float64, the model was compiled in float32; pass"):
+        f(np.ones((1, 3)))
+    with pytest.raises(ValueError, match=r"x has shape \(3,\), expected .* pass x\[None\]"):
+        f(np.ones(3, np.float32))
+    with pytest.raises(ValueError, match=r"Dense: x has shape \(1, 4\), expected \(N, 3\)"):
+        f(np.ones((2, 4), np.float32))
+    with pytest.raises(ValueError, match=r"part is 'middle', expected one of autoencoder"):
+        compile_model(model, "middle")
+    with pytest.raises(ValueError, match=r"its reconstruction \(2,\)"):
+        compile_model(model, "score", (3,))
+    with pytest.raises(ValueError, match=r"Dense: x has shape"):
+        compile_model(model, "encoder", (5,))
+    with pytest.raises(TypeError, match=r"expected one with an encoder and a decoder"):
+        compile_model(ta.Classifier(ta.Dense(3, 2, rng=rng)))
+
+
+class Doubled(ta.Dense):
+    """A layer of the user's own."""
+
+    def __call__(self, x):
+        return 2 * super().__call__(x)
+
+
+def test_a_layer_of_ones_own_is_refused_rather_than_mistaken(rng):
+    with pytest.raises(
+        TypeError, match="has a Doubled, which the compiled program has no operation"
+    ):
+        compile_model(identity(Doubled(3, 2, rng=rng)), "encoder", (3,))

@@ -1,0 +1,526 @@
+"""A program run by one compiled function: a loop over operations, each a loop nest over numbers.
+
+A sample is a flat run of numbers in each of three arrays: input, output and arena. All operations
+take the samples of a block one by one, but for the products: these take ROWS samples at a time, so
+that a weight is read once for all of them (and for one sample once and in order, which is all that
+a processor can do then). Their innermost loops are the tiles of :mod:`tinyae.kernels.tile`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tinyae.export import team
+from tinyae.export.pack import HEAD, Packed
+from tinyae.export.program import Dense, Program
+from tinyae.export.team import fetch_add, load, post, withdraw
+from tinyae.export.views import part
+from tinyae.kernels.elementary import exp, expm1
+from tinyae.kernels.memory import keep_freed_memory
+from tinyae.kernels.threads import jit
+from tinyae.kernels.tile import ROWS, THIN, VECTORS, lanes, thin_tile, tile
+from tinyae.param import Array
+
+_BLOCK_BYTES = 400_000  # of what lies between input and output of a block: the second-level cache
+_LARGEST = 8  # times ROWS samples in a block
+_SHARED = 3_000_000  # operations on a batch from which on a helper gains more than it costs
+_SHARED_SAMPLE = 1_000_000  # and on one sample, in products alone
+_BYTES = lanes(1)  # of a vector
+
+
+class JittedRuntime:
+    """The program, ready to run: ``run(x)`` with x (N, *input_shape) gives (N, *output_shape)."""
+
+    def __init__(self, program: Program) -> None:
+        packed = Packed(program)
+        self.code, self.weights = packed.code, packed.weights
+        self.shape = program.output_shape
+        self.size = math.prod(program.output_shape)
+        self.dtype = program.dtype
+        self.flops = program.flops
+        products = sum(op.flops for op in program.ops if isinstance(op, Dense))
+        self.shares_a_sample = products >= _SHARED_SAMPLE
+        room = self.dtype.itemsize * int(sum(self.code[:3]))
+        self.block = ROWS * min(max(_BLOCK_BYTES // (room * ROWS), 1), _LARGEST)
+        self._alone = np.zeros(0, np.int64), np.empty(0, self.dtype), team.NOBODY
+        keep_freed_memory()
+
+    def run(self, x: Array) -> Array:
+        n = len(x)
+        y = np.empty(n * self.size, self.dtype)
+        if not (x.flags.c_contiguous and x.flags.writeable):
+            x = x.copy()
+        flat = x.reshape(-1)
+        if self.shares_a_sample if n == 1 else n > ROWS and n * self.flops >= _SHARED:
+            self._together(flat, y, n)
+        else:
+            _work(self.code, self.weights, flat, y, n, self.block, *self._alone)
+        return y.reshape(n, *self.shape)
+
+    def _together(self, x: Array, y: Array, n: int) -> None:
+        """With a helper, if one is free."""
+        block = min(self.block, max(n // (4 * ROWS), 1) * ROWS)  # so that there are tasks enough
+        tasks = np.zeros(2 + 2 * int(self.code[3]), np.int64)
+        arena = np.empty(int(self.code[2]) if n == 1 else 0, self.dtype)
+        job = self.code, self.weights, x, y, n, block, tasks, arena
+        with team.helped(_work, job) as desk:
+            _work(*job, desk)
+
+
+@jit
+def _width(a: Array) -> int:
+    """Columns of a tile."""
+    return VECTORS * (_BYTES // a.itemsize)
+
+
+@jit
+def _panel(a: Array) -> int:
+    """Columns of a thin tile."""
+    return THIN * (_BYTES // a.itemsize)
+
+
+# --- a call ---------------------------------------------------------------------------------------
+
+
+@jit
+def _work(
+    code: Array,
+    weights: Array,
+    x: Array,
+    y: Array,
+    n: int,
+    block: int,
+    tasks: Array,
+    arena: Array,
+    desk: Array,
+) -> None:
+    """All samples, a block at a time; where there are ``tasks``, what is left of them.
+
+    Then several threads run this at once, and a task is a block. Of a single sample it is a part
+    of an operation: all work in the one ``arena``, and nobody begins an operation before all of
+    the last one is done. ``tasks`` counts what is taken: [0] the blocks, [2 + 2i] the parts of
+    operation i and [3 + 2i] those that are done. The caller has a ``desk``, at which it calls for a
+    helper and waits for it to leave; the helper has none.
+
+    The operations' numbers are their places in ``pack.KINDS``.
+    """
+    if desk.size:
+        post(desk)
+    inputs, outputs, between, width = code[0], code[1], code[2], _panel(x)
+    shared = tasks.size > 0
+    together = shared and n == 1
+    if not together:
+        arena = np.empty(between * min(n, block), x.dtype)
+    offsets = np.empty(code[4], np.int64)
+    for k in range(offsets.size):
+        offsets[k] = k * width
+    scratch = np.empty(code[5] + code[6], x.dtype)
+    corner = np.empty(ROWS * width, x.dtype)
+    first = 0
+    while True:
+        if shared and not together:
+            first = fetch_add(tasks, 0, 1) * block
+        if first >= n:
+            break
+        count = min(block, n - first)
+        xs, ys = part(x, first * inputs, count * inputs), part(y, first * outputs, count * outputs)
+        at = HEAD
+        for i in range(code[3]):
+            kind, c = code[at], part(code, at + 2, code[at + 1])
+            at += 2 + code[at + 1]
+            a, a_row = _space(c[0], xs, ys, arena), code[c[0]]
+            b, b_row = _space(c[2], xs, ys, arena), code[c[2]]
+            parts = -(-c[5] // width) if together and kind == 1 else 1
+            k = 0
+            while True:
+                if together:
+                    k = fetch_add(tasks, 2 + 2 * i, 1)
+                if k >= parts:
+                    break
+                low, high = 0, c[5]
+                if kind == 1:
+                    if parts > 1:
+                        low, high = k * width, min((k + 1) * width, high)
+                    _dense(c, weights, a, a_row, b, b_row, count, offsets, corner, low, high)
+                for j in range(count):
+                    u, v = part(a, j * a_row + c[1], c[4]), part(b, j * b_row + c[3], c[5])
+                    if kind == 0:
+                        _affine(c, weights, u, v)
+                    elif kind == 2:
+                        _conv(c, weights, u, v, scratch, code[5])
+                    elif kind == 3:
+                        _pool(c, u, v)
+                    elif kind == 4:
+                        _upsample(c, u, v)
+                    elif kind == 5:
+                        _layer_norm(c, weights, u, v)
+                    elif kind == 6:
+                        _softmax(c, u, v)
+                    elif kind == 7:
+                        _top_k(c[8], u, v)
+                    elif kind == 9:
+                        _copy(u, v)
+                    elif kind == 8 or kind == 10:
+                        other = part(_space(c[8], xs, ys, arena), j * code[c[8]] + c[9], c[4])
+                        if kind == 8:
+                            _add(u, other, v)
+                        else:
+                            _squared_error(u, other, v)
+                    if c[6]:
+                        _apply(c[6], weights[c[7]], part(v, low, high - low))
+                k += 1
+                if together:
+                    fetch_add(tasks, 3 + 2 * i, 1)
+            if together:
+                while load(tasks, 3 + 2 * i) < parts:
+                    pass
+        first += block
+    if desk.size:
+        withdraw(desk)
+
+
+@jit
+def _space(which: int, x: Array, y: Array, arena: Array) -> Array:
+    """One of ``pack.SPACES``, from the block's first sample on."""
+    if which == 0:
+        return part(x, 0, x.size)
+    if which == 1:
+        return part(y, 0, y.size)
+    return part(arena, 0, arena.size)
+
+
+# --- loops over a run of numbers ------------------------------------------------------------------
+
+
+@jit
+def _copy(x: Array, y: Array) -> None:
+    for t in range(y.size):
+        y[t] = x[t]
+
+
+@jit
+def _fill(y: Array, b: float) -> None:
+    for t in range(y.size):
+        y[t] = b
+
+
+@jit
+def _add(a: Array, b: Array, y: Array) -> None:
+    for t in range(y.size):
+        y[t] = a[t] + b[t]
+
+
+@jit
+def _scaled(x: Array, scale: float, shift: float, y: Array) -> None:
+    for t in range(y.size):
+        y[t] = scale * x[t] + shift
+
+
+@jit
+def _apply(kind: int, alpha: float, y: Array) -> None:
+    """y = f(y), in place. f's number is its place in ``pack.FUNCTIONS``. NaN passes through."""
+    number = y.dtype.type
+    one, two, half = number(1), number(2), number(0.5)
+    if kind == 1:
+        for t in range(y.size):
+            v = y[t]
+            y[t] = number(0) if v < 0 else v
+    elif kind == 2:
+        for t in range(y.size):
+            v = y[t]
+            y[t] = v if v > 0 else alpha * v
+    elif kind == 3:
+        for t in range(y.size):
+            v = y[t]
+            y[t] = v if v > 0 else alpha * expm1(v)
+    elif kind == 4:
+        for t in range(y.size):
+            y[t] = one / (one + exp(-y[t]))
+    elif kind == 5:
+        for t in range(y.size):
+            v = y[t]
+            v = number(20) if v > 20 else v
+            v = number(-20) if v < -20 else v
+            e = expm1(two * v)
+            y[t] = e / (e + two)
+    elif kind == 6:
+        for t in range(y.size):
+            v = y[t]
+            y[t] = (v if v > 0 else number(0)) + math.log1p(exp(-abs(v)))
+    elif kind == 7:
+        for t in range(y.size):
+            y[t] = y[t] * half * (one + math.erf(y[t] * number(math.sqrt(0.5))))
+
+
+# --- operations -----------------------------------------------------------------------------------
+
+
+@jit
+def _affine(c: Array, weights: Array, x: Array, y: Array) -> None:
+    """y[c, p] = scale[c] x[c, p] + shift[c]"""
+    channels, scale, shift = c[8], c[9], c[10]
+    if channels == y.size:
+        gain, bias = part(weights, scale, channels), part(weights, shift, channels)
+        for t in range(y.size):
+            y[t] = gain[t] * x[t] + bias[t]
+        return
+    length = y.size // channels
+    for i in range(channels):
+        u, v = part(x, i * length, length), part(y, i * length, length)
+        _scaled(u, weights[scale + i], weights[shift + i], v)
+
+
+@jit
+def _dense(
+    c: Array,
+    weights: Array,
+    x: Array,
+    x_row: int,
+    y: Array,
+    y_row: int,
+    count: int,
+    offsets: Array,
+    corner: Array,
+    low: int,
+    high: int,
+) -> None:
+    """y[n, o] = Σ_k x[n, k] W[k, o] + b[o], low ≤ o < high, ``low`` at the edge of a panel"""
+    depth, w_at, b_at = c[8], c[9], c[10]
+    panel, width, w = _panel(x), _width(x), weights
+    whole = count - count % ROWS
+    for o in range(low, high, panel):
+        inside = min(panel, high - o)
+        for j in range(o, o + inside, width):
+            left, at, bias = min(width, o + inside - j), w_at + o * depth + j - o, b_at + j
+            for n in range(0, whole, ROWS):
+                u, v = c[1] + n * x_row, c[3] + n * y_row + j
+                if left == width:
+                    tile(x, u, x_row, 1, w, at, offsets, y, v, y_row, depth, False, w, bias, 0)
+                    continue
+                tile(x, u, x_row, 1, w, at, offsets, corner, 0, width, depth, False, w, bias, 0)
+                for i in range(ROWS):
+                    _copy(part(corner, i * width, width), part(y, v + i * y_row, left))
+        at, bias = w_at + o * depth, b_at + o
+        for n in range(whole, count):
+            u, v = c[1] + n * x_row, c[3] + n * y_row + o
+            thin_tile(x, u, 0, 1, w, at, offsets, corner, 0, 0, depth, False, w, bias, 0)
+            _copy(corner, part(y, v, inside))
+
+
+@jit
+def _conv(c: Array, weights: Array, x: Array, y: Array, scratch: Array, frame_at: int) -> None:
+    """Frames of x, then for each phase of y the sum of their shifts, and b."""
+    channels, height, width, columns = c[11], c[12], c[13], c[21]
+    b_at, panel, one = c[23], _panel(x), x.dtype.type(1)
+    _frames(c, x, scratch, frame_at)
+    at = 25
+    for _ in range(c[24]):
+        taps, w_at, down, across = c[at], c[at + 1], c[at + 2], c[at + 3]
+        i0, j0, step_i, step_j = c[at + 4], c[at + 5], c[at + 6], c[at + 7]
+        run = (down - 1) * columns + across
+        pitch = -(-run // panel) * panel
+        _sums(weights, w_at, c[22], channels, part(c, at + 8, taps), scratch, frame_at, pitch)
+        for o in range(channels):
+            b = weights[b_at + o]
+            for i in range(down):
+                u = part(scratch, o * pitch + i * columns, across)
+                to = (o * height + i0 + i * step_i) * width + j0
+                if step_j == 1:
+                    _scaled(u, one, b, part(y, to, across))
+                else:
+                    v = part(y, to, (across - 1) * step_j + 1)
+                    for j in range(across):
+                        v[j * step_j] = u[j] + b
+        at += 8 + taps
+
+
+@jit
+def _sums(
+    weights: Array,
+    w_at: int,
+    rows: int,
+    channels: int,
+    shifts: Array,
+    scratch: Array,
+    frame_at: int,
+    pitch: int,
+) -> None:
+    """sums[o, t] = Σ_k W[k, o] frame[shifts[k] + t], t < pitch"""
+    left, taps, w = channels % ROWS, shifts.size, weights
+    whole = channels - left if left <= ROWS // 2 else rows
+    zero = w.size - _panel(w)
+    for t in range(0, pitch, _width(scratch)):
+        for o in range(0, whole, ROWS):
+            a, b, to = w_at + o, frame_at + t, o * pitch + t
+            tile(w, a, 1, rows, scratch, b, shifts, scratch, to, pitch, taps, False, w, zero, 0)
+    for t in range(0, pitch, _panel(scratch)):
+        for o in range(whole, channels):
+            a, b, to = w_at + o, frame_at + t, o * pitch + t
+            thin_tile(w, a, 0, rows, scratch, b, shifts, scratch, to, 0, taps, False, w, zero, 0)
+
+
+@jit
+def _frames(c: Array, x: Array, scratch: Array, to: int) -> None:
+    """frame[c, a, b, i, j] = x[c, i·step + a − corner, j·step + b − corner], zero outside"""
+    height, width, step_i, step_j = c[9], c[10], c[16], c[17]
+    rows, columns, zero = c[20], c[21], x.dtype.type(0)
+    for channel in range(c[8]):
+        for a in range(-c[18], c[14] - c[18]):
+            for b in range(-c[19], c[15] - c[19]):
+                low = min(max(-(b // step_j), 0), columns)  # the first j inside
+                high = min(max((width - 1 - b) // step_j + 1, low), columns)
+                for i in range(a, a + rows * step_i, step_i):
+                    line = part(scratch, to, columns)
+                    to += columns
+                    if i < 0 or i >= height:
+                        _fill(line, zero)
+                        continue
+                    start = (channel * height + i) * width + low * step_j + b
+                    for j in range(low):
+                        line[j] = zero
+                    for j in range(high, columns):
+                        line[j] = zero
+                    v = part(line, low, high - low)
+                    if step_j == 1:
+                        _copy(part(x, start, high - low), v)
+                    else:
+                        u = part(x, start, (high - low) * step_j)
+                        for j in range(v.size):
+                            v[j] = u[j * step_j]
+    _fill(part(scratch, to, 2 * _panel(x)), zero)  # a tile reads beyond the last frame
+
+
+@jit
+def _pool(c: Array, x: Array, y: Array) -> None:
+    """The largest of a window, or the mean."""
+    channels, height, width, rows, columns = c[8], c[9], c[10], c[11], c[12]
+    kh, kw, sh, sw, mean = c[13], c[14], c[15], c[16], c[17]
+    area = x.dtype.type(kh * kw)
+    to = 0
+    for p in range(channels):
+        for i in range(rows):
+            for j in range(columns):
+                corner = (p * height + i * sh) * width + j * sw
+                top, total = part(x, corner, 1)[0], x.dtype.type(0)
+                for u in range(kh):
+                    line = part(x, corner + u * width, kw)
+                    for v in range(kw):
+                        total += line[v]
+                        top = top if top >= line[v] or top != top else line[v]
+                y[to] = total / area if mean else top
+                to += 1
+
+
+@jit
+def _upsample(c: Array, x: Array, y: Array) -> None:
+    """y[c, i, j] = x[c, ⌊i/a⌋, ⌊j/b⌋]"""
+    channels, height, width, down, across = c[8], c[9], c[10], c[11], c[12]
+    to = 0
+    for p in range(channels):
+        for i in range(height * down):
+            u = part(x, (p * height + i // down) * width, width)
+            for j in range(width):
+                for _ in range(across):
+                    y[to] = u[j]
+                    to += 1
+
+
+@jit
+def _layer_norm(c: Array, weights: Array, x: Array, y: Array) -> None:
+    """y = γ ∘ (x − mean) / √(var + ε) + β, of rows of ``length``"""
+    length, eps, number = c[8], weights[c[11]], x.dtype.type
+    gamma, beta = part(weights, c[9], length), part(weights, c[10], length)
+    for r in range(0, x.size, length):
+        u, v = part(x, r, length), part(y, r, length)
+        mean = square = number(0)
+        for k in range(length):
+            mean += u[k]
+        mean /= number(length)
+        for k in range(length):
+            square += (u[k] - mean) * (u[k] - mean)
+        scale = number(1) / math.sqrt(square / number(length) + eps)
+        for k in range(length):
+            v[k] = gamma[k] * ((u[k] - mean) * scale) + beta[k]
+
+
+@jit
+def _softmax(c: Array, x: Array, y: Array) -> None:
+    """y[k, p] = exp(x[k, p] − m[p]) / Σ, over k"""
+    classes = c[8]
+    length = x.size // classes
+    top, total = np.empty(length, x.dtype), np.zeros(length, x.dtype)
+    _copy(x, top)
+    for k in range(1, classes):
+        u = part(x, k * length, length)
+        for t in range(length):
+            top[t] = top[t] if top[t] >= u[t] else u[t]
+    for k in range(classes):
+        u, v = part(x, k * length, length), part(y, k * length, length)
+        for t in range(length):
+            v[t] = exp(u[t] - top[t])
+            total[t] += v[t]
+    for k in range(classes):
+        v = part(y, k * length, length)
+        for t in range(length):
+            v[t] /= total[t]
+
+
+@jit
+def _top_k(k: int, x: Array, y: Array) -> None:
+    """What is at least the k-th largest entry passes, of equal ones the first."""
+    numbers = np.empty(x.size, x.dtype)
+    count = 0  # of numbers; a NaN counts as larger than all of them
+    for i in range(x.size):
+        if x[i] == x[i]:
+            numbers[count] = x[i]
+            count += 1
+    least = x.dtype.type(np.nan)
+    if k > x.size - count:
+        least = _largest(part(numbers, 0, count), k - (x.size - count))
+    above = equal = 0
+    for i in range(count):
+        above += numbers[i] > least
+        equal += numbers[i] == least
+    room = k - above if above + equal > k else equal
+    for i in range(x.size):
+        v = x[i]
+        passes = v > least
+        if v == least and room > 0:
+            passes = True
+            room -= 1
+        y[i] = v if passes else v * x.dtype.type(0)
+
+
+@jit
+def _largest(a: Array, k: int) -> float:
+    """The k-th largest of a, which is reordered (quickselect: Hoare 1961, algorithm 65)."""
+    low, high, place = 0, a.size - 1, k - 1
+    while low < high:
+        pivot, i, j = a[(low + high) // 2], low, high
+        while i <= j:
+            while a[i] > pivot:
+                i += 1
+            while a[j] < pivot:
+                j -= 1
+            if i <= j:
+                a[i], a[j] = a[j], a[i]
+                i += 1
+                j -= 1
+        if place <= j:
+            high = j
+        elif place >= i:
+            low = i
+        else:
+            break
+    return a[place]
+
+
+@jit
+def _squared_error(x: Array, target: Array, y: Array) -> None:
+    """y = mean (x − t)²"""
+    total = x.dtype.type(0)
+    for k in range(x.size):
+        total += (x[k] - target[k]) * (x[k] - target[k])
+    y[0] = total / x.dtype.type(x.size)

@@ -1,0 +1,246 @@
+"""A program as two arrays that the compiled loops read: a list of integers, and packed weights.
+
+The weights lie as the register tiles of :mod:`tinyae.kernels.tile` read them, in the order of a
+sum:
+
+    Dense     ⌈O / PANEL⌉ panels (I, PANEL), zeros beyond O
+    Conv      (C·kh·kw, O rounded up to ROWS), zeros beyond O
+
+A convolution of stride 1 of an image in rows of equal length is a sum of the flat image with
+itself, shifted: a tap (c, u, v) is one shift of the whole. So the input is first copied into a
+frame of zeros. For a stride s the frame is cut into s × s phases, of which each tap reads one; a
+transposed convolution is s × s such sums, one for each phase of the output.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinyae.export import program as ops
+from tinyae.export.program import LINEAR, Program, Slot
+from tinyae.kernels.tile import ROWS, THIN, lanes
+from tinyae.param import Array
+
+KINDS = (  # which loop nest; AvgPool shares MaxPool's, ConvTranspose Conv's, Activation Copy's
+    ops.Affine,
+    ops.Dense,
+    ops.Conv,
+    ops.MaxPool,
+    ops.Upsample,
+    ops.LayerNorm,
+    ops.Softmax,
+    ops.TopK,
+    ops.Add,
+    ops.Copy,
+    ops.SquaredError,
+)
+FUNCTIONS = ("", "ReLU", "LeakyReLU", "ELU", "Sigmoid", "Tanh", "Softplus", "GELU")
+HEAD = 8  # integers before the first operation
+
+
+def panel(itemsize: int) -> int:
+    """Columns of a panel of Dense weights: those of one thin tile."""
+    return THIN * lanes(itemsize)
+
+
+SPACES = ("input", "output", "arena")
+
+
+class Packed:
+    """``code`` and ``weights``. The head of the code: numbers of a sample in each of SPACES, how
+    many operations there are, the longest sum of a Dense, and how many numbers a convolution needs
+    for its sums and for its frames."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.panel = panel(program.dtype.itemsize)
+        self._weights: list[Array] = []
+        self._end = 0
+        listed = program.ops
+        frames = [_Frames(op) for op in listed if isinstance(op, (ops.Conv, ops.ConvTranspose))]
+        runs = [f.rows * -(-f.run // self.panel) * self.panel for f in frames]
+        body = [integer for op in listed for integer in self._op(op)]
+        head = [math.prod(program.input_shape), math.prod(program.output_shape), program.arena]
+        head += [
+            len(listed),
+            max([op.W.shape[1] for op in listed if isinstance(op, ops.Dense)] + [0]),
+        ]
+        head += [max(runs, default=0), max((f.size + 2 * self.panel for f in frames), default=0), 0]
+        self.code = np.array([*head, *body], np.int64)
+        self.weights = _aligned([*self._weights, np.zeros(self.panel)], program.dtype)
+
+    def _op(self, op: ops.Op) -> list[int]:
+        """The kind, how many integers follow, and these: what all have in common, and the rest."""
+        f = getattr(op, "f", LINEAR)
+        common = [*self._at(op.x), *self._at(op.y), op.x.size, op.y.size]
+        common += [FUNCTIONS.index(f.name), self._keep([f.alpha])]
+        kind, tell = self._kinds()[type(op)]
+        body = [*common, *tell(op)]
+        return [KINDS.index(kind), len(body), *body]
+
+    def _kinds(self) -> dict[type[ops.Op], tuple[type[ops.Op], Callable[[Any], list[int]]]]:
+        """Whose loop does an operation, and what that is told."""
+        return {
+            ops.Affine: (ops.Affine, self._affine),
+            ops.Dense: (ops.Dense, self._dense),
+            ops.Conv: (ops.Conv, self._conv),
+            ops.ConvTranspose: (ops.Conv, self._conv),
+            ops.MaxPool: (ops.MaxPool, self._pool),
+            ops.AvgPool: (ops.MaxPool, self._pool),
+            ops.Upsample: (ops.Upsample, lambda op: [*op.x.shape, *op.factor]),
+            ops.LayerNorm: (ops.LayerNorm, self._layer_norm),
+            ops.Softmax: (ops.Softmax, lambda op: [*(op.x.shape or (1,))[:1]]),
+            ops.TopK: (ops.TopK, lambda op: [op.k]),
+            ops.Add: (ops.Add, lambda op: [*self._at(op.other)]),
+            ops.Copy: (ops.Copy, lambda op: []),
+            ops.Activation: (ops.Copy, lambda op: []),
+            ops.SquaredError: (ops.SquaredError, lambda op: [*self._at(op.target)]),
+        }
+
+    def _at(self, slot: Slot) -> tuple[int, int]:
+        return SPACES.index(slot.space), slot.offset
+
+    def _read(self, slot: Slot) -> Array:
+        weights = self.program.weights
+        return weights[slot.offset : slot.offset + slot.size].reshape(slot.shape)
+
+    def _keep(self, a: Any) -> int:
+        """Append weights, at a multiple of a panel; where they lie."""
+        a = np.asarray(a, self.program.dtype).ravel()
+        at = self._end
+        size = -(-a.size // self.panel) * self.panel
+        self._weights.append(np.concatenate([a, np.zeros(size - a.size, a.dtype)]))
+        self._end += size
+        return at
+
+    # --- what each operation is told besides --------------------------------------------------
+
+    def _affine(self, op: ops.Affine) -> list[int]:
+        scale, shift = self._keep(self._read(op.scale)), self._keep(self._read(op.shift))
+        return [op.scale.size, scale, shift]
+
+    def _dense(self, op: ops.Dense) -> list[int]:
+        rows, depth = op.W.shape
+        padded = -(-rows // self.panel) * self.panel
+        W = np.zeros((padded, depth), self.program.dtype)
+        W[:rows] = self._read(op.W)
+        panels = W.reshape(-1, self.panel, depth).transpose(0, 2, 1)
+        return [depth, self._keep(panels), self._keep(self._read(op.b))]
+
+    def _conv(self, op: ops.Conv | ops.ConvTranspose) -> list[int]:
+        frames, W = _Frames(op), self._read(op.W)
+        by_output = W.swapaxes(0, 1) if isinstance(op, ops.ConvTranspose) else W
+        body = [*op.x.shape, *op.y.shape]
+        body += [*frames.phases, *frames.step, *frames.corner, *frames.frame, frames.rows]
+        body += [self._keep(self._read(op.b)), len(frames.sums)]
+        for s in frames.sums:
+            columns = [by_output[:, c, u, v] for c, u, v in s.taps]
+            packed = np.zeros((len(columns), frames.rows), W.dtype)
+            if columns:
+                packed[:, : len(by_output)] = columns
+            body += [len(columns), self._keep(packed), *s.size, *s.at, *s.step, *s.offsets]
+        return body
+
+    def _pool(self, op: ops.MaxPool | ops.AvgPool) -> list[int]:
+        mean = int(isinstance(op, ops.AvgPool))
+        return [*op.x.shape, *op.y.shape[1:], *op.window, *op.stride, mean]
+
+    def _layer_norm(self, op: ops.LayerNorm) -> list[int]:
+        learnt = self._keep(self._read(op.gamma)), self._keep(self._read(op.beta))
+        return [op.gamma.size, *learnt, self._keep([op.eps])]
+
+
+class _Sum:
+    """One sum of shifted frames: its taps, their shifts, and where in y its rows go."""
+
+    def __init__(
+        self,
+        taps: list[tuple[int, int, int]],
+        offsets: list[int],
+        size: ops.Pair,
+        at: ops.Pair,
+        step: ops.Pair,
+    ) -> None:
+        self.taps, self.offsets, self.size, self.at, self.step = taps, offsets, size, at, step
+
+
+class _Frames:
+    """How a convolution reads its input.
+
+    x is copied so that phase (a, b) of channel c holds x[c, i·step + a − corner, …], zero outside,
+    in ``frame`` = (rows, columns); ``sums`` run over it.
+    """
+
+    def __init__(self, op: ops.Conv | ops.ConvTranspose) -> None:
+        self.stride, self.kernel = op.stride, (op.W.shape[2], op.W.shape[3])
+        self.channels = op.x.shape[0]
+        self.rows = -(-op.y.shape[0] // ROWS) * ROWS
+        if isinstance(op, ops.ConvTranspose):
+            self._transposed(op)
+        else:
+            self._plain(op)
+        self.size = self.channels * math.prod(self.phases) * math.prod(self.frame)
+        self.run = max((s.size[0] - 1) * self.frame[1] + s.size[1] for s in self.sums)
+        self.taps = max(len(s.taps) for s in self.sums)
+
+    def _plain(self, op: ops.Conv) -> None:
+        (sh, sw), (kh, kw), (_, rows, columns) = self.stride, self.kernel, op.y.shape
+        self.phases = min(sh, kh), min(sw, kw)
+        self.step, self.corner = self.stride, op.corner
+        self.frame = rows + (kh - 1) // sh, columns + (kw - 1) // sw
+        taps = list(itertools.product(range(self.channels), range(kh), range(kw)))
+        offsets = [self._shift(c, (u % sh, v % sw), u // sh, v // sw) for c, u, v in taps]
+        self.sums = [_Sum(taps, offsets, (rows, columns), (0, 0), (1, 1))]
+
+    def _transposed(self, op: ops.ConvTranspose) -> None:
+        """y at e = i·s + u − corner: with e + corner = q·s + α, u = α + s·m and i = q − m."""
+        self.phases, self.step = (1, 1), (1, 1)
+        size = op.y.shape[1:]
+        low = [c // s for c, s in zip(op.corner, self.stride)]
+        high = [(n - 1 + c) // s for n, c, s in zip(size, op.corner, self.stride)]
+        reach = [(k - 1) // s for k, s in zip(self.kernel, self.stride)]
+        self.frame = (high[0] - low[0] + 1 + reach[0], high[1] - low[1] + 1 + reach[1])
+        self.corner = (reach[0] - low[0], reach[1] - low[1])
+        self.sums = []
+        for phase in itertools.product(*map(range, self.stride)):
+            first, at, count = [], [], []
+            for axis in (0, 1):
+                s, c, n = self.stride[axis], op.corner[axis], size[axis]
+                q = -((phase[axis] - c) // s)  # the least q with q·s + α ≥ corner
+                e = q * s + phase[axis] - c
+                first.append(q - low[axis])
+                at.append(e)
+                count.append(max(-((e - n) // s), 0))
+            if 0 in count:
+                continue
+            steps = [
+                range((k - 1 - a) // s + 1) for k, a, s in zip(self.kernel, phase, self.stride)
+            ]
+            taps, offsets = [], []
+            for c, m, l in itertools.product(range(self.channels), *steps):
+                u, v = phase[0] + m * self.stride[0], phase[1] + l * self.stride[1]
+                taps.append((c, u, v))
+                down, across = first[0] + reach[0] - m, first[1] + reach[1] - l
+                offsets.append(self._shift(c, (0, 0), down, across))
+            self.sums.append(_Sum(taps, offsets, (count[0], count[1]), (at[0], at[1]), self.stride))
+
+    def _shift(self, channel: int, phase: ops.Pair, down: int, across: int) -> int:
+        """Where pixel (down, across) of a phase of a channel lies in the frames."""
+        plane = (channel * self.phases[0] + phase[0]) * self.phases[1] + phase[1]
+        return (plane * self.frame[0] + down) * self.frame[1] + across
+
+
+def _aligned(parts: list[Array], dtype: np.dtype[Any]) -> Array:
+    """The parts in one array that begins at a line of the cache."""
+    flat = np.concatenate(parts).astype(dtype)
+    line = 64 // dtype.itemsize
+    room = np.empty(flat.size + line, dtype)
+    skip = -(room.ctypes.data // dtype.itemsize) % line
+    out = room[skip : skip + flat.size]
+    out[...] = flat
+    return out

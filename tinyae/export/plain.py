@@ -1,0 +1,182 @@
+"""A program run with NumPy alone: the definition of what the compiled loops do.
+
+Everything a batch needs lies in one array, a row a sample: the input, the output, the arena. A
+slot is a range of its columns, and an operation reads and writes such views.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinyae.export import program as ops
+from tinyae.export.program import Function, Program, Slot
+from tinyae.kernels import reference
+from tinyae.param import Array
+
+_ROWS = 256  # samples at a time
+
+
+class PlainRuntime:
+    """The program, ready to run: ``run(x)`` with x (N, *input_shape) gives (N, *output_shape)."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+
+    def run(self, x: Array) -> Array:
+        out = np.empty((len(x), *self.program.output_shape), x.dtype)
+        for start in range(0, len(x), _ROWS):
+            rows = slice(start, start + _ROWS)
+            self._run(x[rows], out[rows])
+        return out
+
+    def _run(self, x: Array, out: Array) -> None:
+        n, program = len(x), self.program
+        spaces = {
+            "input": x.reshape(n, -1),
+            "output": out.reshape(n, -1) if out.ndim > 1 else out[:, None],
+            "arena": np.empty((n, program.arena), x.dtype),
+        }
+
+        def view(slot: Slot) -> Array:
+            if slot.space == "weights":
+                return program.weights[slot.offset : slot.offset + slot.size].reshape(slot.shape)
+            run = spaces[slot.space][:, slot.offset : slot.offset + slot.size]
+            return run.reshape(n, *slot.shape)  # a view: the last axis, cut into several
+
+        for op in program.ops:
+            arrays = {name: view(slot) for name, slot in op.slots.items()}
+            y = arrays.pop("y")
+            y[...] = _RUN[type(op)](op, **arrays).reshape(y.shape)
+
+
+def _affine(op: ops.Affine, x: Array, scale: Array, shift: Array) -> Array:
+    rows = x.reshape(len(x), scale.size, -1)
+    return _apply(op.f, rows * scale[:, None] + shift[:, None])
+
+
+def _dense(op: ops.Dense, x: Array, W: Array, b: Array) -> Array:
+    return _apply(op.f, x.reshape(len(x), -1) @ W.T + b)
+
+
+def _conv(op: ops.Conv, x: Array, W: Array, b: Array) -> Array:
+    pad = []
+    for axis in (0, 1):
+        reach = (op.y.shape[axis + 1] - 1) * op.stride[axis] + W.shape[axis + 2]
+        before = op.corner[axis]
+        pad += [before, reach - before - x.shape[axis + 2]]
+    # a stride may leave the last rows unread: then the image is cut instead of padded
+    x = x[:, :, : x.shape[2] + min(pad[1], 0), : x.shape[3] + min(pad[3], 0)]
+    top, bottom, left, right = (max(p, 0) for p in pad)
+    y = reference.conv2d(x, W, op.stride, (top, bottom, left, right))
+    return _apply(op.f, y + b[:, None, None])
+
+
+def _conv_transpose(op: ops.ConvTranspose, x: Array, W: Array, b: Array) -> Array:
+    size = op.y.shape[1], op.y.shape[2]
+    pad = []
+    for axis in (0, 1):
+        reach = (x.shape[axis + 2] - 1) * op.stride[axis] + W.shape[axis + 2]
+        before = op.corner[axis]
+        pad += [before, max(reach - before - size[axis], 0)]
+    top, bottom, left, right = pad
+    y = reference.conv2d_input_grad(x, W, op.stride, (top, bottom, left, right), size)
+    return _apply(op.f, y + b[:, None, None])
+
+
+def _windows(op: Any, x: Array) -> Array:
+    views = np.lib.stride_tricks.sliding_window_view(x, op.window, axis=(2, 3))
+    return views[:, :, :: op.stride[0], :: op.stride[1]]
+
+
+def _max_pool(op: ops.MaxPool, x: Array) -> Array:
+    return _windows(op, x).max(axis=(4, 5))
+
+
+def _avg_pool(op: ops.AvgPool, x: Array) -> Array:
+    return _windows(op, x).mean(axis=(4, 5))
+
+
+def _upsample(op: ops.Upsample, x: Array) -> Array:
+    return x.repeat(op.factor[0], axis=2).repeat(op.factor[1], axis=3)
+
+
+def _activation(op: ops.Activation, x: Array) -> Array:
+    return _apply(op.f, x)
+
+
+def _layer_norm(op: ops.LayerNorm, x: Array, gamma: Array, beta: Array) -> Array:
+    rows = x.reshape(len(x), -1, gamma.size)
+    c = rows - rows.mean(axis=2, keepdims=True)
+    sigma = np.sqrt((c * c).mean(axis=2, keepdims=True) + op.eps)
+    return c / sigma * gamma.ravel() + beta.ravel()
+
+
+def _softmax(op: ops.Softmax, x: Array) -> Array:
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def _top_k(op: ops.TopK, x: Array) -> Array:
+    rows = x.reshape(len(x), -1)
+    least = np.partition(rows, rows.shape[1] - op.k, axis=1)[:, rows.shape[1] - op.k, None]
+    above, equal = rows > least, rows == least
+    room = op.k - above.sum(axis=1, keepdims=True)
+    return rows * (above | (equal & (equal.cumsum(axis=1) <= room)))
+
+
+def _add(op: ops.Add, x: Array, other: Array) -> Array:
+    return x + other.reshape(x.shape)
+
+
+def _copy(op: ops.Copy, x: Array) -> Array:
+    return x
+
+
+def _squared_error(op: ops.SquaredError, x: Array, target: Array) -> Array:
+    squared = np.square(x.reshape(len(x), -1) - target.reshape(len(x), -1))
+    return squared.mean(axis=1)
+
+
+_RUN: dict[type[ops.Op], Callable[..., Array]] = {
+    ops.Affine: _affine,
+    ops.Dense: _dense,
+    ops.Conv: _conv,
+    ops.ConvTranspose: _conv_transpose,
+    ops.MaxPool: _max_pool,
+    ops.AvgPool: _avg_pool,
+    ops.Upsample: _upsample,
+    ops.Activation: _activation,
+    ops.LayerNorm: _layer_norm,
+    ops.Softmax: _softmax,
+    ops.TopK: _top_k,
+    ops.Add: _add,
+    ops.Copy: _copy,
+    ops.SquaredError: _squared_error,
+}
+
+
+def _gelu(x: Array) -> Array:
+    return x * 0.5 * (1 + reference.erf(x * np.sqrt(0.5).astype(x.dtype)))
+
+
+def _softplus(x: Array) -> Array:
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+_FUNCTIONS: dict[str, Callable[[Array, float], Array]] = {
+    "": lambda x, alpha: x,
+    "ReLU": lambda x, alpha: reference.relu(x),
+    "LeakyReLU": lambda x, alpha: np.where(x > 0, x, x * alpha),
+    "ELU": reference.elu,
+    "Sigmoid": lambda x, alpha: reference.sigmoid(x),
+    "Tanh": lambda x, alpha: reference.tanh(x),
+    "Softplus": lambda x, alpha: _softplus(x),
+    "GELU": lambda x, alpha: _gelu(x),
+}
+
+
+def _apply(f: Function, x: Array) -> Array:
+    return _FUNCTIONS[f.name](x, f.alpha)

@@ -1,0 +1,206 @@
+"""``compile_model``: a model as a function of an array, with nothing left to decide in between.
+
+reconstruct = compile_model(model)
+y = reconstruct(x)                       # one call, one compiled function
+print(reconstruct.program((1, 28, 28)))  # what it does
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Protocol
+
+import numpy as np
+
+from tinyae import kernels
+from tinyae.export import program as ops
+from tinyae.export.lower import Lowering
+from tinyae.export.plain import PlainRuntime
+from tinyae.export.program import Program, Shape, Slot
+from tinyae.layers import Layer, Sigmoid
+from tinyae.likelihoods import Bernoulli, HeteroscedasticGaussian, Likelihood
+from tinyae.losses import BCEWithLogits, Loss
+from tinyae.models import (
+    GAN,
+    Autoencoder,
+    ConditionalVariationalAutoencoder,
+    Model,
+    VariationalAutoencoder,
+)
+from tinyae.param import Array
+
+PARTS = ("autoencoder", "encoder", "decoder", "score")
+
+
+class Runtime(Protocol):
+    """Runs one program on x (N, *input_shape)."""
+
+    def run(self, x: Array) -> Array: ...
+
+
+class Compiled:
+    """A part of a model as a function: y = compiled(x), x (N, …) in the model's dtype.
+
+    The weights are those of the moment of compiling. A program is made for each shape of a sample
+    that comes; ``program(shape)`` shows it. Any number of threads may call it at once.
+
+    Raises
+        TypeError   x is no array, or of another dtype than the model
+        ValueError  x has a shape that the model does not take
+    """
+
+    def __init__(self, model: Model, part: str, input_shape: Shape | None = None) -> None:
+        _check(model, part)
+        self.model = copy.deepcopy(model)
+        self.part = part
+        self.dtype = model.dtype
+        self._with = kernels.active()
+        self._runtimes: dict[Shape, Runtime] = {}
+        self._programs: dict[Shape, Program] = {}
+        if input_shape is not None:
+            self._prepare(tuple(int(n) for n in input_shape))
+
+    def __call__(self, x: Array) -> Array:
+        if type(x) is np.ndarray and x.dtype == self.dtype:
+            runtime = self._runtimes.get(x.shape[1:])
+            if runtime is not None and x.ndim:
+                return runtime.run(x)
+        return self._first(x)
+
+    def program(self, input_shape: Shape) -> Program:
+        """What is done with one sample of that shape."""
+        return self._prepare(tuple(input_shape))[1]
+
+    def _first(self, x: Any) -> Array:
+        """A call that needs a closer look: a shape that is new, or an x that is wrong."""
+        who = f"compiled {self.part}"
+        if not isinstance(x, np.ndarray):
+            raise TypeError(
+                f"{who}: x is a {type(x).__name__}, expected a NumPy array; "
+                f"pass np.asarray(x, np.{self.dtype})"
+            )
+        if x.dtype != self.dtype:
+            raise TypeError(
+                f"{who}: x is {x.dtype}, the model was compiled in {self.dtype}; "
+                f"pass x.astype(np.{self.dtype})"
+            )
+        if x.ndim < 2:
+            raise ValueError(
+                f"{who}: x has shape {x.shape}, expected an array whose first axis counts the "
+                "samples; for one sample pass x[None]"
+            )
+        return self._prepare(x.shape[1:])[0].run(np.asarray(x))
+
+    def _prepare(self, shape: Shape) -> tuple[Runtime, Program]:
+        if shape not in self._runtimes:
+            program = program_of(self.model, self.part, shape)
+            self._programs[shape] = program
+            self._runtimes[shape] = _runtime(program, self._with)
+        return self._runtimes[shape], self._programs[shape]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_runtimes": {}, "_programs": {}, "shapes": tuple(self._programs)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        shapes = state.pop("shapes")
+        vars(self).update(state)
+        self._with = kernels.active()
+        for shape in shapes:
+            self._prepare(shape)
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(map(str, self._programs)) or "any shape"
+        return f"Compiled({type(self.model).__name__}, {self.part!r}, {shapes}, {self.dtype})"
+
+
+def compile_model(
+    model: Model, part: str = "autoencoder", input_shape: Shape | None = None
+) -> Compiled:
+    """A part of a trained model as one function.
+
+    part
+        "autoencoder"   ``model.reconstruct``
+        "encoder"       ``model.encode``; of a variational model the mean
+        "decoder"       ``model.decode``; of a GAN the generator, of a conditional model the decoder
+                        of [z, c], the label one-hot behind the code
+        "score"         ``model.reconstruction_error``, a number a sample
+    input_shape
+        of one sample; without it the shape of the first x decides
+
+    Raises
+        TypeError   the model has no such part, or a layer that there is no operation for
+        ValueError  there is no part of that name, or the model does not take such a shape
+    """
+    return Compiled(model, part, input_shape)
+
+
+def program_of(model: Model, part: str, input_shape: Shape) -> Program:
+    """The part as plain data; see :func:`compile_model`."""
+    _check(model, part)
+    lowering = Lowering(tuple(input_shape), model.dtype)
+    y = lowering.x
+    if part != "decoder":
+        y = _encode(lowering, model, y)
+    if part != "encoder":
+        y = _decode(lowering, model, y)
+    if part == "score":
+        if y.shape != lowering.x.shape:
+            raise ValueError(
+                f"compile: a sample has shape {lowering.x.shape}, its reconstruction {y.shape}; "
+                f"end the decoder with Reshape{lowering.x.shape}, or pass x of the other shape"
+            )
+        y = lowering.append(ops.SquaredError(y, lowering.block(()), lowering.x))
+    return lowering.program(y)
+
+
+def _check(model: Any, part: str) -> None:
+    if part not in PARTS:
+        raise ValueError(f"compile: part is {part!r}, expected one of {', '.join(PARTS)}")
+    if isinstance(model, GAN | ConditionalVariationalAutoencoder):
+        if part != "decoder":
+            raise TypeError(
+                f"compile: part is {part!r} of a {type(model).__name__}, expected 'decoder': "
+                "the rest does not go from one array to one array"
+            )
+    elif not isinstance(model, Autoencoder | VariationalAutoencoder):
+        raise TypeError(
+            f"compile: the model is {model!r}, expected one with an encoder and a decoder, such as "
+            "an Autoencoder or a VariationalAutoencoder"
+        )
+
+
+def _encode(lowering: Lowering, model: Any, x: Slot) -> Slot:
+    h = lowering.add(model.encoder, x)
+    return lowering.add(model.mean, h) if isinstance(model, VariationalAutoencoder) else h
+
+
+def _decode(lowering: Lowering, model: Any, z: Slot) -> Slot:
+    """The decoder, and then what the model says its output means."""
+    if isinstance(model, GAN):
+        return lowering.add(model.generator, z)
+    y = lowering.add(model.decoder, z)
+    if isinstance(model, VariationalAutoencoder):
+        meaning, owner = type(model.likelihood).mean, model.likelihood
+        if meaning is HeteroscedasticGaussian.mean:  # the first half, [m, s]
+            return y._replace(shape=(y.shape[0] // 2, *y.shape[1:]))
+        plain, logistic = meaning is Likelihood.mean, meaning is Bernoulli.mean
+    else:
+        meaning, owner = type(model.loss).prediction, model.loss
+        plain, logistic = meaning is Loss.prediction, meaning is BCEWithLogits.prediction
+    if plain:
+        return y
+    if logistic:
+        sigmoid: Layer = Sigmoid()
+        return lowering.add(sigmoid, y)
+    raise TypeError(
+        f"compile: {owner} has a reading of the decoder's output of its own, which the compiled "
+        "program has no operation for; compile the encoder, or use a class of tinyae"
+    )
+
+
+def _runtime(program: Program, kernel_set: str) -> Runtime:
+    if kernel_set == "numpy":
+        return PlainRuntime(program)
+    from tinyae.export.jitted import JittedRuntime
+
+    return JittedRuntime(program)
