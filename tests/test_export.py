@@ -167,9 +167,10 @@ class Architecture:
     def keeping(self, depth):
         parts = []
         for _ in range(self.draw(st.integers(0, 2))):
-            out = widths(self.draw, 1, 9)
-            parts.append(self.mixing(self.shape[0], out))
-            self.shape = (out, *self.shape[1:])
+            if self.draw(st.booleans()):
+                out = widths(self.draw, 1, 9)
+                parts.append(self.mixing(self.shape[0], out))
+                self.shape = (out, *self.shape[1:])
             parts.append(self.anywhere())
         return ta.Sequential(*parts)
 
@@ -186,6 +187,8 @@ def test_any_architecture(kernel_set, data):
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     built = Architecture(data.draw, rng)
     model = identity(*built.layers, dtype=np.float64)
+    for p in model.encoder.params.values():  # biases too, which begin at zero
+        p.value += rng.normal(0, 0.1, p.shape)
     x = rng.normal(size=(data.draw(st.sampled_from(BATCHES)), *built.input_shape))
     f = compiled_by(kernel_set, model, "encoder")
     want = model.encoder(x)
@@ -308,6 +311,7 @@ def test_batch_norm_of_an_image_folds_into_the_dense_layer_that_made_it(rng):
     norm = ta.BatchNorm(3)
     norm.running_mean[...], norm.running_var[...] = [1, 2, 3], [0.5, 1, 2]
     model = identity(ta.Dense(2, 12, rng=rng), ta.Reshape(3, 2, 2), norm)
+    model.encoder.layers[0].b.value[...] = rng.normal(size=12)
     assert kinds(program_of(model, "encoder", (2,))) == [("Dense", "")]
     x = rng.normal(size=(3, 2)).astype(np.float32)
     np.testing.assert_allclose(
@@ -317,6 +321,11 @@ def test_batch_norm_of_an_image_folds_into_the_dense_layer_that_made_it(rng):
 
 def test_what_has_a_second_reader_is_left_as_it_is(rng):
     skip = ta.Skip(ta.Sequential(ta.BatchNorm(3), ta.ReLU()))
+    model = identity(ta.Dense(2, 3, rng=rng), ta.Residual(ta.ReLU()), skip)
+    x = rng.normal(size=(3, 2)).astype(np.float32)
+    for n in (1, 3):
+        y = compile_model(model, "encoder")(x[:n])
+        np.testing.assert_allclose(y, model.encode(x[:n]), rtol=1e-6, atol=1e-6)
     p = program_of(identity(ta.Dense(2, 3, rng=rng), skip), "encoder", (2,))
     assert kinds(p) == [("Dense", ""), ("Affine", "ReLU")]  # and no copy: both write in place
     assert p.arena == 0

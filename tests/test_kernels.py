@@ -366,6 +366,24 @@ def test_a_shared_kernel_gives_the_same_bits(always_shared, monkeypatch):
     assert TestReproducible().results(*arrays) == shared
 
 
+def test_eight_python_threads_at_once_are_right(always_shared):
+    """One of them has the workers, the others work alone; none waits, and none aborts."""
+    arrays = TestReproducible().arrays()
+    first = TestReproducible().results(*arrays)
+    with ThreadPoolExecutor(8) as pool:
+        for result in pool.map(lambda _: TestReproducible().results(*arrays), range(64)):
+            assert result == first
+
+
+def test_dead_moments_do_not_linger_below_the_normal_numbers():
+    value, grad, m, v = (np.full(3, a, np.float32) for a in (1, 0, 1e-36, 1e-36))
+    rows = Rows([(value, grad, m, v)])
+    for t in range(1, 100):
+        jitted.adam(rows, 0.1, 0.9, 0.9, 1e-8, t)
+    assert not m.any()
+    assert not v.any()
+
+
 def test_the_workers_are_lent_to_one_python_thread_at_a_time(monkeypatch):
     if threads.share() < 2:
         pytest.skip("one processor, or no threading layer that bears several Python threads")

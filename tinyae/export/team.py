@@ -118,7 +118,7 @@ def leave(state: Array) -> None:
 # --- the helper ---------------------------------------------------------------------------------
 
 
-def _nothing(desk: Array) -> None:
+def _nothing(*_: Any) -> None:
     """No job."""
 
 
@@ -145,6 +145,7 @@ class Helper:
         while True:
             self._calls.get()
             while take(self.state):
+                work: Callable[..., None]
                 try:
                     work, job = self.task or (_nothing, ())
                     work(*job, NOBODY)
