@@ -21,6 +21,7 @@ from tinyae.kernels.reference import Rows
 jitted = pytest.importorskip("tinyae.kernels.jitted", reason="the jitted set needs numba")
 convolution = pytest.importorskip("tinyae.kernels.convolution")
 elementwise = pytest.importorskip("tinyae.kernels.elementwise")
+layout = pytest.importorskip("tinyae.kernels.layout")
 products = pytest.importorskip("tinyae.kernels.products")
 steps = pytest.importorskip("tinyae.kernels.steps")
 threads = pytest.importorskip("tinyae.kernels.threads")
@@ -129,6 +130,12 @@ def conv2d_weight_grad(d: Draw) -> tuple:
     return d.array(n, c, *size), dy, stride, pad, kernel
 
 
+def conv2d_with_weight_grad(d: Draw) -> tuple:
+    x, W, stride, pad, _ = conv2d(d)
+    r = d.array(len(x), len(W), *windows(x.shape[2:], W.shape[2:], stride, pad))
+    return x, W, r, stride, pad
+
+
 def bias(d: Draw) -> tuple:
     y = d.array(d.batch(), d.integer(1, 5), d.integer(1, 9), d.integer(1, 9))
     return y, d.array(y.shape[1])
@@ -223,6 +230,7 @@ ARGUMENTS: dict[str, Callable[[Draw], tuple]] = {
     "conv2d": conv2d,
     "conv2d_input_grad": conv2d_input_grad,
     "conv2d_weight_grad": conv2d_weight_grad,
+    "conv2d_with_weight_grad": conv2d_with_weight_grad,
     "bias_grad": bias,
     "max_pool2d": max_pool2d,
     "max_pool2d_backward": max_pool2d_backward,
@@ -330,6 +338,7 @@ SHARED = {
     *("affine", "affine_grad", "matmul", "matmul_nt", "matmul_tn", "adamw", "momentum"),
     *("conv2d", "conv2d_input_grad", "conv2d_weight_grad"),
     *("relu", "relu_backward", "elu", "elu_backward", "sigmoid", "sigmoid_backward"),
+    "tanh",
 }
 
 
@@ -341,6 +350,7 @@ def always_shared(monkeypatch):
         (convolution, "_SHARED"),
         (convolution, "_COPIED"),
         (elementwise, "_SHARED"),
+        (layout, "_SHARED"),
         (steps, "_SHARED"),
     ]:
         monkeypatch.setattr(module, name, 0)
@@ -361,7 +371,7 @@ def test_the_jitted_twin_agrees_when_threads_share_it(name: str, always_shared, 
 def test_a_shared_kernel_gives_the_same_bits(always_shared, monkeypatch):
     arrays = TestReproducible().arrays()
     shared = TestReproducible().results(*arrays)
-    for module in (products, convolution, elementwise, steps):
+    for module in (products, convolution, elementwise, layout, steps):
         monkeypatch.setattr(module, "share", lambda: 1)
     assert TestReproducible().results(*arrays) == shared
 
@@ -373,6 +383,16 @@ def test_eight_python_threads_at_once_are_right(always_shared):
     with ThreadPoolExecutor(8) as pool:
         for result in pool.map(lambda _: TestReproducible().results(*arrays), range(64)):
             assert result == first
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.integers(0, 20), st.integers(1, 3), st.integers(1, 7), st.integers(1, 7))
+def test_the_batch_innermost(n, c, h, w):
+    x = np.arange(n * c * h * w, dtype=np.float32).reshape(n, c, h, w)
+    for given_x in (x, np.asfortranarray(x), x[::-1]):
+        inside = layout.batch_last(given_x)
+        assert inside.flags.c_contiguous
+        np.testing.assert_array_equal(inside, given_x.transpose(1, 2, 3, 0))
 
 
 def test_dead_moments_do_not_linger_below_the_normal_numbers():

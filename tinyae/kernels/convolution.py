@@ -9,6 +9,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from tinyae.kernels.layout import batch_last
 from tinyae.kernels.reference import Pad, Pair
 from tinyae.kernels.threads import jit, join, parallel_jit, share
 from tinyae.kernels.tile import DOTS, ROWS, THIN, VECTORS, dots, lanes, thin_dots, thin_tile, tile
@@ -193,11 +194,6 @@ def _weight_shares(outputs: int, taps: int, threads: int) -> Array:
     return parts
 
 
-def _batch_last(x: Array) -> Array:
-    """(N, C, H, W) as (C, H, W, N), a view."""
-    return x.transpose(1, 2, 3, 0)
-
-
 @jit
 def _split(x: Array, top: int, left: int, split: Array, part: Array) -> None:
     """split[a, b, c, m, n] = xᵖ[c, a + m·sh, b + n·sw], x (C, H, W, N) with zeros around it.
@@ -282,7 +278,7 @@ def _phases(x: Array, kernel: Pair, stride: Pair, pad: Pad, size: Pair) -> tuple
 
     ``size`` is that of the output; more of the image than its taps reach is not copied.
     """
-    x = np.ascontiguousarray(_batch_last(x))
+    x = batch_last(x)
     channels, n = x.shape[0], x.shape[3]
     (kh, kw), (sh, sw) = kernel, stride
     rows, columns = size[0] + (kh - 1) // sh, size[1] + (kw - 1) // sw
@@ -315,11 +311,16 @@ def _output_size(x: Array, kernel: Pair, stride: Pair, pad: Pad) -> Pair:
 def conv2d(x: Array, W: Array, stride: Pair, pad: Pad, b: Array | None = None) -> Array:
     kernel = (W.shape[2], W.shape[3])
     size = _output_size(x, kernel, stride, pad)
-    n = len(x)
-    y = np.empty((len(W), size[0], size[1] * n), x.dtype)
-    flat_W = np.ascontiguousarray(W).reshape(len(W), -1)
-    _run_correlate(*_phases(x, kernel, stride, pad, size), flat_W, _bias(b, y), y)
-    return y.reshape(len(W), *size, n).transpose(3, 0, 1, 2)
+    return _windows_times(_phases(x, kernel, stride, pad, size), W, b, (len(x), len(W), *size))
+
+
+def _windows_times(
+    phases: tuple[Array, Array, int], W: Array, b: Array | None, shape: tuple[int, int, int, int]
+) -> Array:
+    n, outputs, rows, columns = shape
+    y = np.empty((outputs, rows, columns * n), W.dtype)
+    _run_correlate(*phases, np.ascontiguousarray(W).reshape(outputs, -1), _bias(b, y), y)
+    return y.reshape(outputs, rows, columns, n).transpose(3, 0, 1, 2)
 
 
 def _bias(b: Array | None, y: Array) -> Array:
@@ -340,7 +341,7 @@ def conv2d_input_grad(
     columns = size[1] if plain else -(-(pad[2] + size[1]) // sw)
     height, width = above + m0 + rows, before + n0 + columns
     padded = np.empty((1, 1, outputs, height, width, n), dy.dtype)
-    arguments = (np.ascontiguousarray(_batch_last(dy)), above, before, padded)
+    arguments = (batch_last(dy), above, before, padded)
     _copy(_split, _split_shared, arguments, padded, outputs * height)
     phases = np.empty((min(sh, kh), min(sw, kw), channels, rows, columns, n), dy.dtype)
     bias = _bias(b, phases[0, 0])
@@ -369,11 +370,25 @@ def _mirrored_offsets(
 
 
 def conv2d_weight_grad(x: Array, dy: Array, stride: Pair, pad: Pad, kernel: Pair) -> Array:
+    phases = _phases(x, kernel, stride, pad, (dy.shape[2], dy.shape[3]))
+    return _windows_with(phases, dy, (dy.shape[1], x.shape[1], *kernel))
+
+
+def _windows_with(
+    phases: tuple[Array, Array, int], dy: Array, shape: tuple[int, int, int, int]
+) -> Array:
     n, outputs, rows, columns = dy.shape
-    dW = np.empty((outputs, x.shape[1] * kernel[0] * kernel[1]), x.dtype)
-    flat = np.ascontiguousarray(_batch_last(dy)).reshape(outputs, rows, columns * n)
-    _run_correlate_weights(*_phases(x, kernel, stride, pad, (rows, columns)), flat, dW)
-    return dW.reshape(outputs, x.shape[1], *kernel)
+    dW = np.empty((outputs, shape[1] * shape[2] * shape[3]), dy.dtype)
+    _run_correlate_weights(*phases, batch_last(dy).reshape(outputs, rows, columns * n), dW)
+    return dW.reshape(shape)
+
+
+def conv2d_with_weight_grad(
+    x: Array, W: Array, r: Array, stride: Pair, pad: Pad
+) -> tuple[Array, Array]:
+    phases = _phases(x, (W.shape[2], W.shape[3]), stride, pad, (r.shape[2], r.shape[3]))
+    shape = (len(x), len(W), r.shape[2], r.shape[3])
+    return _windows_times(phases, W, None, shape), _windows_with(phases, r, W.shape)
 
 
 @jit
@@ -387,7 +402,7 @@ def _bias_grad(dy: Array, db: Array) -> None:
 
 
 def bias_grad(dy: Array, db: Array) -> None:
-    inside = _batch_last(dy)
+    inside = dy.transpose(1, 2, 3, 0)
     if not inside.flags.c_contiguous or not db.flags.c_contiguous:
         db += dy.sum(axis=(0, 2, 3))
         return

@@ -12,6 +12,7 @@ from tinyae.kernels import reference
 from tinyae.kernels.elementary import exp, expm1, log1p
 from tinyae.kernels.elementary import sigmoid as _sigmoid_of
 from tinyae.kernels.elementary import tanh as _tanh_of
+from tinyae.kernels.layout import batch_last
 from tinyae.kernels.threads import jit, join, parallel_jit, share
 from tinyae.param import Array
 
@@ -34,11 +35,13 @@ def flat(*arrays: Array) -> tuple[Array, ...]:
 
 
 def _in_order_of(last: Array, a: Array) -> Array:
-    if a.strides != last.strides:
-        copy = np.empty_like(last, dtype=a.dtype)
-        copy[...] = a
-        a = copy
-    return a.ravel(order="K")
+    if a.strides == last.strides:
+        return a.ravel(order="K")
+    if last.ndim == 4 and last.transpose(1, 2, 3, 0).flags.c_contiguous:
+        return batch_last(a).reshape(-1)
+    copy = np.empty_like(last, dtype=a.dtype)
+    copy[...] = a
+    return copy.ravel(order="K")
 
 
 def _map(
@@ -159,6 +162,12 @@ def _sigmoid_shared(x: Array, y: Array, cuts: Array) -> None:
 
 
 @parallel_jit
+def _tanh_shared(x: Array, y: Array, cuts: Array) -> None:
+    for t in numba.prange(len(cuts) - 1):
+        _tanh(x[cuts[t] : cuts[t + 1]], y[cuts[t] : cuts[t + 1]])
+
+
+@parallel_jit
 def _sigmoid_backward_shared(dy: Array, y: Array, dx: Array, cuts: Array) -> None:
     for t in numba.prange(len(cuts) - 1):
         i, j = cuts[t], cuts[t + 1]
@@ -190,7 +199,7 @@ def sigmoid_backward(dy: Array, y: Array) -> Array:
 
 
 def tanh(x: Array) -> Array:
-    return _map(_tanh, x)
+    return _map(_tanh, x, shared=_tanh_shared)
 
 
 def tanh_backward(dy: Array, y: Array) -> Array:

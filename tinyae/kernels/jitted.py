@@ -6,6 +6,7 @@ allocates the result and calls a loop nest, whose name begins with an underscore
 
 ``tile``          the innermost loop of products and convolutions, in vector registers
 ``products``      matrix products
+``layout``        images with the batch outermost or innermost in memory
 ``convolution``   convolution and its two gradients; pooling
 ``elementary``    eˣ and its kin, as arithmetic
 ``elementwise``   activations and losses
@@ -23,6 +24,7 @@ from tinyae.kernels.convolution import (
     conv2d,
     conv2d_input_grad,
     conv2d_weight_grad,
+    conv2d_with_weight_grad,
     max_pool2d,
     max_pool2d_backward,
 )
@@ -57,6 +59,7 @@ __all__ = [
     "conv2d",
     "conv2d_input_grad",
     "conv2d_weight_grad",
+    "conv2d_with_weight_grad",
     "elu",
     "elu_backward",
     "erf",
