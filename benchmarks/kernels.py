@@ -153,8 +153,6 @@ def other_calls(n: int) -> Iterator[Call]:
     yield Call("conv2d", (images, array(16, 8, 3, 3), (1, 1), (1, 1, 1, 1)))
     yield Call("conv2d_input_grad", (images, array(8, 4, 3, 3), (1, 1), (1, 1, 1, 1), (28, 28)))
     yield Call("conv2d_weight_grad", (images, images, (1, 1), (1, 1, 1, 1), (3, 3)))
-    both = (images, array(16, 8, 3, 3), array(n, 16, 28, 28), (1, 1), (1, 1, 1, 1))
-    yield Call("conv2d_with_weight_grad", both)
     yield Call("bias_grad", (images, array(8)))
     yield Call("max_pool2d", (images, (2, 2), (2, 2)))
     index = rng.integers(0, 4, (n, 8, 14, 14))
@@ -272,8 +270,6 @@ def operations(call: Call, result: Any) -> int:
         return 2 * result.size * math.prod(shapes[1][1:])
     if call.kernel == "conv2d_input_grad":
         return 2 * math.prod(shapes[0]) * math.prod(shapes[1][1:])
-    if call.kernel == "conv2d_with_weight_grad":
-        return 4 * result[0].size * math.prod(shapes[1][1:])
     if call.kernel == "conv2d_weight_grad":
         return 2 * math.prod(shapes[1]) * math.prod(result.shape[1:])
     return 0

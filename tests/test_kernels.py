@@ -130,12 +130,6 @@ def conv2d_weight_grad(d: Draw) -> tuple:
     return d.array(n, c, *size), dy, stride, pad, kernel
 
 
-def conv2d_with_weight_grad(d: Draw) -> tuple:
-    x, W, stride, pad, _ = conv2d(d)
-    r = d.array(len(x), len(W), *windows(x.shape[2:], W.shape[2:], stride, pad))
-    return x, W, r, stride, pad
-
-
 def bias(d: Draw) -> tuple:
     y = d.array(d.batch(), d.integer(1, 5), d.integer(1, 9), d.integer(1, 9))
     return y, d.array(y.shape[1])
@@ -230,7 +224,6 @@ ARGUMENTS: dict[str, Callable[[Draw], tuple]] = {
     "conv2d": conv2d,
     "conv2d_input_grad": conv2d_input_grad,
     "conv2d_weight_grad": conv2d_weight_grad,
-    "conv2d_with_weight_grad": conv2d_with_weight_grad,
     "bias_grad": bias,
     "max_pool2d": max_pool2d,
     "max_pool2d_backward": max_pool2d_backward,

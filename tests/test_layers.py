@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyae import kernels, layers
+from tinyae import gradcheck, kernels, layers
 from tinyae.layers import (
     ELU,
     GELU,
@@ -731,3 +731,14 @@ def test_every_layer_is_exported_once():
     }
     assert {cls.__name__ for cls in classes} == set(layers.__all__)
     assert len(layers.__all__) == len(set(layers.__all__))
+
+
+@pytest.mark.parametrize("kernel_set", ["numpy", "numba"])
+@pytest.mark.parametrize("layer", [layers.ELU(0.7), layers.LeakyReLU(0.3)], ids=repr)
+def test_alpha_is_in_the_gradient(layer, kernel_set):
+    if kernel_set == "numba":
+        pytest.importorskip("numba")
+    x = np.random.default_rng(0).normal(size=(7, 5))
+    with kernels.use(kernel_set):
+        assert gradcheck.check(layer, x).ok
+        assert gradcheck.check_tangent(layer, x).ok

@@ -160,11 +160,6 @@ def twin(kernel: str, *arguments: Any) -> Callable[[], Any] | None:
     if kernel in _TWINS:
         f = _TWINS[kernel]
         return lambda: f(*given)
-    if kernel == "conv2d_with_weight_grad":
-        x, W, r, stride, pad = arguments
-        y = twin("conv2d", x, W, stride, pad)
-        dW = twin("conv2d_weight_grad", x, r, stride, pad, W.shape[2:])
-        return y and dW and (lambda: (y(), dW()))
     if kernel not in ("conv2d", "conv2d_input_grad", "conv2d_weight_grad"):
         return None
     a, b, stride, (top, bottom, left, right), *rest = given

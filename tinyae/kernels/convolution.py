@@ -311,16 +311,11 @@ def _output_size(x: Array, kernel: Pair, stride: Pair, pad: Pad) -> Pair:
 def conv2d(x: Array, W: Array, stride: Pair, pad: Pad, b: Array | None = None) -> Array:
     kernel = (W.shape[2], W.shape[3])
     size = _output_size(x, kernel, stride, pad)
-    return _windows_times(_phases(x, kernel, stride, pad, size), W, b, (len(x), len(W), *size))
-
-
-def _windows_times(
-    phases: tuple[Array, Array, int], W: Array, b: Array | None, shape: tuple[int, int, int, int]
-) -> Array:
-    n, outputs, rows, columns = shape
-    y = np.empty((outputs, rows, columns * n), W.dtype)
-    _run_correlate(*phases, np.ascontiguousarray(W).reshape(outputs, -1), _bias(b, y), y)
-    return y.reshape(outputs, rows, columns, n).transpose(3, 0, 1, 2)
+    n = len(x)
+    y = np.empty((len(W), size[0], size[1] * n), x.dtype)
+    flat_W = np.ascontiguousarray(W).reshape(len(W), -1)
+    _run_correlate(*_phases(x, kernel, stride, pad, size), flat_W, _bias(b, y), y)
+    return y.reshape(len(W), *size, n).transpose(3, 0, 1, 2)
 
 
 def _bias(b: Array | None, y: Array) -> Array:
@@ -370,25 +365,11 @@ def _mirrored_offsets(
 
 
 def conv2d_weight_grad(x: Array, dy: Array, stride: Pair, pad: Pad, kernel: Pair) -> Array:
-    phases = _phases(x, kernel, stride, pad, (dy.shape[2], dy.shape[3]))
-    return _windows_with(phases, dy, (dy.shape[1], x.shape[1], *kernel))
-
-
-def _windows_with(
-    phases: tuple[Array, Array, int], dy: Array, shape: tuple[int, int, int, int]
-) -> Array:
     n, outputs, rows, columns = dy.shape
-    dW = np.empty((outputs, shape[1] * shape[2] * shape[3]), dy.dtype)
-    _run_correlate_weights(*phases, batch_last(dy).reshape(outputs, rows, columns * n), dW)
-    return dW.reshape(shape)
-
-
-def conv2d_with_weight_grad(
-    x: Array, W: Array, r: Array, stride: Pair, pad: Pad
-) -> tuple[Array, Array]:
-    phases = _phases(x, (W.shape[2], W.shape[3]), stride, pad, (r.shape[2], r.shape[3]))
-    shape = (len(x), len(W), r.shape[2], r.shape[3])
-    return _windows_times(phases, W, None, shape), _windows_with(phases, r, W.shape)
+    dW = np.empty((outputs, x.shape[1] * kernel[0] * kernel[1]), x.dtype)
+    flat = batch_last(dy).reshape(outputs, rows, columns * n)
+    _run_correlate_weights(*_phases(x, kernel, stride, pad, (rows, columns)), flat, dW)
+    return dW.reshape(outputs, x.shape[1], *kernel)
 
 
 @jit

@@ -24,7 +24,6 @@ from tinyae.kernels.convolution import (
     conv2d,
     conv2d_input_grad,
     conv2d_weight_grad,
-    conv2d_with_weight_grad,
     max_pool2d,
     max_pool2d_backward,
 )
@@ -59,7 +58,6 @@ __all__ = [
     "conv2d",
     "conv2d_input_grad",
     "conv2d_weight_grad",
-    "conv2d_with_weight_grad",
     "elu",
     "elu_backward",
     "erf",

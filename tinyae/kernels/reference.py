@@ -1,8 +1,7 @@
 """Every kernel in plain NumPy: what the jitted set must compute.
 
 Matrix products   affine · affine_grad · matmul · matmul_nt · matmul_tn
-Convolution       conv2d · conv2d_input_grad · conv2d_weight_grad ·
-                  conv2d_with_weight_grad · bias_grad
+Convolution       conv2d · conv2d_input_grad · conv2d_weight_grad · bias_grad
 Pooling           max_pool2d · max_pool2d_backward
 Activations       relu · elu · sigmoid · tanh, each with its backward · erf
 Losses            mse · l1 · bce · bce_with_logits: (loss, gradient) in one pass
@@ -103,14 +102,6 @@ def conv2d_weight_grad(x: Array, dy: Array, stride: Pair, pad: Pad, kernel: Pair
     x (N, C, H, W)   dy (N, O, H′, W′)   dW (O, C, *kernel)
     """
     return np.tensordot(dy, _windows(x, kernel, stride, pad), axes=((0, 2, 3), (0, 2, 3)))
-
-
-def conv2d_with_weight_grad(
-    x: Array, W: Array, r: Array, stride: Pair, pad: Pad
-) -> tuple[Array, Array]:
-    """y = :func:`conv2d` of x and W, and ∂⟨r, y⟩/∂W: both read the same windows of x."""
-    kernel = (W.shape[2], W.shape[3])
-    return conv2d(x, W, stride, pad), conv2d_weight_grad(x, r, stride, pad, kernel)
 
 
 def bias_grad(dy: Array, db: Array) -> None:

@@ -195,11 +195,8 @@ class ConvTranspose2d(_Convolution):
         return self.linear(x, self.b.value), x
 
     def backward(self, dy: Array, x: Array) -> Array:
-        kernels.bias_grad(dy, self.b.grad)
-        pad = self.pad(_size(dy))
-        dx, dW = kernels.conv2d_with_weight_grad(dy, self.W.value, x, self.stride, pad)
-        self.W.grad += dW
-        return dx
+        self.backward_params(dy, x)
+        return self.adjoint(dy)
 
     def backward_input(self, dy: Array, x: Array) -> Array:
         return self.adjoint(dy)

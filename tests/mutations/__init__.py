@@ -1,0 +1,41 @@
+"""The mutation bank: broken backward passes, each a small edit of the library's own source.
+
+A mutation is data: the function to change, the old text, the new one, what shows it, and what a
+true diagnosis of it may say. They serve twice:
+
+``python -m tests.mutations``           how often the gradient doctor is right, and how fast it is
+``python -m tests.mutations --suite``   whether the tests of the changed file turn red
+
+``mutation``    Mutation
+``library``     the library with a mutation in it, made without touching the disk
+``subjects``    small layers, losses and models, with pairwise different sizes where they matter
+``layers`` · ``convolutions`` · ``norms`` · ``compose`` · ``losses`` · ``models`` · ``kernel_set``
+                the bank itself
+``verdict``     what counts as right, unknown or misleading
+``suite``       a mutated copy of the tree, and its tests
+
+The doctor is tuned on one half of the bank and judged on the other. Which half a mutation is of
+depends on its name alone: tuned on, if crc32(name) is even (``Mutation.tuned``).
+"""
+
+from .compose import COMPOSE
+from .convolutions import CONVOLUTIONS
+from .kernel_set import KERNELS
+from .layers import LAYERS
+from .library import library
+from .losses import LOSSES
+from .models import MODELS
+from .mutation import Mutation
+from .norms import NORMS
+
+BANK: tuple[Mutation, ...] = (
+    *LAYERS,
+    *CONVOLUTIONS,
+    *NORMS,
+    *COMPOSE,
+    *LOSSES,
+    *MODELS,
+    *KERNELS,
+)
+
+__all__ = ["BANK", "Mutation", "library"]

@@ -1,0 +1,273 @@
+"""What the mutations are shown on: small, float64, and their lengths pairwise different primes
+where a factor could come from a length. ``t`` is the library, mutated or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .mutation import Case, normal
+
+Subject = Callable[[Any], Case]
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(5)
+
+
+def drawn(module: Any, scale: float = 0.7) -> Any:
+    """In float64, every parameter moved away from where it begins (zero biases, γ = 1)."""
+    module, r = module.astype(np.float64), rng()
+    for p in module.params.values():
+        p.value[...] += scale * r.normal(size=p.shape)
+    return module
+
+
+def layer(build: Callable[[Any], Any], *shape: int) -> Subject:
+    return lambda t: Case(drawn(build(t)), normal(1, *shape))
+
+
+def model(build: Callable[[Any], Any], *shape: int) -> Subject:
+    """A model and a batch in (0, 1)."""
+
+    def case(t: Any) -> Case:
+        x = np.random.default_rng(2).uniform(0.05, 0.95, shape)
+        return Case(drawn(build(t), 0.2), x)
+
+    return case
+
+
+def labelled(build: Callable[[Any], Any], classes: int, *shape: int) -> Subject:
+    def case(t: Any) -> Case:
+        given = model(build, *shape)(t)
+        labels = np.random.default_rng(3).permutation(np.arange(shape[0]) % classes)
+        return Case(given.subject, (given.x, labels))
+
+    return case
+
+
+def loss(build: Callable[[Any], Any], *shape: int, features: int = 1) -> Subject:
+    """A loss of any real y; ``features`` times as many in y as in the target, along axis 1."""
+
+    def case(t: Any) -> Case:
+        r = np.random.default_rng(4)
+        y = r.normal(size=(shape[0], features * shape[1], *shape[2:]))
+        return Case(build(t), y, r.uniform(0.05, 0.95, shape))
+
+    return case
+
+
+def probabilities(build: Callable[[Any], Any], *shape: int) -> Subject:
+    def case(t: Any) -> Case:
+        r = np.random.default_rng(4)
+        return Case(build(t), r.uniform(0.1, 0.9, shape), r.uniform(0.05, 0.95, shape))
+
+    return case
+
+
+# --- layers ---------------------------------------------------------------------------------
+
+DENSE = layer(lambda t: t.Dense(3, 5, rng=rng()), 7, 3)
+TIED = layer(lambda t: t.TiedDense(t.Dense(5, 3, rng=rng())), 7, 3)
+
+
+def _tied_pair(t: Any) -> Any:
+    dense = t.Dense(5, 3, rng=rng())
+    return t.Sequential(dense, t.Tanh(), t.TiedDense(dense))
+
+
+TIED_PAIR = layer(_tied_pair, 7, 5)
+
+
+def activation(name: str, *args: Any) -> Subject:
+    return layer(lambda t: getattr(t, name)(*args), 7, 5)
+
+
+TOP_K = layer(lambda t: t.TopK(3), 7, 5)
+DROPOUT = layer(lambda t: t.Dropout(0.3, rng=rng()), 7, 5)
+FLATTEN = layer(lambda t: t.Flatten(), 7, 3, 5)
+RESHAPE = layer(lambda t: t.Reshape(3, 5), 7, 15)
+UPSAMPLE = layer(lambda t: t.Upsample2d((2, 3)), 2, 3, 5, 7)
+
+CONV = layer(lambda t: t.Conv2d(3, 5, 3, 1, 1, rng=rng()), 2, 3, 7, 5)
+CONV_PADDED = layer(lambda t: t.Conv2d(3, 2, (3, 2), 1, (2, 1), rng=rng()), 2, 3, 7, 5)
+CONV_STRIDE = layer(lambda t: t.Conv2d(3, 2, (3, 2), 2, 1, rng=rng()), 2, 3, 7, 5)
+CONV_T = layer(lambda t: t.ConvTranspose2d(3, 5, 3, 2, 1, rng=rng()), 2, 3, 4, 3)
+MAX_POOL = layer(lambda t: t.MaxPool2d((3, 2), 3), 2, 3, 11, 7)
+MAX_POOL_OVERLAP = layer(lambda t: t.MaxPool2d((3, 2), (1, 1)), 2, 3, 7, 5)
+AVG_POOL = layer(lambda t: t.AvgPool2d((3, 2)), 2, 5, 9, 7)
+AVG_POOL_OVERLAP = layer(lambda t: t.AvgPool2d((3, 2), (2, 1)), 2, 3, 7, 5)
+
+BATCH_NORM = layer(lambda t: t.BatchNorm(3, eps=0.01), 7, 3)
+BATCH_NORM_IMAGES = layer(lambda t: t.BatchNorm(3, eps=0.01), 2, 3, 7, 5)
+LAYER_NORM = layer(lambda t: t.LayerNorm(5, eps=0.01), 7, 5)
+LAYER_NORM_IMAGES = layer(lambda t: t.LayerNorm((3, 5), eps=0.01), 7, 2, 3, 5)
+
+CHAIN = layer(lambda t: t.Sequential(t.Tanh(), t.Softplus(), t.Sigmoid()), 7, 5)
+NETWORK = layer(
+    lambda t: t.Sequential(
+        t.Dense(3, 5, rng=rng()), t.Tanh(), t.Dense(5, 2, rng=rng()), t.Sigmoid()
+    ),
+    7,
+    3,
+)
+RESIDUAL = layer(lambda t: t.Residual(t.Sequential(t.Dense(5, 5, rng=rng()), t.Tanh())), 7, 5)
+SKIP = layer(lambda t: t.Skip(t.Sequential(t.Dense(3, 5, rng=rng()), t.Tanh())), 7, 3)
+SKIP_EVEN = layer(lambda t: t.Skip(t.Sequential(t.Dense(5, 5, rng=rng()), t.Tanh())), 7, 5)
+PARALLEL = layer(
+    lambda t: t.Parallel(t.Dense(3, 2, rng=rng()), t.Sigmoid(), t.Dense(3, 5, rng=rng())), 7, 3
+)
+PARALLEL_EVEN = layer(
+    lambda t: t.Parallel(t.Dense(3, 5, rng=rng()), t.Dense(3, 5, rng=rng())), 7, 3
+)
+
+# --- losses and likelihoods -------------------------------------------------------------------
+
+MSE = loss(lambda t: t.MSE(), 7, 5)
+L1 = loss(lambda t: t.L1(), 7, 5)
+BCE = probabilities(lambda t: t.BCE(), 7, 5)
+LOGITS = loss(lambda t: t.BCEWithLogits(), 7, 5)
+BERNOULLI = loss(lambda t: t.Bernoulli(), 7, 5)
+GAUSSIAN = loss(lambda t: t.Gaussian(0.7), 7, 5)
+LEARNT_GAUSSIAN = loss(lambda t: t.LearntGaussian(0.7, dtype=np.float64), 7, 5)
+HETEROSCEDASTIC = loss(lambda t: t.HeteroscedasticGaussian((-0.7, 0.9)), 7, 5, features=2)
+LAPLACE = loss(lambda t: t.Laplace(0.7), 7, 5)
+
+# --- models -----------------------------------------------------------------------------------
+
+
+def _dense_parts(t: Any, last: str = "Sigmoid", code: str = "Tanh") -> tuple[Any, Any]:
+    encoder = t.Sequential(t.Dense(5, 3, rng=rng()), getattr(t, code)())
+    decoder = t.Sequential(t.Dense(3, 5, rng=rng()), getattr(t, last)())
+    return encoder, decoder
+
+
+def _deep_parts(t: Any) -> tuple[Any, Any]:
+    encoder = t.Sequential(t.Dense(5, 3, rng=rng()), t.ELU(), t.Dense(3, 2, rng=rng()))
+    decoder = t.Sequential(t.Dense(2, 3, rng=rng()), t.Tanh(), t.Dense(3, 5, rng=rng()))
+    return encoder, decoder
+
+
+PLAIN = model(lambda t: t.Autoencoder(*_deep_parts(t), t.MSE()), 7, 5)
+
+
+def _tied(t: Any) -> Any:
+    dense = t.Dense(5, 3, rng=rng())
+    decoder = t.Sequential(t.TiedDense(dense), t.Sigmoid())
+    return t.Autoencoder(t.Sequential(dense, t.Tanh()), decoder, t.BCE())
+
+
+TIED_MODEL = model(_tied, 7, 5)
+
+
+def _conv_model(t: Any) -> Any:
+    encoder = t.Sequential(t.Conv2d(1, 2, 3, 1, 1, rng=rng()), t.Tanh(), t.AvgPool2d(2))
+    decoder = t.Sequential(t.Upsample2d(2), t.ConvTranspose2d(2, 1, 3, 1, 1, rng=rng()))
+    return t.Autoencoder(encoder, decoder, t.BCEWithLogits())
+
+
+CONV_MODEL = model(_conv_model, 3, 1, 4, 4)
+
+
+def _denoising(t: Any) -> Any:
+    from tinyae.data.corruption import GaussianNoise
+
+    return t.DenoisingAutoencoder(*_dense_parts(t), t.MSE(), GaussianNoise(0.3))
+
+
+DENOISING = model(_denoising, 7, 5)
+
+
+def sparse(penalty: Callable[[Any], Any]) -> Subject:
+    return model(
+        lambda t: t.SparseAutoencoder(*_dense_parts(t, code="Sigmoid"), t.MSE(), penalty(t)), 7, 5
+    )
+
+
+SPARSE_L1 = sparse(lambda t: t.L1Sparsity(0.3))
+SPARSE_KL = sparse(lambda t: t.KLSparsity(0.2, 0.3))
+
+
+def contractive(code: str) -> Subject:
+    """One layer: the closed form."""
+    return model(
+        lambda t: t.ContractiveAutoencoder(*_dense_parts(t, code=code), t.MSE(), 0.3), 7, 5
+    )
+
+
+def _contractive_deep(t: Any) -> Any:
+    encoder = t.Sequential(
+        t.Dense(5, 3, rng=rng()), t.Tanh(), t.Dense(3, 2, rng=rng()), t.Softplus()
+    )
+    decoder = t.Sequential(t.Dense(2, 5, rng=rng()), t.Sigmoid())
+    return t.ContractiveAutoencoder(encoder, decoder, t.MSE(), 0.3)
+
+
+CONTRACTIVE_ROWS = model(_contractive_deep, 7, 5)
+
+
+def _contractive_wide(t: Any) -> Any:
+    encoder = t.Sequential(
+        t.Dense(2, 3, rng=rng()), t.Tanh(), t.Dense(3, 5, rng=rng()), t.Softplus()
+    )
+    return t.ContractiveAutoencoder(encoder, t.Dense(5, 2, rng=rng()), t.MSE(), 0.3)
+
+
+CONTRACTIVE_COLUMNS = model(_contractive_wide, 7, 2)
+
+
+def _variational(t: Any, likelihood: Any, **more: Any) -> Any:
+    encoder = t.Sequential(t.Dense(5, 4, rng=rng()), t.Tanh())
+    heads = t.Dense(4, 3, rng=rng()), t.Dense(4, 3, rng=np.random.default_rng(6))
+    decoder = t.Dense(3, 5, rng=rng())
+    return t.VariationalAutoencoder(encoder, *heads, decoder, likelihood, 0.7, **more)
+
+
+VARIATIONAL = model(lambda t: _variational(t, t.Bernoulli()), 7, 5)
+VARIATIONAL_LEARNT = model(lambda t: _variational(t, t.LearntGaussian(0.7)), 7, 5)
+VARIATIONAL_CLIPPED = model(
+    lambda t: _variational(t, t.Bernoulli(), logvar_range=(-0.3, 0.3)), 7, 5
+)
+VARIATIONAL_FREE = model(lambda t: _variational(t, t.Bernoulli(), free_bits=0.12), 7, 5)
+
+
+def _conditional(t: Any) -> Any:
+    encoder = t.Sequential(t.Dense(5, 4, rng=rng()), t.Tanh())
+    heads = t.Dense(4 + 2, 3, rng=rng()), t.Dense(4 + 2, 3, rng=np.random.default_rng(6))
+    decoder = t.Dense(3 + 2, 5, rng=rng())
+    return t.ConditionalVariationalAutoencoder(encoder, *heads, decoder, beta=0.7, classes=2)
+
+
+CONDITIONAL = labelled(_conditional, 2, 7, 5)
+CLASSIFIER = labelled(
+    lambda t: t.Classifier(
+        t.Sequential(t.Dense(5, 2, rng=rng()), t.Tanh(), t.Dense(2, 3, rng=rng()))
+    ),
+    3,
+    7,
+    5,
+)
+
+
+def _gan(t: Any, generator_loss: str) -> Any:
+    generator = t.Sequential(
+        t.Dense(2, 3, rng=rng()), t.ELU(), t.Dense(3, 5, rng=rng()), t.Sigmoid()
+    )
+    discriminator = t.Sequential(t.Dense(5, 3, rng=rng()), t.Tanh(), t.Dense(3, 1, rng=rng()))
+    return t.GAN(generator, discriminator, getattr(t, generator_loss)(), real_label=0.9)
+
+
+def player(name: str, generator_loss: str = "NonSaturating") -> Subject:
+    def case(t: Any) -> Case:
+        x = np.random.default_rng(2).uniform(0.05, 0.95, (7, 5))
+        return Case(getattr(t, name)(drawn(_gan(t, generator_loss), 0.2)), x)
+
+    return case
+
+
+DISCRIMINATOR = player("DiscriminatorPlayer")
+GENERATOR = player("GeneratorPlayer")
+GENERATOR_SATURATING = player("GeneratorPlayer", "Saturating")
