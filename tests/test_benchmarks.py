@@ -270,7 +270,9 @@ with timing.Held() as held:
 assert held.before + 0.9 * size < held.most < held.before + 1.5 * size, held
 assert timing.peak_memory() >= max(before, held.most)
 """
-        subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(timing.__file__).parents[1])
+        subprocess.run(
+            [sys.executable, "-c", code], check=True, cwd=Path(timing.__file__).parents[1]
+        )
 
     def test_threads(self, monkeypatch):
         for name in (*timing.THREADS, "XLA_FLAGS"):

@@ -122,7 +122,6 @@ from tinyae.param import (
 from tinyae.train import EarlyStopping, History, TrainingDiverged, fit
 
 
-
 def _compile(model, part="autoencoder", input_shape=None):  # type: ignore[no-untyped-def]
     """A part of the model as one compiled function: :func:`tinyae.export.compile_model`."""
     from tinyae.export import compile_model  # when it is wanted: `import tinyae` need not wait
