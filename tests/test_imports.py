@@ -18,8 +18,8 @@ LEVELS = (
     {"layers", "losses", "likelihoods", "gradcheck"},
     {"models", "optim", "data"},
     {"train", "io", "archive", "metrics"},
-    {"sklearn", "plot", "export", "catalog"},
-    {"cli", "learn", "explain", "explanation"},
+    {"sklearn", "plot", "export", "catalog", "training_doctor"},
+    {"cli", "learn", "explanation"},
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 FILES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))

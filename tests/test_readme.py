@@ -18,7 +18,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def test_the_ten_lines_run_as_they_stand(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (program,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    program, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names: dict = {}
     exec(compile(program, "README.md", "exec"), names)
     model, digits = names["model"], names["digits"]
@@ -26,6 +26,23 @@ def test_the_ten_lines_run_as_they_stand(tmp_path, monkeypatch, capsys):
     assert ta.gradcheck.check_model(model, digits.x_test[:4], rng=names["rng"]).ok
     x = digits.x_test[:5]
     assert (ta.load("ae.npz").reconstruct(x) == model.reconstruct(x)).all()
+
+
+def test_the_doctor_says_what_stands_there(tmp_path):
+    _, program = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (said,) = re.findall(r"```\n(diagnosis .*?)```", README, re.DOTALL)
+    file = tmp_path / "mine.py"
+    file.write_text(program, encoding="utf-8")
+    environment = {"PYTHONPATH": str(Path(ta.__file__).parent.parent), "PYTHONIOENCODING": "utf-8"}
+    run = subprocess.run(
+        [sys.executable, file],
+        env={**os.environ, **environment},
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    exactness = re.compile(r"exact to \S+,")  # the last digits are the processor's
+    assert exactness.sub("", run.stdout) == exactness.sub("", said)
 
 
 def test_links_lead_somewhere():

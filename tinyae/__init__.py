@@ -20,6 +20,7 @@ The source is meant to be read, in this order:
                                down to ``tile.py``, a tile of sums in vector registers
 16. ``export/``                a trained model as plain data, and as one compiled function
 17. ``gradcheck/doctor.py``, ``hypotheses/``   what is wrong with a gradient, and where
+    ``explanation/``           one pass forward and backward, told; ``training_doctor/``: one training
 18. ``learn/``                 exercises: write a backward pass, and be told what is wrong with it
 19. ``data/``, ``metrics.py``, ``plot.py``, ``io.py``, ``cli.py``   the world outside
 """
@@ -133,9 +134,16 @@ Model.compile = _compile
 
 if TYPE_CHECKING:
     from tinyae import export, gradcheck, metrics, plot
+    from tinyae.explanation import explain
+    from tinyae.training_doctor import diagnose_training
 
 __getattr__ = lazy.attach(
-    __name__, {name: f"tinyae.{name}" for name in ("export", "gradcheck", "metrics", "plot")}
+    __name__,
+    {
+        **{name: f"tinyae.{name}" for name in ("export", "gradcheck", "metrics", "plot")},
+        "explain": "tinyae.explanation:explain",
+        "diagnose_training": "tinyae.training_doctor:diagnose_training",
+    },
 )
 
 __all__ = [
@@ -231,6 +239,8 @@ __all__ = [
     "EarlyStopping",
     "History",
     "TrainingDiverged",
+    "diagnose_training",
+    "explain",
     # files and the rest
     "save",
     "load",

@@ -14,6 +14,7 @@ import numpy as np
 import tinyae as ta
 from tinyae import plot
 from tinyae.data import Dataset
+from tinyae.explanation import command as explanation
 from tinyae.layers import Layer
 from tinyae.learn import command as learn
 from tinyae.losses import Loss
@@ -524,6 +525,7 @@ def _parser() -> argparse.ArgumentParser:
     common(sub)
 
     learn.add_parser(verbs)
+    explanation.add_parser(verbs)
 
     sub = verbs.add_parser("data", help="list, fetch or show data sets")
     actions = sub.add_subparsers(title="verbs", metavar="VERB", required=True)

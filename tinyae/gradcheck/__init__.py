@@ -37,6 +37,7 @@ __getattr__ = lazy.attach(
         "Finding": "tinyae.gradcheck.diagnosis:Finding",
         "diagnose": "tinyae.gradcheck.doctor:diagnose",
         "diagnose_arrays": "tinyae.gradcheck.doctor:diagnose_arrays",
+        "diagnose_training": "tinyae.training_doctor:diagnose_training",
     },
 )
 

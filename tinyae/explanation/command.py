@@ -1,0 +1,141 @@
+"""The verb ``tinyae explain``: a saved model, or an example of a layer or a model, in one pass."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyae import catalog, data, io
+from tinyae.explanation.walk import explain
+from tinyae.layers import Layer
+from tinyae.models import Autoencoder, Model, VariationalAutoencoder
+
+
+def add_parser(subparsers: Any) -> None:
+    """``tinyae explain`` as a verb of the command ``tinyae``."""
+    parser = subparsers.add_parser(
+        "explain",
+        help="walk forward and back once, and say where every factor came from",
+        description="Walk forward and back once through a saved model or an example of a layer,\n"
+        "and show equations, shapes, numbers and the origin of every factor.",
+        epilog="examples:\n  tinyae explain --layer Conv2d\n"
+        "  tinyae explain model.npz --data strokes --latex model.tex",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", nargs="?", help="a file written by `tinyae train` or model.save")
+    parser.add_argument(
+        "--layer",
+        metavar="NAME",
+        help="a small example instead: Dense, …, VariationalAutoencoder; `--layer list` for all",
+    )
+    parser.add_argument(
+        "--data",
+        metavar="NAME",
+        help="what the model is given: a name from `tinyae data list`, or a path "
+        "(default: numbers drawn from U(0, 1))",
+    )
+    parser.add_argument("--rows", type=int, default=4, help="samples in the batch (default 4)")
+    parser.add_argument("--latex", metavar="FILE", help="write it as a LaTeX document instead")
+    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn (default 0)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the explanation, or write it to a file."""
+    if args.layer == "list":
+        print("\n".join(_examples()))
+        return 0
+    if (args.model is None) == (args.layer is None):
+        raise ValueError(
+            "explain: expected a model's file or --layer NAME, one of them; "
+            "pass e.g. --layer Dense, or `--layer list` for the names"
+        )
+    if args.rows < 1:
+        raise ValueError(f"explain: --rows is {args.rows}, expected ≥ 1; pass e.g. --rows 4")
+    if args.layer is not None:
+        if args.data is not None:
+            raise ValueError("explain: --data is for a saved model; an example draws its own x")
+        subject, x = _example(args.layer, args.seed)
+    else:
+        subject, x = _saved(args)
+    explanation = explain(subject, x, args.seed)
+    if args.latex is None:
+        text = str(explanation)
+        encoding = sys.stdout.encoding or "utf-8"
+        print(text.encode(encoding, "replace").decode(encoding))
+    else:
+        Path(args.latex).write_text(explanation.latex(), encoding="utf-8")
+        print(f"{args.latex}: {explanation!r}; `pdflatex {args.latex}` makes a page of it")
+    return 0
+
+
+def _examples() -> dict[str, Any]:
+    """The rows of the catalog that can be explained, by name."""
+    rows: list[Any] = [*catalog.LAYERS, *catalog.MODELS]
+    return {row.name: row for row in rows}
+
+
+def _example(name: str, seed: int) -> tuple[Any, Any]:
+    found = {key.lower(): row for key, row in _examples().items()}
+    row = found.get(name.lower())
+    if row is None:
+        raise ValueError(f"explain: there is no example {name!r}; one of: {', '.join(_examples())}")
+    rng = np.random.default_rng(seed)
+
+    def integers(low: int, high: int) -> int:
+        return min(max(low, 2), high) if high <= 2 else int(rng.integers(max(low, 2), high + 1))
+
+    return row.draw(integers, rng)
+
+
+def _saved(args: argparse.Namespace) -> tuple[Any, Any]:
+    subject: Any = io.load(args.model)
+    if not isinstance(subject, (Layer, Model)):
+        raise ValueError(
+            f"explain: {args.model} holds a {type(subject).__name__}, expected a layer or a model; "
+            "of a stack, save one block or stack.unroll()"
+        )
+    if args.data is None:
+        if not isinstance(subject, (Autoencoder, VariationalAutoencoder)) or hasattr(
+            subject, "classes"
+        ):
+            raise ValueError(f"explain: {args.model} needs samples to be given; pass --data NAME")
+        shape = _shape(subject)
+        x = np.random.default_rng(args.seed).uniform(size=(args.rows, *shape))
+        return subject, x.astype(np.float32)
+    dataset = data.load(args.data)
+    x, labels = np.asarray(dataset.x_test[: args.rows]), dataset.y_test
+    if hasattr(subject, "classes") or type(subject).__name__ == "Classifier":
+        if labels is None:
+            raise ValueError(
+                f"explain: {args.model} learns from labels and {args.data} has none; "
+                "pass data with labels"
+            )
+        return subject, (x, np.asarray(labels[: args.rows]).astype(int))
+    return subject, x
+
+
+def _shape(subject: Any) -> tuple[int, ...]:
+    """A sample's shape: what the decoder makes of a code.
+
+    Raises
+        ValueError  that cannot be told from the model
+    """
+    first: Any = subject.decoder
+    while getattr(first, "layers", None):
+        first = first.layers[0]
+    width = getattr(first, "in_features", None) or getattr(
+        getattr(first, "dense", None), "out_features", None
+    )
+    if width is None:
+        raise ValueError("explain: the decoder does not say how wide a code is; pass --data NAME")
+    return subject.decode(np.zeros((1, width), np.float32)).shape[1:]

@@ -1,0 +1,93 @@
+"""The two steps of a variational model that are no layers: the draw of the code, and its price."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinyae.explanation.heads import heads, pieces
+from tinyae.explanation.origins import Origins
+from tinyae.explanation.record import Call
+from tinyae.explanation.result import Step, quantity
+from tinyae.models.variational import VariationalAutoencoder
+from tinyae.param import Array
+
+
+def register_halves(call: Call, calls: list[Call], origins: Origins) -> None:
+    """The halves of dμ and ds: through z, and through the KL."""
+    mu, s, dkl = call.given["mu"], call.given["s"], call.given["dkl"]
+    origins.value(mu, "μ of the mean head")
+    origins.gradient(dkl * mu, "β ∂kl/∂μ of kl")
+    origins.gradient(0.5 * dkl * (np.exp(s) - 1), "β ∂kl/∂s of kl")
+    through = _through_z(call, calls)
+    if through is not None:
+        dz, std, eps = through
+        origins.gradient(dz, "dz of reparameterisation")
+        origins.gradient(0.5 * dz * std * eps, "½ dz ε exp(s/2) of reparameterisation")
+        first = next(c for c in calls if c.name.startswith("decoder"))
+        z = "z" if first.given["x"].shape == mu.shape else "[z, c], z"
+        origins.value(first.given["x"], f"{z} of reparameterisation")
+
+
+def _through_z(call: Call, calls: list[Call]) -> tuple[Array, Array, Array] | None:
+    """dz, σ and ε, from what the decoder was given and what came back from it."""
+    mu, s = call.given["mu"], call.given["s"]
+    first = next((c for c in calls if c.name.startswith("decoder")), None)
+    if first is None or not isinstance(first.returned, np.ndarray):
+        return None
+    z, dz = first.given["x"][:, : mu.shape[1]], first.returned[:, : mu.shape[1]]
+    if z.shape != mu.shape or dz.shape != mu.shape:
+        return None
+    std = np.exp(0.5 * s)
+    return dz, std, (z - mu) / std
+
+
+def draw(call: Call, calls: list[Call]) -> Step:
+    mu, s = call.given["mu"], call.given["s"]
+    said = heads(VariationalAutoencoder)
+    step = Step(
+        "reparameterisation",
+        "z = μ + σ ε",
+        "A draw from N(μ, σ²) written as a function of μ and σ, so that its gradient exists: "
+        "ε does not depend on the weights.",
+        pieces(said["Forward"], "s", "z"),
+        pieces(said["Backward"], "dz", "dμ", "ds"),
+        ["μ, s, ε, z alike, (N, latent_dim)"],
+        "Kingma & Welling (2014), §2.4",
+    )
+    add = step.quantities.append
+    add(quantity("μ", "input", mu, "y of the mean head"))
+    add(quantity("s", "input", s, "y of the logvar head, clipped to logvar_range"))
+    through = _through_z(call, calls)
+    if through is not None:
+        dz, std, eps = through
+        add(quantity("ε", "input", eps, "drawn from N(0, I)"))
+        add(quantity("z", "output", mu + std * eps, "μ + exp(s/2) ε"))
+        add(quantity("dz", "upstream", dz, "what comes back from the decoder"))
+        add(quantity("dμ", "gradient", dz, "this path's share: dz"))
+        add(quantity("ds", "gradient", 0.5 * dz * std * eps, "this path's share: ½ dz ε exp(s/2)"))
+    return step
+
+
+def divergence(call: Call) -> Step:
+    mu, s, dkl = call.given["mu"], call.given["s"], call.given["dkl"]
+    said = heads(VariationalAutoencoder)
+    step = Step(
+        "kl",
+        f"KL(N(μ, σ²) ‖ N(0, I)), β = {call.given['beta']:g}",
+        "What the code tells about x, in nats: the price that keeps it near the prior.",
+        pieces(said["Forward"], "kl", "KLⱼ"),
+        pieces(said["Backward"], "dμ", "ds"),
+        ["μ, s (N, latent_dim)"],
+        "Kingma & Welling (2014), appendix B",
+        value={key: float(v) for key, v in call.made.items()},
+    )
+    add = step.quantities.append
+    each = 0.5 * (mu * mu + np.exp(s) - 1 - s).mean(axis=0)
+    add(quantity("KLⱼ", "output", each, "each dimension's share, in nats"))
+    add(quantity("dμ", "gradient", dkl * mu, "this path's share: β μ / N"))
+    add(
+        quantity(
+            "ds", "gradient", 0.5 * dkl * (np.exp(s) - 1), "this path's share: β ½ (eˢ − 1) / N"
+        )
+    )
+    return step

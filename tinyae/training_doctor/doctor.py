@@ -1,0 +1,112 @@
+"""``diagnose_training``: the examinations in order, from what makes all others moot to the finest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinyae.data.batches import count, is_rows
+from tinyae.layers.base import positive_int
+from tinyae.models import Model
+from tinyae.models.gan import Player
+from tinyae.optim import Optimizer
+from tinyae.train import History, TrainingDiverged
+from tinyae.training_doctor import baseline, curves, steps, units
+from tinyae.training_doctor.evidence import Evidence
+from tinyae.training_doctor.report import Finding, TrainingDiagnosis
+
+
+def diagnose_training(
+    history: History | TrainingDiverged,
+    model: Model,
+    x: Any,
+    rng: int = 0,
+    *,
+    optimizer: Optimizer | None = None,
+    batch_size: int = 32,
+) -> TrainingDiagnosis:
+    """What is ill about a run, with figures, reasons and remedies; and what was measured.
+
+    history     what ``fit`` returned, or the TrainingDiverged that it raised
+    model       as the run has left it; copies are examined, it is not touched
+    x           the training data, as they were given to ``fit``: an array or a tuple of arrays
+    rng         a seed, for which samples are looked at and for the model's noise
+    optimizer   that of the run: its next step is tried on a copy. Without it the run's learning
+                rate is tried with SGD and with Adam, and judged only where both agree
+    batch_size  of the steps tried
+
+    Looked for: ``diverged``, ``output_range``, ``not_moving``, ``rising``, ``dead_relus``,
+    ``saturated``, ``constant_codes``, ``collapsed_latents``, ``large_updates``, ``small_updates``,
+    ``no_better_than_mean``, ``no_better_than_pca``, ``overfitting``.
+
+    Raises
+        TypeError   history, model or x is of another kind
+        ValueError  x holds NaN or an infinity, or no rows
+    """
+    e = _evidence(history, model, x, rng, optimizer, batch_size)
+    found: list[Finding] = list(curves.diverged(e))
+    if not any(f.figures.get("weights") for f in found):
+        found += _examine(e, bool(found))
+    n = len(e.history)
+    title = f"{type(model).__name__}, {n} epoch{'s' * (n != 1)}"
+    return TrainingDiagnosis(title, found, e.measured, e.notes)
+
+
+def _examine(e: Evidence, has_diverged: bool) -> list[Finding]:
+    """All that needs finite weights."""
+    found = list(baseline.output_reach(e))
+    within = not any(f.figures["outside"] > 0 for f in found)
+    error, variance = baseline.errors(e)
+    still = list(curves.not_moving(e, error, variance))
+    found += still
+    if not has_diverged:
+        found += curves.rising(e)
+    found += units.dead_relus(e)
+    found += units.saturated(e)
+    found += units.constant_codes(e)
+    found += units.collapsed_latents(e)
+    if within:  # else the loss refuses the data
+        found += steps.step_sizes(e, moving=not still)
+    mean = list(baseline.no_better_than_mean(error, variance))
+    found += mean
+    pca = list(baseline.no_better_than_pca(e, error))
+    if not (mean or has_diverged or not within):
+        found += pca
+    found += curves.overfitting(e)
+    return found
+
+
+def _evidence(
+    history: Any, model: Any, x: Any, rng: Any, optimizer: Any, batch_size: Any
+) -> Evidence:
+    who = "diagnose_training"
+    failure = ""
+    if isinstance(history, TrainingDiverged):
+        history, failure = history.history, str(history)
+    if not isinstance(history, History):
+        raise TypeError(
+            f"{who}: history is a {type(history).__name__}, expected what fit returned (a History) "
+            "or the TrainingDiverged that it raised; pass history first, then the model"
+        )
+    if not isinstance(model, Model):
+        raise TypeError(f"{who}: model is a {type(model).__name__}, expected a Model; pass one")
+    if isinstance(model, Player):
+        raise TypeError(f"{who}: model is one player of a game, expected the game; pass the GAN")
+    if not is_rows(x):
+        raise TypeError(
+            f"{who}: x is a {type(x).__name__}, expected an array or a tuple of arrays; pass the "
+            "training data, or some thousands of their rows"
+        )
+    if optimizer is not None and not isinstance(optimizer, Optimizer):
+        raise TypeError(
+            f"{who}: optimizer is {optimizer!r}, expected the run's Optimizer, or None; of a GAN None"
+        )
+    if count(x) < 2:
+        raise ValueError(
+            f"{who}: x has {count(x)} rows, expected at least 2; pass the training data"
+        )
+    Model.check_data(model, x)  # numbers, and finite; whether they can be reached is judged later
+    seed = int(rng) if isinstance(rng, (int, np.integer)) else int(rng.integers(2**31))
+    batch_size = positive_int(who, "batch_size", batch_size, 32)
+    return Evidence(model, history, x, seed, failure, optimizer, batch_size)

@@ -1,0 +1,79 @@
+"""What the run doctor has to say: findings, and what else was measured."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass, field
+from typing import Any
+
+_WIDTH = 98
+
+
+@dataclass
+class Finding:
+    """One illness of a run.
+
+    ``kind`` is one word for programs ("dead_relus"), ``where`` the layer, the parameter or "";
+    ``figures`` are the numbers of ``seen``; ``why`` says why it matters and ``do`` what helps.
+    """
+
+    kind: str
+    where: str
+    seen: str
+    why: str
+    do: str
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class TrainingDiagnosis:
+    """The findings, the gravest first, and ``measured``: figures that were looked at, ill or not."""
+
+    title: str
+    findings: list[Finding] = field(default_factory=list)
+    measured: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return not self.findings
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    @property
+    def kinds(self) -> list[str]:
+        """Each finding's kind."""
+        return [f.kind for f in self.findings]
+
+    def __getitem__(self, kind: str) -> Finding:
+        """The first finding of that kind.
+
+        Raises
+            KeyError  there is none
+        """
+        for f in self.findings:
+            if f.kind == kind:
+                return f
+        raise KeyError(f"{kind!r} was not found; there is {', '.join(self.kinds) or 'nothing'}")
+
+    def __str__(self) -> str:
+        n = len(self.findings)
+        verdict = "nothing is plainly wrong" if self.ok else f"{n} finding{'s' * (n > 1)}"
+        lines = [f"the run of {self.title}: {verdict}"]
+        for i, f in enumerate(self.findings, 1):
+            where = f"   {f.where}" if f.where else ""
+            lines += ["", f"{i}. {f.kind.replace('_', ' ')}{where}"]
+            lines += _part("seen", f.seen) + _part("why", f.why) + _part("do", f.do)
+        if self.notes:
+            lines += ["", "measured"]
+            for note in self.notes:
+                lines += textwrap.wrap(
+                    note, _WIDTH, initial_indent="   ", subsequent_indent="     "
+                )
+        return "\n".join(lines)
+
+
+def _part(head: str, text: str) -> list[str]:
+    first = f"   {head:<6}"
+    return textwrap.wrap(text, _WIDTH, initial_indent=first, subsequent_indent=" " * 9)
