@@ -441,6 +441,13 @@ def test_a_step_clears_the_gradient_and_moves_the_value(name: str, kernel_set):
 
 
 @pytest.mark.parametrize("kernel_set", [reference, jitted])
+def test_a_step_of_no_params(kernel_set):
+    none = Rows()
+    kernel_set.adam(none, 0.1, 0.9, 0.999, 1e-8, 1)
+    assert none == []
+
+
+@pytest.mark.parametrize("kernel_set", [reference, jitted])
 def test_a_second_step_finds_the_same_arrays(kernel_set):
     value, grad = np.ones(5), np.ones(5)
     memory = Rows([(value, grad)])

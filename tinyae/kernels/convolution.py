@@ -11,7 +11,7 @@ import numpy as np
 
 from tinyae.kernels.layout import batch_last
 from tinyae.kernels.reference import Pad, Pair
-from tinyae.kernels.threads import jit, join, parallel_jit, share
+from tinyae.kernels.threads import jit, parallel_jit, share, together
 from tinyae.kernels.tile import DOTS, ROWS, THIN, VECTORS, dots, lanes, thin_dots, thin_tile, tile
 from tinyae.param import Array
 
@@ -154,10 +154,8 @@ def _run_correlate(x: Array, offsets: Array, pitch: int, W: Array, b: Array, y: 
         return
     threads = share() if y.size * offsets.size >= _SHARED else 1
     if threads > 1:
-        try:
-            _correlate_shared(x, offsets, pitch, W, b, y, _row_shares(y.shape[1], threads))
-        finally:
-            join()
+        parts = _row_shares(y.shape[1], threads)
+        together(_correlate_shared, x, offsets, pitch, W, b, y, parts)
     else:
         _correlate(x, offsets, pitch, W, b, y, _row_shares(y.shape[1], 1)[0])
 
@@ -165,11 +163,8 @@ def _run_correlate(x: Array, offsets: Array, pitch: int, W: Array, b: Array, y: 
 def _run_correlate_weights(x: Array, offsets: Array, pitch: int, dy: Array, dW: Array) -> None:
     threads = share() if dy.size * offsets.size >= _SHARED else 1
     if threads > 1:
-        try:
-            parts = _weight_shares(*dW.shape, threads)
-            _correlate_weights_shared(x, offsets, pitch, dy, dW, parts)
-        finally:
-            join()
+        parts = _weight_shares(*dW.shape, threads)
+        together(_correlate_weights_shared, x, offsets, pitch, dy, dW, parts)
     else:
         _correlate_weights(x, offsets, pitch, dy, dW, _weight_shares(*dW.shape, 1)[0])
 
@@ -265,10 +260,7 @@ def _copy(
     """Run ``alone(*arguments, part)`` for all rows, or share them where the target is large."""
     threads = share() if target.size >= _COPIED else 1
     if threads > 1:
-        try:
-            shared(*arguments, _row_shares(rows, threads, more))
-        finally:
-            join()
+        together(shared, *arguments, _row_shares(rows, threads, more))
     else:
         alone(*arguments, _row_shares(rows, 1, more)[0])
 

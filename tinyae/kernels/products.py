@@ -17,7 +17,7 @@ import functools
 import numba
 import numpy as np
 
-from tinyae.kernels.threads import jit, join, parallel_jit, share
+from tinyae.kernels.threads import jit, parallel_jit, share, together
 from tinyae.kernels.tile import ROWS, SIDE, VECTORS, copy_run, lanes, tile, transpose
 from tinyae.param import Array
 
@@ -169,11 +169,8 @@ def _multiply(
         start = out[0, :0]
     threads = share() if rows * depth * columns >= _SHARED else 1
     if threads > 1:
-        try:
-            parts = _parts(rows, columns, width, threads, a_turned)
-            _tiles_shared(a, a_turned, b, b_turned, out, start, width, parts)
-        finally:
-            join()
+        parts = _parts(rows, columns, width, threads, a_turned)
+        together(_tiles_shared, a, a_turned, b, b_turned, out, start, width, parts)
     else:
         part = _parts(rows, columns, width, 1, True)[0]
         _tiles(a, a_turned, b, b_turned, out, start, width, part)

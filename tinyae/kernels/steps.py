@@ -18,7 +18,7 @@ from numba import carray, types
 from numba.extending import intrinsic
 
 from tinyae.kernels.reference import Rows
-from tinyae.kernels.threads import jit, join, parallel_jit, share
+from tinyae.kernels.threads import jit, parallel_jit, share, together
 from tinyae.param import Array
 
 _SHARED = 1 << 16  # numbers from which on two threads gain more than they cost
@@ -130,12 +130,9 @@ class _Table:
 
     addresses: Array  # (rows, 4) bytes; 0 where an optimizer has no such memory
     sizes: Array  # (rows,) numbers in an array of each row
+    total: int  # of them
     views: list[tuple[Array, ...]]
     copied: list[tuple[tuple[Array, ...], tuple[Array, ...]]]  # (arrays, their flat copies)
-
-    @property
-    def total(self) -> int:
-        return int(self.sizes.sum())
 
     @classmethod
     def of(cls, rows: list[tuple[Array, ...]]) -> _Table:
@@ -149,7 +146,7 @@ class _Table:
         for p, view in enumerate(views):
             addresses[p, : len(view)] = [a.ctypes.data for a in view]
         sizes = np.array([view[0].size for view in views])
-        return cls(addresses, sizes, views, copied)
+        return cls(addresses, sizes, int(sizes.sum()), views, copied)
 
 
 def _views(row: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -162,20 +159,17 @@ def _views(row: tuple[Array, ...]) -> tuple[Array, ...]:
 
 
 def _step(rule: int, rows: Rows, *numbers: float) -> None:
+    if not rows:
+        return
     table = rows.table
     if table is None:
         table = _Table.of(rows)
         if not table.copied:
             rows.table = table
-    elif not len(rows):
-        return
     constants = np.array(numbers, rows[0][0].dtype)
     threads = share() if table.total >= _SHARED else 1
     if threads > 1:
-        try:
-            _shared(rule, table.addresses, table.sizes, constants, threads)
-        finally:
-            join()
+        together(_shared, rule, table.addresses, table.sizes, constants, threads)
     else:
         _part(rule, table.addresses, table.sizes, constants, 0, 1)
     for arrays, views in table.copied:

@@ -56,7 +56,7 @@ def _layer_is_safe() -> bool:
 
 
 def share() -> int:
-    """How many threads may share a loop now; from 2 on, :func:`join` must be called after it."""
+    """How many threads may share a loop now; from 2 on, :func:`together` must run it."""
     # The work is cut by the number of threads there are; numba.set_num_threads says how many of
     # them take part, and asking for it at every call would cost a small kernel's time.
     threads = int(numba.config.NUMBA_NUM_THREADS)
@@ -68,3 +68,11 @@ def share() -> int:
 def join() -> None:
     """The shared loop is done: let others have the workers."""
     _busy.release()
+
+
+def together(loop: Callable[..., None], *arguments: Any) -> None:
+    """Run the loop that :func:`share` has promised the workers to."""
+    try:
+        loop(*arguments)
+    finally:
+        join()
