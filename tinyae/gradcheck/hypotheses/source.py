@@ -10,7 +10,6 @@ import ast
 import importlib
 import inspect
 import textwrap
-from collections.abc import Iterator
 from dataclasses import dataclass
 from types import CodeType, FunctionType
 from typing import Any
@@ -186,9 +185,3 @@ class _Kernels:
 
 def _abstract(tree: ast.FunctionDef) -> bool:
     return len(tree.body) == 1 and isinstance(tree.body[0], ast.Raise)
-
-
-def statements(tree: ast.AST) -> Iterator[ast.stmt]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.stmt) and not isinstance(node, ast.FunctionDef):
-            yield node
