@@ -26,7 +26,7 @@ from tinyae.gradcheck.diagnosis_ranking import (
     weak,
 )
 from tinyae.gradcheck.diagnosis_subjects import ModelSubject, Subject
-from tinyae.gradcheck.diagnosis_trial import Pair, Point, Trial, compare
+from tinyae.gradcheck.diagnosis_trial import FEWER, MOST, Pair, Point, Trial, compare
 from tinyae.gradcheck.hypotheses import arrays, calls, terms, windows
 from tinyae.gradcheck.hypotheses import tensors as with_tensors
 from tinyae.gradcheck.hypotheses.guess import Guess
@@ -44,9 +44,18 @@ class Case:
     """A subject on the table."""
 
     def __init__(
-        self, subject: Subject, reference: Any = None, sizes: dict[str, int] | None = None
+        self,
+        subject: Subject,
+        reference: Any = None,
+        sizes: dict[str, int] | None = None,
+        inside: bool = False,
+        kept: bool = False,
     ) -> None:
+        """``inside``: a part of what is examined. ``kept``: its class is known to keep the
+        contract.
+        """
         self.subject, self.reference, self.sizes = subject, reference, sizes
+        self.directions, self.kept = 1 if inside else 2, kept
         self.trials: dict[int, Trial] = {}
         self.tensors: dict[int, dict[str, Array]] = {}
         self.keys = {name: key for key, name in subject.names().items()}
@@ -62,14 +71,14 @@ class Case:
 
     def _examine(self, told: Diagnosis) -> None:
         point, grads = self._first(told)
-        breaches = self._breaches(told, point, grads)
+        breaches = [] if self.kept else self._breaches(told, point, grads)
         if any(f.kind in _FATAL and f.name == "y" for f in breaches):
             told.findings = breaches[:1]
             return
         trial = Trial(point, {})
         self.trials[0] = trial
         for name, key in self.keys.items():
-            trial.pairs[name] = compare(point, key, name, grads[key])
+            trial.pairs[name] = compare(point, key, name, grads[key], MOST, self.directions)
         wrong = [p for p in trial.pairs.values() if not p.ok]
         told.right = [p.name for p in trial.pairs.values() if p.ok]
         told.faults = [words.fault(p.name, p.a, p.n) for p in wrong]
@@ -83,7 +92,7 @@ class Case:
             told.findings = breaches
             self._add_lines(told, [])
             return
-        part = broken_part(self.subject, point, lambda inner: Case(inner).diagnose())
+        part = broken_part(self.subject, point, _examined)
         if part is not None:
             label, inner = part
             told.findings = [inside(f, label) for f in inner.findings]
@@ -209,7 +218,7 @@ class Case:
 
         def paths(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
             made: list[Guess] = []
-            for how, parts in terms.summands(subject, trial.point, self.keys[name], k):
+            for how, parts in terms.summands(subject, trial.point, self.keys[name], n, k):
                 made += terms.coefficients(name, a, trial, how, parts)
             return made
 
@@ -271,7 +280,7 @@ class Case:
                 grads = trial.point.analytic(trial.point.r)
             except Exception:  # as it may have at the given point
                 grads = {key: None}
-            trial.pairs[name] = compare(trial.point, key, name, grads[key])
+            trial.pairs[name] = compare(trial.point, key, name, grads[key], FEWER)
         return trial
 
     def _where(self) -> str:
@@ -329,6 +338,10 @@ class Unusable(Exception):
     def __init__(self, finding: Finding) -> None:
         super().__init__(finding.message)
         self.finding = finding
+
+
+def _examined(part: Subject, kept: bool) -> Diagnosis:
+    return Case(part, inside=True, kept=kept).diagnose()
 
 
 def _also(guesses: list[Guess]) -> str:

@@ -35,7 +35,7 @@ class Outputs:
         self.evaluate, self.r = evaluate, r
         # What one output is uncertain by: ε times its size, or times the typical size of the
         # others where it is small by cancellation.
-        self.rounding = 4 * EPS * np.maximum(np.abs(y), math.sqrt(float(np.mean(y * y))))
+        self.rounding = 4 * EPS * np.maximum(np.abs(y), norm(y) / math.sqrt(max(y.size, 1)))
         self.y = y
 
 
@@ -152,7 +152,8 @@ class Evidence:
 
 def norm(a: Array) -> float:
     """‖a‖₂"""
-    return float(np.linalg.norm(a))
+    flat = np.asarray(a, np.float64).ravel()
+    return math.sqrt(float(flat @ flat))
 
 
 def measure(a: Array, lines: list[Line], scale: float = 0.0, jumps: bool = False) -> Evidence:

@@ -166,9 +166,11 @@ def check_input(layer: Layer, x: Array, expected: tuple[int | str, ...]) -> None
         raise TypeError(
             f"{who}: x is a {type(x).__name__}, expected a NumPy array; pass np.asarray(x, np.float32)"
         )
-    if x.ndim != len(expected) or any(
-        isinstance(want, int) and want != got for want, got in zip(expected, x.shape)
-    ):
+    fits = x.ndim == len(expected)
+    for want, got in zip(expected, x.shape):  # a loop: this runs at every layer of every step
+        if want != got and isinstance(want, int):
+            fits = False
+    if not fits:
         shape = "(" + ", ".join(map(str, expected)) + ("," if len(expected) == 1 else "") + ")"
         raise ValueError(f"{who}: x has shape {x.shape}, expected {shape}; pass x of shape {shape}")
     for p in vars(layer).values():

@@ -15,19 +15,20 @@ import numpy as np
 
 from tinyae.gradcheck.diagnosis_trial import Trial
 from tinyae.gradcheck.hypotheses.guess import EXACT, Guess, axes_text, number, residual
+from tinyae.gradcheck.slope import norm
 from tinyae.param import Array
 
 
 def simple(name: str, a: Array, n: Array, trial: Trial) -> Iterator[Guess]:
     """Relations with no free parameter, or one: zero, a factor, another order, an offset."""
     seen = np.isfinite(n)
-    size = float(np.linalg.norm(n[seen]))
+    size = norm(n[seen])
     if not np.any(a[seen]):
         text = f"{name} is zero all over, and the numeric gradient is not (norm {number(size)})"
         do = "was it computed and never added or returned?"
         yield Guess("zero", "0", text, 0.0, ["zero"], do)
         return
-    if size > 1e-9 * float(np.linalg.norm(a[seen])):
+    if size > 1e-9 * norm(a[seen]):
         yield from _factor(name, a, n, seen, trial)
         yield from _order(name, a, n, trial)
         yield from _offset(name, a, n, seen, trial)
@@ -75,7 +76,12 @@ def names_something(what: str) -> bool:
 
 def _order(name: str, a: Array, n: Array, trial: Trial) -> Iterator[Guess]:
     """The same numbers in another order, up to a sign that is named too."""
-    for kind, what, text, fit in _orders(name, n):
+    size = norm(n)
+    if math.isfinite(size) and abs(norm(a) - size) > EXACT * size:
+        orders = _shifts(name, n)  # these may lose some numbers at the edge; no other order does
+    else:
+        orders = itertools.chain(_orders(name, n), _shifts(name, n))
+    for kind, what, text, fit in orders:
         for sign in (1, -1):
             error = residual(a, sign * fit)
             if error < EXACT:
@@ -112,7 +118,10 @@ def _orders(name: str, n: Array) -> Iterator[tuple[str, str, str, Array]]:
                 f"{name} is the right one in reverse along {where}",
                 np.flip(n, axes),
             )
-    for axis in many:
+
+
+def _shifts(name: str, n: Array) -> Iterator[tuple[str, str, str, Array]]:
+    for axis in (i for i in range(n.ndim) if n.shape[i] > 1):
         for k in (1, -1, 2, -2):
             if abs(k) >= n.shape[axis]:
                 continue

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinyae.gradcheck.slope import norm
 from tinyae.param import Array
 
 EXACT = 1e-6  # a relative residual below which a relation holds
@@ -32,8 +33,9 @@ def residual(a: Array, fit: Array) -> float:
     seen = np.isfinite(fit)
     if not seen.any():
         return np.inf
-    top = max(float(np.linalg.norm(a[seen])), float(np.linalg.norm(fit[seen])))
-    return float(np.linalg.norm((a - fit)[seen])) / top if top else 0.0
+    a, fit = a[seen], fit[seen]
+    top = max(norm(a), norm(fit))
+    return norm(a - fit) / top if top else 0.0
 
 
 def number(c: float) -> str:

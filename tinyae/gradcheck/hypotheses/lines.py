@@ -144,7 +144,7 @@ def _by_difference(
     try:
         with np.errstate(all="ignore"):
             code, world = twin.function.__code__, twin.function.__globals__
-            right = _run(subject, mine.variant(piece, code, world), point)
+            right = _run(subject, mine.variant(piece, code, world)[0], point)
     except Exception:
         return None
     if not all(_alike(right.get(key), n) for key, n in wanted.items()):
@@ -217,7 +217,7 @@ def _made_right(
     for stage in (0, 1):
         budget = [MOST]
         for piece in mine.pieces:
-            if _holds(subject, mine.variant(piece, piece.function.__code__), [(point, here)]):
+            if _holds(subject, mine.variant(piece, piece.function.__code__)[0], [(point, here)]):
                 continue  # right as it reads: what runs is another, a compiled kernel
             names, scope = _arrays_in(piece.tree)
             tried = unlikely(names, scope) if stage else likely(names)
@@ -286,6 +286,7 @@ def _variants(
     for piece in program.pieces:
         if only is not None and piece is not only:
             continue
+        variant, changed = program.variant(piece, piece.function.__code__)
         for change in changes(piece.tree, alternatives):
             budget[0] -= 1
             if budget[0] < 0:
@@ -293,7 +294,7 @@ def _variants(
             code = compiled(piece.tree)
             if code is None:
                 continue
-            variant = program.variant(piece, code)
+            changed.__code__ = code
             if _holds(subject, variant, [(point, wanted)]):
                 yield piece, variant, change
 

@@ -140,12 +140,17 @@ class Program:
             if isinstance(known, FunctionType) and known.__module__ == f.__module__:
                 self._add("module", func.id, known)
 
-    def variant(self, changed: Piece, code: CodeType, more: dict[str, Any] | None = None) -> Any:
-        """The class, or the function, with one piece's code replaced; ``more`` globals for it."""
+    def variant(
+        self, changed: Piece, code: CodeType, more: dict[str, Any] | None = None
+    ) -> tuple[Any, FunctionType]:
+        """The class, or the function, with one piece's code replaced, and that piece, whose
+        ``__code__`` may be replaced again; ``more`` globals for it.
+        """
         kernels: dict[str, Any] = {}
         worlds: dict[int, dict[str, Any]] = {}
         methods: dict[str, Any] = {}
         result: Any = None
+        replaced = changed.function
         for piece in self.pieces:
             f = piece.function
             if id(f.__globals__) not in worlds:
@@ -154,6 +159,8 @@ class Program:
             own = code if piece is changed else f.__code__
             made = FunctionType(own, world, f.__name__, f.__defaults__)
             made.__kwdefaults__ = f.__kwdefaults__
+            if piece is changed:
+                replaced = made
             if piece.owner == "self":
                 methods[piece.name] = made
             elif piece.owner == "kernels":
@@ -167,9 +174,9 @@ class Program:
             for world in worlds.values():
                 if "kernels" in world:
                     world["kernels"] = _Kernels(world["kernels"], kernels)
-        if self.cls is None:
-            return result
-        return type(self.cls.__name__, (self.cls,), methods)
+        if self.cls is not None:
+            result = type(self.cls.__name__, (self.cls,), methods)
+        return result, replaced
 
 
 class _Kernels:

@@ -24,12 +24,14 @@ from tinyae.param import Array
 Parts = dict[str, Array]
 
 
-def summands(subject: Subject, point: Point, key: str, k: int) -> Iterator[tuple[str, Parts]]:
-    """Ways to split the numeric gradient of one tensor: by terms, by paths, by uses."""
+def summands(
+    subject: Subject, point: Point, key: str, n: Array, k: int
+) -> Iterator[tuple[str, Parts]]:
+    """Ways to split the numeric gradient n of one tensor: by terms, by paths, by uses."""
     value = point.values[key]
     if value.size > MOST:
         return
-    whole = _slope(point, value, point.evaluate)
+    whole = n if np.isfinite(n).all() else _slope(point, value, point.evaluate)
     if isinstance(subject, ModelSubject):
         parts = _by_terms(subject, point, value, subject.input(k))
         if len(parts) > 1:
