@@ -94,6 +94,49 @@ def test_x_and_dy_of_one_seed_do_not_hide_a_transpose():
     assert told.findings[0].tensor == "dW"
 
 
+class OneEntryOff(ta.Tanh):
+    """dx is off at one place, by a share of its norm."""
+
+    def __init__(self, place, share):
+        self.place, self.share = place, share
+
+    def backward(self, dy, cache):
+        dx = super().backward(dy, cache)
+        dx.ravel()[self.place] += self.share * np.linalg.norm(dx)
+        return dx
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=seeds, place=st.integers(0, 20), share=st.sampled_from([1e-4, 1e-3, 0.1, 10.0]))
+def test_one_wrong_entry_does_not_hide_among_right_ones(seed, place, share):
+    told = diagnose(OneEntryOff(place, share), normal(3, 7, seed=seed))
+    assert told.wrong == ["dx"]
+    assert told.faults[0].worst == divmod(place, 7)
+
+
+class Coupled(ta.Layer):
+    """y = x Σ x, the sum over all rows: no row's output is its own alone."""
+
+    def forward(self, x):
+        return x * x.sum(axis=0), x
+
+    def backward(self, dy, cache):
+        return dy * cache.sum(axis=0) + (dy * cache).sum(axis=0)
+
+
+class Uncoupled(Coupled):
+    def backward(self, dy, cache):
+        return dy * cache.sum(axis=0)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=seeds)
+def test_rows_that_depend_on_each_other_are_not_moved_together(seed):
+    x = normal(3, 7, seed=seed)
+    assert diagnose(Coupled(), x).ok
+    assert diagnose(Uncoupled(), x).wrong == ["dx"]
+
+
 def test_the_subject_is_left_alone():
     layer, x = dense(), normal(7, 5)
     before = layer.W.value.copy(), layer.W.grad.copy(), x.copy()
