@@ -1,4 +1,4 @@
-"""Convolution and pooling."""
+"""Convolution and pooling. Batches that fill a tile's width go to :mod:`tinyae.kernels.pixels`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from tinyae.kernels import pixels
 from tinyae.kernels.layout import batch_last
 from tinyae.kernels.reference import Pad, Pair
 from tinyae.kernels.threads import jit, parallel_jit, share, together
@@ -118,13 +119,13 @@ def _correlate_weights(
                     dots(
                         *(flat_dy, o * row + there, row),
                         *(x, here, offsets, k),
-                        *(flat_dW, o * taps + k, taps, whole),
+                        *(flat_dW, o * taps + k, taps, whole, 1, 0, 0),
                     )
                 for o in range(fours, o1):
                     thin_dots(
                         *(flat_dy, o * row + there, row),
                         *(x, here, offsets, k),
-                        *(flat_dW, o * taps + k, taps, whole),
+                        *(flat_dW, o * taps + k, taps, whole, 1, 0, 0),
                     )
             for o in range(o0, o1):
                 r = dy[o, i, start : start + size]
@@ -163,10 +164,10 @@ def _run_correlate(x: Array, offsets: Array, pitch: int, W: Array, b: Array, y: 
 def _run_correlate_weights(x: Array, offsets: Array, pitch: int, dy: Array, dW: Array) -> None:
     threads = share() if dy.size * offsets.size >= _SHARED else 1
     if threads > 1:
-        parts = _weight_shares(*dW.shape, threads)
+        parts = pixels.weight_shares(*dW.shape, threads)
         together(_correlate_weights_shared, x, offsets, pitch, dy, dW, parts)
     else:
-        _correlate_weights(x, offsets, pitch, dy, dW, _weight_shares(*dW.shape, 1)[0])
+        _correlate_weights(x, offsets, pitch, dy, dW, pixels.weight_shares(*dW.shape, 1)[0])
 
 
 @functools.lru_cache(maxsize=256)
@@ -175,17 +176,6 @@ def _row_shares(rows: int, threads: int, more: Pair = (0, 0)) -> Array:
     cuts = rows * np.arange(threads + 1) // threads
     parts = np.tile([0, 0, *more], (threads, 1))
     parts[:, 0], parts[:, 1] = cuts[:-1], cuts[1:]
-    return parts
-
-
-@functools.lru_cache(maxsize=256)
-def _weight_shares(outputs: int, taps: int, threads: int) -> Array:
-    """dW cut along its longer side, between blocks of sums."""
-    size, axis = (outputs, 0) if outputs > taps else (taps, 2)
-    blocks = -(-size // DOTS)
-    cuts = np.minimum(blocks * np.arange(threads + 1) // threads * DOTS, size)
-    parts = np.tile([0, outputs, 0, taps], (threads, 1))
-    parts[:, axis], parts[:, axis + 1] = cuts[:-1], cuts[1:]
     return parts
 
 
@@ -304,6 +294,8 @@ def conv2d(x: Array, W: Array, stride: Pair, pad: Pad, b: Array | None = None) -
     kernel = (W.shape[2], W.shape[3])
     size = _output_size(x, kernel, stride, pad)
     n = len(x)
+    if pixels.serves(x):
+        return pixels.conv2d(x, W, stride, pad, size, b)
     y = np.empty((len(W), size[0], size[1] * n), x.dtype)
     flat_W = np.ascontiguousarray(W).reshape(len(W), -1)
     _run_correlate(*_phases(x, kernel, stride, pad, size), flat_W, _bias(b, y), y)
@@ -318,6 +310,8 @@ def conv2d_input_grad(
     dy: Array, W: Array, stride: Pair, pad: Pad, size: Pair, b: Array | None = None
 ) -> Array:
     """By phases of dx: dx[a + m·s] = Σ_q W[a + q·s] · dy[m − q], a correlation without stride."""
+    if pixels.serves(dy):
+        return pixels.conv2d_input_grad(dy, W, stride, pad, size, b)
     n, outputs = dy.shape[:2]
     channels, (kh, kw), (sh, sw) = W.shape[1], W.shape[2:], stride
     above, before = (kh - 1) // sh, (kw - 1) // sw  # zeros before dy, for m − q < 0
@@ -357,6 +351,8 @@ def _mirrored_offsets(
 
 
 def conv2d_weight_grad(x: Array, dy: Array, stride: Pair, pad: Pad, kernel: Pair) -> Array:
+    if pixels.serves(x, whole=True):
+        return pixels.conv2d_weight_grad(x, dy, stride, pad, kernel)
     n, outputs, rows, columns = dy.shape
     dW = np.empty((outputs, x.shape[1] * kernel[0] * kernel[1]), x.dtype)
     flat = batch_last(dy).reshape(outputs, rows, columns * n)

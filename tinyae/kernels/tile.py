@@ -113,6 +113,10 @@ def _emit(rows: int, vectors: int, context: Any, builder: Any, signature: Any, a
     ]
     row_of_a = [builder.mul(a_row, index(i)) for i in range(rows)]
     start_a, start_b, start_c = at(a, a_at), at(b, b_at), at(c, c_at)
+    row_of_c = [at(start_c, builder.mul(c_row, index(i))) for i in range(rows)]
+    for i in range(rows):  # the sums' places come into the cache while the sums are made
+        for v in range(vectors):
+            _emit_prefetch(builder, as_vector(row_of_c[i], v))
     builder.cbranch(builder.icmp_signed(">", depth, index(0)), loop, after)
 
     # for k in range(depth): sums[i, v] += a[i, k] · b[k, v]
@@ -146,7 +150,6 @@ def _emit(rows: int, vectors: int, context: Any, builder: Any, signature: Any, a
         result.add_incoming(first, before)
         result.add_incoming(new, loop)
         results.append(result)
-    row_of_c = [at(start_c, builder.mul(c_row, index(i))) for i in range(rows)]
     blocks = [builder.append_basic_block(name) for name in ("add", "set", "end")]
     builder.cbranch(add, *blocks[:2])
     for block in blocks[:2]:
@@ -162,6 +165,15 @@ def _emit(rows: int, vectors: int, context: Any, builder: Any, signature: Any, a
     return context.get_dummy_value()
 
 
+def _emit_prefetch(builder: Any, place: Any) -> None:
+    """Ask for a line of memory that will be written."""
+    byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+    f = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+    to_write, all_levels, data = flag(1), flag(3), flag(1)
+    builder.call(f, [builder.bitcast(place, byte), to_write, all_levels, data])
+
+
 #: ``tile(a, a_at, a_row, a_k, b, b_at, offsets, c, c_at, c_row, depth, add, start, start_at,
 #: start_row)``, on flat arrays::
 #:
@@ -174,8 +186,8 @@ def _emit(rows: int, vectors: int, context: Any, builder: Any, signature: Any, a
 #: Nothing is checked: the caller sees to it that every index lies inside.
 tile = _make(ROWS, VECTORS)
 
-#: The same for one row and THIN vectors.
-thin_tile = _make(1, THIN)
+#: The same for one row and THIN vectors, or VECTORS.
+thin_tile, short_tile = _make(1, THIN), _make(1, VECTORS)
 
 
 # --- sums along the vectors -------------------------------------------------------------------
@@ -198,13 +210,16 @@ def _make_dots(rows: int) -> Any:
         c_at: Any,
         c_row: Any,
         size: Any,
+        pieces: Any,
+        a_piece: Any,
+        b_piece: Any,
     ) -> Any:
         number = types.intp
         return types.void(
             *(a, number, number),
             *(b, number, offsets, number),
             *(c, number, number),
-            number,
+            *(number, number, number, number),
         ), lambda *gen: _emit_dots(rows, *gen)
 
     return dots
@@ -217,7 +232,7 @@ def _emit_dots(rows: int, context: Any, builder: Any, signature: Any, args: Any)
         return context.make_array(signature.args[k])(context, builder, args[k]).data
 
     a, b, offsets, c = pointer(0), pointer(3), pointer(5), pointer(7)
-    _, a_at, a_row, _, b_at, _, k, _, c_at, c_row, size = args
+    _, a_at, a_row, _, b_at, _, k, _, c_at, c_row, size, pieces, a_piece, b_piece = args
     scalar = context.get_data_type(signature.args[0].dtype)
     itemsize = 4 if isinstance(scalar, ir.FloatType) else 8
     width = lanes(itemsize)
@@ -228,43 +243,55 @@ def _emit_dots(rows: int, context: Any, builder: Any, signature: Any, args: Any)
             base = builder.gep(base, [step])
         return base
 
+    def grow(sums: list[Any], *ways: tuple[Any, list[Any]]) -> None:
+        for block, values in ways:
+            for total, value in zip(sums, values):
+                total.add_incoming(value, block)
+
     rows_of_a = [at(a, a_at, builder.mul(a_row, index(i))) for i in range(rows)]
     rows_of_b = [
         at(b, b_at, builder.load(at(offsets, builder.add(k, index(j))))) for j in range(DOTS)
     ]
-    before, loop, after = (
-        builder.block,
-        builder.append_basic_block("t"),
-        builder.append_basic_block("sums"),
+    before = builder.block
+    piece, loop, end, after = (
+        builder.append_basic_block(name) for name in ("piece", "t", "end", "sums")
     )
-    builder.cbranch(builder.icmp_signed(">", size, index(0)), loop, after)
+    zeros = [ir.Constant(vector, [0.0] * width)] * (rows * DOTS)
+    some = builder.and_(*(builder.icmp_signed(">", n, index(0)) for n in (size, pieces)))
+    builder.cbranch(some, piece, after)
+
+    builder.position_at_end(piece)
+    p = builder.phi(index)
+    so_far = [builder.phi(vector) for _ in zeros]
+    as_ = [at(row, builder.mul(p, a_piece)) for row in rows_of_a]
+    bs = [at(row, builder.mul(p, b_piece)) for row in rows_of_b]
+    builder.branch(loop)
+
     builder.position_at_end(loop)
     t = builder.phi(index)
-    t.add_incoming(index(0), before)
-    sums = [builder.phi(vector) for _ in range(rows * DOTS)]
+    sums = [builder.phi(vector) for _ in zeros]
 
     def load(base: Any) -> Any:
         return builder.load(builder.bitcast(at(base, t), vector.as_pointer()), align=itemsize)
 
-    xs, ys = [load(row) for row in rows_of_a], [load(row) for row in rows_of_b]
-    zero = ir.Constant(vector, [0.0] * width)
+    xs, ys = [load(row) for row in as_], [load(row) for row in bs]
     grown = []
     for i in range(rows):
         for j in range(DOTS):
             product = builder.fmul(xs[i], ys[j], flags=("contract",))
             grown.append(builder.fadd(product, sums[i * DOTS + j], flags=("contract",)))
-    for old, new in zip(sums, grown):
-        old.add_incoming(zero, before)
-        old.add_incoming(new, loop)
     next_t = builder.add(t, index(width))
-    t.add_incoming(next_t, loop)
-    builder.cbranch(builder.icmp_signed("<", next_t, size), loop, after)
+    grow([t, *sums], (piece, [index(0), *so_far]), (loop, [next_t, *grown]))
+    builder.cbranch(builder.icmp_signed("<", next_t, size), loop, end)
+
+    builder.position_at_end(end)
+    next_p = builder.add(p, index(1))
+    grow([p, *so_far], (before, [index(0), *zeros]), (end, [next_p, *grown]))
+    builder.cbranch(builder.icmp_signed("<", next_p, pieces), piece, after)
 
     builder.position_at_end(after)
     totals = [builder.phi(vector) for _ in grown]
-    for total, new in zip(totals, grown):
-        total.add_incoming(zero, before)
-        total.add_incoming(new, loop)
+    grow(totals, (before, zeros), (end, grown))
     for n, total in enumerate(totals):
         half = width // 2
         while half:  # fold the vector until one number is left
@@ -285,11 +312,13 @@ def _emit_dots(rows: int, context: Any, builder: Any, signature: Any, args: Any)
     return context.get_dummy_value()
 
 
-#: ``dots(a, a_at, a_row, b, b_at, offsets, k, c, c_at, c_row, size)``, on flat arrays::
+#: ``dots(a, a_at, a_row, b, b_at, offsets, k, c, c_at, c_row, size, pieces, a_piece, b_piece)``,
+#: on flat arrays::
 #:
 #:     for i in range(DOTS):
 #:         for j in range(DOTS):
-#:             s = Σ_{t < size} a[a_at + i·a_row + t] · b[b_at + offsets[k + j] + t]
+#:             s = Σ_{p < pieces, t < size} a[a_at + i·a_row + p·a_piece + t] ·
+#:                                          b[b_at + offsets[k + j] + p·b_piece + t]
 #:             c[c_at + i·c_row + j] += s
 #:
 #: ``size`` is a multiple of the lanes. Nothing is checked.
