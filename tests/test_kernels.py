@@ -23,6 +23,7 @@ convolution = pytest.importorskip("tinyae.kernels.convolution")
 pixels = pytest.importorskip("tinyae.kernels.pixels")
 elementwise = pytest.importorskip("tinyae.kernels.elementwise")
 layout = pytest.importorskip("tinyae.kernels.layout")
+memory = pytest.importorskip("tinyae.kernels.memory")
 products = pytest.importorskip("tinyae.kernels.products")
 steps = pytest.importorskip("tinyae.kernels.steps")
 threads = pytest.importorskip("tinyae.kernels.threads")
@@ -330,7 +331,7 @@ def test_the_jitted_twin_agrees(name: str, dtype: str, data: st.DataObject):
 
 SHARED = {
     *("affine", "affine_grad", "matmul", "matmul_nt", "matmul_tn", "adamw", "momentum"),
-    *("conv2d", "conv2d_input_grad", "conv2d_weight_grad"),
+    *("conv2d", "conv2d_input_grad", "conv2d_weight_grad", "bias_grad"),
     *("relu", "relu_backward", "elu", "elu_backward", "sigmoid", "sigmoid_backward"),
     "tanh",
 }
@@ -388,6 +389,21 @@ def test_the_batch_innermost(n, c, h, w):
         inside = layout.batch_last(given_x)
         assert inside.flags.c_contiguous
         np.testing.assert_array_equal(inside, given_x.transpose(1, 2, 3, 0))
+
+
+@pytest.mark.parametrize("shape", [(3,), (64, 3, 28, 28), (40_000,), (0, 5)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_large_result_begins_with_a_line_of_the_cache(shape, dtype):
+    for like in (np.ones(shape, dtype), np.ones(shape[::-1], dtype).T):
+        made = memory.empty_like(like)
+        assert (made.shape, made.dtype, made.strides) == (like.shape, like.dtype, like.strides)
+        made[...] = 1  # it is ours to write into
+        if made.nbytes >= memory._LARGE and like.flags.c_contiguous:
+            assert made.ctypes.data % 64 == 0
+    inside = np.ones((3, 28, 28, 64), dtype).transpose(3, 0, 1, 2)
+    made = memory.empty_like(inside)
+    assert made.strides == inside.strides
+    assert made.ctypes.data % 64 == 0
 
 
 def test_dead_moments_do_not_linger_below_the_normal_numbers():

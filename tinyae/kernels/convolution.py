@@ -361,13 +361,19 @@ def conv2d_weight_grad(x: Array, dy: Array, stride: Pair, pad: Pad, kernel: Pair
 
 
 @jit
-def _bias_grad(dy: Array, db: Array) -> None:
-    """db[o] += Σ_t dy[o, t]"""
-    for o in range(len(db)):
+def _bias_grad(dy: Array, db: Array, first: int, last: int) -> None:
+    """db[o] += Σ_t dy[o, t] for the outputs from first to last."""
+    for o in range(first, last):
         s = db.dtype.type(0)
         for t in range(dy.shape[1]):
             s += dy[o, t]
         db[o] += s
+
+
+@parallel_jit
+def _bias_grad_shared(dy: Array, db: Array, parts: int) -> None:
+    for t in numba.prange(parts):
+        _bias_grad(dy, db, len(db) * t // parts, len(db) * (t + 1) // parts)
 
 
 def bias_grad(dy: Array, db: Array) -> None:
@@ -375,7 +381,12 @@ def bias_grad(dy: Array, db: Array) -> None:
     if not inside.flags.c_contiguous or not db.flags.c_contiguous:
         db += dy.sum(axis=(0, 2, 3))
         return
-    _bias_grad(inside.reshape(len(db), -1), db)
+    flat = inside.reshape(len(db), -1)
+    threads = share() if dy.size >= _COPIED and len(db) > 1 else 1
+    if threads > 1:
+        together(_bias_grad_shared, flat, db, threads)
+    else:
+        _bias_grad(flat, db, 0, len(db))
 
 
 # --- pooling --------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from tinyae.kernels.elementary import exp, expm1, log1p
 from tinyae.kernels.elementary import sigmoid as _sigmoid_of
 from tinyae.kernels.elementary import tanh as _tanh_of
 from tinyae.kernels.layout import batch_last
+from tinyae.kernels.memory import empty_like
 from tinyae.kernels.threads import jit, parallel_jit, share, together
 from tinyae.param import Array
 
@@ -54,7 +55,7 @@ def _map(
 
     ``shared`` is the same loop for threads; it is given the cuts between their parts too.
     """
-    out = np.empty_like(arrays[-1])
+    out = empty_like(arrays[-1])
     *views, view = flat(*arrays, out)
     threads = share() if shared is not None and out.size >= _SHARED else 1
     if shared is not None and threads > 1:
@@ -251,7 +252,7 @@ def _bce_with_logits(y: Array, target: Array, dy: Array) -> float:
 
 
 def _loss(loop: Callable[..., float], y: Array, target: Array) -> tuple[float, Array]:
-    dy = np.empty_like(y)
+    dy = empty_like(y)
     *views, view = flat(y, target, dy)
     L = loop(*views, view)
     return L, dy if np.may_share_memory(view, dy) else view.reshape(dy.shape)

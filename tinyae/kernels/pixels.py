@@ -25,6 +25,7 @@ import numba
 import numpy as np
 
 from tinyae.kernels.layout import batch_last
+from tinyae.kernels.memory import empty
 from tinyae.kernels.reference import Pad, Pair
 from tinyae.kernels.threads import jit, parallel_jit, share, together
 from tinyae.kernels.tile import (
@@ -319,7 +320,7 @@ def _run(x: Array, W: Array, b: Array | None, y: Array, table: tuple[Array, Arra
 
 def conv2d(x: Array, W: Array, stride: Pair, pad: Pad, out: Pair, b: Array | None) -> Array:
     n, channels, *size = x.shape
-    y = np.empty((len(W), *out, n), x.dtype)
+    y = empty((len(W), *out, n), x.dtype)
     kernel = (W.shape[2], W.shape[3])
     return _run(x, W, b, y, _forward(channels, (size[0], size[1]), kernel, stride, pad, out))
 
@@ -329,7 +330,7 @@ def conv2d_input_grad(
 ) -> Array:
     n, _, *out = dy.shape
     channels, kernel = W.shape[1], (W.shape[2], W.shape[3])
-    dx = np.empty((channels, *size, n), dy.dtype)
+    dx = empty((channels, *size, n), dy.dtype)
     return _run(dy, W, b, dx, _backward(channels, size, kernel, stride, pad, (out[0], out[1])))
 
 
