@@ -371,9 +371,9 @@ def _bias_grad(dy: Array, db: Array, first: int, last: int) -> None:
 
 
 @parallel_jit
-def _bias_grad_shared(dy: Array, db: Array, parts: int) -> None:
-    for t in numba.prange(parts):
-        _bias_grad(dy, db, len(db) * t // parts, len(db) * (t + 1) // parts)
+def _bias_grad_shared(dy: Array, db: Array, parts: Array) -> None:
+    for t in numba.prange(len(parts)):
+        _bias_grad(dy, db, parts[t, 0], parts[t, 1])
 
 
 def bias_grad(dy: Array, db: Array) -> None:
@@ -384,7 +384,7 @@ def bias_grad(dy: Array, db: Array) -> None:
     flat = inside.reshape(len(db), -1)
     threads = share() if dy.size >= _COPIED and len(db) > 1 else 1
     if threads > 1:
-        together(_bias_grad_shared, flat, db, threads)
+        together(_bias_grad_shared, flat, db, _row_shares(len(db), threads))
     else:
         _bias_grad(flat, db, 0, len(db))
 

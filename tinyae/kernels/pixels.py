@@ -27,7 +27,7 @@ import numpy as np
 from tinyae.kernels.layout import batch_last
 from tinyae.kernels.memory import empty
 from tinyae.kernels.reference import Pad, Pair
-from tinyae.kernels.threads import jit, parallel_jit, share, together
+from tinyae.kernels.threads import counted, jit, parallel_jit, share, together
 from tinyae.kernels.tile import (
     DOTS,
     ROWS,
@@ -216,10 +216,10 @@ def _convolve(
 
 @parallel_jit
 def _convolve_shared(
-    x: Array, W: Array, b: Array, y: Array, phases: Array, ranges: Array, parts: int
+    x: Array, W: Array, b: Array, y: Array, phases: Array, ranges: Array, parts: Array
 ) -> None:
-    for t in numba.prange(parts):
-        _convolve(x, W, b, y, phases, ranges, t, parts)
+    for t in numba.prange(len(parts)):
+        _convolve(x, W, b, y, phases, ranges, parts[t], len(parts))
 
 
 @jit
@@ -312,7 +312,7 @@ def _run(x: Array, W: Array, b: Array | None, y: Array, table: tuple[Array, Arra
     work = y.size * (W.size // len(y)) // len(table[0])
     threads = share() if work >= _SHARED else 1
     if threads > 1:
-        together(_convolve_shared, batch_last(x), W, bias, y, *table, threads)
+        together(_convolve_shared, batch_last(x), W, bias, y, *table, counted(threads))
     else:
         _convolve(batch_last(x), W, bias, y, *table, 0, 1)
     return y.transpose(3, 0, 1, 2)

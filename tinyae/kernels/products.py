@@ -79,8 +79,11 @@ def _tiles(
     panel = np.empty((block, width), c.dtype)
     run = panel.reshape(-1)
     corner = np.empty(ROWS * width, c.dtype)  # a tile that hangs over the edge of c
-    offsets = np.arange(block) * width
-    head = np.zeros(width, c.dtype)
+    offsets, head = np.empty(block, np.intp), np.empty(width, c.dtype)
+    for k in range(block):  # NumPy's arange would take longer to compile than this function
+        offsets[k] = k * width
+    for j in range(width):
+        head[j] = 0
     for k0 in range(0, max(depth, 1), block):
         size, add = min(block, depth - k0), k0 > 0 or start.size == 0
         for j0 in range(column0, column1, width):

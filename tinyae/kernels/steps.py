@@ -18,7 +18,7 @@ from numba import carray, types
 from numba.extending import intrinsic
 
 from tinyae.kernels.reference import Rows
-from tinyae.kernels.threads import jit, parallel_jit, share, together
+from tinyae.kernels.threads import counted, jit, parallel_jit, share, together
 from tinyae.param import Array
 
 _SHARED = 1 << 16  # numbers from which on two threads gain more than they cost
@@ -93,35 +93,55 @@ _SGD, _MOMENTUM, _NESTEROV, _RMSPROP, _ADAM = range(5)
 
 
 @jit
-def _part(rule: int, table: Array, sizes: Array, numbers: Array, t: int, parts: int) -> None:
-    """The rule's step for the t-th of so many parts of every row.
+def _row(table: Array, sizes: Array, numbers: Array, p: int, t: int, parts: int) -> tuple[Any, ...]:
+    """Value, gradient and memory of row p, their t-th part of so many.
 
-    A row of the table has the addresses of value, gradient and memory.
+    A row of the table has the addresses of the four.
     """
-    kind, itemsize = numbers.dtype, numbers.itemsize
+    kind = numbers.dtype
+    first, last = sizes[p] * t // parts, sizes[p] * (t + 1) // parts
+    at, shape = first * numbers.itemsize, (last - first,)
+    value = carray(_pointer(table[p, 0] + at), shape, dtype=kind)
+    grad = carray(_pointer(table[p, 1] + at), shape, dtype=kind)
+    a = carray(_pointer(table[p, 2] + at), shape, dtype=kind)
+    b = carray(_pointer(table[p, 3] + at), shape, dtype=kind)
+    return value, grad, a, b
+
+
+@jit
+def _part(rule: int, table: Array, sizes: Array, numbers: Array, t: int, parts: int) -> None:
+    """The rule's step for the t-th of so many parts of every row."""
     for p in range(len(table)):
-        first, last = sizes[p] * t // parts, sizes[p] * (t + 1) // parts
-        at, shape = first * itemsize, (last - first,)
-        value = carray(_pointer(table[p, 0] + at), shape, dtype=kind)
-        grad = carray(_pointer(table[p, 1] + at), shape, dtype=kind)
-        a = carray(_pointer(table[p, 2] + at), shape, dtype=kind)
-        b = carray(_pointer(table[p, 3] + at), shape, dtype=kind)
-        if rule == _ADAM:
-            _adam(value, grad, a, b, numbers)
-        elif rule == _RMSPROP:
-            _rmsprop(value, grad, a, b, numbers)
+        row = _row(table, sizes, numbers, p, t, parts)
+        if rule == _RMSPROP:
+            _rmsprop(*row, numbers)
         elif rule == _NESTEROV:
-            _nesterov(value, grad, a, b, numbers)
+            _nesterov(*row, numbers)
         elif rule == _MOMENTUM:
-            _momentum(value, grad, a, b, numbers)
+            _momentum(*row, numbers)
         else:
-            _sgd(value, grad, a, b, numbers)
+            _sgd(*row, numbers)
 
 
 @parallel_jit
-def _shared(rule: int, table: Array, sizes: Array, numbers: Array, parts: int) -> None:
-    for t in numba.prange(parts):
-        _part(rule, table, sizes, numbers, t, parts)
+def _shared(rule: int, table: Array, sizes: Array, numbers: Array, parts: Array) -> None:
+    for t in numba.prange(len(parts)):
+        _part(rule, table, sizes, numbers, parts[t], len(parts))
+
+
+# Adam by itself: most models want no other, and need not wait until all are compiled.
+
+
+@jit
+def _adam_part(table: Array, sizes: Array, numbers: Array, t: int, parts: int) -> None:
+    for p in range(len(table)):
+        _adam(*_row(table, sizes, numbers, p, t, parts), numbers)
+
+
+@parallel_jit
+def _adam_shared(table: Array, sizes: Array, numbers: Array, parts: Array) -> None:
+    for t in numba.prange(len(parts)):
+        _adam_part(table, sizes, numbers, parts[t], len(parts))
 
 
 @dataclass
@@ -168,10 +188,15 @@ def _step(rule: int, rows: Rows, *numbers: float) -> None:
             rows.table = table
     constants = np.array(numbers, rows[0][0].dtype)
     threads = share() if table.total >= _SHARED else 1
-    if threads > 1:
-        together(_shared, rule, table.addresses, table.sizes, constants, threads)
+    given = table.addresses, table.sizes, constants
+    if threads > 1 and rule == _ADAM:
+        together(_adam_shared, *given, counted(threads))
+    elif threads > 1:
+        together(_shared, rule, *given, counted(threads))
+    elif rule == _ADAM:
+        _adam_part(*given, 0, 1)
     else:
-        _part(rule, table.addresses, table.sizes, constants, 0, 1)
+        _part(rule, *given, 0, 1)
     for arrays, views in table.copied:
         for a, view in zip(arrays, views):
             a[...] = view.reshape(a.shape)

@@ -17,6 +17,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
+import numpy as np
+
+from tinyae.param import Array
 
 _FLAGS: dict[str, Any] = {
     "cache": True,
@@ -63,6 +66,14 @@ def share() -> int:
     if threads == 1 or _forked or not _layer_is_safe() or not _busy.acquire(blocking=False):
         return 1
     return threads
+
+
+@functools.cache
+def counted(threads: int) -> Array:
+    """0, 1, …, each thread's number. A loop's own counter has another type inside than outside of
+    the loop, and what it is handed to would be compiled twice.
+    """
+    return np.arange(threads)
 
 
 def join() -> None:
