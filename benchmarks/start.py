@@ -10,7 +10,8 @@ size      bytes of the installed packages: tinyae with NumPy; with Numba; with a
 memory    the largest resident set of a process that trains 784-64-784 on Fashion-MNIST, one
           epoch at batch 32, and of one that does the same with PyTorch. Both read the same
           file; the rows say how: all of it as float32, 188 MB, or one byte a pixel, 47 MB, each
-          batch scaled by itself
+          batch scaled by itself; with the Numba kernels and with NumPy's, which a machine of
+          little memory would choose
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.metadata
+import importlib.util
 import os
 import subprocess
 import sys
@@ -124,13 +126,16 @@ class Children:
             "NUMBA_CACHE_DIR": str(folder / "numba"),
         }
 
-    def run(self, code: str, numba: str = "numba") -> list[float]:
-        """The numbers that a program prints; ``numba`` names the folder of Numba's cache.
+    def run(self, code: str, numba: str = "numba", kernels: str = "") -> list[float]:
+        """The numbers that a program prints; ``numba`` names the folder of Numba's cache, and
+        ``kernels`` the set that is chosen, if one is.
 
         Raises
             RuntimeError  the program failed
         """
         settings = {**self.settings, "NUMBA_CACHE_DIR": str(self.folder / numba)}
+        if kernels:
+            settings["TINYAE_KERNELS"] = kernels
         command = [sys.executable, "-c", code]
         done = subprocess.run(command, env=settings, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -205,7 +210,7 @@ def memory(children: Children, threads: int, peers: Sequence[str], quick: bool) 
 
     import tinyae as ta
 
-    rows = []
+    rows, has_numba = [], importlib.util.find_spec("numba") is not None
     if quick:
         x = ta.data.make_strokes(64, np.random.default_rng(0))[0]
     else:
@@ -216,16 +221,19 @@ def memory(children: Children, threads: int, peers: Sequence[str], quick: bool) 
         ("all as float32", TRAINED_FLOAT, TORCH_FLOAT),
         ("a byte a pixel", TRAINED_BYTES, TORCH_BYTES),
     ):
-        code = ours.format(file=file) + PEAK
-        children.run(code)  # compiling takes memory, too
-        used = children.run(code)[0]
-        cells = [megabytes(used), ""]
+        theirs = None
         if "torch" in peers:
             code = TORCH.format(threads=threads, data=data.format(file=file), batch=batch)
             theirs = children.run(code + PEAK)[0]
-            cells = [megabytes(used), "≤ 0.5"]
-            cells[0] += f"; PyTorch {megabytes(theirs)}; ratio {used / theirs:.2f}"
-        rows.append([f"peak memory, {title}", *cells])
+        for kernels in ["numba"] * has_numba + ["numpy"]:
+            code = ours.format(file=file) + PEAK
+            children.run(code, kernels=kernels)  # compiling takes memory, too
+            used = children.run(code, kernels=kernels)[0]
+            cells = [megabytes(used), ""]
+            if theirs is not None:
+                cells = [megabytes(used), "≤ 0.5"]
+                cells[0] += f"; PyTorch {megabytes(theirs)}; ratio {used / theirs:.2f}"
+            rows.append([f"peak memory, {title}, {kernels} kernels", *cells])
     return rows
 
 

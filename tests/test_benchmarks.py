@@ -63,7 +63,7 @@ class TestScripts:
         assert "empty cache" in out
         children = start.Children(1, Path("."))
         monkeypatch.setattr(np, "save", lambda *_: None)
-        (_, cells, _), _ = start.memory(children, 1, ["torch"], True)
+        (_, cells, _), *_ = start.memory(children, 1, ["torch"], True)
         assert cells == "100 MB; PyTorch 300 MB; ratio 0.33"
 
     def test_the_programs_of_start(self, capsys, tmp_path):
