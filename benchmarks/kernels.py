@@ -158,6 +158,8 @@ def other_calls(n: int) -> Iterator[Call]:
     index = rng.integers(0, 4, (n, 8, 14, 14))
     pooled = (array(n, 8, 14, 14), index, (2, 2), (2, 2), (28, 28))
     yield Call("max_pool2d_backward", pooled)
+    turned = np.array([[[0.99, -0.1, 1.2], [0.1, 0.99, -1.2]]], np.float32)
+    yield Call("warp", (array(n, 1, 28, 28), np.repeat(turned, n, axis=0)))
     for name in ("relu", "sigmoid", "tanh", "erf"):
         yield Call(name, (x - 0.5,))
     for name in ("relu_backward", "sigmoid_backward", "tanh_backward", "mse", "l1"):

@@ -27,6 +27,7 @@ memory = pytest.importorskip("tinyae.kernels.memory")
 products = pytest.importorskip("tinyae.kernels.products")
 steps = pytest.importorskip("tinyae.kernels.steps")
 threads = pytest.importorskip("tinyae.kernels.threads")
+images = pytest.importorskip("tinyae.kernels.images")
 
 KERNELS = {
     name: f
@@ -153,6 +154,13 @@ def max_pool2d_backward(d: Draw) -> tuple:
     return d.array(*shape), index, kernel, stride, size
 
 
+def warp(d: Draw) -> tuple:
+    n, (rows, columns) = d.integer(0, 3), d.pair(1, 9)
+    maps = np.eye(2, 3) + 0.3 * d.rng.normal(size=(n, 2, 3))
+    maps[:, :, 2] *= d.integer(1, 30)  # some look far beyond the border
+    return d.array(n, d.integer(1, 3), rows, columns), maps.astype(d.dtype)
+
+
 def one(d: Draw) -> tuple:
     return (3 * d.array(d.batch(), *d.shape()),)
 
@@ -229,6 +237,7 @@ ARGUMENTS: dict[str, Callable[[Draw], tuple]] = {
     "bias_grad": bias,
     "max_pool2d": max_pool2d,
     "max_pool2d_backward": max_pool2d_backward,
+    "warp": warp,
     "relu": one,
     "relu_backward": gradient_and_output,
     "elu": one_and_alpha,
@@ -333,7 +342,7 @@ SHARED = {
     *("affine", "affine_grad", "matmul", "matmul_nt", "matmul_tn", "adamw", "momentum"),
     *("conv2d", "conv2d_input_grad", "conv2d_weight_grad", "bias_grad"),
     *("relu", "relu_backward", "elu", "elu_backward", "sigmoid", "sigmoid_backward"),
-    "tanh",
+    *("tanh", "warp"),
 }
 
 
@@ -345,6 +354,7 @@ def always_shared(monkeypatch):
         (convolution, "_SHARED"),
         (convolution, "_COPIED"),
         (pixels, "_SHARED"),
+        (images, "_SHARED"),
         (elementwise, "_SHARED"),
         (layout, "_SHARED"),
         (steps, "_SHARED"),
@@ -367,7 +377,7 @@ def test_the_jitted_twin_agrees_when_threads_share_it(name: str, always_shared, 
 def test_a_shared_kernel_gives_the_same_bits(always_shared, monkeypatch):
     arrays = TestReproducible().arrays()
     shared = TestReproducible().results(*arrays)
-    for module in (products, convolution, pixels, elementwise, layout, steps):
+    for module in (products, convolution, pixels, images, elementwise, layout, steps):
         monkeypatch.setattr(module, "share", lambda: 1)
     assert TestReproducible().results(*arrays) == shared
 

@@ -30,6 +30,7 @@ __version__ = "0.1.0"
 from typing import TYPE_CHECKING
 
 from tinyae import data, io, kernels, lazy
+from tinyae.data.augmentation import RandomAffine
 from tinyae.data.binarize import Binarize
 from tinyae.data.corruption import GaussianNoise, MaskingNoise, SaltAndPepper
 from tinyae.io import load, save
@@ -197,6 +198,7 @@ __all__ = [
     "GaussianNoise",
     "MaskingNoise",
     "SaltAndPepper",
+    "RandomAffine",
     "SparseAutoencoder",
     "L1Sparsity",
     "KLSparsity",

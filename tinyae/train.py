@@ -31,6 +31,8 @@ from tinyae.models.autoencoder import Model, Terms, cast
 from tinyae.optim import Adam, Optimizer, clip_by_global_norm
 from tinyae.param import Array, Param, unique
 
+Augment = Callable[[Any, np.random.Generator], Any]
+
 # --- what comes out --------------------------------------------------------------------------
 
 
@@ -160,6 +162,7 @@ def fit(
     progress: bool = True,
     clip_norm: float | None = None,
     early_stopping: EarlyStopping | None = None,
+    augment: Augment | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     resume: str | os.PathLike[str] | None = None,
     on_epoch: Callable[[Epoch], object] | None = None,
@@ -175,6 +178,8 @@ def fit(
     progress            a bar (tqdm) on stderr, or a line an epoch where tqdm is not installed
     clip_norm           bound on the gradient's global norm at each step
     early_stopping      ``EarlyStopping(patience=5)``
+    augment             called with each batch of training and the generator, gives the batch to
+                        train on: ``RandomAffine()``. Validation data stay as they are
     checkpoint          after each epoch a file with all that is needed to go on
     resume              such a file; ``epochs`` counts those that it has. Two epochs and, resumed,
                         two more are the same bits as four
@@ -188,8 +193,10 @@ def fit(
         TrainingDiverged        a NaN or an infinity turned up
     """
     optimizers = _check_settings(model, epochs, batch_size, optimizer, clip_norm, early_stopping)
+    if augment is not None and not callable(augment):
+        raise TypeError(f"fit: augment is {augment!r}, expected a function; pass RandomAffine()")
     rng = np.random.default_rng(rng)
-    x = _rehearse(model, x, validation, epochs, batch_size, rng)
+    x = _rehearse(model, x, validation, epochs, batch_size, augment, rng)
     params = unique(model.params)
     if checkpoint is not None and not Path(checkpoint).resolve().parent.is_dir():
         raise FileNotFoundError(f"fit: the folder of checkpoint {checkpoint} does not exist")
@@ -206,7 +213,7 @@ def fit(
                 break
             steps = bar.over(_length(x, batch_size), batches(x, batch_size, rng))
             try:
-                epoch = _run(model, params, steps, optimizers, rng, number, clip_norm)
+                epoch = _run(model, params, steps, optimizers, rng, number, clip_norm, augment)
                 if validation is not None:
                     epoch.validation = _validate(model, validation, batch_size)
             except _NotFinite as failure:
@@ -237,6 +244,7 @@ def _run(
     rng: np.random.Generator,
     number: int,
     clip_norm: float | None,
+    augment: Augment | None,
 ) -> Epoch:
     """One epoch of training."""
     begun, dtype = time.perf_counter(), model.dtype
@@ -247,6 +255,8 @@ def _run(
     with np.errstate(all="ignore"):  # whatever overflows is found below, and named
         for i, batch in enumerate(steps, 1):
             batch = cast(batch, dtype)
+            if augment is not None:
+                batch = augment(batch, rng)
             rate, n = optimizers[0].rate, count(batch)
             seen += n
             for player, learnt, optimizer in moves:
@@ -335,7 +345,13 @@ def _check_settings(
 
 
 def _rehearse(
-    model: Model, x: Any, validation: Any, epochs: int, batch_size: int, rng: np.random.Generator
+    model: Model,
+    x: Any,
+    validation: Any,
+    epochs: int,
+    batch_size: int,
+    augment: Augment | None,
+    rng: np.random.Generator,
 ) -> Any:
     """Check the data, and run a copy of the model on a batch of each size: misfits show here.
 
@@ -348,7 +364,11 @@ def _rehearse(
         sizes.add(count(x) % batch_size or count(first))  # the last batch
     with np.errstate(all="ignore"):
         for size in sizes:
-            twin.backprop(model.as_input(rows(first, slice(size))), rng)
+            batch = model.as_input(rows(first, slice(size)))
+            if augment is not None:
+                batch = augment(batch, rng)
+                model.check_data(batch)
+            twin.backprop(batch, rng)
         if validation is not None:
             held_out, again = _first(model, validation, "validation", epochs, batch_size)
             if again is not validation:

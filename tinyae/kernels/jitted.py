@@ -8,6 +8,8 @@ allocates the result and calls a loop nest, whose name begins with an underscore
 ``products``      matrix products
 ``layout``        images with the batch outermost or innermost in memory
 ``convolution``   convolution and its two gradients; pooling
+``pixels``        convolution of batches that fill a tile
+``images``        images resampled at other places
 ``elementary``    eˣ and its kin, as arithmetic
 ``elementwise``   activations and losses
 ``steps``         optimizer steps
@@ -42,6 +44,7 @@ from tinyae.kernels.elementwise import (
     tanh,
     tanh_backward,
 )
+from tinyae.kernels.images import warp
 from tinyae.kernels.products import affine, affine_grad, matmul, matmul_nt, matmul_tn
 from tinyae.kernels.reference import Rows
 from tinyae.kernels.steps import adam, adamw, momentum, nesterov, rmsprop, sgd
@@ -78,4 +81,5 @@ __all__ = [
     "sigmoid_backward",
     "tanh",
     "tanh_backward",
+    "warp",
 ]

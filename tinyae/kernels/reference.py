@@ -3,6 +3,7 @@
 Matrix products   affine · affine_grad · matmul · matmul_nt · matmul_tn
 Convolution       conv2d · conv2d_input_grad · conv2d_weight_grad · bias_grad
 Pooling           max_pool2d · max_pool2d_backward
+Images            warp
 Activations       relu · elu · sigmoid · tanh, each with its backward · erf
 Losses            mse · l1 · bce · bce_with_logits: (loss, gradient) in one pass
 Optimizer steps   sgd · momentum · nesterov · rmsprop · adam · adamw: in place, gradient cleared,
@@ -133,6 +134,41 @@ def max_pool2d_backward(dy: Array, index: Array, kernel: Pair, stride: Pair, siz
             np.where(index == place, dy, 0)
         )
     return dx
+
+
+# --- images ---------------------------------------------------------------------------------
+
+
+def warp(x: Array, maps: Array) -> Array:
+    """y[n, c, i, j] = x[n, c] at the place maps[n] (i, j, 1), by cubic convolution.
+
+    x, y (N, C, H, W)   maps (N, 2, 3). Outside an image is zero; y stays in its image's own range.
+    """
+    n, _, rows, columns = x.shape
+    i, j = np.mgrid[:rows, :columns].reshape(2, -1).astype(x.dtype)
+    at = maps @ np.array([i, j, np.ones_like(i)])  # (N, 2, H·W)
+    at = np.clip(at, -3, max(rows, columns) + 2)  # so far out all is zero
+    first = np.floor(at)
+    f = at - first
+    weights = np.array(
+        [
+            f * (f * (2 - f) - 1) / 2,
+            f * f * (3 * f - 5) / 2 + 1,
+            f * (f * (4 - 3 * f) + 1) / 2,
+            f * f * (f - 1) / 2,
+        ]
+    )
+    y = np.zeros((*x.shape[:2], rows * columns), x.dtype)
+    sample = np.arange(n)[:, None]
+    for k in range(4):
+        for l in range(4):
+            a, b = (first[:, axis].astype(int) - 1 + step for axis, step in enumerate((k, l)))
+            inside = (a >= 0) & (a < rows) & (b >= 0) & (b < columns)
+            value = x[sample, :, np.clip(a, 0, rows - 1), np.clip(b, 0, columns - 1)]
+            weight = weights[k, :, 0] * weights[l, :, 1] * inside
+            y += weight[:, None] * value.transpose(0, 2, 1)
+    low, high = (f(x, axis=(2, 3))[:, :, None] for f in (np.min, np.max))
+    return np.clip(y, low, high).reshape(x.shape)
 
 
 # --- activations ----------------------------------------------------------------------------

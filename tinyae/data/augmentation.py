@@ -1,0 +1,65 @@
+"""Augmentation: x′ ~ q(x′ | x), another sample that might as well have been in the data.
+
+Unlike a corruption (:mod:`tinyae.data.corruption`) it changes what goes in and what must come out
+alike. ``fit(model, x, augment=RandomAffine())`` draws anew at every step, so that no sample is seen
+twice: where training and test error have come apart, this brings them together.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinyae import kernels
+from tinyae.param import Array
+
+
+class RandomAffine:
+    """Each image a little turned, stretched, slanted and moved.
+
+    Forward   x′(p) = x(A p + t) for each pixel p, from the middle of the image, with
+              A = [[cos θ, −sin θ], [sin θ, cos θ]] [[eᵃ, s], [0, eᵇ]]   and
+              θ ~ N(0, rotation²)   a, b ~ N(0, stretch²)   s ~ N(0, slant²)   t ~ N(0, shift² I);
+              between the pixels by cubic convolution, zero outside, within the image's own range
+    Shapes    x (N, C, H, W)   x′ as x; the channels of an image move together
+    Units     rotation in radians, stretch and slant as shares, shift in pixels
+    Raises    ValueError unless all four are ≥ 0 and finite; TypeError for what is no batch of images
+    Source    Keys (1981), eq. (15), for the interpolation; Simard et al. (2003), §2, for the idea
+    """
+
+    def __init__(
+        self,
+        rotation: float = 0.05,
+        stretch: float = 0.03,
+        slant: float = 0.05,
+        shift: float = 0.2,
+    ) -> None:
+        given = {"rotation": rotation, "stretch": stretch, "slant": slant, "shift": shift}
+        for name, value in given.items():
+            if not 0 <= value < np.inf:
+                raise ValueError(
+                    f"RandomAffine: {name} is {value}, expected ≥ 0 and finite; pass e.g. 0.05"
+                )
+        self.rotation, self.stretch, self.slant, self.shift = map(float, given.values())
+
+    def __call__(self, x: Array, rng: np.random.Generator) -> Array:
+        if not isinstance(x, np.ndarray) or x.ndim != 4 or x.dtype.kind != "f":
+            what = f"of shape {x.shape}" if isinstance(x, np.ndarray) else f"a {type(x).__name__}"
+            raise TypeError(
+                f"RandomAffine: the batch is {what}, expected images (N, C, H, W) of floating "
+                "point; of a tuple augment the parts yourself, with augment=lambda batch, rng: …"
+            )
+        return kernels.warp(x, self.maps(len(x), x.shape[2:], rng).astype(x.dtype))
+
+    def maps(self, n: int, size: tuple[int, ...], rng: np.random.Generator) -> Array:
+        """(n, 2, 3): pixel (i, j) of x′ is read at the product with (i, j, 1)."""
+        angle = self.rotation * rng.standard_normal(n)
+        down, across = np.exp(self.stretch * rng.standard_normal((2, n)))
+        slant, shift = self.slant * rng.standard_normal(n), self.shift * rng.standard_normal((n, 2))
+        c, s = np.cos(angle), np.sin(angle)
+        A = np.array([[c * down, c * slant - s * across], [s * down, s * slant + c * across]])
+        A, middle = A.transpose(2, 0, 1), (np.array(size) - 1) / 2
+        return np.concatenate([A, (middle + shift - A @ middle)[:, :, None]], axis=2)
+
+    def __repr__(self) -> str:
+        values = (self.rotation, self.stretch, self.slant, self.shift)
+        return f"RandomAffine({', '.join(map(str, values))})"

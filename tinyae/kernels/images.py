@@ -1,0 +1,70 @@
+"""Images resampled at other places."""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+
+from tinyae.kernels.memory import empty
+from tinyae.kernels.threads import jit, parallel_jit, share, together
+from tinyae.param import Array
+
+_SHARED = 1 << 14  # pixels from which on two threads gain more than they cost
+
+
+@jit
+def _keys(f: float, w: Array) -> None:
+    """The weights of the pixels at −1, 0, 1, 2 for a place at f, 0 ≤ f < 1."""
+    w[0] = f * (f * (2 - f) - 1) / 2
+    w[1] = f * f * (3 * f - 5) / 2 + 1
+    w[2] = f * (f * (4 - 3 * f) + 1) / 2
+    w[3] = f * f * (f - 1) / 2
+
+
+@jit
+def _warp(x: Array, maps: Array, y: Array, first: int, last: int) -> None:
+    _, channels, rows, columns = x.shape
+    down, across = np.empty(4, y.dtype), np.empty(4, y.dtype)
+    for n in range(first, last):
+        m = maps[n]
+        for c in range(channels):
+            image = x[n, c]
+            low, high = image[0, 0], image[0, 0]
+            for i in range(rows):
+                for j in range(columns):
+                    low, high = min(low, image[i, j]), max(high, image[i, j])
+            for i in range(rows):
+                for j in range(columns):
+                    u = m[0, 0] * i + m[0, 1] * j + m[0, 2]
+                    v = m[1, 0] * i + m[1, 1] * j + m[1, 2]
+                    total = y.dtype.type(0)
+                    if -2 < u < rows + 1 and -2 < v < columns + 1:
+                        p, q = math.floor(u), math.floor(v)
+                        _keys(u - p, down)
+                        _keys(v - q, across)
+                        for k in range(max(0, 1 - p), min(4, rows + 1 - p)):
+                            for l in range(max(0, 1 - q), min(4, columns + 1 - q)):
+                                total += down[k] * across[l] * image[p - 1 + k, q - 1 + l]
+                    if total < low:
+                        total = low
+                    elif total > high:
+                        total = high
+                    y[n, c, i, j] = total
+
+
+@parallel_jit
+def _warp_shared(x: Array, maps: Array, y: Array, cuts: Array) -> None:
+    for t in numba.prange(len(cuts) - 1):
+        _warp(x, maps, y, cuts[t], cuts[t + 1])
+
+
+def warp(x: Array, maps: Array) -> Array:
+    x, maps, y = np.ascontiguousarray(x), np.ascontiguousarray(maps), empty(x.shape, x.dtype)
+    threads = share() if x.size >= _SHARED else 1
+    if threads > 1:
+        together(_warp_shared, x, maps, y, len(x) * np.arange(threads + 1) // threads)
+    else:
+        _warp(x, maps, y, 0, len(x))
+    return y
