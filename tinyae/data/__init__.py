@@ -11,7 +11,7 @@
 `make_strokes`, `make_heartbeats` and `make_faces` generate as many samples as you ask for.
 
 Read next: published.py, files.py, then strokes.py, heartbeats.py, faces.py and batches.py;
-corruption.py and binarize.py for what training does to samples.
+corruption.py, augmentation.py and binarize.py for what training does to samples.
 """
 
 import os

@@ -30,14 +30,13 @@ from tinyae.kernels.reference import Pad, Pair
 from tinyae.kernels.threads import counted, jit, parallel_jit, share, together
 from tinyae.kernels.tile import (
     DOTS,
+    GROUPS,
     ROWS,
-    THIN,
     VECTORS,
     dots,
     lanes,
-    short_tile,
+    spread_tile,
     thin_dots,
-    thin_tile,
     tile,
 )
 from tinyae.param import Array
@@ -79,7 +78,7 @@ def _ranges(
 def _forward(
     channels: int, size: Pair, kernel: Pair, stride: Pair, pad: Pad, out: Pair
 ) -> tuple[Array, Array]:
-    """The one phase of a convolution, and its ranges: see :func:`_phase`."""
+    """The one phase of a convolution, and its ranges, as :func:`_table` says."""
     rows = _ranges(out[0], stride[0], -pad[0], 1, kernel[0], size[0])
     columns = _ranges(out[1], stride[1], -pad[2], 1, kernel[1], size[1])
     area = kernel[0] * kernel[1]
@@ -145,19 +144,18 @@ def _convolve(
     outputs, y_rows, y_columns, n = y.shape
     channels, x_rows, x_columns, _ = x.shape
     flat_x, flat_y, pitch = x.reshape(-1), y.reshape(-1), y_rows * y_columns * n
-    lane = _BYTES // y.itemsize
-    starts = np.empty((outputs, THIN * lane), y.dtype)
+    width = VECTORS * (_BYTES // y.itemsize)
+    starts = np.empty(outputs * width, y.dtype)
     for o in range(outputs):
-        starts[o] = b[o]
-    flat_starts, starts_row = starts.reshape(-1), starts.shape[1]
+        starts[o * width : (o + 1) * width] = b[o]
     most = W.size // outputs
     offsets, picks = np.empty(most, np.intp), np.empty(most, np.intp)
     packed = np.empty(W.size, W.dtype)
     for p in range(len(phases)):
         f = phases[p]
         sign, w_at, w_output, w_input, w_down, w_across = f[0], f[1], f[2], f[3], f[4], f[5]
-        down, x_row, y_row, y_down = f[6], f[7], f[8], f[9]
-        across, x_column, y_column, y_across = f[10], f[11], f[12], f[13]
+        x_first, x_down, x_across = (f[7] * x_columns + f[11]) * n, f[6] * x_columns * n, f[10] * n
+        y_first, y_down, y_across = (f[8] * y_columns + f[12]) * n, f[9] * y_columns * n, f[13] * n
         count = ranges[f[15] - 1, 1]
         first_row, last_row = count * t // parts, count * (t + 1) // parts
         for rows in range(f[14], f[15]):
@@ -176,42 +174,36 @@ def _convolve(
                 for o in range(outputs):
                     for k in range(taps):
                         packed[o * taps + k] = W[o * w_output + picks[k]]
-                runs, length = j1 - j0, n
-                if across == 1 and y_across == 1:  # the pixels lie side by side: one long run
-                    runs, length = 1, (j1 - j0) * n
-                width = VECTORS * lane
-                if outputs < ROWS and length >= THIN * lane:
-                    width = THIN * lane
-                for i in range(i0, i1):
-                    here = ((x_row + i * down) * x_columns + x_column + j0 * across) * n
-                    there = ((y_row + i * y_down) * y_columns + y_column + j0 * y_across) * n
-                    for start in range(0, length, width):
-                        at = min(start, length - width)  # the last may overlap the one before
-                        for j in range(runs):
-                            source = here + j * across * n + at
-                            target = there + j * y_across * n + at
-                            if outputs >= ROWS:
-                                for first in range(0, outputs, ROWS):
-                                    o = min(first, outputs - ROWS)
-                                    tile(
-                                        *(packed, o * taps, taps, 1, flat_x, source, offsets),
-                                        *(flat_y, o * pitch + target, pitch, taps, False),
-                                        *(flat_starts, o * starts_row, starts_row),
-                                    )
-                            elif width == THIN * lane:
+                # Of few outputs, a tile takes some pixels in their place: in a row or a column.
+                i_step, j_step, x_group, y_group = 1, 1, 0, 0
+                if outputs < ROWS and j1 - j0 >= GROUPS:
+                    j_step, x_group, y_group = GROUPS, x_across, y_across
+                elif outputs < ROWS and i1 - i0 >= GROUPS:
+                    i_step, x_group, y_group = GROUPS, x_down, y_down
+                # By so many samples at a time, that what neighbours share stays in the cache.
+                for start in range(0, n, width):
+                    at = min(start, n - width)  # what is last may overlap what is before
+                    for above in range(i0, i1, i_step):
+                        i = min(above, i1 - i_step)
+                        for left in range(j0, j1, j_step):
+                            j = min(left, j1 - j_step)
+                            source = x_first + i * x_down + j * x_across + at
+                            target = y_first + i * y_down + j * y_across + at
+                            if outputs < ROWS:
                                 for o in range(outputs):
-                                    thin_tile(
+                                    spread_tile(
                                         *(packed, o * taps, taps, 1, flat_x, source, offsets),
                                         *(flat_y, o * pitch + target, pitch, taps, False),
-                                        *(flat_starts, o * starts_row, starts_row),
+                                        *(starts, o * width, width, x_group, y_group),
                                     )
-                            else:
-                                for o in range(outputs):
-                                    short_tile(
-                                        *(packed, o * taps, taps, 1, flat_x, source, offsets),
-                                        *(flat_y, o * pitch + target, pitch, taps, False),
-                                        *(flat_starts, o * starts_row, starts_row),
-                                    )
+                                continue
+                            for first in range(0, outputs, ROWS):
+                                o = min(first, outputs - ROWS)
+                                tile(
+                                    *(packed, o * taps, taps, 1, flat_x, source, offsets),
+                                    *(flat_y, o * pitch + target, pitch, taps, False),
+                                    *(starts, o * width, width),
+                                )
 
 
 @parallel_jit
@@ -256,42 +248,44 @@ def _weights(x: Array, dy: Array, dW: Array, phases: Array, ranges: Array, part:
                 continue
             offsets[taps : taps + DOTS] = offsets[taps - 1]  # what fills up the last block
             # side by side, pixels are one run, and rows are pieces; else each pixel is a piece
-            block, size, pieces = 1, n, j1 - j0
+            block, run, pieces = 1, n, j1 - j0
             dy_piece, x_piece = n, across * n
             side_by_side = across == 1 or j1 - j0 == 1
             if side_by_side:
-                size = (j1 - j0) * n
-                block = max(_RUN // size, 1)
+                run = (j1 - j0) * n
+                block = max(_RUN // run, 1)
                 dy_piece, x_piece = y_columns * n, down * x_columns * n
             for i in range(i0, i1, block):
                 if side_by_side:
                     pieces = min(block, i1 - i)
-                here = ((x_row + i * down) * x_columns + x_column + j0 * across) * n
-                there = (i * y_columns + j0) * n
-                for k in range(0, taps, DOTS):
-                    known = min(DOTS, taps - k)
-                    straight = known == DOTS and picks[k + DOTS - 1] == picks[k] + DOTS - 1
-                    for o in range(o0, fours, DOTS):
-                        into, at, row = flat_dW, o * all_taps + picks[k], all_taps
-                        if not straight:
-                            into, at, row = corner, 0, DOTS
-                            corner[:] = 0
-                        dots(
-                            *(flat_dy, o * pitch + there, pitch, flat_x, here, offsets, k),
-                            *(into, at, row, size, pieces, dy_piece, x_piece),
-                        )
-                        if not straight:
-                            for u in range(DOTS):
-                                for v in range(known):
-                                    dW[o + u, picks[k + v]] += corner[u * DOTS + v]
-                    for o in range(fours, o1):
-                        corner[:DOTS] = 0
-                        thin_dots(
-                            *(flat_dy, o * pitch + there, pitch, flat_x, here, offsets, k),
-                            *(corner, 0, DOTS, size, pieces, dy_piece, x_piece),
-                        )
-                        for v in range(known):
-                            dW[o, picks[k + v]] += corner[v]
+                for cut in range(0, run, _RUN):
+                    size = min(_RUN, run - cut)
+                    here = ((x_row + i * down) * x_columns + x_column + j0 * across) * n + cut
+                    there = (i * y_columns + j0) * n + cut
+                    for k in range(0, taps, DOTS):
+                        known = min(DOTS, taps - k)
+                        straight = known == DOTS and picks[k + DOTS - 1] == picks[k] + DOTS - 1
+                        for o in range(o0, fours, DOTS):
+                            into, at, row = flat_dW, o * all_taps + picks[k], all_taps
+                            if not straight:
+                                into, at, row = corner, 0, DOTS
+                                corner[:] = 0
+                            dots(
+                                *(flat_dy, o * pitch + there, pitch, flat_x, here, offsets, k),
+                                *(into, at, row, size, pieces, dy_piece, x_piece),
+                            )
+                            if not straight:
+                                for u in range(DOTS):
+                                    for v in range(known):
+                                        dW[o + u, picks[k + v]] += corner[u * DOTS + v]
+                        for o in range(fours, o1):
+                            corner[:DOTS] = 0
+                            thin_dots(
+                                *(flat_dy, o * pitch + there, pitch, flat_x, here, offsets, k),
+                                *(corner, 0, DOTS, size, pieces, dy_piece, x_piece),
+                            )
+                            for v in range(known):
+                                dW[o, picks[k + v]] += corner[v]
 
 
 @parallel_jit

@@ -37,6 +37,7 @@ else:
 
 VECTORS = 2  # across a tile of ROWS rows
 THIN = 4  # across a tile of one row
+GROUPS = 4  # of VECTORS vectors, across a tile that is spread over places apart
 
 
 def lanes(itemsize: int) -> int:
@@ -44,7 +45,7 @@ def lanes(itemsize: int) -> int:
     return _BYTES // itemsize
 
 
-def _make(rows: int, vectors: int) -> Any:
+def _make(rows: int, vectors: int, groups: int = 1) -> Any:
     @intrinsic
     def tile(
         typing: Any,
@@ -71,19 +72,53 @@ def _make(rows: int, vectors: int) -> Any:
             *(c, number, number),
             *(number, types.boolean, start, number, number),
         )
-        return signature, lambda *gen: _emit(rows, vectors, *gen)
+        return signature, lambda *gen: _emit(rows, vectors, 1, *gen)
 
-    return tile
+    @intrinsic
+    def spread(
+        typing: Any,
+        a: Any,
+        a_at: Any,
+        a_row: Any,
+        a_k: Any,
+        b: Any,
+        b_at: Any,
+        offsets: Any,
+        c: Any,
+        c_at: Any,
+        c_row: Any,
+        depth: Any,
+        add: Any,
+        start: Any,
+        start_at: Any,
+        start_row: Any,
+        b_group: Any,
+        c_group: Any,
+    ) -> Any:
+        number = types.intp
+        signature = types.void(
+            *(a, number, number, number),
+            *(b, number, offsets),
+            *(c, number, number),
+            *(number, types.boolean, start, number, number),
+            *(number, number),
+        )
+        return signature, lambda *gen: _emit(rows, vectors, groups, *gen)
+
+    return tile if groups == 1 else spread
 
 
-def _emit(rows: int, vectors: int, context: Any, builder: Any, signature: Any, args: Any) -> Any:
-    """The loop nest of :data:`tile`, ``rows`` × ``vectors`` accumulators of one vector each."""
+def _emit(
+    rows: int, vectors: int, groups: int, context: Any, builder: Any, signature: Any, args: Any
+) -> Any:
+    """The loop nest of :data:`tile`: of each row, ``groups`` times ``vectors`` sums of one vector."""
 
     def pointer(k: int) -> Any:
         return context.make_array(signature.args[k])(context, builder, args[k]).data
 
     a, b, offsets, c, start = pointer(0), pointer(4), pointer(6), pointer(7), pointer(12)
-    _, a_at, a_row, a_k, _, b_at, _, _, c_at, c_row, depth, add, _, start_at, start_row = args
+    _, a_at, a_row, a_k, _, b_at, _, _, c_at, c_row, depth, add, _, start_at, start_row = args[:15]
+    b_group, c_group = args[15:] or (None, None)
     scalar = context.get_data_type(signature.args[0].dtype)
     itemsize = 4 if isinstance(scalar, ir.FloatType) else 8
     width = lanes(itemsize)
@@ -96,27 +131,31 @@ def _emit(rows: int, vectors: int, context: Any, builder: Any, signature: Any, a
             base = builder.gep(base, [step])
         return base
 
-    def as_vector(base: Any, v: int) -> Any:
-        return builder.bitcast(at(base, index(v * width)), vector.as_pointer())
+    def places(base: Any, group: Any) -> list[Any]:
+        """Of the vectors at a base, and of those one group further, and so on."""
+        bases = [base if g == 0 else at(base, builder.mul(group, index(g))) for g in range(groups)]
+        return [
+            builder.bitcast(at(b, index(v * width)), vector.as_pointer())
+            for b in bases
+            for v in range(vectors)
+        ]
 
     before, loop, after = (
         builder.block,
         builder.append_basic_block("k"),
         builder.append_basic_block("sums"),
     )
-    firsts = [
-        builder.load(
-            as_vector(at(start, start_at, builder.mul(start_row, index(i))), v), align=itemsize
-        )
-        for i in range(rows)
-        for v in range(vectors)
-    ]
+    firsts = []
+    for i in range(rows):
+        head = at(start, start_at, builder.mul(start_row, index(i)))
+        firsts += [builder.load(p, align=itemsize) for p in places(head, index(0))]
     row_of_a = [builder.mul(a_row, index(i)) for i in range(rows)]
     start_a, start_b, start_c = at(a, a_at), at(b, b_at), at(c, c_at)
-    row_of_c = [at(start_c, builder.mul(c_row, index(i))) for i in range(rows)]
-    for i in range(rows):  # the sums' places come into the cache while the sums are made
-        for v in range(vectors):
-            _emit_prefetch(builder, as_vector(row_of_c[i], v))
+    targets = []
+    for i in range(rows):
+        targets += places(at(start_c, builder.mul(c_row, index(i))), c_group)
+    for place in targets:  # they come into the cache while the sums are made
+        _emit_prefetch(builder, place)
     builder.cbranch(builder.icmp_signed(">", depth, index(0)), loop, after)
 
     # for k in range(depth): sums[i, v] += a[i, k] · b[k, v]
@@ -124,16 +163,16 @@ def _emit(rows: int, vectors: int, context: Any, builder: Any, signature: Any, a
     k, here = builder.phi(index), builder.phi(start_a.type)
     k.add_incoming(index(0), before)
     here.add_incoming(start_a, before)
-    sums = [builder.phi(vector) for _ in range(rows * vectors)]
+    sums = [builder.phi(vector) for _ in targets]
     row_of_b = at(start_b, builder.load(at(offsets, k)))
-    bs = [builder.load(as_vector(row_of_b, v), align=itemsize) for v in range(vectors)]
+    bs = [builder.load(place, align=itemsize) for place in places(row_of_b, b_group)]
     grown = []
     for i in range(rows):
         one = builder.insert_element(nothing, builder.load(at(here, row_of_a[i])), lane(0))
         every = builder.shuffle_vector(one, nothing, first_lane)
-        for v in range(vectors):
-            product = builder.fmul(every, bs[v], flags=("contract",))
-            grown.append(builder.fadd(product, sums[i * vectors + v], flags=("contract",)))
+        for b_vector in bs:
+            product = builder.fmul(every, b_vector, flags=("contract",))
+            grown.append(builder.fadd(product, sums[len(grown)], flags=("contract",)))
     for old, new, first in zip(sums, grown, firsts):
         old.add_incoming(first, before)
         old.add_incoming(new, loop)
@@ -154,12 +193,10 @@ def _emit(rows: int, vectors: int, context: Any, builder: Any, signature: Any, a
     builder.cbranch(add, *blocks[:2])
     for block in blocks[:2]:
         builder.position_at_end(block)
-        for i in range(rows):
-            for v in range(vectors):
-                place, result = as_vector(row_of_c[i], v), results[i * vectors + v]
-                if block is blocks[0]:
-                    result = builder.fadd(builder.load(place, align=itemsize), result)
-                builder.store(result, place, align=itemsize)
+        for place, result in zip(targets, results):
+            if block is blocks[0]:
+                result = builder.fadd(builder.load(place, align=itemsize), result)
+            builder.store(result, place, align=itemsize)
         builder.branch(blocks[2])
     builder.position_at_end(blocks[2])
     return context.get_dummy_value()
@@ -186,8 +223,12 @@ def _emit_prefetch(builder: Any, place: Any) -> None:
 #: Nothing is checked: the caller sees to it that every index lies inside.
 tile = _make(ROWS, VECTORS)
 
-#: The same for one row and THIN vectors, or VECTORS.
-thin_tile, short_tile = _make(1, THIN), _make(1, VECTORS)
+#: The same for one row and THIN vectors.
+thin_tile = _make(1, THIN)
+
+#: For one row, and GROUPS times VECTORS vectors: of these the g-th lie at b_at + g·b_group and
+#: c_at + g·c_group, two arguments more; ``start`` is the same for all.
+spread_tile = _make(1, VECTORS, GROUPS)
 
 
 # --- sums along the vectors -------------------------------------------------------------------
