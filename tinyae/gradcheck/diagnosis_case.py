@@ -246,7 +246,7 @@ class Case:
         guesses = sorted(family(pair.name, pair.a, pair.n, self.trials[0], 0), key=lambda g: g.free)
         if np.isfinite(pair.n).sum() < 2:  # of one entry, any number is some multiple
             guesses = [g for g in guesses if not all("~" in key for key in g.keys)]
-        for k in (1, 2):
+        for k in (2, 1):  # another draw of another size; where there is none, another draw
             if not guesses:
                 return []
             again = self._again(pair.name, k)
@@ -264,7 +264,7 @@ class Case:
                         g = renamed(pair.name, g, common)
                     g.keys = common
                     kept.append(g)
-            guesses = kept
+            return kept
         return guesses
 
     def _again(self, name: str, k: int) -> Trial | None:
@@ -285,19 +285,18 @@ class Case:
 
     def _where(self) -> str:
         labels = [self.trials[k].point.label for k in (0, 2) if k in self.trials]
-        draws = "at a second draw" if 1 in self.trials else ""
+        draws = "at a second draw" if len(self.trials) > 1 else ""
         more = f"at {' and '.join(labels)}" if len(labels) > 1 else ""
         return " and ".join(part for part in (draws, more) if part)
 
     def _elsewhere(self) -> list[tuple[Point, dict[str, Pair]]]:
-        """The second draw and the second batch size, and what is right or wrong there."""
-        found = []
-        for k in (1, 2):
+        """A second draw, of a second batch size if there is one, and what is wrong there."""
+        for k in (2, 1):
             for name in self.keys:
                 self._again(name, k)
             if k in self.trials:
-                found.append((self.trials[k].point, self.trials[k].pairs))
-        return found
+                return [(self.trials[k].point, self.trials[k].pairs)]
+        return []
 
     # --- the line ----------------------------------------------------------------------------
 
