@@ -46,7 +46,7 @@ def _moved(name: str, a: Array, n: Array) -> Iterator[Guess]:
         fit = np.full(n.shape, math.nan)
         to = _slices(rows, i), _slices(columns, j)
         fit[:, :, to[0][0], to[1][0]] = n[:, :, to[0][1], to[1][1]]
-        if np.isfinite(fit).sum() >= max(4, n.size // 4) and residual(a, fit) < EXACT:
+        if np.isfinite(fit).sum() >= max(4, n.size // 10) and residual(a, fit) < EXACT:
             text = (
                 f"{name} is the right one moved by ({i}, {j}) pixels: an offset, as of the padding"
             )
