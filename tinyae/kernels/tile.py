@@ -166,7 +166,7 @@ def _emit(
     sums = [builder.phi(vector) for _ in targets]
     row_of_b = at(start_b, builder.load(at(offsets, k)))
     bs = [builder.load(place, align=itemsize) for place in places(row_of_b, b_group)]
-    grown = []
+    grown: list[Any] = []
     for i in range(rows):
         one = builder.insert_element(nothing, builder.load(at(here, row_of_a[i])), lane(0))
         every = builder.shuffle_vector(one, nothing, first_lane)
@@ -316,7 +316,7 @@ def _emit_dots(rows: int, context: Any, builder: Any, signature: Any, args: Any)
         return builder.load(builder.bitcast(at(base, t), vector.as_pointer()), align=itemsize)
 
     xs, ys = [load(row) for row in as_], [load(row) for row in bs]
-    grown = []
+    grown: list[Any] = []
     for i in range(rows):
         for j in range(DOTS):
             product = builder.fmul(xs[i], ys[j], flags=("contract",))
