@@ -11,14 +11,16 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numba import carray
 
 from tinyae.export import team
 from tinyae.export.pack import HEAD, Packed
 from tinyae.export.program import Dense, Program
-from tinyae.export.team import fetch_add, load, post, withdraw
+from tinyae.export.team import fetch_add, leave, load, post, take, withdraw
 from tinyae.export.views import part
 from tinyae.kernels.elementary import exp, expm1
 from tinyae.kernels.memory import keep_freed_memory
+from tinyae.kernels.steps import pointer
 from tinyae.kernels.threads import jit
 from tinyae.kernels.tile import ROWS, THIN, VECTORS, lanes, thin_tile, tile
 from tinyae.param import Array
@@ -65,8 +67,7 @@ class JittedRuntime:
         tasks = np.zeros(2 + 2 * int(self.code[3]), np.int64)
         arena = np.empty(int(self.code[2]) if n == 1 else 0, self.dtype)
         job = self.code, self.weights, x, y, n, block, tasks, arena
-        with team.helped(_work, job) as desk:
-            _work(*job, desk)
+        team.run(_work, job, _serve_float if self.dtype.itemsize == 4 else _serve_double)
 
 
 @jit
@@ -106,8 +107,6 @@ def _work(
 
     The operations' numbers are their places in ``pack.KINDS``.
     """
-    if desk.size:
-        post(desk)
     inputs, outputs, between, width = code[0], code[1], code[2], _panel(x)
     shared = tasks.size > 0
     together = shared and n == 1
@@ -118,6 +117,9 @@ def _work(
         offsets[k] = k * width
     scratch = np.empty(code[5] + code[6], x.dtype)
     corner = np.empty(ROWS * width, x.dtype)
+    if desk.size:  # only now: the helper has but the addresses of arrays that must stay
+        _lay_out(desk, code, weights, x, y, n, block, tasks, arena)
+        post(desk)
     first = 0
     while True:
         if shared and not together:
@@ -179,6 +181,51 @@ def _work(
         first += block
     if desk.size:
         withdraw(desk)
+
+
+@jit
+def _lay_out(
+    desk: Array,
+    code: Array,
+    weights: Array,
+    x: Array,
+    y: Array,
+    n: int,
+    block: int,
+    tasks: Array,
+    arena: Array,
+) -> None:
+    """The job, for the helper: addresses and sizes."""
+    desk[1], desk[2] = n, block
+    desk[3], desk[4] = code.ctypes.data, code.size
+    desk[5], desk[6] = weights.ctypes.data, weights.size
+    desk[7], desk[8] = x.ctypes.data, x.size
+    desk[9], desk[10] = y.ctypes.data, y.size
+    desk[11], desk[12] = tasks.ctypes.data, tasks.size
+    desk[13], desk[14] = arena.ctypes.data, arena.size
+
+
+@jit
+def _serve(desk: Array, nobody: Array, numbers: Array) -> None:
+    """Do what is posted at a desk, job after job, until none has come for a while."""
+    kind = numbers.dtype
+    while take(desk):
+        code = carray(pointer(desk[3]), (desk[4],), nobody.dtype)
+        weights = carray(pointer(desk[5]), (desk[6],), kind)
+        x = carray(pointer(desk[7]), (desk[8],), kind)
+        y = carray(pointer(desk[9]), (desk[10],), kind)
+        tasks = carray(pointer(desk[11]), (desk[12],), nobody.dtype)
+        arena = carray(pointer(desk[13]), (desk[14],), kind)
+        _work(code, weights, x, y, desk[1], desk[2], tasks, arena, nobody)
+        leave(desk)
+
+
+def _serve_float(desk: Array) -> None:
+    _serve(desk, team.NOBODY, np.empty(0, np.float32))
+
+
+def _serve_double(desk: Array) -> None:
+    _serve(desk, team.NOBODY, np.empty(0, np.float64))
 
 
 @jit

@@ -1,9 +1,11 @@
 """Another thread that lends a hand: to a call too short to start a thread for.
 
 To wake a sleeping thread takes 20 µs, as long as many a call. So a helper that has done a job looks
-out for the next one for a while before it sleeps again. Nobody ever waits for a helper to come: the
-work is cut into tasks, everybody takes the next one that is free from a counter, and who comes too
-late finds none left. So a helper that is busy, asleep or gone costs no more than the look for it.
+out for the next one for a while before it sleeps again, all of it in compiled code: to come back to
+Python between two jobs would cost 9 µs, and have caller and helper wait for Python's lock. Nobody
+ever waits for a helper to come: the work is cut into tasks, everybody takes the next one that is
+free from a counter, and who comes too late finds none left. So a helper that is busy, asleep or gone
+costs no more than the look for it.
 
     ASLEEP → LOOKING          by the helper, as it wakes
     ASLEEP, LOOKING → POSTED  by the caller
@@ -11,8 +13,8 @@ late finds none left. So a helper that is busy, asleep or gone costs no more tha
     POSTED → ASLEEP           by the caller, who has done all of it alone
     LOOKING → ASLEEP          by the helper, tired
 
-Each change of state is one compare-and-swap. The caller makes its own in compiled code, without
-Python's lock, for which the helper would have to wait.
+Each change of state is one compare-and-swap. State and job lie on a desk, an array of integers: the
+job as the addresses of its arrays, which the caller keeps alive until the helper has left.
 """
 
 from __future__ import annotations
@@ -20,8 +22,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -33,6 +34,7 @@ from tinyae.kernels.threads import jit
 from tinyae.param import Array
 
 ASLEEP, LOOKING, POSTED, TAKEN = 0, 1, 2, 3
+DESK = 16  # integers on a desk: the state, then the job
 _PATIENCE = 60_000  # looks, about 100 µs
 NOBODY = np.zeros(0, np.int64)  # a desk without a helper
 
@@ -118,65 +120,49 @@ def leave(state: Array) -> None:
 # --- the helper ---------------------------------------------------------------------------------
 
 
-def _nothing(*_: Any) -> None:
-    """No job."""
-
-
 class Helper:
-    """A thread that does its part of a job, ``work(*job, NOBODY)``, whenever one is posted."""
+    """A thread that serves a desk: ``serve(desk)`` does what is posted there, until it is tired."""
 
     def __init__(self) -> None:
         self.busy = threading.Lock()  # held by the caller whom it helps
-        self.state = np.zeros(1, np.int64)
-        self.task: tuple[Callable[..., None], tuple[Any, ...]] | None = None
+        self.desk = np.zeros(DESK, np.int64)
         self._calls: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
-    def prepare(self, work: Callable[..., None], job: tuple[Any, ...]) -> None:
-        """Lay out the job that will be posted; wake the helper if it sleeps."""
+    def wake(self, serve: Callable[[Array], None]) -> None:
+        """See to it that it looks out for a job, now or soon."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._live, daemon=True, name="tinyae helper")
+            self._thread = threading.Thread(
+                target=self._live, args=(serve,), daemon=True, name="tinyae helper"
+            )
             self._thread.start()
-        self.task = work, job
-        if self.state[0] == ASLEEP:
+        if self.desk[0] == ASLEEP:
             self._calls.put(None)
 
-    def _live(self) -> None:
+    def _live(self, serve: Callable[[Array], None]) -> None:
         while True:
             self._calls.get()
-            while take(self.state):
-                work: Callable[..., None]
-                try:
-                    work, job = self.task or (_nothing, ())
-                    work(*job, NOBODY)
-                finally:
-                    del work, job  # arrays of the caller's
-                    leave(self.state)
+            try:
+                serve(self.desk)
+            except MemoryError:  # before it had taken a task; but its caller waits for it to leave
+                leave(self.desk)
 
 
-_helper = Helper()
+_helpers: dict[Callable[[Array], None], Helper] = {}  # one for each way of serving
 
 
-@contextmanager
-def helped(work: Callable[..., None], job: tuple[Any, ...]) -> Iterator[Array]:
-    """The desk for ``work(*job, desk)``, which calls for a helper that runs the same job."""
-    helper = _helper
+def run(work: Callable[..., None], job: tuple[Any, ...], serve: Callable[[Array], None]) -> None:
+    """``work(*job, desk)``, which posts the job at the desk of a helper, if one is free."""
+    helper = _helpers.get(serve) or _helpers.setdefault(serve, Helper())
     if numba.get_num_threads() == 1 or not helper.busy.acquire(blocking=False):
-        yield NOBODY
+        work(*job, NOBODY)
         return
     try:
-        helper.prepare(work, job)
-        yield helper.state
+        helper.wake(serve)
+        work(*job, helper.desk)
     finally:
-        helper.task = None
         helper.busy.release()
 
 
-def _after_fork() -> None:
-    """A child has no copy of the thread: it gets its own."""
-    global _helper
-    _helper = Helper()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):  # a child has no copy of the threads: it gets its own
+    os.register_at_fork(after_in_child=_helpers.clear)

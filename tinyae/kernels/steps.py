@@ -25,7 +25,9 @@ _SHARED = 1 << 16  # numbers from which on two threads gain more than they cost
 
 
 @intrinsic
-def _pointer(typing: Any, address: Any) -> Any:
+def pointer(typing: Any, address: Any) -> Any:
+    """What lies at an address, for ``carray``."""
+
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.inttoptr(args[0], context.get_value_type(types.voidptr))
 
@@ -101,10 +103,10 @@ def _row(table: Array, sizes: Array, numbers: Array, p: int, t: int, parts: int)
     kind = numbers.dtype
     first, last = sizes[p] * t // parts, sizes[p] * (t + 1) // parts
     at, shape = first * numbers.itemsize, (last - first,)
-    value = carray(_pointer(table[p, 0] + at), shape, dtype=kind)
-    grad = carray(_pointer(table[p, 1] + at), shape, dtype=kind)
-    a = carray(_pointer(table[p, 2] + at), shape, dtype=kind)
-    b = carray(_pointer(table[p, 3] + at), shape, dtype=kind)
+    value = carray(pointer(table[p, 0] + at), shape, dtype=kind)
+    grad = carray(pointer(table[p, 1] + at), shape, dtype=kind)
+    a = carray(pointer(table[p, 2] + at), shape, dtype=kind)
+    b = carray(pointer(table[p, 3] + at), shape, dtype=kind)
     return value, grad, a, b
 
 
