@@ -45,7 +45,9 @@ class JittedRuntime:
         products = sum(op.flops for op in program.ops if isinstance(op, Dense))
         self.shares_a_sample = products >= _SHARED_SAMPLE
         room = self.dtype.itemsize * int(sum(self.code[:3]))
-        self.block = ROWS * min(max(_BLOCK_BYTES // (room * ROWS), 1), _LARGEST)
+        # Weights that no cache can hold are read once a block: then it may be larger.
+        size = max(_BLOCK_BYTES, min(self.weights.nbytes // 4, 4 * _BLOCK_BYTES))
+        self.block = ROWS * min(max(size // (room * ROWS), 1), _LARGEST)
         self._alone = np.zeros(0, np.int64), np.empty(0, self.dtype), team.NOBODY
         keep_freed_memory()
 
