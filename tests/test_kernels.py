@@ -517,6 +517,29 @@ def test_convolutions_of_long_runs_agree(data, wide):
         close(getattr(jitted, f)(*arguments), getattr(reference, f)(*arguments), 1e-5)
 
 
+@pytest.mark.parametrize("outputs", [1, 3, 8, 11])
+@pytest.mark.parametrize("size", [(9, 2), (2, 9), (3, 3), (7, 6)])
+def test_narrow_images_agree(always_shared, size, outputs):
+    """Few outputs go by tiles of some pixels, in a row or in a column, the last of which overlap."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(33, 2, *size)).astype(np.float32)
+    W = rng.normal(size=(outputs, 2, 3, 3)).astype(np.float32)
+    b = rng.normal(size=outputs).astype(np.float32)
+    for stride in ((1, 1), (2, 1)):
+        y = reference.conv2d(x, W, stride, (1, 1, 1, 1), b)
+        close(jitted.conv2d(x, W, stride, (1, 1, 1, 1), b), y, 1e-5)
+        back = (y, W, stride, (1, 1, 1, 1), size)
+        close(jitted.conv2d_input_grad(*back), reference.conv2d_input_grad(*back), 1e-5)
+
+
+def test_the_bias_gradient_of_a_batch_that_lies_innermost(always_shared):
+    dy = np.random.default_rng(0).normal(size=(5, 3, 4, 32)).transpose(3, 0, 1, 2)
+    db, wanted = np.ones(5), np.ones(5)
+    jitted.bias_grad(dy, db)
+    reference.bias_grad(dy, wanted)
+    np.testing.assert_allclose(db, wanted, rtol=1e-12)
+
+
 class TestNotANumber:
     """A training that has failed must be seen to have failed: no kernel swallows NaN."""
 
