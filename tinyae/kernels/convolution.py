@@ -12,7 +12,7 @@ import numpy as np
 from tinyae.kernels import pixels
 from tinyae.kernels.layout import batch_last
 from tinyae.kernels.reference import Pad, Pair
-from tinyae.kernels.threads import jit, parallel_jit, share, together
+from tinyae.kernels.threads import cut, jit, parallel_jit, share, together
 from tinyae.kernels.tile import DOTS, ROWS, THIN, VECTORS, dots, lanes, thin_dots, thin_tile, tile
 from tinyae.param import Array
 
@@ -173,7 +173,7 @@ def _run_correlate_weights(x: Array, offsets: Array, pitch: int, dy: Array, dW: 
 @functools.lru_cache(maxsize=256)
 def _row_shares(rows: int, threads: int, more: Pair = (0, 0)) -> Array:
     """(first, one past the last) of each thread's rows, and two numbers more for all."""
-    cuts = rows * np.arange(threads + 1) // threads
+    cuts = cut(rows, threads)
     parts = np.tile([0, 0, *more], (threads, 1))
     parts[:, 0], parts[:, 1] = cuts[:-1], cuts[1:]
     return parts

@@ -14,7 +14,7 @@ from tinyae.kernels.elementary import sigmoid as _sigmoid_of
 from tinyae.kernels.elementary import tanh as _tanh_of
 from tinyae.kernels.layout import batch_last
 from tinyae.kernels.memory import empty_like
-from tinyae.kernels.threads import jit, parallel_jit, share, together
+from tinyae.kernels.threads import cut, jit, parallel_jit, share, together
 from tinyae.param import Array
 
 _SHARED = 1 << 15  # numbers from which on two threads gain more than they cost
@@ -59,8 +59,7 @@ def _map(
     *views, view = flat(*arrays, out)
     threads = share() if shared is not None and out.size >= _SHARED else 1
     if shared is not None and threads > 1:
-        cuts = out.size * np.arange(threads + 1) // threads
-        together(shared, *views, view, *constants, cuts)
+        together(shared, *views, view, *constants, cut(out.size, threads))
     else:
         loop(*views, view, *constants)
     return out if np.may_share_memory(view, out) else view.reshape(out.shape)

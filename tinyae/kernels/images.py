@@ -8,7 +8,7 @@ import numba
 import numpy as np
 
 from tinyae.kernels.memory import empty
-from tinyae.kernels.threads import jit, parallel_jit, share, together
+from tinyae.kernels.threads import cut, jit, parallel_jit, share, together
 from tinyae.param import Array
 
 _SHARED = 1 << 14  # pixels from which on two threads gain more than they cost
@@ -64,7 +64,7 @@ def warp(x: Array, maps: Array) -> Array:
     x, maps, y = np.ascontiguousarray(x), np.ascontiguousarray(maps), empty(x.shape, x.dtype)
     threads = share() if x.size >= _SHARED else 1
     if threads > 1:
-        together(_warp_shared, x, maps, y, len(x) * np.arange(threads + 1) // threads)
+        together(_warp_shared, x, maps, y, cut(len(x), threads))
     else:
         _warp(x, maps, y, 0, len(x))
     return y

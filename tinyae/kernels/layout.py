@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from tinyae.kernels.threads import jit, parallel_jit, share, together
+from tinyae.kernels.threads import cut, jit, parallel_jit, share, together
 from tinyae.kernels.tile import SIDE, transpose
 from tinyae.param import Array
 
@@ -42,7 +42,7 @@ def batch_last(x: Array) -> Array:
     a, b = x.reshape(len(x), -1), out.reshape(-1, len(x))
     threads = share() if x.size >= _SHARED else 1
     if threads > 1:
-        together(_turn_shared, a, b, a.shape[1] * np.arange(threads + 1) // threads)
+        together(_turn_shared, a, b, cut(a.shape[1], threads))
     else:
         _turn(a, b, 0, a.shape[1])
     return out

@@ -27,7 +27,7 @@ import numpy as np
 from tinyae.kernels.layout import batch_last
 from tinyae.kernels.memory import empty
 from tinyae.kernels.reference import Pad, Pair
-from tinyae.kernels.threads import counted, jit, parallel_jit, share, together
+from tinyae.kernels.threads import counted, cut, jit, parallel_jit, share, together
 from tinyae.kernels.tile import (
     DOTS,
     GROUPS,
@@ -258,10 +258,10 @@ def _weights(x: Array, dy: Array, dW: Array, phases: Array, ranges: Array, part:
             for i in range(i0, i1, block):
                 if side_by_side:
                     pieces = min(block, i1 - i)
-                for cut in range(0, run, _RUN):
-                    size = min(_RUN, run - cut)
-                    here = ((x_row + i * down) * x_columns + x_column + j0 * across) * n + cut
-                    there = (i * y_columns + j0) * n + cut
+                for begin in range(0, run, _RUN):
+                    size = min(_RUN, run - begin)
+                    here = ((x_row + i * down) * x_columns + x_column + j0 * across) * n + begin
+                    there = (i * y_columns + j0) * n + begin
                     for k in range(0, taps, DOTS):
                         known = min(DOTS, taps - k)
                         straight = known == DOTS and picks[k + DOTS - 1] == picks[k] + DOTS - 1
@@ -347,7 +347,7 @@ def weight_shares(outputs: int, taps: int, threads: int) -> Array:
     """dW cut along its longer side, between blocks of sums."""
     size, axis = (outputs, 0) if outputs > taps else (taps, 2)
     blocks = -(-size // DOTS)
-    cuts = np.minimum(blocks * np.arange(threads + 1) // threads * DOTS, size)
+    cuts = np.minimum(cut(blocks, threads) * DOTS, size)
     parts = np.tile([0, outputs, 0, taps], (threads, 1))
     parts[:, axis], parts[:, axis + 1] = cuts[:-1], cuts[1:]
     return parts

@@ -17,7 +17,7 @@ import functools
 import numba
 import numpy as np
 
-from tinyae.kernels.threads import jit, parallel_jit, share, together
+from tinyae.kernels.threads import cut, jit, parallel_jit, share, together
 from tinyae.kernels.tile import ROWS, SIDE, VECTORS, copy_run, lanes, tile, transpose
 from tinyae.param import Array
 
@@ -137,12 +137,11 @@ def _tiles_shared(
 def _parts(rows: int, columns: int, width: int, threads: int, by_row: bool) -> Array:
     """c cut into a part a thread, along rows or panels: as wished, unless that is less even."""
     panels, strips = -(-columns // width), -(-rows // ROWS)
-    t = np.arange(threads + 1)
     in_panels, in_rows = -(-panels // threads) * strips, panels * -(-strips // threads)
     if in_panels < in_rows or (in_panels == in_rows and not by_row):
-        cuts, step, size, axis = panels * t // threads, width, columns, 2
+        cuts, step, size, axis = cut(panels, threads), width, columns, 2
     else:
-        cuts, step, size, axis = strips * t // threads, ROWS, rows, 0
+        cuts, step, size, axis = cut(strips, threads), ROWS, rows, 0
     parts = np.tile([0, rows, 0, columns], (threads, 1))
     parts[:, axis] = np.minimum(cuts[:-1] * step, size)
     parts[:, axis + 1] = np.minimum(cuts[1:] * step, size)

@@ -76,6 +76,11 @@ def counted(threads: int) -> Array:
     return np.arange(threads)
 
 
+def cut(size: int, threads: int) -> Array:
+    """Where each thread's part of so many begins, and where the last one ends."""
+    return size * np.arange(threads + 1) // threads
+
+
 def join() -> None:
     """The shared loop is done: let others have the workers."""
     _busy.release()
