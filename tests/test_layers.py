@@ -36,8 +36,9 @@ from tinyae.layers import (
     Tanh,
     TiedDense,
     Upsample2d,
+    perceptron,
 )
-from tinyae.param import HeNormal, Zeros
+from tinyae.param import HeNormal, Param, Zeros
 
 
 @pytest.fixture
@@ -507,6 +508,119 @@ def test_sequential_names_and_order(rng):
     assert names == ["encoder.0", "encoder.1.0", "encoder.1.1", "encoder.2", "encoder.3"]
     np.testing.assert_array_equal(trace[-1][1], model.forward(x)[0])
     assert repr(inner) == "Sequential(Dense(4, 3), Tanh())"
+
+
+# --- dense layers in a row, run by one kernel ------------------------------------------------------
+
+
+def in_a_row(rng) -> Sequential:
+    parts = [Flatten(), Dense(12, 9, rng=rng), ReLU(), Dense(9, 5, rng=rng), Dense(5, 7, rng=rng)]
+    parts += [Sigmoid(), ELU(0.5), Dense(7, 10, rng=rng), ELU(0.7), BatchNorm(10)]
+    parts += [Dense(10, 4, rng=rng), Tanh(), Reshape(2, 2)]
+    return Sequential(*parts).astype(np.float64)
+
+
+def one_by_one(model: Sequential, x, dy):
+    """y, caches and dx of the layers themselves."""
+    caches, y = [], x
+    for layer in model.layers:
+        y, cache = layer.forward(y)
+        caches.append(cache)
+    for layer, cache in zip(reversed(model.layers), reversed(caches)):
+        dy = layer.backward(dy, cache)
+    return y, caches, dy
+
+
+def take_grads(model: Sequential) -> dict[str, np.ndarray]:
+    taken = {name: p.grad.copy() for name, p in model.params.items()}
+    for p in model.params.values():
+        p.grad[...] = 0
+    return taken
+
+
+@pytest.mark.parametrize("n", [2, 15, 16, 37])
+def test_dense_layers_in_a_row_are_the_layers_one_by_one(n, rng):
+    model = in_a_row(rng)
+    x, dy = rng.normal(size=(n, 3, 4)), rng.normal(size=(n, 2, 2))
+    y, caches, dx = one_by_one(model, x, dy)
+    grads = take_grads(model)
+    got, found = model.forward(x)
+    np.testing.assert_allclose(got, y, atol=1e-12)
+    np.testing.assert_allclose(model.backward(dy, found), dx, atol=1e-12)
+    for name, grad in take_grads(model).items():
+        np.testing.assert_allclose(grad, grads[name], atol=1e-12, err_msg=name)
+    model.backward_params(dy, caches)  # the caches of either way serve the other
+    for name, grad in take_grads(model).items():
+        np.testing.assert_allclose(grad, grads[name], atol=1e-12, err_msg=name)
+    np.testing.assert_allclose(model.backward_input(dy, found), dx, atol=1e-12)
+
+
+@pytest.mark.parametrize("last", [Dense, ELU])
+def test_gradients_of_dense_layers_in_a_row(last, rng):
+    parts = [Dense(6, 5, rng=rng), Sigmoid(), Dense(5, 9, rng=rng), ReLU(), Dense(9, 3, rng=rng)]
+    model = Sequential(*parts, *([ELU()] if last is ELU else []))
+    report = gradcheck.check(model, rng.normal(size=(20, 6)))
+    assert report.ok, report
+
+
+class TestParts:
+    def kinds(self, *parts) -> list[str]:
+        return [type(part).__name__ for part, _ in perceptron.in_runs(parts)]
+
+    def test_a_run_begins_with_a_dense_layer_and_ends_before_what_is_none(self, rng):
+        a, b = Dense(4, 3, rng=rng), Dense(3, 2, rng=rng)
+        assert self.kinds(a, ReLU(), b) == ["Perceptron"]
+        assert self.kinds(ReLU(), a, Tanh(), Tanh(), b) == [
+            *("ReLU", "Perceptron", "Tanh", "Perceptron")
+        ]
+        assert self.kinds(a, GELU(), Flatten()) == ["Perceptron", "GELU", "Flatten"]
+        assert self.kinds() == []
+
+    def test_what_may_compute_something_else_is_left_alone(self, rng):
+        class Mine(Dense):
+            pass
+
+        class MyReLU(ReLU):
+            pass
+
+        dense, wrapped_relu = Dense(4, 4, rng=rng), ReLU()
+        odd, wide, wrapped = (Dense(4, 4, rng=rng) for _ in range(3))
+        odd.W = Dense(3, 4, rng=rng).W
+        wide.b = Param(np.zeros(4))  # float64 beside float32
+        wrapped.forward = dense.forward
+        wrapped_relu.forward = Tanh().forward
+        assert self.kinds(Mine(4, 4, rng=rng), MyReLU()) == ["Mine", "MyReLU"]
+        assert self.kinds(dense, MyReLU()) == ["Perceptron", "MyReLU"]
+        assert self.kinds(dense, wrapped_relu) == ["Perceptron", "ReLU"]
+        assert self.kinds(odd, wide, wrapped, TiedDense(dense)) == ["Dense"] * 3 + ["TiedDense"]
+
+    def test_sizes_that_do_not_fit_are_for_the_layer_to_name(self, rng):
+        model = Sequential(Dense(4, 3, rng=rng), Dense(2, 5, rng=rng))
+        with pytest.raises(ValueError, match=r"Dense: x has shape \(20, 3\), expected \(N, 2\)"):
+            model.forward(np.ones((20, 4), np.float32))
+        for x in (np.ones((20, 5), np.float32), np.ones((20, 4)), [[1.0] * 4] * 20):
+            with pytest.raises((ValueError, TypeError), match="Dense: x "):
+                model.forward(x)
+
+    def test_a_change_is_seen(self, rng):
+        model, x = Sequential(Dense(4, 3, rng=rng), ELU(1.0)), -np.ones((20, 4), np.float32)
+        model.layers[0].b.value[...] = -9
+        before = model.forward(x)[0]
+        model.layers[1].alpha = 3.0
+        np.testing.assert_allclose(model.forward(x)[0], 3 * before, rtol=1e-6)
+        model.layers = (model.layers[0],)
+        assert (model.forward(x)[0] < -3).all()
+        model.layers[0].W = Dense(4, 3, init=Zeros()).W
+        np.testing.assert_array_equal(model.forward(x)[0], np.full((20, 3), -9, np.float32))
+
+    def test_a_batch_of_another_size_each_time(self, rng):
+        model = Sequential(Dense(4, 3, rng=rng), Tanh(), Dense(3, 4, rng=rng))
+        for n in [*range(16, 40), 16]:
+            x = rng.random((n, 4), np.float32)
+            y, _, dx = one_by_one(model, x, x)
+            got, found = model.forward(x)
+            np.testing.assert_allclose(got, y, atol=1e-6)
+            np.testing.assert_allclose(model.backward(x, found), dx, atol=1e-6)
 
 
 def test_an_empty_sequential_is_the_identity(rng):

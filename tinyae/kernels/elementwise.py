@@ -18,6 +18,7 @@ from tinyae.kernels.threads import cut, jit, parallel_jit, share, together
 from tinyae.param import Array
 
 _SHARED = 1 << 15  # numbers from which on two threads gain more than they cost
+_SHARED_LOSS = 1 << 14  # and of a loss, which goes over them several times
 
 
 def flat(*arrays: Array) -> tuple[Array, ...]:
@@ -209,64 +210,105 @@ def erf(x: Array) -> Array:
 
 
 # --- losses ---------------------------------------------------------------------------------
+#
+# The loss is summed a block of numbers at a time and the blocks one after the other, so that it is
+# the same for any number of threads. Within a block, what sums does not write: a loop that did both
+# would be vectorised or not, and so sum in another order, by how far apart the arrays happen to lie.
+
+_BLOCK = 1 << 12
 
 
 @jit
-def _mse(y: Array, target: Array, dy: Array) -> float:
-    # Two loops: one that also wrote would be vectorised or not, and so sum in another order,
-    # by how far apart the arrays happen to lie.
-    total, scale = 0.0, y.dtype.type(2 / y.size)
-    for i in range(y.size):
-        d = y[i] - target[i]
-        total += d * d
-    for i in range(y.size):
-        dy[i] = scale * (y[i] - target[i])
-    return total / y.size
+def _mse(y: Array, target: Array, dy: Array, sums: Array, first: int, last: int) -> None:
+    scale = y.dtype.type(2 / y.size)
+    for k in range(first, last):
+        i, j = k * _BLOCK, min((k + 1) * _BLOCK, y.size)
+        u, v, du, total = y[i:j], target[i:j], dy[i:j], 0.0
+        for t in range(u.size):
+            d = u[t] - v[t]
+            total += d * d
+        for t in range(u.size):
+            du[t] = scale * (u[t] - v[t])
+        sums[k] = total
 
 
 @jit
-def _l1(y: Array, target: Array, dy: Array) -> float:
-    total, scale = 0.0, y.dtype.type(1 / y.size)
-    for i in range(y.size):
-        total += abs(y[i] - target[i])
-    for i in range(y.size):
-        dy[i] = scale * np.sign(y[i] - target[i])
-    return total / y.size
+def _l1(y: Array, target: Array, dy: Array, sums: Array, first: int, last: int) -> None:
+    scale = y.dtype.type(1 / y.size)
+    for k in range(first, last):
+        i, j = k * _BLOCK, min((k + 1) * _BLOCK, y.size)
+        u, v, du, total = y[i:j], target[i:j], dy[i:j], 0.0
+        for t in range(u.size):
+            total += abs(u[t] - v[t])
+        for t in range(u.size):
+            du[t] = scale * np.sign(u[t] - v[t])
+        sums[k] = total
 
 
 @jit
-def _bce_with_logits(y: Array, target: Array, dy: Array) -> float:
-    total, scale = 0.0, y.dtype.type(1 / y.size)
+def _bce_with_logits(
+    y: Array, target: Array, dy: Array, sums: Array, first: int, last: int
+) -> None:
+    scale = y.dtype.type(1 / y.size)
     zero, one = y.dtype.type(0), y.dtype.type(1)
-    for i in range(y.size):
-        dy[i] = exp(-abs(y[i]))
-    for i in range(y.size):
-        total += (y[i] if y[i] > zero else zero) - y[i] * target[i]
-    for i in range(y.size):
-        total += log1p(dy[i])
-    for i in range(y.size):
-        t = dy[i]
-        dy[i] = scale * ((one if y[i] >= zero else t) / (one + t) - target[i])
-    return total / y.size
+    for k in range(first, last):
+        i, j = k * _BLOCK, min((k + 1) * _BLOCK, y.size)
+        u, v, du, total = y[i:j], target[i:j], dy[i:j], 0.0
+        for t in range(u.size):
+            du[t] = exp(-abs(u[t]))
+        for t in range(u.size):
+            total += (u[t] if u[t] > zero else zero) - u[t] * v[t]
+        for t in range(u.size):
+            total += log1p(du[t])
+        for t in range(u.size):
+            e = du[t]
+            du[t] = scale * ((one if u[t] >= zero else e) / (one + e) - v[t])
+        sums[k] = total
 
 
-def _loss(loop: Callable[..., float], y: Array, target: Array) -> tuple[float, Array]:
+@parallel_jit
+def _mse_shared(y: Array, target: Array, dy: Array, sums: Array, cuts: Array) -> None:
+    for t in numba.prange(len(cuts) - 1):
+        _mse(y, target, dy, sums, cuts[t], cuts[t + 1])
+
+
+@parallel_jit
+def _l1_shared(y: Array, target: Array, dy: Array, sums: Array, cuts: Array) -> None:
+    for t in numba.prange(len(cuts) - 1):
+        _l1(y, target, dy, sums, cuts[t], cuts[t + 1])
+
+
+@parallel_jit
+def _bce_with_logits_shared(y: Array, target: Array, dy: Array, sums: Array, cuts: Array) -> None:
+    for t in numba.prange(len(cuts) - 1):
+        _bce_with_logits(y, target, dy, sums, cuts[t], cuts[t + 1])
+
+
+def _loss(
+    loop: Callable[..., None], shared: Callable[..., None], y: Array, target: Array
+) -> tuple[float, Array]:
     dy = empty_like(y)
     *views, view = flat(y, target, dy)
-    L = loop(*views, view)
+    sums = np.empty(-(-y.size // _BLOCK))
+    threads = share() if y.size >= _SHARED_LOSS else 1
+    if threads > 1:
+        together(shared, *views, view, sums, cut(len(sums), threads))
+    else:
+        loop(*views, view, sums, 0, len(sums))
+    L = float(sums.sum()) / y.size
     return L, dy if np.may_share_memory(view, dy) else view.reshape(dy.shape)
 
 
 def mse(y: Array, target: Array) -> tuple[float, Array]:
-    return _loss(_mse, y, target)
+    return _loss(_mse, _mse_shared, y, target)
 
 
 def l1(y: Array, target: Array) -> tuple[float, Array]:
-    return _loss(_l1, y, target)
+    return _loss(_l1, _l1_shared, y, target)
 
 
 def bce_with_logits(y: Array, target: Array) -> tuple[float, Array]:
-    return _loss(_bce_with_logits, y, target)
+    return _loss(_bce_with_logits, _bce_with_logits_shared, y, target)
 
 
 bce = reference.bce  # NumPy's log is vector code already

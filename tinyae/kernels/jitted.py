@@ -6,6 +6,7 @@ allocates the result and calls a loop nest, whose name begins with an underscore
 
 ``tile``          the innermost loop of products and convolutions, in vector registers
 ``products``      matrix products
+``perceptron``    dense layers in a row, with their activations
 ``layout``        images with the batch outermost or innermost in memory
 ``convolution``   convolution and its two gradients; pooling
 ``pixels``        convolution of batches that fill a tile
@@ -45,12 +46,15 @@ from tinyae.kernels.elementwise import (
     tanh_backward,
 )
 from tinyae.kernels.images import warp
+from tinyae.kernels.perceptron import mlp, mlp_backward
 from tinyae.kernels.products import affine, affine_grad, matmul, matmul_nt, matmul_tn
-from tinyae.kernels.reference import Rows
+from tinyae.kernels.reference import Rows, Stage, Stages
 from tinyae.kernels.steps import adam, adamw, momentum, nesterov, rmsprop, sgd
 
 __all__ = [
     "Rows",
+    "Stage",
+    "Stages",
     "adam",
     "adamw",
     "affine",
@@ -70,6 +74,8 @@ __all__ = [
     "matmul_tn",
     "max_pool2d",
     "max_pool2d_backward",
+    "mlp",
+    "mlp_backward",
     "momentum",
     "mse",
     "nesterov",

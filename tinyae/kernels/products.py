@@ -2,7 +2,7 @@
 
 A tile of c wants a run of each row of B. The columns of B are copied, a panel of them at a time,
 into a small buffer, where these runs lie one behind the other; a panel serves all rows of A. So
-A and B may lie in memory either way round, and one loop nest serves A B, A Bᵀ and Aᵀ B.
+A and B may lie in memory either way turn, and one loop nest serves A B, A Bᵀ and Aᵀ B.
 
 Two threads share either the panels or the rows of A; no sum is split, so the number of threads
 does not change a bit of the result.
@@ -18,103 +18,128 @@ import numba
 import numpy as np
 
 from tinyae.kernels.threads import cut, jit, parallel_jit, share, together
-from tinyae.kernels.tile import ROWS, SIDE, VECTORS, copy_run, lanes, tile, transpose
+from tinyae.kernels.tile import ROWS, SIDE, VECTORS, copy_run, lanes, narrow_tile, tile, transpose
 from tinyae.param import Array
 
 _DEPTH = 128  # the longest sums of one panel: 16 kB of it, which stay in the first-level cache
-_WIDTH = {size: VECTORS * lanes(size) for size in (4, 8)}  # columns of a panel, by itemsize
-_SHARED = 1 << 19  # multiply-adds from which on two threads gain more than they cost
+_VECTOR = lanes(1)  # bytes
+_FEW = 8  # rows of tiles for which B is read where it lies: a panel would hardly be used
+SHARED = 1 << 19  # multiply-adds from which on two threads gain more than they cost
 
 
 @jit
-def _pack(b: Array, turned: bool, k0: int, j0: int, depth: int, width: int, panel: Array) -> None:
-    """panel[k, j] = B[k0 + k, j0 + j] for j < width, zero for the rest of a panel's row.
+def _pack(
+    b: Array, turned: bool, k0: int, j0: int, depth: int, inside: int, panel: Array, columns: int
+) -> None:
+    """panel[k, j] = B[k0 + k, j0 + j] for j < inside, zero for the rest of a row of ``columns``.
 
     b is B as it lies in memory, ``turned`` if it is Bᵀ that lies there.
     """
-    columns, pitch = panel.shape[1], b.shape[1]
-    flat, source = panel.reshape(-1), b.reshape(-1)
-    if width < columns:
-        flat[: depth * columns] = 0
+    pitch, source, wide = b.shape[1], b.reshape(-1), VECTORS * (_VECTOR // panel.itemsize)
+    if inside < columns:
+        panel[: depth * columns] = 0
     if not turned:
         for k in range(depth):
             at = (k0 + k) * pitch + j0
-            if width == columns:
-                copy_run(source, at, flat, k * columns)
+            if inside == wide:
+                copy_run(source, at, panel, k * columns)
             else:
-                for j in range(width):
-                    flat[k * columns + j] = source[at + j]
+                for j in range(inside):
+                    panel[k * columns + j] = source[at + j]
         return
-    whole_k, whole_j = depth - depth % SIDE, width - width % SIDE
+    whole_k, whole_j = depth - depth % SIDE, inside - inside % SIDE
     for j in range(0, whole_j, SIDE):
         for k in range(0, whole_k, SIDE):
-            transpose(source, (j0 + j) * pitch + k0 + k, pitch, flat, k * columns + j, columns)
-    for j in range(width):
+            transpose(source, (j0 + j) * pitch + k0 + k, pitch, panel, k * columns + j, columns)
+    for j in range(inside):
         for k in range(whole_k if j < whole_j else 0, depth):
-            flat[k * columns + j] = b[j0 + j, k0 + k]
+            panel[k * columns + j] = b[j0 + j, k0 + k]
 
 
 @jit
-def _tiles(
-    a: Array,
-    a_turned: bool,
-    b: Array,
-    b_turned: bool,
-    c: Array,
-    start: Array,
-    width: int,
-    part: Array,
+def _copy(x: Array, y: Array) -> None:
+    for j in range(y.size):
+        y[j] = x[j]
+
+
+@jit
+def tiles(
+    a: Array, a_turned: bool, b: Array, b_turned: bool, c: Array, start: Array, part: Array
 ) -> None:
     """c[i, j] = start[j] + Σ_k A[i, k] B[k, j], or += where ``start`` is empty, for a part of c.
 
     a and b are A and B as they lie in memory, ``turned`` if it is Aᵀ or Bᵀ that lies there. A
     part is (first row, one past the last, first column, one past the last).
+
+    Whole panels go ``_DEPTH`` deep, each sum going on from what c has. What is left over at the
+    right goes as deep as A: in one tile that overlaps the panel before it, or in a corner of its
+    own. So each number is the same sum in the same order, wherever the parts are cut.
     """
     row0, row1, column0, column1 = part[0], part[1], part[2], part[3]
     depth, pitch = a.shape[0] if a_turned else a.shape[1], c.shape[1]
     a_row, a_k = (1, a.shape[1]) if a_turned else (a.shape[1], 1)
-    flat_a, flat_c = a.reshape(-1), c.reshape(-1)
+    few = row1 < ROWS  # than a tile has: then each row is a tile, computed ROWS times over
+    down, step_a = (1, 0) if few else (ROWS, a_row)
+    flat_a, flat_b, flat_c = a.reshape(-1), b.reshape(-1), c.reshape(-1)
+    fresh = start.size > 0
+    narrow = _VECTOR // c.itemsize
+    wide = VECTORS * narrow
+    panels, left = (column1 - column0) // wide, (column1 - column0) % wide
+    edge = narrow if left <= narrow else wide
     blocks = max(-(-depth // _DEPTH), 1)
     block = max(-(-depth // blocks), 1)
-    panel = np.empty((block, width), c.dtype)
-    run = panel.reshape(-1)
-    corner = np.empty(ROWS * width, c.dtype)  # a tile that hangs over the edge of c
-    offsets, head = np.empty(block, np.intp), np.empty(width, c.dtype)
-    for k in range(block):  # NumPy's arange would take longer to compile than this function
-        offsets[k] = k * width
-    for j in range(width):
-        head[j] = 0
-    for k0 in range(0, max(depth, 1), block):
-        size, add = min(block, depth - k0), k0 > 0 or start.size == 0
-        for j0 in range(column0, column1, width):
-            inside = min(width, column1 - j0)
-            if start.size > 0:
-                for j in range(inside):
-                    head[j] = 0 if k0 > 0 else start[j0 + j]
-            _pack(b, b_turned, k0, j0, size, inside, panel)
-            for i0 in range(row0, row1, ROWS):
-                first = min(i0, row1 - ROWS)  # the last tile overlaps the one before
-                whole = first == i0 and inside == width
-                more = whole and add
-                target, at, step = corner, 0, width
-                if whole:
-                    target, at, step = flat_c, i0 * pitch + j0, pitch
-                a_at = first * a_row + k0 * a_k
+    panel = np.empty(max(block * wide, depth * edge if left else 0), c.dtype)
+    corner = np.empty(ROWS * wide, c.dtype)  # a tile that hangs over the edge of c
+    offsets, pitches = np.empty(max(depth, 1), np.intp), np.empty(max(depth, 1), np.intp)
+    head = np.zeros(wide, c.dtype)
+    for turn in range(panels * blocks + (left > 0)):
+        k0, size, width, j0 = 0, depth, edge, column1 - left
+        if turn < panels * blocks:
+            k0, width, j0 = turn // panels * block, wide, column0 + turn % panels * wide
+            size = min(block, depth - k0)
+        elif fresh and column1 - column0 >= edge:
+            j0 = column1 - edge
+        inside = min(width, column1 - j0)
+        add = k0 > 0 or not fresh
+        if turn == 0 or turn == panels * blocks:
+            for k in range(size):
+                offsets[k], pitches[k] = k * width, k * b.shape[1]
+        if fresh:
+            for j in range(inside):
+                head[j] = start[j0 + j]
+        run, run_at, steps = flat_b, k0 * b.shape[1] + j0, pitches
+        if b_turned or inside < width or row1 - row0 > _FEW * ROWS:
+            run, run_at, steps = panel, 0, offsets
+            _pack(b, b_turned, k0, j0, size, inside, panel, width)
+        for i0 in range(row0, row1, down):
+            first = i0 if few else min(i0, row1 - ROWS)  # the last overlaps the one before
+            whole = first == i0 and inside == width and not few
+            last = min(i0 + down, row1)
+            into, to, to_row = corner, 0, width
+            if whole:
+                into, to, to_row = flat_c, i0 * pitch + j0, pitch
+            elif add:
+                for i in range(i0, last):
+                    line = flat_c[i * pitch + j0 : i * pitch + j0 + inside]
+                    _copy(line, corner[(i - first) * width : (i - first) * width + inside])
+            begin, at, at_row = head, 0, 0
+            if add:
+                begin, at, at_row = into, to, to_row
+            a_at = first * a_row + k0 * a_k
+            if width == wide:
                 tile(
-                    *(flat_a, a_at, a_row, a_k, run, 0, offsets),
-                    *(target, at, step, size, more, head, 0, 0),
+                    *(flat_a, a_at, step_a, a_k, run, run_at, steps),
+                    *(into, to, to_row, size, False, begin, at, at_row),
                 )
-                if whole:
-                    continue
-                for i in range(i0, min(i0 + ROWS, row1)):
-                    sums = corner[(i - first) * width : (i - first) * width + inside]
-                    into = c[i, j0 : j0 + inside]
-                    if add:
-                        for j in range(inside):
-                            into[j] += sums[j]
-                    else:
-                        for j in range(inside):
-                            into[j] = sums[j]
+            else:
+                narrow_tile(
+                    *(flat_a, a_at, step_a, a_k, run, run_at, steps),
+                    *(into, to, to_row, size, False, begin, at, at_row),
+                )
+            if not whole:
+                for i in range(i0, last):
+                    line = flat_c[i * pitch + j0 : i * pitch + j0 + inside]
+                    _copy(corner[(i - first) * width : (i - first) * width + inside], line)
 
 
 @parallel_jit
@@ -125,17 +150,17 @@ def _tiles_shared(
     b_turned: bool,
     c: Array,
     start: Array,
-    width: int,
     parts: Array,
 ) -> None:
-    """:func:`_tiles` of every part, each in its own thread."""
+    """:func:`tiles` of every part, each in its own thread."""
     for t in numba.prange(len(parts)):
-        _tiles(a, a_turned, b, b_turned, c, start, width, parts[t])
+        tiles(a, a_turned, b, b_turned, c, start, parts[t])
 
 
 @functools.lru_cache(maxsize=256)
-def _parts(rows: int, columns: int, width: int, threads: int, by_row: bool) -> Array:
+def parts_of(rows: int, columns: int, itemsize: int, threads: int, by_row: bool) -> Array:
     """c cut into a part a thread, along rows or panels: as wished, unless that is less even."""
+    width = VECTORS * lanes(itemsize)
     panels, strips = -(-columns // width), -(-rows // ROWS)
     in_panels, in_rows = -(-panels // threads) * strips, panels * -(-strips // threads)
     if in_panels < in_rows or (in_panels == in_rows and not by_row):
@@ -158,8 +183,9 @@ def _multiply(
     """
     rows, columns = out.shape
     depth = len(a) if a_turned else a.shape[1]
-    width = _WIDTH[out.itemsize]
-    if rows < ROWS or 2 * columns < width:  # most of a tile would be idle: leave it to BLAS
+    if rows < ROWS or 2 * columns < lanes(
+        out.itemsize
+    ):  # most of a tile would be idle: leave it to BLAS
         product = (a.T if a_turned else a) @ (b.T if b_turned else b)
         if start is None:
             out += product
@@ -169,13 +195,13 @@ def _multiply(
     a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
     if start is None:
         start = out[0, :0]
-    threads = share() if rows * depth * columns >= _SHARED else 1
+    threads = share() if rows * depth * columns >= SHARED else 1
     if threads > 1:
-        parts = _parts(rows, columns, width, threads, a_turned)
-        together(_tiles_shared, a, a_turned, b, b_turned, out, start, width, parts)
+        parts = parts_of(rows, columns, out.itemsize, threads, a_turned)
+        together(_tiles_shared, a, a_turned, b, b_turned, out, start, parts)
     else:
-        part = _parts(rows, columns, width, 1, True)[0]
-        _tiles(a, a_turned, b, b_turned, out, start, width, part)
+        part = parts_of(rows, columns, out.itemsize, 1, True)[0]
+        tiles(a, a_turned, b, b_turned, out, start, part)
 
 
 # --- the kernels ------------------------------------------------------------------------------

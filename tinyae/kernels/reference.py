@@ -1,6 +1,7 @@
 """Every kernel in plain NumPy: what the jitted set must compute.
 
 Matrix products   affine · affine_grad · matmul · matmul_nt · matmul_tn
+Perceptrons       mlp · mlp_backward: dense layers in a row, each with its activation
 Convolution       conv2d · conv2d_input_grad · conv2d_weight_grad · bias_grad
 Pooling           max_pool2d · max_pool2d_backward
 Images            warp
@@ -15,7 +16,7 @@ A convolution's ``stride`` is (down, right) and its ``pad`` (top, bottom, left, 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -250,6 +251,65 @@ def bce_with_logits(y: Array, target: Array) -> tuple[float, Array]:
     """L = mean [max(y, 0) − y t + ln(1 + e^−|y|)]      dy = (σ(y) − t) / n"""
     L = np.maximum(y, 0) - y * target + np.log1p(np.exp(-np.abs(y)))
     return float(L.mean(dtype=np.float64)), (sigmoid(y) - target) / y.size
+
+
+# --- perceptrons --------------------------------------------------------------------------------
+
+
+class Stage(NamedTuple):
+    """A dense layer and the activation after it: "linear", "relu", "elu", "sigmoid" or "tanh".
+
+    Its arrays are C-contiguous and of one dtype.
+    """
+
+    W: Array  # (O, I)
+    b: Array  # (O,)
+    dW: Array
+    db: Array
+    f: str
+    alpha: float = 1.0  # elu's
+
+
+class Stages(list[Stage]):
+    """Stages whose sizes fit, each one's outputs being the next one's inputs."""
+
+    plans: Any = None  # where the jitted set keeps how it goes through them
+
+
+_ACTIVATIONS = {
+    "linear": (lambda x, alpha: x, lambda dy, y, alpha: dy),
+    "relu": (lambda x, alpha: relu(x), lambda dy, y, alpha: relu_backward(dy, y)),
+    "elu": (elu, elu_backward),
+    "sigmoid": (lambda x, alpha: sigmoid(x), lambda dy, y, alpha: sigmoid_backward(dy, y)),
+    "tanh": (lambda x, alpha: tanh(x), lambda dy, y, alpha: tanh_backward(dy, y)),
+}
+
+
+def mlp(stages: Stages, x: Array) -> list[Array]:
+    """y of each stage: y₁ = f₁(x W₁ᵀ + b₁), y₂ = f₂(y₁ W₂ᵀ + b₂), …      x (N, I₁)   yₗ (N, Oₗ)"""
+    ys = []
+    for W, b, _, _, f, alpha in stages:
+        x = _ACTIVATIONS[f][0](affine(x, W, b), alpha)
+        ys.append(x)
+    return ys
+
+
+def mlp_backward(
+    stages: Stages, x: Array, ys: list[Array], dy: Array, input_grad: bool
+) -> Array | None:
+    """From the last stage to the first, with y₀ = x:
+
+    gₗ = dyₗ ∘ fₗ′      dWₗ += gₗᵀ yₗ₋₁      dbₗ += Σₙ gₗ      dyₗ₋₁ = gₗ Wₗ
+
+    and in the end dx = dy₀, unless no ``input_grad`` is wanted.
+    """
+    for k in reversed(range(len(stages))):
+        W, _, dW, db, f, alpha = stages[k]
+        dy = _ACTIVATIONS[f][1](dy, ys[k], alpha)
+        affine_grad(dy, ys[k - 1] if k else x, dW, db)
+        if k or input_grad:
+            dy = matmul(dy, W)
+    return dy if input_grad else None
 
 
 # --- optimizer steps: θ in place, then the gradient is cleared -------------------------------

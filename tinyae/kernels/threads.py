@@ -21,14 +21,14 @@ import numpy as np
 
 from tinyae.param import Array
 
-_FLAGS: dict[str, Any] = {
+FLAGS: dict[str, Any] = {
     "cache": True,
     "nogil": True,
     "error_model": "numpy",  # a division by zero gives inf; testing for it would bar vectorising
     "fastmath": {"contract", "reassoc", "arcp", "nsz"},  # but NaN and infinity stay
 }
-jit: Callable[..., Any] = numba.njit(**_FLAGS)
-parallel_jit: Callable[..., Any] = numba.njit(parallel=True, **_FLAGS)
+jit: Callable[..., Any] = numba.njit(**FLAGS)
+parallel_jit: Callable[..., Any] = numba.njit(parallel=True, **FLAGS)
 
 _busy = threading.Lock()
 _forked = False

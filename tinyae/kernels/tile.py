@@ -223,6 +223,9 @@ def _emit_prefetch(builder: Any, place: Any) -> None:
 #: Nothing is checked: the caller sees to it that every index lies inside.
 tile = _make(ROWS, VECTORS)
 
+#: The same for ROWS rows and one vector.
+narrow_tile = _make(ROWS, 1)
+
 #: The same for one row and THIN vectors.
 thin_tile = _make(1, THIN)
 

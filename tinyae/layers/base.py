@@ -28,9 +28,16 @@ from tinyae.param import Array, Param, unique
 
 Self = TypeVar("Self", bound="Module")
 
-# The params of each module, as they were last found: to look for them anew at every step would
-# cost a small model as much as its arithmetic. Forgotten as soon as any module is changed.
+# The params of each module, and the parts that it runs, as they were last found: to look for them
+# anew at every step would cost a small model as much as its arithmetic. Forgotten as soon as any
+# module is changed.
 _found: WeakKeyDictionary[Module, dict[str, Param]] = WeakKeyDictionary()
+found_parts: WeakKeyDictionary[Module, Any] = WeakKeyDictionary()
+
+
+def _forget() -> None:
+    _found.clear()
+    found_parts.clear()
 
 
 class Module:
@@ -44,11 +51,11 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
-        _found.clear()  # some module's params may be others now
+        _forget()  # some module's params may be others now
 
     def __delattr__(self, name: str) -> None:
         super().__delattr__(name)
-        _found.clear()
+        _forget()
 
     @property
     def params(self) -> dict[str, Param]:

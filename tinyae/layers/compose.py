@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.layers.base import Layer, Module, add
+from tinyae.layers.base import Layer, Module, add, found_parts
+from tinyae.layers.perceptron import LEAST, Parts, in_runs, one_by_one
 from tinyae.param import Array
 
 
@@ -36,15 +37,14 @@ class Sequential(Layer):
         return {str(i): layer for i, layer in enumerate(self.layers)}
 
     def forward(self, x: Array) -> tuple[Array, list[Any]]:
-        caches = []
-        for layer in self.layers:
-            x, cache = layer.forward(x)
-            caches.append(cache)
+        caches: list[Any] = [None] * len(self.layers)
+        for part, where in self._parts(x):
+            x, caches[where] = part.forward(x)
         return x, caches
 
     def backward(self, dy: Array, caches: list[Any]) -> Array:
-        for layer, cache in zip(reversed(self.layers), reversed(caches)):
-            dy = layer.backward(dy, cache)
+        for part, where in reversed(self._parts(dy)):
+            dy = part.backward(dy, caches[where])
         return dy
 
     def backward_input(self, dy: Array, caches: list[Any]) -> Array:
@@ -54,12 +54,23 @@ class Sequential(Layer):
 
     def backward_params(self, dy: Array, caches: list[Any]) -> None:
         # The first layer that learns needs no dx, and those before it nothing at all.
-        first = next((i for i, layer in enumerate(self.layers) if layer.params), None)
+        parts = self._parts(dy)
+        first = next((i for i, (part, _) in enumerate(parts) if part.params), None)
         if first is None:
             return
-        for layer, cache in zip(self.layers[:first:-1], caches[:first:-1]):
-            dy = layer.backward(dy, cache)
-        self.layers[first].backward_params(dy, caches[first])
+        for part, where in parts[:first:-1]:
+            dy = part.backward(dy, caches[where])
+        part, where = parts[first]
+        part.backward_params(dy, caches[where])
+
+    def _parts(self, batch: Array) -> Parts:
+        """What is run, and where its cache goes: each layer, or several by one kernel."""
+        if not isinstance(batch, np.ndarray) or batch.ndim == 0 or len(batch) < LEAST:
+            return one_by_one(self.layers)
+        parts: Parts | None = found_parts.get(self)
+        if parts is None:
+            parts = found_parts[self] = in_runs(self.layers)
+        return parts
 
     def __call__(self, x: Array) -> Array:
         for layer in self.layers:

@@ -1,0 +1,476 @@
+"""Dense layers in a row, each with its activation, in one call forward and one back.
+
+A small network's layers are over so soon that calling them costs as much as computing them. So a
+pass is planned once, as a list of products, and then run by one compiled function. A product's
+part of the result is what one thread computes; while it still lies in the cache, the activation,
+or its slope, is applied to it.
+
+All threads go through the list together, each doing its part of every product. They need not wait
+for each other where a thread's next product reads only what it has made itself: of small matrices
+each takes its share of the samples through all layers. Where they must, a phase ends.
+
+    forward     yₗ = fₗ(yₗ₋₁ Wₗᵀ + bₗ)          l = 1, 2, …
+    backward    gₗ₋₁ = (gₗ Wₗ) ∘ fₗ₋₁′          l = L, L − 1, …
+                dWₗ += gₗᵀ yₗ₋₁, dbₗ += Σₙ gₗ   in the first phase after gₗ is there
+
+No sum is split, so the number of threads does not change a bit of the result.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import carray, types
+from numba.extending import intrinsic
+
+from tinyae.kernels.elementary import expm1, sigmoid, tanh
+from tinyae.kernels.products import SHARED, parts_of, tiles
+from tinyae.kernels.reference import Stages
+from tinyae.kernels.steps import pointer
+from tinyae.kernels.threads import FLAGS, cut, jit, join, parallel_jit, share
+from tinyae.kernels.tile import ROWS
+from tinyae.param import Array
+
+_SMALL = 1 << 15  # bytes of a matrix that each thread packs for itself rather than wait for others
+_LINE = 64  # bytes of a line of the cache
+_PLANS = 8  # batch sizes whose plans are kept
+
+_LINEAR, _RELU, _ELU, _SIGMOID, _TANH = range(5)
+_NUMBERS = {"linear": _LINEAR, "relu": _RELU, "elu": _ELU, "sigmoid": _SIGMOID, "tanh": _TANH}
+
+
+class _Operation(NamedTuple):
+    """A row of a plan's table. Arrays are numbered by their place in the plan; −1 is none."""
+
+    a: int
+    a_rows: int
+    a_columns: int
+    a_turned: bool
+    b: int
+    b_rows: int
+    b_columns: int
+    b_turned: bool
+    c: int
+    c_rows: int
+    c_columns: int
+    start: int = -1
+    f: int = 0  # the activation's number, negative for its slope
+    y: int = -1
+    stage: int = 0  # whose α it is
+    bias: int = -1
+    ends: bool = False  # the last one of a phase
+
+
+_A, _A_ROWS, _A_COLUMNS, _A_TURNED, _B, _B_ROWS, _B_COLUMNS, _B_TURNED = range(8)
+_C, _C_ROWS, _C_COLUMNS, _START, _F, _Y, _STAGE, _BIAS, _ENDS, _PART = range(8, 18)
+_X, _DY, _COUNT, _RESULTS = range(4)  # the first places; the third is a number, of results
+
+
+# --- along a run of numbers ---------------------------------------------------------------------------
+
+
+@jit
+def _activate(f: int, alpha: float, y: Array) -> None:
+    """y = f(y). NaN passes through."""
+    zero = y.dtype.type(0)
+    if f == _RELU:
+        for t in range(y.size):
+            y[t] = zero if y[t] <= zero else y[t]
+    elif f == _ELU:
+        for t in range(y.size):
+            e = alpha * expm1(zero if y[t] > zero else y[t])
+            y[t] = y[t] if y[t] > zero else e
+    elif f == _SIGMOID:
+        for t in range(y.size):
+            y[t] = sigmoid(y[t])
+    elif f == _TANH:
+        for t in range(y.size):
+            y[t] = tanh(y[t])
+
+
+@jit
+def _slope(f: int, alpha: float, y: Array, g: Array) -> None:
+    """g = g ∘ f′, from y = f(x)."""
+    one = y.dtype.type(1)
+    if f == _RELU:
+        for t in range(y.size):
+            g[t] = g[t] * (y[t] > 0)
+    elif f == _ELU:
+        for t in range(y.size):
+            g[t] = g[t] if y[t] > 0 else g[t] * (y[t] + alpha)
+    elif f == _SIGMOID:
+        for t in range(y.size):
+            g[t] = g[t] * y[t] * (one - y[t])
+    elif f == _TANH:
+        for t in range(y.size):
+            g[t] = g[t] * (one - y[t] * y[t])
+
+
+@jit
+def _copy(x: Array, y: Array) -> None:
+    for t in range(y.size):
+        y[t] = x[t]
+
+
+@jit
+def _add(x: Array, total: Array) -> None:
+    for t in range(total.size):
+        total[t] += x[t]
+
+
+# --- an operation, a phase, a pass ----------------------------------------------------------------
+
+
+def _operate(operation: Any, addresses: Any, numbers: Any, stages: int) -> None:
+    """A part of a product C = start + A B, or C += A B without a start, and of what follows it:
+
+    the activation or slope of C; the sums over A's rows, A lying turned, which are a bias's
+    gradient. Without a B it is C = A.
+    """
+    op, places = carray(operation, (_PART + 4,)), carray(addresses, (1 << 30,))
+    alphas = carray(numbers, (stages,))
+    part = op[_PART : _PART + 4]
+    row0, row1, column0, column1 = part[0], part[1], part[2], part[3]
+    if row0 >= row1 or column0 >= column1:
+        return
+    kind, rows, columns = alphas.dtype, op[_C_ROWS], op[_C_COLUMNS]
+    a = carray(pointer(places[op[_A]]), (op[_A_ROWS], op[_A_COLUMNS]), kind)
+    c = carray(pointer(places[op[_C]]), (rows, columns), kind)
+    flat_a, flat_c = a.reshape(-1), c.reshape(-1)
+    if op[_B] >= 0:
+        b = carray(pointer(places[op[_B]]), (op[_B_ROWS], op[_B_COLUMNS]), kind)
+        start = carray(pointer(places[max(op[_START], 0)]), (columns * (op[_START] >= 0),), kind)
+        tiles(a, op[_A_TURNED] != 0, b, op[_B_TURNED] != 0, c, start, part)
+    f = op[_F]
+    if f != 0:
+        y = carray(pointer(places[max(op[_Y], 0)]), (rows * columns * (op[_Y] >= 0),), kind)
+        alpha = alphas[op[_STAGE]]
+        first, last, run = row0, row1, column1 - column0
+        if run == columns:  # whole rows are one run
+            first, last, run = 0, 1, columns * (row1 - row0)
+        for i in range(first, last):
+            at = (i + row0 - first) * columns + column0
+            line = flat_c[at : at + run]
+            if f > 0:
+                _activate(f, alpha, line)
+                continue
+            if op[_B] < 0:
+                _copy(flat_a[at : at + run], line)
+            _slope(-f, alpha, y[at : at + run], line)
+    if op[_BIAS] >= 0 and column0 == 0:
+        total = carray(pointer(places[op[_BIAS]]), (rows,), kind)
+        sums = np.zeros(row1 - row0, kind)  # threads that add to one line of memory wait in turn
+        for at in range(row0, flat_a.size, rows):
+            _add(flat_a[at : at + sums.size], sums)
+        _add(sums, total[row0:row1])
+
+
+@functools.cache
+def _operator(itemsize: int) -> Any:
+    """:func:`_operate` compiled as a C function, which has an address.
+
+    What calls a Numba function has all of its code compiled once more, in itself; what calls an
+    address has not. Here that is half of the time that a first training step takes.
+    """
+    number = types.float32 if itemsize == 4 else types.float64
+    integers = types.CPointer(types.int64)
+    kind = types.void(integers, integers, types.CPointer(number), types.int64)
+    flags = {name: FLAGS[name] for name in ("cache", "error_model", "fastmath")}
+    return numba.cfunc(kind, **flags)(_operate)
+
+
+@intrinsic
+def _call(typing: Any, f: Any, op: Any, places: Any, alphas: Any) -> Any:
+    """f(op, places, alphas, their number), f being an address and the others arrays."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        arrays = [
+            context.make_array(kind)(context, builder, value)
+            for kind, value in zip(signature.args[1:], args[1:])
+        ]
+        pointers = [array.data for array in arrays]
+        size = builder.extract_value(arrays[2].shape, 0)
+        given = [*(p.type for p in pointers), size.type]
+        function = ir.FunctionType(ir.VoidType(), given).as_pointer()
+        builder.call(builder.inttoptr(args[0], function), [*pointers, size])
+        return context.get_dummy_value()
+
+    return types.void(types.intp, op, places, alphas), emit
+
+
+@jit
+def _begin(places: Array, x: Array, dy: Array, room: Array) -> int:
+    """Say where the arrays of this call lie; of its results it was said where in the room.
+
+    The first begins where a line of the cache does: so many numbers into the room.
+    """
+    places[_X], places[_DY] = x.ctypes.data, dy.ctypes.data
+    at = np.int64(room.ctypes.data)
+    skipped = -at % _LINE
+    for k in range(places[_COUNT]):
+        places[_RESULTS + k] += at + skipped
+    return skipped // room.itemsize
+
+
+@jit
+def _pass(
+    operator: int, table: Array, places: Array, alphas: Array, x: Array, dy: Array, room: Array
+) -> int:
+    """All operations, one after the other. Where in the room the results begin."""
+    begin = _begin(places, x, dy, room)
+    for i in range(len(table)):
+        _call(operator, table[i, 0], places, alphas)
+    return begin
+
+
+@parallel_jit
+def _pass_shared(
+    operator: int,
+    table: Array,
+    places: Array,
+    alphas: Array,
+    x: Array,
+    dy: Array,
+    room: Array,
+) -> int:
+    """The same, phase after phase, each by all threads."""
+    begin = _begin(places, x, dy, room)
+    first = 0
+    while first < len(table):
+        last = first
+        while not table[last, 0, _ENDS]:
+            last += 1
+        for t in numba.prange(table.shape[1]):
+            for i in range(first, last + 1):
+                _call(operator, table[i, t], places, alphas)
+        first = last + 1
+    return begin
+
+
+# --- the plan -------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Plan:
+    """A pass for a batch of n samples by so many threads.
+
+    ``places`` has the address of every array in the table: x and dy, which each call gives; how
+    many results there are, and where in one block of ``room`` numbers each begins, in bytes; where
+    each y lies, if a call gives them; and then what stays where it is.
+    """
+
+    table: Array  # (operations, threads, numbers of an operation and its part)
+    places: Array
+    room: int
+    results: list[tuple[int, int]]  # those that are given back: where each begins and ends
+    kept: tuple[Array, ...] = ()
+
+
+class _Draft:
+    """A plan in the making."""
+
+    def __init__(self, n: int, threads: int, itemsize: int) -> None:
+        self.n, self.threads, self.itemsize = n, threads, itemsize
+        self.ops: list[_Operation] = []
+        self.parts: list[Array] = []
+        self.room = 0
+        self.results: list[tuple[int, int]] = []
+
+    def make(self, columns: int) -> int:
+        """Room for a result (N, columns): where it begins, in bytes."""
+        first = self.room
+        self.results.append((first, first + self.n * columns))
+        line = _LINE // self.itemsize
+        self.room += -(-self.n * columns // line) * line
+        return first * self.itemsize
+
+    def samples(self, columns: int) -> Array:
+        """Each thread its share of the samples."""
+        strips = -(-self.n // ROWS)
+        cuts = np.minimum(cut(strips, self.threads) * ROWS, self.n)
+        parts = np.tile([0, self.n, 0, columns], (self.threads, 1))
+        parts[:, 0], parts[:, 1] = cuts[:-1], cuts[1:]
+        return parts
+
+    def rows_or_columns(self, W: Array, columns: int) -> tuple[Array, bool]:
+        """The parts of a product (N, columns) with W, and whether they are :meth:`samples`."""
+        by_samples = self.samples(columns)
+        if self.threads == 1 or (W.nbytes <= _SMALL and self.n >= ROWS * self.threads):
+            return by_samples, True
+        parts = parts_of(self.n, columns, self.itemsize, self.threads, False)
+        return parts, np.array_equal(parts, by_samples)
+
+    def add(self, part: Array, op: _Operation) -> None:
+        self.ops.append(op)
+        self.parts.append(part)
+
+    def wait(self) -> None:
+        """All of what was added is done before any of what comes next begins."""
+        if self.ops:
+            self.ops[-1] = self.ops[-1]._replace(ends=True)
+
+    def done(self, places: list[int], given: int, *kept: Array) -> _Plan:
+        self.wait()
+        parts = np.array(self.parts, np.int64)
+        ops = np.repeat(np.array(self.ops, np.int64)[:, None], parts.shape[1], axis=1)
+        table = np.concatenate([ops, parts], axis=2)
+        room = self.room + _LINE // self.itemsize
+        return _Plan(table, np.array(places, np.int64), room, self.results[:given], kept)
+
+
+def _forward(stages: Stages, n: int, threads: int) -> _Plan:
+    """Places: x, –, L, y₁ … y_L, then W₁ …, b₁ …"""
+    count = len(stages)
+    draft = _Draft(n, threads, stages[0].W.itemsize)
+    _W = _RESULTS + count
+    places, y = [0, 0, count], _X
+    mine = True  # each thread has made its own samples' rows of y
+    for k, (W, _, _, _, f, _) in enumerate(stages):
+        outputs, inputs = W.shape
+        part, by_samples = draft.rows_or_columns(W, outputs)
+        if not (mine and by_samples):
+            draft.wait()
+        op = _Operation(
+            *(y, n, inputs, False),
+            *(_W + k, outputs, inputs, True),
+            *(_RESULTS + k, n, outputs, _W + count + k, _NUMBERS[f]),
+            stage=k,
+        )
+        draft.add(part, op)
+        places.append(draft.make(outputs))
+        mine, y = by_samples, _RESULTS + k
+    places += [_address(stage.W) for stage in stages] + [_address(stage.b) for stage in stages]
+    return draft.done(places, count)
+
+
+def _backward(stages: Stages, n: int, threads: int, input_grad: bool) -> _Plan:
+    """Places: x, dy, L + 1, dx, g₁ … g_L, y₁ … y_L, then W₁ …, dW₁ …, db₁ …, zeros."""
+    count = len(stages)
+    draft = _Draft(n, threads, stages[0].W.itemsize)
+    _dx = _g = _RESULTS  # g₁ has the place after it
+    _y, _W = _g + count, _g + 2 * count + 1  # y₁ and W₁, y₁ again after its own
+    _dW, _db, _zeros = _W + count, _W + 2 * count, _W + 3 * count
+    last, outputs = _NUMBERS[stages[-1].f], len(stages[-1].W)
+    places = [0, 0, count + 1, draft.make(stages[0].W.shape[1] * input_grad)]
+    places += [draft.make(len(stage.W)) for stage in stages[:-1]]
+    places += [draft.make(outputs * (last != _LINEAR))] + [0] * count
+    later: list[tuple[Array, _Operation]] = []  # products that need all of some g
+
+    def wait() -> None:
+        draft.wait()
+        for part, op in later:
+            draft.add(part, op)
+        later.clear()
+
+    g, seen = _DY, "all"  # what a thread may read of g
+    if last != _LINEAR:
+        g, seen = _g + count, "its samples"
+        op = _Operation(
+            *(_DY, n, outputs, False),
+            *(-1, 0, 0, False),
+            *(g, n, outputs),
+            f=-last,
+            y=_y + count,
+            stage=count - 1,
+        )
+        draft.add(draft.samples(outputs), op)
+    for k in reversed(range(count)):
+        W = stages[k].W
+        outputs, inputs = W.shape
+        parts = parts_of(outputs, inputs, W.itemsize, threads, True)
+        op = _Operation(
+            *(g, n, outputs, True),
+            *(_y + k if k else _X, n, inputs, False),
+            *(_dW + k, outputs, inputs),
+            bias=_db + k,
+        )
+        later.append((parts, op))
+        if seen == "all":
+            wait()
+        if k == 0 and not input_grad:
+            break
+        part, by_samples = draft.rows_or_columns(W, inputs)
+        if seen == "its columns" or (seen == "its samples" and not by_samples):
+            wait()
+        f = _NUMBERS[stages[k - 1].f] if k else _LINEAR
+        op = _Operation(
+            *(g, n, outputs, False),
+            *(_W + k, outputs, inputs, False),
+            *(_g + k if k else _dx, n, inputs, _zeros),
+            f=-f,
+            y=_y + k,
+            stage=k - 1,
+        )
+        draft.add(part, op)
+        g, seen = _g + k, "its samples" if by_samples else "its columns"
+    wait()
+    for name in ("W", "dW", "db"):
+        places += [_address(getattr(stage, name)) for stage in stages]
+    zeros = np.zeros(max(stage.W.shape[1] for stage in stages), stages[0].W.dtype)
+    return draft.done([*places, _address(zeros)], 1, zeros)
+
+
+def _address(a: Array) -> int:
+    return int(a.ctypes.data)
+
+
+# --- the kernels ----------------------------------------------------------------------------------
+
+
+class _Ways:
+    """The plans of some stages, by pass, batch size and what else they depend on."""
+
+    def __init__(self, stages: Stages) -> None:
+        self.work = sum(stage.W.size for stage in stages)  # multiply-adds for a sample
+        self.alphas = np.array([stage.alpha for stage in stages], stages[0].W.dtype)
+        self.plans: dict[tuple[Any, ...], _Plan] = {}
+
+
+def _run(
+    make: Callable[..., _Plan], stages: Stages, x: Array, dy: Array, ys: list[Array], *more: bool
+) -> list[Array]:
+    """Plan a pass, if it is the first of its kind, and run it. Its results, as flat arrays."""
+    ways: _Ways | None = stages.plans
+    if ways is None:
+        ways = stages.plans = _Ways(stages)
+    n = len(x)
+    threads = share() if n * ways.work >= SHARED else 1
+    try:
+        kind = (make, n, threads, *more)
+        plan = ways.plans.get(kind)
+        if plan is None:
+            if len(ways.plans) >= _PLANS:
+                ways.plans.clear()
+            plan = ways.plans[kind] = make(stages, n, threads, *more)
+        room = np.empty(plan.room, x.dtype)
+        places = plan.places.copy()
+        if ys:
+            first = _RESULTS + len(stages) + 1
+            places[first : first + len(ys)] = [_address(y) for y in ys]
+        run = _pass_shared if threads > 1 else _pass
+        given = plan.table, places, ways.alphas, x, dy, room
+        begin = run(_operator(room.itemsize).address, *given)
+    finally:
+        if threads > 1:
+            join()
+    return [room[begin + first : begin + last] for first, last in plan.results]
+
+
+def mlp(stages: Stages, x: Array) -> list[Array]:
+    x = np.ascontiguousarray(x)
+    ys = _run(_forward, stages, x, x, [])
+    return [y.reshape(len(x), len(stage.W)) for y, stage in zip(ys, stages)]
+
+
+def mlp_backward(
+    stages: Stages, x: Array, ys: list[Array], dy: Array, input_grad: bool
+) -> Array | None:
+    x, dy, ys = np.ascontiguousarray(x), np.ascontiguousarray(dy), [*map(np.ascontiguousarray, ys)]
+    results = _run(_backward, stages, x, dy, ys, input_grad)
+    return results[0].reshape(x.shape) if input_grad else None

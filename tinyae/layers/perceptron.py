@@ -1,0 +1,117 @@
+"""Dense layers in a row, run by one kernel: for speed alone, the layers themselves say what is done.
+
+A multilayer perceptron is Dense, activation, Dense, activation, … A
+:class:`~tinyae.layers.compose.Sequential` looks for such runs among its layers and lets a
+:class:`Perceptron` stand for each, so that a small network is not mostly calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from tinyae import kernels
+from tinyae.kernels.reference import Stage, Stages
+from tinyae.layers.activation import ELU, ReLU, Sigmoid, Tanh
+from tinyae.layers.base import Layer, check_input
+from tinyae.layers.dense import Dense
+from tinyae.param import Array, Param
+
+LEAST = 16  # samples in a batch from which on it is worth it
+_NAMES = {ReLU: "relu", ELU: "elu", Sigmoid: "sigmoid", Tanh: "tanh"}
+
+
+class Perceptron:
+    """Dense layers, each with or without an activation after it, as one.
+
+    Forward   yₗ = fₗ(yₗ₋₁ Wₗᵀ + bₗ),   y₀ = x
+    Backward  gₗ = dyₗ ∘ fₗ′      dWₗ = gₗᵀ yₗ₋₁      dbₗ = Σₙ gₗ      dyₗ₋₁ = gₗ Wₗ
+    Cache     each layer's own, in a list: x of a Dense, y of an activation
+    """
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self.first = cast(Dense, layers[0])
+        self.stages = Stages()
+        self.inputs: list[int] = []  # where, among the caches, each stage's x lies
+        for k, layer in enumerate(layers):
+            if isinstance(layer, Dense):
+                W, b = layer.W, layer.b
+                self.inputs.append(k)
+                self.stages.append(Stage(W.value, b.value, W.grad, b.grad, "linear"))
+            else:
+                alpha = getattr(layer, "alpha", 1.0)
+                self.stages[-1] = self.stages[-1]._replace(f=_NAMES[type(layer)], alpha=alpha)
+
+    @property
+    def params(self) -> dict[str, Param]:
+        return self.first.params
+
+    def forward(self, x: Array) -> tuple[Array, list[Array]]:
+        check_input(self.first, x, ("N", self.first.in_features))
+        ys = kernels.mlp(self.stages, x)
+        caches = []
+        for stage, before, y in zip(self.stages, [x, *ys], ys):
+            caches += [before] if stage.f == "linear" else [before, y]
+        return ys[-1], caches
+
+    def backward(self, dy: Array, caches: list[Array]) -> Array:
+        return cast(Array, self._backward(dy, caches, True))
+
+    def backward_params(self, dy: Array, caches: list[Array]) -> None:
+        self._backward(dy, caches, False)
+
+    def _backward(self, dy: Array, caches: list[Array], input_grad: bool) -> Array | None:
+        x, *ys = (caches[k] for k in self.inputs)
+        ys.append(caches[-1])  # of an activation its y; without one nobody reads it
+        return kernels.mlp_backward(self.stages, x, ys, dy, input_grad)
+
+
+Parts = tuple[tuple[Layer | Perceptron, int | slice], ...]
+
+
+def one_by_one(layers: Sequence[Layer]) -> Parts:
+    """Each layer, and where its cache lies."""
+    return tuple((layer, k) for k, layer in enumerate(layers))
+
+
+def in_runs(layers: Sequence[Layer]) -> Parts:
+    """The same with a Perceptron in place of each run of layers that one can stand for.
+
+    A class derived from one of them may compute something else, and is left alone; so is what
+    does not fit, for the layer itself to say so.
+    """
+    parts: list[tuple[Layer | Perceptron, int | slice]] = []
+    k = 0
+    while k < len(layers):
+        end, width = k, None
+        while end < len(layers):
+            layer = layers[end]
+            if type(layer) is Dense:
+                if not _plain(layer) or width not in (None, layer.in_features):
+                    break
+                width = layer.out_features
+            elif end == k or not _known(layer) or not isinstance(layers[end - 1], Dense):
+                break
+            end += 1
+        if end == k:
+            parts.append((layers[k], k))
+            end += 1
+        else:
+            parts.append((Perceptron(layers[k:end]), slice(k, end)))
+        k = end
+    return tuple(parts)
+
+
+def _known(layer: Layer) -> bool:
+    """Whether it is an activation that the kernel has."""
+    return type(layer) in _NAMES and vars(layer).keys() <= {"alpha"}
+
+
+def _plain(dense: Dense) -> bool:
+    """Whether its arrays are as it has made them."""
+    shapes = {"W": (dense.out_features, dense.in_features), "b": (dense.out_features,)}
+    return vars(dense).keys() == {"in_features", "out_features", "W", "b"} and all(
+        a.shape == shape and a.dtype == dense.W.dtype and a.flags.c_contiguous and a.flags.writeable
+        for name, shape in shapes.items()
+        for a in (vars(dense)[name].value, vars(dense)[name].grad)
+    )
