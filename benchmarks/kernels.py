@@ -4,9 +4,10 @@
     python benchmarks/kernels.py --rule         # which products should go to BLAS?
     python benchmarks/kernels.py --quick        # does it run?
 
-The sizes are taken from life: a training step of every network (peers/networks.py) is run once, and
-each kernel that it calls is timed on the very arguments, strides included. Kernels that none of
-them calls are timed on sizes given here. Microseconds, medians of turns in one process.
+The sizes are taken from life: a training step of every network (peers/networks.py) is run, and each
+kernel that it calls is timed on the very arguments, strides included; then once more with the dense
+layers called one by one, for the kernels that these call. Kernels that none of them calls are timed
+on sizes given here. Microseconds, medians of turns in one process.
 
     NumPy      the twin in kernels/reference.py: the definition, with BLAS for products
     PyTorch    the operation that computes the same, where there is one
@@ -27,6 +28,7 @@ import argparse
 import functools
 import importlib
 import inspect
+import itertools
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -43,6 +45,7 @@ OURS, TWIN, PEER = "tinyae", "NumPy", "PyTorch"
 RENEWED = 256  # calls of an optimizer's step after which its arrays are as at the start
 
 
+PERCEPTRONS = ("mlp", "mlp_backward")
 STEPS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")  # in place, all params at once
 
 
@@ -54,18 +57,23 @@ class Call(NamedTuple):
 
     @property
     def arrays(self) -> list[Any]:
-        """Those among the arguments; an optimizer's step has them in rows, one a Param."""
-        found = []
-        for a in self.arguments:
-            parts = [part for row in a for part in row] if isinstance(a, list) else [a]
-            found += [part for part in parts if hasattr(part, "strides") and part.ndim]
-        return found
+        """Those among the arguments, or in lists and rows among them."""
+        return _arrays(self.arguments)
+
+    @property
+    def widths(self) -> list[int]:
+        """Of a perceptron: the numbers in, and out of each stage."""
+        stages = self.arguments[0]
+        return [stages[0].W.shape[1], *(len(stage.W) for stage in stages)]
 
     def __str__(self) -> str:
         """As ``matmul 32×784 784×64``; a ᵀ marks an array in another order than C's."""
         if self.kernel in STEPS:
             rows = self.arguments[0]
             return f"{self.kernel} {sum(row[0].size for row in rows):,} in {len(rows)} arrays"
+        if self.kernel in PERCEPTRONS:
+            shape = f"{len(self.arguments[1])}×{'-'.join(map(str, self.widths))}"
+            return f"{self.kernel} {shape}{'' if self.arguments[-1] is not True else ' dx'}"
         shapes = [
             "×".join(map(str, a.shape)) + ("" if a.flags.c_contiguous else "ᵀ") for a in self.arrays
         ]
@@ -86,8 +94,12 @@ def public() -> list[str]:
 
 
 def calls_of(step: Callable[[], Any]) -> dict[str, Call]:
-    """The kernel calls of a step, each kind once, with copies of their arguments as they began."""
+    """The kernel calls of a step, each kind once, with copies of their arguments as they began.
+
+    The step is run twice, the second time with dense layers in a row called one by one.
+    """
     from tinyae import kernels
+    from tinyae.layers import compose
 
     found: dict[str, Call] = {}
 
@@ -101,19 +113,31 @@ def calls_of(step: Callable[[], Any]) -> dict[str, Call]:
 
     kernels.active()  # chooses the set, whose kernels then are that module's own functions
     before = {name: getattr(kernels, name) for name in public()}
+    least = compose.LEAST
     for name, kernel in before.items():
         setattr(kernels, name, recording(name, kernel))
     try:
         step()
+        compose.LEAST = sys.maxsize  # samples: now every layer by itself
+        step()
     finally:
+        compose.LEAST = least
         for name, kernel in before.items():
             setattr(kernels, name, kernel)
     return found
 
 
+def _arrays(a: Any) -> list[Any]:
+    if isinstance(a, (list, tuple)):
+        return [array for part in a for array in _arrays(part)]
+    return [a] if hasattr(a, "strides") and a.ndim else []
+
+
 def _copy(a: Any) -> Any:
-    if isinstance(a, list):
-        return type(a)(tuple(map(_copy, row)) for row in a)
+    if isinstance(a, tuple) and hasattr(a, "_fields"):
+        return type(a)(*map(_copy, a))
+    if isinstance(a, (list, tuple)):
+        return type(a)(map(_copy, a))
     return a.copy(order="K") if hasattr(a, "strides") and hasattr(a, "copy") else a
 
 
@@ -146,6 +170,12 @@ def other_calls(n: int) -> Iterator[Call]:
 
     x, y, images = array(n, 500), array(n, 500), array(n, 8, 28, 28)
     a, b = array(n, 64), array(64, 784)
+    stages = reference.Stages(
+        reference.Stage(array(o, i) / i, array(o), array(o, i), array(o), f)
+        for i, o, f in ((500, 64, "relu"), (64, 500, "sigmoid"))
+    )
+    yield Call("mlp", (stages, x))
+    yield Call("mlp_backward", (stages, x, reference.mlp(stages, x), y, True))
     yield Call("affine", (x, array(20, 500), array(20)))
     yield Call("matmul", (a, b))
     yield Call("matmul_nt", (x, array(250, 500)))
@@ -261,6 +291,11 @@ def _copy_halves(pool: ThreadPoolExecutor, halves: Sequence[tuple[Any, Any]]) ->
 
 def operations(call: Call, result: Any) -> int:
     """Multiplications and additions of products and convolutions; 0 of others: bytes bound them."""
+    if call.kernel in PERCEPTRONS:
+        sizes = [i * o for i, o in itertools.pairwise(call.widths)]
+        twice = call.kernel == "mlp_backward"  # dW of all, and dx of all or all but the first
+        more = sum(sizes) if call.arguments[-1] is True else sum(sizes[1:])
+        return 2 * len(call.arguments[1]) * (sum(sizes) + more * twice)
     shapes = [a.shape for a in call.arrays]
     if call.kernel in ("affine", "matmul", "matmul_nt"):
         return 2 * result.size * shapes[0][1]
@@ -279,9 +314,11 @@ def operations(call: Call, result: Any) -> int:
 
 def bytes_moved(call: Call, result: Any) -> int:
     """Each array read or written once; what changes in place, read and written."""
-    arrays = call.arrays
-    results = result if isinstance(result, tuple) else (result,)
-    arrays += [r for r in results if hasattr(r, "nbytes")]
+    arrays = call.arrays + _arrays(result if isinstance(result, (tuple, list)) else (result,))
+    if call.kernel == "mlp":
+        arrays = [a for a in arrays if not any(a is s.dW or a is s.db for s in call.arguments[0])]
+    if call.kernel == "mlp_backward":
+        arrays += [a for stage in call.arguments[0] for a in (stage.dW, stage.db)]
     if call.kernel in STEPS:
         arrays += arrays
     changed = {"affine_grad": arrays[2:], "bias_grad": arrays[1:]}

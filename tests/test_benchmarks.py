@@ -350,6 +350,12 @@ class TestKernels:
         step = train_step.our_step(network, network.data(4))
         calls = kernels.calls_of(step)
         assert {"affine 4×784 64×784 64", "relu 4×64", "sigmoid 4×784"} <= set(calls)
+        assert not any(call.kernel == "mlp" for call in calls.values())  # so few samples
+        calls = kernels.calls_of(train_step.our_step(network, network.data(16)))
+        assert {"mlp 16×784-64", "mlp_backward 16×64-784 dx", "relu 16×64"} <= set(calls)
+        assert kernels.operations(calls["mlp 16×784-64"], None) == 2 * 16 * 784 * 64
+        assert kernels.operations(calls["mlp_backward 16×64-784 dx"], None) == 4 * 16 * 784 * 64
+        assert kernels.operations(calls["mlp_backward 16×784-64"], None) == 2 * 16 * 784 * 64
         assert {name: getattr(ta.kernels, name) for name in before} == before
 
         def failing():

@@ -149,6 +149,8 @@ def inference(model: ta.Model, x: np.ndarray, threads: int) -> Callable[[], np.n
 def twin(kernel: str, *arguments: Any) -> Callable[[], Any] | None:
     """PyTorch's operation for a kernel of tinyae, on the same arrays; None where there is none."""
     given = [torch.from_numpy(a) if isinstance(a, np.ndarray) else a for a in arguments]
+    if kernel in ("mlp", "mlp_backward"):
+        return _perceptron(*arguments)
     if kernel == "adam":
         return _fused_adam(*arguments)
     if kernel == "affine_grad":
@@ -178,6 +180,37 @@ def twin(kernel: str, *arguments: Any) -> Callable[[], Any] | None:
         return None
     bias = rest[1] if len(rest) > 1 else None
     return lambda: F.conv_transpose2d(a, b, bias, stride, pad, more)
+
+
+def _perceptron(stages: Any, x: Any, *way_back: Any) -> Callable[[], Any]:
+    """The operations of dense layers in a row one after the other, forward or back."""
+    parts = [[torch.from_numpy(a) for a in stage[:4]] for stage in stages]
+    functions = [(stage.f, stage.alpha) for stage in stages]
+
+    def forward() -> None:
+        y = given
+        for (W, b, _, _), (f, alpha) in zip(parts, functions):
+            y = F.linear(y, W, b)
+            if f != "linear":
+                y = _TWINS[f](y, *([alpha] if f == "elu" else []))
+
+    def backward() -> None:
+        g = dy
+        for k in reversed(range(len(parts))):
+            (W, _, dW, db), (f, alpha) = parts[k], functions[k]
+            if f != "linear":
+                g = _TWINS[f"{f}_backward"](g, ys[k], *([alpha] if f == "elu" else []))
+            dW.addmm_(g.T, ys[k - 1] if k else given)
+            db.add_(g.sum(dim=0))
+            if k or way_back[-1]:
+                g = g @ W
+
+    given = torch.from_numpy(x)
+    if not way_back:
+        return forward
+    ys, dy = [torch.from_numpy(y) for y in way_back[0]], torch.from_numpy(way_back[1])
+    parts = [[a.clone() for a in part] for part in parts]
+    return backward
 
 
 def _fused_adam(
