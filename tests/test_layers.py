@@ -602,6 +602,17 @@ class TestParts:
             with pytest.raises((ValueError, TypeError), match="Dense: x "):
                 model.forward(x)
 
+    def test_a_gradient_of_another_shape_or_dtype(self, rng):
+        model, x = Sequential(Dense(4, 3, rng=rng), Tanh()), rng.random((20, 4), np.float32)
+        y, caches = model.forward(x)
+        for dy in (y[:19], y[:, :2], y[:, :, None]):
+            with pytest.raises(ValueError, match=r"dy has shape .*expected \(20, 3\)"):
+                model.backward(dy, caches)
+        assert not model.params["0.W"].grad.any()
+        for dy in (y.astype(np.float64), np.asfortranarray(y), y[::-1][::-1]):
+            want = model.backward(y, caches)
+            np.testing.assert_allclose(model.backward(dy, caches), want, rtol=1e-6)
+
     def test_a_change_is_seen(self, rng):
         model, x = Sequential(Dense(4, 3, rng=rng), ELU(1.0)), -np.ones((20, 4), np.float32)
         model.layers[0].b.value[...] = -9

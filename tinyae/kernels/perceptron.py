@@ -38,6 +38,7 @@ from tinyae.kernels.tile import ROWS
 from tinyae.param import Array
 
 _SMALL = 1 << 15  # bytes of a matrix that each thread packs for itself rather than wait for others
+_MANY = 256  # samples from which on it does so whatever the matrix
 _LINE = 64  # bytes of a line of the cache
 _PLANS = 8  # batch sizes whose plans are kept
 
@@ -68,7 +69,9 @@ class _Operation(NamedTuple):
 
 
 _A, _A_ROWS, _A_COLUMNS, _A_TURNED, _B, _B_ROWS, _B_COLUMNS, _B_TURNED = range(8)
-_C, _C_ROWS, _C_COLUMNS, _START, _F, _Y, _STAGE, _BIAS, _ENDS, _PART = range(8, 18)
+_C, _C_ROWS, _C_COLUMNS, _START, _F, _Y, _STAGE, _BIAS, _ENDS = range(8, 17)
+_PART = 17  # and a part has four numbers
+_NO_B = -1, 0, 0, False
 _X, _DY, _COUNT, _RESULTS = range(4)  # the first places; the third is a number, of results
 
 
@@ -142,16 +145,15 @@ def _operate(operation: Any, addresses: Any, numbers: Any, stages: int) -> None:
     kind, rows, columns = alphas.dtype, op[_C_ROWS], op[_C_COLUMNS]
     a = carray(pointer(places[op[_A]]), (op[_A_ROWS], op[_A_COLUMNS]), kind)
     c = carray(pointer(places[op[_C]]), (rows, columns), kind)
-    flat_a, flat_c = a.reshape(-1), c.reshape(-1)
+    flat_a, flat_c, f, run = a.reshape(-1), c.reshape(-1), op[_F], column1 - column0
     if op[_B] >= 0:
         b = carray(pointer(places[op[_B]]), (op[_B_ROWS], op[_B_COLUMNS]), kind)
         start = carray(pointer(places[max(op[_START], 0)]), (columns * (op[_START] >= 0),), kind)
         tiles(a, op[_A_TURNED] != 0, b, op[_B_TURNED] != 0, c, start, part)
-    f = op[_F]
     if f != 0:
         y = carray(pointer(places[max(op[_Y], 0)]), (rows * columns * (op[_Y] >= 0),), kind)
         alpha = alphas[op[_STAGE]]
-        first, last, run = row0, row1, column1 - column0
+        first, last = row0, row1
         if run == columns:  # whole rows are one run
             first, last, run = 0, 1, columns * (row1 - row0)
         for i in range(first, last):
@@ -269,31 +271,46 @@ class _Plan:
     places: Array
     room: int
     results: list[tuple[int, int]]  # those that are given back: where each begins and ends
-    kept: tuple[Array, ...] = ()
+    ys: int  # the first one's place
+    kept: list[Array]
 
 
 class _Draft:
-    """A plan in the making."""
+    """A plan in the making. First come the results, then what each call gives, then the rest."""
 
-    def __init__(self, n: int, threads: int, itemsize: int) -> None:
-        self.n, self.threads, self.itemsize = n, threads, itemsize
-        self.ops: list[_Operation] = []
-        self.parts: list[Array] = []
-        self.room = 0
+    def __init__(self, stages: Stages, n: int, threads: int) -> None:
+        self.n, self.threads, self.itemsize = n, threads, stages[0].W.itemsize
+        self.places = [0, 0, 0]
         self.results: list[tuple[int, int]] = []
+        self.kept: list[Array] = []
+        self.rows: list[list[tuple[int, ...]]] = []  # of the table
+        self.room = 0
 
-    def make(self, columns: int) -> int:
-        """Room for a result (N, columns): where it begins, in bytes."""
-        first = self.room
-        self.results.append((first, first + self.n * columns))
+    # --- arrays: the place of each --------------------------------------------------------------
+
+    def result(self, size: int) -> int:
+        """Of so many numbers, from the start of a line of the cache on."""
+        self.places.append(self.room * self.itemsize)
+        self.places[_COUNT] += 1
+        self.results.append((self.room, self.room + size))
         line = _LINE // self.itemsize
-        self.room += -(-self.n * columns // line) * line
-        return first * self.itemsize
+        self.room += -(-size // line) * line
+        return len(self.places) - 1
+
+    def given(self) -> int:
+        self.places.append(0)
+        return len(self.places) - 1
+
+    def lasting(self, a: Array) -> int:
+        self.places.append(_address(a))
+        self.kept.append(a)
+        return len(self.places) - 1
+
+    # --- parts: what each thread computes -------------------------------------------------------
 
     def samples(self, columns: int) -> Array:
         """Each thread its share of the samples."""
-        strips = -(-self.n // ROWS)
-        cuts = np.minimum(cut(strips, self.threads) * ROWS, self.n)
+        cuts = np.minimum(cut(-(-self.n // ROWS), self.threads) * ROWS, self.n)
         parts = np.tile([0, self.n, 0, columns], (self.threads, 1))
         parts[:, 0], parts[:, 1] = cuts[:-1], cuts[1:]
         return parts
@@ -301,119 +318,111 @@ class _Draft:
     def rows_or_columns(self, W: Array, columns: int) -> tuple[Array, bool]:
         """The parts of a product (N, columns) with W, and whether they are :meth:`samples`."""
         by_samples = self.samples(columns)
-        if self.threads == 1 or (W.nbytes <= _SMALL and self.n >= ROWS * self.threads):
+        many = self.n >= (ROWS * self.threads if W.nbytes <= _SMALL else _MANY)
+        if self.threads == 1 or many:
             return by_samples, True
         parts = parts_of(self.n, columns, self.itemsize, self.threads, False)
         return parts, np.array_equal(parts, by_samples)
 
-    def add(self, part: Array, op: _Operation) -> None:
-        self.ops.append(op)
-        self.parts.append(part)
+    def weights(self, W: Array) -> Array:
+        """The parts of a matrix of weights, as the optimizer has them."""
+        return parts_of(*W.shape, self.itemsize, self.threads, True)
+
+    # --- operations -----------------------------------------------------------------------------
+
+    def add(self, parts: Array, op: _Operation) -> None:
+        self.rows.append([(*op, *part) for part in parts])
 
     def wait(self) -> None:
         """All of what was added is done before any of what comes next begins."""
-        if self.ops:
-            self.ops[-1] = self.ops[-1]._replace(ends=True)
+        if self.rows:
+            self.rows[-1] = [(*row[:_ENDS], True, *row[_ENDS + 1 :]) for row in self.rows[-1]]
 
-    def done(self, places: list[int], given: int, *kept: Array) -> _Plan:
+    def done(self, given_back: int, ys: int = 0) -> _Plan:
         self.wait()
-        parts = np.array(self.parts, np.int64)
-        ops = np.repeat(np.array(self.ops, np.int64)[:, None], parts.shape[1], axis=1)
-        table = np.concatenate([ops, parts], axis=2)
+        table, places = np.array(self.rows, np.int64), np.array(self.places, np.int64)
         room = self.room + _LINE // self.itemsize
-        return _Plan(table, np.array(places, np.int64), room, self.results[:given], kept)
+        return _Plan(table, places, room, self.results[:given_back], ys, self.kept)
 
 
 def _forward(stages: Stages, n: int, threads: int) -> _Plan:
-    """Places: x, –, L, y₁ … y_L, then W₁ …, b₁ …"""
-    count = len(stages)
-    draft = _Draft(n, threads, stages[0].W.itemsize)
-    _W = _RESULTS + count
-    places, y = [0, 0, count], _X
+    draft = _Draft(stages, n, threads)
+    y = [_X, *(draft.result(n * len(stage.W)) for stage in stages)]
     mine = True  # each thread has made its own samples' rows of y
-    for k, (W, _, _, _, f, _) in enumerate(stages):
+    for k, (W, b, _, _, f, _) in enumerate(stages):
         outputs, inputs = W.shape
-        part, by_samples = draft.rows_or_columns(W, outputs)
+        parts, by_samples = draft.rows_or_columns(W, outputs)
         if not (mine and by_samples):
             draft.wait()
+        mine = by_samples
         op = _Operation(
-            *(y, n, inputs, False),
-            *(_W + k, outputs, inputs, True),
-            *(_RESULTS + k, n, outputs, _W + count + k, _NUMBERS[f]),
+            *(y[k], n, inputs, False),
+            *(draft.lasting(W), outputs, inputs, True),
+            *(y[k + 1], n, outputs, draft.lasting(b), _NUMBERS[f]),
             stage=k,
         )
-        draft.add(part, op)
-        places.append(draft.make(outputs))
-        mine, y = by_samples, _RESULTS + k
-    places += [_address(stage.W) for stage in stages] + [_address(stage.b) for stage in stages]
-    return draft.done(places, count)
+        draft.add(parts, op)
+    return draft.done(len(stages))
 
 
 def _backward(stages: Stages, n: int, threads: int, input_grad: bool) -> _Plan:
-    """Places: x, dy, L + 1, dx, g₁ … g_L, y₁ … y_L, then W₁ …, dW₁ …, db₁ …, zeros."""
-    count = len(stages)
-    draft = _Draft(n, threads, stages[0].W.itemsize)
-    _dx = _g = _RESULTS  # g₁ has the place after it
-    _y, _W = _g + count, _g + 2 * count + 1  # y₁ and W₁, y₁ again after its own
-    _dW, _db, _zeros = _W + count, _W + 2 * count, _W + 3 * count
+    draft = _Draft(stages, n, threads)
     last, outputs = _NUMBERS[stages[-1].f], len(stages[-1].W)
-    places = [0, 0, count + 1, draft.make(stages[0].W.shape[1] * input_grad)]
-    places += [draft.make(len(stage.W)) for stage in stages[:-1]]
-    places += [draft.make(outputs * (last != _LINEAR))] + [0] * count
+    g = [draft.result(n * stages[0].W.shape[1] * input_grad)]  # dx; then g₁, g₂, …
+    g += [draft.result(n * len(stage.W)) for stage in stages[:-1]]
+    g += [_DY if last == _LINEAR else draft.result(n * outputs)]
+    y = [_X, *(draft.given() for _ in stages)]
+    zeros = np.zeros(max(stage.W.shape[1] for stage in stages), stages[0].W.dtype)
+    nothing = draft.lasting(zeros)
     later: list[tuple[Array, _Operation]] = []  # products that need all of some g
 
     def wait() -> None:
         draft.wait()
-        for part, op in later:
-            draft.add(part, op)
+        for parts, op in later:
+            draft.add(parts, op)
         later.clear()
 
-    g, seen = _DY, "all"  # what a thread may read of g
+    seen = "all"  # of what a thread has seen of g
     if last != _LINEAR:
-        g, seen = _g + count, "its samples"
+        seen = "its samples"
         op = _Operation(
             *(_DY, n, outputs, False),
-            *(-1, 0, 0, False),
-            *(g, n, outputs),
+            *_NO_B,
+            *(g[-1], n, outputs),
             f=-last,
-            y=_y + count,
-            stage=count - 1,
+            y=y[-1],
+            stage=len(stages) - 1,
         )
         draft.add(draft.samples(outputs), op)
-    for k in reversed(range(count)):
-        W = stages[k].W
+    for k in reversed(range(len(stages))):
+        W, _, dW, db, _, _ = stages[k]
         outputs, inputs = W.shape
-        parts = parts_of(outputs, inputs, W.itemsize, threads, True)
         op = _Operation(
-            *(g, n, outputs, True),
-            *(_y + k if k else _X, n, inputs, False),
-            *(_dW + k, outputs, inputs),
-            bias=_db + k,
+            *(g[k + 1], n, outputs, True),
+            *(y[k], n, inputs, False),
+            *(draft.lasting(dW), outputs, inputs),
+            bias=draft.lasting(db),
         )
-        later.append((parts, op))
+        later.append((draft.weights(W), op))
         if seen == "all":
             wait()
         if k == 0 and not input_grad:
             break
-        part, by_samples = draft.rows_or_columns(W, inputs)
+        parts, by_samples = draft.rows_or_columns(W, inputs)
         if seen == "its columns" or (seen == "its samples" and not by_samples):
             wait()
-        f = _NUMBERS[stages[k - 1].f] if k else _LINEAR
+        seen = "its samples" if by_samples else "its columns"
         op = _Operation(
-            *(g, n, outputs, False),
-            *(_W + k, outputs, inputs, False),
-            *(_g + k if k else _dx, n, inputs, _zeros),
-            f=-f,
-            y=_y + k,
+            *(g[k + 1], n, outputs, False),
+            *(draft.lasting(W), outputs, inputs, False),
+            *(g[k], n, inputs, nothing),
+            f=-_NUMBERS[stages[k - 1].f] if k else _LINEAR,
+            y=y[k],
             stage=k - 1,
         )
-        draft.add(part, op)
-        g, seen = _g + k, "its samples" if by_samples else "its columns"
+        draft.add(parts, op)
     wait()
-    for name in ("W", "dW", "db"):
-        places += [_address(getattr(stage, name)) for stage in stages]
-    zeros = np.zeros(max(stage.W.shape[1] for stage in stages), stages[0].W.dtype)
-    return draft.done([*places, _address(zeros)], 1, zeros)
+    return draft.done(1, y[1])
 
 
 def _address(a: Array) -> int:
@@ -451,8 +460,7 @@ def _run(
         room = np.empty(plan.room, x.dtype)
         places = plan.places.copy()
         if ys:
-            first = _RESULTS + len(stages) + 1
-            places[first : first + len(ys)] = [_address(y) for y in ys]
+            places[plan.ys : plan.ys + len(ys)] = [_address(y) for y in ys]
         run = _pass_shared if threads > 1 else _pass
         given = plan.table, places, ways.alphas, x, dy, room
         begin = run(_operator(room.itemsize).address, *given)
@@ -471,6 +479,6 @@ def mlp(stages: Stages, x: Array) -> list[Array]:
 def mlp_backward(
     stages: Stages, x: Array, ys: list[Array], dy: Array, input_grad: bool
 ) -> Array | None:
-    x, dy, ys = np.ascontiguousarray(x), np.ascontiguousarray(dy), [*map(np.ascontiguousarray, ys)]
+    x, dy, *ys = (np.ascontiguousarray(a, x.dtype) for a in (x, dy, *ys))
     results = _run(_backward, stages, x, dy, ys, input_grad)
     return results[0].reshape(x.shape) if input_grad else None

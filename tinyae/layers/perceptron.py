@@ -63,6 +63,12 @@ class Perceptron:
     def _backward(self, dy: Array, caches: list[Array], input_grad: bool) -> Array | None:
         x, *ys = (caches[k] for k in self.inputs)
         ys.append(caches[-1])  # of an activation its y; without one nobody reads it
+        expected = len(x), len(self.stages[-1].W)
+        if dy.shape != expected:
+            raise ValueError(
+                f"Sequential: dy has shape {dy.shape}, expected {expected}, the output's shape; "
+                "pass the gradient with respect to what forward returned"
+            )
         return kernels.mlp_backward(self.stages, x, ys, dy, input_grad)
 
 
