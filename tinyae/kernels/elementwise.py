@@ -18,7 +18,7 @@ from tinyae.kernels.threads import cut, jit, parallel_jit, share, together
 from tinyae.param import Array
 
 _SHARED = 1 << 15  # numbers from which on two threads gain more than they cost
-_SHARED_LOSS = 1 << 14  # and of a loss, which goes over them several times
+_SHARED_LOSS = 1 << 16  # and of a loss
 
 
 def flat(*arrays: Array) -> tuple[Array, ...]:
@@ -295,7 +295,7 @@ def _loss(
         together(shared, *views, view, sums, cut(len(sums), threads))
     else:
         loop(*views, view, sums, 0, len(sums))
-    L = float(sums.sum()) / y.size
+    L = float(np.add.reduce(sums)) / y.size
     return L, dy if np.may_share_memory(view, dy) else view.reshape(dy.shape)
 
 
