@@ -639,6 +639,148 @@ class TestNotANumber:
         np.testing.assert_array_equal(np.isnan(value), np.arange(5) == 2)
 
 
+# --- perceptrons ------------------------------------------------------------------------------------
+
+
+def stages_of(sizes, functions) -> Stages:
+    rng = np.random.default_rng(7)
+    stages = Stages()
+    for (i, o), f in zip(itertools.pairwise(sizes), itertools.cycle(functions)):
+        W, b = ((rng.normal(size=s) / np.sqrt(i)).astype(np.float32) for s in ((o, i), (o,)))
+        stages.append(Stage(W, b, np.zeros_like(W), np.zeros_like(b), f))
+    return stages
+
+
+WIDTHS = st.lists(st.sampled_from([1, 3, 8, 9, 16, 32, 40, 64, 71, 300]), min_size=2, max_size=5)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    WIDTHS, st.sampled_from([1, 8, 17, 33, 64, 300]), st.integers(1, 5), st.booleans(), st.data()
+)
+def test_no_thread_reads_what_another_one_writes_in_the_same_phase(sizes, n, threads, dx, data):
+    names = data.draw(st.lists(st.sampled_from(["linear", "relu"]), min_size=1, max_size=4))
+    stages = stages_of(sizes, names)
+    for plan in (
+        perceptron._forward(stages, n, threads),
+        perceptron._backward(stages, n, threads, dx),
+    ):
+        phase = np.cumsum([0, *plan.table[:-1, 0, perceptron._ENDS]])
+        for number in range(phase[-1] + 1):
+            touched = [Touched() for _ in range(threads)]
+            for row in plan.table[phase == number]:
+                for t in range(threads):
+                    touched[t].add(row[t])
+            for one, other in itertools.permutations(touched, 2):
+                assert one.clashes(other) == []
+
+
+def test_all_of_each_result_is_computed_once():
+    for n, threads in itertools.product((8, 17, 64, 300), (1, 2, 3)):
+        stages = stages_of([71, 64, 8, 40], ["relu", "linear"])
+        for plan in (
+            perceptron._forward(stages, n, threads),
+            perceptron._backward(stages, n, threads, True),
+        ):
+            for row in plan.table:
+                op = perceptron._Operation(*row[0, : perceptron._PART])
+                whole = np.zeros((op.c_rows, op.c_columns), int)
+                for first, last, left, right in row[:, perceptron._PART :]:
+                    whole[first:last, left:right] += 1
+                assert (whole == 1).all()
+
+
+class Touched:
+    """The entries that a thread reads and writes in a phase: a mask of each array, by its place."""
+
+    def __init__(self) -> None:
+        self.read: dict[int, np.ndarray] = {}
+        self.written: dict[int, np.ndarray] = {}
+
+    def add(self, row) -> None:
+        op = perceptron._Operation(*row[: perceptron._PART])
+        first, last, left, right = row[perceptron._PART :]
+        if first >= last or left >= right:
+            return
+        rows, columns, all_ = slice(first, last), slice(left, right), slice(None)
+        self.mark(self.written, op.c, (op.c_rows, op.c_columns), (rows, columns))
+        a = (all_, rows) if op.a_turned else (rows, all_ if op.b >= 0 else columns)
+        self.mark(self.read, op.a, (op.a_rows, op.a_columns), a)
+        if op.b >= 0:
+            b = (columns, all_) if op.b_turned else (all_, columns)
+            self.mark(self.read, op.b, (op.b_rows, op.b_columns), b)
+        if op.bias >= 0 and left == 0:
+            self.mark(self.written, op.bias, (1, op.c_rows), (all_, rows))
+
+    @staticmethod
+    def mark(masks, place, shape, where) -> None:
+        mask = masks.setdefault(place, np.zeros(shape, bool))
+        mask[where] = True
+
+    def clashes(self, other: Touched) -> list[int]:
+        """The places of arrays where it writes what the other reads or writes."""
+        return [
+            place
+            for place, mask in self.written.items()
+            for others in (other.written, other.read)
+            if place in others and (mask & others[place]).any()
+        ]
+
+
+@pytest.mark.parametrize("sizes", [(71, 8), (300, 5, 300), (64, 16, 8, 64), (33, 40, 1)])
+def test_gradients_of_matrices_cut_by_columns_or_rows(sizes, always_shared):
+    n = 40
+    x = np.random.default_rng(0).normal(size=(n, sizes[0])).astype(np.float32)
+    found = []
+    for kernel_set in (reference, jitted):
+        stages = stages_of(sizes, ["tanh", "sigmoid"])
+        ys = kernel_set.mlp(stages, x)
+        dx = kernel_set.mlp_backward(stages, x, ys, ys[-1], True)
+        found.append([*ys, dx, *(a for stage in stages for a in (stage.dW, stage.db))])
+    for got, want in zip(*found):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("f", ["linear", "relu", "elu", "sigmoid", "tanh"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_is_seen_behind_a_perceptron(f, bad):
+    stages = stages_of([9, 20, 12], [f])
+    x = np.random.default_rng(0).normal(size=(24, 9)).astype(np.float32)
+    want = reference.mlp(stages, x)
+    x[3, 2] = bad
+    ys = jitted.mlp(stages, x)
+    for y, before in zip(ys, want):
+        rest = np.delete(np.arange(24), 3)
+        np.testing.assert_allclose(y[rest], before[rest], rtol=1e-5, atol=1e-6)
+    with np.errstate(invalid="ignore", over="ignore"):
+        want_bad = reference.mlp(stages, x)
+    for y, before in zip(ys, want_bad):
+        np.testing.assert_array_equal(np.isnan(y), np.isnan(before))
+        np.testing.assert_array_equal(np.isinf(y), np.isinf(before))
+    assert np.isnan(ys[0][3]).all() == np.isnan(bad)
+    dy = np.ones_like(ys[-1])
+    dy[5, 1] = bad
+    jitted.mlp_backward(stages, x, want, dy, False)
+    assert not np.isfinite(stages[0].dW).all()
+    assert not np.isfinite(stages[1].dW[1]).any()
+    assert np.isfinite(stages[1].dW[2]).all()
+
+
+@pytest.mark.parametrize("name", ["mse", "l1", "bce_with_logits"])
+def test_losses_of_several_blocks(name, always_shared, monkeypatch):
+    rng = np.random.default_rng(0)
+    for size in (elementwise._BLOCK, elementwise._BLOCK + 1, 3 * elementwise._BLOCK - 1):
+        y, target = rng.normal(size=size), rng.random(size)
+        L, dy = getattr(reference, name)(y, target)
+        shared = getattr(jitted, name)(y, target)
+        with monkeypatch.context() as alone:
+            alone.setattr(elementwise, "share", lambda: 1)
+            single = getattr(jitted, name)(y, target)
+        assert shared[0] == single[0] == pytest.approx(L, rel=1e-12)
+        for got in (shared[1], single[1]):
+            np.testing.assert_allclose(got, dy, rtol=1e-12, atol=1e-18)
+
+
 @pytest.mark.parametrize("kernel_set", [reference, jitted])
 def test_the_first_of_equal_entries_is_the_largest(kernel_set):
     y, index = kernel_set.max_pool2d(np.zeros((1, 1, 4, 4)), (2, 2), (2, 2))

@@ -2,7 +2,7 @@
 
 A tile of c wants a run of each row of B. The columns of B are copied, a panel of them at a time,
 into a small buffer, where these runs lie one behind the other; a panel serves all rows of A. So
-A and B may lie in memory either way turn, and one loop nest serves A B, A Bᵀ and Aᵀ B.
+A and B may lie in memory either way round, and one loop nest serves A B, A Bᵀ and Aᵀ B.
 
 Two threads share either the panels or the rows of A; no sum is split, so the number of threads
 does not change a bit of the result.

@@ -25,6 +25,8 @@ class Sequential(Layer):
     Backward  dx = J₁ᵀ J₂ᵀ … J_Kᵀ dy
     Tangent   ẏ = J_K … J₂ J₁ ẋ
     Cache     the layers' caches, in a list
+
+    Dense layers in a row are run by one kernel, see :mod:`tinyae.layers.perceptron`.
     """
 
     def __init__(self, *layers: Layer) -> None:
