@@ -22,6 +22,7 @@ from tinyae.kernels.tile import ROWS, SIDE, VECTORS, copy_run, lanes, narrow_til
 from tinyae.param import Array
 
 _DEPTH = 128  # the longest sums of one panel: 16 kB of it, which stay in the first-level cache
+_LARGE = 1 << 14  # numbers of c from which on it pays to pass over them half as often
 _VECTOR = lanes(1)  # bytes
 _FEW = 8  # rows of tiles for which B is read where it lies: a panel would hardly be used
 SHARED = 1 << 19  # multiply-adds from which on two threads gain more than they cost
@@ -71,7 +72,7 @@ def tiles(
     a and b are A and B as they lie in memory, ``turned`` if it is Aᵀ or Bᵀ that lies there. A
     part is (first row, one past the last, first column, one past the last).
 
-    Whole panels go ``_DEPTH`` deep, each sum going on from what c has. What is left over at the
+    Whole panels go ``_DEPTH`` deep, or twice that, each sum going on from what c has. What is left over at the
     right goes as deep as A: in one tile that overlaps the panel before it, or in a corner of its
     own. So each number is the same sum in the same order, wherever the parts are cut.
     """
@@ -86,7 +87,8 @@ def tiles(
     wide = VECTORS * narrow
     panels, left = (column1 - column0) // wide, (column1 - column0) % wide
     edge = narrow if left <= narrow else wide
-    blocks = max(-(-depth // _DEPTH), 1)
+    deep = _DEPTH if (row1 - row0) * (column1 - column0) < _LARGE else 2 * _DEPTH
+    blocks = max(-(-depth // deep), 1)
     block = max(-(-depth // blocks), 1)
     panel = np.empty(max(block * wide, depth * edge if left else 0), c.dtype)
     corner = np.empty(ROWS * wide, c.dtype)  # a tile that hangs over the edge of c
