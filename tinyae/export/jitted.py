@@ -18,9 +18,9 @@ from tinyae.export.pack import HEAD, Packed
 from tinyae.export.program import Dense, Program
 from tinyae.export.team import fetch_add, leave, load, post, take, withdraw
 from tinyae.export.views import part
+from tinyae.kernels.addresses import pointer
 from tinyae.kernels.elementary import exp, expm1
 from tinyae.kernels.memory import keep_freed_memory
-from tinyae.kernels.steps import pointer
 from tinyae.kernels.threads import jit
 from tinyae.kernels.tile import ROWS, THIN, VECTORS, lanes, thin_tile, tile
 from tinyae.param import Array

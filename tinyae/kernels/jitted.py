@@ -14,6 +14,7 @@ allocates the result and calls a loop nest, whose name begins with an underscore
 ``elementary``    eˣ and its kin, as arithmetic
 ``elementwise``   activations and losses
 ``steps``         optimizer steps
+``addresses``     compiled code that is called by its address
 ``threads``       the compiler's options; when work is shared among threads
 
 Compiled code is cached on disk beside these files. ``fastmath`` may reorder sums and contract

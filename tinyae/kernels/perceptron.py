@@ -25,15 +25,13 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
-from llvmlite import ir
 from numba import carray, types
-from numba.extending import intrinsic
 
+from tinyae.kernels.addresses import c_function, call, pointer
 from tinyae.kernels.elementary import expm1, sigmoid, tanh
-from tinyae.kernels.products import SHARED, parts_of, tiles
+from tinyae.kernels.products import SHARED, parts_of, tiler
 from tinyae.kernels.reference import Stages
-from tinyae.kernels.steps import pointer
-from tinyae.kernels.threads import FLAGS, cut, jit, join, parallel_jit, share
+from tinyae.kernels.threads import cut, jit, join, parallel_jit, share
 from tinyae.kernels.tile import ROWS
 from tinyae.param import Array
 
@@ -72,7 +70,7 @@ _A, _A_ROWS, _A_COLUMNS, _A_TURNED, _B, _B_ROWS, _B_COLUMNS, _B_TURNED = range(8
 _C, _C_ROWS, _C_COLUMNS, _START, _F, _Y, _STAGE, _BIAS, _ENDS = range(8, 17)
 _PART = 17  # and a part has four numbers
 _NO_B = -1, 0, 0, False
-_X, _DY, _COUNT, _RESULTS = range(4)  # the first places; the third is a number, of results
+_TILER, _X, _DY, _COUNT, _RESULTS = range(5)  # the first places; _COUNT is of results
 
 
 # --- along a run of numbers ---------------------------------------------------------------------------
@@ -147,9 +145,14 @@ def _operate(operation: Any, addresses: Any, numbers: Any, stages: int) -> None:
     c = carray(pointer(places[op[_C]]), (rows, columns), kind)
     flat_a, flat_c, f, run = a.reshape(-1), c.reshape(-1), op[_F], column1 - column0
     if op[_B] >= 0:
-        b = carray(pointer(places[op[_B]]), (op[_B_ROWS], op[_B_COLUMNS]), kind)
-        start = carray(pointer(places[max(op[_START], 0)]), (columns * (op[_START] >= 0),), kind)
-        tiles(a, op[_A_TURNED] != 0, b, op[_B_TURNED] != 0, c, start, part)
+        start = places[op[_START]] if op[_START] >= 0 else np.int64(0)
+        call(
+            places[_TILER],
+            *(places[op[_C]], rows, columns),
+            *(places[op[_A]], op[_A_ROWS], op[_A_COLUMNS], op[_A_TURNED]),
+            *(places[op[_B]], op[_B_ROWS], op[_B_COLUMNS], op[_B_TURNED]),
+            *(start, part.ctypes.data),
+        )
     if f != 0:
         y = carray(pointer(places[max(op[_Y], 0)]), (rows * columns * (op[_Y] >= 0),), kind)
         alpha = alphas[op[_STAGE]]
@@ -175,35 +178,10 @@ def _operate(operation: Any, addresses: Any, numbers: Any, stages: int) -> None:
 
 @functools.cache
 def _operator(itemsize: int) -> Any:
-    """:func:`_operate` compiled as a C function, which has an address.
-
-    What calls a Numba function has all of its code compiled once more, in itself; what calls an
-    address has not. Here that is half of the time that a first training step takes.
-    """
-    number = types.float32 if itemsize == 4 else types.float64
-    integers = types.CPointer(types.int64)
-    kind = types.void(integers, integers, types.CPointer(number), types.int64)
-    flags = {name: FLAGS[name] for name in ("cache", "error_model", "fastmath")}
-    return numba.cfunc(kind, **flags)(_operate)
-
-
-@intrinsic
-def _call(typing: Any, f: Any, op: Any, places: Any, alphas: Any) -> Any:
-    """f(op, places, alphas, their number), f being an address and the others arrays."""
-
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        arrays = [
-            context.make_array(kind)(context, builder, value)
-            for kind, value in zip(signature.args[1:], args[1:])
-        ]
-        pointers = [array.data for array in arrays]
-        size = builder.extract_value(arrays[2].shape, 0)
-        given = [*(p.type for p in pointers), size.type]
-        function = ir.FunctionType(ir.VoidType(), given).as_pointer()
-        builder.call(builder.inttoptr(args[0], function), [*pointers, size])
-        return context.get_dummy_value()
-
-    return types.void(types.intp, op, places, alphas), emit
+    """:func:`_operate` compiled as a C function, which has an address."""
+    number, integers = types.float32 if itemsize == 4 else types.float64, types.CPointer(types.intp)
+    kind = types.void(integers, integers, types.CPointer(number), types.intp)
+    return c_function(_operate, kind)
 
 
 @jit
@@ -227,7 +205,13 @@ def _pass(
     """All operations, one after the other. Where in the room the results begin."""
     begin = _begin(places, x, dy, room)
     for i in range(len(table)):
-        _call(operator, table[i, 0], places, alphas)
+        call(
+            operator,
+            table[i, 0].ctypes.data,
+            places.ctypes.data,
+            alphas.ctypes.data,
+            alphas.size,
+        )
     return begin
 
 
@@ -250,7 +234,13 @@ def _pass_shared(
             last += 1
         for t in numba.prange(table.shape[1]):
             for i in range(first, last + 1):
-                _call(operator, table[i, t], places, alphas)
+                call(
+                    operator,
+                    table[i, t].ctypes.data,
+                    places.ctypes.data,
+                    alphas.ctypes.data,
+                    alphas.size,
+                )
         first = last + 1
     return begin
 
@@ -262,9 +252,9 @@ def _pass_shared(
 class _Plan:
     """A pass for a batch of n samples by so many threads.
 
-    ``places`` has the address of every array in the table: x and dy, which each call gives; how
-    many results there are, and where in one block of ``room`` numbers each begins, in bytes; where
-    each y lies, if a call gives them; and then what stays where it is.
+    ``places`` has the addresses of what computes tiles and of every array in the table: of x and dy,
+    which each call gives; how many results there are, and where in one block of ``room`` numbers
+    each begins, in bytes; of each y, if a call gives them; and then of what stays where it is.
     """
 
     table: Array  # (operations, threads, numbers of an operation and its part)
@@ -280,7 +270,7 @@ class _Draft:
 
     def __init__(self, stages: Stages, n: int, threads: int) -> None:
         self.n, self.threads, self.itemsize = n, threads, stages[0].W.itemsize
-        self.places = [0, 0, 0]
+        self.places = [tiler(self.itemsize).address, 0, 0, 0]
         self.results: list[tuple[int, int]] = []
         self.kept: list[Array] = []
         self.rows: list[list[tuple[int, ...]]] = []  # of the table

@@ -14,24 +14,14 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba import carray, types
-from numba.extending import intrinsic
+from numba import carray
 
+from tinyae.kernels.addresses import pointer
 from tinyae.kernels.reference import Rows
 from tinyae.kernels.threads import counted, jit, parallel_jit, share, together
 from tinyae.param import Array
 
 _SHARED = 1 << 16  # numbers from which on two threads gain more than they cost
-
-
-@intrinsic
-def pointer(typing: Any, address: Any) -> Any:
-    """What lies at an address, for ``carray``."""
-
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.inttoptr(args[0], context.get_value_type(types.voidptr))
-
-    return types.voidptr(types.intp), emit
 
 
 # --- one row: value, gradient and memory of a Param, as flat arrays ---------------------------
