@@ -36,6 +36,7 @@ from tinyae.layers import (
     Tanh,
     TiedDense,
     Upsample2d,
+    compose,
     perceptron,
 )
 from tinyae.param import HeNormal, Param, Zeros
@@ -623,6 +624,15 @@ class TestParts:
         assert (model.forward(x)[0] < -3).all()
         model.layers[0].W = Dense(4, 3, init=Zeros()).W
         np.testing.assert_array_equal(model.forward(x)[0], np.full((20, 3), -9, np.float32))
+
+    def test_running_statistics_are_no_change(self, rng, monkeypatch):
+        model = Sequential(Dense(4, 3, rng=rng), Tanh(), BatchNorm(3))
+        x, looks = rng.random((20, 4), np.float32), []
+        in_runs = compose.in_runs
+        monkeypatch.setattr(compose, "in_runs", lambda parts: looks.append(1) or in_runs(parts))
+        for _ in range(5):
+            model.backward_params(*model.forward(x))
+        assert len(looks) == 1
 
     def test_a_batch_of_another_size_each_time(self, rng):
         model = Sequential(Dense(4, 3, rng=rng), Tanh(), Dense(3, 4, rng=rng))

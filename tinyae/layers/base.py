@@ -50,8 +50,11 @@ class Module:
         return {name: part for name, part in vars(self).items() if isinstance(part, Module)}
 
     def __setattr__(self, name: str, value: Any) -> None:
+        # After an array's +=, as of running statistics, the same one is set again.
+        same = isinstance(value, np.ndarray) and vars(self).get(name) is value
         super().__setattr__(name, value)
-        _forget()  # some module's params may be others now
+        if not same:
+            _forget()  # some module's params may be others now
 
     def __delattr__(self, name: str) -> None:
         super().__delattr__(name)
