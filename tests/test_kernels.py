@@ -827,12 +827,7 @@ class TestReproducible:
             dx = jitted.conv2d_input_grad(z, K, (2, 1), (1, 0, 1, 1), (14, 13))
             found += [z, dW, dx]
         small = jitted.matmul_tn(y[:3, :9], y[:3, 9:17])
-        sizes, names = [71, 67, 300, 9, 40], ["relu", "sigmoid", "linear", "tanh"]
-        weights = np.random.default_rng(6).normal(size=(300, 300)).astype(np.float32)
-        stages = Stages()
-        for (i, o), f in zip(itertools.pairwise(sizes), names):
-            W = np.ascontiguousarray(weights[:o, :i])
-            stages.append(Stage(W, weights[0, :o].copy(), 0 * W, 0 * W[:, 0].copy(), f))
+        stages = stages_of([71, 67, 300, 9, 40], ["relu", "sigmoid", "linear", "tanh"])
         ys = jitted.mlp(stages, x)
         found += [*ys, jitted.mlp_backward(stages, x, ys, ys[-1], True)]
         found += [a for stage in stages for a in (stage.dW, stage.db)]

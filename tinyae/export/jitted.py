@@ -22,7 +22,7 @@ from tinyae.kernels.addresses import pointer
 from tinyae.kernels.elementary import exp, expm1
 from tinyae.kernels.memory import keep_freed_memory
 from tinyae.kernels.threads import jit
-from tinyae.kernels.tile import ROWS, THIN, VECTORS, lanes, thin_tile, tile
+from tinyae.kernels.tile import ROWS, THIN, VECTORS, copy, lanes, thin_tile, tile
 from tinyae.param import Array
 
 _BLOCK_BYTES = 400_000  # of what lies between input and output of a block: the second-level cache
@@ -165,7 +165,7 @@ def _work(
                     elif kind == 7:
                         _top_k(c[8], u, v)
                     elif kind == 9:
-                        _copy(u, v)
+                        copy(u, v)
                     elif kind == 8 or kind == 10:
                         other = part(_space(c[8], xs, ys, arena), j * code[c[8]] + c[9], c[4])
                         if kind == 8:
@@ -241,12 +241,6 @@ def _space(which: int, x: Array, y: Array, arena: Array) -> Array:
 
 
 # --- loops over a run of numbers ------------------------------------------------------------------
-
-
-@jit
-def _copy(x: Array, y: Array) -> None:
-    for t in range(y.size):
-        y[t] = x[t]
 
 
 @jit
@@ -346,16 +340,16 @@ def _dense(
             for n in range(0, whole, ROWS):
                 u, v = c[1] + n * x_row, c[3] + n * y_row + j
                 if left == width:
-                    tile(x, u, x_row, 1, w, at, offsets, y, v, y_row, depth, False, w, bias, 0)
+                    tile(x, u, x_row, 1, w, at, offsets, y, v, y_row, depth, w, bias, 0)
                     continue
-                tile(x, u, x_row, 1, w, at, offsets, corner, 0, width, depth, False, w, bias, 0)
+                tile(x, u, x_row, 1, w, at, offsets, corner, 0, width, depth, w, bias, 0)
                 for i in range(ROWS):
-                    _copy(part(corner, i * width, width), part(y, v + i * y_row, left))
+                    copy(part(corner, i * width, width), part(y, v + i * y_row, left))
         at, bias = w_at + o * depth, b_at + o
         for n in range(whole, count):
             u, v = c[1] + n * x_row, c[3] + n * y_row + o
-            thin_tile(x, u, 0, 1, w, at, offsets, corner, 0, 0, depth, False, w, bias, 0)
-            _copy(corner, part(y, v, inside))
+            thin_tile(x, u, 0, 1, w, at, offsets, corner, 0, 0, depth, w, bias, 0)
+            copy(corner, part(y, v, inside))
 
 
 @jit
@@ -403,11 +397,11 @@ def _sums(
     for t in range(0, pitch, _width(scratch)):
         for o in range(0, whole, ROWS):
             a, b, to = w_at + o, frame_at + t, o * pitch + t
-            tile(w, a, 1, rows, scratch, b, shifts, scratch, to, pitch, taps, False, w, zero, 0)
+            tile(w, a, 1, rows, scratch, b, shifts, scratch, to, pitch, taps, w, zero, 0)
     for t in range(0, pitch, _panel(scratch)):
         for o in range(whole, channels):
             a, b, to = w_at + o, frame_at + t, o * pitch + t
-            thin_tile(w, a, 0, rows, scratch, b, shifts, scratch, to, 0, taps, False, w, zero, 0)
+            thin_tile(w, a, 0, rows, scratch, b, shifts, scratch, to, 0, taps, w, zero, 0)
 
 
 @jit
@@ -433,7 +427,7 @@ def _frames(c: Array, x: Array, scratch: Array, to: int) -> None:
                         line[j] = zero
                     v = part(line, low, high - low)
                     if step_j == 1:
-                        _copy(part(x, start, high - low), v)
+                        copy(part(x, start, high - low), v)
                     else:
                         u = part(x, start, (high - low) * step_j)
                         for j in range(v.size):
@@ -500,7 +494,7 @@ def _softmax(c: Array, x: Array, y: Array) -> None:
     classes = c[8]
     length = x.size // classes
     top, total = np.empty(length, x.dtype), np.zeros(length, x.dtype)
-    _copy(x, top)
+    copy(x, top)
     for k in range(1, classes):
         u = part(x, k * length, length)
         for t in range(length):

@@ -59,7 +59,7 @@ def _correlate(
                     tile(
                         *(flat_W, o * taps, taps, 1),
                         *(x, here, offsets),
-                        *(flat_y, o * row + there, row, taps, False),
+                        *(flat_y, o * row + there, row, taps),
                         *(starts.reshape(-1), o * width, width),
                     )
             else:
@@ -67,7 +67,7 @@ def _correlate(
                     thin_tile(
                         *(flat_W, o * taps, taps, 1),
                         *(x, here, offsets),
-                        *(flat_y, o * row + there, row, taps, False),
+                        *(flat_y, o * row + there, row, taps),
                         *(starts.reshape(-1), o * width, width),
                     )
 

@@ -49,13 +49,11 @@ from tinyae.kernels.elementwise import (
 from tinyae.kernels.images import warp
 from tinyae.kernels.perceptron import mlp, mlp_backward
 from tinyae.kernels.products import affine, affine_grad, matmul, matmul_nt, matmul_tn
-from tinyae.kernels.reference import Rows, Stage, Stages
+from tinyae.kernels.reference import Rows
 from tinyae.kernels.steps import adam, adamw, momentum, nesterov, rmsprop, sgd
 
 __all__ = [
     "Rows",
-    "Stage",
-    "Stages",
     "adam",
     "adamw",
     "affine",

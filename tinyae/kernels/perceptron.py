@@ -32,7 +32,7 @@ from tinyae.kernels.elementary import expm1, sigmoid, tanh
 from tinyae.kernels.products import SHARED, parts_of, tiler
 from tinyae.kernels.reference import Stages
 from tinyae.kernels.threads import cut, jit, join, parallel_jit, share
-from tinyae.kernels.tile import ROWS
+from tinyae.kernels.tile import ROWS, copy
 from tinyae.param import Array
 
 _SMALL = 1 << 15  # bytes of a matrix that each thread packs for itself rather than wait for others
@@ -73,7 +73,7 @@ _NO_B = -1, 0, 0, False
 _TILER, _X, _DY, _COUNT, _RESULTS = range(5)  # the first places; _COUNT is of results
 
 
-# --- along a run of numbers ---------------------------------------------------------------------------
+# --- along a run of numbers -----------------------------------------------------------------------
 
 
 @jit
@@ -111,12 +111,6 @@ def _slope(f: int, alpha: float, y: Array, g: Array) -> None:
     elif f == _TANH:
         for t in range(y.size):
             g[t] = g[t] * (one - y[t] * y[t])
-
-
-@jit
-def _copy(x: Array, y: Array) -> None:
-    for t in range(y.size):
-        y[t] = x[t]
 
 
 @jit
@@ -166,7 +160,7 @@ def _operate(operation: Any, addresses: Any, numbers: Any, stages: int) -> None:
                 _activate(f, alpha, line)
                 continue
             if op[_B] < 0:
-                _copy(flat_a[at : at + run], line)
+                copy(flat_a[at : at + run], line)
             _slope(-f, alpha, y[at : at + run], line)
     if op[_BIAS] >= 0 and column0 == 0:
         total = carray(pointer(places[op[_BIAS]]), (rows,), kind)

@@ -193,7 +193,7 @@ def _convolve(
                                 for o in range(outputs):
                                     spread_tile(
                                         *(packed, o * taps, taps, 1, flat_x, source, offsets),
-                                        *(flat_y, o * pitch + target, pitch, taps, False),
+                                        *(flat_y, o * pitch + target, pitch, taps),
                                         *(starts, o * width, width, x_group, y_group),
                                     )
                                 continue
@@ -201,7 +201,7 @@ def _convolve(
                                 o = min(first, outputs - ROWS)
                                 tile(
                                     *(packed, o * taps, taps, 1, flat_x, source, offsets),
-                                    *(flat_y, o * pitch + target, pitch, taps, False),
+                                    *(flat_y, o * pitch + target, pitch, taps),
                                     *(starts, o * width, width),
                                 )
 

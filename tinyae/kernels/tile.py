@@ -20,6 +20,9 @@ from llvmlite import ir
 from numba import config, types
 from numba.extending import intrinsic
 
+from tinyae.kernels.threads import jit
+from tinyae.param import Array
+
 
 def _features() -> str:
     """What the processor can do, or what NUMBA_CPU_FEATURES says that it can."""
@@ -60,7 +63,6 @@ def _make(rows: int, vectors: int, groups: int = 1) -> Any:
         c_at: Any,
         c_row: Any,
         depth: Any,
-        add: Any,
         start: Any,
         start_at: Any,
         start_row: Any,
@@ -70,7 +72,7 @@ def _make(rows: int, vectors: int, groups: int = 1) -> Any:
             *(a, number, number, number),
             *(b, number, offsets),
             *(c, number, number),
-            *(number, types.boolean, start, number, number),
+            *(number, start, number, number),
         )
         return signature, lambda *gen: _emit(rows, vectors, 1, *gen)
 
@@ -88,7 +90,6 @@ def _make(rows: int, vectors: int, groups: int = 1) -> Any:
         c_at: Any,
         c_row: Any,
         depth: Any,
-        add: Any,
         start: Any,
         start_at: Any,
         start_row: Any,
@@ -100,7 +101,7 @@ def _make(rows: int, vectors: int, groups: int = 1) -> Any:
             *(a, number, number, number),
             *(b, number, offsets),
             *(c, number, number),
-            *(number, types.boolean, start, number, number),
+            *(number, start, number, number),
             *(number, number),
         )
         return signature, lambda *gen: _emit(rows, vectors, groups, *gen)
@@ -116,9 +117,9 @@ def _emit(
     def pointer(k: int) -> Any:
         return context.make_array(signature.args[k])(context, builder, args[k]).data
 
-    a, b, offsets, c, start = pointer(0), pointer(4), pointer(6), pointer(7), pointer(12)
-    _, a_at, a_row, a_k, _, b_at, _, _, c_at, c_row, depth, add, _, start_at, start_row = args[:15]
-    b_group, c_group = args[15:] or (None, None)
+    a, b, offsets, c, start = pointer(0), pointer(4), pointer(6), pointer(7), pointer(11)
+    _, a_at, a_row, a_k, _, b_at, _, _, c_at, c_row, depth, _, start_at, start_row = args[:14]
+    b_group, c_group = args[14:] or (None, None)
     scalar = context.get_data_type(signature.args[0].dtype)
     itemsize = 4 if isinstance(scalar, ir.FloatType) else 8
     width = lanes(itemsize)
@@ -181,24 +182,14 @@ def _emit(
     here.add_incoming(at(here, a_k), loop)
     builder.cbranch(builder.icmp_signed("<", next_k, depth), loop, after)
 
-    # c[i, v] = sums[i, v], or += where add
+    # c[i, v] = sums[i, v]
     builder.position_at_end(after)
-    results = []
-    for new, first in zip(grown, firsts):
-        result = builder.phi(vector)
+    results = [builder.phi(vector) for _ in targets]
+    for result, new, first in zip(results, grown, firsts):
         result.add_incoming(first, before)
         result.add_incoming(new, loop)
-        results.append(result)
-    blocks = [builder.append_basic_block(name) for name in ("add", "set", "end")]
-    builder.cbranch(add, *blocks[:2])
-    for block in blocks[:2]:
-        builder.position_at_end(block)
-        for place, result in zip(targets, results):
-            if block is blocks[0]:
-                result = builder.fadd(builder.load(place, align=itemsize), result)
-            builder.store(result, place, align=itemsize)
-        builder.branch(blocks[2])
-    builder.position_at_end(blocks[2])
+    for place, result in zip(targets, results):
+        builder.store(result, place, align=itemsize)
     return context.get_dummy_value()
 
 
@@ -211,14 +202,14 @@ def _emit_prefetch(builder: Any, place: Any) -> None:
     builder.call(f, [builder.bitcast(place, byte), to_write, all_levels, data])
 
 
-#: ``tile(a, a_at, a_row, a_k, b, b_at, offsets, c, c_at, c_row, depth, add, start, start_at,
+#: ``tile(a, a_at, a_row, a_k, b, b_at, offsets, c, c_at, c_row, depth, start, start_at,
 #: start_row)``, on flat arrays::
 #:
 #:     for i in range(ROWS):
 #:         for j in range(VECTORS * lanes):
 #:             s = start[start_at + i·start_row + j] +
 #:                 Σ_{k < depth} a[a_at + i·a_row + k·a_k] · b[b_at + offsets[k] + j]
-#:             c[c_at + i·c_row + j] = s, or += s where add
+#:             c[c_at + i·c_row + j] = s
 #:
 #: Nothing is checked: the caller sees to it that every index lies inside.
 tile = _make(ROWS, VECTORS)
@@ -433,3 +424,10 @@ def _emit_copy(context: Any, builder: Any, signature: Any, args: Any) -> Any:
 def copy_run(typing: Any, a: Any, a_at: Any, b: Any, b_at: Any) -> Any:
     """b[b_at + j] = a[a_at + j] for j < VECTORS · lanes, on flat arrays."""
     return types.void(a, types.intp, b, types.intp), _emit_copy
+
+
+@jit
+def copy(x: Array, y: Array) -> None:
+    """y[t] = x[t], for as many numbers as y has."""
+    for t in range(y.size):
+        y[t] = x[t]
