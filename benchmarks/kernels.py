@@ -45,7 +45,7 @@ OURS, TWIN, PEER = "tinyae", "NumPy", "PyTorch"
 RENEWED = 256  # calls of an optimizer's step after which its arrays are as at the start
 
 
-PERCEPTRONS = ("mlp", "mlp_backward")
+PERCEPTRONS = ("mlp", "mlp_backward", "mlp_backprop")
 STEPS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")  # in place, all params at once
 
 
@@ -73,7 +73,9 @@ class Call(NamedTuple):
             return f"{self.kernel} {sum(row[0].size for row in rows):,} in {len(rows)} arrays"
         if self.kernel in PERCEPTRONS:
             shape = f"{len(self.arguments[1])}×{'-'.join(map(str, self.widths))}"
-            return f"{self.kernel} {shape}{'' if self.arguments[-1] is not True else ' dx'}"
+            last = self.arguments[-1]
+            more = " dx" if last is True else f" {last}" if isinstance(last, str) else ""
+            return f"{self.kernel} {shape}{more}"
         shapes = [
             "×".join(map(str, a.shape)) + ("" if a.flags.c_contiguous else "ᵀ") for a in self.arrays
         ]
@@ -96,10 +98,12 @@ def public() -> list[str]:
 def calls_of(step: Callable[[], Any]) -> dict[str, Call]:
     """The kernel calls of a step, each kind once, with copies of their arguments as they began.
 
-    The step is run twice, the second time with dense layers in a row called one by one.
+    The step is run three times: as it is, with encoder and decoder apart, and with every layer
+    called by itself.
     """
     from tinyae import kernels
     from tinyae.layers import compose
+    from tinyae.models import autoencoder
 
     found: dict[str, Call] = {}
 
@@ -113,15 +117,16 @@ def calls_of(step: Callable[[], Any]) -> dict[str, Call]:
 
     kernels.active()  # chooses the set, whose kernels then are that module's own functions
     before = {name: getattr(kernels, name) for name in public()}
-    least = compose.LEAST
+    least, never = compose.LEAST, sys.maxsize  # samples
     for name, kernel in before.items():
         setattr(kernels, name, recording(name, kernel))
     try:
         step()
-        compose.LEAST = sys.maxsize  # samples: now every layer by itself
-        step()
+        for module in (autoencoder, compose):
+            module.LEAST = never
+            step()
     finally:
-        compose.LEAST = least
+        autoencoder.LEAST = compose.LEAST = least
         for name, kernel in before.items():
             setattr(kernels, name, kernel)
     return found
@@ -176,6 +181,7 @@ def other_calls(n: int) -> Iterator[Call]:
     )
     yield Call("mlp", (stages, x))
     yield Call("mlp_backward", (stages, x, reference.mlp(stages, x), y, True))
+    yield Call("mlp_backprop", (stages, x, y, "mse"))
     yield Call("affine", (x, array(20, 500), array(20)))
     yield Call("matmul", (a, b))
     yield Call("matmul_nt", (x, array(250, 500)))
@@ -293,9 +299,13 @@ def operations(call: Call, result: Any) -> int:
     """Multiplications and additions of products and convolutions; 0 of others: bytes bound them."""
     if call.kernel in PERCEPTRONS:
         sizes = [i * o for i, o in itertools.pairwise(call.widths)]
-        twice = call.kernel == "mlp_backward"  # dW of all, and dx of all or all but the first
-        more = sum(sizes) if call.arguments[-1] is True else sum(sizes[1:])
-        return 2 * len(call.arguments[1]) * (sum(sizes) + more * twice)
+        gradients = sum(sizes) if call.arguments[-1] is True else sum(sizes[1:])  # but for weights'
+        products = {
+            "mlp": sum(sizes),
+            "mlp_backward": sum(sizes) + gradients,
+            "mlp_backprop": 2 * sum(sizes) + gradients,
+        }
+        return 2 * len(call.arguments[1]) * products[call.kernel]
     shapes = [a.shape for a in call.arrays]
     if call.kernel in ("affine", "matmul", "matmul_nt"):
         return 2 * result.size * shapes[0][1]
@@ -317,7 +327,7 @@ def bytes_moved(call: Call, result: Any) -> int:
     arrays = call.arrays + _arrays(result if isinstance(result, (tuple, list)) else (result,))
     if call.kernel == "mlp":
         arrays = [a for a in arrays if not any(a is s.dW or a is s.db for s in call.arguments[0])]
-    if call.kernel == "mlp_backward":
+    if call.kernel in ("mlp_backward", "mlp_backprop"):
         arrays += [a for stage in call.arguments[0] for a in (stage.dW, stage.db)]
     if call.kernel in STEPS:
         arrays += arrays

@@ -46,7 +46,7 @@ def our_step(network: Any, x: Any) -> Callable[[], float]:
     import numpy as np
 
     import tinyae as ta
-    from tinyae.kernels.memory import keep_freed_memory
+    from tinyae.memory import keep_freed_memory
 
     keep_freed_memory()
     model, optimizer, rng = network.model(), ta.Adam(1e-3), np.random.default_rng(0)

@@ -353,6 +353,8 @@ class TestKernels:
         assert not any(call.kernel == "mlp" for call in calls.values())  # so few samples
         calls = kernels.calls_of(train_step.our_step(network, network.data(16)))
         assert {"mlp 16×784-64", "mlp_backward 16×64-784 dx", "relu 16×64"} <= set(calls)
+        whole = calls["mlp_backprop 16×784-64-784 mse"]
+        assert kernels.operations(whole, None) == 10 * 16 * 784 * 64
         assert kernels.operations(calls["mlp 16×784-64"], None) == 2 * 16 * 784 * 64
         assert kernels.operations(calls["mlp_backward 16×64-784 dx"], None) == 4 * 16 * 784 * 64
         assert kernels.operations(calls["mlp_backward 16×784-64"], None) == 2 * 16 * 784 * 64

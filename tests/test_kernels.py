@@ -24,7 +24,7 @@ convolution = pytest.importorskip("tinyae.kernels.convolution")
 pixels = pytest.importorskip("tinyae.kernels.pixels")
 elementwise = pytest.importorskip("tinyae.kernels.elementwise")
 layout = pytest.importorskip("tinyae.kernels.layout")
-memory = pytest.importorskip("tinyae.kernels.memory")
+memory = pytest.importorskip("tinyae.memory")
 perceptron = pytest.importorskip("tinyae.kernels.perceptron")
 products = pytest.importorskip("tinyae.kernels.products")
 steps = pytest.importorskip("tinyae.kernels.steps")
@@ -37,7 +37,7 @@ KERNELS = {
     if inspect.isfunction(f) and f.__module__ == reference.__name__ and name[0] != "_"
 }
 STEPS = {"sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"}
-IN_PLACE = STEPS | {"affine_grad", "bias_grad", "mlp_backward"}
+IN_PLACE = STEPS | {"affine_grad", "bias_grad", "mlp_backward", "mlp_backprop"}
 # around the blocks, primes, and beyond a panel of the matrix products
 SIZES = [1, 2, 3, 4, 5, 7, 8, 11, 13, 16, 29, 31, 37, 71]
 
@@ -131,6 +131,13 @@ def mlp_backward(d: Draw) -> tuple:
     stages, x = mlp(d)
     ys = reference.mlp(stages, x)
     return stages, x, ys, d.array(*ys[-1].shape), bool(d.integer(0, 1))
+
+
+def mlp_backprop(d: Draw) -> tuple:
+    stages, x = mlp(d)
+    x = x if len(x) else d.array(1, x.shape[1])  # a mean needs a sample
+    loss = d.data.draw(st.sampled_from(["mse", "l1", "bce_with_logits"]))
+    return stages, x, d.array(len(x), len(stages[-1].W)), loss
 
 
 def conv2d(d: Draw) -> tuple:
@@ -252,6 +259,7 @@ ARGUMENTS: dict[str, Callable[[Draw], tuple]] = {
     "matmul_tn": matmul_tn,
     "mlp": mlp,
     "mlp_backward": mlp_backward,
+    "mlp_backprop": mlp_backprop,
     "conv2d": conv2d,
     "conv2d_input_grad": conv2d_input_grad,
     "conv2d_weight_grad": conv2d_weight_grad,
@@ -348,7 +356,7 @@ def agree(name: str, dtype: str, data: st.DataObject) -> None:
         mine = tuple(laid_out(a, layout) for a, layout in zip(arguments, chosen))
         result = kernel(*mine)
         if name in IN_PLACE:
-            assert result is None or name == "mlp_backward"
+            assert result is None or name in ("mlp_backward", "mlp_backprop")
             return *mine, result
         for a, before in zip(mine, arguments):
             close(a, before, 0)  # nothing was written into the input
@@ -370,7 +378,7 @@ SHARED = {
     *("affine", "affine_grad", "matmul", "matmul_nt", "matmul_tn", "adamw", "momentum"),
     *("conv2d", "conv2d_input_grad", "conv2d_weight_grad", "bias_grad"),
     *("relu", "relu_backward", "elu", "elu_backward", "sigmoid", "sigmoid_backward"),
-    *("tanh", "warp", "mlp", "mlp_backward", "mse", "l1", "bce_with_logits"),
+    *("tanh", "warp", "mlp", "mlp_backward", "mlp_backprop", "mse", "l1", "bce_with_logits"),
 }
 
 
@@ -664,6 +672,7 @@ def test_no_thread_reads_what_another_one_writes_in_the_same_phase(sizes, n, thr
     for plan in (
         perceptron._forward(stages, n, threads),
         perceptron._backward(stages, n, threads, dx),
+        perceptron._backprop(stages, n, threads, 0),
     ):
         phase = np.cumsum([0, *plan.table[:-1, 0, perceptron._ENDS]])
         for number in range(phase[-1] + 1):
@@ -681,6 +690,7 @@ def test_all_of_each_result_is_computed_once():
         for plan in (
             perceptron._forward(stages, n, threads),
             perceptron._backward(stages, n, threads, True),
+            perceptron._backprop(stages, n, threads, 0),
         ):
             for row in plan.table:
                 op = perceptron._Operation(*row[0, : perceptron._PART])
@@ -709,6 +719,12 @@ class Touched:
         if op.b >= 0:
             b = (columns, all_) if op.b_turned else (all_, columns)
             self.mark(self.read, op.b, (op.b_rows, op.b_columns), b)
+        if op.y >= 0:
+            self.mark(self.read, op.y, (op.c_rows, op.c_columns), (rows, columns))
+        if op.loss >= 0:
+            strips = -(-op.c_rows // perceptron.ROWS)
+            mine = slice(first // perceptron.ROWS, -(-last // perceptron.ROWS))
+            self.mark(self.written, op.sums, (1, strips), (all_, mine))
         if op.bias >= 0 and left == 0:
             self.mark(self.written, op.bias, (1, op.c_rows), (all_, rows))
 
@@ -736,7 +752,8 @@ def test_gradients_of_matrices_cut_by_columns_or_rows(sizes, always_shared):
         stages = stages_of(sizes, ["tanh", "sigmoid"])
         ys = kernel_set.mlp(stages, x)
         dx = kernel_set.mlp_backward(stages, x, ys, ys[-1], True)
-        found.append([*ys, dx, *(a for stage in stages for a in (stage.dW, stage.db))])
+        L = kernel_set.mlp_backprop(stages, x, np.zeros_like(ys[-1]), "mse")
+        found.append([*ys, dx, L, *(a for stage in stages for a in (stage.dW, stage.db))])
     for got, want in zip(*found):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
@@ -764,6 +781,7 @@ def test_what_is_not_finite_is_seen_behind_a_perceptron(f, bad):
     assert not np.isfinite(stages[0].dW).all()
     assert not np.isfinite(stages[1].dW[1]).any()
     assert np.isfinite(stages[1].dW[2]).all()
+    assert not np.isfinite(jitted.mlp_backprop(stages, x, dy, "mse"))
 
 
 @pytest.mark.parametrize("name", ["mse", "l1", "bce_with_logits"])
@@ -830,6 +848,7 @@ class TestReproducible:
         stages = stages_of([71, 67, 300, 9, 40], ["relu", "sigmoid", "linear", "tanh"])
         ys = jitted.mlp(stages, x)
         found += [*ys, jitted.mlp_backward(stages, x, ys, ys[-1], True)]
+        found.append(np.float64(jitted.mlp_backprop(stages, x, ys[-1][::-1], "l1")))
         found += [a for stage in stages for a in (stage.dW, stage.db)]
         L, dL = jitted.mse(y, jitted.relu(y))
         arrays = (y, *found, small, np.float64(L), dL)

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinyae import kernels
 from tinyae.layers import (
+    ELU,
     BatchNorm,
     Dense,
     Dropout,
@@ -24,7 +26,7 @@ from tinyae.layers import (
     Upsample2d,
 )
 from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Loss
-from tinyae.models import Autoencoder, Model
+from tinyae.models import Autoencoder, DenoisingAutoencoder, Model
 from tinyae.models.autoencoder import output_range
 from tinyae.optim import Adam, Cosine
 
@@ -69,10 +71,11 @@ def test_terms_are_the_same_where_layers_draw_noise() -> None:
     assert model.objective(x) == twin.backprop(x)
 
 
+@pytest.mark.parametrize("n", [4, 20])  # layer by layer, and at once
 @pytest.mark.parametrize("loss", [MSE(), BCE(), BCEWithLogits()], ids=repr)
-def test_gradients_are_those_of_the_objective(loss: Loss) -> None:
+def test_gradients_are_those_of_the_objective(loss: Loss, n: int) -> None:
     last = Tanh() if isinstance(loss, BCEWithLogits) else None
-    model, x = make(loss, dtype=np.float64, last=last), images(4).astype(np.float64)
+    model, x = make(loss, dtype=np.float64, last=last), images(n).astype(np.float64)
     model.backprop(x)
     rng = np.random.default_rng(1)
     for name, p in model.params.items():
@@ -87,13 +90,112 @@ def test_gradients_are_those_of_the_objective(loss: Loss) -> None:
         assert numeric == pytest.approx(float((p.grad * direction).sum()), rel=1e-6, abs=1e-9), name
 
 
-def test_gradients_add() -> None:
-    model, x = make(dtype=np.float64), images(4).astype(np.float64)
+@pytest.mark.parametrize("n", [4, 20])
+def test_gradients_add(n: int) -> None:
+    model, x = make(dtype=np.float64), images(n).astype(np.float64)
     model.backprop(x)
     once = {name: p.grad.copy() for name, p in model.params.items()}
     model.backprop(x)
     for name, p in model.params.items():
         np.testing.assert_allclose(p.grad, 2 * once[name], rtol=1e-12)
+
+
+class TestAtOnce:
+    """A step of dense layers alone is one kernel's: with the numbers of the layers one by one."""
+
+    @pytest.fixture
+    def counted(self, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+        """What the kernel has returned, call by call."""
+        kernels.active()  # chosen before one of them is replaced
+        calls: list[Any] = []
+        kernel = kernels.mlp_backprop
+
+        def count(*arguments: Any) -> float:
+            calls.append(kernel(*arguments))
+            return calls[-1]
+
+        monkeypatch.setattr(kernels, "mlp_backprop", count, raising=False)
+        return calls
+
+    def by_layers(self, model: Autoencoder, x: Any) -> tuple[Any, dict[str, np.ndarray]]:
+        twin = copy.deepcopy(model)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Autoencoder, "_at_once", lambda *_: None)
+            terms = twin.backprop(x)
+        return terms, {name: p.grad for name, p in twin.params.items()}
+
+    @pytest.mark.parametrize("loss", [MSE(), L1(), BCEWithLogits()], ids=repr)
+    @pytest.mark.parametrize("last", [Sigmoid(), ELU(0.5), Reshape(12)], ids=repr)
+    def test_it_is_the_step_of_the_layers(self, loss: Loss, last: Layer, counted: list) -> None:
+        model, x = make(loss, last=last), images(40)
+        want, grads = self.by_layers(model, x)
+        got = model.backprop(x)
+        assert len(counted) == 1
+        assert got == pytest.approx(want, rel=1e-6)
+        for name, p in model.params.items():
+            np.testing.assert_allclose(p.grad, grads[name], rtol=1e-4, atol=1e-7)
+
+    def test_a_pair_of_other_shapes(self, counted: list) -> None:
+        rng = np.random.default_rng(0)
+        encoder, decoder = Dense(12, 3, rng=rng), Sequential(Dense(3, 5, rng=rng), Tanh())
+        model = DenoisingAutoencoder(encoder, decoder, L1())
+        pair = images(20).reshape(20, 12), rng.random((20, 5), dtype=np.float32)
+        want, grads = self.by_layers(model, pair)
+        assert model.backprop(pair) == pytest.approx(want, rel=1e-6)
+        assert len(counted) == 1
+        np.testing.assert_allclose(encoder.W.grad, grads["encoder.W"], rtol=1e-4, atol=1e-7)
+
+    def test_a_batch_that_lies_otherwise_in_memory(self, counted: list) -> None:
+        model, x = make(), images(40)
+        want, _ = self.by_layers(model, x[::2])
+        turned = np.ascontiguousarray(x[::2].transpose(1, 2, 3, 0)).transpose(3, 0, 1, 2)
+        assert model.backprop(x[::2]) == pytest.approx(want, rel=1e-6)
+        assert model.backprop(turned) == pytest.approx(want, rel=1e-6)
+        assert len(counted) == 2
+
+    def test_what_may_compute_something_else_is_left_to_the_layers(self, counted: list) -> None:
+        class HalfMSE(MSE):
+            def measure(self, y, target):
+                L, dy = super().measure(y, target)
+                return L / 2, dy / 2
+
+        class Mine(Sequential):
+            pass
+
+        changed, patched, tied, derived = make(), make(), make(), make()
+        changed.loss.measure = HalfMSE().measure
+        patched.encoder.forward = make().encoder.forward
+        tied.decoder = Sequential(TiedDense(tied.encoder.layers[1]), Reshape(1, 3, 4))
+        derived.encoder = Mine(*derived.encoder.layers)
+        for model in (make(BCE()), make(HalfMSE()), noisy(), changed, patched, tied, derived):
+            want, _ = self.by_layers(model, images(20))
+            assert copy.deepcopy(model).backprop(images(20)) == want
+        make().backprop(images(15))  # too few to be worth it
+        assert counted == []
+
+    def test_what_does_not_fit_is_named_by_layer_or_loss(self, counted: list) -> None:
+        model, x = make(BCEWithLogits()), images(20)
+        for bad, kind, words in (
+            (x.astype(np.float64), TypeError, "Dense: x is float64"),
+            (x[:, :, :2], ValueError, r"Dense: x has shape \(20, 8\)"),
+            (2 * x, ValueError, "BCEWithLogits: the target lies in"),
+            (x.reshape(20, 12), ValueError, r"y has shape \(20, 1, 3, 4\), the target \(20, 12\)"),
+        ):
+            with pytest.raises(kind, match=words):
+                model.backprop(bad)
+            assert not any(p.grad.any() for p in model.params.values())
+        assert counted == []
+
+    def test_a_change_of_the_model_is_seen(self, counted: list) -> None:
+        model, x = make(), images(20)
+        model.backprop(x)
+        model.loss = L1()
+        assert model.backprop(x) == pytest.approx(self.by_layers(model, x)[0], rel=1e-6)
+        model.decoder = make(seed=5).decoder
+        assert model.backprop(x) == pytest.approx(self.by_layers(model, x)[0], rel=1e-6)
+        model.decoder.layers[0].W.value[...] = 0
+        assert model.backprop(x) == pytest.approx(self.by_layers(model, x)[0], rel=1e-6)
+        assert len(counted) == 4
 
 
 def test_evaluate_is_inference_averaged_over_samples() -> None:

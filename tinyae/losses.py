@@ -52,8 +52,13 @@ class Loss:
         if not y.size:
             raise ValueError(f"{who}: y is empty, shape {y.shape}; the mean needs an element")
         check_range(f"{who}: y", y, self.output_range, "end the decoder with Sigmoid()")
-        check_range(f"{who}: the target", target, self.target_range, "scale the data to [0, 1]")
+        self.check_target(target)
         return self.measure(y, target)
+
+    def check_target(self, target: Array) -> None:
+        """Raise a ValueError if the target leaves its range."""
+        who = type(self).__name__
+        check_range(f"{who}: the target", target, self.target_range, "scale the data to [0, 1]")
 
     def measure(self, y: Array, target: Array) -> tuple[float, Array]:
         raise NotImplementedError

@@ -19,6 +19,7 @@ import numpy as np
 
 from tinyae import kernels
 from tinyae.kernels.reference import Rows
+from tinyae.memory import zeros_like
 from tinyae.param import Array, Param, unique
 
 Schedule = Callable[[int], float]
@@ -69,7 +70,7 @@ class Optimizer:
             memory = self._memory.get(param)
             if memory is None:
                 memory = self._memory[param] = _Memory(
-                    0, [np.zeros_like(param.value) for _ in self.slots]
+                    0, [zeros_like(param.value) for _ in self.slots]
                 )
             memories, rows = groups.setdefault((param.dtype, memory.steps), ([], Rows()))
             memories.append(memory)
@@ -112,7 +113,7 @@ class Optimizer:
                         f"{who}: the saved {name}/{slot} is {got}, expected {param.shape}; "
                         "resume with the optimizer and the model that were saved"
                     )
-                memory.arrays.append(np.zeros_like(param.value))
+                memory.arrays.append(zeros_like(param.value))
                 memory.arrays[-1][...] = a
             memories[param] = memory
         if left:

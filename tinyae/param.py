@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from tinyae.memory import kept, zeros_like
+
 Array = NDArray[Any]
 
 
@@ -38,7 +40,7 @@ class Param:
                 "pass value.astype(np.float32)"
             )
         self._value: Array = value
-        self._grad: Array = np.zeros_like(value) if grad is None else grad
+        self._grad: Array = zeros_like(value) if grad is None else grad
 
     @property
     def value(self) -> Array:
@@ -115,7 +117,7 @@ class Initializer:
                 f"{type(self).__name__}: rng is {rng!r}, expected a numpy.random.Generator; make one "
                 "with rng = np.random.default_rng(0) and pass the same one to every layer"
             )
-        return self.draw(shape, fan_in, fan_out, rng).astype(dtype, order="C")
+        return kept(self.draw(shape, fan_in, fan_out, rng), dtype)
 
     def draw(
         self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator

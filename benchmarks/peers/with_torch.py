@@ -151,6 +151,8 @@ def twin(kernel: str, *arguments: Any) -> Callable[[], Any] | None:
     given = [torch.from_numpy(a) if isinstance(a, np.ndarray) else a for a in arguments]
     if kernel in ("mlp", "mlp_backward"):
         return _perceptron(*arguments)
+    if kernel == "mlp_backprop":
+        return _step(*arguments)
     if kernel == "adam":
         return _fused_adam(*arguments)
     if kernel == "affine_grad":
@@ -213,6 +215,22 @@ def _perceptron(stages: Any, x: Any, *way_back: Any) -> Callable[[], Any]:
     return backward
 
 
+def _step(stages: Any, x: Any, target: Any, loss: str) -> Callable[[], Any]:
+    """Forward, loss and PyTorch's own way back."""
+    parts = [[torch.from_numpy(a.copy()).requires_grad_() for a in stage[:2]] for stage in stages]
+    given, wanted = torch.from_numpy(x), torch.from_numpy(target)
+
+    def run() -> None:
+        y = given
+        for (W, b), stage in zip(parts, stages):
+            y = F.linear(y, W, b)
+            if stage.f != "linear":
+                y = _TWINS[stage.f](y, *([stage.alpha] if stage.f == "elu" else []))
+        _LOSSES[loss](y, wanted).backward()
+
+    return run
+
+
 def _fused_adam(
     rows: Any, learning_rate: float, beta1: float, beta2: float, eps: float, t: int
 ) -> Callable[[], Any]:
@@ -239,4 +257,10 @@ _TWINS: dict[str, Callable[..., Any]] = {
     "elu_backward": lambda dy, y, alpha: torch.ops.aten.elu_backward(dy, alpha, 1, 1, True, y),
     "sigmoid_backward": torch.ops.aten.sigmoid_backward,
     "tanh_backward": torch.ops.aten.tanh_backward,
+}
+
+_LOSSES: dict[str, Callable[..., Any]] = {
+    "mse": F.mse_loss,
+    "l1": F.l1_loss,
+    "bce_with_logits": F.binary_cross_entropy_with_logits,
 }

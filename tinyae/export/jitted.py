@@ -20,9 +20,9 @@ from tinyae.export.team import fetch_add, leave, load, post, take, withdraw
 from tinyae.export.views import part
 from tinyae.kernels.addresses import pointer
 from tinyae.kernels.elementary import exp, expm1
-from tinyae.kernels.memory import keep_freed_memory
 from tinyae.kernels.threads import jit
 from tinyae.kernels.tile import ROWS, THIN, VECTORS, copy, lanes, thin_tile, tile
+from tinyae.memory import keep_freed_memory
 from tinyae.param import Array
 
 _BLOCK_BYTES = 400_000  # of what lies between input and output of a block: the second-level cache

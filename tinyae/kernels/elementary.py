@@ -6,8 +6,10 @@ in float64, and pass NaN and infinity on.
 
     x = n ln 2 + r,   |r| ≤ ½ ln 2        eˣ = 2ⁿ eʳ        eˣ − 1 = 2ⁿ (eʳ − 1) + (2ⁿ − 1)
 
-eʳ − 1 is its Taylor series, whose first omitted term is below the rounding; 2ⁿ is written into
-the exponent's bits, in two halves, so that n may leave the range of one number's exponent.
+eʳ − 1 is its Taylor series, whose first omitted term is below the rounding. n is rounded by adding
+a number so large that no bits are left for fractions; there n stands in its lowest bits, from where
+it is moved into the exponent of 2ⁿ. At the ends of the exponent's range that is 0 or infinite: so
+e^−87.7 and less is 0 in float32, and e^88.4 and more infinite (−708.7 and 709.4 in float64).
 
 Source    Cody & Waite (1980), ch. 6, for splitting ln 2 into a short part and the rest
 """
@@ -30,29 +32,18 @@ exact: Callable[..., Any] = numba.njit(
 
 
 @intrinsic
-def _nearest(typing: Any, x: Any) -> Any:
-    """The nearest integer, as a float."""
-
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        function = builder.module.declare_intrinsic("llvm.rint", [args[0].type])
-        return builder.call(function, args)
-
-    return x(x), emit
-
-
-@intrinsic
-def _power_of_two(typing: Any, n: Any) -> Any:
-    """2ⁿ for a float n that is an integer in the exponent's range: its bits, put together."""
+def _power_of_two(typing: Any, shifted: Any) -> Any:
+    """2ⁿ, from n plus the number that rounds it: its lowest bits, put into the exponent."""
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         single = signature.args[0] == types.float32
         bits = ir.IntType(32 if single else 64)
         bias, shift = (127, 23) if single else (1023, 52)
-        integer = builder.fptosi(args[0], bits)
+        integer = builder.bitcast(args[0], bits)
         moved = builder.shl(builder.add(integer, bits(bias)), bits(shift))
         return builder.bitcast(moved, args[0].type)
 
-    return n(n), emit
+    return shifted(shifted), emit
 
 
 def by_precision(single: Any, double: Any) -> Any:
@@ -69,12 +60,13 @@ def by_precision(single: Any, double: Any) -> Any:
 
 
 @exact
-def _parts_single(x: float) -> tuple[float, float, float]:
-    """eʳ − 1 and the two halves of 2ⁿ, of a float32."""
-    number = np.float32
-    bounded = x if x > number(-104) else number(-104)  # NaN too: it is put back at the end
-    bounded = bounded if bounded < number(89) else number(89)  # beyond these: 0 or infinite
-    n = _nearest(bounded * number(1.4426950408889634))
+def _parts_single(x: float) -> tuple[float, float]:
+    """eʳ − 1 and 2ⁿ, of a float32."""
+    number, rounding = np.float32, np.float32(3 << 22)
+    bounded = number(-88) if x < number(-88) else x  # this way round, NaN stays NaN
+    bounded = number(89) if bounded > number(89) else bounded
+    shifted = bounded * number(1.4426950408889634) + rounding
+    n = shifted - rounding
     r = (bounded - n * number(0.693359375)) - n * number(-2.12194440e-4)
     s = number(1 / 5040)
     s = s * r + number(1 / 720)
@@ -83,16 +75,17 @@ def _parts_single(x: float) -> tuple[float, float, float]:
     s = s * r + number(1 / 6)
     s = s * r + number(0.5)
     s = s * r + number(1)
-    half = _nearest(n * number(0.5))
-    return s * r, _power_of_two(half), _power_of_two(n - half)
+    return s * r, _power_of_two(shifted)
 
 
 @exact
-def _parts_double(x: float) -> tuple[float, float, float]:
+def _parts_double(x: float) -> tuple[float, float]:
     """The same of a float64."""
-    bounded = x if x > -746.0 else -746.0
-    bounded = bounded if bounded < 710.0 else 710.0
-    n = _nearest(bounded * 1.4426950408889634)
+    rounding = float(3 << 51)
+    bounded = -709.0 if x < -709.0 else x
+    bounded = 710.0 if bounded > 710.0 else bounded
+    shifted = bounded * 1.4426950408889634 + rounding
+    n = shifted - rounding
     r = (bounded - n * 0.6931471803691238) - n * 1.9082149292705877e-10
     s = 1 / 6227020800
     s = s * r + 1 / 479001600
@@ -107,8 +100,7 @@ def _parts_double(x: float) -> tuple[float, float, float]:
     s = s * r + 1 / 6
     s = s * r + 0.5
     s = s * r + 1
-    half = _nearest(n * 0.5)
-    return s * r, _power_of_two(half), _power_of_two(n - half)
+    return s * r, _power_of_two(shifted)
 
 
 _parts = by_precision(_parts_single, _parts_double)
@@ -127,18 +119,15 @@ def _like(x, c):  # type: ignore[no-untyped-def]
 @exact
 def exp(x: float) -> float:
     """eˣ"""
-    s, a, b = _parts(x)
-    y = (a + a * s) * b
-    return y if x == x else x
+    s, a = _parts(x)
+    return a + a * s
 
 
 @exact
 def expm1(x: float) -> float:
     """eˣ − 1 of x ≤ 0, exact near 0 too"""
-    s, a, b = _parts(x)
-    p = a * b
-    y = p * s + (p - like(x, 1))
-    return y if x == x else x
+    s, a = _parts(x)
+    return a * s + (a - like(x, 1))
 
 
 @exact
@@ -146,8 +135,7 @@ def sigmoid(x: float) -> float:
     """1 / (1 + e⁻ˣ), without overflow: with t = e^−|x| it is 1 / (1 + t) or t / (1 + t)"""
     t = exp(-abs(x))
     one = like(x, 1)
-    y = one / (one + t)
-    return y if x >= 0 else t * y
+    return (one if x >= 0 else t) / (one + t)
 
 
 @exact

@@ -13,8 +13,8 @@ from tinyae.kernels.elementary import exp, expm1, log1p
 from tinyae.kernels.elementary import sigmoid as _sigmoid_of
 from tinyae.kernels.elementary import tanh as _tanh_of
 from tinyae.kernels.layout import batch_last
-from tinyae.kernels.memory import empty_like
 from tinyae.kernels.threads import cut, jit, parallel_jit, share, together
+from tinyae.memory import empty_like
 from tinyae.param import Array
 
 _SHARED = 1 << 15  # numbers from which on two threads gain more than they cost
@@ -211,25 +211,58 @@ def erf(x: Array) -> Array:
 
 # --- losses ---------------------------------------------------------------------------------
 #
-# The loss is summed a block of numbers at a time and the blocks one after the other, so that it is
-# the same for any number of threads. Within a block, what sums does not write: a loop that did both
-# would be vectorised or not, and so sum in another order, by how far apart the arrays happen to lie.
+# The loss is summed a run of numbers at a time and the runs one after the other, so that it is the
+# same for any number of threads. Within a run, what sums does not write: a loop that did both would
+# be vectorised or not, and so sum in another order, by how far apart the arrays happen to lie.
 
-_BLOCK = 1 << 12
+_BLOCK = 1 << 12  # numbers of a run
+
+
+@jit
+def mse_run(y: Array, target: Array, dy: Array, scale: float) -> float:
+    """Σ (y − t)² over a run; dy = scale · 2 (y − t)."""
+    total, twice = 0.0, scale + scale
+    for t in range(y.size):
+        d = y[t] - target[t]
+        total += d * d
+    for t in range(y.size):
+        dy[t] = twice * (y[t] - target[t])
+    return total
+
+
+@jit
+def l1_run(y: Array, target: Array, dy: Array, scale: float) -> float:
+    """Σ |y − t| over a run; dy = scale · sign(y − t)."""
+    total = 0.0
+    for t in range(y.size):
+        total += abs(y[t] - target[t])
+    for t in range(y.size):
+        dy[t] = scale * np.sign(y[t] - target[t])
+    return total
+
+
+@jit
+def bce_with_logits_run(y: Array, target: Array, dy: Array, scale: float) -> float:
+    """Σ max(y, 0) − y t + ln(1 + e^−|y|) over a run; dy = scale · (σ(y) − t)."""
+    zero, one, total = y.dtype.type(0), y.dtype.type(1), 0.0
+    for t in range(y.size):
+        dy[t] = exp(-abs(y[t]))
+    for t in range(y.size):
+        total += (y[t] if y[t] > zero else zero) - y[t] * target[t]
+    for t in range(y.size):
+        total += log1p(dy[t])
+    for t in range(y.size):
+        e = dy[t]
+        dy[t] = scale * ((one if y[t] >= zero else e) / (one + e) - target[t])
+    return total
 
 
 @jit
 def _mse(y: Array, target: Array, dy: Array, sums: Array, first: int, last: int) -> None:
-    scale = y.dtype.type(2 / y.size)
+    scale = y.dtype.type(1 / y.size)
     for k in range(first, last):
         i, j = k * _BLOCK, min((k + 1) * _BLOCK, y.size)
-        u, v, du, total = y[i:j], target[i:j], dy[i:j], 0.0
-        for t in range(u.size):
-            d = u[t] - v[t]
-            total += d * d
-        for t in range(u.size):
-            du[t] = scale * (u[t] - v[t])
-        sums[k] = total
+        sums[k] = mse_run(y[i:j], target[i:j], dy[i:j], scale)
 
 
 @jit
@@ -237,12 +270,7 @@ def _l1(y: Array, target: Array, dy: Array, sums: Array, first: int, last: int) 
     scale = y.dtype.type(1 / y.size)
     for k in range(first, last):
         i, j = k * _BLOCK, min((k + 1) * _BLOCK, y.size)
-        u, v, du, total = y[i:j], target[i:j], dy[i:j], 0.0
-        for t in range(u.size):
-            total += abs(u[t] - v[t])
-        for t in range(u.size):
-            du[t] = scale * np.sign(u[t] - v[t])
-        sums[k] = total
+        sums[k] = l1_run(y[i:j], target[i:j], dy[i:j], scale)
 
 
 @jit
@@ -250,20 +278,9 @@ def _bce_with_logits(
     y: Array, target: Array, dy: Array, sums: Array, first: int, last: int
 ) -> None:
     scale = y.dtype.type(1 / y.size)
-    zero, one = y.dtype.type(0), y.dtype.type(1)
     for k in range(first, last):
         i, j = k * _BLOCK, min((k + 1) * _BLOCK, y.size)
-        u, v, du, total = y[i:j], target[i:j], dy[i:j], 0.0
-        for t in range(u.size):
-            du[t] = exp(-abs(u[t]))
-        for t in range(u.size):
-            total += (u[t] if u[t] > zero else zero) - u[t] * v[t]
-        for t in range(u.size):
-            total += log1p(du[t])
-        for t in range(u.size):
-            e = du[t]
-            du[t] = scale * ((one if u[t] >= zero else e) / (one + e) - v[t])
-        sums[k] = total
+        sums[k] = bce_with_logits_run(y[i:j], target[i:j], dy[i:j], scale)
 
 
 @parallel_jit

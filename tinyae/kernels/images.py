@@ -7,8 +7,8 @@ import math
 import numba
 import numpy as np
 
-from tinyae.kernels.memory import empty
 from tinyae.kernels.threads import cut, jit, parallel_jit, share, together
+from tinyae.memory import empty
 from tinyae.param import Array
 
 _SHARED = 1 << 14  # pixels from which on two threads gain more than they cost

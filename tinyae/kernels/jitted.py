@@ -47,7 +47,7 @@ from tinyae.kernels.elementwise import (
     tanh_backward,
 )
 from tinyae.kernels.images import warp
-from tinyae.kernels.perceptron import mlp, mlp_backward
+from tinyae.kernels.perceptron import mlp, mlp_backprop, mlp_backward
 from tinyae.kernels.products import affine, affine_grad, matmul, matmul_nt, matmul_tn
 from tinyae.kernels.reference import Rows
 from tinyae.kernels.steps import adam, adamw, momentum, nesterov, rmsprop, sgd
@@ -74,6 +74,7 @@ __all__ = [
     "max_pool2d",
     "max_pool2d_backward",
     "mlp",
+    "mlp_backprop",
     "mlp_backward",
     "momentum",
     "mse",

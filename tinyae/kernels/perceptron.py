@@ -1,4 +1,4 @@
-"""Dense layers in a row, each with its activation, in one call forward and one back.
+"""Dense layers in a row, each with its activation: a call forward and one back, or one for both.
 
 A small network's layers are over so soon that calling them costs as much as computing them. So a
 pass is planned once, as a list of products, and then run by one compiled function. A product's
@@ -29,7 +29,8 @@ from numba import carray, types
 
 from tinyae.kernels.addresses import c_function, call, pointer
 from tinyae.kernels.elementary import expm1, sigmoid, tanh
-from tinyae.kernels.products import SHARED, parts_of, tiler
+from tinyae.kernels.elementwise import bce_with_logits_run, l1_run, mse_run
+from tinyae.kernels.products import SHARED, add_rows, parts_of, tiler
 from tinyae.kernels.reference import Stages
 from tinyae.kernels.threads import cut, jit, join, parallel_jit, share
 from tinyae.kernels.tile import ROWS, copy
@@ -42,6 +43,8 @@ _PLANS = 8  # batch sizes whose plans are kept
 
 _LINEAR, _RELU, _ELU, _SIGMOID, _TANH = range(5)
 _NUMBERS = {"linear": _LINEAR, "relu": _RELU, "elu": _ELU, "sigmoid": _SIGMOID, "tanh": _TANH}
+_MSE, _L1, _BCE_WITH_LOGITS = range(3)
+_LOSSES = {"mse": _MSE, "l1": _L1, "bce_with_logits": _BCE_WITH_LOGITS}
 
 
 class _Operation(NamedTuple):
@@ -63,14 +66,16 @@ class _Operation(NamedTuple):
     y: int = -1
     stage: int = 0  # whose α it is
     bias: int = -1
+    loss: int = -1
+    sums: int = -1
     ends: bool = False  # the last one of a phase
 
 
 _A, _A_ROWS, _A_COLUMNS, _A_TURNED, _B, _B_ROWS, _B_COLUMNS, _B_TURNED = range(8)
-_C, _C_ROWS, _C_COLUMNS, _START, _F, _Y, _STAGE, _BIAS, _ENDS = range(8, 17)
-_PART = 17  # and a part has four numbers
+_C, _C_ROWS, _C_COLUMNS, _START, _F, _Y, _STAGE, _BIAS, _LOSS, _SUMS, _ENDS = range(8, 19)
+_PART = 19  # and a part has four numbers
 _NO_B = -1, 0, 0, False
-_TILER, _X, _DY, _COUNT, _RESULTS = range(5)  # the first places; _COUNT is of results
+_TILER, _X, _OTHER, _COUNT, _RESULTS = range(5)  # the first places; _COUNT is of results
 
 
 # --- along a run of numbers -----------------------------------------------------------------------
@@ -114,9 +119,19 @@ def _slope(f: int, alpha: float, y: Array, g: Array) -> None:
 
 
 @jit
-def _add(x: Array, total: Array) -> None:
-    for t in range(total.size):
-        total[t] += x[t]
+def _measure(
+    loss: int, y: Array, target: Array, g: Array, sums: Array, columns: int, row0: int, row1: int
+) -> None:
+    """g = ∂L/∂y of some samples, and what L sums, ROWS of them at a time."""
+    scale = y.dtype.type(1 / y.size)
+    for row in range(row0, row1, ROWS):
+        i, j = row * columns, min(row + ROWS, row1) * columns
+        if loss == _MSE:
+            sums[row // ROWS] = mse_run(y[i:j], target[i:j], g[i:j], scale)
+        elif loss == _L1:
+            sums[row // ROWS] = l1_run(y[i:j], target[i:j], g[i:j], scale)
+        else:
+            sums[row // ROWS] = bce_with_logits_run(y[i:j], target[i:j], g[i:j], scale)
 
 
 # --- an operation, a phase, a pass ----------------------------------------------------------------
@@ -126,7 +141,7 @@ def _operate(operation: Any, addresses: Any, numbers: Any, stages: int) -> None:
     """A part of a product C = start + A B, or C += A B without a start, and of what follows it:
 
     the activation or slope of C; the sums over A's rows, A lying turned, which are a bias's
-    gradient. Without a B it is C = A.
+    gradient. Without a B it is C = A; with a loss, C is its slope at y, A being the target.
     """
     op, places = carray(operation, (_PART + 4,)), carray(addresses, (1 << 30,))
     alphas = carray(numbers, (stages,))
@@ -147,8 +162,11 @@ def _operate(operation: Any, addresses: Any, numbers: Any, stages: int) -> None:
             *(places[op[_B]], op[_B_ROWS], op[_B_COLUMNS], op[_B_TURNED]),
             *(start, part.ctypes.data),
         )
+    y = carray(pointer(places[max(op[_Y], 0)]), (rows * columns * (op[_Y] >= 0),), kind)
+    if op[_LOSS] >= 0:
+        sums = carray(pointer(places[op[_SUMS]]), (-(-rows // ROWS),), np.float64)
+        _measure(op[_LOSS], y, flat_a, flat_c, sums, columns, row0, row1)
     if f != 0:
-        y = carray(pointer(places[max(op[_Y], 0)]), (rows * columns * (op[_Y] >= 0),), kind)
         alpha = alphas[op[_STAGE]]
         first, last = row0, row1
         if run == columns:  # whole rows are one run
@@ -159,15 +177,15 @@ def _operate(operation: Any, addresses: Any, numbers: Any, stages: int) -> None:
             if f > 0:
                 _activate(f, alpha, line)
                 continue
-            if op[_B] < 0:
+            if op[_B] < 0 and op[_LOSS] < 0:
                 copy(flat_a[at : at + run], line)
             _slope(-f, alpha, y[at : at + run], line)
     if op[_BIAS] >= 0 and column0 == 0:
         total = carray(pointer(places[op[_BIAS]]), (rows,), kind)
         sums = np.zeros(row1 - row0, kind)  # threads that add to one line of memory wait in turn
-        for at in range(row0, flat_a.size, rows):
-            _add(flat_a[at : at + sums.size], sums)
-        _add(sums, total[row0:row1])
+        add_rows(flat_a, row0, rows, sums)
+        for t in range(sums.size):
+            total[row0 + t] += sums[t]
 
 
 @functools.cache
@@ -179,12 +197,12 @@ def _operator(itemsize: int) -> Any:
 
 
 @jit
-def _begin(places: Array, x: Array, dy: Array, room: Array) -> int:
+def _begin(places: Array, x: Array, other: Array, room: Array) -> int:
     """Say where the arrays of this call lie; of its results it was said where in the room.
 
     The first begins where a line of the cache does: so many numbers into the room.
     """
-    places[_X], places[_DY] = x.ctypes.data, dy.ctypes.data
+    places[_X], places[_OTHER] = x.ctypes.data, other.ctypes.data
     at = np.int64(room.ctypes.data)
     skipped = -at % _LINE
     for k in range(places[_COUNT]):
@@ -194,10 +212,10 @@ def _begin(places: Array, x: Array, dy: Array, room: Array) -> int:
 
 @jit
 def _pass(
-    operator: int, table: Array, places: Array, alphas: Array, x: Array, dy: Array, room: Array
+    operator: int, table: Array, places: Array, alphas: Array, x: Array, other: Array, room: Array
 ) -> int:
     """All operations, one after the other. Where in the room the results begin."""
-    begin = _begin(places, x, dy, room)
+    begin = _begin(places, x, other, room)
     for i in range(len(table)):
         call(
             operator,
@@ -216,11 +234,11 @@ def _pass_shared(
     places: Array,
     alphas: Array,
     x: Array,
-    dy: Array,
+    other: Array,
     room: Array,
 ) -> int:
     """The same, phase after phase, each by all threads."""
-    begin = _begin(places, x, dy, room)
+    begin = _begin(places, x, other, room)
     first = 0
     while first < len(table):
         last = first
@@ -246,9 +264,10 @@ def _pass_shared(
 class _Plan:
     """A pass for a batch of n samples by so many threads.
 
-    ``places`` has the addresses of what computes tiles and of every array in the table: of x and dy,
-    which each call gives; how many results there are, and where in one block of ``room`` numbers
-    each begins, in bytes; of each y, if a call gives them; and then of what stays where it is.
+    ``places`` has the addresses of what computes tiles and of every array in the table: of x and of
+    dy or the target, which each call gives; how many results there are, and where in one block of
+    ``room`` numbers each begins, in bytes; of each y, if a call gives them; and then of what stays
+    where it is.
     """
 
     table: Array  # (operations, threads, numbers of an operation and its part)
@@ -332,20 +351,7 @@ class _Draft:
 def _forward(stages: Stages, n: int, threads: int) -> _Plan:
     draft = _Draft(stages, n, threads)
     y = [_X, *(draft.result(n * len(stage.W)) for stage in stages)]
-    mine = True  # each thread has made its own samples' rows of y
-    for k, (W, b, _, _, f, _) in enumerate(stages):
-        outputs, inputs = W.shape
-        parts, by_samples = draft.rows_or_columns(W, outputs)
-        if not (mine and by_samples):
-            draft.wait()
-        mine = by_samples
-        op = _Operation(
-            *(y[k], n, inputs, False),
-            *(draft.lasting(W), outputs, inputs, True),
-            *(y[k + 1], n, outputs, draft.lasting(b), _NUMBERS[f]),
-            stage=k,
-        )
-        draft.add(parts, op)
+    _go_forward(draft, stages, y)
     return draft.done(len(stages))
 
 
@@ -354,8 +360,68 @@ def _backward(stages: Stages, n: int, threads: int, input_grad: bool) -> _Plan:
     last, outputs = _NUMBERS[stages[-1].f], len(stages[-1].W)
     g = [draft.result(n * stages[0].W.shape[1] * input_grad)]  # dx; then g₁, g₂, …
     g += [draft.result(n * len(stage.W)) for stage in stages[:-1]]
-    g += [_DY if last == _LINEAR else draft.result(n * outputs)]
+    g += [_OTHER if last == _LINEAR else draft.result(n * outputs)]
     y = [_X, *(draft.given() for _ in stages)]
+    if last != _LINEAR:
+        op = _Operation(
+            *(_OTHER, n, outputs, False),
+            *_NO_B,
+            *(g[-1], n, outputs),
+            f=-last,
+            y=y[-1],
+            stage=len(stages) - 1,
+        )
+        draft.add(draft.samples(outputs), op)
+    _go_back(draft, stages, y, g, last == _LINEAR, input_grad)
+    return draft.done(1, y[1])
+
+
+def _backprop(stages: Stages, n: int, threads: int, loss: int) -> _Plan:
+    draft = _Draft(stages, n, threads)
+    outputs = len(stages[-1].W)
+    sums = draft.result(-(-n // ROWS) * 8 // draft.itemsize)  # float64
+    y = [_X, *(draft.result(n * len(stage.W)) for stage in stages)]
+    g = [-1, *(draft.result(n * len(stage.W)) for stage in stages)]
+    if not _go_forward(draft, stages, y):
+        draft.wait()
+    op = _Operation(
+        *(_OTHER, n, outputs, False),
+        *_NO_B,
+        *(g[-1], n, outputs),
+        f=-_NUMBERS[stages[-1].f],
+        y=y[-1],
+        stage=len(stages) - 1,
+        loss=loss,
+        sums=sums,
+    )
+    draft.add(draft.samples(outputs), op)
+    _go_back(draft, stages, y, g, False, False)
+    return draft.done(1)
+
+
+def _go_forward(draft: _Draft, stages: Stages, y: list[int]) -> bool:
+    """From x to the last y. Whether each thread has made its own samples' rows of it."""
+    mine = True
+    for k, (W, b, _, _, f, _) in enumerate(stages):
+        outputs, inputs = W.shape
+        parts, by_samples = draft.rows_or_columns(W, outputs)
+        if not (mine and by_samples):
+            draft.wait()
+        mine = by_samples
+        op = _Operation(
+            *(y[k], draft.n, inputs, False),
+            *(draft.lasting(W), outputs, inputs, True),
+            *(y[k + 1], draft.n, outputs, draft.lasting(b), _NUMBERS[f]),
+            stage=k,
+        )
+        draft.add(parts, op)
+    return mine
+
+
+def _go_back(
+    draft: _Draft, stages: Stages, y: list[int], g: list[int], given: bool, input_grad: bool
+) -> None:
+    """From the last g, which was ``given`` or of which each thread has made its samples' rows."""
     zeros = np.zeros(max(stage.W.shape[1] for stage in stages), stages[0].W.dtype)
     nothing = draft.lasting(zeros)
     later: list[tuple[Array, _Operation]] = []  # products that need all of some g
@@ -366,24 +432,13 @@ def _backward(stages: Stages, n: int, threads: int, input_grad: bool) -> _Plan:
             draft.add(parts, op)
         later.clear()
 
-    seen = "all"  # of what a thread has seen of g
-    if last != _LINEAR:
-        seen = "its samples"
-        op = _Operation(
-            *(_DY, n, outputs, False),
-            *_NO_B,
-            *(g[-1], n, outputs),
-            f=-last,
-            y=y[-1],
-            stage=len(stages) - 1,
-        )
-        draft.add(draft.samples(outputs), op)
+    seen = "all" if given else "its samples"  # of what a thread has seen of g
     for k in reversed(range(len(stages))):
         W, _, dW, db, _, _ = stages[k]
         outputs, inputs = W.shape
         op = _Operation(
-            *(g[k + 1], n, outputs, True),
-            *(y[k], n, inputs, False),
+            *(g[k + 1], draft.n, outputs, True),
+            *(y[k], draft.n, inputs, False),
             *(draft.lasting(dW), outputs, inputs),
             bias=draft.lasting(db),
         )
@@ -397,16 +452,15 @@ def _backward(stages: Stages, n: int, threads: int, input_grad: bool) -> _Plan:
             wait()
         seen = "its samples" if by_samples else "its columns"
         op = _Operation(
-            *(g[k + 1], n, outputs, False),
+            *(g[k + 1], draft.n, outputs, False),
             *(draft.lasting(W), outputs, inputs, False),
-            *(g[k], n, inputs, nothing),
+            *(g[k], draft.n, inputs, nothing),
             f=-_NUMBERS[stages[k - 1].f] if k else _LINEAR,
             y=y[k],
             stage=k - 1,
         )
         draft.add(parts, op)
     wait()
-    return draft.done(1, y[1])
 
 
 def _address(a: Array) -> int:
@@ -426,7 +480,7 @@ class _Ways:
 
 
 def _run(
-    make: Callable[..., _Plan], stages: Stages, x: Array, dy: Array, ys: list[Array], *more: bool
+    make: Callable[..., _Plan], stages: Stages, x: Array, other: Array, ys: list[Array], *more: int
 ) -> list[Array]:
     """Plan a pass, if it is the first of its kind, and run it. Its results, as flat arrays."""
     ways: _Ways | None = stages.plans
@@ -446,7 +500,7 @@ def _run(
         if ys:
             places[plan.ys : plan.ys + len(ys)] = [_address(y) for y in ys]
         run = _pass_shared if threads > 1 else _pass
-        given = plan.table, places, ways.alphas, x, dy, room
+        given = plan.table, places, ways.alphas, x, other, room
         begin = run(_operator(room.itemsize).address, *given)
     finally:
         if threads > 1:
@@ -466,3 +520,9 @@ def mlp_backward(
     x, dy, *ys = (np.ascontiguousarray(a, x.dtype) for a in (x, dy, *ys))
     results = _run(_backward, stages, x, dy, ys, input_grad)
     return results[0].reshape(x.shape) if input_grad else None
+
+
+def mlp_backprop(stages: Stages, x: Array, target: Array, loss: str) -> float:
+    x, target = np.ascontiguousarray(x), np.ascontiguousarray(target)
+    sums = _run(_backprop, stages, x, target, [], _LOSSES[loss])[0].view(np.float64)
+    return float(np.add.reduce(sums)) / target.size

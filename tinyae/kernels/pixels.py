@@ -25,7 +25,6 @@ import numba
 import numpy as np
 
 from tinyae.kernels.layout import batch_last
-from tinyae.kernels.memory import empty
 from tinyae.kernels.reference import Pad, Pair
 from tinyae.kernels.threads import counted, cut, jit, parallel_jit, share, together
 from tinyae.kernels.tile import (
@@ -39,6 +38,7 @@ from tinyae.kernels.tile import (
     thin_dots,
     tile,
 )
+from tinyae.memory import empty
 from tinyae.param import Array
 
 _BYTES = lanes(1)  # of a vector

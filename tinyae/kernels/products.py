@@ -27,6 +27,7 @@ from tinyae.kernels.tile import (
     VECTORS,
     copy,
     copy_run,
+    copy_vector,
     lanes,
     narrow_tile,
     tile,
@@ -45,22 +46,26 @@ SHARED = 1 << 19  # multiply-adds from which on two threads gain more than they 
 def _pack(
     b: Array, turned: bool, k0: int, j0: int, depth: int, inside: int, panel: Array, columns: int
 ) -> None:
-    """panel[k, j] = B[k0 + k, j0 + j] for j < inside, zero for the rest of a row of ``columns``.
+    """panel[k, j] = B[k0 + k, j0 + j] for j < inside; the rest of a row of ``columns`` is anything.
 
-    b is B as it lies in memory, ``turned`` if it is Bᵀ that lies there.
+    b is B as it lies in memory, ``turned`` if it is Bᵀ that lies there. A row of ``columns`` has
+    as many vectors as a tile, or one.
     """
-    pitch, source, wide = b.shape[1], b.reshape(-1), VECTORS * (_VECTOR // panel.itemsize)
-    if inside < columns:
-        panel[: depth * columns] = 0
+    pitch, source = b.shape[1], b.reshape(-1)
+    wide = VECTORS * (_VECTOR // panel.itemsize)
     if not turned:
         for k in range(depth):
             at = (k0 + k) * pitch + j0
-            if inside == wide:
+            if at + columns > source.size:  # the last rows of what hangs over the edge of B
+                for j in range(columns):
+                    panel[k * columns + j] = source[at + j] if j < inside else 0
+            elif columns == wide:
                 copy_run(source, at, panel, k * columns)
             else:
-                for j in range(inside):
-                    panel[k * columns + j] = source[at + j]
+                copy_vector(source, at, panel, k * columns)
         return
+    if inside < columns:
+        panel[: depth * columns] = 0
     whole_k, whole_j = depth - depth % SIDE, inside - inside % SIDE
     for j in range(0, whole_j, SIDE):
         for k in range(0, whole_k, SIDE):
@@ -294,11 +299,22 @@ def affine_grad(dy: Array, x: Array, dW: Array, db: Array) -> None:
         _multiply(x, True, dy, False, dW.T, None)
     else:
         dW += matmul_tn(dy, x)
-    _add_rows(dy, db)
+    add_rows(np.ascontiguousarray(dy).reshape(-1), 0, max(len(db), 1), db)
 
 
 @jit
-def _add_rows(a: Array, total: Array) -> None:
-    for i in range(a.shape[0]):
-        for j in range(a.shape[1]):
-            total[j] += a[i, j]
+def add_rows(a: Array, first: int, pitch: int, total: Array) -> None:
+    """total[t] += Σₙ a[first + n·pitch + t], of a matrix as it lies in memory; four rows at a time."""
+    size = total.size
+    rows = (a.size - first - size) // pitch + 1
+    whole = rows - rows % 4
+    for n in range(0, whole, 4):
+        at = first + n * pitch
+        p, q = a[at : at + size], a[at + pitch : at + pitch + size]
+        r, s = a[at + 2 * pitch :], a[at + 3 * pitch :]
+        for t in range(size):
+            total[t] += (p[t] + q[t]) + (r[t] + s[t])
+    for n in range(whole, rows):
+        p = a[first + n * pitch :]
+        for t in range(size):
+            total[t] += p[t]

@@ -312,6 +312,23 @@ def mlp_backward(
     return dy if input_grad else None
 
 
+_LOSSES = {
+    "mse": lambda y, target: mse(y, target),
+    "l1": lambda y, target: l1(y, target),
+    "bce_with_logits": lambda y, target: bce_with_logits(y, target),
+}
+
+
+def mlp_backprop(stages: Stages, x: Array, target: Array, loss: str) -> float:
+    """All of a step but the optimizer's: L of the last y, "mse", "l1" or "bce_with_logits" against
+    a target of its shape, and its gradient added to each dW and db. N ≥ 1.
+    """
+    ys = mlp(stages, x)
+    L, dy = _LOSSES[loss](ys[-1], target)
+    mlp_backward(stages, x, ys, dy, False)
+    return L
+
+
 # --- optimizer steps: θ in place, then the gradient is cleared -------------------------------
 
 

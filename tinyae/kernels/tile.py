@@ -406,13 +406,13 @@ def transpose(typing: Any, a: Any, a_at: Any, a_row: Any, b: Any, b_at: Any, b_r
     return types.void(a, number, number, b, number, number), _emit_transpose
 
 
-def _emit_copy(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+def _emit_copy(vectors: int, context: Any, builder: Any, signature: Any, args: Any) -> Any:
     a = context.make_array(signature.args[0])(context, builder, args[0]).data
     b = context.make_array(signature.args[2])(context, builder, args[2]).data
     _, a_at, _, b_at = args
     scalar = context.get_data_type(signature.args[0].dtype)
     size = 4 if isinstance(scalar, ir.FloatType) else 8
-    vector = ir.VectorType(scalar, VECTORS * lanes(size)).as_pointer()
+    vector = ir.VectorType(scalar, vectors * lanes(size)).as_pointer()
     source, target = (
         builder.bitcast(builder.gep(base, [at]), vector) for base, at in ((a, a_at), (b, b_at))
     )
@@ -420,10 +420,19 @@ def _emit_copy(context: Any, builder: Any, signature: Any, args: Any) -> Any:
     return context.get_dummy_value()
 
 
-@intrinsic
-def copy_run(typing: Any, a: Any, a_at: Any, b: Any, b_at: Any) -> Any:
-    """b[b_at + j] = a[a_at + j] for j < VECTORS · lanes, on flat arrays."""
-    return types.void(a, types.intp, b, types.intp), _emit_copy
+def _make_copy(vectors: int) -> Any:
+    @intrinsic
+    def run(typing: Any, a: Any, a_at: Any, b: Any, b_at: Any) -> Any:
+        return types.void(a, types.intp, b, types.intp), lambda *gen: _emit_copy(vectors, *gen)
+
+    return run
+
+
+#: ``copy_run(a, a_at, b, b_at)``: b[b_at + j] = a[a_at + j] for j < VECTORS · lanes, on flat arrays.
+copy_run = _make_copy(VECTORS)
+
+#: The same for one vector.
+copy_vector = _make_copy(1)
 
 
 @jit

@@ -2,19 +2,24 @@
 
 A multilayer perceptron is Dense, activation, Dense, activation, … A
 :class:`~tinyae.layers.compose.Sequential` looks for such runs among its layers and lets a
-:class:`Perceptron` stand for each, so that a small network is not mostly calls.
+:class:`Perceptron` stand for each, so that a small network is not mostly calls. Where encoder and
+decoder are one such run, an :class:`~tinyae.models.Autoencoder` lets it do a whole step at once.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
+
+import numpy as np
 
 from tinyae import kernels
 from tinyae.kernels.reference import Stage, Stages
 from tinyae.layers.activation import ELU, ReLU, Sigmoid, Tanh
 from tinyae.layers.base import Layer, check_input
 from tinyae.layers.dense import Dense
+from tinyae.layers.shape import Flatten, Reshape
 from tinyae.param import Array, Param
 
 LEAST = 16  # samples in a batch from which on it is worth it
@@ -43,6 +48,10 @@ class Perceptron:
                 self.stages[-1] = self.stages[-1]._replace(f=_NAMES[type(layer)], alpha=alpha)
 
     @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.first.W.dtype
+
+    @property
     def params(self) -> dict[str, Param]:
         return self.first.params
 
@@ -59,6 +68,11 @@ class Perceptron:
 
     def backward_params(self, dy: Array, caches: list[Array]) -> None:
         self._backward(dy, caches, False)
+
+    def backprop(self, x: Array, target: Array, loss: str) -> float:
+        """L of the output against a target, its gradient added to every Param.grad."""
+        x, target = x.reshape(len(x), -1), target.reshape(len(x), -1)
+        return cast(float, kernels.mlp_backprop(self.stages, x, target, loss))
 
     def _backward(self, dy: Array, caches: list[Array], input_grad: bool) -> Array | None:
         x, *ys = (caches[k] for k in self.inputs)
@@ -106,6 +120,36 @@ def in_runs(layers: Sequence[Layer]) -> Parts:
             parts.append((Perceptron(layers[k:end]), slice(k, end)))
         k = end
     return tuple(parts)
+
+
+def in_one(
+    layers: Sequence[Layer], inputs: tuple[int, ...], outputs: tuple[int, ...]
+) -> Perceptron | None:
+    """A Perceptron for all of them, if they lead from samples of one shape to samples of the other.
+
+    Flatten and Reshape move no number, and are left out.
+    """
+    run: list[Layer] = []
+    shape = inputs
+    for layer in layers:
+        if type(layer) is Flatten and not vars(layer):
+            shape = (math.prod(shape),)
+        elif type(layer) is Reshape and vars(layer).keys() == {"shape"}:
+            if math.prod(shape) != math.prod(layer.shape):
+                return None
+            shape = layer.shape
+        elif isinstance(layer, Dense):
+            if shape != (layer.in_features,):
+                return None
+            shape = (layer.out_features,)
+            run.append(layer)
+        else:
+            run.append(layer)
+    parts = in_runs(run)
+    if shape != outputs or len(parts) != 1:
+        return None
+    part = parts[0][0]
+    return part if isinstance(part, Perceptron) else None
 
 
 def _known(layer: Layer) -> bool:

@@ -1,7 +1,8 @@
-"""Where results are put, and what becomes of it when it is freed.
+"""Where arrays are put, and what becomes of it when they are freed.
 
-A vector that lies across two lines of the cache costs two accesses. So a large result begins where
-a line begins: a convolution that reads one is up to 1.5 times faster for it.
+A vector that lies across two lines of the cache costs two accesses. So parameters, their gradients
+and moments, and large results begin where a line begins, which NumPy's arrays seldom do: a step of
+Adam is 2.5 times faster for it, a convolution that reads such a result up to 1.5 times.
 
 What a training step frees, the next one needs again.
 
@@ -17,11 +18,10 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
+from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
-
-from tinyae.param import Array
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 _LINE = 64  # bytes of a line of the cache
 _LARGE = 1 << 17  # bytes of a result from which on it is worth the 1 µs
@@ -31,18 +31,35 @@ _KEPT = 256 << 20  # bytes of free memory that a process may hold on to
 _LARGEST = 32 << 20  # bytes of one block; larger ones go back as before
 
 
-def empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+def empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     """``np.empty``; if large, from the start of a line on."""
     dtype = np.dtype(dtype)
-    size = math.prod(shape) * dtype.itemsize
-    if size < _LARGE:
+    if math.prod(shape) * dtype.itemsize < _LARGE:
         return np.empty(shape, dtype)
+    return _from_a_line(shape, dtype)
+
+
+def _from_a_line(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    size = math.prod(shape) * dtype.itemsize
     room = np.empty(size + _LINE, np.uint8)
     first = -room.__array_interface__["data"][0] % _LINE
     return room[first : first + size].view(dtype).reshape(shape)
 
 
-def empty_like(x: Array) -> Array:
+def kept(values: ArrayLike, dtype: DTypeLike, shape: tuple[int, ...] | None = None) -> NDArray[Any]:
+    """A copy in C's order, from the start of a line on: for what is gone over at every step."""
+    values = np.asarray(values)
+    copy = _from_a_line(values.shape if shape is None else shape, np.dtype(dtype))
+    copy[...] = values
+    return copy
+
+
+def zeros_like(x: NDArray[Any]) -> NDArray[Any]:
+    """``np.zeros_like``; what lies in C's order, from the start of a line on."""
+    return kept(0, x.dtype, x.shape) if x.flags.c_contiguous else np.zeros_like(x)
+
+
+def empty_like(x: NDArray[Any]) -> NDArray[Any]:
     """``np.empty_like``, in the same order in memory; if large, from the start of a line on."""
     if x.nbytes >= _LARGE:
         if x.flags.c_contiguous:
