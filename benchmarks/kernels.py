@@ -73,9 +73,8 @@ class Call(NamedTuple):
             return f"{self.kernel} {sum(row[0].size for row in rows):,} in {len(rows)} arrays"
         if self.kernel in PERCEPTRONS:
             shape = f"{len(self.arguments[1])}×{'-'.join(map(str, self.widths))}"
-            last = self.arguments[-1]
-            more = " dx" if last is True else f" {last}" if isinstance(last, str) else ""
-            return f"{self.kernel} {shape}{more}"
+            words = [a for a in self.arguments[2:] if isinstance(a, str)]
+            return " ".join([self.kernel, shape, *words, *["dx"] * (self.arguments[-1] is True)])
         shapes = [
             "×".join(map(str, a.shape)) + ("" if a.flags.c_contiguous else "ᵀ") for a in self.arrays
         ]
@@ -98,12 +97,12 @@ def public() -> list[str]:
 def calls_of(step: Callable[[], Any]) -> dict[str, Call]:
     """The kernel calls of a step, each kind once, with copies of their arguments as they began.
 
-    The step is run three times: as it is, with encoder and decoder apart, and with every layer
-    called by itself.
+    The step is run three times: as it is, with forward and back apart, and with every layer called
+    by itself.
     """
     from tinyae import kernels
     from tinyae.layers import compose
-    from tinyae.models import autoencoder
+    from tinyae.models import autoencoder, variational
 
     found: dict[str, Call] = {}
 
@@ -117,16 +116,20 @@ def calls_of(step: Callable[[], Any]) -> dict[str, Call]:
 
     kernels.active()  # chooses the set, whose kernels then are that module's own functions
     before = {name: getattr(kernels, name) for name in public()}
-    least, never = compose.LEAST, sys.maxsize  # samples
+    least, at_once, models = compose.LEAST, compose.at_once, (autoencoder, variational)
     for name, kernel in before.items():
         setattr(kernels, name, recording(name, kernel))
     try:
         step()
-        for module in (autoencoder, compose):
-            module.LEAST = never
-            step()
+        for model in models:
+            model.at_once = lambda *_: None
+        step()
+        compose.LEAST = sys.maxsize  # samples
+        step()
     finally:
-        autoencoder.LEAST = compose.LEAST = least
+        compose.LEAST = least
+        for model in models:
+            model.at_once = at_once
         for name, kernel in before.items():
             setattr(kernels, name, kernel)
     return found
@@ -181,7 +184,8 @@ def other_calls(n: int) -> Iterator[Call]:
     )
     yield Call("mlp", (stages, x))
     yield Call("mlp_backward", (stages, x, reference.mlp(stages, x), y, True))
-    yield Call("mlp_backprop", (stages, x, y, "mse"))
+    yield Call("mlp_backprop", (stages, x, y, "mse", False, False))
+    yield Call("energies", (array(64, 784), array(64), array(64, 784)))
     yield Call("affine", (x, array(20, 500), array(20)))
     yield Call("matmul", (a, b))
     yield Call("matmul_nt", (x, array(250, 500)))
@@ -331,7 +335,7 @@ def bytes_moved(call: Call, result: Any) -> int:
         arrays += [a for stage in call.arguments[0] for a in (stage.dW, stage.db)]
     if call.kernel in STEPS:
         arrays += arrays
-    changed = {"affine_grad": arrays[2:], "bias_grad": arrays[1:]}
+    changed = {"affine_grad": arrays[2:], "bias_grad": arrays[1:], "energies": arrays[2:3]}
     arrays += changed.get(call.kernel, [])
     return sum(a.nbytes for a in arrays)
 

@@ -14,7 +14,7 @@ ROOT = Path(tinyae.__file__).parent
 
 # Bottom up. A file may import from lower levels, and from its own where that makes no circle.
 LEVELS = (
-    {"param", "kernels", "lazy"},
+    {"memory", "param", "kernels", "lazy"},
     {"layers", "losses", "likelihoods", "gradcheck"},
     {"models", "optim", "data"},
     {"train", "io", "archive", "metrics"},

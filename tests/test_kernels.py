@@ -37,7 +37,7 @@ KERNELS = {
     if inspect.isfunction(f) and f.__module__ == reference.__name__ and name[0] != "_"
 }
 STEPS = {"sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"}
-IN_PLACE = STEPS | {"affine_grad", "bias_grad", "mlp_backward", "mlp_backprop"}
+IN_PLACE = STEPS | {"affine_grad", "bias_grad", "mlp_backward", "mlp_backprop", "energies"}
 # around the blocks, primes, and beyond a panel of the matrix products
 SIZES = [1, 2, 3, 4, 5, 7, 8, 11, 13, 16, 29, 31, 37, 71]
 
@@ -137,7 +137,13 @@ def mlp_backprop(d: Draw) -> tuple:
     stages, x = mlp(d)
     x = x if len(x) else d.array(1, x.shape[1])  # a mean needs a sample
     loss = d.data.draw(st.sampled_from(["mse", "l1", "bce_with_logits"]))
-    return stages, x, d.array(len(x), len(stages[-1].W)), loss
+    target = d.array(len(x), len(stages[-1].W))
+    return stages, x, target, loss, bool(d.integer(0, 1)), bool(d.integer(0, 1))
+
+
+def energies(d: Draw) -> tuple:
+    o, i = d.size(), d.size()
+    return d.array(o, i), d.array(o), d.array(o, i)
 
 
 def conv2d(d: Draw) -> tuple:
@@ -260,6 +266,7 @@ ARGUMENTS: dict[str, Callable[[Draw], tuple]] = {
     "mlp": mlp,
     "mlp_backward": mlp_backward,
     "mlp_backprop": mlp_backprop,
+    "energies": energies,
     "conv2d": conv2d,
     "conv2d_input_grad": conv2d_input_grad,
     "conv2d_weight_grad": conv2d_weight_grad,
@@ -356,7 +363,7 @@ def agree(name: str, dtype: str, data: st.DataObject) -> None:
         mine = tuple(laid_out(a, layout) for a, layout in zip(arguments, chosen))
         result = kernel(*mine)
         if name in IN_PLACE:
-            assert result is None or name in ("mlp_backward", "mlp_backprop")
+            assert result is None or name in ("mlp_backward", "mlp_backprop", "energies")
             return *mine, result
         for a, before in zip(mine, arguments):
             close(a, before, 0)  # nothing was written into the input
@@ -378,7 +385,17 @@ SHARED = {
     *("affine", "affine_grad", "matmul", "matmul_nt", "matmul_tn", "adamw", "momentum"),
     *("conv2d", "conv2d_input_grad", "conv2d_weight_grad", "bias_grad"),
     *("relu", "relu_backward", "elu", "elu_backward", "sigmoid", "sigmoid_backward"),
-    *("tanh", "warp", "mlp", "mlp_backward", "mlp_backprop", "mse", "l1", "bce_with_logits"),
+    *(
+        "tanh",
+        "warp",
+        "mlp",
+        "mlp_backward",
+        "mlp_backprop",
+        "energies",
+        "mse",
+        "l1",
+        "bce_with_logits",
+    ),
 }
 
 
@@ -387,6 +404,7 @@ def always_shared(monkeypatch):
     """However small the work, it is shared among threads."""
     for module, name in [
         (products, "SHARED"),
+        (products, "_SHARED_ROWS"),
         (perceptron, "SHARED"),
         (convolution, "_SHARED"),
         (convolution, "_COPIED"),
@@ -672,7 +690,7 @@ def test_no_thread_reads_what_another_one_writes_in_the_same_phase(sizes, n, thr
     for plan in (
         perceptron._forward(stages, n, threads),
         perceptron._backward(stages, n, threads, dx),
-        perceptron._backprop(stages, n, threads, 0),
+        perceptron._backprop(stages, n, threads, 0, False, dx),
     ):
         phase = np.cumsum([0, *plan.table[:-1, 0, perceptron._ENDS]])
         for number in range(phase[-1] + 1):
@@ -690,7 +708,7 @@ def test_all_of_each_result_is_computed_once():
         for plan in (
             perceptron._forward(stages, n, threads),
             perceptron._backward(stages, n, threads, True),
-            perceptron._backprop(stages, n, threads, 0),
+            perceptron._backprop(stages, n, threads, 0, True, True),
         ):
             for row in plan.table:
                 op = perceptron._Operation(*row[0, : perceptron._PART])
@@ -752,8 +770,8 @@ def test_gradients_of_matrices_cut_by_columns_or_rows(sizes, always_shared):
         stages = stages_of(sizes, ["tanh", "sigmoid"])
         ys = kernel_set.mlp(stages, x)
         dx = kernel_set.mlp_backward(stages, x, ys, ys[-1], True)
-        L = kernel_set.mlp_backprop(stages, x, np.zeros_like(ys[-1]), "mse")
-        found.append([*ys, dx, L, *(a for stage in stages for a in (stage.dW, stage.db))])
+        more = kernel_set.mlp_backprop(stages, x, np.zeros_like(ys[-1]), "mse", False, True)
+        found.append([*ys, dx, *more, *(a for stage in stages for a in (stage.dW, stage.db))])
     for got, want in zip(*found):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
@@ -781,7 +799,7 @@ def test_what_is_not_finite_is_seen_behind_a_perceptron(f, bad):
     assert not np.isfinite(stages[0].dW).all()
     assert not np.isfinite(stages[1].dW[1]).any()
     assert np.isfinite(stages[1].dW[2]).all()
-    assert not np.isfinite(jitted.mlp_backprop(stages, x, dy, "mse"))
+    assert not np.isfinite(jitted.mlp_backprop(stages, x, dy, "mse", False, False)[0])
 
 
 @pytest.mark.parametrize("name", ["mse", "l1", "bce_with_logits"])
@@ -848,7 +866,8 @@ class TestReproducible:
         stages = stages_of([71, 67, 300, 9, 40], ["relu", "sigmoid", "linear", "tanh"])
         ys = jitted.mlp(stages, x)
         found += [*ys, jitted.mlp_backward(stages, x, ys, ys[-1], True)]
-        found.append(np.float64(jitted.mlp_backprop(stages, x, ys[-1][::-1], "l1")))
+        L, dx = jitted.mlp_backprop(stages, x, ys[-1][::-1], "l1", True, True)
+        found += [np.float64(L), dx]
         found += [a for stage in stages for a in (stage.dW, stage.db)]
         L, dL = jitted.mse(y, jitted.relu(y))
         arrays = (y, *found, small, np.float64(L), dL)

@@ -26,7 +26,7 @@ from tinyae.layers import (
     Upsample2d,
 )
 from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Loss
-from tinyae.models import Autoencoder, DenoisingAutoencoder, Model
+from tinyae.models import Autoencoder, DenoisingAutoencoder, Model, autoencoder
 from tinyae.models.autoencoder import output_range
 from tinyae.optim import Adam, Cosine
 
@@ -110,7 +110,7 @@ class TestAtOnce:
         calls: list[Any] = []
         kernel = kernels.mlp_backprop
 
-        def count(*arguments: Any) -> float:
+        def count(*arguments: Any) -> Any:
             calls.append(kernel(*arguments))
             return calls[-1]
 
@@ -120,7 +120,7 @@ class TestAtOnce:
     def by_layers(self, model: Autoencoder, x: Any) -> tuple[Any, dict[str, np.ndarray]]:
         twin = copy.deepcopy(model)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Autoencoder, "_at_once", lambda *_: None)
+            patch.setattr(autoencoder, "at_once", lambda *_: None)
             terms = twin.backprop(x)
         return terms, {name: p.grad for name, p in twin.params.items()}
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import tinyae as ta
 from tinyae import gradcheck
 from tinyae.data.binarize import Binarize
+from tinyae.layers.compose import at_once
 from tinyae.likelihoods import (
     Bernoulli,
     Gaussian,
@@ -19,6 +20,7 @@ from tinyae.likelihoods import (
     Laplace,
     LearntGaussian,
 )
+from tinyae.models import variational
 from tinyae.models.conditional import ConditionalVariationalAutoencoder
 from tinyae.models.paths import linear, spherical
 from tinyae.models.variational import VariationalAutoencoder
@@ -139,6 +141,37 @@ def test_gradients_where_some_of_everything_is_cut_off(likelihood, classes):
     logvar = np.clip(raw, -0.3, 0.4)
     each = 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar).mean(axis=0)
     assert 0 < (each > 0.1).sum() < 3
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=repr)
+@pytest.mark.parametrize("classes", [0, 3])
+def test_a_decoder_of_dense_layers_at_once_is_the_one_layer_by_layer(
+    likelihood, classes, monkeypatch
+):
+    model, x = make(likelihood, classes=classes), data(20)
+    batch = (x, np.arange(20) % 3) if classes else x
+    twin, ways = copy.deepcopy(model), []
+
+    def spy(*arguments):
+        ways.append(at_once(*arguments))
+        return ways[-1]
+
+    monkeypatch.setattr(variational, "at_once", spy)
+    terms = model.backprop(batch, np.random.default_rng(1))
+    assert len(ways) == isinstance(likelihood, Bernoulli)
+    assert None not in ways
+    monkeypatch.setattr(variational, "at_once", lambda *_: None)
+    assert terms == pytest.approx(twin.backprop(batch, np.random.default_rng(1)), rel=1e-6)
+    for name, p in twin.params.items():
+        np.testing.assert_allclose(model.params[name].grad, p.grad, rtol=1e-4, atol=1e-5)
+
+
+def test_what_no_coin_can_give_is_named_before_anything_changes():
+    model = make()
+    with pytest.raises(ValueError, match="Bernoulli: x lies in"):
+        model.backprop(3 * data(20), np.random.default_rng(0))
+    assert not any(p.grad.any() for p in model.params.values())
+    assert model.steps == 0
 
 
 @pytest.mark.parametrize("classes", [0, 2])

@@ -95,7 +95,12 @@ class Likelihood(Module):
             raise TypeError(f"{who}: y is {y.dtype}, x is {x.dtype}; pass x.astype(np.{y.dtype})")
         if not y.size:
             raise ValueError(f"{who}: y is empty, shape {y.shape}; the mean needs a sample")
-        check_range(f"{who}: x", x, self.target_range, "scale the data to [0, 1], or use Gaussian")
+        self.check_target(x)
+
+    def check_target(self, x: Array) -> None:
+        """Raise a ValueError if x leaves its range."""
+        do = "scale the data to [0, 1], or use Gaussian"
+        check_range(f"{type(self).__name__}: x", x, self.target_range, do)
 
 
 class Bernoulli(Likelihood):

@@ -152,7 +152,7 @@ def twin(kernel: str, *arguments: Any) -> Callable[[], Any] | None:
     if kernel in ("mlp", "mlp_backward"):
         return _perceptron(*arguments)
     if kernel == "mlp_backprop":
-        return _step(*arguments)
+        return _perceptron_step(*arguments)
     if kernel == "adam":
         return _fused_adam(*arguments)
     if kernel == "affine_grad":
@@ -215,10 +215,13 @@ def _perceptron(stages: Any, x: Any, *way_back: Any) -> Callable[[], Any]:
     return backward
 
 
-def _step(stages: Any, x: Any, target: Any, loss: str) -> Callable[[], Any]:
+def _perceptron_step(
+    stages: Any, x: Any, target: Any, loss: str, per_sample: bool, input_grad: bool
+) -> Callable[[], Any]:
     """Forward, loss and PyTorch's own way back."""
     parts = [[torch.from_numpy(a.copy()).requires_grad_() for a in stage[:2]] for stage in stages]
-    given, wanted = torch.from_numpy(x), torch.from_numpy(target)
+    given, wanted = torch.from_numpy(x.copy()).requires_grad_(input_grad), torch.from_numpy(target)
+    features = target.shape[1] if per_sample else 1
 
     def run() -> None:
         y = given
@@ -226,7 +229,7 @@ def _step(stages: Any, x: Any, target: Any, loss: str) -> Callable[[], Any]:
             y = F.linear(y, W, b)
             if stage.f != "linear":
                 y = _TWINS[stage.f](y, *([stage.alpha] if stage.f == "elu" else []))
-        _LOSSES[loss](y, wanted).backward()
+        (features * _LOSSES[loss](y, wanted)).backward()
 
     return run
 

@@ -289,8 +289,8 @@ CONTRACTIVE = (
     _contractive(
         "contractive: W's own share is missing",
         "_closed_form_backward",
-        "dense.W.grad += (scale * s)[:, None] * dense.W.value",
-        "pass",
+        "w = kernels.energies(dense.W.value, scale * s, dense.W.grad)",
+        'w = np.einsum("ji,ji->j", dense.W.value, dense.W.value)',
         s.contractive("Sigmoid"),
         ("encoder.0.dW",),
         ("term:contraction", "missing_term:contraction|dh|tangent|W.grad|bend"),
@@ -325,8 +325,8 @@ CONTRACTIVE = (
     _contractive(
         "contractive: s is left out of W's share",
         "_closed_form_backward",
-        "(scale * s)[:, None]",
-        "scale",
+        "scale * s",
+        "scale + 0 * s",
         s.contractive("Sigmoid"),
         ("encoder.0.dW",),
         ("term:contraction", "missing_term:contraction|dh|tangent|W.grad|bend", "missing_factor"),
@@ -682,7 +682,7 @@ VARIATIONAL = (
     ),
     _vae(
         "vae: the likelihood does not learn",
-        "VariationalAutoencoder.backprop",
+        "VariationalAutoencoder._through_decoder",
         "self.likelihood.backward(compared)",
         "self.likelihood.backward_input(compared)",
         s.VARIATIONAL_LEARNT,

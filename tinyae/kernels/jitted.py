@@ -48,7 +48,7 @@ from tinyae.kernels.elementwise import (
 )
 from tinyae.kernels.images import warp
 from tinyae.kernels.perceptron import mlp, mlp_backprop, mlp_backward
-from tinyae.kernels.products import affine, affine_grad, matmul, matmul_nt, matmul_tn
+from tinyae.kernels.products import affine, affine_grad, energies, matmul, matmul_nt, matmul_tn
 from tinyae.kernels.reference import Rows
 from tinyae.kernels.steps import adam, adamw, momentum, nesterov, rmsprop, sgd
 
@@ -66,6 +66,7 @@ __all__ = [
     "conv2d_weight_grad",
     "elu",
     "elu_backward",
+    "energies",
     "erf",
     "l1",
     "matmul",

@@ -68,12 +68,13 @@ class _Operation(NamedTuple):
     bias: int = -1
     loss: int = -1
     sums: int = -1
+    among: int = 0  # numbers or samples the loss is a mean over
     ends: bool = False  # the last one of a phase
 
 
 _A, _A_ROWS, _A_COLUMNS, _A_TURNED, _B, _B_ROWS, _B_COLUMNS, _B_TURNED = range(8)
-_C, _C_ROWS, _C_COLUMNS, _START, _F, _Y, _STAGE, _BIAS, _LOSS, _SUMS, _ENDS = range(8, 19)
-_PART = 19  # and a part has four numbers
+_C, _C_ROWS, _C_COLUMNS, _START, _F, _Y, _STAGE, _BIAS, _LOSS, _SUMS, _AMONG, _ENDS = range(8, 20)
+_PART = 20  # and a part has four numbers
 _NO_B = -1, 0, 0, False
 _TILER, _X, _OTHER, _COUNT, _RESULTS = range(5)  # the first places; _COUNT is of results
 
@@ -120,12 +121,12 @@ def _slope(f: int, alpha: float, y: Array, g: Array) -> None:
 
 @jit
 def _measure(
-    loss: int, y: Array, target: Array, g: Array, sums: Array, columns: int, row0: int, row1: int
+    loss: int, y: Array, target: Array, g: Array, sums: Array, among: int, columns: int, part: Array
 ) -> None:
     """g = ∂L/∂y of some samples, and what L sums, ROWS of them at a time."""
-    scale = y.dtype.type(1 / y.size)
-    for row in range(row0, row1, ROWS):
-        i, j = row * columns, min(row + ROWS, row1) * columns
+    scale = y.dtype.type(1 / among)
+    for row in range(part[0], part[1], ROWS):
+        i, j = row * columns, min(row + ROWS, part[1]) * columns
         if loss == _MSE:
             sums[row // ROWS] = mse_run(y[i:j], target[i:j], g[i:j], scale)
         elif loss == _L1:
@@ -165,7 +166,7 @@ def _operate(operation: Any, addresses: Any, numbers: Any, stages: int) -> None:
     y = carray(pointer(places[max(op[_Y], 0)]), (rows * columns * (op[_Y] >= 0),), kind)
     if op[_LOSS] >= 0:
         sums = carray(pointer(places[op[_SUMS]]), (-(-rows // ROWS),), np.float64)
-        _measure(op[_LOSS], y, flat_a, flat_c, sums, columns, row0, row1)
+        _measure(op[_LOSS], y, flat_a, flat_c, sums, op[_AMONG], columns, part)
     if f != 0:
         alpha = alphas[op[_STAGE]]
         first, last = row0, row1
@@ -376,12 +377,15 @@ def _backward(stages: Stages, n: int, threads: int, input_grad: bool) -> _Plan:
     return draft.done(1, y[1])
 
 
-def _backprop(stages: Stages, n: int, threads: int, loss: int) -> _Plan:
+def _backprop(
+    stages: Stages, n: int, threads: int, loss: int, per_sample: bool, input_grad: bool
+) -> _Plan:
     draft = _Draft(stages, n, threads)
     outputs = len(stages[-1].W)
+    dx = draft.result(n * stages[0].W.shape[1] * input_grad)
     sums = draft.result(-(-n // ROWS) * 8 // draft.itemsize)  # float64
     y = [_X, *(draft.result(n * len(stage.W)) for stage in stages)]
-    g = [-1, *(draft.result(n * len(stage.W)) for stage in stages)]
+    g = [dx, *(draft.result(n * len(stage.W)) for stage in stages)]
     if not _go_forward(draft, stages, y):
         draft.wait()
     op = _Operation(
@@ -393,10 +397,11 @@ def _backprop(stages: Stages, n: int, threads: int, loss: int) -> _Plan:
         stage=len(stages) - 1,
         loss=loss,
         sums=sums,
+        among=n if per_sample else n * outputs,
     )
     draft.add(draft.samples(outputs), op)
-    _go_back(draft, stages, y, g, False, False)
-    return draft.done(1)
+    _go_back(draft, stages, y, g, False, input_grad)
+    return draft.done(2)
 
 
 def _go_forward(draft: _Draft, stages: Stages, y: list[int]) -> bool:
@@ -522,7 +527,11 @@ def mlp_backward(
     return results[0].reshape(x.shape) if input_grad else None
 
 
-def mlp_backprop(stages: Stages, x: Array, target: Array, loss: str) -> float:
+def mlp_backprop(
+    stages: Stages, x: Array, target: Array, loss: str, per_sample: bool, input_grad: bool
+) -> tuple[float, Array | None]:
     x, target = np.ascontiguousarray(x), np.ascontiguousarray(target)
-    sums = _run(_backprop, stages, x, target, [], _LOSSES[loss])[0].view(np.float64)
-    return float(np.add.reduce(sums)) / target.size
+    how = _LOSSES[loss], per_sample, input_grad
+    dx, sums = _run(_backprop, stages, x, target, [], *how)
+    L = float(np.add.reduce(sums.view(np.float64))) / (len(x) if per_sample else target.size)
+    return L, dx.reshape(x.shape) if input_grad else None

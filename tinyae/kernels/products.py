@@ -19,6 +19,7 @@ import numba
 import numpy as np
 from numba import carray, types
 
+from tinyae.kernels import reference
 from tinyae.kernels.addresses import c_function, call, pointer
 from tinyae.kernels.threads import cut, jit, parallel_jit, share, together
 from tinyae.kernels.tile import (
@@ -39,6 +40,7 @@ _DEPTH = 128  # the longest sums of one panel: 16 kB of it, which stay in the fi
 _LARGE = 1 << 14  # numbers of c from which on it pays to pass over them half as often
 _VECTOR = lanes(1)  # bytes
 _FEW = 8  # rows of tiles for which B is read where it lies: a panel would hardly be used
+_SHARED_ROWS = 1 << 15  # numbers of a matrix that is gone through once
 SHARED = 1 << 19  # multiply-adds from which on two threads gain more than they cost
 
 
@@ -300,6 +302,34 @@ def affine_grad(dy: Array, x: Array, dW: Array, db: Array) -> None:
     else:
         dW += matmul_tn(dy, x)
     add_rows(np.ascontiguousarray(dy).reshape(-1), 0, max(len(db), 1), db)
+
+
+@jit
+def _energies(W: Array, scale: Array, dW: Array, w: Array, first: int, last: int) -> None:
+    for j in range(first, last):
+        c, total = scale[j], W.dtype.type(0)
+        for i in range(W.shape[1]):
+            total += W[j, i] * W[j, i]
+            dW[j, i] += c * W[j, i]
+        w[j] = total
+
+
+@parallel_jit
+def _energies_shared(W: Array, scale: Array, dW: Array, w: Array, cuts: Array) -> None:
+    for t in numba.prange(len(cuts) - 1):
+        _energies(W, scale, dW, w, cuts[t], cuts[t + 1])
+
+
+def energies(W: Array, scale: Array, dW: Array) -> Array:
+    if not (W.flags.c_contiguous and dW.flags.c_contiguous):
+        return reference.energies(W, scale, dW)
+    scale, w = np.ascontiguousarray(scale), np.empty(len(W), W.dtype)
+    threads = share() if W.size >= _SHARED_ROWS else 1
+    if threads > 1:
+        together(_energies_shared, W, scale, dW, w, cut(len(W), threads))
+    else:
+        _energies(W, scale, dW, w, 0, len(W))
+    return w
 
 
 @jit

@@ -34,6 +34,12 @@ def affine(x: Array, W: Array, b: Array) -> Array:
     return x @ W.T + b
 
 
+def energies(W: Array, scale: Array, dW: Array) -> Array:
+    """wⱼ = Σᵢ W²ⱼᵢ, and the gradient of ½ Σⱼ scaleⱼ wⱼ: dWⱼᵢ += scaleⱼ Wⱼᵢ      W (O, I)"""
+    dW += scale[:, None] * W
+    return np.einsum("ji,ji->j", W, W)
+
+
 def affine_grad(dy: Array, x: Array, dW: Array, db: Array) -> None:
     """dW += dyᵀ x      db += Σₙ dyₙ"""
     dW += dy.T @ x
@@ -319,14 +325,19 @@ _LOSSES = {
 }
 
 
-def mlp_backprop(stages: Stages, x: Array, target: Array, loss: str) -> float:
+def mlp_backprop(
+    stages: Stages, x: Array, target: Array, loss: str, per_sample: bool, input_grad: bool
+) -> tuple[float, Array | None]:
     """All of a step but the optimizer's: L of the last y, "mse", "l1" or "bce_with_logits" against
     a target of its shape, and its gradient added to each dW and db. N ≥ 1.
+
+    L is the mean over all elements, or the mean over samples of the sum over features. With it
+    comes dx, if an ``input_grad`` is wanted.
     """
     ys = mlp(stages, x)
     L, dy = _LOSSES[loss](ys[-1], target)
-    mlp_backward(stages, x, ys, dy, False)
-    return L
+    features = dy.shape[1] if per_sample else 1
+    return L * features, mlp_backward(stages, x, ys, dy * dy.dtype.type(features), input_grad)
 
 
 # --- optimizer steps: θ in place, then the gradient is cleared -------------------------------

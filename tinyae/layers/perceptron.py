@@ -2,8 +2,8 @@
 
 A multilayer perceptron is Dense, activation, Dense, activation, … A
 :class:`~tinyae.layers.compose.Sequential` looks for such runs among its layers and lets a
-:class:`Perceptron` stand for each, so that a small network is not mostly calls. Where encoder and
-decoder are one such run, an :class:`~tinyae.models.Autoencoder` lets it do a whole step at once.
+:class:`Perceptron` stand for each, so that a small network is not mostly calls. A model whose
+layers, from one place up to its loss, are one such run lets it do their step at once.
 """
 
 from __future__ import annotations
@@ -69,10 +69,16 @@ class Perceptron:
     def backward_params(self, dy: Array, caches: list[Array]) -> None:
         self._backward(dy, caches, False)
 
-    def backprop(self, x: Array, target: Array, loss: str) -> float:
-        """L of the output against a target, its gradient added to every Param.grad."""
+    def backprop(
+        self, x: Array, target: Array, loss: str, per_sample: bool = False, input_grad: bool = False
+    ) -> tuple[float, Array | None]:
+        """L of the output against a target, its gradient added to every Param.grad; and dx.
+
+        See :func:`tinyae.kernels.reference.mlp_backprop`.
+        """
         x, target = x.reshape(len(x), -1), target.reshape(len(x), -1)
-        return cast(float, kernels.mlp_backprop(self.stages, x, target, loss))
+        L, dx = kernels.mlp_backprop(self.stages, x, target, loss, per_sample, input_grad)
+        return L, dx
 
     def _backward(self, dy: Array, caches: list[Array], input_grad: bool) -> Array | None:
         x, *ys = (caches[k] for k in self.inputs)

@@ -8,7 +8,7 @@ other models of this folder are this one with a line or two changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,8 +25,7 @@ from tinyae.layers import (
     Tanh,
     Upsample2d,
 )
-from tinyae.layers.base import found_parts
-from tinyae.layers.perceptron import LEAST, Perceptron, in_one
+from tinyae.layers.compose import at_once
 from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Loss, Range, check_range
 from tinyae.param import Array
 
@@ -182,18 +181,13 @@ class Autoencoder(Model):
     def _at_once(self, source: Array, target: Array) -> float | None:
         """L, with every gradient added, by one kernel, if that can be: else None."""
         loss = _LOSSES.get(type(self.loss))
-        if loss is None or vars(self.loss) or not _alike(source, target):
+        if loss is None or vars(self.loss):
             return None
-        ways: dict[Any, Perceptron | None] = found_parts.setdefault(self, {})
-        shapes = source.shape[1:], target.shape[1:]
-        if shapes not in ways:
-            layers = [*_layers(self.encoder), *_layers(self.decoder)]
-            ways[shapes] = in_one(layers, *shapes)
-        perceptron = ways[shapes]
-        if perceptron is None or source.dtype != perceptron.dtype:
+        perceptron = at_once(self, (self.encoder, self.decoder), source, target)
+        if perceptron is None:
             return None
         self.loss.check_target(target)
-        return perceptron.backprop(source, target, loss)
+        return perceptron.backprop(source, target, loss)[0]
 
     def evaluate_batch(self, x: Any, rng: np.random.Generator) -> Terms:
         source, target = self.pair(x, rng)
@@ -265,24 +259,6 @@ class Autoencoder(Model):
                 f"end the decoder with Reshape{x.shape[1:]}, or pass x of the other shape"
             )
         return y
-
-
-def _alike(source: Array, target: Array) -> bool:
-    """Whether both are batches of as many samples, enough of them, and of one dtype."""
-    arrays = isinstance(source, np.ndarray) and isinstance(target, np.ndarray)
-    return (
-        arrays
-        and min(source.ndim, target.ndim) >= 2
-        and len(source) == len(target) >= LEAST
-        and source.dtype == target.dtype
-    )
-
-
-def _layers(layer: Layer) -> Sequence[Layer]:
-    """Those of a Sequential that is as it was made, else the layer alone."""
-    if type(layer) is Sequential and vars(layer).keys() == {"layers"}:
-        return layer.layers
-    return (layer,)
 
 
 def cast(batch: Any, dtype: np.dtype[Any]) -> Any:

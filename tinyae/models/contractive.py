@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyae import kernels
 from tinyae.layers import Activation, Dense, Flatten, Layer, Module, Sequential
 from tinyae.layers.base import positive_int
 from tinyae.losses import Loss
@@ -110,7 +111,7 @@ class ContractiveAutoencoder(Autoencoder):
         """1/N Σₙ ‖Jₙ‖²_F"""
         layer = self._one_layer()
         if layer is not None:
-            return _closed_form(*layer, encoded[-1])[0]
+            return _closed_form(*layer, encoded[-1])
         total, f = 0.0, self.encoder
         if self._by_rows(x, h):
             for u in _axes(h):
@@ -189,23 +190,28 @@ class ContractiveAutoencoder(Autoencoder):
         return J
 
 
-def _closed_form(dense: Dense, f: Activation, cache: Any) -> tuple[float, Array, Array]:
-    """The contraction Σⱼ sⱼ wⱼ, with sⱼ = 1/N Σₙ f′(aₙⱼ)² and wⱼ = Σᵢ W²ⱼᵢ; all three."""
-    W, slope = dense.W.value, f.slope(cache)
-    w = np.einsum("ji,ji->j", W, W)
-    s = np.einsum("nj,nj->j", slope, slope) / W.dtype.type(len(slope))
-    return float(np.dot(s.astype(np.float64), w)), s, w
+def _closed_form(dense: Dense, f: Activation, cache: Any) -> float:
+    """The contraction Σⱼ sⱼ wⱼ, with sⱼ = 1/N Σₙ f′(aₙⱼ)² and wⱼ = Σᵢ W²ⱼᵢ."""
+    W = dense.W.value
+    return _dot(_mean_square(f.slope(cache)), np.einsum("ji,ji->j", W, W))
 
 
 def _closed_form_backward(
     dense: Dense, f: Activation, cache: Any, weight: float
 ) -> tuple[float, Array | float]:
-    contraction, s, w = _closed_form(dense, f, cache)
+    s, bend = _mean_square(f.slope(cache)), f.curvature(cache)
     scale = dense.W.dtype.type(2 * weight)
-    bend = f.curvature(cache)
-    dh = 0.0 if bend is None else bend * (scale / len(bend) * w)  # sⱼ moves with a
-    dense.W.grad += (scale * s)[:, None] * dense.W.value  # wⱼ with W
-    return contraction, dh
+    w = kernels.energies(dense.W.value, scale * s, dense.W.grad)  # wⱼ moves with W
+    dh = 0.0 if bend is None else bend * (scale / len(bend) * w)  # sⱼ with a
+    return _dot(s, w), dh
+
+
+def _mean_square(slope: Array) -> Array:
+    return np.einsum("nj,nj->j", slope, slope) / slope.dtype.type(len(slope))
+
+
+def _dot(s: Array, w: Array) -> float:
+    return float(np.dot(s.astype(np.float64), w))
 
 
 def _axes(x: Array) -> Iterator[Array]:

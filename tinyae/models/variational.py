@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from tinyae.data.corruption import Corruption
 from tinyae.layers import Dense, Layer, Sequential
 from tinyae.layers.base import positive_int
+from tinyae.layers.compose import at_once
 from tinyae.likelihoods import Bernoulli, Likelihood, inside, interval, per_sample
 from tinyae.models.autoencoder import Model, Terms, check_parts, check_reach, output_range
 from tinyae.models.paths import Path, linear
@@ -124,19 +125,30 @@ class VariationalAutoencoder(Model):
         std = np.exp(0.5 * logvar)
         eps = rng.standard_normal(mu.shape, mu.dtype)
         z = mu + std * eps
-        y, decoded = self.decoder.forward(self._join(z, c))
-        nll, compared = self.likelihood.forward(y, x)
+        nll, dz = self._through_decoder(self._join(z, c), x)
         terms, dkl = self._terms(nll, mu, logvar, self._beta())
         self.steps[...] += 1
 
-        dy = self.likelihood.backward(compared)
-        dz = self._cut(self.decoder.backward(dy, decoded), c)  # y = g([z, c])
+        dz = self._cut(dz, c)  # y = g([z, c])
         dmu = dz + dkl * mu  # z = μ + …, KL = ½ μ² + …
         dlogvar = 0.5 * (dz * std * eps + dkl * (std * std - 1))  # z = … + exp(s/2) ε, ½ (eˢ − s)
         dlogvar *= inside(raw, self.logvar_range)  # s = clip(l(h))
         dh = self.logvar.backward(dlogvar, spread) + self.mean.backward(dmu, located)
         self.encoder.backward_params(self._cut(dh, c), encoded)  # h = [f(x), c]
         return terms
+
+    def _through_decoder(self, z: Array, x: Array) -> tuple[float, Array]:
+        """−log p(x | g(z)) and its slope at z; adds the gradients of g and of the likelihood."""
+        perceptron = None
+        if type(self.likelihood) is Bernoulli and not vars(self.likelihood):
+            perceptron = at_once(self, (self.decoder,), z, x)
+        if perceptron is not None:
+            self.likelihood.check_target(x)
+            nll, dz = perceptron.backprop(z, x, "bce_with_logits", True, True)
+            return nll, cast(Array, dz)
+        y, decoded = self.decoder.forward(z)
+        nll, compared = self.likelihood.forward(y, x)
+        return nll, self.decoder.backward(self.likelihood.backward(compared), decoded)
 
     def evaluate_batch(self, x: Any, rng: np.random.Generator) -> Terms:
         x, c, rng = self._batch(x, rng)
