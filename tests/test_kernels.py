@@ -58,6 +58,12 @@ class Draw:
     def size(self) -> int:
         return self.data.draw(st.sampled_from(SIZES))
 
+    def then(self, *shape: int) -> tuple:
+        """A bias or none, a ReLU or none, and a gate or none, of images of that shape."""
+        bias = self.array(shape[1]) if self.integer(0, 1) else None
+        gate = reference.relu(self.array(*shape)) if self.integer(0, 1) else None
+        return bias, bool(self.integer(0, 1)), gate
+
     def batch(self) -> int:
         return self.data.draw(st.sampled_from([0, *SIZES]))
 
@@ -149,14 +155,15 @@ def energies(d: Draw) -> tuple:
 def conv2d(d: Draw) -> tuple:
     (n, c), kernel, stride, pad, size = d.image()
     W = d.array(d.integer(1, 10), c, *kernel)
-    return d.array(n, c, *size), W, stride, pad, d.array(len(W)) if d.integer(0, 1) else None
+    then = d.then(n, len(W), *windows(size, kernel, stride, pad))
+    return d.array(n, c, *size), W, stride, pad, *then
 
 
 def conv2d_input_grad(d: Draw) -> tuple:
     (n, o), kernel, stride, pad, size = d.image()
     dy = d.array(n, o, *windows(size, kernel, stride, pad))
     W = d.array(o, d.integer(1, 10), *kernel)
-    return dy, W, stride, pad, size, d.array(W.shape[1]) if d.integer(0, 1) else None
+    return dy, W, stride, pad, size, *d.then(n, W.shape[1], *size)
 
 
 def conv2d_weight_grad(d: Draw) -> tuple:
@@ -800,6 +807,22 @@ def test_what_is_not_finite_is_seen_behind_a_perceptron(f, bad):
     assert not np.isfinite(stages[1].dW[1]).any()
     assert np.isfinite(stages[1].dW[2]).all()
     assert not np.isfinite(jitted.mlp_backprop(stages, x, dy, "mse", False, False)[0])
+
+
+@pytest.mark.parametrize("n", [5, 40])
+@pytest.mark.parametrize("outputs", [1, 3, 16])
+def test_what_is_not_finite_passes_through_a_rectified_convolution(n, outputs):
+    rng = np.random.default_rng(0)
+    x, W = rng.normal(size=(n, 2, 9, 9)), rng.normal(size=(outputs, 2, 3, 3))
+    gate = reference.relu(rng.normal(size=(n, outputs, 7, 7)))
+    x[1, 0, 4, 4], x[2, 1, 3, 3] = np.nan, np.inf
+    for rectified, through in ((True, None), (False, gate)):
+        given = W, (1, 1), (0, 0, 0, 0), None, rectified
+        rest = None if through is None else through[3:]
+        got = jitted.conv2d(x, *given, through)
+        np.testing.assert_allclose(got[3:], reference.conv2d(x[3:], *given, rest), atol=1e-12)
+        assert np.isnan(got[1, :, 2:5, 2:5]).all()
+        assert not np.isfinite(got[2, :, 1:4, 1:4]).all()
 
 
 @pytest.mark.parametrize("name", ["mse", "l1", "bce_with_logits"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 
@@ -37,7 +38,7 @@ from tinyae.layers import (
     TiedDense,
     Upsample2d,
     compose,
-    perceptron,
+    runs,
 )
 from tinyae.param import HeNormal, Param, Zeros
 
@@ -566,7 +567,7 @@ def test_gradients_of_dense_layers_in_a_row(last, rng):
 
 class TestParts:
     def kinds(self, *parts) -> list[str]:
-        return [type(part).__name__ for part, _ in perceptron.in_runs(parts)]
+        return [type(part).__name__ for part, _ in runs.in_runs(parts)]
 
     def test_a_run_begins_with_a_dense_layer_and_ends_before_what_is_none(self, rng):
         a, b = Dense(4, 3, rng=rng), Dense(3, 2, rng=rng)
@@ -576,6 +577,57 @@ class TestParts:
         ]
         assert self.kinds(a, GELU(), Flatten()) == ["Perceptron", "GELU", "Flatten"]
         assert self.kinds() == []
+
+    def test_a_run_of_convolutions(self, rng):
+        a, b = Conv2d(1, 2, 3, rng=rng), ConvTranspose2d(2, 1, 3, rng=rng)
+        assert self.kinds(a, ReLU(), b) == ["Convolutions"]
+        assert self.kinds(a, b, Sigmoid()) == ["Convolutions", "Sigmoid"]
+        assert self.kinds(a, Sigmoid(), b, ReLU(), ReLU()) == [
+            *("Conv2d", "Sigmoid", "Convolutions", "ReLU")
+        ]
+        assert self.kinds(ReLU(), a, Flatten(), Dense(4, 3, rng=rng)) == [
+            *("ReLU", "Conv2d", "Flatten", "Perceptron")
+        ]
+
+        class Mine(Conv2d):
+            pass
+
+        wrapped, odd = Conv2d(1, 2, 3, rng=rng), ReLU()
+        wrapped.forward, odd.forward = a.forward, Tanh().forward
+        assert self.kinds(Mine(1, 2, 3, rng=rng), ReLU()) == ["Mine", "ReLU"]
+        assert self.kinds(wrapped, ReLU()) == ["Conv2d", "ReLU"]
+        assert self.kinds(a, odd) == ["Conv2d", "ReLU"]
+
+    @pytest.mark.parametrize("n", [17, 40])
+    @pytest.mark.parametrize("last", [[], [ReLU()], [Tanh()]], ids=repr)
+    def test_convolutions_as_one_are_the_layers_one_by_one(self, n, last, rng, monkeypatch):
+        layers = [
+            *(Conv2d(1, 9, 3, 2, "same", rng=rng), ReLU(), Conv2d(9, 4, 3, rng=rng), ReLU()),
+            *(ConvTranspose2d(4, 3, 3, 2, 1, 1, rng=rng), Conv2d(3, 2, 3, rng=rng), *last),
+        ]
+        as_one = Sequential(*layers)
+        alone = copy.deepcopy(as_one)
+        x = rng.normal(size=(n, 1, 12, 12)).astype(np.float32)
+        y, caches = as_one.forward(x)
+        dy = rng.normal(size=y.shape).astype(np.float32)
+        dx = as_one.backward(dy, caches)
+        as_one.backward_params(dy, caches)
+        monkeypatch.setattr(compose, "LEAST", n + 1)
+        want, want_caches = alone.forward(x)
+        np.testing.assert_allclose(y, want, atol=1e-5)
+        for got, cache in zip(caches, want_caches):
+            np.testing.assert_allclose(got, cache, atol=1e-5)
+        np.testing.assert_allclose(dx, alone.backward(dy, want_caches), atol=1e-4)
+        alone.backward_params(dy, want_caches)
+        for name, p in alone.params.items():
+            np.testing.assert_allclose(as_one.params[name].grad, p.grad, rtol=1e-3, atol=1e-2)
+
+    def test_images_that_do_not_fit_are_for_the_convolution_to_name(self, rng):
+        model = Sequential(Conv2d(1, 2, 3, rng=rng), ReLU(), Conv2d(3, 2, 3, rng=rng))
+        with pytest.raises(ValueError, match=r"Conv2d: x has shape \(20, 2, 4, 4\), expected"):
+            model.forward(np.ones((20, 1, 6, 6), np.float32))
+        with pytest.raises(TypeError, match="Conv2d: x is float64"):
+            model.forward(np.ones((20, 1, 6, 6)))
 
     def test_what_may_compute_something_else_is_left_alone(self, rng):
         class Mine(Dense):

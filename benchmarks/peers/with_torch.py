@@ -170,9 +170,10 @@ def twin(kernel: str, *arguments: Any) -> Callable[[], Any] | None:
     if (top, left) != (bottom, right):
         return None  # PyTorch pads both sides alike
     pad = (top, left)
+    after = rest[kernel != "conv2d" :]
+    bias, rectified, gate = [*after, *(None, False, None)[len(after) :]]
     if kernel == "conv2d":
-        bias = rest[0] if rest else None
-        return lambda: F.conv2d(a, b, bias, stride, pad)
+        return lambda: _then(F.conv2d(a, b, bias, stride, pad), rectified, gate)
     if kernel == "conv2d_weight_grad":  # a is x, b is dy
         shape = (b.shape[1], a.shape[1], *rest[0])
         return lambda: nn.grad.conv2d_weight(a, shape, b, stride, pad)
@@ -180,8 +181,12 @@ def twin(kernel: str, *arguments: Any) -> Callable[[], Any] | None:
     more = [size - ((rows - 1) * s - 2 * p + k) for size, rows, s, p, k in sizes]
     if any(not 0 <= m < s for m, s in zip(more, stride)):
         return None
-    bias = rest[1] if len(rest) > 1 else None
-    return lambda: F.conv_transpose2d(a, b, bias, stride, pad, more)
+    return lambda: _then(F.conv_transpose2d(a, b, bias, stride, pad, more), rectified, gate)
+
+
+def _then(y: torch.Tensor, rectified: bool, gate: torch.Tensor | None) -> torch.Tensor:
+    y = y.relu_() if rectified else y
+    return y if gate is None else _TWINS["relu_backward"](y, gate)
 
 
 def _perceptron(stages: Any, x: Any, *way_back: Any) -> Callable[[], Any]:

@@ -211,8 +211,8 @@ CONV = (
     _conv(
         "conv: dx lacks an output channel",
         "Conv2d.adjoint",
-        "(dy, self.W.value,",
-        "(dy[:, :-1], self.W.value[:-1],",
+        "(dy, W,",
+        "(dy[:, :-1], W[:-1],",
         ("dx",),
         ("missing_sum", "missing_term", "operands", "conv"),
     ),

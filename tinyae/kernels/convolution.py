@@ -10,6 +10,7 @@ import numba
 import numpy as np
 
 from tinyae.kernels import pixels
+from tinyae.kernels.elementwise import relu, relu_backward
 from tinyae.kernels.layout import batch_last
 from tinyae.kernels.reference import Pad, Pair
 from tinyae.kernels.threads import cut, jit, parallel_jit, share, together
@@ -290,16 +291,29 @@ def _output_size(x: Array, kernel: Pair, stride: Pair, pad: Pad) -> Pair:
     )
 
 
-def conv2d(x: Array, W: Array, stride: Pair, pad: Pad, b: Array | None = None) -> Array:
+def conv2d(
+    x: Array,
+    W: Array,
+    stride: Pair,
+    pad: Pad,
+    b: Array | None = None,
+    rectified: bool = False,
+    gate: Array | None = None,
+) -> Array:
     kernel = (W.shape[2], W.shape[3])
     size = _output_size(x, kernel, stride, pad)
     n = len(x)
     if pixels.serves(x):
-        return pixels.conv2d(x, W, stride, pad, size, b)
+        return pixels.conv2d(x, W, stride, pad, size, b, rectified, gate)
     y = np.empty((len(W), size[0], size[1] * n), x.dtype)
     flat_W = np.ascontiguousarray(W).reshape(len(W), -1)
     _run_correlate(*_phases(x, kernel, stride, pad, size), flat_W, _bias(b, y), y)
-    return y.reshape(len(W), *size, n).transpose(3, 0, 1, 2)
+    return _then(y.reshape(len(W), *size, n).transpose(3, 0, 1, 2), rectified, gate)
+
+
+def _then(y: Array, rectified: bool, gate: Array | None) -> Array:
+    y = relu(y) if rectified else y
+    return y if gate is None else relu_backward(y, gate)
 
 
 def _bias(b: Array | None, y: Array) -> Array:
@@ -307,11 +321,18 @@ def _bias(b: Array | None, y: Array) -> Array:
 
 
 def conv2d_input_grad(
-    dy: Array, W: Array, stride: Pair, pad: Pad, size: Pair, b: Array | None = None
+    dy: Array,
+    W: Array,
+    stride: Pair,
+    pad: Pad,
+    size: Pair,
+    b: Array | None = None,
+    rectified: bool = False,
+    gate: Array | None = None,
 ) -> Array:
     """By phases of dx: dx[a + m·s] = Σ_q W[a + q·s] · dy[m − q], a correlation without stride."""
     if pixels.serves(dy):
-        return pixels.conv2d_input_grad(dy, W, stride, pad, size, b)
+        return pixels.conv2d_input_grad(dy, W, stride, pad, size, b, rectified, gate)
     n, outputs = dy.shape[:2]
     channels, (kh, kw), (sh, sw) = W.shape[1], W.shape[2:], stride
     above, before = (kh - 1) // sh, (kw - 1) // sw  # zeros before dy, for m − q < 0
@@ -335,10 +356,10 @@ def conv2d_input_grad(
             part = phases[u, v].reshape(channels, rows, columns * n)
             _run_correlate(padded.reshape(-1), offsets, width * n, W_phase, bias, part)
     if plain:
-        return phases[0, 0].transpose(3, 0, 1, 2)
+        return _then(phases[0, 0].transpose(3, 0, 1, 2), rectified, gate)
     dx = np.empty((channels, *size, n), dy.dtype)
     _copy(_merge, _merge_shared, (phases, bias, pad[0], pad[2], dx), dx, channels * size[0], stride)
-    return dx.transpose(3, 0, 1, 2)
+    return _then(dx.transpose(3, 0, 1, 2), rectified, gate)
 
 
 @functools.lru_cache(maxsize=256)

@@ -24,6 +24,7 @@ from collections.abc import Sequence
 import numba
 import numpy as np
 
+from tinyae.kernels.elementwise import relu_backward
 from tinyae.kernels.layout import batch_last
 from tinyae.kernels.reference import Pad, Pair
 from tinyae.kernels.threads import counted, cut, jit, parallel_jit, share, together
@@ -34,6 +35,8 @@ from tinyae.kernels.tile import (
     VECTORS,
     dots,
     lanes,
+    let_through,
+    rectify,
     spread_tile,
     thin_dots,
     tile,
@@ -129,21 +132,48 @@ def _table(
     return np.array(table), np.array(lines).reshape(-1, 4)
 
 
+# --- what is done to a run of sums while it is in the cache -----------------------------------------
+
+_NOTHING, _RECTIFY, _GATE = range(3)
+
+
+@jit
+def _finish(then: int, y: Array, gate: Array, at: int, step: int, runs: int) -> None:
+    """relu(y), or relu_backward(y, gate), of some runs."""
+    if then == _RECTIFY:
+        for run in range(runs):
+            rectify(y, at + run * step)
+    elif then == _GATE:
+        for run in range(runs):
+            let_through(y, at + run * step, gate, at + run * step)
+
+
 # --- the sums -------------------------------------------------------------------------------------
 
 
 @jit
 def _convolve(
-    x: Array, W: Array, b: Array, y: Array, phases: Array, ranges: Array, t: int, parts: int
+    x: Array,
+    W: Array,
+    b: Array,
+    y: Array,
+    then: int,
+    gate: Array,
+    phases: Array,
+    ranges: Array,
+    t: int,
+    parts: int,
 ) -> None:
     """y[o, pixel] = b[o] + Σ_taps W[o, tap] · x[tap's pixel], for the t-th of so many parts.
 
     x (C, H, W, N) and y (O, R, S, N); W flat; ``phases`` and ``ranges`` as :func:`_table` says.
-    A part is a share of the rows of every phase.
+    A part is a share of the rows of every phase. ``then`` says what follows, by the ``gate``, which
+    is y's like.
     """
     outputs, y_rows, y_columns, n = y.shape
     channels, x_rows, x_columns, _ = x.shape
-    flat_x, flat_y, pitch = x.reshape(-1), y.reshape(-1), y_rows * y_columns * n
+    flat_x, flat_y, flat_gate = x.reshape(-1), y.reshape(-1), gate.reshape(-1)
+    pitch = y_rows * y_columns * n
     width = VECTORS * (_BYTES // y.itemsize)
     starts = np.empty(outputs * width, y.dtype)
     for o in range(outputs):
@@ -196,6 +226,8 @@ def _convolve(
                                         *(flat_y, o * pitch + target, pitch, taps),
                                         *(starts, o * width, width, x_group, y_group),
                                     )
+                                    run = o * pitch + target
+                                    _finish(then, flat_y, flat_gate, run, y_group, GROUPS)
                                 continue
                             for first in range(0, outputs, ROWS):
                                 o = min(first, outputs - ROWS)
@@ -204,14 +236,24 @@ def _convolve(
                                     *(flat_y, o * pitch + target, pitch, taps),
                                     *(starts, o * width, width),
                                 )
+                                run = o * pitch + target
+                                _finish(then, flat_y, flat_gate, run, pitch, ROWS)
 
 
 @parallel_jit
 def _convolve_shared(
-    x: Array, W: Array, b: Array, y: Array, phases: Array, ranges: Array, parts: Array
+    x: Array,
+    W: Array,
+    b: Array,
+    y: Array,
+    then: int,
+    gate: Array,
+    phases: Array,
+    ranges: Array,
+    parts: Array,
 ) -> None:
     for t in numba.prange(len(parts)):
-        _convolve(x, W, b, y, phases, ranges, parts[t], len(parts))
+        _convolve(x, W, b, y, then, gate, phases, ranges, parts[t], len(parts))
 
 
 @jit
@@ -299,33 +341,64 @@ def _weights_shared(
 # --- the kernels ----------------------------------------------------------------------------------
 
 
-def _run(x: Array, W: Array, b: Array | None, y: Array, table: tuple[Array, Array]) -> Array:
+def _run(
+    x: Array,
+    W: Array,
+    b: Array | None,
+    y: Array,
+    table: tuple[Array, Array],
+    rectified: bool,
+    gate: Array | None,
+) -> Array:
     """y filled, as (N, C, H, W)."""
+    if rectified and gate is not None:
+        return relu_backward(_run(x, W, b, y, table, True, None), gate)
+    then = _RECTIFY if rectified else _NOTHING if gate is None else _GATE
+    like_y = y if gate is None else batch_last(gate)
     bias = np.zeros(len(y), y.dtype) if b is None else np.ascontiguousarray(b)
     W = np.ascontiguousarray(W).reshape(-1)
+    given = batch_last(x), W, bias, y, then, like_y, *table
     work = y.size * (W.size // len(y)) // len(table[0])
     threads = share() if work >= _SHARED else 1
     if threads > 1:
-        together(_convolve_shared, batch_last(x), W, bias, y, *table, counted(threads))
+        together(_convolve_shared, *given, counted(threads))
     else:
-        _convolve(batch_last(x), W, bias, y, *table, 0, 1)
+        _convolve(*given, 0, 1)
     return y.transpose(3, 0, 1, 2)
 
 
-def conv2d(x: Array, W: Array, stride: Pair, pad: Pad, out: Pair, b: Array | None) -> Array:
+def conv2d(
+    x: Array,
+    W: Array,
+    stride: Pair,
+    pad: Pad,
+    out: Pair,
+    b: Array | None,
+    rectified: bool,
+    gate: Array | None,
+) -> Array:
     n, channels, *size = x.shape
     y = empty((len(W), *out, n), x.dtype)
     kernel = (W.shape[2], W.shape[3])
-    return _run(x, W, b, y, _forward(channels, (size[0], size[1]), kernel, stride, pad, out))
+    table = _forward(channels, (size[0], size[1]), kernel, stride, pad, out)
+    return _run(x, W, b, y, table, rectified, gate)
 
 
 def conv2d_input_grad(
-    dy: Array, W: Array, stride: Pair, pad: Pad, size: Pair, b: Array | None
+    dy: Array,
+    W: Array,
+    stride: Pair,
+    pad: Pad,
+    size: Pair,
+    b: Array | None,
+    rectified: bool,
+    gate: Array | None,
 ) -> Array:
     n, _, *out = dy.shape
     channels, kernel = W.shape[1], (W.shape[2], W.shape[3])
     dx = empty((channels, *size, n), dy.dtype)
-    return _run(dy, W, b, dx, _backward(channels, size, kernel, stride, pad, (out[0], out[1])))
+    table = _backward(channels, size, kernel, stride, pad, (out[0], out[1]))
+    return _run(dy, W, b, dx, table, rectified, gate)
 
 
 def conv2d_weight_grad(x: Array, dy: Array, stride: Pair, pad: Pad, kernel: Pair) -> Array:

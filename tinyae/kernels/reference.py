@@ -71,22 +71,47 @@ def _windows(x: Array, kernel: Pair, stride: Pair, pad: Pad) -> Array:
     return sliding_window_view(x, kernel, axis=(2, 3))[:, :, :: stride[0], :: stride[1]]
 
 
-def conv2d(x: Array, W: Array, stride: Pair, pad: Pad, b: Array | None = None) -> Array:
+def conv2d(
+    x: Array,
+    W: Array,
+    stride: Pair,
+    pad: Pad,
+    b: Array | None = None,
+    rectified: bool = False,
+    gate: Array | None = None,
+) -> Array:
     """y[n,o,i,j] = b[o] + Σ_{c,u,v} W[o,c,u,v] · xᵖ[n,c, i·s+u, j·s+v]
 
     x (N, C, H, W)   W (O, C, kh, kw)   y (N, O, H′, W′)   xᵖ is x with zeros around it
+
+    What follows may be done at once: ``rectified`` it is relu(y), and with a ``gate``, a relu's
+    output of y's shape, relu_backward(y, gate).
     """
     windows = _windows(x, (W.shape[2], W.shape[3]), stride, pad)
     y = np.tensordot(windows, W, axes=((1, 4, 5), (1, 2, 3))).transpose(0, 3, 1, 2)
-    return y if b is None else y + b[:, None, None]
+    return _then(y, b, rectified, gate)
+
+
+def _then(y: Array, b: Array | None, rectified: bool, gate: Array | None) -> Array:
+    y = y if b is None else y + b[:, None, None]
+    y = relu(y) if rectified else y
+    return y if gate is None else relu_backward(y, gate)
 
 
 def conv2d_input_grad(
-    dy: Array, W: Array, stride: Pair, pad: Pad, size: Pair, b: Array | None = None
+    dy: Array,
+    W: Array,
+    stride: Pair,
+    pad: Pad,
+    size: Pair,
+    b: Array | None = None,
+    rectified: bool = False,
+    gate: Array | None = None,
 ) -> Array:
     """dxᵖ[n,c, i·s+u, j·s+v] += Σ_o W[o,c,u,v] · dy[n,o,i,j], the padding is cut off, b[c] added.
 
-    The adjoint of :func:`conv2d` in x, and so the forward map of a transposed convolution.
+    The adjoint of :func:`conv2d` in x, and so the forward map of a transposed convolution;
+    ``rectified`` and ``gate`` are as there.
     dy (N, O, H′, W′)   W (O, C, kh, kw)   dx (N, C, *size)
     """
     (top, bottom, left, right), (down, across) = pad, stride
@@ -101,7 +126,7 @@ def conv2d_input_grad(
                 ..., u, v
             ].transpose(0, 3, 1, 2)
     dx = dx[:, :, top : top + height, left : left + width]
-    return dx if b is None else dx + b[:, None, None]
+    return _then(dx, b, rectified, gate)
 
 
 def conv2d_weight_grad(x: Array, dy: Array, stride: Pair, pad: Pad, kernel: Pair) -> Array:

@@ -435,6 +435,45 @@ copy_run = _make_copy(VECTORS)
 copy_vector = _make_copy(1)
 
 
+def _emit_through(gated: bool, context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    a = context.make_array(signature.args[0])(context, builder, args[0]).data
+    scalar = context.get_data_type(signature.args[0].dtype)
+    size = 4 if isinstance(scalar, ir.FloatType) else 8
+    width = lanes(size)
+    vector = ir.VectorType(scalar, width)
+    zero, one = (ir.Constant(vector, [number] * width) for number in (0.0, 1.0))
+    gate = context.make_array(signature.args[2])(context, builder, args[2]).data if gated else None
+
+    def place(base: Any, at: Any, v: int) -> Any:
+        at = builder.add(at, ir.IntType(64)(v * width))
+        return builder.bitcast(builder.gep(base, [at]), vector.as_pointer())
+
+    for v in range(VECTORS):
+        here = place(a, args[1], v)
+        x = builder.load(here, align=size)
+        if gated:
+            opening = builder.load(place(gate, args[3], v), align=size)
+            opens = builder.fcmp_ordered(">", opening, zero)
+            x = builder.fmul(x, builder.select(opens, one, zero))
+        else:
+            x = builder.select(builder.fcmp_ordered("<=", x, zero), zero, x)
+        builder.store(x, here, align=size)
+    return context.get_dummy_value()
+
+
+@intrinsic
+def rectify(typing: Any, a: Any, at: Any) -> Any:
+    """relu(a), in place, for a run of VECTORS · lanes of a flat array. NaN stays NaN."""
+    return types.void(a, types.intp), lambda *gen: _emit_through(False, *gen)
+
+
+@intrinsic
+def let_through(typing: Any, a: Any, at: Any, gate: Any, gate_at: Any) -> Any:
+    """relu_backward(a, gate), in place, for such a run."""
+    number = types.intp
+    return types.void(a, number, gate, number), lambda *gen: _emit_through(True, *gen)
+
+
 @jit
 def copy(x: Array, y: Array) -> None:
     """y[t] = x[t], for as many numbers as y has."""

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from tinyae.layers.base import Layer, Module, add, found_parts
-from tinyae.layers.perceptron import LEAST, Parts, Perceptron, in_one, in_runs, one_by_one
+from tinyae.layers.perceptron import Perceptron
+from tinyae.layers.runs import LEAST, Parts, in_one, in_runs, one_by_one
 from tinyae.param import Array
 
 
@@ -26,7 +27,7 @@ class Sequential(Layer):
     Tangent   ẏ = J_K … J₂ J₁ ẋ
     Cache     the layers' caches, in a list
 
-    Dense layers in a row are run by one kernel, see :mod:`tinyae.layers.perceptron`.
+    Of layers in a row some are run as one, see :mod:`tinyae.layers.runs`.
     """
 
     def __init__(self, *layers: Layer) -> None:

@@ -127,14 +127,15 @@ class Conv2d(_Convolution):
         self.W.grad += self.weight_grad(dydot, xdot)
         return self.adjoint(dydot, xdot), None
 
-    def linear(self, x: Array, b: Array | None = None) -> Array:
-        """Cx, or Cx + b"""
-        return kernels.conv2d(x, self.W.value, self.stride, self.pad(_size(x)), b)
+    def linear(self, x: Array, b: Array | None = None, rectified: bool = False) -> Array:
+        """Cx, or Cx + b, or of it the ReLU"""
+        pad = self.pad(_size(x))
+        return kernels.conv2d(x, self.W.value, self.stride, pad, b, rectified)
 
-    def adjoint(self, dy: Array, x: Array) -> Array:
-        """Cᵀ dy, of x's shape"""
-        size = _size(x)
-        return kernels.conv2d_input_grad(dy, self.W.value, self.stride, self.pad(size), size)
+    def adjoint(self, dy: Array, x: Array, gate: Array | None = None) -> Array:
+        """Cᵀ dy, of x's shape; where a ReLU gave the ``gate``, passed on through it"""
+        size, W, stride = _size(x), self.W.value, self.stride
+        return kernels.conv2d_input_grad(dy, W, stride, self.pad(size), size, None, False, gate)
 
     def weight_grad(self, dy: Array, x: Array) -> Array:
         """∂⟨dy, Cx⟩/∂W"""
@@ -212,14 +213,15 @@ class ConvTranspose2d(_Convolution):
         self.W.grad += self.weight_grad(dydot, xdot)
         return self.adjoint(dydot), None
 
-    def linear(self, x: Array, b: Array | None = None) -> Array:
-        """Cᵀx, or Cᵀx + b"""
-        size = self.output_size(_size(x))
-        return kernels.conv2d_input_grad(x, self.W.value, self.stride, self.pad(size), size, b)
+    def linear(self, x: Array, b: Array | None = None, rectified: bool = False) -> Array:
+        """Cᵀx, or Cᵀx + b, or of it the ReLU"""
+        size, W, stride = self.output_size(_size(x)), self.W.value, self.stride
+        return kernels.conv2d_input_grad(x, W, stride, self.pad(size), size, b, rectified)
 
-    def adjoint(self, dy: Array) -> Array:
-        """C dy"""
-        return kernels.conv2d(dy, self.W.value, self.stride, self.pad(_size(dy)))
+    def adjoint(self, dy: Array, x: Array | None = None, gate: Array | None = None) -> Array:
+        """C dy, where a ReLU gave the ``gate``, passed on through it"""
+        pad = self.pad(_size(dy))
+        return kernels.conv2d(dy, self.W.value, self.stride, pad, None, False, gate)
 
     def weight_grad(self, dy: Array, x: Array) -> Array:
         """∂⟨dy, Cᵀx⟩/∂W = ∂⟨C dy, x⟩/∂W"""

@@ -1,14 +1,13 @@
 """Dense layers in a row, run by one kernel: for speed alone, the layers themselves say what is done.
 
-A multilayer perceptron is Dense, activation, Dense, activation, … A
-:class:`~tinyae.layers.compose.Sequential` looks for such runs among its layers and lets a
-:class:`Perceptron` stand for each, so that a small network is not mostly calls. A model whose
-layers, from one place up to its loss, are one such run lets it do their step at once.
+A multilayer perceptron is Dense, activation, Dense, activation, … Where
+:mod:`tinyae.layers.runs` finds such a run, a :class:`Perceptron` stands for it, so that a small
+network is not mostly calls. A model whose layers, from one place up to its loss, are one such run
+lets it do their step at once.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -19,10 +18,8 @@ from tinyae.kernels.reference import Stage, Stages
 from tinyae.layers.activation import ELU, ReLU, Sigmoid, Tanh
 from tinyae.layers.base import Layer, check_input
 from tinyae.layers.dense import Dense
-from tinyae.layers.shape import Flatten, Reshape
 from tinyae.param import Array, Param
 
-LEAST = 16  # samples in a batch from which on it is worth it
 _NAMES = {ReLU: "relu", ELU: "elu", Sigmoid: "sigmoid", Tanh: "tanh"}
 
 
@@ -92,78 +89,12 @@ class Perceptron:
         return kernels.mlp_backward(self.stages, x, ys, dy, input_grad)
 
 
-Parts = tuple[tuple[Layer | Perceptron, int | slice], ...]
-
-
-def one_by_one(layers: Sequence[Layer]) -> Parts:
-    """Each layer, and where its cache lies."""
-    return tuple((layer, k) for k, layer in enumerate(layers))
-
-
-def in_runs(layers: Sequence[Layer]) -> Parts:
-    """The same with a Perceptron in place of each run of layers that one can stand for.
-
-    A class derived from one of them may compute something else, and is left alone; so is what
-    does not fit, for the layer itself to say so.
-    """
-    parts: list[tuple[Layer | Perceptron, int | slice]] = []
-    k = 0
-    while k < len(layers):
-        end, width = k, None
-        while end < len(layers):
-            layer = layers[end]
-            if type(layer) is Dense:
-                if not _plain(layer) or width not in (None, layer.in_features):
-                    break
-                width = layer.out_features
-            elif end == k or not _known(layer) or not isinstance(layers[end - 1], Dense):
-                break
-            end += 1
-        if end == k:
-            parts.append((layers[k], k))
-            end += 1
-        else:
-            parts.append((Perceptron(layers[k:end]), slice(k, end)))
-        k = end
-    return tuple(parts)
-
-
-def in_one(
-    layers: Sequence[Layer], inputs: tuple[int, ...], outputs: tuple[int, ...]
-) -> Perceptron | None:
-    """A Perceptron for all of them, if they lead from samples of one shape to samples of the other.
-
-    Flatten and Reshape move no number, and are left out.
-    """
-    run: list[Layer] = []
-    shape = inputs
-    for layer in layers:
-        if type(layer) is Flatten and not vars(layer):
-            shape = (math.prod(shape),)
-        elif type(layer) is Reshape and vars(layer).keys() == {"shape"}:
-            if math.prod(shape) != math.prod(layer.shape):
-                return None
-            shape = layer.shape
-        elif isinstance(layer, Dense):
-            if shape != (layer.in_features,):
-                return None
-            shape = (layer.out_features,)
-            run.append(layer)
-        else:
-            run.append(layer)
-    parts = in_runs(run)
-    if shape != outputs or len(parts) != 1:
-        return None
-    part = parts[0][0]
-    return part if isinstance(part, Perceptron) else None
-
-
-def _known(layer: Layer) -> bool:
+def known(layer: Layer) -> bool:
     """Whether it is an activation that the kernel has."""
     return type(layer) in _NAMES and vars(layer).keys() <= {"alpha"}
 
 
-def _plain(dense: Dense) -> bool:
+def plain(dense: Dense) -> bool:
     """Whether its arrays are as it has made them."""
     shapes = {"W": (dense.out_features, dense.in_features), "b": (dense.out_features,)}
     return vars(dense).keys() == {"in_features", "out_features", "W", "b"} and all(
