@@ -697,7 +697,7 @@ def test_no_thread_reads_what_another_one_writes_in_the_same_phase(sizes, n, thr
     for plan in (
         perceptron._forward(stages, n, threads),
         perceptron._backward(stages, n, threads, dx),
-        perceptron._backprop(stages, n, threads, 0, False, dx),
+        perceptron._backprop(stages, n, threads, "mse", False, dx),
     ):
         phase = np.cumsum([0, *plan.table[:-1, 0, perceptron._ENDS]])
         for number in range(phase[-1] + 1):
@@ -715,7 +715,7 @@ def test_all_of_each_result_is_computed_once():
         for plan in (
             perceptron._forward(stages, n, threads),
             perceptron._backward(stages, n, threads, True),
-            perceptron._backprop(stages, n, threads, 0, True, True),
+            perceptron._backprop(stages, n, threads, "mse", True, True),
         ):
             for row in plan.table:
                 op = perceptron._Operation(*row[0, : perceptron._PART])

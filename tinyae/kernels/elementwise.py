@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numba
 import numpy as np
+from numba import carray, types
 
 from tinyae.kernels import reference
+from tinyae.kernels.addresses import c_function, call
 from tinyae.kernels.elementary import exp, expm1, log1p
 from tinyae.kernels.elementary import sigmoid as _sigmoid_of
 from tinyae.kernels.elementary import tanh as _tanh_of
@@ -218,114 +223,119 @@ def erf(x: Array) -> Array:
 _BLOCK = 1 << 12  # numbers of a run
 
 
-@jit
-def mse_run(y: Array, target: Array, dy: Array, scale: float) -> float:
-    """Σ (y − t)² over a run; dy = scale · 2 (y − t)."""
-    total, twice = 0.0, scale + scale
-    for t in range(y.size):
-        d = y[t] - target[t]
-        total += d * d
-    for t in range(y.size):
-        dy[t] = twice * (y[t] - target[t])
-    return total
-
-
-@jit
-def l1_run(y: Array, target: Array, dy: Array, scale: float) -> float:
-    """Σ |y − t| over a run; dy = scale · sign(y − t)."""
-    total = 0.0
-    for t in range(y.size):
-        total += abs(y[t] - target[t])
-    for t in range(y.size):
-        dy[t] = scale * np.sign(y[t] - target[t])
-    return total
-
-
-@jit
-def bce_with_logits_run(y: Array, target: Array, dy: Array, scale: float) -> float:
-    """Σ max(y, 0) − y t + ln(1 + e^−|y|) over a run; dy = scale · (σ(y) − t)."""
-    zero, one, total = y.dtype.type(0), y.dtype.type(1), 0.0
-    for t in range(y.size):
-        dy[t] = exp(-abs(y[t]))
-    for t in range(y.size):
-        total += (y[t] if y[t] > zero else zero) - y[t] * target[t]
-    for t in range(y.size):
-        total += log1p(dy[t])
-    for t in range(y.size):
-        e = dy[t]
-        dy[t] = scale * ((one if y[t] >= zero else e) / (one + e) - target[t])
-    return total
-
-
-@jit
-def _mse(y: Array, target: Array, dy: Array, sums: Array, first: int, last: int) -> None:
-    scale = y.dtype.type(1 / y.size)
-    for k in range(first, last):
-        i, j = k * _BLOCK, min((k + 1) * _BLOCK, y.size)
-        sums[k] = mse_run(y[i:j], target[i:j], dy[i:j], scale)
-
-
-@jit
-def _l1(y: Array, target: Array, dy: Array, sums: Array, first: int, last: int) -> None:
-    scale = y.dtype.type(1 / y.size)
-    for k in range(first, last):
-        i, j = k * _BLOCK, min((k + 1) * _BLOCK, y.size)
-        sums[k] = l1_run(y[i:j], target[i:j], dy[i:j], scale)
-
-
-@jit
-def _bce_with_logits(
-    y: Array, target: Array, dy: Array, sums: Array, first: int, last: int
+def _mse(
+    y_at: Any, target_at: Any, dy_at: Any, sums: Any, size: int, block: int, part: Any
 ) -> None:
-    scale = y.dtype.type(1 / y.size)
+    """Σ (y − t)² of each run from first to last; dy = 2 (y − t) / n. A part is (first, last, n)."""
+    first, last, n = carray(part, (3,))
+    y, target, dy = carray(y_at, (size,)), carray(target_at, (size,)), carray(dy_at, (size,))
+    totals, scale = carray(sums, (last,)), y.dtype.type(2 / n)
     for k in range(first, last):
-        i, j = k * _BLOCK, min((k + 1) * _BLOCK, y.size)
-        sums[k] = bce_with_logits_run(y[i:j], target[i:j], dy[i:j], scale)
+        i, j = k * block, min((k + 1) * block, size)
+        u, v, du, total = y[i:j], target[i:j], dy[i:j], 0.0
+        for t in range(u.size):
+            d = u[t] - v[t]
+            total += d * d
+        for t in range(u.size):
+            du[t] = scale * (u[t] - v[t])
+        totals[k] = total
+
+
+def _l1(y_at: Any, target_at: Any, dy_at: Any, sums: Any, size: int, block: int, part: Any) -> None:
+    """Σ |y − t| of each run from first to last; dy = sign(y − t) / n."""
+    first, last, n = carray(part, (3,))
+    y, target, dy = carray(y_at, (size,)), carray(target_at, (size,)), carray(dy_at, (size,))
+    totals, scale = carray(sums, (last,)), y.dtype.type(1 / n)
+    for k in range(first, last):
+        i, j = k * block, min((k + 1) * block, size)
+        u, v, du, total = y[i:j], target[i:j], dy[i:j], 0.0
+        for t in range(u.size):
+            total += abs(u[t] - v[t])
+        for t in range(u.size):
+            du[t] = scale * np.sign(u[t] - v[t])
+        totals[k] = total
+
+
+def _bce_with_logits(
+    y_at: Any, target_at: Any, dy_at: Any, sums: Any, size: int, block: int, part: Any
+) -> None:
+    """Σ max(y, 0) − y t + ln(1 + e^−|y|) of each run from first to last; dy = (σ(y) − t) / n."""
+    first, last, n = carray(part, (3,))
+    y, target, dy = carray(y_at, (size,)), carray(target_at, (size,)), carray(dy_at, (size,))
+    totals, scale = carray(sums, (last,)), y.dtype.type(1 / n)
+    zero, one = y.dtype.type(0), y.dtype.type(1)
+    for k in range(first, last):
+        i, j = k * block, min((k + 1) * block, size)
+        u, v, du, total = y[i:j], target[i:j], dy[i:j], 0.0
+        for t in range(u.size):
+            du[t] = exp(-abs(u[t]))
+        for t in range(u.size):
+            total += (u[t] if u[t] > zero else zero) - u[t] * v[t]
+        for t in range(u.size):
+            total += log1p(du[t])
+        for t in range(u.size):
+            e = du[t]
+            du[t] = scale * ((one if u[t] >= zero else e) / (one + e) - v[t])
+        totals[k] = total
+
+
+_LOSSES = {"mse": _mse, "l1": _l1, "bce_with_logits": _bce_with_logits}
+
+
+@functools.cache
+def measurer(loss: str, itemsize: int) -> Any:
+    """A loss over some runs, compiled as a C function, which has an address."""
+    number = types.CPointer(types.float32 if itemsize == 4 else types.float64)
+    integers, sums = types.CPointer(types.intp), types.CPointer(types.float64)
+    kind = types.void(number, number, number, sums, types.intp, types.intp, integers)
+    return c_function(_LOSSES[loss], kind)
+
+
+@jit
+def _measure(
+    f: int, y: Array, target: Array, dy: Array, sums: Array, block: int, part: Array
+) -> None:
+    call(
+        f,
+        *(y.ctypes.data, target.ctypes.data, dy.ctypes.data, sums.ctypes.data),
+        *(y.size, np.intp(block), part.ctypes.data),
+    )
 
 
 @parallel_jit
-def _mse_shared(y: Array, target: Array, dy: Array, sums: Array, cuts: Array) -> None:
-    for t in numba.prange(len(cuts) - 1):
-        _mse(y, target, dy, sums, cuts[t], cuts[t + 1])
+def _measure_shared(
+    f: int, y: Array, target: Array, dy: Array, sums: Array, block: int, parts: Array
+) -> None:
+    for t in numba.prange(len(parts)):
+        _measure(f, y, target, dy, sums, block, parts[t])
 
 
-@parallel_jit
-def _l1_shared(y: Array, target: Array, dy: Array, sums: Array, cuts: Array) -> None:
-    for t in numba.prange(len(cuts) - 1):
-        _l1(y, target, dy, sums, cuts[t], cuts[t + 1])
-
-
-@parallel_jit
-def _bce_with_logits_shared(y: Array, target: Array, dy: Array, sums: Array, cuts: Array) -> None:
-    for t in numba.prange(len(cuts) - 1):
-        _bce_with_logits(y, target, dy, sums, cuts[t], cuts[t + 1])
-
-
-def _loss(
-    loop: Callable[..., None], shared: Callable[..., None], y: Array, target: Array
-) -> tuple[float, Array]:
+def _loss(loss: str, y: Array, target: Array) -> tuple[float, Array]:
     dy = empty_like(y)
     *views, view = flat(y, target, dy)
     sums = np.empty(-(-y.size // _BLOCK))
     threads = share() if y.size >= _SHARED_LOSS else 1
+    cuts = cut(len(sums), threads)
+    parts = np.array([(i, j, y.size) for i, j in itertools.pairwise(cuts)], np.intp)
+    given = measurer(loss, y.itemsize).address, *views, view, sums, _BLOCK
     if threads > 1:
-        together(shared, *views, view, sums, cut(len(sums), threads))
+        together(_measure_shared, *given, parts)
     else:
-        loop(*views, view, sums, 0, len(sums))
+        _measure(*given, parts[0])
     L = float(np.add.reduce(sums)) / y.size
     return L, dy if np.may_share_memory(view, dy) else view.reshape(dy.shape)
 
 
 def mse(y: Array, target: Array) -> tuple[float, Array]:
-    return _loss(_mse, _mse_shared, y, target)
+    return _loss("mse", y, target)
 
 
 def l1(y: Array, target: Array) -> tuple[float, Array]:
-    return _loss(_l1, _l1_shared, y, target)
+    return _loss("l1", y, target)
 
 
 def bce_with_logits(y: Array, target: Array) -> tuple[float, Array]:
-    return _loss(_bce_with_logits, _bce_with_logits_shared, y, target)
+    return _loss("bce_with_logits", y, target)
 
 
 bce = reference.bce  # NumPy's log is vector code already

@@ -29,7 +29,7 @@ from numba import carray, types
 
 from tinyae.kernels.addresses import c_function, call, pointer
 from tinyae.kernels.elementary import expm1, sigmoid, tanh
-from tinyae.kernels.elementwise import bce_with_logits_run, l1_run, mse_run
+from tinyae.kernels.elementwise import measurer
 from tinyae.kernels.products import SHARED, add_rows, parts_of, tiler
 from tinyae.kernels.reference import Stages
 from tinyae.kernels.threads import cut, jit, join, parallel_jit, share
@@ -43,8 +43,6 @@ _PLANS = 8  # batch sizes whose plans are kept
 
 _LINEAR, _RELU, _ELU, _SIGMOID, _TANH = range(5)
 _NUMBERS = {"linear": _LINEAR, "relu": _RELU, "elu": _ELU, "sigmoid": _SIGMOID, "tanh": _TANH}
-_MSE, _L1, _BCE_WITH_LOGITS = range(3)
-_LOSSES = {"mse": _MSE, "l1": _L1, "bce_with_logits": _BCE_WITH_LOGITS}
 
 
 class _Operation(NamedTuple):
@@ -66,7 +64,7 @@ class _Operation(NamedTuple):
     y: int = -1
     stage: int = 0  # whose α it is
     bias: int = -1
-    loss: int = -1
+    loss: int = -1  # where the address of what measures it is
     sums: int = -1
     among: int = 0  # numbers or samples the loss is a mean over
     ends: bool = False  # the last one of a phase
@@ -76,63 +74,51 @@ _A, _A_ROWS, _A_COLUMNS, _A_TURNED, _B, _B_ROWS, _B_COLUMNS, _B_TURNED = range(8
 _C, _C_ROWS, _C_COLUMNS, _START, _F, _Y, _STAGE, _BIAS, _LOSS, _SUMS, _AMONG, _ENDS = range(8, 20)
 _PART = 20  # and a part has four numbers
 _NO_B = -1, 0, 0, False
-_TILER, _X, _OTHER, _COUNT, _RESULTS = range(5)  # the first places; _COUNT is of results
+_TILER, _APPLIER, _X, _OTHER, _COUNT, _RESULTS = range(6)  # the first places; _COUNT is of results
 
 
 # --- along a run of numbers -----------------------------------------------------------------------
 
 
-@jit
-def _activate(f: int, alpha: float, y: Array) -> None:
-    """y = f(y). NaN passes through."""
-    zero = y.dtype.type(0)
+def _apply(f: int, stage: int, alphas_at: Any, y_at: int, g_at: int, size: int) -> None:
+    """y = f(y), or g = g ∘ f′ from y = f(x) where f is negative. NaN passes through."""
+    alphas = carray(alphas_at, (stage + 1,))
+    zero, one, alpha = alphas.dtype.type(0), alphas.dtype.type(1), alphas[stage]
+    y = carray(pointer(y_at), (size,), alphas.dtype)
+    g = carray(pointer(g_at), (size,), alphas.dtype)
     if f == _RELU:
-        for t in range(y.size):
+        for t in range(size):
             y[t] = zero if y[t] <= zero else y[t]
     elif f == _ELU:
-        for t in range(y.size):
+        for t in range(size):
             e = alpha * expm1(zero if y[t] > zero else y[t])
             y[t] = y[t] if y[t] > zero else e
     elif f == _SIGMOID:
-        for t in range(y.size):
+        for t in range(size):
             y[t] = sigmoid(y[t])
     elif f == _TANH:
-        for t in range(y.size):
+        for t in range(size):
             y[t] = tanh(y[t])
-
-
-@jit
-def _slope(f: int, alpha: float, y: Array, g: Array) -> None:
-    """g = g ∘ f′, from y = f(x)."""
-    one = y.dtype.type(1)
-    if f == _RELU:
-        for t in range(y.size):
+    elif f == -_RELU:
+        for t in range(size):
             g[t] = g[t] * (y[t] > 0)
-    elif f == _ELU:
-        for t in range(y.size):
+    elif f == -_ELU:
+        for t in range(size):
             g[t] = g[t] if y[t] > 0 else g[t] * (y[t] + alpha)
-    elif f == _SIGMOID:
-        for t in range(y.size):
+    elif f == -_SIGMOID:
+        for t in range(size):
             g[t] = g[t] * y[t] * (one - y[t])
-    elif f == _TANH:
-        for t in range(y.size):
+    elif f == -_TANH:
+        for t in range(size):
             g[t] = g[t] * (one - y[t] * y[t])
 
 
-@jit
-def _measure(
-    loss: int, y: Array, target: Array, g: Array, sums: Array, among: int, columns: int, part: Array
-) -> None:
-    """g = ∂L/∂y of some samples, and what L sums, ROWS of them at a time."""
-    scale = y.dtype.type(1 / among)
-    for row in range(part[0], part[1], ROWS):
-        i, j = row * columns, min(row + ROWS, part[1]) * columns
-        if loss == _MSE:
-            sums[row // ROWS] = mse_run(y[i:j], target[i:j], g[i:j], scale)
-        elif loss == _L1:
-            sums[row // ROWS] = l1_run(y[i:j], target[i:j], g[i:j], scale)
-        else:
-            sums[row // ROWS] = bce_with_logits_run(y[i:j], target[i:j], g[i:j], scale)
+@functools.cache
+def _applier(itemsize: int) -> Any:
+    """:func:`_apply` compiled as a C function, which has an address."""
+    number, integer = types.float32 if itemsize == 4 else types.float64, types.intp
+    kind = types.void(integer, integer, types.CPointer(number), *[integer] * 3)
+    return c_function(_apply, kind)
 
 
 # --- an operation, a phase, a pass ----------------------------------------------------------------
@@ -163,24 +149,28 @@ def _operate(operation: Any, addresses: Any, numbers: Any, stages: int) -> None:
             *(places[op[_B]], op[_B_ROWS], op[_B_COLUMNS], op[_B_TURNED]),
             *(start, part.ctypes.data),
         )
-    y = carray(pointer(places[max(op[_Y], 0)]), (rows * columns * (op[_Y] >= 0),), kind)
     if op[_LOSS] >= 0:
-        sums = carray(pointer(places[op[_SUMS]]), (-(-rows // ROWS),), np.float64)
-        _measure(op[_LOSS], y, flat_a, flat_c, sums, op[_AMONG], columns, part)
+        strips = np.empty(3, np.intp)  # which it sums one by one
+        strips[0], strips[1], strips[2] = row0 // ROWS, -(-row1 // ROWS), op[_AMONG]
+        call(
+            places[op[_LOSS]],
+            *(places[op[_Y]], places[op[_A]], places[op[_C]], places[op[_SUMS]]),
+            *(rows * columns, ROWS * columns, strips.ctypes.data),
+        )
     if f != 0:
-        alpha = alphas[op[_STAGE]]
-        first, last = row0, row1
+        first, last, y = row0, row1, places[op[_Y]] if f < 0 else places[op[_C]]
         if run == columns:  # whole rows are one run
             first, last, run = 0, 1, columns * (row1 - row0)
         for i in range(first, last):
             at = (i + row0 - first) * columns + column0
-            line = flat_c[at : at + run]
-            if f > 0:
-                _activate(f, alpha, line)
-                continue
             if op[_B] < 0 and op[_LOSS] < 0:
-                copy(flat_a[at : at + run], line)
-            _slope(-f, alpha, y[at : at + run], line)
+                copy(flat_a[at : at + run], flat_c[at : at + run])
+            here = at * alphas.itemsize
+            call(
+                places[_APPLIER],
+                *(f, op[_STAGE], alphas.ctypes.data),
+                *(y + here, places[op[_C]] + here, run),
+            )
     if op[_BIAS] >= 0 and column0 == 0:
         total = carray(pointer(places[op[_BIAS]]), (rows,), kind)
         sums = np.zeros(row1 - row0, kind)  # threads that add to one line of memory wait in turn
@@ -265,10 +255,10 @@ def _pass_shared(
 class _Plan:
     """A pass for a batch of n samples by so many threads.
 
-    ``places`` has the addresses of what computes tiles and of every array in the table: of x and of
-    dy or the target, which each call gives; how many results there are, and where in one block of
-    ``room`` numbers each begins, in bytes; of each y, if a call gives them; and then of what stays
-    where it is.
+    ``places`` has the addresses of what computes tiles and activations, and of every array in the
+    table: of x and of dy or the target, which each call gives; how many results there are, and
+    where in one block of ``room`` numbers each begins, in bytes; of each y, if a call gives them;
+    and then of what stays where it is.
     """
 
     table: Array  # (operations, threads, numbers of an operation and its part)
@@ -284,7 +274,7 @@ class _Draft:
 
     def __init__(self, stages: Stages, n: int, threads: int) -> None:
         self.n, self.threads, self.itemsize = n, threads, stages[0].W.itemsize
-        self.places = [tiler(self.itemsize).address, 0, 0, 0]
+        self.places = [tiler(self.itemsize).address, _applier(self.itemsize).address, 0, 0, 0]
         self.results: list[tuple[int, int]] = []
         self.kept: list[Array] = []
         self.rows: list[list[tuple[int, ...]]] = []  # of the table
@@ -306,8 +296,11 @@ class _Draft:
         return len(self.places) - 1
 
     def lasting(self, a: Array) -> int:
-        self.places.append(_address(a))
         self.kept.append(a)
+        return self.constant(_address(a))
+
+    def constant(self, address: int) -> int:
+        self.places.append(address)
         return len(self.places) - 1
 
     # --- parts: what each thread computes -------------------------------------------------------
@@ -378,7 +371,7 @@ def _backward(stages: Stages, n: int, threads: int, input_grad: bool) -> _Plan:
 
 
 def _backprop(
-    stages: Stages, n: int, threads: int, loss: int, per_sample: bool, input_grad: bool
+    stages: Stages, n: int, threads: int, loss: str, per_sample: bool, input_grad: bool
 ) -> _Plan:
     draft = _Draft(stages, n, threads)
     outputs = len(stages[-1].W)
@@ -395,7 +388,7 @@ def _backprop(
         f=-_NUMBERS[stages[-1].f],
         y=y[-1],
         stage=len(stages) - 1,
-        loss=loss,
+        loss=draft.constant(measurer(loss, draft.itemsize).address),
         sums=sums,
         among=n if per_sample else n * outputs,
     )
@@ -490,7 +483,12 @@ class _Ways:
 
 
 def _run(
-    make: Callable[..., _Plan], stages: Stages, x: Array, other: Array, ys: list[Array], *more: int
+    make: Callable[..., _Plan],
+    stages: Stages,
+    x: Array,
+    other: Array,
+    ys: list[Array],
+    *more: bool | str,
 ) -> list[Array]:
     """Plan a pass, if it is the first of its kind, and run it. Its results, as flat arrays."""
     ways: _Ways | None = stages.plans
@@ -536,7 +534,6 @@ def mlp_backprop(
     stages: Stages, x: Array, target: Array, loss: str, per_sample: bool, input_grad: bool
 ) -> tuple[float, Array | None]:
     x, target = np.ascontiguousarray(x), np.ascontiguousarray(target)
-    how = _LOSSES[loss], per_sample, input_grad
-    dx, sums = _run(_backprop, stages, x, target, [], *how)
+    dx, sums = _run(_backprop, stages, x, target, [], loss, per_sample, input_grad)
     L = float(np.add.reduce(sums.view(np.float64))) / (len(x) if per_sample else target.size)
     return L, dx.reshape(x.shape) if input_grad else None

@@ -8,15 +8,16 @@ gradient is computed.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any
 
 import numba
 import numpy as np
-from numba import carray
+from numba import carray, types
 
-from tinyae.kernels.addresses import pointer
+from tinyae.kernels.addresses import c_function, call, pointer
 from tinyae.kernels.reference import Rows
 from tinyae.kernels.threads import counted, jit, parallel_jit, share, together
 from tinyae.param import Array
@@ -100,10 +101,16 @@ def _row(table: Array, sizes: Array, numbers: Array, p: int, t: int, parts: int)
     return value, grad, a, b
 
 
-@jit
-def _part(rule: int, table: Array, sizes: Array, numbers: Array, t: int, parts: int) -> None:
+def _part(
+    addresses: Any, counts: Any, constants: Any, rule: int, rows: int, t: int, parts: int
+) -> None:
     """The rule's step for the t-th of so many parts of every row."""
-    for p in range(len(table)):
+    table, sizes, numbers = (
+        carray(addresses, (rows, 4)),
+        carray(counts, (rows,)),
+        carray(constants, (8,)),
+    )
+    for p in range(rows):
         row = _row(table, sizes, numbers, p, t, parts)
         if rule == _RMSPROP:
             _rmsprop(*row, numbers)
@@ -115,25 +122,43 @@ def _part(rule: int, table: Array, sizes: Array, numbers: Array, t: int, parts: 
             _sgd(*row, numbers)
 
 
-@parallel_jit
-def _shared(rule: int, table: Array, sizes: Array, numbers: Array, parts: Array) -> None:
-    for t in numba.prange(len(parts)):
-        _part(rule, table, sizes, numbers, parts[t], len(parts))
-
-
-# Adam by itself: most models want no other, and need not wait until all are compiled.
-
-
-@jit
-def _adam_part(table: Array, sizes: Array, numbers: Array, t: int, parts: int) -> None:
-    for p in range(len(table)):
+def _adam_part(
+    addresses: Any, counts: Any, constants: Any, rule: int, rows: int, t: int, parts: int
+) -> None:
+    """Adam by itself: most models want no other, and need not wait until all are compiled."""
+    table, sizes, numbers = (
+        carray(addresses, (rows, 4)),
+        carray(counts, (rows,)),
+        carray(constants, (8,)),
+    )
+    for p in range(rows):
         _adam(*_row(table, sizes, numbers, p, t, parts), numbers)
 
 
+@functools.cache
+def _stepper(adam: bool, itemsize: int) -> Any:
+    """A part of a step, compiled as a C function, which has an address."""
+    number, integer = types.float32 if itemsize == 4 else types.float64, types.intp
+    integers = types.CPointer(integer)
+    kind = types.void(integers, integers, types.CPointer(number), *[integer] * 4)
+    return c_function(_adam_part if adam else _part, kind)
+
+
+@jit
+def _some(
+    f: int, rule: int, table: Array, sizes: Array, numbers: Array, t: int, parts: int
+) -> None:
+    call(
+        f,
+        *(table.ctypes.data, sizes.ctypes.data, numbers.ctypes.data),
+        *(np.intp(rule), len(table), np.intp(t), np.intp(parts)),
+    )
+
+
 @parallel_jit
-def _adam_shared(table: Array, sizes: Array, numbers: Array, parts: Array) -> None:
+def _shared(f: int, rule: int, table: Array, sizes: Array, numbers: Array, parts: Array) -> None:
     for t in numba.prange(len(parts)):
-        _adam_part(table, sizes, numbers, parts[t], len(parts))
+        _some(f, rule, table, sizes, numbers, parts[t], len(parts))
 
 
 @dataclass
@@ -157,7 +182,7 @@ class _Table:
         addresses = np.zeros((len(rows), 4), np.intp)
         for p, view in enumerate(views):
             addresses[p, : len(view)] = [a.ctypes.data for a in view]
-        sizes = np.array([view[0].size for view in views])
+        sizes = np.array([view[0].size for view in views], np.intp)
         return cls(addresses, sizes, int(sizes.sum()), views, copied)
 
 
@@ -178,17 +203,15 @@ def _step(rule: int, rows: Rows, *numbers: float) -> None:
         table = _Table.of(rows)
         if not table.copied:
             rows.table = table
-    constants = np.array(numbers, rows[0][0].dtype)
+    constants = np.zeros(8, rows[0][0].dtype)
+    constants[: len(numbers)] = numbers
     threads = share() if table.total >= _SHARED else 1
-    given = table.addresses, table.sizes, constants
-    if threads > 1 and rule == _ADAM:
-        together(_adam_shared, *given, counted(threads))
-    elif threads > 1:
-        together(_shared, rule, *given, counted(threads))
-    elif rule == _ADAM:
-        _adam_part(*given, 0, 1)
+    f = _stepper(rule == _ADAM, constants.itemsize).address
+    given = f, rule, table.addresses, table.sizes, constants
+    if threads > 1:
+        together(_shared, *given, counted(threads))
     else:
-        _part(rule, *given, 0, 1)
+        _some(*given, 0, 1)
     for arrays, views in table.copied:
         for a, view in zip(arrays, views):
             a[...] = view.reshape(a.shape)
