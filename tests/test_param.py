@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tinyae import param
 from tinyae.layers import Conv2d, ConvTranspose2d, Dense, TiedDense
+from tinyae.optim import Adam
 from tinyae.param import Initializer, Orthogonal, Param, Zeros, unique
 
 VARIANCES = {
@@ -46,6 +47,25 @@ def test_draws_have_the_promised_mean_and_variance(
     assert np.mean((W / W.std()) ** 4) == pytest.approx(kurtosis, rel=0.02)
     if kurtosis < 2:
         assert np.abs(W).max() <= math.sqrt(3 * expected)
+
+
+@pytest.mark.parametrize("init", [param.GlorotUniform(), Orthogonal(), Zeros()], ids=repr)
+def test_what_is_gone_over_at_every_step_begins_with_a_line_of_the_cache(init: Initializer) -> None:
+    for width in range(1, 12):
+        layer = Dense(width, 3, rng=np.random.default_rng(0), init=init)
+        adam = Adam()
+        adam.step(layer.params)
+        moments = adam.state_arrays({"W": layer.W})
+        for a in (layer.W.value, layer.W.grad, moments["W/m"], moments["W/v"]):
+            assert a.ctypes.data % 64 == 0
+            assert a.flags.c_contiguous
+
+
+def test_a_gradient_lies_in_memory_as_its_value() -> None:
+    value = np.asfortranarray(np.ones((3, 4)))
+    assert Param(value).value is value
+    assert Param(value).grad.flags.f_contiguous
+    assert not Param(value).grad.any()
 
 
 def test_layers_state_their_fans() -> None:

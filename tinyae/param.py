@@ -265,4 +265,4 @@ class Zeros(Initializer):
         rng: np.random.Generator | None,
         dtype: DTypeLike,
     ) -> Array:
-        return np.zeros(shape, dtype)
+        return kept(0, dtype, shape)
