@@ -110,16 +110,30 @@ def test_circles_are_seen(edges, on_circle):
 HEAVY = ("numba", "matplotlib", "tqdm", "PIL", "safetensors", "sklearn", "scipy", "onnx", "torch")
 
 
-def test_import_needs_numpy_alone():
-    code = f"import sys, tinyae; print([m for m in {HEAVY!r} if m in sys.modules])"
+def printed_by(code):
+    """What another Python prints that finds this tinyae."""
     path = os.pathsep.join([str(ROOT.parent), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": path}
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        env=environment,
+        env={**os.environ, "PYTHONPATH": path},
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "[]"
+    return done.stdout.strip()
+
+
+def test_import_needs_numpy_alone():
+    code = f"import sys, tinyae; print([m for m in {HEAVY!r} if m in sys.modules])"
+    assert printed_by(code) == "[]"
+
+
+def test_import_leaves_alone_what_numpy_loads_when_first_used():
+    code = """
+import sys, numpy
+with_numpy = set(sys.modules)
+import tinyae
+print([m for m in sys.modules if m.startswith("numpy.random") and m not in with_numpy])
+"""
+    assert printed_by(code) == "[]"

@@ -1,8 +1,8 @@
 """Where arrays are put, and what becomes of it when they are freed.
 
 A vector that lies across two lines of the cache costs two accesses. So parameters, their gradients
-and moments, and large results begin where a line begins, which NumPy's arrays seldom do: a step of
-Adam is 2.5 times faster for it, a convolution that reads such a result up to 1.5 times.
+and moments, and large results begin where a line begins, which NumPy's arrays seldom do: Adam goes
+over what is in the cache 2.5 times as fast, a convolution that reads such a result up to 1.5 times.
 
 What a training step frees, the next one needs again.
 

@@ -31,7 +31,7 @@ from tinyae.models.autoencoder import Model, Terms, cast
 from tinyae.optim import Adam, Optimizer, clip_by_global_norm
 from tinyae.param import Array, Param, unique
 
-Augment = Callable[[Any, np.random.Generator], Any]
+Augment = Callable[[Any, "np.random.Generator"], Any]  # a string: NumPy loads it when first used
 
 # --- what comes out --------------------------------------------------------------------------
 
