@@ -809,6 +809,22 @@ def test_what_is_not_finite_is_seen_behind_a_perceptron(f, bad):
     assert not np.isfinite(jitted.mlp_backprop(stages, x, dy, "mse", False, False)[0])
 
 
+@pytest.mark.parametrize(("dtype", "edge"), [(np.float32, 87), (np.float64, 708)])
+def test_exponentials_hold_their_digits_up_to_the_ends_of_the_range(dtype, edge):
+    x = np.linspace(-edge, edge, 4001).astype(dtype)
+    wide, rtol = x.astype(np.longdouble), 4 * np.finfo(dtype).eps
+    t = np.exp(-np.abs(wide))
+    np.testing.assert_allclose(jitted.sigmoid(x), np.where(x < 0, t, 1) / (1 + t), rtol=rtol)
+    np.testing.assert_allclose(jitted.tanh(x), np.tanh(wide), rtol=rtol)
+    np.testing.assert_allclose(
+        jitted.elu(x, 1.0), np.where(x > 0, x, np.expm1(-np.abs(wide))), rtol=rtol
+    )
+    beyond = np.array([-2 * edge, 2 * edge, -np.inf, np.inf, np.nan] * 8, dtype)
+    np.testing.assert_array_equal(jitted.sigmoid(beyond)[:5], [0, 1, 0, 1, np.nan])
+    np.testing.assert_array_equal(jitted.tanh(beyond)[:5], [-1, 1, -1, 1, np.nan])
+    np.testing.assert_array_equal(jitted.elu(beyond, 1.0)[:5], [-1, 2 * edge, -1, np.inf, np.nan])
+
+
 @pytest.mark.parametrize("n", [5, 40])
 @pytest.mark.parametrize("outputs", [1, 3, 16])
 def test_what_is_not_finite_passes_through_a_rectified_convolution(n, outputs):
