@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 import tinyae as ta
 from tinyae import gradcheck
+from tinyae.layers.compose import at_once
 from tinyae.layers.topk import TopK
+from tinyae.models import autoencoder
 from tinyae.models.builders import conv_pair, dense_pair
 from tinyae.models.contractive import ContractiveAutoencoder
 
@@ -218,6 +220,28 @@ def test_the_closed_form_is_the_general_one(activation, seed, n, pixels, units, 
     assert model.backprop(x) == pytest.approx(general.backprop(x))
     for a, b in zip(gradients(model), gradients(general)):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("loss", [ta.MSE(), ta.BCE()], ids=repr)
+def test_a_decoder_of_dense_layers_at_once_is_the_one_layer_by_layer(loss, monkeypatch):
+    model, x, ways = small(weight=0.7), images(20), []
+    model.loss = loss
+    twin = copy.deepcopy(model)
+
+    def spy(*arguments):
+        ways.append(at_once(*arguments))
+        return ways[-1]
+
+    monkeypatch.setattr(autoencoder, "at_once", spy)
+    terms = model.backprop(x)
+    assert len(ways) == isinstance(loss, ta.MSE)
+    assert None not in ways
+    monkeypatch.setattr(autoencoder, "at_once", lambda *_: None)
+    assert terms == pytest.approx(twin.backprop(x))
+    for a, b in zip(gradients(model), gradients(twin)):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+    report = gradcheck.check_model(model, x)
+    assert report.ok, report
 
 
 def test_the_closed_form_is_rifais():

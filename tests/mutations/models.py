@@ -343,8 +343,8 @@ CONTRACTIVE = (
     _contractive(
         "contractive: the penalty is not passed back",
         "ContractiveAutoencoder.backprop",
-        "dh = dh + self",
-        "dh = self",
+        "bend + dh",
+        "dh",
         s.contractive("Softplus"),
         _ENCODER,
         ("term:contraction", "missing_term:contraction|dh|tangent|W.grad|bend"),
@@ -352,8 +352,8 @@ CONTRACTIVE = (
     _contractive(
         "contractive: the reconstruction is not passed back",
         "ContractiveAutoencoder.backprop",
-        "dh = dh + self.decoder.backward(dy, decoded)",
-        "self.decoder.backward(dy, decoded)",
+        "bend + dh",
+        "bend + 0 * dh",
         s.contractive("Softplus"),
         _ENCODER,
         ("term:reconstruction|decoder", "missing_term:reconstruction|decoder"),

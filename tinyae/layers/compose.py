@@ -319,7 +319,7 @@ def _total(arrays: Any) -> Array:
 
 
 def at_once(owner: Module, parts: tuple[Layer, ...], x: Array, target: Array) -> Perceptron | None:
-    """What runs these parts of a model, one after the other, as one kernel from x to the target.
+    """What runs the last parts of a model, one after the other, as one kernel from x to the target.
 
     None where that cannot be, or is not worth it. It is kept for the owner until a module changes.
     """
@@ -328,11 +328,11 @@ def at_once(owner: Module, parts: tuple[Layer, ...], x: Array, target: Array) ->
     if min(x.ndim, target.ndim) < 2 or not len(x) == len(target) >= LEAST:
         return None
     ways: dict[Any, Perceptron | None] = found_parts.setdefault(owner, {})
-    shapes = x.shape[1:], target.shape[1:]
-    if shapes not in ways:
+    way = len(parts), x.shape[1:], target.shape[1:]
+    if way not in ways:
         layers = [layer for part in parts for layer in _layers(part)]
-        ways[shapes] = in_one(layers, *shapes)
-    found = ways[shapes]
+        ways[way] = in_one(layers, *way[1:])
+    found = ways[way]
     return found if found is not None and x.dtype == target.dtype == found.dtype else None
 
 

@@ -169,25 +169,40 @@ class Autoencoder(Model):
 
     def backprop(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
         source, target = self.pair(x, rng)
-        L = self._at_once(source, target)
-        if L is None:
-            z, encoded = self.encoder.forward(source)
-            y, decoded = self.decoder.forward(z)
-            L, dy = self.loss(y, target)
-            dz = self.decoder.backward(dy, decoded)
-            self.encoder.backward_params(dz, encoded)
+        done = self._at_once((self.encoder, self.decoder), source, target, False)
+        if done is not None:
+            return {"total": done[0], "reconstruction": done[0]}
+        z, encoded = self.encoder.forward(source)
+        y, decoded = self.decoder.forward(z)
+        L, dy = self.loss(y, target)
+        dz = self.decoder.backward(dy, decoded)
+        self.encoder.backward_params(dz, encoded)
         return {"total": L, "reconstruction": L}
 
-    def _at_once(self, source: Array, target: Array) -> float | None:
-        """L, with every gradient added, by one kernel, if that can be: else None."""
+    def _through_decoder(self, z: Array, target: Array) -> tuple[float, Array]:
+        """L of g(z), and its slope at z; adds the gradient of g."""
+        done = self._at_once((self.decoder,), z, target, True)
+        if done is not None:
+            return done
+        y, decoded = self.decoder.forward(z)
+        L, dy = self.loss(y, target)
+        return L, self.decoder.backward(dy, decoded)
+
+    def _at_once(
+        self, parts: tuple[Layer, ...], x: Array, target: Array, input_grad: bool
+    ) -> tuple[float, Any] | None:
+        """L from x through these parts, and dx if wanted, with every gradient added, by one kernel:
+
+        if that can be, else None.
+        """
         loss = _LOSSES.get(type(self.loss))
         if loss is None or vars(self.loss):
             return None
-        perceptron = at_once(self, (self.encoder, self.decoder), source, target)
+        perceptron = at_once(self, parts, x, target)
         if perceptron is None:
             return None
         self.loss.check_target(target)
-        return perceptron.backprop(source, target, loss)[0]
+        return perceptron.backprop(x, target, loss, input_grad=input_grad)
 
     def evaluate_batch(self, x: Any, rng: np.random.Generator) -> Terms:
         source, target = self.pair(x, rng)

@@ -86,11 +86,9 @@ class ContractiveAutoencoder(Autoencoder):
     def backprop(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
         source, target = self.pair(x, rng)
         h, encoded = self.encoder.forward(source)
-        y, decoded = self.decoder.forward(h)
-        L, dy = self.loss(y, target)
-        contraction, dh = self._contract(source, h, encoded, rng)
-        dh = dh + self.decoder.backward(dy, decoded)
-        self.encoder.backward_params(dh, encoded)
+        L, dh = self._through_decoder(h, target)
+        contraction, bend = self._contract(source, h, encoded, rng)
+        self.encoder.backward_params(bend + dh, encoded)
         return self._terms(L, contraction)
 
     def evaluate_batch(self, x: Any, rng: np.random.Generator) -> Terms:
