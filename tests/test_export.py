@@ -197,6 +197,20 @@ def test_any_architecture(kernel_set, data):
     check_plan(f.program(built.input_shape))
 
 
+@both_sets
+@pytest.mark.parametrize("conv", [ta.Conv2d, ta.ConvTranspose2d])
+def test_what_follows_a_flattened_image_becomes_part_of_the_convolution_before(kernel_set, conv):
+    rng = np.random.default_rng(0)
+    for last in (ta.ReLU(), ta.BatchNorm(18, dtype=np.float64)):
+        images = conv(1, 2, 3, 1, "same", rng=rng, dtype=np.float64)
+        layers = images, ta.Flatten(), last
+        model = identity(*layers, dtype=np.float64)
+        f, x = compiled_by(kernel_set, model, "encoder"), rng.normal(size=(2, 1, 3, 3))
+        np.testing.assert_allclose(f(x), model.encoder(x), rtol=1e-9, atol=1e-10)
+        assert f(x).shape == (2, 18)
+        check_plan(f.program((1, 3, 3)))
+
+
 PARTS = {
     "autoencoder": "reconstruct",
     "encoder": "encode",

@@ -264,7 +264,7 @@ def _fold(listed: list[Op], arrays: list[Array]) -> list[Op]:
             before,
             W=before.W._replace(offset=len(arrays) - 2),
             b=before.b._replace(offset=len(arrays) - 1),
-            y=op.y,
+            y=op.y._replace(shape=before.y.shape),
         )
     return done
 
@@ -276,7 +276,8 @@ def _fuse(listed: list[Op]) -> list[Op]:
         before = _only_source(op, done, listed) if isinstance(op, ops.Activation) else None
         if isinstance(before, (ops.Affine, *_LINEAR_MAPS)) and before.f == LINEAR:
             assert isinstance(op, ops.Activation)
-            done[done.index(before)] = replace(before, f=op.f, y=op.y)
+            y = op.y._replace(shape=before.y.shape)  # a reshape may lie between
+            done[done.index(before)] = replace(before, f=op.f, y=y)
         else:
             done.append(op)
     return done
