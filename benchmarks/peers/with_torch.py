@@ -189,17 +189,21 @@ def _then(y: torch.Tensor, rectified: bool, gate: torch.Tensor | None) -> torch.
     return y if gate is None else _TWINS["relu_backward"](y, gate)
 
 
+def _forward(stages: Any, parts: Any, y: torch.Tensor) -> torch.Tensor:
+    for (W, b, *_), stage in zip(parts, stages):
+        y = F.linear(y, W, b)
+        if stage.f != "linear":
+            y = _TWINS[stage.f](y, *([stage.alpha] if stage.f == "elu" else []))
+    return y
+
+
 def _perceptron(stages: Any, x: Any, *way_back: Any) -> Callable[[], Any]:
     """The operations of dense layers in a row one after the other, forward or back."""
     parts = [[torch.from_numpy(a) for a in stage[:4]] for stage in stages]
     functions = [(stage.f, stage.alpha) for stage in stages]
 
     def forward() -> None:
-        y = given
-        for (W, b, _, _), (f, alpha) in zip(parts, functions):
-            y = F.linear(y, W, b)
-            if f != "linear":
-                y = _TWINS[f](y, *([alpha] if f == "elu" else []))
+        _forward(stages, parts, given)
 
     def backward() -> None:
         g = dy
@@ -229,11 +233,7 @@ def _perceptron_step(
     features = target.shape[1] if per_sample else 1
 
     def run() -> None:
-        y = given
-        for (W, b), stage in zip(parts, stages):
-            y = F.linear(y, W, b)
-            if stage.f != "linear":
-                y = _TWINS[stage.f](y, *([stage.alpha] if stage.f == "elu" else []))
+        y = _forward(stages, parts, given)
         (features * _LOSSES[loss](y, wanted)).backward()
 
     return run

@@ -24,6 +24,11 @@ def c_function(f: Callable[..., None], signature: Any) -> Any:
     return numba.cfunc(signature, **{name: FLAGS[name] for name in _KEPT})(f)
 
 
+def number(itemsize: int) -> Any:
+    """The floating-point type of that many bytes, for a signature."""
+    return types.float32 if itemsize == 4 else types.float64
+
+
 @intrinsic
 def pointer(typing: Any, address: Any) -> Any:
     """What lies at an address, for ``carray``."""

@@ -13,7 +13,7 @@ import numpy as np
 from numba import carray, types
 
 from tinyae.kernels import reference
-from tinyae.kernels.addresses import c_function, call
+from tinyae.kernels.addresses import c_function, call, number
 from tinyae.kernels.elementary import exp, expm1, log1p
 from tinyae.kernels.elementary import sigmoid as _sigmoid_of
 from tinyae.kernels.elementary import tanh as _tanh_of
@@ -285,9 +285,9 @@ _LOSSES = {"mse": _mse, "l1": _l1, "bce_with_logits": _bce_with_logits}
 @functools.cache
 def measurer(loss: str, itemsize: int) -> Any:
     """A loss over some runs, compiled as a C function, which has an address."""
-    number = types.CPointer(types.float32 if itemsize == 4 else types.float64)
-    integers, sums = types.CPointer(types.intp), types.CPointer(types.float64)
-    kind = types.void(number, number, number, sums, types.intp, types.intp, integers)
+    numbers, sums = types.CPointer(number(itemsize)), types.CPointer(types.float64)
+    integer = types.intp
+    kind = types.void(*[numbers] * 3, sums, integer, integer, types.CPointer(integer))
     return c_function(_LOSSES[loss], kind)
 
 
@@ -310,13 +310,19 @@ def _measure_shared(
         _measure(f, y, target, dy, sums, block, parts[t])
 
 
+@functools.lru_cache(maxsize=256)
+def _shares(size: int, threads: int) -> Array:
+    """Each thread's part of the runs of so many numbers: (first, last, all numbers)."""
+    cuts = cut(-(-size // _BLOCK), threads)
+    return np.array([(i, j, size) for i, j in itertools.pairwise(cuts)], np.intp)
+
+
 def _loss(loss: str, y: Array, target: Array) -> tuple[float, Array]:
     dy = empty_like(y)
     *views, view = flat(y, target, dy)
     sums = np.empty(-(-y.size // _BLOCK))
     threads = share() if y.size >= _SHARED_LOSS else 1
-    cuts = cut(len(sums), threads)
-    parts = np.array([(i, j, y.size) for i, j in itertools.pairwise(cuts)], np.intp)
+    parts = _shares(y.size, threads)
     given = measurer(loss, y.itemsize).address, *views, view, sums, _BLOCK
     if threads > 1:
         together(_measure_shared, *given, parts)

@@ -27,7 +27,7 @@ import numba
 import numpy as np
 from numba import carray, types
 
-from tinyae.kernels.addresses import c_function, call, pointer
+from tinyae.kernels.addresses import c_function, call, number, pointer
 from tinyae.kernels.elementary import expm1, sigmoid, tanh
 from tinyae.kernels.elementwise import measurer
 from tinyae.kernels.products import SHARED, add_rows, parts_of, tiler
@@ -116,8 +116,8 @@ def _apply(f: int, stage: int, alphas_at: Any, y_at: int, g_at: int, size: int) 
 @functools.cache
 def _applier(itemsize: int) -> Any:
     """:func:`_apply` compiled as a C function, which has an address."""
-    number, integer = types.float32 if itemsize == 4 else types.float64, types.intp
-    kind = types.void(integer, integer, types.CPointer(number), *[integer] * 3)
+    integer = types.intp
+    kind = types.void(integer, integer, types.CPointer(number(itemsize)), *[integer] * 3)
     return c_function(_apply, kind)
 
 
@@ -182,8 +182,8 @@ def _operate(operation: Any, addresses: Any, numbers: Any, stages: int) -> None:
 @functools.cache
 def _operator(itemsize: int) -> Any:
     """:func:`_operate` compiled as a C function, which has an address."""
-    number, integers = types.float32 if itemsize == 4 else types.float64, types.CPointer(types.intp)
-    kind = types.void(integers, integers, types.CPointer(number), types.intp)
+    integers = types.CPointer(types.intp)
+    kind = types.void(integers, integers, types.CPointer(number(itemsize)), types.intp)
     return c_function(_operate, kind)
 
 

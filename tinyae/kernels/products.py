@@ -20,7 +20,7 @@ import numpy as np
 from numba import carray, types
 
 from tinyae.kernels import reference
-from tinyae.kernels.addresses import c_function, call, pointer
+from tinyae.kernels.addresses import c_function, call, number, pointer
 from tinyae.kernels.threads import cut, jit, parallel_jit, share, together
 from tinyae.kernels.tile import (
     ROWS,
@@ -185,8 +185,8 @@ def tiler(itemsize: int) -> Any:
 
     Compiled into its callers instead, it would take a third of a first training step.
     """
-    number, integer = types.float32 if itemsize == 4 else types.float64, types.intp
-    numbers, integers = types.CPointer(number), types.CPointer(integer)
+    integer = types.intp
+    numbers, integers = types.CPointer(number(itemsize)), types.CPointer(integer)
     return c_function(_tiles, types.void(numbers, *[integer] * 11, integers))
 
 

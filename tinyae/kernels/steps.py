@@ -17,7 +17,7 @@ import numba
 import numpy as np
 from numba import carray, types
 
-from tinyae.kernels.addresses import c_function, call, pointer
+from tinyae.kernels.addresses import c_function, call, number, pointer
 from tinyae.kernels.reference import Rows
 from tinyae.kernels.threads import counted, jit, parallel_jit, share, together
 from tinyae.param import Array
@@ -101,15 +101,16 @@ def _row(table: Array, sizes: Array, numbers: Array, p: int, t: int, parts: int)
     return value, grad, a, b
 
 
+@jit
+def _arrays(addresses: Any, counts: Any, constants: Any, rows: int) -> tuple[Array, Array, Array]:
+    return carray(addresses, (rows, 4)), carray(counts, (rows,)), carray(constants, (8,))
+
+
 def _part(
     addresses: Any, counts: Any, constants: Any, rule: int, rows: int, t: int, parts: int
 ) -> None:
     """The rule's step for the t-th of so many parts of every row."""
-    table, sizes, numbers = (
-        carray(addresses, (rows, 4)),
-        carray(counts, (rows,)),
-        carray(constants, (8,)),
-    )
+    table, sizes, numbers = _arrays(addresses, counts, constants, rows)
     for p in range(rows):
         row = _row(table, sizes, numbers, p, t, parts)
         if rule == _RMSPROP:
@@ -126,11 +127,7 @@ def _adam_part(
     addresses: Any, counts: Any, constants: Any, rule: int, rows: int, t: int, parts: int
 ) -> None:
     """Adam by itself: most models want no other, and need not wait until all are compiled."""
-    table, sizes, numbers = (
-        carray(addresses, (rows, 4)),
-        carray(counts, (rows,)),
-        carray(constants, (8,)),
-    )
+    table, sizes, numbers = _arrays(addresses, counts, constants, rows)
     for p in range(rows):
         _adam(*_row(table, sizes, numbers, p, t, parts), numbers)
 
@@ -138,9 +135,8 @@ def _adam_part(
 @functools.cache
 def _stepper(adam: bool, itemsize: int) -> Any:
     """A part of a step, compiled as a C function, which has an address."""
-    number, integer = types.float32 if itemsize == 4 else types.float64, types.intp
-    integers = types.CPointer(integer)
-    kind = types.void(integers, integers, types.CPointer(number), *[integer] * 4)
+    integer, integers = types.intp, types.CPointer(types.intp)
+    kind = types.void(integers, integers, types.CPointer(number(itemsize)), *[integer] * 4)
     return c_function(_adam_part if adam else _part, kind)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TypeGuard
 
 from tinyae import kernels
+from tinyae.layers.activation import ReLU
 from tinyae.layers.base import Layer
 from tinyae.layers.conv import Conv2d, ConvTranspose2d
 from tinyae.param import Array, Param
@@ -30,8 +31,7 @@ class Convolutions:
         self.stages: list[tuple[Conv2d | ConvTranspose2d, bool]] = []
         for layer, after in zip(layers, [*layers[1:], None]):
             if isinstance(layer, (Conv2d, ConvTranspose2d)):
-                rectified = after is not None and not isinstance(after, (Conv2d, ConvTranspose2d))
-                self.stages.append((layer, rectified))
+                self.stages.append((layer, isinstance(after, ReLU)))
 
     @property
     def params(self) -> dict[str, Param]:
@@ -49,8 +49,7 @@ class Convolutions:
 
     def backward(self, dy: Array, caches: list[Array]) -> Array:
         conv, g, x = self._to_the_first(dy, caches)
-        conv.backward_params(g, x)
-        return conv.adjoint(g, x)
+        return conv.backward(g, x)
 
     def backward_params(self, dy: Array, caches: list[Array]) -> None:
         conv, g, x = self._to_the_first(dy, caches)

@@ -31,8 +31,7 @@ def one_by_one(layers: Sequence[Layer]) -> Parts:
 def in_runs(layers: Sequence[Layer]) -> Parts:
     """The same with a Perceptron or Convolutions in place of a run of layers that they stand for.
 
-    A class derived from one of them may compute something else, and is left alone; so is what
-    does not fit, for the layer itself to say so.
+    What does not fit is left alone too, for the layer itself to say so.
     """
     parts: list[tuple[Part, int | slice]] = []
     k = 0
