@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 import tinyae as ta
 from tinyae import gradcheck
-from tinyae.layers.compose import at_once
 from tinyae.layers.topk import TopK
+from tinyae.layers.ways import at_once
 from tinyae.models import autoencoder
 from tinyae.models.builders import conv_pair, dense_pair
 from tinyae.models.contractive import ContractiveAutoencoder

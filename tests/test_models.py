@@ -8,22 +8,30 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tinyae import kernels
 from tinyae.layers import (
     ELU,
     BatchNorm,
+    Conv2d,
+    ConvTranspose2d,
     Dense,
     Dropout,
     Flatten,
     Layer,
+    LeakyReLU,
+    MaxPool2d,
     ReLU,
     Reshape,
     Sequential,
     Sigmoid,
     Tanh,
     TiedDense,
+    TopK,
     Upsample2d,
+    ways,
 )
 from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Loss
 from tinyae.models import Autoencoder, DenoisingAutoencoder, Model, autoencoder
@@ -196,6 +204,115 @@ class TestAtOnce:
         model.decoder.layers[0].W.value[...] = 0
         assert model.backprop(x) == pytest.approx(self.by_layers(model, x)[0], rel=1e-6)
         assert len(counted) == 4
+
+
+class TestByParts:
+    """A batch of images goes through convolutions part by part: the same sums, in smaller pieces."""
+
+    def convolutional(
+        self, loss: Loss | None = None, kind: type[Conv2d] = Conv2d, *more: Layer
+    ) -> Autoencoder:
+        rng = np.random.default_rng(3)
+        encoder = Sequential(
+            *(kind(1, 4, 3, 2, "same", rng=rng), ReLU(), MaxPool2d(2)),
+            *(Flatten(), Dense(64, 5, rng=rng), *more),
+        )
+        decoder = Sequential(
+            *(Dense(5, 64, rng=rng), LeakyReLU(), Reshape(4, 4, 4), Upsample2d(2)),
+            *(ConvTranspose2d(4, 1, 3, 2, "same", rng=rng), Sigmoid()),
+        )
+        return Autoencoder(encoder, decoder, loss or MSE())
+
+    def pictures(self, n: int) -> np.ndarray:
+        return np.random.default_rng(n).random((n, 1, 16, 16), dtype=np.float32)
+
+    @pytest.fixture
+    def sizes(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """How many samples each part had. A cache is said to be small enough for 32 of them."""
+        monkeypatch.setattr(ways, "_CACHED", 1 << 15)
+        sizes: list[int] = []
+        cut = ways.by_parts
+
+        def count(*arguments: Any) -> Any:
+            parts = cut(*arguments)
+            sizes.extend(len(part.x) for part in parts)
+            return parts
+
+        monkeypatch.setattr(autoencoder, "by_parts", count)
+        return sizes
+
+    def whole(self, model: Autoencoder, x: Any) -> tuple[Any, dict[str, np.ndarray]]:
+        twin = copy.deepcopy(model)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(autoencoder, "by_parts", lambda _, __, x, t: [ways.Part(x, t, 1.0)])
+            terms = twin.backprop(x)
+        return terms, {name: p.grad for name, p in twin.params.items()}
+
+    @pytest.mark.parametrize("loss", [MSE(), L1(), BCEWithLogits()], ids=repr)
+    @given(n=st.integers(1, 150))
+    @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    def test_it_is_the_step_of_the_whole(self, loss: Loss, sizes: list[int], n: int) -> None:
+        model, x = self.convolutional(loss), self.pictures(n)
+        want, grads = self.whole(model, x)
+        sizes.clear()
+        assert model.backprop(x) == pytest.approx(want, rel=1e-6)
+        assert sum(sizes) == n
+        assert len(sizes) == max(n // 32, 1)
+        assert min(sizes) >= min(n, 32)
+        assert max(sizes) < 64
+        for name, p in model.params.items():
+            np.testing.assert_allclose(p.grad, grads[name], rtol=1e-4, atol=1e-7)
+
+    def test_as_many_as_the_cache_bears(self, sizes: list[int], monkeypatch) -> None:
+        model, x = self.convolutional(), self.pictures(200)
+        monkeypatch.setattr(ways, "_CACHED", 100 * x[0].nbytes)  # no output is larger
+        model.backprop(x)
+        assert sizes == [96, 104]
+
+    def test_layers_that_mix_samples_draw_or_are_changed_see_all(self, sizes: list[int]) -> None:
+        class Mine(Conv2d):
+            pass
+
+        rng, x = np.random.default_rng(0), self.pictures(70)
+        patched, changed = self.convolutional(), self.convolutional()
+        patched.encoder.layers[0].forward = self.convolutional().encoder.layers[0].forward
+        changed.loss.measure = L1().measure
+        for model in (
+            self.convolutional(None, Mine),
+            self.convolutional(None, Conv2d, BatchNorm(5)),
+            self.convolutional(None, Conv2d, Dropout(0.5, rng=rng)),
+            self.convolutional(None, Conv2d, TopK(2)),
+            self.convolutional(BCE()),
+            patched,
+            changed,
+        ):
+            sizes.clear()
+            model.backprop(x)
+            assert sizes in ([70], [])
+
+    def test_what_does_not_fit_is_named_before_any_gradient(self, sizes: list[int]) -> None:
+        model, x = self.convolutional(BCEWithLogits()), self.pictures(70)
+        late = x.copy()
+        late[69] = 2
+        for bad, kind, words in (
+            (x.astype(np.float64), TypeError, "Conv2d: x is float64"),
+            (x[:, :, :, :8], ValueError, r"Dense: x has shape \(70, 32\)"),
+            (late, ValueError, "BCEWithLogits: the target lies in"),
+        ):
+            with pytest.raises(kind, match=words):
+                model.backprop(bad)
+            assert not any(p.grad.any() for p in model.params.values())
+
+    def test_a_pair_of_other_shapes(self, sizes: list[int]) -> None:
+        rng, x = np.random.default_rng(0), self.pictures(70)
+        model = DenoisingAutoencoder(
+            Conv2d(1, 4, 3, 2, "same", rng=rng), Conv2d(4, 2, 3, padding="same", rng=rng), L1()
+        )
+        pair = x, rng.random((70, 2, 8, 8), dtype=np.float32)
+        want, grads = self.whole(model, pair)
+        assert model.backprop(pair) == pytest.approx(want, rel=1e-6)
+        assert sizes == [32, 38]
+        np.testing.assert_allclose(model.encoder.W.grad, grads["encoder.W"], rtol=1e-4, atol=1e-7)
 
 
 def test_evaluate_is_inference_averaged_over_samples() -> None:

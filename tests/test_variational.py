@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import tinyae as ta
 from tinyae import gradcheck
 from tinyae.data.binarize import Binarize
-from tinyae.layers.compose import at_once
+from tinyae.layers.ways import at_once
 from tinyae.likelihoods import (
     Bernoulli,
     Gaussian,

@@ -30,16 +30,17 @@ from tinyae.kernels.reference import Pad, Pair
 from tinyae.kernels.threads import counted, cut, jit, parallel_jit, share, together
 from tinyae.kernels.tile import (
     DOTS,
+    GATE,
     GROUPS,
+    NOTHING,
+    RECTIFY,
     ROWS,
     VECTORS,
     dots,
     lanes,
-    let_through,
-    rectify,
+    pixel_tile,
     spread_tile,
     thin_dots,
-    tile,
 )
 from tinyae.memory import empty
 from tinyae.param import Array
@@ -132,22 +133,6 @@ def _table(
     return np.array(table), np.array(lines).reshape(-1, 4)
 
 
-# --- what is done to a run of sums while it is in the cache -----------------------------------------
-
-_NOTHING, _RECTIFY, _GATE = range(3)
-
-
-@jit
-def _finish(then: int, y: Array, gate: Array, at: int, step: int, runs: int) -> None:
-    """relu(y), or relu_backward(y, gate), of some runs."""
-    if then == _RECTIFY:
-        for run in range(runs):
-            rectify(y, at + run * step)
-    elif then == _GATE:
-        for run in range(runs):
-            let_through(y, at + run * step, gate, at + run * step)
-
-
 # --- the sums -------------------------------------------------------------------------------------
 
 
@@ -225,19 +210,17 @@ def _convolve(
                                         *(packed, o * taps, taps, 1, flat_x, source, offsets),
                                         *(flat_y, o * pitch + target, pitch, taps),
                                         *(starts, o * width, width, x_group, y_group),
+                                        *(then, flat_gate),
                                     )
-                                    run = o * pitch + target
-                                    _finish(then, flat_y, flat_gate, run, y_group, GROUPS)
                                 continue
                             for first in range(0, outputs, ROWS):
                                 o = min(first, outputs - ROWS)
-                                tile(
+                                pixel_tile(
                                     *(packed, o * taps, taps, 1, flat_x, source, offsets),
                                     *(flat_y, o * pitch + target, pitch, taps),
-                                    *(starts, o * width, width),
+                                    *(starts, o * width, width, 0, 0),
+                                    *(then, flat_gate),
                                 )
-                                run = o * pitch + target
-                                _finish(then, flat_y, flat_gate, run, pitch, ROWS)
 
 
 @parallel_jit
@@ -353,7 +336,7 @@ def _run(
     """y filled, as (N, C, H, W)."""
     if rectified and gate is not None:
         return relu_backward(_run(x, W, b, y, table, True, None), gate)
-    then = _RECTIFY if rectified else _NOTHING if gate is None else _GATE
+    then = RECTIFY if rectified else NOTHING if gate is None else GATE
     like_y = y if gate is None else batch_last(gate)
     bias = np.zeros(len(y), y.dtype) if b is None else np.ascontiguousarray(b)
     W = np.ascontiguousarray(W).reshape(-1)

@@ -41,6 +41,7 @@ else:
 VECTORS = 2  # across a tile of ROWS rows
 THIN = 4  # across a tile of one row
 GROUPS = 4  # of VECTORS vectors, across a tile that is spread over places apart
+NOTHING, RECTIFY, GATE = range(3)  # what is done to sums before they are stored
 
 
 def lanes(itemsize: int) -> int:
@@ -48,7 +49,7 @@ def lanes(itemsize: int) -> int:
     return _BYTES // itemsize
 
 
-def _make(rows: int, vectors: int, groups: int = 1) -> Any:
+def _make(rows: int, vectors: int) -> Any:
     @intrinsic
     def tile(
         typing: Any,
@@ -76,8 +77,12 @@ def _make(rows: int, vectors: int, groups: int = 1) -> Any:
         )
         return signature, lambda *gen: _emit(rows, vectors, 1, *gen)
 
+    return tile
+
+
+def _make_for_pixels(rows: int, vectors: int, groups: int) -> Any:
     @intrinsic
-    def spread(
+    def tile(
         typing: Any,
         a: Any,
         a_at: Any,
@@ -95,6 +100,8 @@ def _make(rows: int, vectors: int, groups: int = 1) -> Any:
         start_row: Any,
         b_group: Any,
         c_group: Any,
+        then: Any,
+        gate: Any,
     ) -> Any:
         number = types.intp
         signature = types.void(
@@ -102,11 +109,11 @@ def _make(rows: int, vectors: int, groups: int = 1) -> Any:
             *(b, number, offsets),
             *(c, number, number),
             *(number, start, number, number),
-            *(number, number),
+            *(number, number, number, gate),
         )
         return signature, lambda *gen: _emit(rows, vectors, groups, *gen)
 
-    return tile if groups == 1 else spread
+    return tile
 
 
 def _emit(
@@ -119,7 +126,7 @@ def _emit(
 
     a, b, offsets, c, start = pointer(0), pointer(4), pointer(6), pointer(7), pointer(11)
     _, a_at, a_row, a_k, _, b_at, _, _, c_at, c_row, depth, _, start_at, start_row = args[:14]
-    b_group, c_group = args[14:] or (None, None)
+    b_group, c_group, then, _ = args[14:] or (None, None, None, None)
     scalar = context.get_data_type(signature.args[0].dtype)
     itemsize = 4 if isinstance(scalar, ir.FloatType) else 8
     width = lanes(itemsize)
@@ -152,9 +159,12 @@ def _emit(
         firsts += [builder.load(p, align=itemsize) for p in places(head, index(0))]
     row_of_a = [builder.mul(a_row, index(i)) for i in range(rows)]
     start_a, start_b, start_c = at(a, a_at), at(b, b_at), at(c, c_at)
-    targets = []
-    for i in range(rows):
-        targets += places(at(start_c, builder.mul(c_row, index(i))), c_group)
+
+    def targets_in(base: Any) -> list[Any]:
+        rows_of_c = [at(base, builder.mul(c_row, index(i))) for i in range(rows)]
+        return [place for row in rows_of_c for place in places(row, c_group)]
+
+    targets = targets_in(start_c)
     for place in targets:  # they come into the cache while the sums are made
         _emit_prefetch(builder, place)
     builder.cbranch(builder.icmp_signed(">", depth, index(0)), loop, after)
@@ -188,9 +198,44 @@ def _emit(
     for result, new, first in zip(results, grown, firsts):
         result.add_incoming(first, before)
         result.add_incoming(new, loop)
-    for place, result in zip(targets, results):
-        builder.store(result, place, align=itemsize)
+    if then is None:
+        _emit_stores(builder, targets, results, itemsize)
+        return context.get_dummy_value()
+
+    # or c = relu(sums), or relu_backward(sums, gate)
+    zero, one = (ir.Constant(vector, [number] * width) for number in (0.0, 1.0))
+    plain, rectified, gated, done = (
+        builder.append_basic_block(name) for name in ("plain", "rectified", "gated", "done")
+    )
+    switch = builder.switch(then, plain)
+    switch.add_case(index(RECTIFY), rectified)
+    switch.add_case(index(GATE), gated)
+
+    builder.position_at_end(plain)
+    _emit_stores(builder, targets, results, itemsize)
+    builder.branch(done)
+
+    builder.position_at_end(rectified)
+    positive = [
+        builder.select(builder.fcmp_ordered("<=", s, zero), zero, s) for s in results
+    ]  # NaN stays NaN
+    _emit_stores(builder, targets, positive, itemsize)
+    builder.branch(done)
+
+    builder.position_at_end(gated)
+    gates = [builder.load(p, align=itemsize) for p in targets_in(at(pointer(17), c_at))]
+    opens = [builder.select(builder.fcmp_ordered(">", g, zero), one, zero) for g in gates]
+    passed = [builder.fmul(s, o) for s, o in zip(results, opens)]
+    _emit_stores(builder, targets, passed, itemsize)
+    builder.branch(done)
+
+    builder.position_at_end(done)
     return context.get_dummy_value()
+
+
+def _emit_stores(builder: Any, places: list[Any], values: list[Any], itemsize: int) -> None:
+    for place, value in zip(places, values):
+        builder.store(value, place, align=itemsize)
 
 
 def _emit_prefetch(builder: Any, place: Any) -> None:
@@ -220,9 +265,14 @@ narrow_tile = _make(ROWS, 1)
 #: The same for one row and THIN vectors.
 thin_tile = _make(1, THIN)
 
-#: For one row, and GROUPS times VECTORS vectors: of these the g-th lie at b_at + g·b_group and
-#: c_at + g·c_group, two arguments more; ``start`` is the same for all.
-spread_tile = _make(1, VECTORS, GROUPS)
+#: :data:`tile` for images, with four arguments more, ``b_group, c_group, then, gate``. What follows
+#: the sums is done before they are stored: nothing, RECTIFY for relu(s), or GATE for
+#: relu_backward(s, gate), where ``gate`` is c's like. Of the groups there is one.
+pixel_tile = _make_for_pixels(ROWS, VECTORS, 1)
+
+#: The same for one row, and GROUPS times VECTORS vectors: of these the g-th lie at
+#: b_at + g·b_group and c_at + g·c_group; ``start`` is the same for all.
+spread_tile = _make_for_pixels(1, VECTORS, GROUPS)
 
 
 # --- sums along the vectors -------------------------------------------------------------------
@@ -433,45 +483,6 @@ copy_run = _make_copy(VECTORS)
 
 #: The same for one vector.
 copy_vector = _make_copy(1)
-
-
-def _emit_through(gated: bool, context: Any, builder: Any, signature: Any, args: Any) -> Any:
-    a = context.make_array(signature.args[0])(context, builder, args[0]).data
-    scalar = context.get_data_type(signature.args[0].dtype)
-    size = 4 if isinstance(scalar, ir.FloatType) else 8
-    width = lanes(size)
-    vector = ir.VectorType(scalar, width)
-    zero, one = (ir.Constant(vector, [number] * width) for number in (0.0, 1.0))
-    gate = context.make_array(signature.args[2])(context, builder, args[2]).data if gated else None
-
-    def place(base: Any, at: Any, v: int) -> Any:
-        at = builder.add(at, ir.IntType(64)(v * width))
-        return builder.bitcast(builder.gep(base, [at]), vector.as_pointer())
-
-    for v in range(VECTORS):
-        here = place(a, args[1], v)
-        x = builder.load(here, align=size)
-        if gated:
-            opening = builder.load(place(gate, args[3], v), align=size)
-            opens = builder.fcmp_ordered(">", opening, zero)
-            x = builder.fmul(x, builder.select(opens, one, zero))
-        else:
-            x = builder.select(builder.fcmp_ordered("<=", x, zero), zero, x)
-        builder.store(x, here, align=size)
-    return context.get_dummy_value()
-
-
-@intrinsic
-def rectify(typing: Any, a: Any, at: Any) -> Any:
-    """relu(a), in place, for a run of VECTORS · lanes of a flat array. NaN stays NaN."""
-    return types.void(a, types.intp), lambda *gen: _emit_through(False, *gen)
-
-
-@intrinsic
-def let_through(typing: Any, a: Any, at: Any, gate: Any, gate_at: Any) -> Any:
-    """relu_backward(a, gate), in place, for such a run."""
-    number = types.intp
-    return types.void(a, number, gate, number), lambda *gen: _emit_through(True, *gen)
 
 
 @jit

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinyae.layers.base import Layer, Module, add, found_parts
-from tinyae.layers.perceptron import Perceptron
-from tinyae.layers.runs import LEAST, Parts, in_one, in_runs, one_by_one
+from tinyae.layers.runs import LEAST, Parts, in_runs, one_by_one
 from tinyae.param import Array
 
 
@@ -316,28 +315,3 @@ def _total(arrays: Any) -> Array:
     for a in arrays[1:]:
         total = total + a  # not in place: the first may be an array that we were given
     return total
-
-
-def at_once(owner: Module, parts: tuple[Layer, ...], x: Array, target: Array) -> Perceptron | None:
-    """What runs the last parts of a model, one after the other, as one kernel from x to the target.
-
-    None where that cannot be, or is not worth it. It is kept for the owner until a module changes.
-    """
-    if not (isinstance(x, np.ndarray) and isinstance(target, np.ndarray)):
-        return None
-    if min(x.ndim, target.ndim) < 2 or not len(x) == len(target) >= LEAST:
-        return None
-    ways: dict[Any, Perceptron | None] = found_parts.setdefault(owner, {})
-    way = len(parts), x.shape[1:], target.shape[1:]
-    if way not in ways:
-        layers = [layer for part in parts for layer in _layers(part)]
-        ways[way] = in_one(layers, *way[1:])
-    found = ways[way]
-    return found if found is not None and x.dtype == target.dtype == found.dtype else None
-
-
-def _layers(part: Layer) -> tuple[Layer, ...]:
-    """Those of a Sequential that is as it was made, else the part alone."""
-    if type(part) is Sequential and vars(part).keys() == {"layers"}:
-        return part.layers
-    return (part,)

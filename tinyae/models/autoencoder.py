@@ -25,13 +25,14 @@ from tinyae.layers import (
     Tanh,
     Upsample2d,
 )
-from tinyae.layers.compose import at_once
+from tinyae.layers.ways import Part, at_once, by_parts
 from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Loss, Range, check_range
 from tinyae.param import Array
 
 Terms = dict[str, float]
 _CHUNK = 1024  # rows at a time when a whole set goes through
-_LOSSES = {MSE: "mse", L1: "l1", BCEWithLogits: "bce_with_logits"}  # those a kernel takes in
+# Means over entries that take any y.
+_LOSSES = {MSE: "mse", L1: "l1", BCEWithLogits: "bce_with_logits"}
 
 
 class Model(Module):
@@ -172,12 +173,26 @@ class Autoencoder(Model):
         done = self._at_once((self.encoder, self.decoder), source, target, False)
         if done is not None:
             return {"total": done[0], "reconstruction": done[0]}
-        z, encoded = self.encoder.forward(source)
-        y, decoded = self.decoder.forward(z)
-        L, dy = self.loss(y, target)
-        dz = self.decoder.backward(dy, decoded)
-        self.encoder.backward_params(dz, encoded)
-        return {"total": L, "reconstruction": L}
+        total = 0.0
+        for part, wanted, share in self._by_parts(source, target):  # L = Σ share · L of the part
+            z, encoded = self.encoder.forward(part)
+            y, decoded = self.decoder.forward(z)
+            L, dy = self.loss(y, wanted)
+            if share < 1:
+                dy *= share
+            dz = self.decoder.backward(dy, decoded)
+            self.encoder.backward_params(dz, encoded)
+            total += share * L
+        return {"total": total, "reconstruction": total}
+
+    def _by_parts(self, x: Array, target: Array) -> list[Part]:
+        """The batch, in parts if that is faster: see :func:`tinyae.layers.ways.by_parts`."""
+        parts = [Part(x, target, 1.0)]
+        if self._known_loss() is not None:
+            parts = by_parts(self, (self.encoder, self.decoder), x, target)
+        if len(parts) > 1:
+            self.loss.check_target(target)  # all of it, before any gradient is added
+        return parts
 
     def _through_decoder(self, z: Array, target: Array) -> tuple[float, Array]:
         """L of g(z), and its slope at z; adds the gradient of g."""
@@ -195,14 +210,16 @@ class Autoencoder(Model):
 
         if that can be, else None.
         """
-        loss = _LOSSES.get(type(self.loss))
-        if loss is None or vars(self.loss):
-            return None
-        perceptron = at_once(self, parts, x, target)
-        if perceptron is None:
+        loss = self._known_loss()
+        perceptron = None if loss is None else at_once(self, parts, x, target)
+        if loss is None or perceptron is None:
             return None
         self.loss.check_target(target)
         return perceptron.backprop(x, target, loss, input_grad=input_grad)
+
+    def _known_loss(self) -> str | None:
+        """The loss's name among the kernels, if it is a mean over entries as it was made."""
+        return None if vars(self.loss) else _LOSSES.get(type(self.loss))
 
     def evaluate_batch(self, x: Any, rng: np.random.Generator) -> Terms:
         source, target = self.pair(x, rng)

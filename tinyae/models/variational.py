@@ -16,7 +16,7 @@ import numpy as np
 from tinyae.data.corruption import Corruption
 from tinyae.layers import Dense, Layer, Sequential
 from tinyae.layers.base import positive_int
-from tinyae.layers.compose import at_once
+from tinyae.layers.ways import at_once
 from tinyae.likelihoods import Bernoulli, Likelihood, inside, interval, per_sample
 from tinyae.models.autoencoder import Model, Terms, check_parts, check_reach, output_range
 from tinyae.models.paths import Path, linear
