@@ -41,6 +41,7 @@ _LARGE = 1 << 14  # numbers of c from which on it pays to pass over them half as
 _VECTOR = lanes(1)  # bytes
 _FEW = 8  # rows of tiles for which B is read where it lies: a panel would hardly be used
 _SHARED_ROWS = 1 << 15  # numbers of a matrix that is gone through once
+_EVEN = 1.1  # how much larger than the other way's a thread's part may be
 SHARED = 1 << 19  # multiply-adds from which on two threads gain more than they cost
 
 
@@ -215,11 +216,15 @@ def _tile_shared(
 
 @functools.lru_cache(maxsize=256)
 def parts_of(rows: int, columns: int, itemsize: int, threads: int, by_row: bool) -> Array:
-    """c cut into a part a thread, along rows or panels: as wished, unless that is less even."""
+    """c cut into a part a thread, along rows or panels: as wished, unless that is far less even.
+
+    Of a layer's output panels are better: what a thread reads of the weights is what it has updated
+    itself, and need not come out of another core's cache.
+    """
     width = VECTORS * lanes(itemsize)
     panels, strips = -(-columns // width), -(-rows // ROWS)
     in_panels, in_rows = -(-panels // threads) * strips, panels * -(-strips // threads)
-    if in_panels < in_rows or (in_panels == in_rows and not by_row):
+    if in_panels * _EVEN < in_rows or (not by_row and in_panels <= in_rows * _EVEN):
         cuts, step, size, axis = cut(panels, threads), width, columns, 2
     else:
         cuts, step, size, axis = cut(strips, threads), ROWS, rows, 0
