@@ -21,12 +21,12 @@ from tinyae.export.views import part
 from tinyae.kernels.addresses import pointer
 from tinyae.kernels.elementary import exp, expm1
 from tinyae.kernels.threads import jit
-from tinyae.kernels.tile import ROWS, THIN, VECTORS, copy, lanes, thin_tile, tile
+from tinyae.kernels.tile import ROWS, THIN, VECTORS, copy, lanes, narrow_tile, thin_tile, tile
 from tinyae.memory import keep_freed_memory
 from tinyae.param import Array
 
 _BLOCK_BYTES = 400_000  # of what lies between input and output of a block: the second-level cache
-_LARGEST = 8  # times ROWS samples in a block
+_LARGEST = 16  # times ROWS samples in a block
 _SHARED = 3_000_000  # operations on a batch from which on a helper gains more than it costs
 _SHARED_SAMPLE = 1_000_000  # and on one sample, in products alone
 _BYTES = lanes(1)  # of a vector
@@ -65,7 +65,10 @@ class JittedRuntime:
 
     def _together(self, x: Array, y: Array, n: int) -> None:
         """With a helper, if one is free."""
-        block = min(self.block, max(n // (4 * ROWS), 1) * ROWS)  # so that there are tasks enough
+        pairs = max(
+            -(-n // (2 * self.block)), 2
+        )  # of tasks: enough of them, one for each in the end
+        block = max(-(-n // (2 * pairs * ROWS)), 1) * ROWS
         tasks = np.zeros(2 + 2 * int(self.code[3]), np.int64)
         arena = np.empty(int(self.code[2]) if n == 1 else 0, self.dtype)
         job = self.code, self.weights, x, y, n, block, tasks, arena
@@ -148,7 +151,10 @@ def _work(
                     if parts > 1:
                         low, high = k * width, min((k + 1) * width, high)
                     _dense(c, weights, a, a_row, b, b_row, count, offsets, corner, low, high)
-                for j in range(count):
+                    for j in range(count if c[6] else 0):
+                        v = part(b, j * b_row + c[3] + low, high - low)
+                        _apply(c[6], weights[c[7]], v)
+                for j in range(count if kind != 1 else 0):
                     u, v = part(a, j * a_row + c[1], c[4]), part(b, j * b_row + c[3], c[5])
                     if kind == 0:
                         _affine(c, weights, u, v)
@@ -173,7 +179,7 @@ def _work(
                         else:
                             _squared_error(u, other, v)
                     if c[6]:
-                        _apply(c[6], weights[c[7]], part(v, low, high - low))
+                        _apply(c[6], weights[c[7]], v)
                 k += 1
                 if together:
                     fetch_add(tasks, 3 + 2 * i, 1)
@@ -332,19 +338,23 @@ def _dense(
     """y[n, o] = Σ_k x[n, k] W[k, o] + b[o], low ≤ o < high, ``low`` at the edge of a panel"""
     depth, w_at, b_at = c[8], c[9], c[10]
     panel, width, w = _panel(x), _width(x), weights
-    whole = count - count % ROWS
+    narrow, whole = width // VECTORS, count - count % ROWS
     for o in range(low, high, panel):
         inside = min(panel, high - o)
         for j in range(o, o + inside, width):
             left, at, bias = min(width, o + inside - j), w_at + o * depth + j - o, b_at + j
             for n in range(0, whole, ROWS):
                 u, v = c[1] + n * x_row, c[3] + n * y_row + j
-                if left == width:
-                    tile(x, u, x_row, 1, w, at, offsets, y, v, y_row, depth, w, bias, 0)
-                    continue
-                tile(x, u, x_row, 1, w, at, offsets, corner, 0, width, depth, w, bias, 0)
-                for i in range(ROWS):
-                    copy(part(corner, i * width, width), part(y, v + i * y_row, left))
+                into, to, row = y, v, y_row
+                if left != width and left != narrow:
+                    into, to, row = corner, 0, width
+                if left > narrow:
+                    tile(x, u, x_row, 1, w, at, offsets, into, to, row, depth, w, bias, 0)
+                else:
+                    narrow_tile(x, u, x_row, 1, w, at, offsets, into, to, row, depth, w, bias, 0)
+                if left != width and left != narrow:
+                    for i in range(ROWS):
+                        copy(part(corner, i * width, width), part(y, v + i * y_row, left))
         at, bias = w_at + o * depth, b_at + o
         for n in range(whole, count):
             u, v = c[1] + n * x_row, c[3] + n * y_row + o
