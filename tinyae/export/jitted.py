@@ -65,9 +65,7 @@ class JittedRuntime:
 
     def _together(self, x: Array, y: Array, n: int) -> None:
         """With a helper, if one is free."""
-        pairs = max(
-            -(-n // (2 * self.block)), 2
-        )  # of tasks: enough of them, one for each in the end
+        pairs = max(-(-n // (2 * self.block)), 2)  # of tasks, so that both have as many to do
         block = max(-(-n // (2 * pairs * ROWS)), 1) * ROWS
         tasks = np.zeros(2 + 2 * int(self.code[3]), np.int64)
         arena = np.empty(int(self.code[2]) if n == 1 else 0, self.dtype)
@@ -343,16 +341,17 @@ def _dense(
         inside = min(panel, high - o)
         for j in range(o, o + inside, width):
             left, at, bias = min(width, o + inside - j), w_at + o * depth + j - o, b_at + j
+            fits = left in (width, narrow)
             for n in range(0, whole, ROWS):
                 u, v = c[1] + n * x_row, c[3] + n * y_row + j
-                into, to, row = y, v, y_row
-                if left != width and left != narrow:
-                    into, to, row = corner, 0, width
+                into, to, row = corner, 0, width
+                if fits:
+                    into, to, row = y, v, y_row
                 if left > narrow:
                     tile(x, u, x_row, 1, w, at, offsets, into, to, row, depth, w, bias, 0)
                 else:
                     narrow_tile(x, u, x_row, 1, w, at, offsets, into, to, row, depth, w, bias, 0)
-                if left != width and left != narrow:
+                if not fits:
                     for i in range(ROWS):
                         copy(part(corner, i * width, width), part(y, v + i * y_row, left))
         at, bias = w_at + o * depth, b_at + o

@@ -14,7 +14,18 @@ from tinyae.kernels.elementwise import relu, relu_backward
 from tinyae.kernels.layout import batch_last
 from tinyae.kernels.reference import Pad, Pair
 from tinyae.kernels.threads import cut, jit, parallel_jit, share, together
-from tinyae.kernels.tile import DOTS, ROWS, THIN, VECTORS, dots, lanes, thin_dots, thin_tile, tile
+from tinyae.kernels.tile import (
+    DOTS,
+    NOTHING,
+    ROWS,
+    THIN,
+    VECTORS,
+    dots,
+    lanes,
+    pixel_tile,
+    thin_dots,
+    thin_tile,
+)
 from tinyae.param import Array
 
 # --- convolution: sums of shifted runs, the batch innermost in memory -------------------------
@@ -57,11 +68,12 @@ def _correlate(
             if outputs >= ROWS:
                 for first in range(0, outputs, ROWS):
                     o = min(first, outputs - ROWS)
-                    tile(
+                    pixel_tile(
                         *(flat_W, o * taps, taps, 1),
                         *(x, here, offsets),
                         *(flat_y, o * row + there, row, taps),
                         *(starts.reshape(-1), o * width, width),
+                        *(0, 0, NOTHING, flat_y),
                     )
             else:
                 for o in range(outputs):

@@ -165,7 +165,10 @@ def _emit(
         return [place for row in rows_of_c for place in places(row, c_group)]
 
     targets = targets_in(start_c)
-    for place in targets:  # they come into the cache while the sums are made
+    # While the sums are made, what they are stored to comes into the cache: of a product the tile
+    # below, since sums that go on from what c has would have to wait for their own.
+    soon = start_c if then is not None else at(start_c, builder.mul(c_row, index(rows)))
+    for place in targets_in(soon):
         _emit_prefetch(builder, place)
     builder.cbranch(builder.icmp_signed(">", depth, index(0)), loop, after)
 
