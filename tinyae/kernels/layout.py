@@ -7,6 +7,7 @@ import numpy as np
 
 from tinyae.kernels.threads import cut, jit, parallel_jit, share, together
 from tinyae.kernels.tile import SIDE, transpose
+from tinyae.memory import empty
 from tinyae.param import Array
 
 _SHARED = 1 << 15  # numbers from which on two threads gain more than they cost
@@ -38,7 +39,7 @@ def batch_last(x: Array) -> Array:
     inside = x.transpose(1, 2, 3, 0)
     if inside.flags.c_contiguous or not x.flags.c_contiguous:
         return np.ascontiguousarray(inside)
-    out = np.empty(inside.shape, x.dtype)
+    out = empty(inside.shape, x.dtype)
     a, b = x.reshape(len(x), -1), out.reshape(-1, len(x))
     threads = share() if x.size >= _SHARED else 1
     if threads > 1:
