@@ -312,6 +312,10 @@ class TestByParts:
         want, grads = self.whole(model, pair)
         assert model.backprop(pair) == pytest.approx(want, rel=1e-6)
         assert sizes == [32, 38]
+        with pytest.raises(
+            ValueError, match=r"y has shape \(70, 2, 8, 8\), the target \(70, 2, 8\)"
+        ):
+            model.backprop((x, pair[1][..., 0]))
         np.testing.assert_allclose(model.encoder.W.grad, grads["encoder.W"], rtol=1e-4, atol=1e-7)
 
 

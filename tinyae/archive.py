@@ -6,6 +6,7 @@ size is held against the file's own before anything is allocated.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
 import json
@@ -13,7 +14,6 @@ import math
 import os
 import zlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,9 +30,10 @@ class FileError(ValueError):
     """What is wrong with a file; ``load`` adds its name."""
 
 
-def write_atomically(target: Path, write: Callable[[Any], Any]) -> None:
+def write_atomically(target: str, write: Callable[[Any], Any]) -> None:
     """``target`` becomes what ``write`` writes, or stays as it was."""
-    part = target.with_name(f".{target.name[:100]}.{os.urandom(4).hex()}.part")
+    folder, name = os.path.split(target)
+    part = os.path.join(folder, f".{name[:100]}.{os.urandom(4).hex()}.part")
     try:
         with open(part, "xb") as file:
             write(file)
@@ -40,7 +41,8 @@ def write_atomically(target: Path, write: Callable[[Any], Any]) -> None:
             os.fsync(file.fileno())
         os.replace(part, target)
     except BaseException:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(part)
         raise
 
 
@@ -54,7 +56,7 @@ def to_npz(file: Any, header: Json, arrays: dict[str, Array]) -> None:
                 npy.write_array(entry, np.asanyarray(a), version=(1, 0), allow_pickle=False)
 
 
-def from_npz(path: Path) -> tuple[Json, dict[str, Array]]:
+def from_npz(path: str | os.PathLike[str]) -> tuple[Json, dict[str, Array]]:
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size == 0:
@@ -140,9 +142,9 @@ def to_safetensors(header: Json, arrays: dict[str, Array]) -> bytes:
     return _safetensors()[0].save(plain, meta)
 
 
-def from_safetensors(path: Path) -> tuple[Json, dict[str, Array]]:
+def from_safetensors(path: str | os.PathLike[str]) -> tuple[Json, dict[str, Array]]:
     package = _safetensors()[1]
-    if path.stat().st_size == 0:
+    if os.path.getsize(path) == 0:
         raise FileError("the file is empty; save the model again")
     try:
         with package.safe_open(path, framework="numpy") as file:

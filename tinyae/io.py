@@ -26,7 +26,6 @@ import importlib
 import math
 import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -89,14 +88,15 @@ def save(module: Module, path: str | os.PathLike[str]) -> None:
         raise TypeError(
             f"save: got a {type(module).__name__}, expected a layer or a model; pass model first"
         )
-    target = Path(os.path.realpath(path))
-    if target.is_dir():
+    target = os.path.realpath(path)
+    if os.path.isdir(target):
         raise ValueError(
             f"save: {path} is a folder; pass the name of a file, e.g. {path}/model.npz"
         )
-    if not target.parent.is_dir():
+    folder = os.path.dirname(target)
+    if not os.path.isdir(folder):
         raise FileNotFoundError(
-            f"save: the folder {target.parent} does not exist; make it, or pass another path"
+            f"save: the folder {folder} does not exist; make it, or pass another path"
         )
     header, arrays, own = _describe(module)
     try:
@@ -121,17 +121,16 @@ def load(path: str | os.PathLike[str], custom: Iterable[type] = ()) -> Any:
                               not fit each other; the message says which
         ModuleNotFoundError   a .safetensors path without that package
     """
-    source = Path(path)
-    if source.is_dir():
+    if os.path.isdir(path):
         raise ValueError(
             f"load: {path} is a folder, expected a file that model.save wrote; name it"
         )
-    if not source.exists():
+    if not os.path.exists(path):
         raise FileNotFoundError(f"load: there is no file {path}; check the path")
     table = _classes() | _own_classes(custom)
     read = from_safetensors if is_safetensors(path) else from_npz
     try:
-        header, arrays = read(source)
+        header, arrays = read(path)
         _check_format(header)
         return _assemble(header, arrays, table)
     except (FileError, RecursionError) as error:

@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -198,7 +197,7 @@ def fit(
     rng = np.random.default_rng(rng)
     x = _rehearse(model, x, validation, epochs, batch_size, augment, rng)
     params = unique(model.params)
-    if checkpoint is not None and not Path(checkpoint).resolve().parent.is_dir():
+    if checkpoint is not None and not os.path.isdir(os.path.dirname(os.path.realpath(checkpoint))):
         raise FileNotFoundError(f"fit: the folder of checkpoint {checkpoint} does not exist")
     history, best = History(), _Snapshot(model)
     if resume is not None:
@@ -519,7 +518,7 @@ def _write_checkpoint(
         "rng": io.generator_state(rng),
         "layers": {name: io.generator_state(g) for name, g in _generators(model).items()},
     }
-    target = Path(os.path.realpath(path))
+    target = os.path.realpath(path)
     archive.write_atomically(target, lambda file: archive.to_npz(file, header, arrays))
 
 
@@ -530,10 +529,10 @@ def _read_checkpoint(
     rng: np.random.Generator,
 ) -> tuple[History, _Snapshot]:
     """Bring model, optimizers and rng to where they were. Changes nothing unless all of it fits."""
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise FileNotFoundError(f"fit: there is no checkpoint {path}; leave out resume to begin")
     try:
-        header, arrays = archive.from_npz(Path(path))
+        header, arrays = archive.from_npz(path)
         if not isinstance(header, dict) or header.get("checkpoint") != _CHECKPOINT:
             raise ValueError("not a checkpoint of this version; pass a file that fit wrote")
         parts: dict[str, dict[str, Array]] = {}

@@ -16,7 +16,6 @@ corruption.py, augmentation.py and binarize.py for what training does to samples
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -97,6 +96,8 @@ def load(
               FileNotFoundError for a path where nothing is, or a published set that is not on this
               computer and cannot be downloaded. Both say what to do.
     """
+    from pathlib import Path  # here, and not above: a fifth of the time of `import tinyae`
+
     from tinyae.data import files, published
     from tinyae.data.faces import faces as make_faces
     from tinyae.data.heartbeats import heartbeats as make_heartbeats
