@@ -281,6 +281,21 @@ def test_generators_and_conditional_decoders(kernel_set, rng):
         compile_model(gan, "score")
 
 
+@both_sets
+@pytest.mark.parametrize("width", [1, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 48, 63, 65])
+def test_dense_layers_of_every_width(kernel_set, width, rng):
+    """As wide as a tile or not: nothing is written beside the place that is meant."""
+    layers = (
+        ta.Dense(5, width, rng=rng),
+        ta.Dense(width, width, rng=rng),
+        ta.Dense(width, 3, rng=rng),
+    )
+    model = identity(layers[0], ta.Tanh(), layers[1], ta.ReLU(), layers[2])
+    x = rng.normal(size=(37, 5)).astype(np.float32)
+    f = compiled_by(kernel_set, model, "encoder")
+    np.testing.assert_allclose(f(x), model.encode(x), atol=1e-5)
+
+
 @pytest.mark.parametrize("kernel_set", SETS[:1])
 @pytest.mark.parametrize("n", [1, 5, 6, 32, 500])
 def test_a_batch_equals_its_rows(kernel_set, n, rng):
@@ -499,6 +514,22 @@ def test_shared_work_is_the_same_work(rng, monkeypatch):
     monkeypatch.setattr(jitted, "_SHARED", 1)
     monkeypatch.setattr("numba.get_num_threads", lambda: 2)
     np.testing.assert_allclose(compiled_by("numba", model)(x), alone, atol=1e-6)
+
+
+@pytest.mark.skipif("numba" not in SETS, reason="needs numba")
+def test_a_shared_sample_is_the_same_sample(rng, monkeypatch):
+    """Each takes some columns of a layer, and applies the activation to these."""
+    from tinyae.export import jitted
+
+    model = identity(
+        ta.Dense(7, 300, rng=rng), ta.Tanh(), ta.Dense(300, 200, rng=rng), ta.Sigmoid()
+    )
+    x = rng.normal(size=(1, 7)).astype(np.float32)
+    monkeypatch.setattr(jitted, "_SHARED_SAMPLE", 1)
+    monkeypatch.setattr("numba.get_num_threads", lambda: 2)
+    f = compiled_by("numba", model, "encoder")
+    for _ in range(20):  # the helper may come, or not
+        np.testing.assert_allclose(f(x), model.encode(x), atol=1e-6)
 
 
 @both_sets
