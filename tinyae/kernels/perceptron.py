@@ -535,5 +535,6 @@ def mlp_backprop(
 ) -> tuple[float, Array | None]:
     x, target = np.ascontiguousarray(x), np.ascontiguousarray(target)
     dx, sums = _run(_backprop, stages, x, target, [], loss, per_sample, input_grad)
-    L = float(np.add.reduce(sums.view(np.float64))) / (len(x) if per_sample else target.size)
+    total = sum(sums.view(np.float64).tolist())  # of a few numbers sooner done than by NumPy
+    L = total / (len(x) if per_sample else target.size)
     return L, dx.reshape(x.shape) if input_grad else None

@@ -42,7 +42,7 @@ def at_once(owner: Module, parts: tuple[Layer, ...], x: Array, target: Array) ->
         return None
     if min(x.ndim, target.ndim) < 2 or not len(x) == len(target) >= LEAST:
         return None
-    ways: dict[Any, Perceptron | None] = found_parts.setdefault(owner, {})
+    ways: dict[Any, Perceptron | None] = _found(owner)
     way = len(parts), x.shape[1:], target.shape[1:]
     if way not in ways:
         ways[way] = in_one(_layers(parts), *way[1:])
@@ -71,7 +71,7 @@ def by_parts(owner: Module, parts: tuple[Layer, ...], x: Array, target: Array) -
         return whole
     if min(x.ndim, target.ndim) < 2 or not len(x) == len(target) > _FEWEST:
         return whole
-    sizes: dict[Any, int] = found_parts.setdefault(owner, {})
+    sizes: dict[Any, int] = _found(owner)
     way = x.dtype, target.dtype, x.shape[1:], target.shape[1:]
     if way not in sizes:
         sizes[way] = _part_size(parts, x[:1], target[:1])
@@ -96,6 +96,14 @@ def _part_size(parts: tuple[Layer, ...], x: Array, target: Array) -> int:
     if ys[-1].shape != target.shape or ys[-1].dtype != target.dtype:
         return 0
     return max(_CACHED // max(y.nbytes for y in ys) // _FEWEST, 1) * _FEWEST
+
+
+def _found(owner: Module) -> dict[Any, Any]:
+    """What was found for it since a module was last changed. (``setdefault`` takes a µs more.)"""
+    found = found_parts.get(owner)
+    if found is None:
+        found = found_parts[owner] = {}
+    return found
 
 
 def _layers(parts: tuple[Layer, ...]) -> list[Layer]:
