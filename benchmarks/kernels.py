@@ -101,7 +101,7 @@ def calls_of(step: Callable[[], Any]) -> dict[str, Call]:
     by itself.
     """
     from tinyae import kernels
-    from tinyae.layers import compose
+    from tinyae.layers import compose, ways
     from tinyae.models import autoencoder, variational
 
     found: dict[str, Call] = {}
@@ -116,7 +116,7 @@ def calls_of(step: Callable[[], Any]) -> dict[str, Call]:
 
     kernels.active()  # chooses the set, whose kernels then are that module's own functions
     before = {name: getattr(kernels, name) for name in public()}
-    least, at_once, models = compose.LEAST, compose.at_once, (autoencoder, variational)
+    least, at_once, models = compose.LEAST, ways.at_once, (autoencoder, variational)
     for name, kernel in before.items():
         setattr(kernels, name, recording(name, kernel))
     try:

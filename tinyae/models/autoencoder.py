@@ -173,11 +173,11 @@ class Autoencoder(Model):
         done = self._at_once((self.encoder, self.decoder), source, target, False)
         if done is not None:
             return {"total": done[0], "reconstruction": done[0]}
-        total = 0.0
-        for part, wanted, share in self._by_parts(source, target):  # L = Σ share · L of the part
-            z, encoded = self.encoder.forward(part)
+        total, parts = 0.0, self._by_parts(source, target)
+        for source, target, share in parts:  # L = Σ share · L of the part
+            z, encoded = self.encoder.forward(source)
             y, decoded = self.decoder.forward(z)
-            L, dy = self.loss(y, wanted)
+            L, dy = self.loss(y, target)
             if share < 1:
                 dy *= share
             dz = self.decoder.backward(dy, decoded)
