@@ -202,43 +202,51 @@ def _emit(
         result.add_incoming(first, before)
         result.add_incoming(new, loop)
     if then is None:
-        _emit_stores(builder, targets, results, itemsize)
-        return context.get_dummy_value()
+        _emit_stores(builder, targets, results)
+    else:
+        _emit_endings(builder, then, targets, results, targets_in(at(pointer(17), c_at)))
+    return context.get_dummy_value()
 
-    # or c = relu(sums), or relu_backward(sums, gate)
-    zero, one = (ir.Constant(vector, [number] * width) for number in (0.0, 1.0))
+
+def _emit_stores(builder: Any, places: list[Any], values: list[Any]) -> None:
+    for place, value in zip(places, values):
+        builder.store(value, place, align=_alignment(value.type))
+
+
+def _emit_endings(
+    builder: Any, then: Any, places: list[Any], sums: list[Any], gates: list[Any]
+) -> None:
+    """c = s, or relu(s), or relu_backward(s, gate): as ``then`` says. NaN stays NaN."""
+    vector = sums[0].type
+    zero, one = (ir.Constant(vector, [number] * vector.count) for number in (0.0, 1.0))
     plain, rectified, gated, done = (
         builder.append_basic_block(name) for name in ("plain", "rectified", "gated", "done")
     )
     switch = builder.switch(then, plain)
-    switch.add_case(index(RECTIFY), rectified)
-    switch.add_case(index(GATE), gated)
+    switch.add_case(then.type(RECTIFY), rectified)
+    switch.add_case(then.type(GATE), gated)
 
     builder.position_at_end(plain)
-    _emit_stores(builder, targets, results, itemsize)
+    _emit_stores(builder, places, sums)
     builder.branch(done)
 
     builder.position_at_end(rectified)
-    positive = [
-        builder.select(builder.fcmp_ordered("<=", s, zero), zero, s) for s in results
-    ]  # NaN stays NaN
-    _emit_stores(builder, targets, positive, itemsize)
+    positive = [builder.select(builder.fcmp_ordered("<=", s, zero), zero, s) for s in sums]
+    _emit_stores(builder, places, positive)
     builder.branch(done)
 
     builder.position_at_end(gated)
-    gates = [builder.load(p, align=itemsize) for p in targets_in(at(pointer(17), c_at))]
-    opens = [builder.select(builder.fcmp_ordered(">", g, zero), one, zero) for g in gates]
-    passed = [builder.fmul(s, o) for s, o in zip(results, opens)]
-    _emit_stores(builder, targets, passed, itemsize)
+    seen = [builder.load(place, align=_alignment(vector)) for place in gates]
+    opens = [builder.select(builder.fcmp_ordered(">", g, zero), one, zero) for g in seen]
+    _emit_stores(builder, places, [builder.fmul(s, o) for s, o in zip(sums, opens)])
     builder.branch(done)
 
     builder.position_at_end(done)
-    return context.get_dummy_value()
 
 
-def _emit_stores(builder: Any, places: list[Any], values: list[Any], itemsize: int) -> None:
-    for place, value in zip(places, values):
-        builder.store(value, place, align=itemsize)
+def _alignment(vector: Any) -> int:
+    """A vector may begin with any number."""
+    return 4 if isinstance(vector.element, ir.FloatType) else 8
 
 
 def _emit_prefetch(builder: Any, place: Any) -> None:
