@@ -101,7 +101,7 @@ def test_bad_settings_are_named(build, words):
 @every_corruption
 def test_the_target_is_clean_and_the_source_corrupted(corruption):
     model, x = make(corruption), np.random.default_rng(1).random((4, 1, 3, 4), np.float32)
-    source, target = model.pair(x, np.random.default_rng(3))
+    source, target = model.input_and_target(x, np.random.default_rng(3))
     assert target is x
     np.testing.assert_array_equal(source, corruption(x, np.random.default_rng(3)))
     y = model.reconstruct(source)
@@ -177,7 +177,7 @@ def test_a_subclass_of_corruption_is_as_good():
             return np.zeros_like(x)
 
     model, x = make(Blank()), np.random.default_rng(0).random((4, 1, 3, 4), np.float32)
-    source, _ = model.pair(x, None or np.random.default_rng(0))
+    source, _ = model.input_and_target(x, None or np.random.default_rng(0))
     assert not source.any()
 
 

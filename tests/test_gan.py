@@ -34,7 +34,7 @@ from tinyae.models.gan import (
     NonSaturating,
     Saturating,
 )
-from tinyae.models.gan_pairs import dcgan, dense_gan
+from tinyae.models.gan_builders import dcgan, dense_gan
 from tinyae.optim import Adam
 
 

@@ -74,26 +74,30 @@ class Transpose(Dense):
 
 
 class ParameterTranspose(Dense):
-    def backward_params(self, dy, x):
+    def backward(self, dy, x):
         self.W.grad += x.T @ dy
         self.b.grad += dy.sum(axis=0)
+        return self.backward_input(dy, x)
 
 
 class MeanForSum(Dense):
-    def backward_params(self, dy, x):
+    def backward(self, dy, x):
         self.W.grad += dy.T @ x
         self.b.grad += dy.mean(axis=0)
+        return self.backward_input(dy, x)
 
 
 class NoBias(Dense):
-    def backward_params(self, dy, x):
+    def backward(self, dy, x):
         self.W.grad += dy.T @ x
+        return self.backward_input(dy, x)
 
 
 class Assigned(Dense):
-    def backward_params(self, dy, x):
+    def backward(self, dy, x):
         self.W.grad[...] = dy.T @ x
         self.b.grad += dy.sum(axis=0)
+        return self.backward_input(dy, x)
 
 
 class ZeroInput(Dense):
@@ -181,11 +185,12 @@ def test_a_broken_backward_is_found_and_named(cls, row, verdict, remark, rng):
 @pytest.mark.parametrize("size", [1.001, 1.5, 0.0, -1.0])
 def test_an_error_in_a_tensor_too_large_for_every_entry_is_found(size, rng):
     class OneRow(Dense):
-        def backward_params(self, dy, x):
+        def backward(self, dy, x):
             dW = dy.T @ x
             dW[3] *= size
             self.W.grad += dW
             self.b.grad += dy.sum(axis=0)
+            return self.backward_input(dy, x)
 
     layer, x = OneRow(200, 40, rng=rng), rng.normal(size=(2, 200))
     row = gradcheck.check(layer, x, rng=rng, max_entries=4)["dW"]

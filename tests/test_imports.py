@@ -14,10 +14,10 @@ ROOT = Path(tinyae.__file__).parent
 
 # Bottom up. A file may import from lower levels, and from its own where that makes no circle.
 LEVELS = (
-    {"memory", "param", "kernels", "lazy"},
+    {"memory", "param", "twin", "kernels", "lazy"},
     {"layers", "losses", "likelihoods", "gradcheck"},
     {"models", "optim", "data"},
-    {"train", "io", "archive", "metrics"},
+    {"train", "io", "archive", "metrics", "fusion"},
     {"sklearn", "plot", "export", "catalog", "training_doctor"},
     {"cli", "learn", "explanation"},
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import warnings
 
@@ -37,10 +36,8 @@ from tinyae.layers import (
     Tanh,
     TiedDense,
     Upsample2d,
-    compose,
-    runs,
 )
-from tinyae.param import HeNormal, Param, Zeros
+from tinyae.param import HeNormal, Zeros
 
 
 @pytest.fixture
@@ -510,190 +507,6 @@ def test_sequential_names_and_order(rng):
     assert names == ["encoder.0", "encoder.1.0", "encoder.1.1", "encoder.2", "encoder.3"]
     np.testing.assert_array_equal(trace[-1][1], model.forward(x)[0])
     assert repr(inner) == "Sequential(Dense(4, 3), Tanh())"
-
-
-# --- dense layers in a row, run by one kernel ------------------------------------------------------
-
-
-def in_a_row(rng) -> Sequential:
-    parts = [Flatten(), Dense(12, 9, rng=rng), ReLU(), Dense(9, 5, rng=rng), Dense(5, 7, rng=rng)]
-    parts += [Sigmoid(), ELU(0.5), Dense(7, 10, rng=rng), ELU(0.7), BatchNorm(10)]
-    parts += [Dense(10, 4, rng=rng), Tanh(), Reshape(2, 2)]
-    return Sequential(*parts).astype(np.float64)
-
-
-def one_by_one(model: Sequential, x, dy):
-    """y, caches and dx of the layers themselves."""
-    caches, y = [], x
-    for layer in model.layers:
-        y, cache = layer.forward(y)
-        caches.append(cache)
-    for layer, cache in zip(reversed(model.layers), reversed(caches)):
-        dy = layer.backward(dy, cache)
-    return y, caches, dy
-
-
-def take_grads(model: Sequential) -> dict[str, np.ndarray]:
-    taken = {name: p.grad.copy() for name, p in model.params.items()}
-    for p in model.params.values():
-        p.grad[...] = 0
-    return taken
-
-
-@pytest.mark.parametrize("n", [2, 15, 16, 37])
-def test_dense_layers_in_a_row_are_the_layers_one_by_one(n, rng):
-    model = in_a_row(rng)
-    x, dy = rng.normal(size=(n, 3, 4)), rng.normal(size=(n, 2, 2))
-    y, caches, dx = one_by_one(model, x, dy)
-    grads = take_grads(model)
-    got, found = model.forward(x)
-    np.testing.assert_allclose(got, y, atol=1e-12)
-    np.testing.assert_allclose(model.backward(dy, found), dx, atol=1e-12)
-    for name, grad in take_grads(model).items():
-        np.testing.assert_allclose(grad, grads[name], atol=1e-12, err_msg=name)
-    model.backward_params(dy, caches)  # the caches of either way serve the other
-    for name, grad in take_grads(model).items():
-        np.testing.assert_allclose(grad, grads[name], atol=1e-12, err_msg=name)
-    np.testing.assert_allclose(model.backward_input(dy, found), dx, atol=1e-12)
-
-
-@pytest.mark.parametrize("last", [Dense, ELU])
-def test_gradients_of_dense_layers_in_a_row(last, rng):
-    parts = [Dense(6, 5, rng=rng), Sigmoid(), Dense(5, 9, rng=rng), ReLU(), Dense(9, 3, rng=rng)]
-    model = Sequential(*parts, *([ELU()] if last is ELU else []))
-    report = gradcheck.check(model, rng.normal(size=(20, 6)))
-    assert report.ok, report
-
-
-class TestParts:
-    def kinds(self, *parts) -> list[str]:
-        return [type(part).__name__ for part, _ in runs.in_runs(parts)]
-
-    def test_a_run_begins_with_a_dense_layer_and_ends_before_what_is_none(self, rng):
-        a, b = Dense(4, 3, rng=rng), Dense(3, 2, rng=rng)
-        assert self.kinds(a, ReLU(), b) == ["Perceptron"]
-        assert self.kinds(ReLU(), a, Tanh(), Tanh(), b) == [
-            *("ReLU", "Perceptron", "Tanh", "Perceptron")
-        ]
-        assert self.kinds(a, GELU(), Flatten()) == ["Perceptron", "GELU", "Flatten"]
-        assert self.kinds() == []
-
-    def test_a_run_of_convolutions(self, rng):
-        a, b = Conv2d(1, 2, 3, rng=rng), ConvTranspose2d(2, 1, 3, rng=rng)
-        assert self.kinds(a, ReLU(), b) == ["Convolutions"]
-        assert self.kinds(a, b, Sigmoid()) == ["Convolutions", "Sigmoid"]
-        assert self.kinds(a, Sigmoid(), b, ReLU(), ReLU()) == [
-            *("Conv2d", "Sigmoid", "Convolutions", "ReLU")
-        ]
-        assert self.kinds(ReLU(), a, Flatten(), Dense(4, 3, rng=rng)) == [
-            *("ReLU", "Conv2d", "Flatten", "Perceptron")
-        ]
-
-        class Mine(Conv2d):
-            pass
-
-        wrapped, odd = Conv2d(1, 2, 3, rng=rng), ReLU()
-        wrapped.forward, odd.forward = a.forward, Tanh().forward
-        assert self.kinds(Mine(1, 2, 3, rng=rng), ReLU()) == ["Mine", "ReLU"]
-        assert self.kinds(wrapped, ReLU()) == ["Conv2d", "ReLU"]
-        assert self.kinds(a, odd) == ["Conv2d", "ReLU"]
-
-    @pytest.mark.parametrize("n", [17, 40])
-    @pytest.mark.parametrize("last", [[], [ReLU()], [Tanh()]], ids=repr)
-    def test_convolutions_as_one_are_the_layers_one_by_one(self, n, last, rng, monkeypatch):
-        layers = [
-            *(Conv2d(1, 9, 3, 2, "same", rng=rng), ReLU(), Conv2d(9, 4, 3, rng=rng), ReLU()),
-            *(ConvTranspose2d(4, 3, 3, 2, 1, 1, rng=rng), Conv2d(3, 2, 3, rng=rng), *last),
-        ]
-        as_one = Sequential(*layers)
-        alone = copy.deepcopy(as_one)
-        x = rng.normal(size=(n, 1, 12, 12)).astype(np.float32)
-        y, caches = as_one.forward(x)
-        dy = rng.normal(size=y.shape).astype(np.float32)
-        dx = as_one.backward(dy, caches)
-        as_one.backward_params(dy, caches)
-        monkeypatch.setattr(compose, "LEAST", n + 1)
-        want, want_caches = alone.forward(x)
-        np.testing.assert_allclose(y, want, atol=1e-5)
-        for got, cache in zip(caches, want_caches):
-            np.testing.assert_allclose(got, cache, atol=1e-5)
-        np.testing.assert_allclose(dx, alone.backward(dy, want_caches), atol=1e-4)
-        alone.backward_params(dy, want_caches)
-        for name, p in alone.params.items():
-            np.testing.assert_allclose(as_one.params[name].grad, p.grad, rtol=1e-3, atol=1e-2)
-
-    def test_images_that_do_not_fit_are_for_the_convolution_to_name(self, rng):
-        model = Sequential(Conv2d(1, 2, 3, rng=rng), ReLU(), Conv2d(3, 2, 3, rng=rng))
-        with pytest.raises(ValueError, match=r"Conv2d: x has shape \(20, 2, 4, 4\), expected"):
-            model.forward(np.ones((20, 1, 6, 6), np.float32))
-        with pytest.raises(TypeError, match="Conv2d: x is float64"):
-            model.forward(np.ones((20, 1, 6, 6)))
-
-    def test_what_may_compute_something_else_is_left_alone(self, rng):
-        class Mine(Dense):
-            pass
-
-        class MyReLU(ReLU):
-            pass
-
-        dense, wrapped_relu = Dense(4, 4, rng=rng), ReLU()
-        odd, wide, wrapped = (Dense(4, 4, rng=rng) for _ in range(3))
-        odd.W = Dense(3, 4, rng=rng).W
-        wide.b = Param(np.zeros(4))  # float64 beside float32
-        wrapped.forward = dense.forward
-        wrapped_relu.forward = Tanh().forward
-        assert self.kinds(Mine(4, 4, rng=rng), MyReLU()) == ["Mine", "MyReLU"]
-        assert self.kinds(dense, MyReLU()) == ["Perceptron", "MyReLU"]
-        assert self.kinds(dense, wrapped_relu) == ["Perceptron", "ReLU"]
-        assert self.kinds(odd, wide, wrapped, TiedDense(dense)) == ["Dense"] * 3 + ["TiedDense"]
-
-    def test_sizes_that_do_not_fit_are_for_the_layer_to_name(self, rng):
-        model = Sequential(Dense(4, 3, rng=rng), Dense(2, 5, rng=rng))
-        with pytest.raises(ValueError, match=r"Dense: x has shape \(20, 3\), expected \(N, 2\)"):
-            model.forward(np.ones((20, 4), np.float32))
-        for x in (np.ones((20, 5), np.float32), np.ones((20, 4)), [[1.0] * 4] * 20):
-            with pytest.raises((ValueError, TypeError), match="Dense: x "):
-                model.forward(x)
-
-    def test_a_gradient_of_another_shape_or_dtype(self, rng):
-        model, x = Sequential(Dense(4, 3, rng=rng), Tanh()), rng.random((20, 4), np.float32)
-        y, caches = model.forward(x)
-        for dy in (y[:19], y[:, :2], y[:, :, None]):
-            with pytest.raises(ValueError, match=r"dy has shape .*expected \(20, 3\)"):
-                model.backward(dy, caches)
-        assert not model.params["0.W"].grad.any()
-        for dy in (y.astype(np.float64), np.asfortranarray(y), y[::-1][::-1]):
-            want = model.backward(y, caches)
-            np.testing.assert_allclose(model.backward(dy, caches), want, atol=1e-6)
-
-    def test_a_change_is_seen(self, rng):
-        model, x = Sequential(Dense(4, 3, rng=rng), ELU(1.0)), -np.ones((20, 4), np.float32)
-        model.layers[0].b.value[...] = -9
-        before = model.forward(x)[0]
-        model.layers[1].alpha = 3.0
-        np.testing.assert_allclose(model.forward(x)[0], 3 * before, rtol=1e-6)
-        model.layers = (model.layers[0],)
-        assert (model.forward(x)[0] < -3).all()
-        model.layers[0].W = Dense(4, 3, init=Zeros()).W
-        np.testing.assert_array_equal(model.forward(x)[0], np.full((20, 3), -9, np.float32))
-
-    def test_running_statistics_are_no_change(self, rng, monkeypatch):
-        model = Sequential(Dense(4, 3, rng=rng), Tanh(), BatchNorm(3))
-        x, looks = rng.random((20, 4), np.float32), []
-        in_runs = compose.in_runs
-        monkeypatch.setattr(compose, "in_runs", lambda parts: looks.append(1) or in_runs(parts))
-        for _ in range(5):
-            model.backward_params(*model.forward(x))
-        assert len(looks) == 1
-
-    def test_a_batch_of_another_size_each_time(self, rng):
-        model = Sequential(Dense(4, 3, rng=rng), Tanh(), Dense(3, 4, rng=rng))
-        for n in [*range(16, 40), 16]:
-            x = rng.random((n, 4), np.float32)
-            y, _, dx = one_by_one(model, x, x)
-            got, found = model.forward(x)
-            np.testing.assert_allclose(got, y, atol=1e-6)
-            np.testing.assert_allclose(model.backward(x, found), dx, atol=1e-6)
 
 
 def test_an_empty_sequential_is_the_identity(rng):

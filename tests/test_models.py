@@ -8,34 +8,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from tinyae import kernels
 from tinyae.layers import (
-    ELU,
     BatchNorm,
-    Conv2d,
-    ConvTranspose2d,
     Dense,
     Dropout,
     Flatten,
     Layer,
-    LeakyReLU,
-    MaxPool2d,
     ReLU,
     Reshape,
     Sequential,
     Sigmoid,
     Tanh,
     TiedDense,
-    TopK,
     Upsample2d,
-    ways,
 )
 from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Loss
-from tinyae.models import Autoencoder, DenoisingAutoencoder, Model, autoencoder
-from tinyae.models.autoencoder import output_range
+from tinyae.models import Autoencoder, Model
+from tinyae.models.checks import output_range
 from tinyae.optim import Adam, Cosine
 
 
@@ -106,217 +96,6 @@ def test_gradients_add(n: int) -> None:
     model.backprop(x)
     for name, p in model.params.items():
         np.testing.assert_allclose(p.grad, 2 * once[name], rtol=1e-12)
-
-
-class TestAtOnce:
-    """A step of dense layers alone is one kernel's: with the numbers of the layers one by one."""
-
-    @pytest.fixture
-    def counted(self, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-        """What the kernel has returned, call by call."""
-        kernels.active()  # chosen before one of them is replaced
-        calls: list[Any] = []
-        kernel = kernels.mlp_backprop
-
-        def count(*arguments: Any) -> Any:
-            calls.append(kernel(*arguments))
-            return calls[-1]
-
-        monkeypatch.setattr(kernels, "mlp_backprop", count, raising=False)
-        return calls
-
-    def by_layers(self, model: Autoencoder, x: Any) -> tuple[Any, dict[str, np.ndarray]]:
-        twin = copy.deepcopy(model)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(autoencoder, "at_once", lambda *_: None)
-            terms = twin.backprop(x)
-        return terms, {name: p.grad for name, p in twin.params.items()}
-
-    @pytest.mark.parametrize("loss", [MSE(), L1(), BCEWithLogits()], ids=repr)
-    @pytest.mark.parametrize("last", [Sigmoid(), ELU(0.5), Reshape(12)], ids=repr)
-    def test_it_is_the_step_of_the_layers(self, loss: Loss, last: Layer, counted: list) -> None:
-        model, x = make(loss, last=last), images(40)
-        want, grads = self.by_layers(model, x)
-        got = model.backprop(x)
-        assert len(counted) == 1
-        assert got == pytest.approx(want, rel=1e-6)
-        for name, p in model.params.items():
-            np.testing.assert_allclose(p.grad, grads[name], rtol=1e-4, atol=1e-7)
-
-    def test_a_pair_of_other_shapes(self, counted: list) -> None:
-        rng = np.random.default_rng(0)
-        encoder, decoder = Dense(12, 3, rng=rng), Sequential(Dense(3, 5, rng=rng), Tanh())
-        model = DenoisingAutoencoder(encoder, decoder, L1())
-        pair = images(20).reshape(20, 12), rng.random((20, 5), dtype=np.float32)
-        want, grads = self.by_layers(model, pair)
-        assert model.backprop(pair) == pytest.approx(want, rel=1e-6)
-        assert len(counted) == 1
-        np.testing.assert_allclose(encoder.W.grad, grads["encoder.W"], rtol=1e-4, atol=1e-7)
-
-    def test_a_batch_that_lies_otherwise_in_memory(self, counted: list) -> None:
-        model, x = make(), images(40)
-        want, _ = self.by_layers(model, x[::2])
-        turned = np.ascontiguousarray(x[::2].transpose(1, 2, 3, 0)).transpose(3, 0, 1, 2)
-        assert model.backprop(x[::2]) == pytest.approx(want, rel=1e-6)
-        assert model.backprop(turned) == pytest.approx(want, rel=1e-6)
-        assert len(counted) == 2
-
-    def test_what_may_compute_something_else_is_left_to_the_layers(self, counted: list) -> None:
-        class HalfMSE(MSE):
-            def measure(self, y, target):
-                L, dy = super().measure(y, target)
-                return L / 2, dy / 2
-
-        class Mine(Sequential):
-            pass
-
-        changed, patched, tied, derived = make(), make(), make(), make()
-        changed.loss.measure = HalfMSE().measure
-        patched.encoder.forward = make().encoder.forward
-        tied.decoder = Sequential(TiedDense(tied.encoder.layers[1]), Reshape(1, 3, 4))
-        derived.encoder = Mine(*derived.encoder.layers)
-        for model in (make(BCE()), make(HalfMSE()), noisy(), changed, patched, tied, derived):
-            want, _ = self.by_layers(model, images(20))
-            assert copy.deepcopy(model).backprop(images(20)) == want
-        make().backprop(images(15))  # too few to be worth it
-        assert counted == []
-
-    def test_what_does_not_fit_is_named_by_layer_or_loss(self, counted: list) -> None:
-        model, x = make(BCEWithLogits()), images(20)
-        for bad, kind, words in (
-            (x.astype(np.float64), TypeError, "Dense: x is float64"),
-            (x[:, :, :2], ValueError, r"Dense: x has shape \(20, 8\)"),
-            (2 * x, ValueError, "BCEWithLogits: the target lies in"),
-            (x.reshape(20, 12), ValueError, r"y has shape \(20, 1, 3, 4\), the target \(20, 12\)"),
-        ):
-            with pytest.raises(kind, match=words):
-                model.backprop(bad)
-            assert not any(p.grad.any() for p in model.params.values())
-        assert counted == []
-
-    def test_a_change_of_the_model_is_seen(self, counted: list) -> None:
-        model, x = make(), images(20)
-        model.backprop(x)
-        model.loss = L1()
-        assert model.backprop(x) == pytest.approx(self.by_layers(model, x)[0], rel=1e-6)
-        model.decoder = make(seed=5).decoder
-        assert model.backprop(x) == pytest.approx(self.by_layers(model, x)[0], rel=1e-6)
-        model.decoder.layers[0].W.value[...] = 0
-        assert model.backprop(x) == pytest.approx(self.by_layers(model, x)[0], rel=1e-6)
-        assert len(counted) == 4
-
-
-class TestByParts:
-    """A batch of images goes through convolutions part by part: the same sums, in smaller pieces."""
-
-    def convolutional(
-        self, loss: Loss | None = None, kind: type[Conv2d] = Conv2d, *more: Layer
-    ) -> Autoencoder:
-        rng = np.random.default_rng(3)
-        encoder = Sequential(
-            *(kind(1, 4, 3, 2, "same", rng=rng), ReLU(), MaxPool2d(2)),
-            *(Flatten(), Dense(64, 5, rng=rng), *more),
-        )
-        decoder = Sequential(
-            *(Dense(5, 64, rng=rng), LeakyReLU(), Reshape(4, 4, 4), Upsample2d(2)),
-            *(ConvTranspose2d(4, 1, 3, 2, "same", rng=rng), Sigmoid()),
-        )
-        return Autoencoder(encoder, decoder, loss or MSE())
-
-    def pictures(self, n: int) -> np.ndarray:
-        return np.random.default_rng(n).random((n, 1, 16, 16), dtype=np.float32)
-
-    @pytest.fixture
-    def sizes(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-        """How many samples each part had. A cache is said to be small enough for 32 of them."""
-        monkeypatch.setattr(ways, "_CACHED", 1 << 15)
-        sizes: list[int] = []
-        cut = ways.by_parts
-
-        def count(*arguments: Any) -> Any:
-            parts = cut(*arguments)
-            sizes.extend(len(part.x) for part in parts)
-            return parts
-
-        monkeypatch.setattr(autoencoder, "by_parts", count)
-        return sizes
-
-    def whole(self, model: Autoencoder, x: Any) -> tuple[Any, dict[str, np.ndarray]]:
-        twin = copy.deepcopy(model)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(autoencoder, "by_parts", lambda _, __, x, t: [ways.Part(x, t, 1.0)])
-            terms = twin.backprop(x)
-        return terms, {name: p.grad for name, p in twin.params.items()}
-
-    @pytest.mark.parametrize("loss", [MSE(), L1(), BCEWithLogits()], ids=repr)
-    @given(n=st.integers(1, 150))
-    @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    def test_it_is_the_step_of_the_whole(self, loss: Loss, sizes: list[int], n: int) -> None:
-        model, x = self.convolutional(loss), self.pictures(n)
-        want, grads = self.whole(model, x)
-        sizes.clear()
-        assert model.backprop(x) == pytest.approx(want, rel=1e-6)
-        assert sum(sizes) == n
-        assert len(sizes) == max(n // 32, 1)
-        assert min(sizes) >= min(n, 32)
-        assert max(sizes) < 64
-        for name, p in model.params.items():
-            np.testing.assert_allclose(p.grad, grads[name], rtol=1e-4, atol=1e-7)
-
-    def test_as_many_as_the_cache_bears(self, sizes: list[int], monkeypatch) -> None:
-        model, x = self.convolutional(), self.pictures(200)
-        monkeypatch.setattr(ways, "_CACHED", 100 * x[0].nbytes)  # no output is larger
-        model.backprop(x)
-        assert sizes == [96, 104]
-
-    def test_layers_that_mix_samples_draw_or_are_changed_see_all(self, sizes: list[int]) -> None:
-        class Mine(Conv2d):
-            pass
-
-        rng, x = np.random.default_rng(0), self.pictures(70)
-        patched, changed = self.convolutional(), self.convolutional()
-        patched.encoder.layers[0].forward = self.convolutional().encoder.layers[0].forward
-        changed.loss.measure = L1().measure
-        for model in (
-            self.convolutional(None, Mine),
-            self.convolutional(None, Conv2d, BatchNorm(5)),
-            self.convolutional(None, Conv2d, Dropout(0.5, rng=rng)),
-            self.convolutional(None, Conv2d, TopK(2)),
-            self.convolutional(BCE()),
-            patched,
-            changed,
-        ):
-            sizes.clear()
-            model.backprop(x)
-            assert sizes in ([70], [])
-
-    def test_what_does_not_fit_is_named_before_any_gradient(self, sizes: list[int]) -> None:
-        model, x = self.convolutional(BCEWithLogits()), self.pictures(70)
-        late = x.copy()
-        late[69] = 2
-        for bad, kind, words in (
-            (x.astype(np.float64), TypeError, "Conv2d: x is float64"),
-            (x[:, :, :, :8], ValueError, r"Dense: x has shape \(70, 32\)"),
-            (late, ValueError, "BCEWithLogits: the target lies in"),
-        ):
-            with pytest.raises(kind, match=words):
-                model.backprop(bad)
-            assert not any(p.grad.any() for p in model.params.values())
-
-    def test_a_pair_of_other_shapes(self, sizes: list[int]) -> None:
-        rng, x = np.random.default_rng(0), self.pictures(70)
-        model = DenoisingAutoencoder(
-            Conv2d(1, 4, 3, 2, "same", rng=rng), Conv2d(4, 2, 3, padding="same", rng=rng), L1()
-        )
-        pair = x, rng.random((70, 2, 8, 8), dtype=np.float32)
-        want, grads = self.whole(model, pair)
-        assert model.backprop(pair) == pytest.approx(want, rel=1e-6)
-        assert sizes == [32, 38]
-        with pytest.raises(
-            ValueError, match=r"y has shape \(70, 2, 8, 8\), the target \(70, 2, 8\)"
-        ):
-            model.backprop((x, pair[1][..., 0]))
-        np.testing.assert_allclose(model.encoder.W.grad, grads["encoder.W"], rtol=1e-4, atol=1e-7)
 
 
 def test_evaluate_is_inference_averaged_over_samples() -> None:

@@ -25,7 +25,7 @@ from tinyae.layers import (
 )
 from tinyae.losses import BCE, MSE
 from tinyae.models import Autoencoder, Model
-from tinyae.models.autoencoder import Terms
+from tinyae.models.base import Terms
 from tinyae.optim import SGD, Adam, Cosine, Exponential, Momentum
 from tinyae.param import Param
 from tinyae.train import EarlyStopping, Epoch, History, TrainingDiverged, fit

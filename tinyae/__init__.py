@@ -29,7 +29,7 @@ __version__ = "0.1.0"
 
 from typing import TYPE_CHECKING
 
-from tinyae import data, io, kernels, lazy
+from tinyae import data, fusion, io, kernels, lazy  # fusion attaches its twins
 from tinyae.data.augmentation import RandomAffine
 from tinyae.data.binarize import Binarize
 from tinyae.data.corruption import GaussianNoise, MaskingNoise, SaltAndPepper
@@ -86,8 +86,10 @@ from tinyae.models import (
     SparseAutoencoder,
     StackedAutoencoder,
     VariationalAutoencoder,
+    conv_encoder_decoder,
     conv_pair,
     dcgan,
+    dense_encoder_decoder,
     dense_gan,
     dense_pair,
     dense_variational,
@@ -219,6 +221,8 @@ __all__ = [
     "NonSaturating",
     "Saturating",
     # hourglasses, built at once
+    "dense_encoder_decoder",
+    "conv_encoder_decoder",
     "dense_pair",
     "conv_pair",
     "dense_variational",
@@ -248,6 +252,7 @@ __all__ = [
     "load",
     "data",
     "export",
+    "fusion",
     "gradcheck",
     "io",
     "kernels",

@@ -44,7 +44,7 @@ from tinyae.archive import (
 )
 from tinyae.data import binarize, corruption
 from tinyae.layers.base import Module, ParameterFree
-from tinyae.models.autoencoder import Model
+from tinyae.models.base import Model
 from tinyae.param import Array, Initializer, Param
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from tinyae.data.batches import batches, count, is_rows, rows
 from tinyae.layers import Module
 from tinyae.layers.base import positive_int
 from tinyae.memory import keep_freed_memory
-from tinyae.models.autoencoder import Model, Terms, cast
+from tinyae.models.base import Model, Terms, cast
 from tinyae.optim import Adam, Optimizer, clip_by_global_norm
 from tinyae.param import Array, Param, unique
 

@@ -106,8 +106,8 @@ DENOISING = (
     _plain(
         "denoising: the noise is drawn twice",
         "Autoencoder.backprop",
-        "source, target = self.pair(x, rng)",
-        "self.pair(x, rng)\n        source, target = self.pair(x, rng)",
+        "source, target = self.input_and_target(x, rng)",
+        "self.input_and_target(x, rng)\n        source, target = self.input_and_target(x, rng)",
         s.DENOISING,
         (*_ENCODER, *_DECODER, "terms['reconstruction']", "terms['total']"),
         ("noise", "operands", *_PATH),

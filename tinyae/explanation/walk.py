@@ -17,7 +17,7 @@ from tinyae.layers import Layer, Residual, Sequential, Skip, TiedDense
 from tinyae.likelihoods import Likelihood
 from tinyae.losses import Loss
 from tinyae.models import Model
-from tinyae.models.autoencoder import cast
+from tinyae.models.base import cast
 from tinyae.models.gan import Player
 from tinyae.models.variational import VariationalAutoencoder
 from tinyae.param import Array, unique

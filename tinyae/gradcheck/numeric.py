@@ -19,7 +19,9 @@ kinks        at a kink (ReLU at 0) the slope is two-valued. Where f is smooth th
              the right and the left slope shrinks with h, at a kink it stays. A kink is counted
              and left out, but only if the analytic value lies between the slopes
 
-The slopes themselves are measured in ``slope.py``.
+The slopes themselves are measured in ``slope.py``. What is measured is the definition. Where a
+faster twin takes part in training, it is compared with the definition (``trained.py``), and the
+report has a row for that, "as trained".
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyae.gradcheck import trained
 from tinyae.gradcheck.replay import Replay, as_double, learnt
 from tinyae.gradcheck.report import Report, Row
 from tinyae.gradcheck.slope import (
@@ -48,6 +51,7 @@ from tinyae.gradcheck.slope import (
     norm,
 )
 from tinyae.param import Array
+from tinyae.twin import definitions_only
 
 Rng = np.random.Generator | int
 
@@ -88,8 +92,19 @@ def check(layer: Any, x: Array, rng: Rng = 0, *, max_entries: int = 500) -> Repo
     Raises
         ValueError  x is empty or not finite
     """
-    rng = _generator(rng)
+    rng, given_layer = _generator(rng), layer
     layer, x, report = as_double(layer), _input(x), Report(_title(layer))
+    with definitions_only():
+        _check(layer, x, rng, max_entries, report)
+        trained.check_halves(layer, x, report)
+    if report.ok:
+        report.rows += trained.layer_rows(given_layer, layer, x)
+    return report
+
+
+def _check(
+    layer: Any, x: Array, rng: np.random.Generator, max_entries: int, report: Report
+) -> None:
     params, replay = learnt(layer), Replay(layer)
 
     def output() -> Array:
@@ -98,7 +113,7 @@ def check(layer: Any, x: Array, rng: Rng = 0, *, max_entries: int = 500) -> Repo
 
     y = np.asarray(output())
     if _unusable(report, y, output):
-        return report
+        return
     r = rng.normal(size=y.shape)
 
     def backward() -> Array | None:
@@ -115,7 +130,6 @@ def check(layer: Any, x: Array, rng: Rng = 0, *, max_entries: int = 500) -> Repo
     for name, (grad, adds) in grads.items():
         row = _compare(_d(name), grad, params[name].value, f, rng, max_entries)
         report.rows.append(_adds(row, adds))
-    return report
 
 
 def check_tangent(layer: Any, x: Array, rng: Rng = 0, *, max_entries: int = 500) -> Report:
@@ -130,6 +144,14 @@ def check_tangent(layer: Any, x: Array, rng: Rng = 0, *, max_entries: int = 500)
     """
     rng = _generator(rng)
     layer, x, report = as_double(layer), _input(x), Report(f"the tangent of {_title(layer)}")
+    with definitions_only():
+        _check_tangent(layer, x, rng, max_entries, report)
+    return report
+
+
+def _check_tangent(
+    layer: Any, x: Array, rng: np.random.Generator, max_entries: int, report: Report
+) -> None:
     params, replay = learnt(layer), Replay(layer)
     xdot = rng.normal(size=x.shape)
 
@@ -144,7 +166,7 @@ def check_tangent(layer: Any, x: Array, rng: Rng = 0, *, max_entries: int = 500)
 
     y, ydot = np.asarray(output()), np.asarray(tangent())
     if _unusable(report, y, output) or _unusable(report, ydot, tangent, "ẏ"):
-        return report
+        return
     r = rng.normal(size=ydot.shape)
 
     def backward() -> tuple[Any, Any]:
@@ -164,7 +186,6 @@ def check_tangent(layer: Any, x: Array, rng: Rng = 0, *, max_entries: int = 500)
     for name, (grad, adds) in grads.items():
         row = _compare(f"∂φ/∂{name}", grad, params[name].value, f, rng, max_entries, jumps=True)
         report.rows.append(_adds(row, adds))
-    return report
 
 
 def check_loss(
@@ -207,14 +228,24 @@ def check_model(model: Any, x: Any, rng: Rng = 0, *, max_entries: int = 500) -> 
     Raises
         ValueError  x is empty or not finite
     """
-    rng = _generator(rng)
-    noise = copy.deepcopy(rng)
+    rng, given_model = _generator(rng), model
     model, report = as_double(model), Report(_title(model))
     labels = "iub"  # beside the samples, a tuple may hold integers that are no coordinates
     if isinstance(x, tuple):
         x = tuple(a if np.asarray(a).dtype.kind in labels else _input(a) for a in x)
     else:
         x = _input(x)
+    with definitions_only():
+        _check_model(model, x, rng, max_entries, report)
+    if report.ok:
+        report.rows += trained.model_rows(given_model, model, x, rng)
+    return report
+
+
+def _check_model(
+    model: Any, x: Any, rng: np.random.Generator, max_entries: int, report: Report
+) -> None:
+    noise = copy.deepcopy(rng)
     params, replay = learnt(model), Replay(model)
 
     def objective() -> dict[str, float]:
@@ -230,7 +261,7 @@ def check_model(model: Any, x: Any, rng: Rng = 0, *, max_entries: int = 500) -> 
 
     total = output()
     if _unusable(report, total, output, "total"):
-        return report
+        return
     terms, grads = _gradients(params, backward)
     before = {name: _copy(p.grad) for name, p in params.items()}
     _same_terms(report, terms, objective())
@@ -240,7 +271,6 @@ def check_model(model: Any, x: Any, rng: Rng = 0, *, max_entries: int = 500) -> 
     for name, (grad, adds) in grads.items():
         row = _compare(_d(name), grad, params[name].value, f, rng, max_entries)
         report.rows.append(_adds(row, adds))
-    return report
 
 
 def _input(x: Any) -> Array:

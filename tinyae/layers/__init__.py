@@ -12,7 +12,8 @@ from tinyae.layers.activation import (
     Tanh,
 )
 from tinyae.layers.base import Layer, Module, ParameterFree
-from tinyae.layers.compose import Parallel, Residual, Sequential, Skip
+from tinyae.layers.branches import Parallel, Residual, Skip
+from tinyae.layers.compose import Sequential
 from tinyae.layers.conv import Conv2d, ConvTranspose2d
 from tinyae.layers.dense import Dense, TiedDense
 from tinyae.layers.noise import Dropout

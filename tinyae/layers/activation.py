@@ -38,8 +38,9 @@ class Activation(Layer):
 
     def tangent_backward(self, dydot: Array, tcache: Any) -> tuple[Array, Array | None]:
         xdot, cache = tcache
-        bend = self.curvature(cache)
-        return dydot * self.slope(cache), None if bend is None else bend * xdot * dydot
+        curvature = self.curvature(cache)
+        dx = None if curvature is None else curvature * xdot * dydot
+        return dydot * self.slope(cache), dx
 
 
 class ReLU(Activation):

@@ -19,25 +19,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from tinyae.param import Array, Param, unique
+from tinyae.twin import fused
 
 Self = TypeVar("Self", bound="Module")
-
-# The params of each module, and the parts that it runs, as they were last found: to look for them
-# anew at every step would cost a small model as much as its arithmetic. Forgotten as soon as any
-# module is changed.
-_found: WeakKeyDictionary[Module, dict[str, Param]] = WeakKeyDictionary()
-found_parts: WeakKeyDictionary[Module, Any] = WeakKeyDictionary()
-
-
-def _forget() -> None:
-    _found.clear()
-    found_parts.clear()
 
 
 class Module:
@@ -49,26 +38,10 @@ class Module:
     def children(self) -> dict[str, Module]:
         return {name: part for name, part in vars(self).items() if isinstance(part, Module)}
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        # After an array's +=, as of running statistics, the same one is set again.
-        same = isinstance(value, np.ndarray) and vars(self).get(name) is value
-        super().__setattr__(name, value)
-        if not same:
-            _forget()  # some module's params may be others now
-
-    def __delattr__(self, name: str) -> None:
-        super().__delattr__(name)
-        _forget()
-
     @property
+    @fused
     def params(self) -> dict[str, Param]:
         """Every Param by its dotted name; a shared one stands under each of its names."""
-        found = _found.get(self)
-        if found is None:
-            found = _found[self] = self._find_params()
-        return dict(found)
-
-    def _find_params(self) -> dict[str, Param]:
         own = {name: p for name, p in vars(self).items() if isinstance(p, Param)}
         for name, part in self.children.items():
             own.update({f"{name}.{key}": p for key, p in part.params.items()})

@@ -49,6 +49,47 @@ class _Convolution(Layer):
         self.W = Param(init(shape, self.in_channels * area, self.out_channels * area, rng, dtype))
         self.b = Param(np.zeros(self.out_channels, dtype))
 
+    # --- the map L: C for Conv2d, Cᵀ for ConvTranspose2d -----------------------------------------
+
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        self.check(x)
+        return self.linear(x, self.b.value), x  # y = Lx + b
+
+    def backward(self, dy: Array, x: Array) -> Array:
+        self.W.grad += self.weight_grad(dy, x)
+        kernels.bias_grad(dy, self.b.grad)  # db[o] = Σ dy[n,o,i,j]
+        return self.adjoint(dy, x)  # dx = Lᵀ dy
+
+    def backward_params(self, dy: Array, x: Array) -> None:
+        self.W.grad += self.weight_grad(dy, x)
+        kernels.bias_grad(dy, self.b.grad)
+
+    def backward_input(self, dy: Array, x: Array) -> Array:
+        return self.adjoint(dy, x)
+
+    def tangent(self, xdot: Array, x: Array) -> tuple[Array, Array]:
+        return self.linear(xdot), xdot  # ẏ = Lẋ
+
+    def tangent_backward(self, dydot: Array, xdot: Array) -> tuple[Array, None]:
+        self.W.grad += self.weight_grad(dydot, xdot)
+        return self.adjoint(dydot, xdot), None
+
+    def linear(self, x: Array, b: Array | None = None) -> Array:
+        """Lx, or Lx + b"""
+        raise NotImplementedError
+
+    def adjoint(self, dy: Array, x: Array) -> Array:
+        """Lᵀ dy, of x's shape"""
+        raise NotImplementedError
+
+    def weight_grad(self, dy: Array, x: Array) -> Array:
+        """∂⟨dy, Lx⟩/∂W"""
+        raise NotImplementedError
+
+    def check(self, x: Array) -> None:
+        """Raise unless x is a batch of images that the layer can take."""
+        raise NotImplementedError
+
     def pad(self, size: Pair) -> Pad:
         """The zeros around the image that C reads, which is of that size."""
         if not isinstance(self.padding, str):
@@ -105,37 +146,14 @@ class Conv2d(_Convolution):
         super().__init__(in_channels, out_channels, kernel_size, stride, padding)
         self.draw((self.out_channels, self.in_channels, *self.kernel_size), init, rng, dtype)
 
-    def forward(self, x: Array) -> tuple[Array, Array]:
-        self.check(x)
-        return self.linear(x, self.b.value), x
+    def linear(self, x: Array, b: Array | None = None) -> Array:
+        """Cx, or Cx + b"""
+        return kernels.conv2d(x, self.W.value, self.stride, self.pad(_size(x)), b)
 
-    def backward(self, dy: Array, x: Array) -> Array:
-        self.backward_params(dy, x)
-        return self.adjoint(dy, x)
-
-    def backward_input(self, dy: Array, x: Array) -> Array:
-        return self.adjoint(dy, x)
-
-    def backward_params(self, dy: Array, x: Array) -> None:
-        kernels.bias_grad(dy, self.b.grad)
-        self.W.grad += self.weight_grad(dy, x)
-
-    def tangent(self, xdot: Array, x: Array) -> tuple[Array, Array]:
-        return self.linear(xdot), xdot
-
-    def tangent_backward(self, dydot: Array, xdot: Array) -> tuple[Array, None]:
-        self.W.grad += self.weight_grad(dydot, xdot)
-        return self.adjoint(dydot, xdot), None
-
-    def linear(self, x: Array, b: Array | None = None, rectified: bool = False) -> Array:
-        """Cx, or Cx + b, or of it the ReLU"""
-        pad = self.pad(_size(x))
-        return kernels.conv2d(x, self.W.value, self.stride, pad, b, rectified)
-
-    def adjoint(self, dy: Array, x: Array, gate: Array | None = None) -> Array:
-        """Cᵀ dy, of x's shape; where a ReLU gave the ``gate``, passed on through it"""
-        size, W, stride = _size(x), self.W.value, self.stride
-        return kernels.conv2d_input_grad(dy, W, stride, self.pad(size), size, None, False, gate)
+    def adjoint(self, dy: Array, x: Array) -> Array:
+        """Cᵀ dy, of x's shape"""
+        size = _size(x)
+        return kernels.conv2d_input_grad(dy, self.W.value, self.stride, self.pad(size), size)
 
     def weight_grad(self, dy: Array, x: Array) -> Array:
         """∂⟨dy, Cx⟩/∂W"""
@@ -191,37 +209,14 @@ class ConvTranspose2d(_Convolution):
         self.output_padding = self._output_padding(output_padding)
         self.draw((self.in_channels, self.out_channels, *self.kernel_size), init, rng, dtype)
 
-    def forward(self, x: Array) -> tuple[Array, Array]:
-        self.check(x)
-        return self.linear(x, self.b.value), x
+    def linear(self, x: Array, b: Array | None = None) -> Array:
+        """Cᵀx, or Cᵀx + b"""
+        size = self.output_size(_size(x))
+        return kernels.conv2d_input_grad(x, self.W.value, self.stride, self.pad(size), size, b)
 
-    def backward(self, dy: Array, x: Array) -> Array:
-        self.backward_params(dy, x)
-        return self.adjoint(dy)
-
-    def backward_input(self, dy: Array, x: Array) -> Array:
-        return self.adjoint(dy)
-
-    def backward_params(self, dy: Array, x: Array) -> None:
-        kernels.bias_grad(dy, self.b.grad)
-        self.W.grad += self.weight_grad(dy, x)
-
-    def tangent(self, xdot: Array, x: Array) -> tuple[Array, Array]:
-        return self.linear(xdot), xdot
-
-    def tangent_backward(self, dydot: Array, xdot: Array) -> tuple[Array, None]:
-        self.W.grad += self.weight_grad(dydot, xdot)
-        return self.adjoint(dydot), None
-
-    def linear(self, x: Array, b: Array | None = None, rectified: bool = False) -> Array:
-        """Cᵀx, or Cᵀx + b, or of it the ReLU"""
-        size, W, stride = self.output_size(_size(x)), self.W.value, self.stride
-        return kernels.conv2d_input_grad(x, W, stride, self.pad(size), size, b, rectified)
-
-    def adjoint(self, dy: Array, x: Array | None = None, gate: Array | None = None) -> Array:
-        """C dy, where a ReLU gave the ``gate``, passed on through it"""
-        pad = self.pad(_size(dy))
-        return kernels.conv2d(dy, self.W.value, self.stride, pad, None, False, gate)
+    def adjoint(self, dy: Array, x: Array) -> Array:
+        """C dy"""
+        return kernels.conv2d(dy, self.W.value, self.stride, self.pad(_size(dy)))
 
     def weight_grad(self, dy: Array, x: Array) -> Array:
         """∂⟨dy, Cᵀx⟩/∂W = ∂⟨C dy, x⟩/∂W"""

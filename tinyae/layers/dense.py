@@ -8,6 +8,7 @@ from numpy.typing import DTypeLike
 from tinyae import kernels
 from tinyae.layers.base import Layer, Module, check_input, positive_int
 from tinyae.param import Array, GlorotUniform, Initializer, Param
+from tinyae.twin import fused
 
 
 class Dense(Layer):
@@ -42,15 +43,19 @@ class Dense(Layer):
         y = kernels.affine(x, self.W.value, self.b.value)
         return y, x
 
+    @fused
     def backward(self, dy: Array, x: Array) -> Array:
-        self.backward_params(dy, x)
-        return self.backward_input(dy, x)
+        self.W.grad += kernels.matmul_tn(dy, x)  # dW = dyᵀ x
+        self.b.grad += dy.sum(axis=0)  # db = Σₙ dyₙ
+        return kernels.matmul(dy, self.W.value)  # dx = dy W
+
+    @fused
+    def backward_params(self, dy: Array, x: Array) -> None:
+        self.W.grad += kernels.matmul_tn(dy, x)
+        self.b.grad += dy.sum(axis=0)
 
     def backward_input(self, dy: Array, x: Array) -> Array:
         return kernels.matmul(dy, self.W.value)
-
-    def backward_params(self, dy: Array, x: Array) -> None:
-        kernels.affine_grad(dy, x, self.W.grad, self.b.grad)
 
     def tangent(self, xdot: Array, x: Array) -> tuple[Array, Array]:
         return kernels.matmul_nt(xdot, self.W.value), xdot
@@ -94,24 +99,24 @@ class TiedDense(Layer):
 
     def forward(self, x: Array) -> tuple[Array, Array]:
         check_input(self, x, ("N", self.dense.out_features))
-        W = self.dense.W.T  # (O, I), as Dense keeps it: a view of value and gradient
-        y = kernels.affine(x, W.value, self.b.value)
+        y = kernels.affine(x, self.dense.W.value.T, self.b.value)  # affine transposes: Wᵀᵀ = V
         return y, x
 
+    @fused
     def backward(self, dy: Array, x: Array) -> Array:
-        kernels.affine_grad(dy, x, self.dense.W.T.grad, self.b.grad)
-        return self.backward_input(dy, x)
+        self.dense.W.grad += kernels.matmul_tn(x, dy)  # dV = xᵀ dy
+        self.b.grad += dy.sum(axis=0)  # db = Σₙ dyₙ
+        return kernels.matmul_nt(dy, self.dense.W.value)  # dx = dy Vᵀ
 
     def backward_input(self, dy: Array, x: Array) -> Array:
-        return kernels.matmul(dy, self.dense.W.T.value)
+        return kernels.matmul_nt(dy, self.dense.W.value)
 
     def tangent(self, xdot: Array, x: Array) -> tuple[Array, Array]:
-        return kernels.matmul_nt(xdot, self.dense.W.T.value), xdot
+        return kernels.matmul(xdot, self.dense.W.value), xdot
 
     def tangent_backward(self, dydot: Array, xdot: Array) -> tuple[Array, None]:
-        W = self.dense.W.T
-        W.grad += kernels.matmul_tn(dydot, xdot)
-        return kernels.matmul(dydot, W.value), None
+        self.dense.W.grad += kernels.matmul_tn(xdot, dydot)
+        return kernels.matmul_nt(dydot, self.dense.W.value), None
 
     def __repr__(self) -> str:
         return f"TiedDense({self.dense!r})"

@@ -63,7 +63,8 @@ class _Norm(Layer):
 
     def backward(self, dy: Array, cache: tuple[Array, Array]) -> Array:
         xhat, sigma = cache
-        self.backward_params(dy, cache)
+        self.beta.grad += self.narrow(dy)
+        self.gamma.grad += self.narrow(dy * xhat)
         return self.project(dy * self.wide(self.gamma.value, dy.ndim), xhat, sigma)
 
     def backward_params(self, dy: Array, cache: tuple[Array, Array]) -> None:

@@ -1,17 +1,25 @@
 """Models: layers plus an objective. Read :mod:`tinyae.models.autoencoder` first."""
 
-from tinyae.models.autoencoder import Autoencoder, Model
-from tinyae.models.builders import conv_pair, dense_pair, dense_variational
+from tinyae.models.autoencoder import Autoencoder
+from tinyae.models.base import Model
+from tinyae.models.builders import (
+    conv_encoder_decoder,
+    conv_pair,
+    dense_encoder_decoder,
+    dense_pair,
+    dense_variational,
+)
 from tinyae.models.classifier import Classifier
 from tinyae.models.conditional import ConditionalVariationalAutoencoder
 from tinyae.models.contractive import ContractiveAutoencoder
 from tinyae.models.denoising import DenoisingAutoencoder
 from tinyae.models.gan import GAN, NonSaturating, Saturating
-from tinyae.models.gan_pairs import dcgan, dense_gan
-from tinyae.models.paths import linear, spherical
+from tinyae.models.gan_builders import dcgan, dense_gan
+from tinyae.models.interpolation import linear, spherical
+from tinyae.models.likelihood_estimates import Estimate
 from tinyae.models.sparse import KLSparsity, L1Sparsity, SparseAutoencoder
 from tinyae.models.stacked import StackedAutoencoder, stack_of
-from tinyae.models.variational import Estimate, VariationalAutoencoder
+from tinyae.models.variational import VariationalAutoencoder
 
 __all__ = [
     "Model",
@@ -31,6 +39,8 @@ __all__ = [
     "GAN",
     "NonSaturating",
     "Saturating",
+    "dense_encoder_decoder",
+    "conv_encoder_decoder",
     "dense_pair",
     "dense_variational",
     "conv_pair",

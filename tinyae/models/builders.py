@@ -1,6 +1,6 @@
 """Symmetric encoders and decoders: the hourglass, built once and usable in every model.
 
-encoder, decoder = dense_pair((1, 28, 28), [256, 16], rng=rng)
+encoder, decoder = dense_encoder_decoder((1, 28, 28), [256, 16], rng=rng)
 model = Autoencoder(encoder, decoder, MSE())          # or Denoising…, Sparse…, Contractive…
 """
 
@@ -31,7 +31,7 @@ from tinyae.param import Initializer
 Activation = Callable[[], Layer]  # ReLU, or lambda: LeakyReLU(0.2)
 
 
-def dense_pair(
+def dense_encoder_decoder(
     shape: Sequence[int],
     units: Sequence[int],
     *,
@@ -56,7 +56,7 @@ def dense_pair(
 
     Source    Hinton & Salakhutdinov (2006), fig. 1
     """
-    who = "dense_pair"
+    who = "dense_encoder_decoder"
     shape, units = sizes_of(who, "shape", shape), sizes_of(who, "units", units)
     widths = [math.prod(shape), *units]
     denses = [
@@ -91,8 +91,9 @@ def dense_variational(
 ) -> tuple[Sequential, Dense, Dense, Sequential]:
     """A variational autoencoder's encoder, mean, logvar and decoder.
 
-    Forward   as :func:`dense_pair`, but the code has two heads of units[−1] numbers each, on an
-              encoder that ends in units[−2]; ``output`` is None, as Bernoulli takes logits
+    Forward   as :func:`dense_encoder_decoder`, but the code has two heads of units[−1] numbers
+              each, on an encoder that ends in units[−2]; ``output`` is None, as Bernoulli takes
+              logits
     Shapes    mean and logvar (N, units[−1])
     Raises    ValueError unless shape and units hold ints ≥ 1, units at least two
     Source    Kingma & Welling (2014), appendix C
@@ -102,7 +103,7 @@ def dense_variational(
             f"dense_variational: units is {units!r}, expected a hidden layer or more and the code; "
             "pass e.g. [500, 20]"
         )
-    encoder, decoder = dense_pair(
+    encoder, decoder = dense_encoder_decoder(
         shape, units, activation=activation, output=output, rng=rng, init=init, dtype=dtype
     )
     *hidden, mean = encoder.layers
@@ -111,7 +112,7 @@ def dense_variational(
     return Sequential(*hidden), mean, logvar, decoder
 
 
-def conv_pair(
+def conv_encoder_decoder(
     shape: Sequence[int],
     channels: Sequence[int],
     *,
@@ -138,7 +139,7 @@ def conv_pair(
     Source    Masci, Meier, Cireşan & Schmidhuber (2011); strides in place of pooling as in
               Radford, Metz & Chintala (2016), §3
     """
-    who = "conv_pair"
+    who = "conv_encoder_decoder"
     shape, channels = sizes_of(who, "shape", shape), sizes_of(who, "channels", channels)
     factor = 2 ** len(channels)
     if len(shape) != 3 or shape[1] % factor or shape[2] % factor:
@@ -174,3 +175,8 @@ def sizes_of(who: str, name: str, sizes: Sequence[int]) -> list[int]:
             f"{who}: {name} is {sizes!r}, expected a sequence of ints ≥ 1; pass e.g. [256, 16]"
         )
     return [positive_int(who, name, size) for size in sizes]
+
+
+# The names of version 0.1.
+dense_pair = dense_encoder_decoder
+conv_pair = conv_encoder_decoder

@@ -9,7 +9,8 @@ import numpy as np
 
 from tinyae.data.batches import batches, count
 from tinyae.layers import Layer, Softmax
-from tinyae.models.autoencoder import Model, Terms, check_parts
+from tinyae.models.base import Model, Terms
+from tinyae.models.checks import check_parts
 from tinyae.param import Array
 
 

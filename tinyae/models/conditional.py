@@ -12,7 +12,7 @@ from tinyae.data.corruption import Corruption
 from tinyae.layers import Layer
 from tinyae.layers.base import positive_int
 from tinyae.likelihoods import Likelihood
-from tinyae.models.autoencoder import Model
+from tinyae.models.base import Model
 from tinyae.models.variational import VariationalAutoencoder
 from tinyae.param import Array
 

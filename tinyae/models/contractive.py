@@ -19,12 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from tinyae import kernels
 from tinyae.layers import Activation, Dense, Flatten, Layer, Module, Sequential
 from tinyae.layers.base import positive_int
 from tinyae.losses import Loss
-from tinyae.models.autoencoder import Autoencoder, Terms
+from tinyae.models.autoencoder import Autoencoder
+from tinyae.models.base import Terms
 from tinyae.param import Array
+from tinyae.twin import fused
 
 
 class ContractiveAutoencoder(Autoencoder):
@@ -77,25 +78,25 @@ class ContractiveAutoencoder(Autoencoder):
     # --- training --------------------------------------------------------------------------
 
     def objective(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
-        source, target = self.pair(x, rng)
-        h, encoded = self.encoder.forward(source)
+        source, target = self.input_and_target(x, rng)
+        h, encoder_cache = self.encoder.forward(source)
         y, _ = self.decoder.forward(h)
         L, _ = self.loss(y, target)
-        return self._terms(L, self._contraction(source, h, encoded, rng))
+        return self._terms(L, self._contraction(source, h, encoder_cache, rng))
 
     def backprop(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
-        source, target = self.pair(x, rng)
-        h, encoded = self.encoder.forward(source)
-        L, dh = self._through_decoder(h, target)
-        contraction, bend = self._contract(source, h, encoded, rng)
-        self.encoder.backward_params(bend + dh, encoded)
+        source, target = self.input_and_target(x, rng)
+        h, encoder_cache = self.encoder.forward(source)
+        L, dh = self.decoder_step(h, target)
+        contraction, dh_contraction = self._contract(source, h, encoder_cache, rng)
+        self.encoder.backward_params(dh + dh_contraction, encoder_cache)
         return self._terms(L, contraction)
 
     def evaluate_batch(self, x: Any, rng: np.random.Generator) -> Terms:
-        source, target = self.pair(x, rng)
+        source, target = self.input_and_target(x, rng)
         L, _ = self.loss(self.decoder(self.encoder(source)), target)
-        h, encoded = self.encoder.forward(source)
-        return self._terms(L, self._contraction(source, h, encoded, rng))
+        h, encoder_cache = self.encoder.forward(source)
+        return self._terms(L, self._contraction(source, h, encoder_cache, rng))
 
     def _terms(self, L: float, contraction: float) -> Terms:
         total = L + self.weight * contraction
@@ -104,40 +105,40 @@ class ContractiveAutoencoder(Autoencoder):
     # --- the penalty -----------------------------------------------------------------------
 
     def _contraction(
-        self, x: Array, h: Array, encoded: Any, rng: np.random.Generator | None
+        self, x: Array, h: Array, encoder_cache: Any, rng: np.random.Generator | None
     ) -> float:
         """1/N Σₙ ‖Jₙ‖²_F"""
         layer = self._one_layer()
         if layer is not None:
-            return _closed_form(*layer, encoded[-1])
+            return _closed_form(*layer, encoder_cache[-1])
         total, f = 0.0, self.encoder
         if self._by_rows(x, h):
             for u in _axes(h):
-                total += _squared(f.backward_input(u, encoded))
+                total += _squared(f.backward_input(u, encoder_cache))
         else:
             for v in self._directions(x, rng):
-                total += _squared(f.tangent(v, encoded)[0])
+                total += _squared(f.tangent(v, encoder_cache)[0])
         return total / (len(x) * (self.probes or 1))
 
     def _contract(
-        self, x: Array, h: Array, encoded: Any, rng: np.random.Generator | None
+        self, x: Array, h: Array, encoder_cache: Any, rng: np.random.Generator | None
     ) -> tuple[float, Array | float]:
         """The same, and weight · ∂/∂h of it; adds weight · ∂/∂θ to the encoder's gradients."""
         layer = self._one_layer()
         if layer is not None:
-            return _closed_form_backward(*layer, encoded[-1], self.weight)
+            return _closed_form_backward(*layer, encoder_cache[-1], self.weight)
         total, f, share = 0.0, self.encoder, len(x) * (self.probes or 1)
         scale = x.dtype.type(2 * self.weight / share)
         # What tangent_backward returns, ∂/∂v and ∂/∂x, ends here: v is held fixed and x is data.
         if self._by_rows(x, h):
             for u in _axes(h):
-                v = f.backward_input(u, encoded)
+                v = f.backward_input(u, encoder_cache)
                 total += _squared(v)
-                _, tcache = f.tangent(v, encoded)
+                _, tcache = f.tangent(v, encoder_cache)
                 f.tangent_backward(scale * u, tcache)
         else:
             for v in self._directions(x, rng):
-                ydot, tcache = f.tangent(v, encoded)
+                ydot, tcache = f.tangent(v, encoder_cache)
                 total += _squared(ydot)
                 f.tangent_backward(scale * ydot, tcache)
         return total / share, 0.0
@@ -180,11 +181,11 @@ class ContractiveAutoencoder(Autoencoder):
         return self._rows(self._jacobian, x)
 
     def _jacobian(self, x: Array) -> Array:
-        h, encoded = self.encoder.forward(x)
+        h, encoder_cache = self.encoder.forward(x)
         n, width = len(x), math.prod(x.shape[1:])
         J = np.empty((n, math.prod(h.shape[1:]), width), h.dtype)
         for i, e in enumerate(_axes(x)):
-            J[:, :, i] = self.encoder.tangent(e, encoded)[0].reshape(J.shape[:2])
+            J[:, :, i] = self.encoder.tangent(e, encoder_cache)[0].reshape(J.shape[:2])
         return J
 
 
@@ -197,11 +198,19 @@ def _closed_form(dense: Dense, f: Activation, cache: Any) -> float:
 def _closed_form_backward(
     dense: Dense, f: Activation, cache: Any, weight: float
 ) -> tuple[float, Array | float]:
-    s, bend = _mean_square(f.slope(cache)), f.curvature(cache)
+    s, curvature = _mean_square(f.slope(cache)), f.curvature(cache)
     scale = dense.W.dtype.type(2 * weight)
-    w = kernels.energies(dense.W.value, scale * s, dense.W.grad)  # wⱼ moves with W
-    dh = 0.0 if bend is None else bend * (scale / len(bend) * w)  # sⱼ with a
+    w = row_sq_norms_with_gradient(dense, scale * s)  # wⱼ moves with W
+    dh = 0.0 if curvature is None else curvature * (scale / len(curvature) * w)  # sⱼ with a
     return _dot(s, w), dh
+
+
+@fused
+def row_sq_norms_with_gradient(dense: Dense, scale: Array) -> Array:
+    """wⱼ = Σᵢ W²ⱼᵢ; adds the gradient of ½ Σⱼ scaleⱼ wⱼ to dense.W.grad."""
+    W = dense.W.value
+    dense.W.grad += scale[:, None] * W
+    return np.einsum("ji,ji->j", W, W)
 
 
 def _mean_square(slope: Array) -> Array:

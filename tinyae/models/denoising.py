@@ -9,7 +9,8 @@ import numpy as np
 from tinyae.data.corruption import Corruption
 from tinyae.layers import Layer
 from tinyae.losses import Loss
-from tinyae.models.autoencoder import Autoencoder, check_parts
+from tinyae.models.autoencoder import Autoencoder
+from tinyae.models.checks import check_parts
 from tinyae.param import Array
 
 
@@ -39,7 +40,7 @@ class DenoisingAutoencoder(Autoencoder):
             check_parts(type(self).__name__, Corruption, corruption=corruption)
         self.corruption = corruption
 
-    def pair(self, x: Any, rng: np.random.Generator | None) -> tuple[Array, Array]:
+    def input_and_target(self, x: Any, rng: np.random.Generator | None) -> tuple[Array, Array]:
         if isinstance(x, tuple):
             return x[0], x[1]
         if self.corruption is None:

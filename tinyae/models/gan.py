@@ -16,59 +16,17 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from tinyae import kernels
 from tinyae.layers import Dense, Layer, Sequential
 from tinyae.layers.base import positive_int
-from tinyae.losses import BCEWithLogits
-from tinyae.models.autoencoder import Model, Terms, check_parts, check_reach, output_range
-from tinyae.param import Array, Param
+from tinyae.models.base import Model, Terms
+from tinyae.models.checks import check_parts, check_reach, output_range
+from tinyae.models.gan_losses import GeneratorLoss, NonSaturating, Saturating
+from tinyae.models.gan_players import DiscriminatorPlayer, GeneratorPlayer, Player
+from tinyae.param import Array
 
-_bce = BCEWithLogits()
-
-
-# --- what the generator wants -----------------------------------------------------------------
-
-
-class GeneratorLoss:
-    """What the generator makes small: ``L, ds = loss(s)``, from the logits s of its samples."""
-
-    def __call__(self, s: Array) -> tuple[float, Array]:
-        raise NotImplementedError
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
-
-
-class NonSaturating(GeneratorLoss):
-    """The generator wants its samples to be called real.
-
-    Forward   L = −1/n Σ ln σ(s)
-    Backward  ds = (σ(s) − 1) / n
-    Units     nats a sample; ln 2 where the discriminator is at a loss
-    Source    Goodfellow et al. (2014), §3: the same fixed point, much stronger gradients early on
-    """
-
-    def __call__(self, s: Array) -> tuple[float, Array]:
-        return _bce(s, np.ones_like(s))
-
-
-class Saturating(GeneratorLoss):
-    """The generator wants its samples not to be called fake: the two-player minimax game itself.
-
-    Forward   L = 1/n Σ ln(1 − σ(s))
-    Backward  ds = −σ(s) / n, which fades away (saturates) where samples are plainly fake, s ≪ 0
-    Units     nats a sample; −ln 2 where the discriminator is at a loss
-    Source    Goodfellow et al. (2014), eq. 1
-    """
-
-    def __call__(self, s: Array) -> tuple[float, Array]:
-        L, ds = _bce(s, np.zeros_like(s))
-        return -L, -ds
-
-
-# --- the game ---------------------------------------------------------------------------------
+__all__ = ["GAN", "GeneratorLoss", "NonSaturating", "Player", "Saturating"]
 
 
 class GAN(Model):
@@ -209,120 +167,6 @@ class GAN(Model):
                 "logit a sample; end it with Flatten() and Dense(…, 1)"
             )
         return s
-
-
-# --- the players ------------------------------------------------------------------------------
-
-
-class Player(Model):
-    """One side of the game: its loss, and as ``params`` only what it may change.
-
-    It is a view of its GAN and owns nothing: make one when you need one, and save the GAN.
-    """
-
-    def __init__(self, gan: GAN) -> None:
-        self.game = gan
-
-    def astype(self, dtype: DTypeLike) -> Any:
-        """The same player of the same game in another dtype: the opponent is converted too."""
-        return type(self)(self.game.astype(dtype))
-
-
-class DiscriminatorPlayer(Player):
-    """Learns to tell data from what the generator makes; to it, the generator is a mere source.
-
-    Forward   x̃ = G(z)      s = D(x)      s̃ = D(x̃)      (two passes, a cache each)
-              total = discriminator = BCE(σ(s), α) + BCE(σ(s̃), 0)
-    Backward  ds = (σ(s) − α) / n      ds̃ = σ(s̃) / n
-              ∂L/∂θ_D = J_D(x)ᵀ ds + J_D(x̃)ᵀ ds̃, the two passes' gradients added
-    """
-
-    @property
-    def params(self) -> dict[str, Param]:
-        return _under("discriminator", self.game.discriminator)
-
-    def objective(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
-        fake, _ = self.game.generator.forward(self.game.noise(len(x), rng))
-        s, _ = self.game.discriminator.forward(self.alike(x, fake))
-        s_fake, _ = self.game.discriminator.forward(fake)
-        return self.score(s, s_fake)[0]
-
-    def backprop(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
-        D = self.game.discriminator
-        fake, _ = self.game.generator.forward(self.game.noise(len(x), rng))
-        s, seen = D.forward(self.alike(x, fake))
-        s_fake, seen_fake = D.forward(fake)
-        terms, ds, ds_fake = self.score(s, s_fake)
-        D.backward_params(ds_fake, seen_fake)
-        D.backward_params(ds, seen)
-        return terms  # the generator's gradient is left alone: x̃ is data here
-
-    def evaluate_batch(self, x: Any, rng: np.random.Generator) -> Terms:
-        D = self.game.discriminator
-        fake = self.game.generator(self.game.noise(len(x), rng))
-        return self.score(D(self.alike(x, fake)), D(fake))[0]
-
-    def score(self, s: Array, s_fake: Array) -> tuple[Terms, Array, Array]:
-        """The terms from the logits of real and of fake samples, with ds and ds̃."""
-        self.game.logits(s)
-        L, ds = _bce(s, np.full_like(s, self.game.real_label))
-        L_fake, ds_fake = _bce(s_fake, np.zeros_like(s_fake))
-        terms = {
-            "total": L + L_fake,
-            "discriminator": L + L_fake,
-            "real": float(kernels.sigmoid(s).mean()),
-            "fake": float(kernels.sigmoid(s_fake).mean()),
-        }
-        return terms, ds, ds_fake
-
-    def alike(self, x: Array, fake: Array) -> Array:
-        """x, if the generator makes samples of its shape.
-
-        Raises
-            ValueError  otherwise
-        """
-        if x.shape != fake.shape:
-            raise ValueError(
-                f"GAN: x has shape {x.shape}, the generator makes {fake.shape}; they must be equal: "
-                f"end the generator with Reshape{x.shape[1:]}, or pass x of the other shape"
-            )
-        return x
-
-
-class GeneratorPlayer(Player):
-    """Learns to make what the discriminator takes for data; it sees data only through D's slope.
-
-    Forward   x̃ = G(z)      s̃ = D(x̃)      total = generator = L(s̃), see :class:`GeneratorLoss`
-    Backward  ds̃ = ∂L/∂s̃      dx̃ = J_Dᵀ ds̃ (D's own gradients are left alone)
-              ∂L/∂θ_G = J_G(z)ᵀ dx̃
-    """
-
-    @property
-    def params(self) -> dict[str, Param]:
-        return _under("generator", self.game.generator)
-
-    def objective(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
-        fake, _ = self.game.generator.forward(self.game.noise(len(x), rng))
-        s, _ = self.game.discriminator.forward(fake)
-        L, _ = self.game.generator_loss(self.game.logits(s))
-        return {"total": L, "generator": L}
-
-    def backprop(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
-        fake, made = self.game.generator.forward(self.game.noise(len(x), rng))
-        s, seen = self.game.discriminator.forward(fake)
-        L, ds = self.game.generator_loss(self.game.logits(s))
-        dfake = self.game.discriminator.backward_input(ds, seen)
-        self.game.generator.backward_params(dfake, made)
-        return {"total": L, "generator": L}
-
-    def evaluate_batch(self, x: Any, rng: np.random.Generator) -> Terms:
-        fake = self.game.generator(self.game.noise(len(x), rng))
-        L, _ = self.game.generator_loss(self.game.logits(self.game.discriminator(fake)))
-        return {"total": L, "generator": L}
-
-
-def _under(name: str, part: Layer) -> dict[str, Param]:
-    return {f"{name}.{key}": p for key, p in part.params.items()}
 
 
 def _joined(parts: Iterable[Terms]) -> Terms:

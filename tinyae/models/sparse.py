@@ -14,7 +14,9 @@ import numpy as np
 
 from tinyae.layers import Layer
 from tinyae.losses import Loss, check_range
-from tinyae.models.autoencoder import Autoencoder, Terms, check_parts
+from tinyae.models.autoencoder import Autoencoder
+from tinyae.models.base import Terms
+from tinyae.models.checks import check_parts
 from tinyae.param import Array
 
 
@@ -108,7 +110,7 @@ class SparseAutoencoder(Autoencoder):
         self.penalty = penalty
 
     def objective(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
-        source, target = self.pair(x, rng)
+        source, target = self.input_and_target(x, rng)
         z, _ = self.encoder.forward(source)
         y, _ = self.decoder.forward(z)
         L, _ = self.loss(y, target)
@@ -116,17 +118,15 @@ class SparseAutoencoder(Autoencoder):
         return {"total": L + omega, "reconstruction": L, "sparsity": omega}
 
     def backprop(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
-        source, target = self.pair(x, rng)
-        z, encoded = self.encoder.forward(source)
-        y, decoded = self.decoder.forward(z)
-        L, dy = self.loss(y, target)
-        omega, dz = self.penalty(z)
-        dz = dz + self.decoder.backward(dy, decoded)
-        self.encoder.backward_params(dz, encoded)
+        source, target = self.input_and_target(x, rng)
+        z, encoder_cache = self.encoder.forward(source)
+        L, dz = self.decoder_step(z, target)
+        omega, dz_penalty = self.penalty(z)
+        self.encoder.backward_params(dz + dz_penalty, encoder_cache)
         return {"total": L + omega, "reconstruction": L, "sparsity": omega}
 
     def evaluate_batch(self, x: Any, rng: np.random.Generator) -> Terms:
-        source, target = self.pair(x, rng)
+        source, target = self.input_and_target(x, rng)
         z = self.encoder(source)
         L, _ = self.loss(self.decoder(z), target)
         omega, _ = self.penalty(z)

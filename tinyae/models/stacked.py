@@ -20,8 +20,9 @@ import numpy as np
 from tinyae.data.corruption import Corruption
 from tinyae.layers import Dense, Layer, Module, Sequential, Sigmoid, TiedDense
 from tinyae.losses import BCE, Loss
-from tinyae.models.autoencoder import Autoencoder, check_parts
-from tinyae.models.builders import Activation, dense_pair, sizes_of
+from tinyae.models.autoencoder import Autoencoder
+from tinyae.models.builders import Activation, dense_encoder_decoder, sizes_of
+from tinyae.models.checks import check_parts
 from tinyae.models.classifier import Classifier
 from tinyae.models.denoising import DenoisingAutoencoder
 from tinyae.param import Array, Initializer, Zeros
@@ -142,7 +143,7 @@ def stack_of(
     inputs = [shape, *([width] for width in units)]
     blocks: list[Autoencoder] = []
     for k, width in enumerate(units):
-        encoder, decoder = dense_pair(
+        encoder, decoder = dense_encoder_decoder(
             inputs[k],
             [width],
             code_activation=code_activation if k == len(units) - 1 else activation,

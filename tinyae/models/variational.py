@@ -2,39 +2,39 @@
 
 What differs from the plain one: two heads, μ and ln σ², on the encoder's features; the draw
 z = μ + σ ε, through which the gradient passes since ε does not depend on the weights; and the
-KL divergence, which pays for what z tells about x. Both terms are in nats a sample.
+KL divergence, the price of what z tells about x. Both terms are in nats a sample.
+
+What can be done with a trained one stands beside it: :mod:`tinyae.models.likelihood_estimates` and
+:mod:`tinyae.models.interpolation`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from tinyae.data.corruption import Corruption
 from tinyae.layers import Dense, Layer, Sequential
 from tinyae.layers.base import positive_int
-from tinyae.layers.ways import at_once
-from tinyae.likelihoods import Bernoulli, Likelihood, inside, interval, per_sample
-from tinyae.models.autoencoder import Model, Terms, check_parts, check_reach, output_range
-from tinyae.models.paths import Path, linear
+from tinyae.likelihoods import Bernoulli, Likelihood, inside, interval
+from tinyae.models.base import ReconstructionModel, Terms
+from tinyae.models.checks import check_parts, check_reach, output_range
 from tinyae.param import Array
-
-_BLOCK = 256  # decoded rows at a time, rows × samples together: they stay in the cache
-Score = Callable[[Array, Array, Array], Array]
+from tinyae.twin import fused
 
 
-class Estimate(NamedTuple):
-    """A mean over samples, its standard error over samples, and the value of each."""
+class Draw(NamedTuple):
+    """z = μ + σ ε, and what its gradient needs."""
 
-    value: float
-    standard_error: float
-    each: Array
+    z: Array
+    std: Array
+    eps: Array
 
 
-class VariationalAutoencoder(Model):
+class VariationalAutoencoder(ReconstructionModel):
     """Maximise the ELBO, a lower bound of log p(x): reconstruct from a draw, pay for the code.
 
     Forward   h = f(x)      μ = m(h)      s = clip(l(h)), which is ln σ²
@@ -64,6 +64,11 @@ class VariationalAutoencoder(Model):
 
     ``encode`` gives μ, so it is the same at each call, and ``decode`` the mean of p(x | z).
     """
+
+    elbo: ClassVar[Callable[..., Any]]  # attached by likelihood_estimates
+    log_likelihood: ClassVar[Callable[..., Any]]
+    interpolate: ClassVar[Callable[..., Array]]  # attached by interpolation
+    traverse: ClassVar[Callable[..., Array]]
 
     def __init__(
         self,
@@ -110,22 +115,20 @@ class VariationalAutoencoder(Model):
         h = self._join(self.encoder.forward(x)[0], c)
         mu, raw = self.mean.forward(h)[0], self.logvar.forward(h)[0]
         logvar = np.clip(raw, *self.logvar_range)
-        z = mu + np.exp(0.5 * logvar) * rng.standard_normal(mu.shape, mu.dtype)
-        y = self.decoder.forward(self._join(z, c))[0]
+        z = self.draw_code(mu, logvar, rng).z
+        y, _ = self.decoder.forward(self._join(z, c))
         nll, _ = self.likelihood.forward(y, x)
         return self._terms(nll, mu, logvar, self._beta())[0]
 
     def backprop(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
         x, c, rng = self._batch(x, rng)
-        features, encoded = self.encoder.forward(x)
+        features, encoder_cache = self.encoder.forward(x)
         h = self._join(features, c)
-        mu, located = self.mean.forward(h)
-        raw, spread = self.logvar.forward(h)
+        mu, mean_cache = self.mean.forward(h)
+        raw, logvar_cache = self.logvar.forward(h)
         logvar = np.clip(raw, *self.logvar_range)
-        std = np.exp(0.5 * logvar)
-        eps = rng.standard_normal(mu.shape, mu.dtype)
-        z = mu + std * eps
-        nll, dz = self._through_decoder(self._join(z, c), x)
+        z, std, eps = self.draw_code(mu, logvar, rng)
+        nll, dz = self.decoder_step(self._join(z, c), x)
         terms, dkl = self._terms(nll, mu, logvar, self._beta())
         self.steps[...] += 1
 
@@ -133,27 +136,28 @@ class VariationalAutoencoder(Model):
         dmu = dz + dkl * mu  # z = μ + …, KL = ½ μ² + …
         dlogvar = 0.5 * (dz * std * eps + dkl * (std * std - 1))  # z = … + exp(s/2) ε, ½ (eˢ − s)
         dlogvar *= inside(raw, self.logvar_range)  # s = clip(l(h))
-        dh = self.logvar.backward(dlogvar, spread) + self.mean.backward(dmu, located)
-        self.encoder.backward_params(self._cut(dh, c), encoded)  # h = [f(x), c]
+        dh = self.logvar.backward(dlogvar, logvar_cache) + self.mean.backward(dmu, mean_cache)
+        self.encoder.backward_params(self._cut(dh, c), encoder_cache)  # h = [f(x), c]
         return terms
 
-    def _through_decoder(self, z: Array, x: Array) -> tuple[float, Array]:
-        """−log p(x | g(z)) and its slope at z; adds the gradients of g and of the likelihood."""
-        perceptron = None
-        if type(self.likelihood) is Bernoulli and not vars(self.likelihood):
-            perceptron = at_once(self, (self.decoder,), z, x)
-        if perceptron is not None:
-            self.likelihood.check_target(x)
-            nll, dz = perceptron.backprop(z, x, "bce_with_logits", True, True)
-            return nll, cast(Array, dz)
-        y, decoded = self.decoder.forward(z)
-        nll, compared = self.likelihood.forward(y, x)
-        return nll, self.decoder.backward(self.likelihood.backward(compared), decoded)
+    def draw_code(self, mu: Array, logvar: Array, rng: np.random.Generator) -> Draw:
+        """z ~ N(μ, σ²) as z = μ + exp(s/2) ε, ε ~ N(0, I): the reparameterisation."""
+        std = np.exp(0.5 * logvar)
+        eps = rng.standard_normal(mu.shape, mu.dtype)
+        return Draw(mu + std * eps, std, eps)
+
+    @fused
+    def decoder_step(self, z: Array, x: Array) -> tuple[float, Array]:
+        """−log p(x | g(z)) and ∂/∂z of it; adds the gradients of g and of the likelihood."""
+        y, decoder_cache = self.decoder.forward(z)
+        nll, likelihood_cache = self.likelihood.forward(y, x)
+        dy = self.likelihood.backward(likelihood_cache)
+        return nll, self.decoder.backward(dy, decoder_cache)
 
     def evaluate_batch(self, x: Any, rng: np.random.Generator) -> Terms:
         x, c, rng = self._batch(x, rng)
-        mu, logvar = self._posterior(x, c)
-        z = mu + np.exp(0.5 * logvar) * rng.standard_normal(mu.shape, mu.dtype)
+        mu, logvar = self.posterior(x, c)
+        z = self.draw_code(mu, logvar, rng).z
         nll, _ = self.likelihood.forward(self.decoder(self._join(z, c)), x)
         return self._terms(nll, mu, logvar, self.beta)[0]
 
@@ -192,8 +196,7 @@ class VariationalAutoencoder(Model):
             yield name, mu
         for name, logvar in self.logvar.trace(h, "logvar"):
             yield name, logvar
-        std = np.exp(0.5 * np.clip(logvar, *self.logvar_range))
-        z = mu + std * rng.standard_normal(mu.shape, mu.dtype)
+        z = self.draw_code(mu, np.clip(logvar, *self.logvar_range), rng).z
         yield from self.decoder.trace(self._join(z, c), "decoder")
 
     def check_data(self, x: Any) -> None:
@@ -241,30 +244,13 @@ class VariationalAutoencoder(Model):
 
     def encode(self, x: Any) -> Array:
         """The means μ of the codes, in inference mode, 1,024 rows at a time. Nothing is drawn."""
-        return self._rows(lambda part: self._posterior(*self._split(part))[0], x)
+        return self._rows(lambda part: self.posterior(*self._split(part))[0], x)
 
     def decode(self, z: Any) -> Array:
         """What the codes stand for: E[x | z], in the data's unit."""
         return self._rows(self._decode, z)
 
-    def reconstruct(self, x: Any) -> Array:
-        """``decode(encode(x))``, a chunk at a time: of the mean code, nothing is drawn."""
-        return self._rows(self._reconstruct, x)
-
-    def reconstruction_error(self, x: Any, per_feature: bool = False) -> Array:
-        """The squared error of each sample, averaged over features: (N,).
-
-        With ``per_feature`` the squared error of each entry, in x's shape.
-        """
-
-        def error(part: Any) -> Array:
-            given = self._split(part)[0]
-            squared = np.square(self._reconstruct(part) - given)
-            return squared if per_feature else squared.mean(axis=tuple(range(1, given.ndim)))
-
-        return self._rows(error, x)
-
-    def _posterior(self, x: Array, c: Any) -> tuple[Array, Array]:
+    def posterior(self, x: Array, c: Any) -> tuple[Array, Array]:
         """μ and s of q(z | x), in inference mode."""
         h = self._join(self.encoder(x), c)
         return self.mean(h), np.clip(self.logvar(h), *self.logvar_range)
@@ -273,15 +259,13 @@ class VariationalAutoencoder(Model):
         z, c = self._split(batch)
         return self.likelihood.mean(self.decoder(self._join(z, c)))
 
+    def _given(self, batch: Any) -> Array:
+        return self._split(batch)[0]
+
     def _reconstruct(self, batch: Any) -> Array:
         x, c = self._split(batch)
-        y = self.likelihood.mean(self.decoder(self._join(self._posterior(x, c)[0], c)))
-        if y.shape != x.shape:
-            raise ValueError(
-                f"{type(self).__name__}: x has shape {x.shape}, its reconstruction {y.shape}; "
-                f"end the decoder with Reshape{x.shape[1:]}, or pass x of the other shape"
-            )
-        return y
+        y = self.likelihood.mean(self.decoder(self._join(self.posterior(x, c)[0], c)))
+        return self._same_shape(x, y)
 
     def sample(self, n: int, rng: np.random.Generator | int = 0) -> Array:
         """n new samples: z ~ N(0, I), and of each the mean E[x | z]. (n, …)"""
@@ -319,107 +303,6 @@ class VariationalAutoencoder(Model):
             f"{type(self).__name__}: the mean head ends in {last}, expected a Dense, which says "
             "how many numbers z has; draw z of encode's shape yourself and pass it to decode"
         )
-
-    def interpolate(self, x0: Any, x1: Any, steps: int, path: Path = linear) -> Array:
-        """From x0 to x1 through their codes, both ends included: (steps, N, …).
-
-        ``path(z0, z1, t)`` is ``linear`` or ``spherical``, of :mod:`tinyae.models.paths`. A condition
-        stays x0's.
-        """
-        steps = positive_int(type(self).__name__, "steps", steps, 8)
-        z0, z1 = self.encode(x0), self.encode(x1)
-        along = np.linspace(0, 1, steps).tolist()
-        return np.stack([self.decode(self._with(path(z0, z1, t), x0)) for t in along])
-
-    def traverse(self, x: Any, dimension: int, values: Any) -> Array:
-        """x's code with one dimension set to each value in turn, decoded: (len(values), N, …).
-
-        Raises
-            ValueError  the code has no such dimension
-        """
-        z = self.encode(x)
-        if not 0 <= dimension < z.shape[1]:
-            raise ValueError(
-                f"{type(self).__name__}: dimension is {dimension}, expected 0 to {z.shape[1] - 1}"
-            )
-        pictures = []
-        for value in np.asarray(values).ravel():
-            moved = z.copy()
-            moved[:, dimension] = value
-            pictures.append(self.decode(self._with(moved, x)))
-        return np.stack(pictures)
-
-    # --- how likely the data is ------------------------------------------------------------
-
-    def elbo(self, x: Any, rng: np.random.Generator | int = 0, samples: int = 1) -> Estimate:
-        """The lower bound of log p(x), in nats, its expectation averaged over ``samples`` draws.
-
-        Forward   E_q[log p(x | z)] − KL(q(z | x) ‖ p(z))
-        Source    Kingma & Welling (2014), eq. 3
-
-        β, free bits and ``resample`` play no part: x is taken as it is. The higher the better;
-        it is negative where x is discrete. The same seed gives the same value at each call.
-        """
-        return self._estimate(x, rng, samples, lambda log_p, _, kl: log_p.mean(axis=0) - kl)
-
-    def log_likelihood(
-        self, x: Any, rng: np.random.Generator | int = 0, samples: int = 500
-    ) -> Estimate:
-        """log p(x) by importance sampling, in nats.
-
-        Forward   log 1/K Σₖ p(x | zₖ) p(zₖ) / q(zₖ | x),   zₖ ~ q(z | x),   K = ``samples``
-        Source    Burda, Grosse & Salakhutdinov (2016), eq. 8
-
-        On average it lies below log p(x) and rises to it with K; K = 1 is the ELBO. x is taken
-        as it is. The same seed gives the same value at each call.
-        """
-
-        def score(log_p: Array, log_ratio: Array, kl: Array) -> Array:
-            log_w = log_p + log_ratio
-            top = log_w.max(axis=0)  # the largest weight is taken out, so that no exp overflows
-            return top + np.log(np.exp(log_w - top).mean(axis=0))
-
-        return self._estimate(x, rng, samples, score)
-
-    def _estimate(
-        self, x: Any, rng: np.random.Generator | int, samples: int, score: Score
-    ) -> Estimate:
-        samples = positive_int(type(self).__name__, "samples", samples, 500)
-        rng = np.random.default_rng(rng)
-
-        def scored(batch: Any) -> Array:
-            x, c = self._split(batch)
-            blocks = (slice(i, i + _BLOCK) for i in range(0, len(x), _BLOCK))
-            parts = [(x[rows], None if c is None else c[rows]) for rows in blocks]
-            return np.concatenate([score(*self._weigh(x, c, rng, samples)) for x, c in parts])
-
-        each = self._rows(scored, x)
-        error = float(each.std(ddof=1)) / math.sqrt(len(each)) if len(each) > 1 else math.nan
-        return Estimate(float(each.mean()), error, each)
-
-    def _weigh(
-        self, x: Array, c: Any, rng: np.random.Generator, samples: int
-    ) -> tuple[Array, Array, Array]:
-        """K draws zₖ of each row: log p(x | zₖ) and log p(zₖ) / q(zₖ | x), (K, N), and KL, (N,)."""
-        mu, logvar = self._posterior(x, c)
-        kl = 0.5 * per_sample(mu * mu + np.exp(logvar) - 1 - logvar)
-        log_p, log_ratio = np.empty((2, samples, len(x)))
-        at_once = max(_BLOCK // len(x), 1)
-        for first in range(0, samples, at_once):
-            k = min(at_once, samples - first)
-            m, s = _repeat(mu, k), _repeat(logvar, k)
-            eps = rng.standard_normal(m.shape, m.dtype)
-            z = m + np.exp(0.5 * s) * eps
-            y = self.decoder(self._join(z, None if c is None else _repeat(c, k)))
-            log_p[first : first + k] = self.likelihood.log_prob(y, _repeat(x, k)).reshape(k, -1)
-            ratio = 0.5 * per_sample(eps * eps + s - z * z)  # both densities have the same 2π
-            log_ratio[first : first + k] = ratio.reshape(k, -1)
-        return log_p, log_ratio, kl
-
-
-def _repeat(a: Array, k: int) -> Array:
-    """The whole of a, k times over."""
-    return a if k == 1 else np.concatenate([a] * k)
 
 
 def _at_least_zero(who: str, name: str, value: float) -> float:

@@ -30,7 +30,7 @@ from tinyae.models import (
     SparseAutoencoder,
     VariationalAutoencoder,
 )
-from tinyae.models.autoencoder import output_range
+from tinyae.models.checks import output_range
 from tinyae.training_doctor.evidence import Evidence, _walk
 from tinyae.training_doctor.report import Finding
 from tinyae.training_doctor.units import _ACTIVE

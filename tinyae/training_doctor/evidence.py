@@ -20,7 +20,7 @@ from tinyae.models import (
     SparseAutoencoder,
     VariationalAutoencoder,
 )
-from tinyae.models.autoencoder import output_range
+from tinyae.models.checks import output_range
 from tinyae.optim import Optimizer
 from tinyae.param import Array
 from tinyae.train import History
@@ -188,7 +188,7 @@ class Evidence:
     def pair(self, batch: Any) -> tuple[Any, Array]:
         """What the model is given, and what it must give back."""
         if isinstance(self.model, Autoencoder):
-            return self.model.pair(batch, self.rng)
+            return self.model.input_and_target(batch, self.rng)
         return batch, batch[0] if isinstance(batch, tuple) else batch
 
     @cached_property
@@ -215,7 +215,7 @@ class Evidence:
     def posterior(self) -> tuple[Array, Array]:
         """μ and ln σ² of the sample, for a variational model."""
         twin = self.twin()
-        parts = [twin._posterior(*twin._split(c)) for c in self.chunks(self.sample)]
+        parts = [twin.posterior(*twin._split(c)) for c in self.chunks(self.sample)]
         mu, logvar = (np.concatenate(p).astype(np.float64) for p in zip(*parts))
         return mu.reshape(len(mu), -1), logvar.reshape(len(mu), -1)
 

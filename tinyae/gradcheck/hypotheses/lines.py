@@ -39,7 +39,7 @@ _HOMES = (
     "models",
     "models.sparse",
     "models.gan",
-    "models.paths",
+    "models.interpolation",
 )
 
 

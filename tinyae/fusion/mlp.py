@@ -1,9 +1,8 @@
-"""Dense layers in a row, run by one kernel: for speed alone, the layers themselves say what is done.
+"""Dense layers in a row, each with or without an activation, as one kernel.
 
-A multilayer perceptron is Dense, activation, Dense, activation, … Where
-:mod:`tinyae.layers.runs` finds such a run, a :class:`Perceptron` stands for it, so that a small
-network is not mostly calls. A model whose layers, from one place up to its loss, are one such run
-lets it do their step at once.
+A multilayer perceptron is Dense, activation, Dense, activation, … A small network's layers are over
+so soon that calling them costs as much as computing them. :mod:`tinyae.fusion.sequential` finds
+such runs of layers.
 """
 
 from __future__ import annotations
@@ -14,16 +13,16 @@ from typing import Any, cast
 import numpy as np
 
 from tinyae import kernels
+from tinyae.fusion.plan_cache import is_unmodified
 from tinyae.kernels.reference import Stage, Stages
-from tinyae.layers.activation import ELU, ReLU, Sigmoid, Tanh
-from tinyae.layers.base import Layer, check_input
-from tinyae.layers.dense import Dense
+from tinyae.layers import ELU, Dense, Layer, ReLU, Sigmoid, Tanh
+from tinyae.layers.base import check_input
 from tinyae.param import Array, Param
 
 _NAMES = {ReLU: "relu", ELU: "elu", Sigmoid: "sigmoid", Tanh: "tanh"}
 
 
-class Perceptron:
+class FusedMLP:
     """Dense layers, each with or without an activation after it, as one.
 
     Forward   yₗ = fₗ(yₗ₋₁ Wₗᵀ + bₗ),   y₀ = x
@@ -34,7 +33,7 @@ class Perceptron:
     def __init__(self, layers: Sequence[Layer]) -> None:
         self.first = cast(Dense, layers[0])
         self.stages = Stages()
-        self.inputs: list[int] = []  # where, among the caches, each stage's x lies
+        self.inputs: list[int] = []  # where, among the caches, each Dense's x lies
         for k, layer in enumerate(layers):
             if isinstance(layer, Dense):
                 W, b = layer.W, layer.b
@@ -89,16 +88,18 @@ class Perceptron:
         return kernels.mlp_backward(self.stages, x, ys, dy, input_grad)
 
 
-def known(layer: Layer) -> bool:
+def is_fusible_activation(layer: Layer) -> bool:
     """Whether it is an activation that the kernel has."""
-    return type(layer) in _NAMES and vars(layer).keys() <= {"alpha"}
+    return type(layer) in _NAMES and is_unmodified(layer)
 
 
-def plain(dense: Dense) -> bool:
-    """Whether its arrays are as it has made them."""
-    shapes = {"W": (dense.out_features, dense.in_features), "b": (dense.out_features,)}
-    return vars(dense).keys() == {"in_features", "out_features", "W", "b"} and all(
-        a.shape == shape and a.dtype == dense.W.dtype and a.flags.c_contiguous and a.flags.writeable
-        for name, shape in shapes.items()
-        for a in (vars(dense)[name].value, vars(dense)[name].grad)
+def is_fusible_dense(layer: Layer) -> bool:
+    """Whether it is a Dense whose arrays lie as the kernel reads them."""
+    if type(layer) is not Dense or not is_unmodified(layer):
+        return False
+    shapes = {layer.W: (layer.out_features, layer.in_features), layer.b: (layer.out_features,)}
+    return all(
+        a.shape == shape and a.dtype == layer.W.dtype and a.flags.c_contiguous and a.flags.writeable
+        for param, shape in shapes.items()
+        for a in (param.value, param.grad)
     )

@@ -1,0 +1,92 @@
+"""Convolutions in a row, each with or without a ReLU after it, as one.
+
+Images are many numbers, and to pass over all of them for a ReLU costs as much as a tenth of the
+convolution. So a fused convolution applies the ReLU to the sums that it has just made, and on the
+way back the ReLU's mask. :mod:`tinyae.fusion.sequential` finds such runs of layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeGuard
+
+from tinyae import kernels
+from tinyae.fusion.plan_cache import is_unmodified
+from tinyae.layers import Conv2d, ConvTranspose2d, Layer, ReLU
+from tinyae.param import Array, Param
+
+Convolution = Conv2d | ConvTranspose2d
+
+
+class FusedConvolutions:
+    """Convolutions, each with or without a ReLU after it, as one.
+
+    Forward   yₗ = f(Lₗ yₗ₋₁ + bₗ),   y₀ = x,   f the ReLU or nothing
+    Backward  gₗ = dyₗ ∘ f′      dWₗ, dbₗ from gₗ and yₗ₋₁      dyₗ₋₁ = Lₗᵀ gₗ
+    Cache     each layer's own, in a list: x of a convolution, y of a ReLU
+    """
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self.convolutions: list[tuple[Convolution, bool]] = []  # and whether a ReLU follows
+        for layer, after in zip(layers, [*layers[1:], None]):
+            if isinstance(layer, Convolution):
+                self.convolutions.append((layer, isinstance(after, ReLU)))
+
+    @property
+    def params(self) -> dict[str, Param]:
+        return self.convolutions[0][0].params
+
+    def forward(self, x: Array) -> tuple[Array, list[Array]]:
+        caches = []
+        for conv, relu in self.convolutions:
+            conv.check(x)
+            caches.append(x)
+            x = _linear(conv, x, relu)
+            if relu:
+                caches.append(x)
+        return x, caches
+
+    def backward(self, dy: Array, caches: list[Array]) -> Array:
+        conv, g, x = self._to_the_first(dy, caches)
+        return conv.backward(g, x)
+
+    def backward_params(self, dy: Array, caches: list[Array]) -> None:
+        conv, g, x = self._to_the_first(dy, caches)
+        conv.backward_params(g, x)
+
+    def _to_the_first(self, dy: Array, caches: list[Array]) -> tuple[Convolution, Array, Array]:
+        """Back to the first convolution: it, its g and its x."""
+        left = list(caches)
+        g = kernels.relu_backward(dy, left.pop()) if self.convolutions[-1][1] else dy
+        for k in range(len(self.convolutions) - 1, 0, -1):
+            conv, x = self.convolutions[k][0], left.pop()
+            conv.backward_params(g, x)
+            relu_mask = left.pop() if self.convolutions[k - 1][1] else None
+            g = _adjoint(conv, g, x, relu_mask)
+        return self.convolutions[0][0], g, left.pop()
+
+
+def is_fusible_convolution(layer: Layer) -> TypeGuard[Convolution]:
+    return type(layer) in (Conv2d, ConvTranspose2d) and is_unmodified(layer)
+
+
+def _linear(conv: Convolution, x: Array, relu: bool) -> Array:
+    """Lx + b, and of it the ReLU"""
+    W, b = conv.W.value, conv.b.value
+    size = x.shape[2], x.shape[3]
+    if isinstance(conv, Conv2d):
+        return kernels.conv2d(x, W, conv.stride, conv.pad(size), b, relu)
+    size = conv.output_size(size)
+    return kernels.conv2d_input_grad(x, W, conv.stride, conv.pad(size), size, b, relu)
+
+
+def _adjoint(conv: Convolution, dy: Array, x: Array, relu_mask: Array | None) -> Array:
+    """Lᵀ dy, through the ReLU whose output is ``relu_mask``"""
+    W = conv.W.value
+    if isinstance(conv, Conv2d):
+        size = x.shape[2], x.shape[3]
+        return kernels.conv2d_input_grad(
+            dy, W, conv.stride, conv.pad(size), size, None, False, relu_mask
+        )
+    pad = conv.pad((dy.shape[2], dy.shape[3]))
+    return kernels.conv2d(dy, W, conv.stride, pad, None, False, relu_mask)

@@ -1,0 +1,174 @@
+"""What trains, beside what was checked: fused twins against the definitions they stand for.
+
+Twins take part from a certain batch size on. So the batch is repeated until it has ``ROWS`` rows and
+more, the pass is run twice from the same state, with the twins and by the definitions alone, and
+every gradient is compared, in float64 and in the dtype that trains.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tinyae.gradcheck.replay import Replay, learnt
+from tinyae.gradcheck.report import Report, Row
+from tinyae.layers.base import Layer, Module
+from tinyae.param import Array
+from tinyae.twin import definitions_only, watching
+
+ROWS = (37, 130)  # samples: awkward for tiles and threads; enough for a batch to be cut up
+# The largest relative difference that rounding explains. A ReLU of a sum near 0 may fall to the
+# other side in float32, which is a larger step.
+_ROUNDING = {np.dtype(np.float64): 1e-6, np.dtype(np.float32): 1e-2}
+
+Results = dict[str, Array]
+
+
+def check_halves(layer: Any, x: Array, report: Report) -> None:
+    """A failing row for a half of backward that gives something else than ``backward`` does.
+
+    ``backward_params`` is what a model's first layer learns by, ``backward_input`` what leads
+    through a layer that does not learn. Who derives a layer may have given one and not the other.
+    """
+    if not isinstance(layer, Layer) or not report.ok:
+        return
+    params, replay = learnt(layer), Replay(layer)
+
+    def run(backward: Callable[[Array, Any], Any]) -> tuple[Any, Results]:
+        replay()
+        for p in params.values():
+            p.grad[...] = 0
+        y, cache = layer.forward(x.copy())
+        dx = backward(np.random.default_rng(len(x)).normal(size=y.shape), cache)
+        return dx, {name: p.grad.copy() for name, p in params.items()}
+
+    dx, grads = run(layer.backward)
+    _, half = run(layer.backward_params)
+    dx_half, none = run(layer.backward_input)
+    largest = max((_norm(g) for g in grads.values()), default=0.0)
+    for name, g in grads.items():
+        if not _norm(half[name] - g) <= 1e-9 * largest:
+            remark = (
+                f"backward_params adds another d{name} than backward, and a model's first layer "
+                "learns by it; override both, or neither"
+            )
+            report.rows.append(Row("backward_params", g.shape, g.size, g.size, remark=remark))
+            break
+    if not _norm(dx_half - dx) <= 1e-9 * _norm(dx) or any(g.any() for g in none.values()):
+        remark = (
+            "backward_input gives another dx than backward, or adds to a gradient; "
+            "override both, or neither"
+        )
+        report.rows.append(Row("backward_input", dx.shape, dx.size, dx.size, remark=remark))
+    replay()
+
+
+def layer_rows(layer: Any, double: Any, x: Array) -> Iterator[Row]:
+    """A row if a twin takes part in forward or backward of the layer; ``double`` is its copy."""
+    if not isinstance(layer, Module):
+        return
+
+    def run(layer: Any, x: Array) -> Results:
+        y, cache = layer.forward(x)
+        dy = np.random.default_rng(len(x)).normal(size=y.shape).astype(y.dtype)
+        dx = layer.backward(dy, cache)
+        layer.backward_params(dy, layer.forward(x)[1])
+        return {"y": y, "dx": dx}
+
+    yield from _rows(layer, double, x, run)
+
+
+def model_rows(model: Any, double: Any, x: Any, rng: np.random.Generator) -> Iterator[Row]:
+    """A row if a twin takes part in ``backprop`` of the model."""
+    if not isinstance(model, Module):
+        return
+
+    def run(model: Any, x: Any) -> Results:
+        terms = model.backprop(x, copy.deepcopy(rng))
+        return {name: np.asarray(value) for name, value in terms.items()}
+
+    yield from _rows(model, double, x, run)
+
+
+def _rows(subject: Any, double: Any, x: Any, run: Callable[[Any, Any], Results]) -> Iterator[Row]:
+    worst: tuple[float, Row] | None = None
+    dtypes = {np.dtype(np.float64), subject.dtype} & _ROUNDING.keys()
+    for dtype in sorted(dtypes, key=str, reverse=True):  # float64 first
+        part = double if dtype == np.float64 else double.astype(dtype)
+        for rows in sorted({_count(x), *ROWS}):
+            try:
+                row = _compare(part, _repeated(x, rows, dtype), run, dtype)
+            except (ValueError, TypeError):
+                continue  # it takes no batch of this size
+            if row is not None and (worst is None or row[0] > worst[0]):
+                worst = row
+    if worst is not None:
+        yield worst[1]
+
+
+def _compare(
+    subject: Any, x: Any, run: Callable[[Any, Any], Results], dtype: np.dtype[Any]
+) -> tuple[float, Row] | None:
+    """The worst difference over what rounding explains, and the row; None if no twin took part."""
+    params, replay = learnt(subject), Replay(subject)
+
+    def results() -> Results:
+        replay()
+        for p in params.values():
+            p.grad[...] = 0
+        found = run(subject, copy.deepcopy(x))
+        return found | {f"d{name}": p.grad.copy() for name, p in params.items()}
+
+    with watching() as used:
+        trained = results()
+    used.discard("Module.params")
+    if not used:
+        return None
+    with definitions_only():
+        defined = results()
+    replay()
+    for p in params.values():
+        p.grad[...] = 0
+    row = Row("as trained", checked=sum(a.size for a in defined.values()), error=0.0)
+    row.size = row.checked
+    sizes = {name: max(_norm(a), _norm(trained[name])) for name, a in defined.items()}
+    # A gradient that is zero but for rounding, as of a bias before BatchNorm, need not be the same.
+    floor = math.sqrt(np.finfo(dtype).eps) * max(sizes.values())
+    for name, b in defined.items():
+        a = trained[name]
+        error = _norm(a - b) / max(sizes[name], floor) if sizes[name] else 0.0
+        if not error <= row.error:
+            at = np.unravel_index(int(np.abs(a - b).argmax()), b.shape)
+            row.error, row.worst = error, tuple(map(int, at))
+            row.analytic, row.numeric = float(a[at]), float(b[at])
+            row.remark = (
+                f"{name} at {_count(x)} rows in {dtype}: analytic is what trains, by the twin of "
+                f"{', '.join(sorted(used))}; numeric is its definition"
+            )
+    over = row.error / _ROUNDING[dtype]
+    row.verdict = "pass" if over <= 1 else "fail"
+    if row.verdict == "pass":
+        row.remark = ""
+    return over, row
+
+
+def _norm(a: Array) -> float:
+    return float(np.linalg.norm(a))
+
+
+def _count(x: Any) -> int:
+    return len(x[0] if isinstance(x, tuple) else x)
+
+
+def _repeated(x: Any, rows: int, dtype: np.dtype[Any]) -> Any:
+    """The samples over and over, until there are so many rows; of a tuple, each array's."""
+    if isinstance(x, tuple):
+        return tuple(_repeated(a, rows, dtype) for a in x)
+    x = np.asarray(x)
+    if x.dtype.kind == "f":
+        x = x.astype(dtype)
+    return x[np.arange(rows) % len(x)]

@@ -1,0 +1,183 @@
+"""What every model is: layers plus an objective.
+
+    terms = model.backprop(x, rng)      # the terms of the objective; adds its gradient to each Param
+    terms = model.objective(x, rng)     # the same terms, gradients left alone
+    terms = model.evaluate(x, rng)      # the same terms in inference mode, over a whole set
+
+``backprop`` runs forward through the layers to the loss and back again. ``objective`` is what a
+gradient check differentiates, ``evaluate`` what validation reports. Terms are floats by name,
+``{"total": …, "reconstruction": …}``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tinyae.data.batches import batches, count
+from tinyae.layers import Module
+from tinyae.param import Array
+
+Terms = dict[str, float]
+CHUNK = 1024  # rows at a time when a whole set goes through
+
+
+class Model(Module):
+    """Layers plus an objective.
+
+    A subclass gives ``backprop``, ``objective`` and ``evaluate_batch``; each returns its terms by
+    name, ``"total"`` among them. ``fit``, ``save`` and ``compile`` are attached from outside, by
+    the training loop, ``io`` and ``program``, so that a model knows of none of them.
+    """
+
+    fit: ClassVar[Callable[..., Any]]
+    save: ClassVar[Callable[..., Any]]
+    compile: ClassVar[Callable[..., Any]]
+
+    @property
+    def players(self) -> tuple[Model, ...]:
+        """Those that learn, each with its own objective and parameters: the model itself.
+
+        A game (:mod:`tinyae.models.gan`) has several, which move in turn.
+        """
+        return (self,)
+
+    def backprop(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
+        """The terms of the objective on a batch; adds its gradient to every Param.grad."""
+        raise NotImplementedError
+
+    def objective(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
+        """The same terms for the same rng state, leaving gradients alone."""
+        raise NotImplementedError
+
+    def evaluate_batch(self, x: Any, rng: np.random.Generator) -> Terms:
+        """The same terms in inference mode: no dropout, running statistics."""
+        raise NotImplementedError
+
+    def evaluate(
+        self, x: Any, rng: np.random.Generator | None = None, batch_size: int = CHUNK
+    ) -> Terms:
+        """The terms over a whole set in inference mode, averaged over its samples.
+
+        ``rng`` is for models that sample; without one they draw the same noise at every call.
+
+        Raises
+            ValueError  the set is empty
+        """
+        rng = np.random.default_rng(0) if rng is None else rng
+        sums: Terms = {}
+        rows = 0
+        for batch in batches(x, batch_size):
+            batch = self.as_input(batch)
+            n = count(batch)
+            rows += n
+            for name, value in self.evaluate_batch(batch, rng).items():
+                sums[name] = sums.get(name, 0.0) + n * value
+        if not rows:
+            raise ValueError("evaluate: x has no rows; pass at least one sample")
+        return {name: value / rows for name, value in sums.items()}
+
+    def trace(self, x: Any, rng: np.random.Generator | None = None) -> Iterator[tuple[str, Array]]:
+        """The training output of every layer on the way to the loss, by dotted name."""
+        raise NotImplementedError
+
+    def as_input(self, batch: Any) -> Any:
+        """The batch in the model's dtype; in a tuple only what is floating-point (not labels)."""
+        return cast(batch, self.dtype)
+
+    def check_data(self, x: Any) -> None:
+        """Raise unless x (an array, a tuple of arrays) can be learnt from. Reads it in chunks.
+
+        Raises
+            TypeError   not numbers
+            ValueError  a NaN or an infinity, named by its row
+        """
+        for which, a in enumerate(x if isinstance(x, tuple) else (x,)):
+            name = f"x[{which}]" if isinstance(x, tuple) else "x"
+            if not isinstance(a, np.ndarray) or a.dtype.kind not in "fiub":
+                got = f"dtype {a.dtype}" if isinstance(a, np.ndarray) else type(a).__name__
+                raise TypeError(
+                    f"{type(self).__name__}: {name} is of {got}, expected an array of real "
+                    "numbers; pass np.asarray(…, np.float32)"
+                )
+            if a.dtype.kind == "f":
+                _check_finite(f"{type(self).__name__}: {name}", a)
+
+    def _rows(self, f: Callable[[Array], Array], x: Array) -> Array:
+        """f of x, a chunk of rows at a time, so that inner layers never hold the whole set."""
+        if not isinstance(x, np.ndarray) or x.ndim < 2:
+            got = f"shape {x.shape}" if isinstance(x, np.ndarray) else f"type {type(x).__name__}"
+            raise ValueError(
+                f"{type(self).__name__}: the input is of {got}, expected an array whose first axis "
+                "counts the samples; for one sample pass x[None]"
+            )
+        first = f(self.as_input(x[:CHUNK]))
+        if len(x) <= CHUNK:
+            return first
+        out = np.empty((len(x), *first.shape[1:]), first.dtype)
+        out[:CHUNK] = first
+        for start in range(CHUNK, len(x), CHUNK):
+            out[start : start + CHUNK] = f(self.as_input(x[start : start + CHUNK]))
+        return out
+
+    def __repr__(self) -> str:
+        parts = "".join(f"    {name} = {part!r},\n" for name, part in vars(self).items())
+        return f"{type(self).__name__}(\n{parts})"
+
+
+class ReconstructionModel(Model):
+    """A model that gives back what it is given. A subclass gives ``_reconstruct`` of a batch."""
+
+    def reconstruct(self, x: Any) -> Array:
+        """``decode(encode(x))``, in inference mode, a chunk at a time."""
+        return self._rows(self._reconstruct, x)
+
+    def reconstruction_error(self, x: Any, per_feature: bool = False) -> Array:
+        """The squared error of each sample, averaged over features: (N,).
+
+        With ``per_feature`` the squared error of each entry, in x's shape: where it went wrong.
+        """
+
+        def error(batch: Any) -> Array:
+            x = self._given(batch)
+            squared = np.square(self._same_shape(x, self._reconstruct(batch)) - x)
+            return squared if per_feature else squared.mean(axis=tuple(range(1, x.ndim)))
+
+        return self._rows(error, x)
+
+    def _reconstruct(self, batch: Any) -> Array:
+        raise NotImplementedError
+
+    def _given(self, batch: Any) -> Array:
+        """The samples of a batch, without what may stand beside them."""
+        return batch
+
+    def _same_shape(self, x: Array, y: Array) -> Array:
+        if y.shape != x.shape:
+            raise ValueError(
+                f"{type(self).__name__}: x has shape {x.shape}, its reconstruction {y.shape}; "
+                f"end the decoder with Reshape{x.shape[1:]}, or pass x of the other shape"
+            )
+        return y
+
+
+def cast(batch: Any, dtype: np.dtype[Any]) -> Any:
+    """An array in ``dtype``; of a tuple only what is floating-point. No copy where none is due."""
+    if isinstance(batch, tuple):
+        return tuple(cast(a, dtype) if a.dtype.kind == "f" else a for a in batch)
+    return batch if batch.dtype == dtype else batch.astype(dtype)
+
+
+def _check_finite(what: str, a: Array) -> None:
+    for start in range(0, len(a), CHUNK):
+        chunk = np.asarray(a[start : start + CHUNK])
+        # min and max carry a NaN or an infinity along: two passes and no temporary
+        if chunk.size and not (np.isfinite(chunk.min()) and np.isfinite(chunk.max())):
+            where = np.argwhere(~np.isfinite(chunk))
+            index = (start + int(where[0][0]), *map(int, where[0][1:]))
+            raise ValueError(
+                f"{what} has {chunk[tuple(where[0])]} at {index}, expected finite numbers; "
+                "leave such rows out, or fill them in"
+            )

@@ -1,0 +1,45 @@
+"""Checks that models share: are the parts what they should be, and can the decoder reach the data?"""
+
+from __future__ import annotations
+
+from tinyae.layers import Flatten, Layer, Reshape, Sequential, Sigmoid, Softmax, Tanh, Upsample2d
+from tinyae.losses import BCE, Range, check_range
+from tinyae.models.base import CHUNK
+from tinyae.param import Array
+
+
+def output_range(decoder: Layer) -> tuple[Range | None, Layer]:
+    """Where a decoder's output lies, judged by its last layer that is not about shape."""
+    last: Layer = decoder
+    while isinstance(last, Sequential) and last.layers:
+        shaped = (Flatten, Reshape, Upsample2d)
+        last = next((p for p in reversed(last.layers) if not isinstance(p, shaped)), last.layers[0])
+    if isinstance(last, (Sigmoid, Softmax)):
+        return BCE.output_range, last
+    return ((-1.0, 1.0) if isinstance(last, Tanh) else None), last
+
+
+def check_reach(what: str, x: Array, *limits: tuple[Range | None, str]) -> None:
+    """Raise unless x lies within each of the limits, given with what to do about it.
+
+    Reads x once, in chunks.
+
+    Raises
+        ValueError  an entry lies outside
+    """
+    for start in range(0, len(x), CHUNK):
+        for bounds, do in limits:
+            check_range(what, x[start : start + CHUNK], bounds, do)
+
+
+def check_parts(who: str, kind: type, **parts: object) -> None:
+    """Raise unless each part is a ``kind``.
+
+    Raises
+        TypeError  otherwise; most often a class was passed where an object was meant
+    """
+    for name, part in parts.items():
+        if not isinstance(part, kind):
+            got = f"the class {part.__name__}" if isinstance(part, type) else repr(part)
+            do = f"pass {part.__name__}(…)" if isinstance(part, type) else f"pass a {kind.__name__}"
+            raise TypeError(f"{who}: {name} is {got}, expected a {kind.__name__}; {do}")

@@ -1,0 +1,47 @@
+"""What the generator of a GAN makes small."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinyae.losses import BCEWithLogits
+from tinyae.param import Array
+
+_bce = BCEWithLogits()
+
+
+class GeneratorLoss:
+    """What the generator makes small: ``L, ds = loss(s)``, from the logits s of its samples."""
+
+    def __call__(self, s: Array) -> tuple[float, Array]:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class NonSaturating(GeneratorLoss):
+    """The generator wants its samples to be called real.
+
+    Forward   L = −1/n Σ ln σ(s)
+    Backward  ds = (σ(s) − 1) / n
+    Units     nats a sample; ln 2 where the discriminator is at a loss
+    Source    Goodfellow et al. (2014), §3: the same fixed point, much stronger gradients early on
+    """
+
+    def __call__(self, s: Array) -> tuple[float, Array]:
+        return _bce(s, np.ones_like(s))
+
+
+class Saturating(GeneratorLoss):
+    """The generator wants its samples not to be called fake: the two-player minimax game itself.
+
+    Forward   L = 1/n Σ ln(1 − σ(s))
+    Backward  ds = −σ(s) / n, which fades away (saturates) where samples are plainly fake, s ≪ 0
+    Units     nats a sample; −ln 2 where the discriminator is at a loss
+    Source    Goodfellow et al. (2014), eq. 1
+    """
+
+    def __call__(self, s: Array) -> tuple[float, Array]:
+        L, ds = _bce(s, np.zeros_like(s))
+        return -L, -ds

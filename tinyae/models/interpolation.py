@@ -1,0 +1,85 @@
+"""From one code to another, and along one dimension of a code.
+
+A path is a function ``path(z0, z1, t)`` that gives z0 at t = 0 and z1 at t = 1. In many dimensions a
+draw of N(0, I) has a length near √latent_dim, and the middle of a straight line is shorter than
+that by √2: a place that the decoder has hardly seen. A spherical path keeps the length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinyae.layers.base import positive_int
+from tinyae.models.variational import VariationalAutoencoder
+from tinyae.param import Array
+
+Path = Callable[[Array, Array, float], Array]
+_STRAIGHT = 1e-4  # an angle or its sine, below which the arc and the chord cannot be told apart
+
+
+def linear(z0: Array, z1: Array, t: float) -> Array:
+    """The straight line.
+
+    Forward   (1 − t) z₀ + t z₁
+    Shapes    z₀, z₁ (N, …), of which each row is a code
+    """
+    return (1 - t) * z0 + t * z1
+
+
+def spherical(z0: Array, z1: Array, t: float) -> Array:
+    """The arc: for codes of one length that is the shortest way on their sphere.
+
+    Forward   [sin((1 − t) Ω) z₀ + sin(t Ω) z₁] / sin Ω,   Ω the angle between z₀ and z₁
+              the straight line where sin Ω is 0 to rounding: z₀ and z₁ parallel, opposite, or 0
+    Shapes    z₀, z₁ (N, …), of which each row is a code
+    Source    Shoemake (1985), eq. 3.3; for codes: White (2016), §2.1
+    """
+    axes = tuple(range(1, z0.ndim))
+    lengths = np.sqrt((z0 * z0).sum(axes, keepdims=True) * (z1 * z1).sum(axes, keepdims=True))
+    cosine = (z0 * z1).sum(axes, keepdims=True) / np.where(lengths > 0, lengths, 1)
+    angle = np.arccos(np.clip(cosine, -1, 1))
+    sine = np.sin(angle)
+    bent = (sine > _STRAIGHT) & (lengths > 0)
+    sine = np.where(bent, sine, 1)
+    a = np.where(bent, np.sin((1 - t) * angle) / sine, 1 - t)
+    b = np.where(bent, np.sin(t * angle) / sine, t)
+    return (a * z0 + b * z1).astype(z0.dtype, copy=False)
+
+
+def interpolate(
+    self: VariationalAutoencoder, x0: Any, x1: Any, steps: int, path: Path = linear
+) -> Array:
+    """From x0 to x1 through their codes, both ends included: (steps, N, …).
+
+    ``path`` is :func:`linear` or :func:`spherical`. A condition stays x0's.
+    """
+    steps = positive_int(type(self).__name__, "steps", steps, 8)
+    z0, z1 = self.encode(x0), self.encode(x1)
+    along = np.linspace(0, 1, steps).tolist()
+    return np.stack([self.decode(self._with(path(z0, z1, t), x0)) for t in along])
+
+
+def traverse(self: VariationalAutoencoder, x: Any, dimension: int, values: Any) -> Array:
+    """x's code with one dimension set to each value in turn, decoded: (len(values), N, …).
+
+    Raises
+        ValueError  the code has no such dimension
+    """
+    z = self.encode(x)
+    if not 0 <= dimension < z.shape[1]:
+        raise ValueError(
+            f"{type(self).__name__}: dimension is {dimension}, expected 0 to {z.shape[1] - 1}"
+        )
+    pictures = []
+    for value in np.asarray(values).ravel():
+        moved = z.copy()
+        moved[:, dimension] = value
+        pictures.append(self.decode(self._with(moved, x)))
+    return np.stack(pictures)
+
+
+VariationalAutoencoder.interpolate = interpolate
+VariationalAutoencoder.traverse = traverse

@@ -1,0 +1,77 @@
+"""What is read is what trains: one definition of every gradient and, where it pays, a faster twin.
+
+    @fused                                  # a faster twin may stand in
+    def step(self, x, target): ...          # the definition: what one reads, and what is checked
+
+``layers/`` and ``models/`` hold the definitions and know nothing of speed. :mod:`tinyae.fusion`
+attaches a twin from outside. A twin is called with the definition's arguments and returns the
+definition's result, or ``NotImplemented`` where something is not what it stands for; then the
+definition runs.
+
+    with definitions_only(): ...            # every definition, no twin
+    with watching() as used: ...            # the names of the definitions whose twins took part
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+DEFINITIONS: dict[str, Any] = {}  # every fused definition by its name, "Sequential.forward"
+
+_NO_TWINS: frozenset[str] = frozenset()
+_mode: ContextVar[Any] = ContextVar("tinyae.twin", default=None)  # a set: who is watched
+
+
+def fused(definition: Function) -> Function:
+    """Mark a definition for which a faster twin may stand in; ``.definition`` is the bare one."""
+    name = definition.__qualname__
+
+    @functools.wraps(definition)
+    def run(*args: Any, **named: Any) -> Any:
+        twin = run.twin  # type: ignore[attr-defined]
+        if twin is not None and not named:
+            mode = _mode.get()
+            if mode is not _NO_TWINS:
+                result = twin(*args)
+                if result is not NotImplemented:
+                    if mode is not None:
+                        mode.add(name)
+                    return result
+        return definition(*args, **named)
+
+    run.twin = None  # type: ignore[attr-defined]
+    run.definition = definition  # type: ignore[attr-defined]
+    DEFINITIONS[name] = run
+    return run  # type: ignore[return-value]
+
+
+def attach(definition: Any, twin: Callable[..., Any]) -> None:
+    """Let ``twin`` stand in for a definition that is marked with :func:`fused`."""
+    definition.twin = twin
+
+
+@contextmanager
+def definitions_only() -> Iterator[None]:
+    """Within the block the definitions run, in this thread (context) alone."""
+    token = _mode.set(_NO_TWINS)
+    try:
+        yield
+    finally:
+        _mode.reset(token)
+
+
+@contextmanager
+def watching() -> Iterator[set[str]]:
+    """A set to which the name of each definition is added whose twin does the work."""
+    used: set[str] = set()
+    token = _mode.set(used)
+    try:
+        yield used
+    finally:
+        _mode.reset(token)
