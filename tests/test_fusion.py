@@ -1,6 +1,9 @@
 """Every twin against its definition: same numbers, and declined where it is not what it stands for."""
 
 import copy
+import gc
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -8,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tinyae import gradcheck, kernels
-from tinyae.fusion import microbatches, sequential, steps
+from tinyae import catalog, fusion, gradcheck, kernels
+from tinyae.fusion import microbatches, plan_cache, sequential, steps
 from tinyae.fusion.sequential import fuse_layers
 from tinyae.layers import (
     ELU,
@@ -34,13 +37,250 @@ from tinyae.layers import (
 )
 from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Loss
 from tinyae.models import Autoencoder, DenoisingAutoencoder
+from tinyae.optim import SGD
 from tinyae.param import Param, Zeros
-from tinyae.twin import definitions_only
+from tinyae.train import fit
+from tinyae.twin import DEFINITIONS, definitions_only, watching
+
+ROWS = (1, 15, 16, 33, 37, 130)
+layer_rows = pytest.mark.parametrize("row", catalog.LAYERS, ids=lambda row: row.name)
+model_rows = pytest.mark.parametrize("row", catalog.MODELS, ids=lambda row: row.name)
 
 
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def small_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So small that the catalog's convolutions take a batch of 130 in micro-batches."""
+    monkeypatch.setattr(microbatches, "CACHE_BYTES", 1)
+
+
+# --- every definition against its twin ---------------------------------------------------------
+
+
+def drawn(row: Any, n: int, dtype: Any, seed: int = 0) -> tuple[Any, Any]:
+    """A layer or model of the catalog, and n rows of input for it."""
+    rng = np.random.default_rng(seed)
+    subject, x = row.draw(lambda low, high: int(rng.integers(low, high, endpoint=True)), rng)
+    subject = subject.astype(dtype)
+    if isinstance(x, tuple):
+        labels = rng.integers(row.classes, size=n)
+        return subject, (rng.uniform(size=(n, *x[0].shape[1:])).astype(dtype), labels)
+    given = rng.uniform(size=(n, *x.shape[1:])) if hasattr(subject, "backprop") else None
+    x = rng.normal(size=(n, *x.shape[1:])) if given is None else given
+    return subject, x.astype(dtype)
+
+
+def through_layer(layer: Any, x: Any) -> dict[str, np.ndarray]:
+    """All that comes out of a layer: y, dx, its gradients, and those of the halves of backward."""
+    y, cache = layer.forward(x)
+    dy = np.random.default_rng(1).normal(size=y.shape).astype(y.dtype)
+    found = {"y": y, "dx": layer.backward(dy, cache)}
+    found |= {f"d{name}": p.grad.copy() for name, p in layer.params.items()}
+    layer.backward_params(dy, cache)
+    found |= {f"twice d{name}": p.grad.copy() for name, p in layer.params.items()}
+    return found | {"backward_input": layer.backward_input(dy, cache)}
+
+
+def through_model(model: Any, x: Any) -> dict[str, np.ndarray]:
+    terms = model.backprop(x, np.random.default_rng(1))
+    found = {name: np.asarray(value) for name, value in terms.items()}
+    return found | {f"d{name}": p.grad for name, p in model.params.items()}
+
+
+def compare(subject: Any, x: Any, run: Any) -> set[str]:
+    """With the twins and without, from the same state; the names of the twins that took part."""
+    twin = copy.deepcopy(subject)
+    with definitions_only():
+        want = run(twin, x)
+    with watching() as used:
+        got = run(subject, x)
+    assert got.keys() == want.keys()
+    eps = np.finfo(subject.dtype).eps
+    largest = max(float(np.abs(a).max(initial=0)) for a in want.values())
+    for name, a in want.items():
+        atol = 300 * eps * max(largest, 1e-3)
+        np.testing.assert_allclose(got[name], a, rtol=1e4 * eps, atol=atol, err_msg=name)
+    return used
+
+
+@layer_rows
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_layer_is_its_definition(row: Any, dtype: Any, kernel_set: str) -> None:
+    for n in ROWS:
+        if n > 1 or row.name.split()[0] != "BatchNorm":
+            compare(*drawn(row, n, dtype), through_layer)
+
+
+@model_rows
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_model_is_its_definition(
+    row: Any, dtype: Any, kernel_set: str, small_cache: None
+) -> None:
+    for n in ROWS:
+        if n > 1 or ("tied" not in row.name and "GAN" not in row.name):  # those have a BatchNorm
+            compare(*drawn(row, n, dtype), through_model)
+
+
+def test_every_twin_takes_part(small_cache: None) -> None:
+    """What no row of the catalog reaches would never be compared."""
+    used: set[str] = set()
+    for row in catalog.LAYERS:
+        used |= compare(*drawn(row, 37, np.float32), through_layer)
+    for row in catalog.MODELS:
+        for seed in range(3):  # of which some draw a contractive encoder of one layer
+            used |= compare(*drawn(row, 37, np.float32, seed), through_model)
+    assert used == set(DEFINITIONS)
+    assert {definition.__qualname__ for definition in fusion.TWINS} == set(DEFINITIONS)
+
+
+# --- what trains is what is checked --------------------------------------------------------------
+
+
+def readme_model() -> tuple[Autoencoder, np.ndarray]:
+    """The README's ten lines, on fewer and smaller pictures."""
+    return make(), images(64)
+
+
+def trained(model: Autoencoder, x: np.ndarray) -> dict[str, np.ndarray]:
+    model = copy.deepcopy(model)
+    fit(model, x, epochs=1, batch_size=32, optimizer=SGD(0.5), progress=False)
+    return {name: p.value for name, p in model.params.items()}
+
+
+def three_times(method: Any) -> Any:
+    def wrong(self: Any, dy: Any, cache: Any) -> Any:
+        before = self.W.grad.copy()
+        result = method(self, dy, cache)
+        self.W.grad += 2 * (self.W.grad - before)
+        return result
+
+    return wrong
+
+
+@pytest.mark.parametrize("method", ["backward", "backward_params"])
+@pytest.mark.parametrize("rows", [4, 15, 16, 32])
+def test_a_definition_made_wrong_is_what_trains_and_what_is_found(
+    method: str, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, x = readme_model()
+    right = trained(model, x)
+    monkeypatch.setattr(Dense, method, three_times(getattr(Dense, method)))
+    wrong = trained(model, x)
+    name = "encoder.1.W" if method == "backward_params" else "decoder.0.W"
+    assert not np.allclose(right[name], wrong[name], atol=1e-5)
+    report = gradcheck.check_model(model, x[:rows])
+    head, _, tail = name.rpartition(".")
+    assert report[f"{head}.d{tail}"].verdict == "fail"
+
+
+KERNELS = {
+    "mlp_backprop": {"Autoencoder", "DenoisingAutoencoder", "ContractiveAutoencoder"},
+    "mlp_backward": {"Classifier", "Skip", "Residual"},
+    "affine_grad": {"Dense", "TiedDense", "VariationalAutoencoder"},
+    "energies": {"ContractiveAutoencoder"},
+}
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_fused_kernel_made_wrong_is_found(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By ``check`` and ``check_model`` on a few rows, and so by ``tinyae gradcheck``."""
+    kernels.active()
+    right = getattr(kernels, kernel)
+
+    def wrong(*arguments: Any) -> Any:
+        grads = grads_of(kernel, arguments)
+        before = [g.copy() for g in grads]
+        result = right(*arguments)
+        for g, b in zip(grads, before):
+            g += 2 * (g - b)
+        return result
+
+    monkeypatch.setattr(kernels, kernel, wrong, raising=False)
+    failed = set()
+    for name, report in catalog.check_all(np.random.default_rng(0)):
+        if not report.ok:
+            assert report["as trained"].verdict == "fail"
+            assert all(row.verdict == "pass" for row in report.rows[:-1])
+            failed.add(name)
+    assert KERNELS[kernel] <= failed
+    model, x = readme_model()
+    if kernel == "mlp_backprop":
+        report = gradcheck.check_model(model, x[:4])
+        assert not report.ok
+        assert "Autoencoder.step" in report["as trained"].remark
+
+
+def grads_of(kernel: str, arguments: tuple[Any, ...]) -> list[np.ndarray]:
+    """The gradients that a call of the kernel adds to."""
+    if kernel.startswith("mlp"):
+        return [stage.dW for stage in arguments[0]]
+    return [arguments[2]]
+
+
+def test_a_twin_declines_for_what_it_does_not_stand_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Mine(Dense):
+        pass
+
+    def used(model: Autoencoder) -> set[str]:
+        with watching() as names:
+            model.backprop(images(32))
+        return names - {"Module.params"}
+
+    assert used(make()) == {"Autoencoder.step"}
+    derived, changed, tagged = make(), make(), make()
+    derived.decoder.layers[0].__class__ = Mine
+    assert used(derived) == {"Sequential.forward", "Sequential.backward_params"}
+    changed.decoder.layers[1].forward = Tanh().forward
+    assert "Autoencoder.step" not in used(changed)
+    tagged.decoder.layers[1].note = "an attribute that hides no method changes nothing"
+    assert used(tagged) == {"Autoencoder.step"}
+    for cls, method in ((Sigmoid, "forward"), (Sequential, "backward"), (MSE, "measure")):
+        model = make()
+        assert "Autoencoder.step" in used(model)  # its plan is there
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(cls, method, lambda *arguments: pytest.fail("unused"))
+            with pytest.raises(pytest.fail.Exception, match="unused"):
+                used(model)
+        assert "Autoencoder.step" in used(model)
+
+
+def test_without_twins_only_here(rng: np.random.Generator) -> None:
+    """``definitions_only`` holds in its own thread alone."""
+    model, x = make(), images(32)
+
+    def names() -> set[str]:
+        with watching() as used:
+            model.objective(x)
+        return used - {"Module.params"}
+
+    with definitions_only(), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(names).result() == {"Sequential.forward"}
+    with definitions_only():
+        y, _ = model.encoder.forward(x)
+    np.testing.assert_allclose(model.encoder.forward(x)[0], y, rtol=1e-6)
+
+
+def test_a_copy_has_plans_of_its_own() -> None:
+    model, x = make(), images(32)
+    model.backprop(x)
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        before = {name: p.grad.copy() for name, p in model.params.items()}
+        other.backprop(x)
+        for name, p in other.params.items():
+            np.testing.assert_array_equal(model.params[name].grad, before[name])
+            np.testing.assert_allclose(p.grad, 2 * before[name], rtol=1e-5)
+
+
+def test_plans_go_with_the_model() -> None:
+    entries = len(plan_cache._entries)
+    for _ in range(5):
+        make().backprop(images(32))
+    gc.collect()
+    assert len(plan_cache._entries) <= entries
 
 
 # --- dense layers in a row, run by one kernel ------------------------------------------------------

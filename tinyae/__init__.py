@@ -29,40 +29,12 @@ __version__ = "0.1.0"
 
 from typing import TYPE_CHECKING
 
-from tinyae import data, fusion, io, kernels, lazy  # fusion attaches its twins
+from tinyae import data, fusion, io, kernels, layers, lazy  # fusion attaches its twins
 from tinyae.data.augmentation import RandomAffine
 from tinyae.data.binarize import Binarize
 from tinyae.data.corruption import GaussianNoise, MaskingNoise, SaltAndPepper
 from tinyae.io import load, save
-from tinyae.layers import (
-    ELU,
-    GELU,
-    AvgPool2d,
-    BatchNorm,
-    Conv2d,
-    ConvTranspose2d,
-    Dense,
-    Dropout,
-    Flatten,
-    Layer,
-    LayerNorm,
-    LeakyReLU,
-    MaxPool2d,
-    Module,
-    Parallel,
-    ReLU,
-    Reshape,
-    Residual,
-    Sequential,
-    Sigmoid,
-    Skip,
-    Softmax,
-    Softplus,
-    Tanh,
-    TiedDense,
-    TopK,
-    Upsample2d,
-)
+from tinyae.layers import *
 from tinyae.likelihoods import (
     Bernoulli,
     Gaussian,
@@ -161,34 +133,6 @@ __all__ = [
     "Normal",
     "Orthogonal",
     "Zeros",
-    # layers
-    "Module",
-    "Layer",
-    "Dense",
-    "TiedDense",
-    "ReLU",
-    "LeakyReLU",
-    "ELU",
-    "Sigmoid",
-    "Tanh",
-    "Softplus",
-    "GELU",
-    "Softmax",
-    "TopK",
-    "Conv2d",
-    "ConvTranspose2d",
-    "MaxPool2d",
-    "AvgPool2d",
-    "Upsample2d",
-    "Flatten",
-    "Reshape",
-    "BatchNorm",
-    "LayerNorm",
-    "Dropout",
-    "Sequential",
-    "Residual",
-    "Skip",
-    "Parallel",
     # losses, models, optimizers, the loop
     "MSE",
     "L1",
@@ -259,3 +203,4 @@ __all__ = [
     "metrics",
     "plot",
 ]
+__all__ += layers.__all__

@@ -5,8 +5,9 @@ takes every shape, stride and padding from ``integers(low, high)``, both ends in
 value from ``rng``. In the tests hypothesis stands behind ``integers``, so that a failure shrinks
 to the smallest shape that fails; in ``tinyae gradcheck`` it is the rng itself.
 
-A new layer is one row here: :func:`check_all` and the table of laws in ``tests/test_laws.py``
-then put it to the test.
+A new layer is a class in ``layers/`` and one row here: :func:`check_all`, the laws in
+``tests/test_laws.py`` and the twins in ``tests/test_fusion.py`` then put it to the test. An activation
+needs no row.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tinyae.data.corruption import GaussianNoise, MaskingNoise, SaltAndPepper
 from tinyae.gradcheck import Report
 from tinyae.layers import (
     ELU,
-    GELU,
+    Activation,
     AvgPool2d,
     BatchNorm,
     Conv2d,
@@ -33,7 +34,6 @@ from tinyae.layers import (
     Flatten,
     Layer,
     LayerNorm,
-    LeakyReLU,
     MaxPool2d,
     Parallel,
     ReLU,
@@ -48,6 +48,7 @@ from tinyae.layers import (
     TiedDense,
     TopK,
     Upsample2d,
+    activation,
 )
 from tinyae.likelihoods import Bernoulli, Gaussian, Laplace, LearntGaussian
 from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Loss
@@ -158,6 +159,12 @@ def _pair(integers: Integers, low: int, high: int) -> tuple[int, int]:
 
 def _of_any_shape(cls: type[Layer]) -> LayerRow:
     return LayerRow(cls.__name__, lambda integers, rng: (cls(), _any(integers, rng)))
+
+
+def _activations() -> list[type[Layer]]:
+    """Every activation of layers/activation.py: a new one needs no row."""
+    classes = [getattr(activation, name) for name in activation.__all__]
+    return [c for c in classes if issubclass(c, Activation) and c is not Activation]
 
 
 def _wider(x: Array) -> Array:
@@ -328,7 +335,8 @@ def _parallel(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shap
 LAYERS: tuple[LayerRow, ...] = (
     LayerRow("Dense", _dense, _wider),
     LayerRow("TiedDense", _tied_dense, _wider),
-    *map(_of_any_shape, (ReLU, LeakyReLU, ELU, Sigmoid, Tanh, Softplus, GELU, Softmax)),
+    *map(_of_any_shape, _activations()),
+    _of_any_shape(Softmax),
     LayerRow("Flatten", lambda integers, rng: (Flatten(), _any(integers, rng))),
     LayerRow("Reshape", _reshape, _wider),
     LayerRow("Upsample2d", _upsample, _flat),

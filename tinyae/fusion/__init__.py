@@ -16,13 +16,15 @@ replaced on a class. ``tests/test_fusion.py`` compares each twin with its defini
 ``contraction``    the contractive penalty's closed form
 """
 
+from typing import Any
+
 from tinyae.fusion import contraction, dense, params, sequential, steps
 from tinyae.layers import Dense, Module, Sequential, TiedDense
 from tinyae.models import Autoencoder, VariationalAutoencoder
 from tinyae.models.contractive import row_sq_norms_with_gradient
 from tinyae.twin import attach
 
-TWINS = {
+TWINS: dict[Any, Any] = {
     Module.params.fget: params.params,  # type: ignore[attr-defined]
     Dense.backward: dense.backward,
     Dense.backward_params: dense.backward_params,

@@ -13,21 +13,15 @@ from typing import NamedTuple
 from tinyae.fusion.plan_cache import is_unmodified
 from tinyae.fusion.sequential import flat_layers
 from tinyae.layers import (
-    ELU,
-    GELU,
+    Activation,
     AvgPool2d,
     Conv2d,
     ConvTranspose2d,
     Dense,
     Flatten,
     Layer,
-    LeakyReLU,
     MaxPool2d,
-    ReLU,
     Reshape,
-    Sigmoid,
-    Softplus,
-    Tanh,
     Upsample2d,
 )
 from tinyae.param import Array
@@ -38,10 +32,7 @@ MIN_SAMPLES = 32  # of a micro-batch: as many as fill a tile of a convolution
 
 # Layers whose outputs for a sample depend on nothing but that sample and the parameters.
 _CONVOLUTIONS = {Conv2d, ConvTranspose2d}
-_FUNCTIONS = {ReLU, LeakyReLU, ELU, GELU, Sigmoid, Softplus, Tanh}
-_SAMPLE_BY_SAMPLE = (
-    _CONVOLUTIONS | _FUNCTIONS | {Dense, MaxPool2d, AvgPool2d, Flatten, Reshape, Upsample2d}
-)
+_SAMPLE_BY_SAMPLE = {*_CONVOLUTIONS, Dense, MaxPool2d, AvgPool2d, Flatten, Reshape, Upsample2d}
 
 
 class MicroBatch(NamedTuple):
@@ -62,7 +53,7 @@ def microbatches(x: Array, target: Array, size: int) -> list[MicroBatch]:
 def microbatch_size(parts: tuple[Layer, ...], x: Array, target: Array) -> int:
     """How many samples at a time, judged by one sample; 0 where the batch must stay whole."""
     layers = flat_layers(parts)
-    kinds = {type(layer) for layer in layers}
+    kinds = {type(layer) for layer in layers if not isinstance(layer, Activation)}
     if not (kinds <= _SAMPLE_BY_SAMPLE and kinds & _CONVOLUTIONS):
         return 0
     if not all(map(is_unmodified, layers)):

@@ -7,7 +7,7 @@ the batch in micro-batches.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -58,7 +58,8 @@ def decoder_step(model: Autoencoder, z: Array, target: Array) -> tuple[float, Ar
     if mlp is None:
         return NotImplemented
     model.loss.check_target(target)
-    return mlp.backprop(z, target, loss, input_grad=True)
+    L, dz = mlp.backprop(z, target, loss, input_grad=True)
+    return L, cast(Array, dz)
 
 
 def variational_decoder_step(
@@ -71,7 +72,8 @@ def variational_decoder_step(
     if mlp is None:
         return NotImplemented
     likelihood.check_target(x)
-    return mlp.backprop(z, x, "bce_with_logits", per_sample=True, input_grad=True)
+    nll, dz = mlp.backprop(z, x, "bce_with_logits", per_sample=True, input_grad=True)
+    return nll, cast(Array, dz)
 
 
 def _known_loss(loss: Any) -> str | None:

@@ -1,55 +1,42 @@
-"""Layers, in the order to read them: the contract, then ever more of what a network needs."""
+"""Layers, in the order to read them: the contract, then ever more of what a network needs.
 
-from tinyae.layers.activation import (
-    ELU,
-    GELU,
-    Activation,
-    LeakyReLU,
-    ReLU,
-    Sigmoid,
-    Softmax,
-    Softplus,
-    Tanh,
+A new layer is a class in one of these files, named in that file's ``__all__``.
+"""
+
+from tinyae.layers import (
+    activation,
+    base,
+    branches,
+    compose,
+    conv,
+    dense,
+    noise,
+    norm,
+    pool,
+    shape,
+    topk,
 )
-from tinyae.layers.base import Layer, Module, ParameterFree
-from tinyae.layers.branches import Parallel, Residual, Skip
-from tinyae.layers.compose import Sequential
-from tinyae.layers.conv import Conv2d, ConvTranspose2d
-from tinyae.layers.dense import Dense, TiedDense
-from tinyae.layers.noise import Dropout
-from tinyae.layers.norm import BatchNorm, LayerNorm
-from tinyae.layers.pool import AvgPool2d, MaxPool2d
-from tinyae.layers.shape import Flatten, Reshape, Upsample2d
-from tinyae.layers.topk import TopK
+from tinyae.layers.activation import *
+from tinyae.layers.base import *
+from tinyae.layers.branches import *
+from tinyae.layers.compose import *
+from tinyae.layers.conv import *
+from tinyae.layers.dense import *
+from tinyae.layers.noise import *
+from tinyae.layers.norm import *
+from tinyae.layers.pool import *
+from tinyae.layers.shape import *
+from tinyae.layers.topk import *
 
-__all__ = [
-    "Module",
-    "Layer",
-    "ParameterFree",
-    "Dense",
-    "TiedDense",
-    "Activation",
-    "ReLU",
-    "LeakyReLU",
-    "ELU",
-    "Sigmoid",
-    "Tanh",
-    "Softplus",
-    "GELU",
-    "Softmax",
-    "TopK",
-    "Flatten",
-    "Reshape",
-    "Upsample2d",
-    "Conv2d",
-    "ConvTranspose2d",
-    "MaxPool2d",
-    "AvgPool2d",
-    "BatchNorm",
-    "LayerNorm",
-    "Dropout",
-    "Sequential",
-    "Residual",
-    "Skip",
-    "Parallel",
-]
+__all__: list[str] = []
+__all__ += base.__all__
+__all__ += dense.__all__
+__all__ += activation.__all__
+__all__ += topk.__all__
+__all__ += shape.__all__
+__all__ += conv.__all__
+__all__ += pool.__all__
+__all__ += norm.__all__
+__all__ += noise.__all__
+__all__ += compose.__all__
+__all__ += branches.__all__

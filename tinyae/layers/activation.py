@@ -18,6 +18,18 @@ from tinyae import kernels
 from tinyae.layers.base import Layer
 from tinyae.param import Array
 
+__all__ = [
+    "Activation",
+    "ReLU",
+    "LeakyReLU",
+    "ELU",
+    "Sigmoid",
+    "Tanh",
+    "Softplus",
+    "GELU",
+    "Softmax",
+]
+
 
 class Activation(Layer):
     """y = f(x), entry by entry. A subclass gives ``forward`` (f), ``slope`` and ``curvature``."""

@@ -26,6 +26,8 @@ from numpy.typing import DTypeLike
 from tinyae.param import Array, Param, unique
 from tinyae.twin import fused
 
+__all__ = ["Module", "Layer", "ParameterFree"]
+
 Self = TypeVar("Self", bound="Module")
 
 

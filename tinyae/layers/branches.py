@@ -11,6 +11,8 @@ from tinyae.layers.base import Layer, Module, add
 from tinyae.layers.compose import check_layer, join_names
 from tinyae.param import Array
 
+__all__ = ["Residual", "Skip", "Parallel"]
+
 
 class Residual(Layer):
     """A layer that only has to learn the difference.

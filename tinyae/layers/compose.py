@@ -14,6 +14,8 @@ from tinyae.layers.base import Layer, Module, add
 from tinyae.param import Array
 from tinyae.twin import fused
 
+__all__ = ["Sequential"]
+
 
 class Sequential(Layer):
     """One layer after the other.

@@ -15,6 +15,8 @@ from tinyae import kernels
 from tinyae.layers.base import Layer, check_input, positive_int, positive_pair
 from tinyae.param import Array, GlorotUniform, Initializer, Param
 
+__all__ = ["Conv2d", "ConvTranspose2d"]
+
 Pair = tuple[int, int]
 Pad = tuple[int, int, int, int]  # top, bottom, left, right
 

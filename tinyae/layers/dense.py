@@ -10,6 +10,8 @@ from tinyae.layers.base import Layer, Module, check_input, positive_int
 from tinyae.param import Array, GlorotUniform, Initializer, Param
 from tinyae.twin import fused
 
+__all__ = ["Dense", "TiedDense"]
+
 
 class Dense(Layer):
     """Affine map of every row.

@@ -7,6 +7,8 @@ import numpy as np
 from tinyae.layers.base import ParameterFree
 from tinyae.param import Array
 
+__all__ = ["Dropout"]
+
 
 class Dropout(ParameterFree):
     """In training each entry is zero with probability p; the rest grow, so that the mean stays.

@@ -24,6 +24,8 @@ from numpy.typing import DTypeLike
 from tinyae.layers.base import Layer, check_input, positive_int
 from tinyae.param import Array, Param
 
+__all__ = ["BatchNorm", "LayerNorm"]
+
 Axes = tuple[int, ...]
 
 

@@ -11,6 +11,8 @@ from tinyae import kernels
 from tinyae.layers.base import ParameterFree, check_input, positive_pair
 from tinyae.param import Array
 
+__all__ = ["MaxPool2d", "AvgPool2d"]
+
 Pair = tuple[int, int]
 
 

@@ -7,6 +7,8 @@ import math
 from tinyae.layers.base import ParameterFree, check_input, positive_int, positive_pair
 from tinyae.param import Array
 
+__all__ = ["Flatten", "Reshape", "Upsample2d"]
+
 
 class Flatten(ParameterFree):
     """Each sample as one row.

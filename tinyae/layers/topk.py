@@ -9,6 +9,8 @@ import numpy as np
 from tinyae.layers.base import ParameterFree, positive_int
 from tinyae.param import Array
 
+__all__ = ["TopK"]
+
 
 class TopK(ParameterFree):
     """Only the k largest entries of each sample pass.

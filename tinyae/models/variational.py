@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -24,14 +24,6 @@ from tinyae.models.base import ReconstructionModel, Terms
 from tinyae.models.checks import check_parts, check_reach, output_range
 from tinyae.param import Array
 from tinyae.twin import fused
-
-
-class Draw(NamedTuple):
-    """z = μ + σ ε, and what its gradient needs."""
-
-    z: Array
-    std: Array
-    eps: Array
 
 
 class VariationalAutoencoder(ReconstructionModel):
@@ -115,7 +107,7 @@ class VariationalAutoencoder(ReconstructionModel):
         h = self._join(self.encoder.forward(x)[0], c)
         mu, raw = self.mean.forward(h)[0], self.logvar.forward(h)[0]
         logvar = np.clip(raw, *self.logvar_range)
-        z = self.draw_code(mu, logvar, rng).z
+        z, *_ = self.draw_code(mu, logvar, rng)
         y, _ = self.decoder.forward(self._join(z, c))
         nll, _ = self.likelihood.forward(y, x)
         return self._terms(nll, mu, logvar, self._beta())[0]
@@ -140,11 +132,13 @@ class VariationalAutoencoder(ReconstructionModel):
         self.encoder.backward_params(self._cut(dh, c), encoder_cache)  # h = [f(x), c]
         return terms
 
-    def draw_code(self, mu: Array, logvar: Array, rng: np.random.Generator) -> Draw:
-        """z ~ N(μ, σ²) as z = μ + exp(s/2) ε, ε ~ N(0, I): the reparameterisation."""
+    def draw_code(
+        self, mu: Array, logvar: Array, rng: np.random.Generator
+    ) -> tuple[Array, Array, Array]:
+        """z ~ N(μ, σ²) as z = μ + σ ε, with σ = exp(s/2) and ε ~ N(0, I); and σ and ε."""
         std = np.exp(0.5 * logvar)
         eps = rng.standard_normal(mu.shape, mu.dtype)
-        return Draw(mu + std * eps, std, eps)
+        return mu + std * eps, std, eps
 
     @fused
     def decoder_step(self, z: Array, x: Array) -> tuple[float, Array]:
@@ -157,7 +151,7 @@ class VariationalAutoencoder(ReconstructionModel):
     def evaluate_batch(self, x: Any, rng: np.random.Generator) -> Terms:
         x, c, rng = self._batch(x, rng)
         mu, logvar = self.posterior(x, c)
-        z = self.draw_code(mu, logvar, rng).z
+        z, *_ = self.draw_code(mu, logvar, rng)
         nll, _ = self.likelihood.forward(self.decoder(self._join(z, c)), x)
         return self._terms(nll, mu, logvar, self.beta)[0]
 
@@ -196,7 +190,7 @@ class VariationalAutoencoder(ReconstructionModel):
             yield name, mu
         for name, logvar in self.logvar.trace(h, "logvar"):
             yield name, logvar
-        z = self.draw_code(mu, np.clip(logvar, *self.logvar_range), rng).z
+        z, *_ = self.draw_code(mu, np.clip(logvar, *self.logvar_range), rng)
         yield from self.decoder.trace(self._join(z, c), "decoder")
 
     def check_data(self, x: Any) -> None:
