@@ -17,7 +17,7 @@ LEVELS = (
     {"memory", "param", "kernels", "lazy"},
     {"layers", "losses", "likelihoods", "gradcheck"},
     {"models", "optim", "data"},
-    {"train", "io", "archive", "metrics"},
+    {"training", "train", "io", "archive", "metrics"},
     {"sklearn", "plot", "export", "catalog", "training_doctor"},
     {"cli", "learn", "explanation"},
 )

@@ -9,7 +9,7 @@ The source is meant to be read, in this order:
  5. ``models/autoencoder.py``  encoder, decoder, loss: forward, then its mirror image
  6. ``param.py``               a value and its gradient; how weights begin
  7. ``optim.py``               from plain descent to AdamW, in growing complexity
- 8. ``train.py``               the loop: batches, validation, early stopping, what can go wrong
+ 8. ``training/loop.py``       the loop: batches, validation, early stopping, what can go wrong
  9. ``gradcheck/numeric.py``   how to know that a gradient is right
 10. ``models/denoising.py``, ``sparse.py``, ``contractive.py``, ``stacked.py``: one idea more each
 11. ``likelihoods.py``, ``models/variational.py``: the code as a distribution, the ELBO in nats
@@ -121,7 +121,7 @@ from tinyae.param import (
     Param,
     Zeros,
 )
-from tinyae.train import EarlyStopping, History, TrainingDiverged, fit
+from tinyae.training import EarlyStopping, History, TrainingDiverged, fit
 
 
 def _compile(model, part="autoencoder", input_shape=None):  # type: ignore[no-untyped-def]

@@ -28,7 +28,7 @@ from tinyae.models import Autoencoder, Model
 from tinyae.models.autoencoder import Terms
 from tinyae.optim import SGD, Adam, Cosine, Exponential, Momentum
 from tinyae.param import Param
-from tinyae.train import EarlyStopping, Epoch, History, TrainingDiverged, fit
+from tinyae.training import EarlyStopping, Epoch, History, TrainingDiverged, fit
 
 
 def make(seed: int = 0, noise: bool = False, dtype: Any = np.float32) -> Autoencoder:
