@@ -588,8 +588,9 @@ def test_tied_weights_train_as_one() -> None:
 
 def test_the_former_name_of_the_package_still_works() -> None:
     from tinyae import train
+    from tinyae.train import fit as former
 
-    assert train.fit is fit
+    assert train.fit is former is fit
     assert train.EarlyStopping is EarlyStopping
     assert train.Epoch is Epoch
     assert train.History is History

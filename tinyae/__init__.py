@@ -9,7 +9,7 @@ The source is meant to be read, in this order:
  5. ``models/autoencoder.py``  encoder, decoder, loss: forward, then its mirror image
  6. ``param.py``               a value and its gradient; how weights begin
  7. ``optim.py``               from plain descent to AdamW; ``schedules.py``, ``clipping.py``
- 8. ``training/``              the loop: batches, validation, early stopping, what can go wrong
+ 8. ``training/loop.py``       the loop; beside it checkpoints, early stopping, what can go wrong
  9. ``gradcheck/numeric.py``   how to know that a gradient is right
 10. ``models/denoising.py``, ``sparse.py``, ``contractive.py``, ``stacked.py``: one idea more each
 11. ``likelihoods.py``, ``models/variational.py``: the code as a distribution, the ELBO in nats
@@ -138,6 +138,7 @@ __getattr__ = lazy.attach(
     __name__,
     {
         **{name: f"tinyae.{name}" for name in ("export", "gradcheck", "metrics", "plot")},
+        "train": "tinyae.train",  # the former name of tinyae.training
         "explain": "tinyae.explanation:explain",
         "diagnose_training": "tinyae.training_doctor:diagnose_training",
     },
