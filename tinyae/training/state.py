@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 
 from tinyae.models.autoencoder import Model
@@ -12,7 +10,6 @@ from tinyae.param import Array, unique
 from tinyae.training.history import Epoch, History
 
 
-@dataclass
 class TrainingState:
     """A training between two epochs.
 
@@ -23,14 +20,12 @@ class TrainingState:
     best         the weights after the best of these epochs, or those from before the training
     """
 
-    model: Model
-    optimizers: list[Optimizer]
-    rng: np.random.Generator
-    history: History = field(default_factory=History)
-    best: Snapshot = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.best = Snapshot(self.model)
+    def __init__(self, model: Model, optimizers: list[Optimizer], rng: np.random.Generator) -> None:
+        self.model = model
+        self.optimizers = optimizers
+        self.rng = rng
+        self.history = History()
+        self.best = Snapshot(model)
 
     def record(self, epoch: Epoch) -> None:
         """Add an epoch to the history, and keep a copy of the weights if it is the best."""
