@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,7 +97,7 @@ def test_demo_without_matplotlib_loses_nothing(tmp_path, monkeypatch, capsys):
         raise ModuleNotFoundError("pictures need matplotlib; run pip install matplotlib")
 
     monkeypatch.setattr("tinyae.plot.reconstructions", absent)
-    monkeypatch.setattr("tinyae.cli.ta.fit", lambda *args, **kwargs: ta.History())
+    monkeypatch.setattr("tinyae.fit", lambda *args, **kwargs: ta.History())
     assert main(["demo", "--out", str(tmp_path), "--quiet"]) == 0
     out = capsys.readouterr().out
     assert "pip install matplotlib" in out
@@ -144,6 +148,57 @@ def test_help_shows_an_example(capsys, argv):
     assert stop.value.code == 0
     out = capsys.readouterr().out
     assert len(argv) == 1 or "example:\n  tinyae " in out
+
+
+VERBS = [
+    "demo",
+    "train",
+    "evaluate",
+    "reconstruct",
+    "encode",
+    "decode",
+    "sample",
+    "gradcheck",
+    "learn",
+    "explain",
+    "data",
+]
+
+
+def test_help_names_every_verb_in_order(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert re.findall(r"^    (\w+)\b", capsys.readouterr().out, re.MULTILINE) == VERBS
+
+
+def printed_by(*arguments):
+    """What another Python prints that finds this tinyae."""
+    path = os.pathsep.join([str(Path(ta.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_it_runs_as_a_module():
+    assert printed_by("-m", "tinyae.cli", "--version") == f"tinyae {ta.__version__}"
+
+
+def test_help_waits_for_nothing_that_a_verb_needs():
+    code = """
+import contextlib, io, sys
+from tinyae.cli import main
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    main(["--help"])
+late = ("gradcheck", "catalog", "plot", "metrics", "explanation", "export", "learn.command")
+print([name for name in late if f"tinyae.{name}" in sys.modules])
+"""
+    assert printed_by("-c", code) == "[]"
 
 
 @pytest.mark.parametrize(

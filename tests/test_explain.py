@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 import tinyae as ta
 from tinyae import catalog
-from tinyae.explanation import command, explain
+from tinyae.cli import explain as verb
+from tinyae.explanation import explain
 from tinyae.explanation.heads import heads, parse, words
 from tinyae.explanation.mathematics import mathematics, prose
 from tinyae.explanation.record import Recorder
@@ -466,7 +467,7 @@ def test_numbers_and_matrices():
 
 def run(*argv):
     parser = argparse.ArgumentParser()
-    command.add_parser(parser.add_subparsers())
+    verb.add_parser(parser.add_subparsers())
     args = parser.parse_args(["explain", *map(str, argv)])
     return args.run(args)
 

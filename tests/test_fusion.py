@@ -39,7 +39,7 @@ from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Loss
 from tinyae.models import Autoencoder, DenoisingAutoencoder
 from tinyae.optim import SGD
 from tinyae.param import Param, Zeros
-from tinyae.train import fit
+from tinyae.training import fit
 from tinyae.twin import DEFINITIONS, definitions_only, watching
 
 ROWS = (1, 15, 16, 33, 37, 130)

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 import tinyae as ta
+from tinyae.cli import learn as verb
 from tinyae.learn import child, command
 from tinyae.learn.__main__ import main
 from tinyae.learn.state import load
@@ -526,7 +527,7 @@ def test_an_interrupted_save_leaves_the_old_state(learn, monkeypatch):
 
 def test_as_a_verb_of_tinyae(learn, capsys):
     parser = argparse.ArgumentParser()
-    command.add_parser(parser.add_subparsers())
+    verb.add_parser(parser.add_subparsers())
     args = parser.parse_args(["learn", "start", "3"])
     assert args.run(args) == 0
     assert (learn.folder / "03_bce_with_logits.py").exists()

@@ -1,8 +1,7 @@
-"""Optimizers against the papers' formulas; schedules and clipping against their laws."""
+"""Optimizers against the papers' formulas."""
 
 import math
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,18 +14,13 @@ from tinyae.optim import (
     SGD,
     Adam,
     AdamW,
-    Constant,
-    Cosine,
-    Exponential,
     Momentum,
     Nesterov,
     Optimizer,
     RMSProp,
-    StepDecay,
-    WarmUp,
-    clip_by_global_norm,
 )
 from tinyae.param import Param
+from tinyae.schedules import Exponential
 
 Gradient = Iterator[np.ndarray]
 
@@ -239,55 +233,11 @@ def _steps(optimizer: Optimizer, params: dict[str, Param], rng: Any, n: int) -> 
         (lambda: Adam(beta2=1.0), "beta2"),
         (lambda: Adam(eps=-1e-8), "eps"),
         (lambda: AdamW(weight_decay=math.inf), "weight_decay"),
-        (lambda: StepDecay(0.1, 0), "every"),
-        (lambda: Cosine(0.1, 0), "steps"),
-        (lambda: WarmUp(Constant(0.1), -1), "steps"),
     ],
 )
 def test_unfit_settings_are_named(make: Callable[[], Any], word: str) -> None:
     with pytest.raises(ValueError, match=word):
         make()
-
-
-# --- schedules -------------------------------------------------------------------------------
-
-
-def test_schedules_at_the_beginning_middle_and_end() -> None:
-    def values(schedule: Any, *times: int) -> list[float]:
-        found = [schedule(t) for t in times]
-        assert all(type(value) is float for value in found)
-        return found
-
-    assert values(Constant(0.3), 0, 50, 10**6) == [0.3, 0.3, 0.3]
-    assert values(StepDecay(0.8, 10, 0.5), 0, 9, 10, 19, 20) == [0.8, 0.8, 0.4, 0.4, 0.2]
-    assert values(Exponential(0.8, 0.5), 0, 1, 3) == [0.8, 0.4, 0.1]
-    assert values(Cosine(0.8, 100, 0.2), 0, 50, 100, 999) == pytest.approx([0.8, 0.5, 0.2, 0.2])
-    assert values(Cosine(1.0, 3), 1, 2) == pytest.approx([0.75, 0.25])
-    assert values(WarmUp(Constant(0.8), 4), 0, 1, 3, 4, 99) == pytest.approx(
-        [0.2, 0.4, 0.8, 0.8, 0.8]
-    )
-    inner = Cosine(0.8, 100)
-    assert values(WarmUp(inner, 10), 10, 50, 100) == [inner(10), inner(50), inner(100)]
-    with pytest.raises(TypeError, match=r"Constant\(0\.1\)"):
-        WarmUp(0.1, 5)  # type: ignore[arg-type]
-
-
-@given(st.floats(1e-6, 10), st.integers(1, 50), st.floats(0, 1), st.floats(0.01, 1))
-def test_schedules_shapes(lr: float, steps: int, low: float, factor: float) -> None:
-    times = range(steps + 20)
-    falling = [Cosine(lr, steps, low * lr), Exponential(lr, factor), StepDecay(lr, steps, factor)]
-    for schedule in falling:
-        values = [schedule(t) for t in times]
-        assert values[0] == pytest.approx(lr)
-        assert all(a >= b * (1 - 1e-12) for a, b in pairwise(values))
-        assert min(values) >= 0
-    cosine = falling[0]
-    for t in range(steps + 1):  # symmetric about its middle
-        assert cosine(t) + cosine(steps - t) == pytest.approx(lr + low * lr)
-    ramp = [WarmUp(Constant(lr), steps)(t) for t in times]
-    assert all(b >= a for a, b in pairwise(ramp))
-    assert ramp[0] == pytest.approx(lr / steps)
-    assert ramp[steps - 1] == lr
 
 
 def test_an_optimizer_follows_its_schedule() -> None:
@@ -300,49 +250,3 @@ def test_an_optimizer_follows_its_schedule() -> None:
         optimizer.step({"p": p})
         np.testing.assert_array_equal(before - p.value, [expected])
     assert repr(optimizer) == "SGD(learning_rate=Exponential(learning_rate=1.0, factor=0.5))"
-
-
-# --- clipping --------------------------------------------------------------------------------
-
-
-@given(
-    st.integers(0, 2**32),
-    st.floats(1e-3, 1e3),
-    st.sampled_from([1e-25, 1e-3, 1.0, 1e3, 1e25]),
-    st.sampled_from([np.float32, np.float64]),
-)
-def test_clipping_shortens_to_the_norm_and_keeps_the_direction(
-    seed: int, clip: float, scale: float, dtype: type
-) -> None:
-    rng = np.random.default_rng(seed)
-    p = {"W": Param(np.zeros((3, 4), dtype)), "b": Param(np.zeros(3, dtype))}
-    p["again"] = p["W"]
-    for name in ("W", "b"):
-        p[name].grad += (scale * rng.normal(size=p[name].shape)).astype(dtype)
-    before = _joined(p)
-    norm = clip_by_global_norm(p, clip)
-    after = _joined(p)
-    assert type(norm) is float
-    assert norm == pytest.approx(np.linalg.norm(before), rel=1e-5)
-    assert np.linalg.norm(after) == pytest.approx(min(norm, clip), rel=1e-5)
-    cosine = (after / np.linalg.norm(after)) @ (before / np.linalg.norm(before))
-    assert cosine == pytest.approx(1, abs=1e-6)
-    if norm <= clip:
-        np.testing.assert_array_equal(before, after)
-
-
-def _joined(p: dict[str, Param]) -> np.ndarray:
-    return np.concatenate([p[name].grad.ravel().astype(np.float64) for name in ("W", "b")])
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_norm_that_is_not_finite_leaves_gradients_alone(bad: float) -> None:
-    p = {"a": Param(np.zeros(2)), "b": Param(np.zeros(2))}
-    p["a"].grad[:] = [3, bad]
-    p["b"].grad[:] = 7
-    assert not math.isfinite(clip_by_global_norm(p, 1.0))
-    np.testing.assert_array_equal(p["a"].grad, [3, bad])
-    np.testing.assert_array_equal(p["b"].grad, [7, 7])
-    for clip in (0, -1, math.nan):
-        with pytest.raises(ValueError, match="clip_norm"):
-            clip_by_global_norm(p, clip)

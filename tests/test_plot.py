@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tinyae import plot
-from tinyae.train import Epoch, History
+from tinyae.training import Epoch, History
 
 pytest.importorskip("matplotlib")
 

@@ -8,7 +8,7 @@ import pytest
 import tinyae as ta
 from tinyae import catalog
 from tinyae.layers.base import Module
-from tinyae.train import Epoch
+from tinyae.training import Epoch
 from tinyae.training_doctor import diagnose_training
 
 D = 24

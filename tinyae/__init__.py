@@ -8,8 +8,8 @@ The source is meant to be read, in this order:
  4. ``losses.py``              what is to be made small: a number and its gradient
  5. ``models/autoencoder.py``  encoder, decoder, loss: forward, then its mirror image
  6. ``param.py``               a value and its gradient; how weights begin
- 7. ``optim.py``               from plain descent to AdamW, in growing complexity
- 8. ``train.py``               the loop: batches, validation, early stopping, what can go wrong
+ 7. ``optim.py``               from plain descent to AdamW; ``schedules.py``, ``clipping.py``
+ 8. ``training/loop.py``       the loop; beside it checkpoints, early stopping, what can go wrong
  9. ``gradcheck/numeric.py``   how to know that a gradient is right
 10. ``models/denoising.py``, ``sparse.py``, ``contractive.py``, ``stacked.py``: one idea more each
 11. ``likelihoods.py``, ``models/variational.py``: the code as a distribution, the ELBO in nats
@@ -22,7 +22,7 @@ The source is meant to be read, in this order:
 17. ``gradcheck/doctor.py``, ``hypotheses/``   what is wrong with a gradient, and where
     ``explanation/``           one pass forward and backward, told; ``training_doctor/``: one training
 18. ``learn/``                 exercises: write a backward pass, and be told what is wrong with it
-19. ``data/``, ``metrics.py``, ``plot.py``, ``io.py``, ``cli.py``   the world outside
+19. ``data/``, ``metrics.py``, ``plot.py``, ``io.py``, ``cli/``   the world outside
 """
 
 __version__ = "0.1.0"
@@ -30,6 +30,7 @@ __version__ = "0.1.0"
 from typing import TYPE_CHECKING
 
 from tinyae import data, fusion, io, kernels, layers, lazy  # fusion attaches its twins
+from tinyae.clipping import clip_by_global_norm
 from tinyae.data.augmentation import RandomAffine
 from tinyae.data.binarize import Binarize
 from tinyae.data.corruption import GaussianNoise, MaskingNoise, SaltAndPepper
@@ -73,15 +74,9 @@ from tinyae.optim import (
     SGD,
     Adam,
     AdamW,
-    Constant,
-    Cosine,
-    Exponential,
     Momentum,
     Nesterov,
     RMSProp,
-    StepDecay,
-    WarmUp,
-    clip_by_global_norm,
 )
 from tinyae.param import (
     GlorotNormal,
@@ -95,7 +90,8 @@ from tinyae.param import (
     Param,
     Zeros,
 )
-from tinyae.train import EarlyStopping, History, TrainingDiverged, fit
+from tinyae.schedules import Constant, Cosine, Exponential, StepDecay, WarmUp
+from tinyae.training import EarlyStopping, History, TrainingDiverged, fit
 
 
 def _compile(model, part="autoencoder", input_shape=None):  # type: ignore[no-untyped-def]
@@ -116,6 +112,7 @@ __getattr__ = lazy.attach(
     __name__,
     {
         **{name: f"tinyae.{name}" for name in ("export", "gradcheck", "metrics", "plot")},
+        "train": "tinyae.train",  # the former name of tinyae.training
         "explain": "tinyae.explanation:explain",
         "diagnose_training": "tinyae.training_doctor:diagnose_training",
     },

@@ -21,7 +21,7 @@ import numpy as np
 
 import tinyae as ta
 from benchmarks.recipes.common import Run, Stopwatch, table
-from tinyae.train import Epoch
+from tinyae.training import Epoch
 
 BATCH_SIZE = 128
 

@@ -11,7 +11,7 @@
 ``heads``        the equations, read from the docstrings
 ``result``       Explanation, Step, Quantity, Gradient: the data
 ``page``         for the terminal;  ``tex`` and ``mathematics`` for LaTeX
-``command``      the verb ``tinyae explain``
+``command``      what ``tinyae explain`` does
 """
 
 from tinyae.explanation.result import Explanation, Gradient, Quantity, Step

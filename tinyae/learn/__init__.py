@@ -1,6 +1,6 @@
 """``tinyae learn``: exercises in writing backward passes, each checked, and answered by the doctor.
 
-``command``     the verbs: list, start, check, hint, solution, watch, reset
+``command``     the verbs: list, start, check, hint, solution, watch, reset; ``arguments``: their options
 ``track``       the exercises in their order; how the learner's file is made from the solution
 ``exercises``   one file each: hints, and what is checked
 ``solutions``   one file each: equation, task and reason; what the learner gets is this file with

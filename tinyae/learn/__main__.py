@@ -3,7 +3,8 @@
 import argparse
 import sys
 
-from tinyae.learn.command import add_arguments, run
+from tinyae.learn.arguments import add_arguments
+from tinyae.learn.command import run
 
 
 def main() -> int:

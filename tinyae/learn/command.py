@@ -9,7 +9,6 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from tinyae.learn import child
 from tinyae.learn.outcome import Outcome
@@ -24,41 +23,6 @@ WIDTH = 96
 
 class Misuse(Exception):
     """The command was called wrongly: its message, and exit code 2."""
-
-
-def add_parser(subparsers: Any) -> None:
-    """``tinyae learn`` as a verb of the command ``tinyae``."""
-    parser = subparsers.add_parser(
-        "learn",
-        help="exercises in writing backward passes, checked and answered",
-        description="Exercises in writing backward passes, checked and answered.",
-        epilog="example:\n  tinyae learn start 01",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_arguments(parser)
-    parser.set_defaults(run=run)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(title="verbs", metavar="VERB", dest="learn_verb")
-
-    def verb(name: str, help: str, exercise: str = "the current one") -> argparse.ArgumentParser:
-        sub = verbs.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
-        if exercise:
-            which = f"6, 06 or 06_dense_dw (default: {exercise})"
-            sub.add_argument("exercise", nargs="?", help=which)
-        return sub
-
-    verb("list", "what is done, what is open, hints used", exercise="")
-    verb("start", "write an exercise's file", "the next that is open")
-    sub = verb("check", "say what is right and what is wrong; exit code 0 if all is right")
-    sub.add_argument("--more", action="store_true", help="all that the doctor has to say")
-    sub.add_argument("--seconds", type=float, default=child.SECONDS, help=argparse.SUPPRESS)
-    verb("hint", "one hint a call, three in all")
-    sub = verb("solution", "a solution, once the check is passed")
-    sub.add_argument("--show", action="store_true", help="before that, too")
-    verb("watch", "check an exercise's file whenever it is saved", exercise="")
-    verb("reset", "begin an exercise anew; the old file is kept as .bak")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -130,7 +94,8 @@ def start(args: argparse.Namespace, state: State) -> int:
 
 def check(args: argparse.Namespace, state: State) -> int:
     entry = _chosen(args, state)
-    return _check(entry, state, args.more, args.seconds)
+    seconds = child.SECONDS if args.seconds is None else args.seconds
+    return _check(entry, state, args.more, seconds)
 
 
 def _check(entry: Entry, state: State, more: bool, seconds: float) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from tinyae.layers import Flatten, Layer, Reshape, Sequential, Sigmoid, Softmax, Tanh, Upsample2d
 from tinyae.losses import BCE, Range, check_range
 from tinyae.models.base import CHUNK
@@ -43,3 +45,14 @@ def check_parts(who: str, kind: type, **parts: object) -> None:
             got = f"the class {part.__name__}" if isinstance(part, type) else repr(part)
             do = f"pass {part.__name__}(…)" if isinstance(part, type) else f"pass a {kind.__name__}"
             raise TypeError(f"{who}: {name} is {got}, expected a {kind.__name__}; {do}")
+
+
+def check_weight(who: str, name: str, value: float, example: str) -> float:
+    """A number by which a term is weighted: at least 0, and finite.
+
+    Raises
+        ValueError  otherwise
+    """
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{who}: {name} is {value}, expected ≥ 0 and finite; pass e.g. {example}")
+    return float(value)

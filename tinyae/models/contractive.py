@@ -24,6 +24,7 @@ from tinyae.layers.base import positive_int
 from tinyae.losses import Loss
 from tinyae.models.autoencoder import Autoencoder
 from tinyae.models.base import Terms
+from tinyae.models.checks import check_weight
 from tinyae.param import Array
 from tinyae.twin import fused
 
@@ -69,10 +70,8 @@ class ContractiveAutoencoder(Autoencoder):
     ) -> None:
         super().__init__(encoder, decoder, loss)
         who = type(self).__name__
-        if not 0 <= weight < math.inf:
-            raise ValueError(f"{who}: weight is {weight}, expected ≥ 0 and finite; pass e.g. 1e-4")
+        self.weight = check_weight(who, "weight", weight, "1e-4")
         _check_one_map(who, encoder, "encoder")
-        self.weight = float(weight)
         self.probes = None if probes is None else positive_int(who, "probes", probes, 4)
 
     # --- training --------------------------------------------------------------------------

@@ -7,7 +7,6 @@ TopK          no price but a rule: a layer at the encoder's end (:mod:`tinyae.la
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from tinyae.layers import Layer
 from tinyae.losses import Loss, check_range
 from tinyae.models.autoencoder import Autoencoder
 from tinyae.models.base import Terms
-from tinyae.models.checks import check_parts
+from tinyae.models.checks import check_parts, check_weight
 from tinyae.param import Array
 
 
@@ -42,7 +41,7 @@ class L1Sparsity(Penalty):
     """
 
     def __init__(self, weight: float = 1e-4) -> None:
-        self.weight = _weight("L1Sparsity", weight)
+        self.weight = check_weight("L1Sparsity", "weight", weight, "1e-3")
 
     def __call__(self, z: Array) -> tuple[float, Array]:
         scale = self.weight / len(z)
@@ -77,7 +76,7 @@ class KLSparsity(Penalty):
                 "that a unit is active for; pass e.g. 0.05"
             )
         self.target = float(target)
-        self.weight = _weight("KLSparsity", weight)
+        self.weight = check_weight("KLSparsity", "weight", weight, "1e-3")
 
     def __call__(self, z: Array) -> tuple[float, Array]:
         check_range("KLSparsity: the code z", z, (0.0, 1.0), "end the encoder in Sigmoid()")
@@ -131,9 +130,3 @@ class SparseAutoencoder(Autoencoder):
         L, _ = self.loss(self.decoder(z), target)
         omega, _ = self.penalty(z)
         return {"total": L + omega, "reconstruction": L, "sparsity": omega}
-
-
-def _weight(who: str, weight: float) -> float:
-    if not 0 <= weight < math.inf:
-        raise ValueError(f"{who}: weight is {weight}, expected ≥ 0 and finite; pass e.g. 1e-3")
-    return float(weight)

@@ -10,7 +10,6 @@ What can be done with a trained one stands beside it: :mod:`tinyae.models.likeli
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
@@ -21,7 +20,7 @@ from tinyae.layers import Dense, Layer, Sequential
 from tinyae.layers.base import positive_int
 from tinyae.likelihoods import Bernoulli, Likelihood, inside, interval
 from tinyae.models.base import ReconstructionModel, Terms
-from tinyae.models.checks import check_parts, check_reach, output_range
+from tinyae.models.checks import check_parts, check_reach, check_weight, output_range
 from tinyae.param import Array
 from tinyae.twin import fused
 
@@ -93,8 +92,8 @@ class VariationalAutoencoder(ReconstructionModel):
         self.logvar = logvar
         self.decoder = decoder
         self.likelihood = likelihood
-        self.beta = _at_least_zero(who, "beta", beta)
-        self.free_bits = _at_least_zero(who, "free_bits", free_bits)
+        self.beta = check_weight(who, "beta", beta, "1.0")
+        self.free_bits = check_weight(who, "free_bits", free_bits, "1.0")
         self.warm_up = warm_up if warm_up == 0 else positive_int(who, "warm_up", warm_up, 1000)
         self.logvar_range = interval(who, "logvar_range", logvar_range)
         self.resample = resample
@@ -297,9 +296,3 @@ class VariationalAutoencoder(ReconstructionModel):
             f"{type(self).__name__}: the mean head ends in {last}, expected a Dense, which says "
             "how many numbers z has; draw z of encode's shape yourself and pass it to decode"
         )
-
-
-def _at_least_zero(who: str, name: str, value: float) -> float:
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{who}: {name} is {value}, expected ≥ 0 and finite; pass e.g. 1.0")
-    return float(value)

@@ -11,7 +11,7 @@ from tinyae.layers.base import positive_int
 from tinyae.models import Model
 from tinyae.models.gan import Player
 from tinyae.optim import Optimizer
-from tinyae.train import History, TrainingDiverged
+from tinyae.training import History, TrainingDiverged
 from tinyae.training_doctor import baseline, curves, steps, units
 from tinyae.training_doctor.evidence import Evidence
 from tinyae.training_doctor.report import Finding, TrainingDiagnosis

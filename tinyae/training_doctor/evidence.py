@@ -23,7 +23,7 @@ from tinyae.models import (
 from tinyae.models.checks import output_range
 from tinyae.optim import Optimizer
 from tinyae.param import Array
-from tinyae.train import History
+from tinyae.training import History
 
 _SAMPLES = 1024  # that the units are judged by
 _FITTED = 4096  # that PCA learns from

@@ -26,9 +26,10 @@ from tinyae.layers import (
 from tinyae.losses import BCE, MSE
 from tinyae.models import Autoencoder, Model
 from tinyae.models.base import Terms
-from tinyae.optim import SGD, Adam, Cosine, Exponential, Momentum
+from tinyae.optim import SGD, Adam, Momentum
 from tinyae.param import Param
-from tinyae.train import EarlyStopping, Epoch, History, TrainingDiverged, fit
+from tinyae.schedules import Cosine, Exponential
+from tinyae.training import EarlyStopping, Epoch, History, TrainingDiverged, fit
 
 
 def make(seed: int = 0, noise: bool = False, dtype: Any = np.float32) -> Autoencoder:
@@ -583,3 +584,14 @@ def test_tied_weights_train_as_one() -> None:
     assert history["total"][-1] < history["total"][0]
     assert model.params["encoder.1.W"] is model.params["decoder.0.W"]
     assert twin.evaluate(images(64))["total"] > model.evaluate(images(64))["total"]
+
+
+def test_the_former_name_of_the_package_still_works() -> None:
+    from tinyae import train
+    from tinyae.train import fit as former
+
+    assert train.fit is former is fit
+    assert train.EarlyStopping is EarlyStopping
+    assert train.Epoch is Epoch
+    assert train.History is History
+    assert train.TrainingDiverged is TrainingDiverged

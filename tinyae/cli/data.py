@@ -1,0 +1,54 @@
+"""``tinyae data``: the data sets, by verbs of its own: list, fetch and show."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import numpy as np
+
+import tinyae as ta
+from tinyae.cli.arguments import add_verb
+
+
+def add_parser(verbs: Any) -> None:
+    parser = verbs.add_parser("data", help="list, fetch or show data sets")
+    actions = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    add_verb(actions, "list", list_names, "tinyae data list")
+    sub = add_verb(actions, "fetch", fetch, "tinyae data fetch fashion-mnist")
+    sub.add_argument("name", help="mnist, fashion-mnist or ecg5000")
+    sub = add_verb(actions, "show", show, "tinyae data show strokes --out strokes.png")
+    sub.add_argument("name", help="a name from `tinyae data list`, or a path")
+    sub.add_argument("--out", default="data.png", help="file for the picture (default data.png)")
+
+
+def list_names(args: argparse.Namespace) -> int:
+    """Name the data sets."""
+    for name, about in ta.data.DATASETS.items():
+        print(f"{name:15} {about}")
+    print("or a path to a .npy, .npz or .csv file, or to a folder of images")
+    return 0
+
+
+def fetch(args: argparse.Namespace) -> int:
+    """Find, or else download and verify, a published data set."""
+    print(f"{args.name}: {ta.data.fetch(args.name)}")
+    return 0
+
+
+def show(args: argparse.Namespace) -> int:
+    """Describe a data set and draw a page of it."""
+    dataset = ta.data.load(args.name)
+    print(dataset)
+    for part, x, y in (
+        ("train", dataset.x_train, dataset.y_train),
+        ("test", dataset.x_test, dataset.y_test),
+    ):
+        line = f"{part:6}{len(x):8,} × {x.shape[1:]} {x.dtype}"
+        if y is not None:
+            labels, counts = np.unique(y, return_counts=True)
+            line += "   labels " + ", ".join(f"{a}: {n:,}" for a, n in zip(labels, counts))
+        print(line)
+    ta.plot.page(np.asarray(dataset.x_test[:100]), path=args.out)
+    print(f"picture: {args.out}")
+    return 0

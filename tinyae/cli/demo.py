@@ -1,0 +1,98 @@
+"""``tinyae demo``: what an autoencoder does, in a minute and with no data of your own."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tinyae as ta
+from tinyae.cli.arguments import add_quiet, add_seed_and_kernels, add_verb
+from tinyae.cli.models import dense_autoencoder, parameter_count
+from tinyae.cli.table import print_table, quality_rows
+from tinyae.data import Dataset
+from tinyae.param import Array
+
+EPOCHS, BATCH_SIZE = 30, 64
+
+
+def add_parser(verbs: Any) -> None:
+    parser = add_verb(verbs, "demo", run, "tinyae demo --out tinyae-demo")
+    parser.add_argument(
+        "--out", default="tinyae-demo", help="folder for the model and the pictures"
+    )
+    add_quiet(parser)
+    add_seed_and_kernels(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train on the built-in handwriting, compare with PCA, and leave pictures and a model."""
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    start, progress = time.perf_counter(), not args.quiet
+    rng = np.random.default_rng(args.seed)
+
+    print("Drawing 6,000 handwritten digits to learn from and 1,000 to be tested on …")
+    dataset = ta.data.load("strokes")
+    x, x_test = dataset.x_train, dataset.x_test
+    print("Training 784 → 256 → 16 → 256 → 784: sixteen numbers for each picture.")
+    model, history = _train([256, 16], "relu", 2e-3, x, x_test, rng, progress)
+    print("Training 784 → 256 → 64 → 2 → …: codes of two numbers, which can be drawn as a map.")
+    planar, _ = _train([256, 64, 2], "elu", 1e-3, x, None, rng, progress)
+
+    model.save(out / "model.npz")
+    restored = ta.load(out / "model.npz")
+    if not np.array_equal(restored.reconstruct(x_test), model.reconstruct(x_test)):
+        raise RuntimeError("demo: the model that was read back differs from the one saved")
+
+    print()
+    print_table(quality_rows(model, dataset) + quality_rows(planar, dataset)[1:])
+    counts = f"{parameter_count(model):,} and {parameter_count(planar):,} parameters"
+    print(f"\n{counts}; {time.perf_counter() - start:.0f} s in all.")
+    try:
+        _draw_pictures(out, model, planar, history, dataset)
+    except ModuleNotFoundError as error:  # the model and the table do not need matplotlib
+        print(f"No pictures: {error}")
+    names = ", ".join(sorted(p.name for p in out.iterdir()))
+    print(f"Look into {out}/: {names}")
+    return 0
+
+
+def _train(
+    units: list[int],
+    activation: str,
+    learning_rate: float,
+    x: Array,
+    validation: Array | None,
+    rng: np.random.Generator,
+    progress: bool,
+) -> tuple[ta.Autoencoder, ta.History]:
+    model = dense_autoencoder(x.shape[1:], units, activation, "linear", "sigmoid", ta.MSE(), rng)
+    steps = EPOCHS * math.ceil(len(x) / BATCH_SIZE)
+    history = ta.fit(
+        model,
+        x,
+        epochs=EPOCHS,
+        batch_size=BATCH_SIZE,
+        optimizer=ta.Adam(ta.Cosine(learning_rate, steps=steps)),
+        validation=validation,
+        rng=rng,
+        progress=progress,
+    )
+    return model, history
+
+
+def _draw_pictures(
+    out: Path, model: ta.Autoencoder, planar: ta.Autoencoder, history: ta.History, dataset: Dataset
+) -> None:
+    x_test, first_weights = dataset.x_test, model.params["encoder.1.W"].value
+    ta.plot.reconstructions(
+        x_test[:10], model.reconstruct(x_test[:10]), path=out / "reconstructions.png"
+    )
+    ta.plot.training_curves(history, path=out / "training.png")
+    ta.plot.latent_map(planar.encode(x_test), dataset.y_test, path=out / "latent.png")
+    ta.plot.filters(first_weights, image_shape=(28, 28), path=out / "filters.png")

@@ -1,0 +1,171 @@
+"""The training loop, once, for every model.
+
+    history = fit(model, x, epochs=10, optimizer=Adam(1e-3), validation=x_test)
+
+An epoch is one pass over the data: for every batch ``backprop``, then ``step``
+(:func:`train_epoch`). Around the epochs, :func:`fit` checks everything first, keeps a history,
+validates, stops early, writes checkpoints, and says where the numbers went wrong if they did.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinyae.clipping import clip_by_global_norm
+from tinyae.data.batches import batches, count
+from tinyae.memory import keep_freed_memory
+from tinyae.models.base import Model, Terms, cast
+from tinyae.optim import Optimizer
+from tinyae.param import unique
+from tinyae.training.checkpoint import read_checkpoint, write_checkpoint
+from tinyae.training.divergence import NonFinite, explain_divergence
+from tinyae.training.dry_run import Augment, check_settings, dry_run, optimizer_per_player
+from tinyae.training.early_stopping import EarlyStopping
+from tinyae.training.history import Epoch, History
+from tinyae.training.progress import Progress, batches_per_epoch
+from tinyae.training.state import TrainingState, clear_gradients
+
+_VALIDATION_BATCH = 1024  # rows at least; no gradients are kept, so more fit into memory
+
+
+def fit(
+    model: Model,
+    x: Any,
+    *,
+    epochs: int = 10,
+    batch_size: int = 32,
+    optimizer: Optimizer | Sequence[Optimizer] | None = None,
+    validation: Any = None,
+    rng: int | np.random.Generator = 0,
+    progress: bool = True,
+    clip_norm: float | None = None,
+    early_stopping: EarlyStopping | None = None,
+    augment: Augment | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: str | os.PathLike[str] | None = None,
+    on_epoch: Callable[[Epoch], object] | None = None,
+) -> History:
+    """Train a model in place, and return what was measured.
+
+    x, validation       an array, a memory map, a tuple of arrays, or an iterable of batches
+                        (:mod:`tinyae.data.batches`). Batches are converted to the model's dtype
+    optimizer           ``Adam(1e-3)`` unless given. For a model with several players (a GAN) a
+                        tuple with one optimizer for each
+    rng                 a seed or a generator, for the order of the samples and the model's noise.
+                        The same seed gives the same bits
+    progress            a bar (tqdm) on stderr, or one line per epoch if tqdm is not installed
+    clip_norm           upper bound on the gradient's global norm at each step
+    early_stopping      ``EarlyStopping(patience=5)``; the best weights are restored at the end
+    augment             a function of a batch and the generator that returns the batch to train
+                        on, such as ``RandomAffine()``. Validation data are not augmented
+    checkpoint          a file to write after each epoch, with all that is needed to continue
+    resume              a checkpoint to continue from; ``epochs`` includes the epochs it has. Two
+                        epochs and then two more give the same bits as four
+    on_epoch            called with each :class:`Epoch`
+
+    Everything is checked before anything changes, on a copy of the model that runs one batch.
+    After an interruption (Ctrl-C) the model has the weights of its last step and can be used.
+
+    Raises
+        ValueError, TypeError   data or settings that cannot work; the model is unchanged
+        TrainingDiverged        a loss or a weight became NaN or infinite
+    """
+    check_settings(model, epochs, batch_size, clip_norm, early_stopping, augment, checkpoint)
+    optimizers = optimizer_per_player(model, optimizer)
+    rng = np.random.default_rng(rng)
+    x = dry_run(model, x, validation, epochs, batch_size, augment, rng)
+    state = TrainingState(model, optimizers, rng)
+    if resume is not None:
+        read_checkpoint(resume, state)
+
+    clear_gradients(model)
+    keep_freed_memory()
+    bar = Progress(progress, epochs, len(state.history))
+    try:
+        while len(state.history) < epochs and not _stops(early_stopping, state.history):
+            steps = bar.over(batches(x, batch_size, rng), batches_per_epoch(x, batch_size))
+            epoch = train_epoch(state, steps, clip_norm, augment)
+            if validation is not None:
+                epoch.validation = validate(model, validation, batch_size)
+            state.record(epoch)
+            if checkpoint is not None:
+                write_checkpoint(checkpoint, state)
+            bar.report(epoch)
+            if on_epoch is not None:
+                on_epoch(epoch)
+    except NonFinite as failure:
+        error = explain_divergence(failure, state)
+        state.best.restore(model)
+        raise error from None
+    finally:
+        clear_gradients(model)  # an interrupted step leaves some behind
+        bar.close()
+    if early_stopping:
+        state.best.restore(model)
+    return state.history
+
+
+def train_epoch(
+    state: TrainingState, steps: Iterable[Any], clip_norm: float | None, augment: Augment | None
+) -> Epoch:
+    """One pass over the batches in ``steps``: for each of them backprop, then a step.
+
+    The players of a game take turns on every batch; any other model is its only player.
+
+    Raises
+        NonFinite   a loss, or at the end a weight, is NaN or infinite
+    """
+    model, rng, dtype = state.model, state.rng, state.model.dtype
+    number, start = len(state.history) + 1, time.perf_counter()
+    turns = [(p, unique(p.params), o) for p, o in zip(model.players, state.optimizers)]
+    sums: Terms = {}
+    learning_rate, samples, i, batch = state.optimizers[0].rate, 0, 0, None
+    with np.errstate(all="ignore"):  # what overflows is found below, and reported with its place
+        for i, batch in enumerate(steps, 1):
+            batch = cast(batch, dtype)
+            if augment is not None:
+                batch = augment(batch, rng)
+            learning_rate, n = state.optimizers[0].rate, count(batch)
+            samples += n
+            for player, params, optimizer in turns:
+                terms = player.backprop(batch, rng)
+                if not math.isfinite(terms["total"]):
+                    raise NonFinite(f"the loss is {terms['total']}", i, batch)
+                if clip_norm is not None:
+                    clip_by_global_norm(params, clip_norm)
+                optimizer.step(params)
+                for name, value in terms.items():
+                    sums[name] = sums.get(name, 0.0) + n * value
+    for name, p in unique(model.params).items():
+        if not np.isfinite(p.value).all():
+            raise NonFinite(f"the weights {name} are not finite", i, batch)
+    if not samples:
+        raise ValueError(f"fit: x gave no batch in epoch {number}; pass an iterable that can rerun")
+    means = {name: total / samples for name, total in sums.items()}
+    return Epoch(number, means, {}, time.perf_counter() - start, learning_rate)
+
+
+def validate(model: Model, validation: Any, batch_size: int) -> Terms:
+    """The terms of the objective on held-out data, with the same noise after every epoch.
+
+    Raises
+        NonFinite   their total is NaN or infinite
+    """
+    rows = max(batch_size, _VALIDATION_BATCH)
+    with np.errstate(all="ignore"):
+        terms = model.evaluate(validation, np.random.default_rng(0), rows)
+    if not math.isfinite(terms["total"]):
+        raise NonFinite(f"the validation loss is {terms['total']}", 0, validation)
+    return terms
+
+
+def _stops(early_stopping: EarlyStopping | None, history: History) -> bool:
+    if early_stopping is None or not history.epochs:
+        return False
+    return early_stopping.stops(history.monitored)
