@@ -24,7 +24,6 @@ from tinyae.data.corruption import GaussianNoise, MaskingNoise, SaltAndPepper
 from tinyae.gradcheck import Report
 from tinyae.layers import (
     ELU,
-    Activation,
     AvgPool2d,
     BatchNorm,
     Conv2d,
@@ -159,12 +158,6 @@ def _pair(integers: Integers, low: int, high: int) -> tuple[int, int]:
 
 def _of_any_shape(cls: type[Layer]) -> LayerRow:
     return LayerRow(cls.__name__, lambda integers, rng: (cls(), _any(integers, rng)))
-
-
-def _activations() -> list[type[Layer]]:
-    """Every activation of layers/activation.py: a new one needs no row."""
-    classes = [getattr(activation, name) for name in activation.__all__]
-    return [c for c in classes if issubclass(c, Activation) and c is not Activation]
 
 
 def _wider(x: Array) -> Array:
@@ -335,7 +328,7 @@ def _parallel(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shap
 LAYERS: tuple[LayerRow, ...] = (
     LayerRow("Dense", _dense, _wider),
     LayerRow("TiedDense", _tied_dense, _wider),
-    *map(_of_any_shape, _activations()),
+    *map(_of_any_shape, activation.CLASSES),
     _of_any_shape(Softmax),
     LayerRow("Flatten", lambda integers, rng: (Flatten(), _any(integers, rng))),
     LayerRow("Reshape", _reshape, _wider),

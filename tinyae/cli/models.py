@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 import tinyae as ta
-from tinyae.layers import Layer
+from tinyae.layers import Layer, activation
 from tinyae.losses import Loss
 from tinyae.param import Array, unique
 
-ACTIVATIONS: dict[str, Callable[[], Layer]] = {
-    "relu": ta.ReLU,
-    "leaky-relu": ta.LeakyReLU,
-    "elu": ta.ELU,
-    "gelu": ta.GELU,
-    "tanh": ta.Tanh,
-    "sigmoid": ta.Sigmoid,
-    "softplus": ta.Softplus,
-}
+
+def _kebab(name: str) -> str:
+    """LeakyReLU → leaky-relu, SiLU → silu"""
+    return re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", "-", name).lower()
+
+
+ACTIVATIONS: dict[str, Callable[[], Layer]] = {_kebab(f.__name__): f for f in activation.CLASSES}
 KINDS = ("plain", "denoising", "sparse", "contractive", "variational")
 LOSSES: dict[str, type[Loss]] = {"mse": ta.MSE, "l1": ta.L1, "bce": ta.BCE}
 ReconstructingModel = ta.Autoencoder | ta.VariationalAutoencoder

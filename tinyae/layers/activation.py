@@ -253,3 +253,7 @@ class Softmax(Layer):
 def _along(a: Array, b: Array) -> Array:
     """⟨a, b⟩ along axis 1, which is kept."""
     return (a * b).sum(axis=1, keepdims=True)
+
+
+# Every activation that can be made without arguments, in the order of this file.
+CLASSES: tuple[type[Activation], ...] = tuple(Activation.__subclasses__())
