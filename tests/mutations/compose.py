@@ -6,79 +6,83 @@ from . import subjects as s
 from .mutation import Mutation
 
 
-def _part(name, where, old, new, subject, wrong, kinds, **more):
+def _chain(name, where, old, new, subject, wrong, kinds, **more):
     return Mutation(name, "layers/compose.py", where, old, new, subject, wrong, kinds, **more)
+
+
+def _branch(name, where, old, new, subject, wrong, kinds, **more):
+    return Mutation(name, "layers/branches.py", where, old, new, subject, wrong, kinds, **more)
 
 
 _PATH = ("term", "missing_term")
 
 COMPOSE = (
-    _part(
+    _chain(
         "sequential: dy is not handed on",
         "Sequential.backward",
-        "dy = part.backward(dy, caches[where])",
-        "part.backward(dy, caches[where])",
+        "dy = layer.backward",
+        "layer.backward",
         s.CHAIN,
         ("dx",),
         ("missing_factor", "operands", "term", "wrong_factor"),
     ),
-    _part(
+    _chain(
         "sequential: the first layer is left out",
         "Sequential.backward",
-        "reversed(self._parts(dy))",
-        "self._parts(dy)[:0:-1]",
+        "zip(reversed(self.layers), reversed(caches))",
+        "zip(self.layers[:0:-1], caches[:0:-1])",
         s.CHAIN,
         ("dx",),
         ("missing_factor", "operands", "term", "wrong_factor"),
     ),
-    _part(
+    _chain(
         "sequential: caches in forward order",
         "Sequential.backward",
-        "caches[where]",
-        "caches[::-1][where]",
+        "reversed(caches)",
+        "caches",
         s.CHAIN,
         ("dx",),
         ("operands", "swapped", "wrong_factor", "missing_factor", "extra_factor"),
     ),
-    _part(
+    _chain(
         "sequential: layers backward in forward order",
         "Sequential.backward",
-        "reversed(self._parts(dy))",
-        "zip(self.layers, range(len(caches))[::-1])",
+        "reversed(self.layers)",
+        "self.layers",
         s.CHAIN,
         ("dx",),
         ("operands", "swapped", "wrong_factor", "missing_factor", "extra_factor"),
     ),
-    _part(
+    _chain(
         "sequential: the activation is skipped on the way back",
         "Sequential.backward",
-        "dy = part.backward(dy, caches[where])",
-        "dy = part.backward(dy, caches[where]) if part.params or part is self.layers[-1] else dy",
+        "dy = layer.backward(dy, cache)",
+        "dy = layer.backward(dy, cache) if layer.params or layer is self.layers[-1] else dy",
         s.NETWORK,
         ("dx", "0.dW", "0.db"),
         ("missing_factor", "operands", "term", "missing_term"),
         parts=("1.dx",),
     ),
-    _part(
+    _chain(
         "sequential: in a model the second layer is skipped",
         "Sequential.backward_params",
-        "parts[:first:-1]",
-        "parts[: first + 1 : -1]",
+        "self.layers[:first:-1], caches[:first:-1]",
+        "self.layers[: first + 1 : -1], caches[: first + 1 : -1]",
         s.PLAIN,
         ("encoder.0.dW", "encoder.0.db"),
         ("missing_factor", "operands", "term", "missing_term", "line:backward_params"),
         parts=("encoder.1.dx",),
     ),
-    _part(
+    _chain(
         "sequential: in a model the first layer does not learn",
         "Sequential.backward_params",
-        "part.backward_params(dy, caches[where])",
+        "self.layers[first].backward_params(dy, caches[first])",
         "pass",
         s.PLAIN,
         ("encoder.0.dW", "encoder.0.db"),
         ("zero", "term", "missing_term", "line:backward_params"),
     ),
-    _part(
+    _branch(
         "residual: the shortcut is lost",
         "Residual.backward",
         "return dy + ",
@@ -87,7 +91,7 @@ COMPOSE = (
         ("dx",),
         _PATH,
     ),
-    _part(
+    _branch(
         "residual: the layer's path is lost",
         "Residual.backward",
         "return dy + self.layer.backward(dy, cache)",
@@ -96,7 +100,7 @@ COMPOSE = (
         ("dx",),
         _PATH,
     ),
-    _part(
+    _branch(
         "residual: minus the layer's path",
         "Residual.backward",
         "dy + self",
@@ -105,7 +109,7 @@ COMPOSE = (
         ("dx",),
         _PATH,
     ),
-    _part(
+    _branch(
         "residual: added into dy in place",
         "Residual.backward",
         "return dy + self.layer.backward(dy, cache)",
@@ -114,7 +118,7 @@ COMPOSE = (
         ("dy",),
         ("writes_input",),
     ),
-    _part(
+    _branch(
         "residual: both paths halved",
         "Residual.backward",
         "return dy + self.layer.backward(dy, cache)",
@@ -123,7 +127,7 @@ COMPOSE = (
         ("dx",),
         ("factor:0.5|1/2|half",),
     ),
-    _part(
+    _branch(
         "residual: the layer runs backward twice",
         "Residual.backward",
         "return dy + ",
@@ -132,7 +136,7 @@ COMPOSE = (
         ("layer.0.dW", "layer.0.db"),
         ("factor:2",),
     ),
-    _part(
+    _branch(
         "skip: the bridge is lost",
         "Skip.backward",
         "dy[:, :channels] + ",
@@ -141,7 +145,7 @@ COMPOSE = (
         ("dx",),
         _PATH,
     ),
-    _part(
+    _branch(
         "skip: the layer's path is lost",
         "Skip.backward",
         "return dy[:, :channels] + self.layer.backward(dy[:, channels:], inner)",
@@ -150,7 +154,7 @@ COMPOSE = (
         ("dx",),
         _PATH,
     ),
-    _part(
+    _branch(
         "skip: the halves of dy are exchanged",
         "Skip.backward",
         "dy[:, :channels] + self.layer.backward(dy[:, channels:], inner)",
@@ -159,7 +163,7 @@ COMPOSE = (
         ("dx", "layer.0.dW", "layer.0.db"),
         ("swapped", "operands", "term", "missing_term", "shifted"),
     ),
-    _part(
+    _branch(
         "skip: the bridge is subtracted",
         "Skip.backward",
         "return dy[:, :channels] + self",
@@ -168,7 +172,7 @@ COMPOSE = (
         ("dx",),
         _PATH,
     ),
-    _part(
+    _branch(
         "skip: the layer is given its dy twice",
         "Skip.backward",
         "self.layer.backward(dy[:, channels:], inner)",
@@ -177,7 +181,7 @@ COMPOSE = (
         ("dx", "layer.0.dW", "layer.0.db"),
         ("factor:2", *_PATH),
     ),
-    _part(
+    _branch(
         "parallel: the first branch alone",
         "Parallel.backward",
         "return _total([branch.backward(part, c) for branch, part, c in parts])",
@@ -186,7 +190,7 @@ COMPOSE = (
         ("dx",),
         _PATH,
     ),
-    _part(
+    _branch(
         "parallel: a mean of the branches",
         "Parallel.backward",
         "return _total([branch.backward(part, c) for branch, part, c in parts])",
@@ -195,7 +199,7 @@ COMPOSE = (
         ("dx",),
         ("factor:1/3|0.33",),
     ),
-    _part(
+    _branch(
         "parallel: only the last branch is kept",
         "_total",
         "total = total + a",
@@ -204,7 +208,7 @@ COMPOSE = (
         ("dx",),
         _PATH,
     ),
-    _part(
+    _branch(
         "parallel: the branches' parts are exchanged",
         "Parallel.backward",
         "np.split(dy, ends, axis=1)",
@@ -213,7 +217,7 @@ COMPOSE = (
         ("dx", "0.dW", "0.db", "1.dW", "1.db"),
         ("swapped", "operands", "term", "missing_term"),
     ),
-    _part(
+    _branch(
         "parallel: the last branch does not learn",
         "Parallel.backward",
         "parts = zip(self.branches,",
@@ -222,7 +226,7 @@ COMPOSE = (
         ("dx", "2.dW", "2.db"),
         ("zero", *_PATH),
     ),
-    _part(
+    _branch(
         "parallel: branches subtracted",
         "_total",
         "total + a",

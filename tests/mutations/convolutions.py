@@ -21,7 +21,7 @@ def _pool(name, where, old, new, subject, kinds, **more):
 CONV = (
     _conv(
         "conv: db is a mean",
-        "Conv2d.backward_params",
+        "_Convolution.backward",
         _BIAS,
         "self.b.grad += dy.mean(axis=(0, 2, 3))",
         ("db",),
@@ -29,7 +29,7 @@ CONV = (
     ),
     _conv(
         "conv: db is a mean over the batch",
-        "Conv2d.backward_params",
+        "_Convolution.backward",
         _BIAS,
         "self.b.grad += dy.mean(axis=0).sum(axis=(1, 2))",
         ("db",),
@@ -37,7 +37,7 @@ CONV = (
     ),
     _conv(
         "conv: db sums over the channels too",
-        "Conv2d.backward_params",
+        "_Convolution.backward",
         _BIAS,
         "self.b.grad += dy.sum()",
         ("db",),
@@ -45,7 +45,7 @@ CONV = (
     ),
     _conv(
         "conv: db is set, not added",
-        "Conv2d.backward_params",
+        "_Convolution.backward",
         _BIAS,
         "self.b.grad[...] = dy.sum(axis=(0, 2, 3))",
         ("db",),
@@ -53,7 +53,7 @@ CONV = (
     ),
     _conv(
         "conv: db of the first image alone",
-        "Conv2d.backward_params",
+        "_Convolution.backward",
         _BIAS,
         "self.b.grad += dy[0].sum(axis=(1, 2))",
         ("db",),
@@ -61,7 +61,7 @@ CONV = (
     ),
     _conv(
         "conv: db misses the last row of the image",
-        "Conv2d.backward_params",
+        "_Convolution.backward",
         _BIAS,
         "self.b.grad += dy[:, :, :-1].sum(axis=(0, 2, 3))",
         ("db",),
@@ -69,7 +69,7 @@ CONV = (
     ),
     _conv(
         "conv: dW is set, not added",
-        "Conv2d.backward_params",
+        "_Convolution.backward",
         "self.W.grad += ",
         "self.W.grad[...] = ",
         ("dW",),
@@ -77,7 +77,7 @@ CONV = (
     ),
     _conv(
         "conv: dW is never added",
-        "Conv2d.backward_params",
+        "_Convolution.backward",
         "self.W.grad += self.weight_grad(dy, x)",
         "pass",
         ("dW",),
@@ -85,7 +85,7 @@ CONV = (
     ),
     _conv(
         "conv: dW is a mean over the batch",
-        "Conv2d.backward_params",
+        "_Convolution.backward",
         "self.weight_grad(dy, x)",
         "self.weight_grad(dy, x) / len(dy)",
         ("dW",),
@@ -93,7 +93,7 @@ CONV = (
     ),
     _conv(
         "conv: dW flipped",
-        "Conv2d.backward_params",
+        "_Convolution.backward",
         "self.weight_grad(dy, x)",
         "self.weight_grad(dy, x)[:, :, ::-1, ::-1]",
         ("dW",),
@@ -101,7 +101,7 @@ CONV = (
     ),
     _conv(
         "conv: dW with kernel's axes exchanged",
-        "Conv2d.backward_params",
+        "_Convolution.backward",
         "self.weight_grad(dy, x)",
         "self.weight_grad(dy, x).swapaxes(2, 3)",
         ("dW",),
@@ -109,7 +109,7 @@ CONV = (
     ),
     _conv(
         "conv: dW in (in, out) order, reshaped",
-        "Conv2d.backward_params",
+        "_Convolution.backward",
         "self.weight_grad(dy, x)",
         "self.weight_grad(dy, x).swapaxes(0, 1).reshape(self.W.shape)",
         ("dW",),
@@ -117,7 +117,7 @@ CONV = (
     ),
     _conv(
         "conv: dW of the first image alone",
-        "Conv2d.backward_params",
+        "_Convolution.backward",
         "self.weight_grad(dy, x)",
         "self.weight_grad(dy[:1], x[:1])",
         ("dW",),
@@ -186,7 +186,7 @@ CONV = (
     ),
     _conv(
         "conv: dx's border is cut",
-        "Conv2d.backward",
+        "_Convolution.backward",
         "return self.adjoint(dy, x)",
         "dx = self.adjoint(dy, x)\n        dx[:, :, -1] = 0\n        return dx",
         ("dx",),
@@ -194,7 +194,7 @@ CONV = (
     ),
     _conv(
         "conv: dx has the wrong sign",
-        "Conv2d.backward",
+        "_Convolution.backward",
         "return self",
         "return -self",
         ("dx",),
@@ -202,7 +202,7 @@ CONV = (
     ),
     _conv(
         "conv: dx is divided by the kernel's area",
-        "Conv2d.backward",
+        "_Convolution.backward",
         "return self.adjoint(dy, x)",
         "return self.adjoint(dy, x) / (self.kernel_size[0] * self.kernel_size[1])",
         ("dx",),
@@ -211,16 +211,16 @@ CONV = (
     _conv(
         "conv: dx lacks an output channel",
         "Conv2d.adjoint",
-        "(dy, W,",
-        "(dy[:, :-1], W[:-1],",
+        "(dy, self.W.value,",
+        "(dy[:, :-1], self.W.value[:-1],",
         ("dx",),
         ("missing_sum", "missing_term", "operands", "conv"),
     ),
     _conv(
         "conv: backward adds the bias to dy in place",
-        "Conv2d.backward_params",
-        _BIAS,
-        "dy += self.b.value[:, None, None]\n        self.b.grad += dy.sum(axis=(0, 2, 3))",
+        "_Convolution.backward",
+        "self.W.grad += ",
+        "dy += self.b.value[:, None, None]\n        self.W.grad += ",
         ("dy", "dx", "db", "dW"),
         ("writes_input",),
     ),
@@ -229,7 +229,7 @@ CONV = (
 TRANSPOSED = (
     _conv(
         "convT: db is a mean over the batch",
-        "ConvTranspose2d.backward_params",
+        "_Convolution.backward",
         _BIAS,
         "self.b.grad += dy.sum(axis=(0, 2, 3)) / len(dy)",
         ("db",),
@@ -238,7 +238,7 @@ TRANSPOSED = (
     ),
     _conv(
         "convT: db is never added",
-        "ConvTranspose2d.backward_params",
+        "_Convolution.backward",
         _BIAS,
         "pass",
         ("db",),
@@ -247,7 +247,7 @@ TRANSPOSED = (
     ),
     _conv(
         "convT: dW is set, not added",
-        "ConvTranspose2d.backward_params",
+        "_Convolution.backward",
         "self.W.grad += ",
         "self.W.grad[...] = ",
         ("dW",),
@@ -256,7 +256,7 @@ TRANSPOSED = (
     ),
     _conv(
         "convT: dW flipped",
-        "ConvTranspose2d.backward_params",
+        "_Convolution.backward",
         "self.weight_grad(dy, x)",
         "self.weight_grad(dy, x)[:, :, ::-1, ::-1]",
         ("dW",),
@@ -265,7 +265,7 @@ TRANSPOSED = (
     ),
     _conv(
         "convT: dW twice",
-        "ConvTranspose2d.backward_params",
+        "_Convolution.backward",
         "self.weight_grad(dy, x)",
         "2 * self.weight_grad(dy, x)",
         ("dW",),
@@ -274,7 +274,7 @@ TRANSPOSED = (
     ),
     _conv(
         "convT: dW in (out, in) order, reshaped",
-        "ConvTranspose2d.backward_params",
+        "_Convolution.backward",
         "self.weight_grad(dy, x)",
         "self.weight_grad(dy, x).swapaxes(0, 1).reshape(self.W.shape)",
         ("dW",),

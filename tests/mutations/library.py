@@ -4,6 +4,9 @@
 subclasses of the originals, under the same names, whose functions come from the edited source; so
 ``isinstance`` holds everywhere, a mutated layer works inside a Sequential or a model, and nothing
 on the disk or in the imported package changes.
+
+What is mutated is the definition: where a class has a function of its own here, it is the bare one,
+without a twin. A kernel that twins alone call is shown by the twin, in the definition's place.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ import linecache
 import textwrap
 from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any
+
+from tinyae.fusion import TWINS
 
 from .mutation import Mutation
 
@@ -30,15 +35,22 @@ MODULES = (
     "layers.noise",
     "layers.topk",
     "layers.compose",
+    "layers.branches",
     "losses",
     "likelihoods",
+    "models.base",
+    "models.checks",
     "models.autoencoder",
     "models.denoising",
     "models.sparse",
     "models.contractive",
     "models.variational",
+    "models.likelihood_estimates",
+    "models.interpolation",
     "models.conditional",
     "models.classifier",
+    "models.gan_losses",
+    "models.gan_players",
     "models.gan",
 )
 
@@ -73,20 +85,47 @@ def mutated(mutation: Mutation, readable: bool = False) -> SimpleNamespace:
     new = _compiled(mutation, vars(original), readable)
     if owner:
         cls = getattr(original, owner)
-        new = _rebound(new, vars(original), cls.__dict__[name].__closure__)
+        new = _rebound(new, vars(original), _bare(cls.__dict__[name]).__closure__)
         return SimpleNamespace(**_subclasses({(cls, name): new}, {}))
-    space = dict(vars(original))
-    space[name] = _rebound(new, space, None)
+    space = _space(original, {name: new})
     if not mutation.file.startswith("kernels/"):
         return SimpleNamespace(**_subclasses({}, {original.__name__: space}))
-    for key, value in vars(original).items():  # the kernels call each other
-        if key != name and isinstance(value, FunctionType) and value.__module__ == module_name:
-            space[key] = _rebound(value, space, None)
     kernels = ModuleType("tinyae.kernels")
     vars(kernels).update(space)
     users = (importlib.import_module(f"tinyae.{m}") for m in MODULES)
-    spaces = {m.__name__: vars(m) | {"kernels": kernels} for m in users if "kernels" in vars(m)}
-    return SimpleNamespace(**_subclasses({}, spaces))
+    spaces = {m.__name__: _space(m, {"kernels": kernels}) for m in users if "kernels" in vars(m)}
+    return SimpleNamespace(**_subclasses(_twins_that_call(name, kernels), spaces))
+
+
+def _twins_that_call(kernel: str, kernels: ModuleType) -> dict[tuple[type, str], FunctionType]:
+    """The methods that do without the kernel while their twins call it; of each the twin's code."""
+    found = {}
+    for definition, twin in TWINS.items():
+        owner, _, name = definition.__qualname__.rpartition(".")
+        alone = (
+            kernel in twin.__code__.co_names and kernel not in _bare(definition).__code__.co_names
+        )
+        if owner and alone:
+            cls = getattr(importlib.import_module(definition.__module__), owner)
+            always = {"kernels": kernels, "is_unmodified": lambda part: True}
+            space = _space(importlib.import_module(twin.__module__), always)
+            found[cls, name] = _rebound(twin, space, None)
+    return found
+
+
+def _space(module: ModuleType, changes: Space) -> Space:
+    """A module's globals with these changes, and its functions as they are among those."""
+    space = vars(module) | changes
+    for key, value in vars(module).items():
+        value = changes.get(key, _bare(value))
+        if isinstance(value, FunctionType) and value.__module__ == module.__name__:
+            space[key] = _rebound(value, space, value.__closure__)
+    return space
+
+
+def _bare(function: Any) -> Any:
+    """The definition, without the way to its twin."""
+    return getattr(function, "definition", function)
 
 
 def _compiled(mutation: Mutation, space: Space, readable: bool) -> FunctionType:
@@ -130,10 +169,11 @@ def _subclasses(
         own: dict[str, Any] = {}
         for base in reversed(cls.__mro__):
             for name, value in vars(base).items():
+                value = _bare(value)
                 if (base, name) in edited:
                     own[name] = edited[base, name]
-                elif isinstance(value, FunctionType) and base.__module__ in spaces:
-                    own[name] = _rebound(value, spaces[base.__module__], value.__closure__)
+                elif isinstance(value, FunctionType) and value.__module__ in spaces:
+                    own[name] = _rebound(value, spaces[value.__module__], value.__closure__)
                 elif name in own:
                     own.pop(name)  # a subclass has its own again
         if own and not issubclass(cls, tuple):

@@ -29,7 +29,8 @@ _contractive = _model("contractive")
 _vae = _model("variational")
 _conditional = _model("conditional")
 _classifier = _model("classifier")
-_gan = _model("gan")
+_player = _model("gan_players")
+_generator_loss = _model("gan_losses")
 
 
 def _tangent(name, file, where, old, new, subject, wrong, kinds, **more):
@@ -39,7 +40,7 @@ def _tangent(name, file, where, old, new, subject, wrong, kinds, **more):
 PLAIN = (
     _plain(
         "autoencoder: loss of (target, y)",
-        "Autoencoder.backprop",
+        "Autoencoder.step",
         "self.loss(y, target)",
         "self.loss(target, y)",
         s.PLAIN,
@@ -48,8 +49,8 @@ PLAIN = (
     ),
     _plain(
         "autoencoder: the encoder is left out",
-        "Autoencoder.backprop",
-        "self.encoder.backward_params(dz, encoded)",
+        "Autoencoder.step",
+        "self.encoder.backward_params(dz, encoder_cache)",
         "pass",
         s.PLAIN,
         _DEEP,
@@ -57,7 +58,7 @@ PLAIN = (
     ),
     _plain(
         "autoencoder: dz is a mean over the batch",
-        "Autoencoder.backprop",
+        "Autoencoder.step",
         "self.encoder.backward_params(dz,",
         "self.encoder.backward_params(dz / len(dz),",
         s.PLAIN,
@@ -66,25 +67,25 @@ PLAIN = (
     ),
     _plain(
         "autoencoder: the decoder runs backward twice",
-        "Autoencoder.backprop",
-        "dz = self.decoder.backward(dy, decoded)",
-        "dz = self.decoder.backward(dy, decoded) + 0 * self.decoder.backward(dy, decoded)",
+        "Autoencoder.step",
+        "self.decoder.backward(dy, decoder_cache)",
+        "self.decoder.backward(dy, decoder_cache) + 0 * self.decoder.backward(dy, decoder_cache)",
         s.PLAIN,
         ("decoder.0.dW", "decoder.0.db", "decoder.2.dW", "decoder.2.db"),
         ("factor:2", "term:2"),
     ),
     _plain(
         "autoencoder: the decoder is passed through, not taught",
-        "Autoencoder.backprop",
-        "self.decoder.backward(dy, decoded)",
-        "self.decoder.backward_input(dy, decoded)",
+        "Autoencoder.step",
+        "self.decoder.backward(",
+        "self.decoder.backward_input(",
         s.PLAIN,
         ("decoder.0.dW", "decoder.0.db", "decoder.2.dW", "decoder.2.db"),
         ("zero", *_PATH),
     ),
     _plain(
         "autoencoder: z in the place of dz",
-        "Autoencoder.backprop",
+        "Autoencoder.step",
         "backward_params(dz,",
         "backward_params(z,",
         s.PLAIN,
@@ -96,9 +97,9 @@ PLAIN = (
 DENOISING = (
     _plain(
         "denoising: the corrupted x is the target",
-        "Autoencoder.backprop",
+        "Autoencoder.step",
         "self.loss(y, target)",
-        "self.loss(y, source)",
+        "self.loss(y, x)",
         s.DENOISING,
         (*_ENCODER, *_DECODER, "terms['reconstruction']", "terms['total']"),
         ("operands", *_PATH),
@@ -114,7 +115,7 @@ DENOISING = (
     ),
     _denoising(
         "denoising: noise from a generator of its own",
-        "DenoisingAutoencoder.pair",
+        "DenoisingAutoencoder.input_and_target",
         "self.corruption(x, rng), x",
         "self.corruption(x, np.random.default_rng()), x",
         s.DENOISING,
@@ -123,8 +124,8 @@ DENOISING = (
     ),
     _plain(
         "denoising: the encoder goes back from the clean x",
-        "Autoencoder.backprop",
-        "self.encoder.backward_params(dz, encoded)",
+        "Autoencoder.step",
+        "self.encoder.backward_params(dz, encoder_cache)",
         "self.encoder.backward_params(dz, self.encoder.forward(target)[1])",
         s.DENOISING,
         _ENCODER,
@@ -250,8 +251,8 @@ SPARSE = (
     _sparse(
         "sparse: the penalty is not passed back",
         "SparseAutoencoder.backprop",
-        "dz = dz + self",
-        "dz = self",
+        "dz + dz_penalty",
+        "dz",
         s.SPARSE_KL,
         _ENCODER,
         ("term:sparsity", "missing_term:sparsity|dz|penalty|omega"),
@@ -259,8 +260,8 @@ SPARSE = (
     _sparse(
         "sparse: the penalty alone is passed back",
         "SparseAutoencoder.backprop",
-        "dz = dz + self.decoder.backward(dy, decoded)",
-        "self.decoder.backward(dy, decoded)",
+        "dz + dz_penalty",
+        "dz_penalty",
         s.SPARSE_KL,
         _ENCODER,
         ("term:reconstruction|decoder", "missing_term:reconstruction|decoder"),
@@ -268,8 +269,8 @@ SPARSE = (
     _sparse(
         "sparse: the penalty is passed back twice",
         "SparseAutoencoder.backprop",
-        "dz = dz + self",
-        "dz = 2 * dz + self",
+        "dz + dz_penalty",
+        "dz + 2 * dz_penalty",
         s.SPARSE_L1,
         _ENCODER,
         ("term:sparsity", "missing_term:sparsity|dz|penalty|omega"),
@@ -277,8 +278,8 @@ SPARSE = (
     _sparse(
         "sparse: minus the penalty",
         "SparseAutoencoder.backprop",
-        "dz = dz + self",
-        "dz = -dz + self",
+        "dz + dz_penalty",
+        "dz - dz_penalty",
         s.SPARSE_L1,
         _ENCODER,
         ("term:sparsity", "missing_term:sparsity|dz|penalty|omega"),
@@ -288,21 +289,21 @@ SPARSE = (
 CONTRACTIVE = (
     _contractive(
         "contractive: W's own share is missing",
-        "_closed_form_backward",
-        "w = kernels.energies(dense.W.value, scale * s, dense.W.grad)",
-        'w = np.einsum("ji,ji->j", dense.W.value, dense.W.value)',
+        "row_sq_norms_with_gradient",
+        "dense.W.grad += scale[:, None] * W",
+        "pass",
         s.contractive("Sigmoid"),
         ("encoder.0.dW",),
-        ("term:contraction", "missing_term:contraction|dh|tangent|W.grad|bend"),
+        ("term:contraction", "missing_term:contraction|dh|tangent|W.grad|curvature"),
     ),
     _contractive(
         "contractive: f″ is taken as zero",
         "_closed_form_backward",
-        "0.0 if bend is None else bend * (scale / len(bend) * w)",
+        "0.0 if curvature is None else curvature * (scale / len(curvature) * w)",
         "0.0",
         s.contractive("Sigmoid"),
         _ENCODER,
-        ("term:contraction", "missing_term:contraction|dh|tangent|W.grad|bend"),
+        ("term:contraction", "missing_term:contraction|dh|tangent|W.grad|curvature"),
     ),
     _contractive(
         "contractive: the square's 2 is lost",
@@ -311,16 +312,16 @@ CONTRACTIVE = (
         "weight",
         s.contractive("Tanh"),
         _ENCODER,
-        ("term:contraction", "missing_term:contraction|dh|tangent|W.grad|bend"),
+        ("term:contraction", "missing_term:contraction|dh|tangent|W.grad|curvature"),
     ),
     _contractive(
         "contractive: 1/N is lost where f bends",
         "_closed_form_backward",
-        "(scale / len(bend) * w)",
+        "(scale / len(curvature) * w)",
         "(scale * w)",
         s.contractive("Tanh"),
         _ENCODER,
-        ("term:contraction", "missing_term:contraction|dh|tangent|W.grad|bend"),
+        ("term:contraction", "missing_term:contraction|dh|tangent|W.grad|curvature"),
     ),
     _contractive(
         "contractive: s is left out of W's share",
@@ -329,7 +330,11 @@ CONTRACTIVE = (
         "scale + 0 * s",
         s.contractive("Sigmoid"),
         ("encoder.0.dW",),
-        ("term:contraction", "missing_term:contraction|dh|tangent|W.grad|bend", "missing_factor"),
+        (
+            "term:contraction",
+            "missing_term:contraction|dh|tangent|W.grad|curvature",
+            "missing_factor",
+        ),
     ),
     _contractive(
         "contractive: the weight is left out",
@@ -338,22 +343,22 @@ CONTRACTIVE = (
         "(2)",
         s.contractive("Tanh"),
         _ENCODER,
-        ("term:contraction", "missing_term:contraction|dh|tangent|W.grad|bend"),
+        ("term:contraction", "missing_term:contraction|dh|tangent|W.grad|curvature"),
     ),
     _contractive(
         "contractive: the penalty is not passed back",
         "ContractiveAutoencoder.backprop",
-        "bend + dh",
+        "dh + dh_contraction",
         "dh",
         s.contractive("Softplus"),
         _ENCODER,
-        ("term:contraction", "missing_term:contraction|dh|tangent|W.grad|bend"),
+        ("term:contraction", "missing_term:contraction|dh|tangent|W.grad|curvature"),
     ),
     _contractive(
         "contractive: the reconstruction is not passed back",
         "ContractiveAutoencoder.backprop",
-        "bend + dh",
-        "bend + 0 * dh",
+        "dh + dh_contraction",
+        "0 * dh + dh_contraction",
         s.contractive("Softplus"),
         _ENCODER,
         ("term:reconstruction|decoder", "missing_term:reconstruction|decoder"),
@@ -365,7 +370,7 @@ CONTRACTIVE = (
         "self.weight / share",
         s.CONTRACTIVE_ROWS,
         (*_ENCODER, "encoder.2.dW", "encoder.2.db"),
-        ("term:contraction", "missing_term:contraction|dh|tangent|W.grad|bend"),
+        ("term:contraction", "missing_term:contraction|dh|tangent|W.grad|curvature"),
     ),
     _contractive(
         "contractive rows: 1/N is lost",
@@ -374,7 +379,7 @@ CONTRACTIVE = (
         "2 * self.weight",
         s.CONTRACTIVE_ROWS,
         (*_ENCODER, "encoder.2.dW", "encoder.2.db"),
-        ("term:contraction", "missing_term:contraction|dh|tangent|W.grad|bend"),
+        ("term:contraction", "missing_term:contraction|dh|tangent|W.grad|curvature"),
     ),
     _contractive(
         "contractive rows: the penalty is not differentiated",
@@ -383,7 +388,7 @@ CONTRACTIVE = (
         "pass",
         s.CONTRACTIVE_ROWS,
         (*_ENCODER, "encoder.2.dW", "encoder.2.db"),
-        ("term:contraction", "missing_term:contraction|dh|tangent|W.grad|bend"),
+        ("term:contraction", "missing_term:contraction|dh|tangent|W.grad|curvature"),
     ),
     _contractive(
         "contractive columns: v for J v",
@@ -392,7 +397,7 @@ CONTRACTIVE = (
         "f.tangent_backward(scale * np.sign(ydot), tcache)",
         s.CONTRACTIVE_COLUMNS,
         (*_ENCODER, "encoder.2.dW", "encoder.2.db"),
-        ("term:contraction", "missing_term:contraction|dh|tangent|W.grad|bend", "operands"),
+        ("term:contraction", "missing_term:contraction|dh|tangent|W.grad|curvature", "operands"),
     ),
     _tangent(
         "contractive: tanh's f″ has the wrong sign",
@@ -402,7 +407,11 @@ CONTRACTIVE = (
         "return 2 * y",
         s.contractive("Tanh"),
         _ENCODER,
-        ("term:contraction", "missing_term:contraction|dh|tangent|W.grad|bend", "factor:-1|sign"),
+        (
+            "term:contraction",
+            "missing_term:contraction|dh|tangent|W.grad|curvature",
+            "factor:-1|sign",
+        ),
         parts=("encoder.1.dx", "encoder.1.∂φ/∂x"),
     ),
     _tangent(
@@ -415,7 +424,7 @@ CONTRACTIVE = (
         _ENCODER,
         (
             "term:contraction",
-            "missing_term:contraction|dh|tangent|W.grad|bend",
+            "missing_term:contraction|dh|tangent|W.grad|curvature",
             "missing_factor",
             "wrong_factor",
         ),
@@ -425,11 +434,11 @@ CONTRACTIVE = (
         "contractive rows: f″ is taken as zero",
         "activation",
         "Activation.tangent_backward",
-        "bend = self.curvature(cache)",
-        "bend = None",
+        "curvature = self.curvature(cache)",
+        "curvature = None",
         s.CONTRACTIVE_ROWS,
         (*_ENCODER, "encoder.2.dW", "encoder.2.db"),
-        ("term:contraction", "missing_term:contraction|dh|tangent|W.grad|bend", "zero"),
+        ("term:contraction", "missing_term:contraction|dh|tangent|W.grad|curvature", "zero"),
         parts=("encoder.1.∂φ/∂x", "encoder.3.∂φ/∂x", "encoder.∂φ/∂x"),
     ),
     _tangent(
@@ -442,7 +451,7 @@ CONTRACTIVE = (
         ("encoder.0.dW", "encoder.2.dW"),
         (
             "term:contraction|past encoder",
-            "missing_term:contraction|dh|tangent|W.grad|bend",
+            "missing_term:contraction|dh|tangent|W.grad|curvature",
             "zero",
         ),
         parts=("encoder.0.∂φ/∂W", "encoder.2.∂φ/∂W"),
@@ -455,7 +464,7 @@ CONTRACTIVE = (
         "dx = None",
         s.CONTRACTIVE_COLUMNS,
         (*_ENCODER, "encoder.2.dW", "encoder.2.db"),
-        ("term:contraction", "missing_term:contraction|dh|tangent|W.grad|bend", "zero"),
+        ("term:contraction", "missing_term:contraction|dh|tangent|W.grad|curvature", "zero"),
         parts=("encoder.∂φ/∂x",),
     ),
 )
@@ -563,8 +572,8 @@ VARIATIONAL = (
     _vae(
         "vae: exp(s) for exp(½ s)",
         "VariationalAutoencoder.backprop",
-        "std = np.exp(0.5 * logvar)",
-        "std = np.exp(logvar)",
+        "self.draw_code(mu, logvar, rng)",
+        "self.draw_code(mu, 2 * logvar, rng)",
         s.VARIATIONAL,
         (
             *_HEADS,
@@ -647,8 +656,11 @@ VARIATIONAL = (
     _vae(
         "vae: the mean head's path into the encoder is lost",
         "VariationalAutoencoder.backprop",
-        "dh = self.logvar.backward(dlogvar, spread) + self.mean.backward(dmu, located)",
-        "dh = self.logvar.backward(dlogvar, spread) + 0 * self.mean.backward(dmu, located)",
+        "dh = self.logvar.backward(dlogvar, logvar_cache) + self.mean.backward(dmu, mean_cache)",
+        (
+            "dh = self.logvar.backward(dlogvar, logvar_cache) "
+            "+ 0 * self.mean.backward(dmu, mean_cache)"
+        ),
         s.VARIATIONAL,
         _ENCODER,
         ("term:mean|path", "missing_term:mean"),
@@ -656,8 +668,8 @@ VARIATIONAL = (
     _vae(
         "vae: the other head's path into the encoder is lost",
         "VariationalAutoencoder.backprop",
-        "dh = self.logvar.backward(dlogvar, spread) + self.mean.backward(dmu, located)",
-        "dh = self.mean.backward(dmu, located)\n        self.logvar.backward(dlogvar, spread)",
+        "dh = self.logvar.backward(dlogvar, logvar_cache) + self.mean.backward(dmu, mean_cache)",
+        "dh = self.mean.backward(dmu, mean_cache)\n        self.logvar.backward(dlogvar, logvar_cache)",
         s.VARIATIONAL,
         _ENCODER,
         ("term:logvar|path", "missing_term:logvar"),
@@ -665,8 +677,8 @@ VARIATIONAL = (
     _vae(
         "vae: the heads' gradients are exchanged",
         "VariationalAutoencoder.backprop",
-        "self.logvar.backward(dlogvar, spread) + self.mean.backward(dmu, located)",
-        "self.logvar.backward(dmu, spread) + self.mean.backward(dlogvar, located)",
+        "self.logvar.backward(dlogvar, logvar_cache) + self.mean.backward(dmu, mean_cache)",
+        "self.logvar.backward(dmu, logvar_cache) + self.mean.backward(dlogvar, mean_cache)",
         s.VARIATIONAL,
         (*_HEADS, *_ENCODER),
         ("swapped", "operands"),
@@ -674,7 +686,7 @@ VARIATIONAL = (
     _vae(
         "vae: the encoder is left out",
         "VariationalAutoencoder.backprop",
-        "self.encoder.backward_params(self._cut(dh, c), encoded)",
+        "self.encoder.backward_params(self._cut(dh, c), encoder_cache)",
         "pass",
         s.VARIATIONAL,
         _ENCODER,
@@ -682,9 +694,9 @@ VARIATIONAL = (
     ),
     _vae(
         "vae: the likelihood does not learn",
-        "VariationalAutoencoder._through_decoder",
-        "self.likelihood.backward(compared)",
-        "self.likelihood.backward_input(compared)",
+        "VariationalAutoencoder.decoder_step",
+        "self.likelihood.backward(likelihood_cache)",
+        "self.likelihood.backward_input(likelihood_cache)",
         s.VARIATIONAL_LEARNT,
         ("likelihood.dlogvar",),
         ("zero", *_PATH),
@@ -770,34 +782,34 @@ _D = ("discriminator.0.dW", "discriminator.0.db", "discriminator.2.dW", "discrim
 _G = ("generator.0.dW", "generator.0.db", "generator.2.dW", "generator.2.db")
 
 GAN = (
-    _gan(
+    _player(
         "gan: D learns nothing from fakes",
         "DiscriminatorPlayer.backprop",
-        "D.backward_params(ds_fake, seen_fake)",
+        "D.backward_params(ds_fake, fake_cache)",
         "pass",
         s.DISCRIMINATOR,
         _D,
         ("term:fake|path", "missing_term"),
     ),
-    _gan(
+    _player(
         "gan: D learns nothing from data",
         "DiscriminatorPlayer.backprop",
-        "D.backward_params(ds, seen)",
+        "D.backward_params(ds, real_cache)",
         "pass",
         s.DISCRIMINATOR,
         _D,
         ("term:real|path", "missing_term"),
     ),
-    _gan(
+    _player(
         "gan: D's caches are exchanged",
         "DiscriminatorPlayer.backprop",
-        "D.backward_params(ds_fake, seen_fake)\n        D.backward_params(ds, seen)",
-        "D.backward_params(ds_fake, seen)\n        D.backward_params(ds, seen_fake)",
+        "D.backward_params(ds_fake, fake_cache)\n        D.backward_params(ds, real_cache)",
+        "D.backward_params(ds_fake, real_cache)\n        D.backward_params(ds, fake_cache)",
         s.DISCRIMINATOR,
         ("discriminator.0.dW", "discriminator.0.db", "discriminator.2.dW"),
         ("swapped", "operands", "stale_cache", "term", "missing_term"),
     ),
-    _gan(
+    _player(
         "gan: D wants fakes called real",
         "DiscriminatorPlayer.score",
         "L_fake, ds_fake = _bce(s_fake, np.zeros_like(s_fake))",
@@ -807,7 +819,7 @@ GAN = (
         _D,
         ("term:fake|path", "missing_term:fake", "factor:-1|sign"),
     ),
-    _gan(
+    _player(
         "gan: D's label is not smoothed in the gradient",
         "DiscriminatorPlayer.score",
         "L_fake, ds_fake =",
@@ -816,25 +828,25 @@ GAN = (
         _D,
         ("term", "missing_term", "operands", "offset"),
     ),
-    _gan(
+    _player(
         "gan: D goes back through the last pass twice",
         "DiscriminatorPlayer.backprop",
-        "D.backward_params(ds, seen)",
-        "D.backward_params(ds, seen_fake)",
+        "D.backward_params(ds, real_cache)",
+        "D.backward_params(ds, fake_cache)",
         s.DISCRIMINATOR,
         ("discriminator.0.dW", "discriminator.0.db", "discriminator.2.dW"),
         ("stale_cache", "operands", "term", "missing_term"),
     ),
-    _gan(
+    _player(
         "gan: G's aim has the wrong sign",
         "GeneratorPlayer.backprop",
-        "backward_input(ds, seen)",
-        "backward_input(-ds, seen)",
+        "backward_input(ds, cache)",
+        "backward_input(-ds, cache)",
         s.GENERATOR,
         _G,
         ("factor:-1|sign",),
     ),
-    _gan(
+    _generator_loss(
         "gan: the saturating loss's slope keeps its sign",
         "Saturating.__call__",
         "return -L, -ds",
@@ -843,7 +855,7 @@ GAN = (
         _G,
         ("factor:-1|sign",),
     ),
-    _gan(
+    _generator_loss(
         "gan: the non-saturating loss with the saturating slope",
         "NonSaturating.__call__",
         "return _bce(s, np.ones_like(s))",
@@ -852,30 +864,31 @@ GAN = (
         _G,
         ("operands", "wrong_factor", "term", "missing_term", "offset"),
     ),
-    _gan(
+    _generator_loss(
         "gan: σ′ once more in G's loss",
         "NonSaturating.__call__",
         "return _bce(s, np.ones_like(s))",
         """L, ds = _bce(s, np.ones_like(s))
-        return L, kernels.sigmoid_backward(ds, kernels.sigmoid(s))""",
+        p = 1 / (1 + np.exp(-s))
+        return L, ds * p * (1 - p)""",
         s.GENERATOR,
         _G,
         ("extra_factor", "operands", "wrong_factor"),
     ),
-    _gan(
+    _player(
         "gan: G goes back from another z",
         "GeneratorPlayer.backprop",
-        "self.game.generator.backward_params(dfake, made)",
+        "self.game.generator.backward_params(dfake, generator_cache)",
         """again = self.game.generator.forward(self.game.noise(len(x), rng))[1]
         self.game.generator.backward_params(dfake, again)""",
         s.GENERATOR,
         ("generator.0.dW", "generator.0.db", "generator.2.dW", "generator.2.db"),
         ("noise", "operands", "stale_cache", "term", "missing_term"),
     ),
-    _gan(
+    _player(
         "gan: G does not learn",
         "GeneratorPlayer.backprop",
-        "self.game.generator.backward_params(dfake, made)",
+        "self.game.generator.backward_params(dfake, generator_cache)",
         "pass",
         s.GENERATOR,
         _G,

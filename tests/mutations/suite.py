@@ -23,17 +23,23 @@ from .mutation import ROOT, Mutation
 _LAYERS = ("test_laws.py", "test_layers.py", "test_kernels.py")
 TESTS = {
     "layers/": _LAYERS,
-    "kernels/": ("test_kernels.py", *_LAYERS),
+    "kernels/": ("test_kernels.py", *_LAYERS, "test_fusion.py"),
+    "fusion/": ("test_fusion.py", "test_kernels.py", "test_models.py"),
+    "twin.py": ("test_fusion.py", "test_models.py"),
     "losses.py": ("test_laws.py", "test_models.py"),
     "likelihoods.py": ("test_likelihoods.py", "test_variational.py"),
+    "models/base.py": ("test_models.py", "test_laws.py"),
+    "models/checks.py": ("test_models.py", "test_variational.py"),
     "models/autoencoder.py": ("test_models.py", "test_denoising.py", "test_laws.py"),
     "models/denoising.py": ("test_denoising.py", "test_laws.py"),
     "models/sparse.py": ("test_sparse.py", "test_laws.py"),
     "models/contractive.py": ("test_contractive.py", "test_laws.py"),
     "models/variational.py": ("test_variational.py", "test_laws.py"),
+    "models/likelihood_estimates.py": ("test_variational.py", "test_likelihoods.py"),
+    "models/interpolation.py": ("test_variational.py",),
     "models/conditional.py": ("test_variational.py", "test_laws.py"),
     "models/classifier.py": ("test_classifier.py", "test_laws.py"),
-    "models/gan.py": ("test_gan.py", "test_laws.py"),
+    "models/gan": ("test_gan.py", "test_laws.py"),  # the players and their losses too
 }
 # A failure is enough: nobody reads its smallest example.
 _NO_SHRINKING = """
