@@ -91,17 +91,17 @@ def _reachable(parts: Iterable[object]) -> list[Any]:
     return list(found.values())
 
 
+_entries: dict[tuple[int, ...], Any] = {}  # by the parts' identities; gone when one of them is
+
+
 class _Entry:
     def __init__(self, key: tuple[int, ...], parts: tuple[Any, ...]) -> None:
-        def forget(_: Any) -> None:
-            _entries.pop(key, None)
+        def forget(_: Any, entries: dict[Any, Any] = _entries) -> None:
+            entries.pop(key, None)
 
         self.alive = [weakref.ref(part, forget) for part in parts]
         self.fingerprint = Fingerprint(parts)
         self.plans: dict[Any, Any] = {}
-
-
-_entries: dict[tuple[int, ...], _Entry] = {}  # by the parts' identities; gone when one of them is
 
 
 def plans_for(*parts: Any) -> dict[Any, Any]:
