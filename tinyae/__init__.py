@@ -5,24 +5,27 @@ The source is meant to be read, in this order:
  1. ``layers/base.py``         the contract: ``y, cache = forward(x)``, ``dx = backward(dy, cache)``
  2. ``layers/dense.py``        an affine map and its gradient; the same matrix used twice (tied)
  3. ``layers/activation.py``   f, f′ and f″ side by side
- 4. ``losses.py``              what is to be made small: a number and its gradient
+ 4. ``layers/compose.py``      one layer after the other: the chain rule
  5. ``models/autoencoder.py``  encoder, decoder, loss: forward, then its mirror image
- 6. ``param.py``               a value and its gradient; how weights begin
- 7. ``optim.py``               from plain descent to AdamW; ``schedules.py``, ``clipping.py``
- 8. ``training/loop.py``       the loop; beside it checkpoints, early stopping, what can go wrong
- 9. ``gradcheck/numeric.py``   how to know that a gradient is right
-10. ``models/denoising.py``, ``sparse.py``, ``contractive.py``, ``stacked.py``: one idea more each
-11. ``likelihoods.py``, ``models/variational.py``: the code as a distribution, the ELBO in nats
-12. ``models/gan.py``          two players, each with a loss of its own
-13. ``layers/conv.py``         convolution and its transpose, each the other's adjoint
-14. ``layers/norm.py``, ``pool.py``, ``shape.py``, ``noise.py``, ``topk.py``, ``compose.py``
-15. ``kernels/reference.py``   the hot loops in plain NumPy; ``jitted.py``: the same, compiled,
-                               down to ``tile.py``, a tile of sums in vector registers
-16. ``export/``                a trained model as plain data, and as one compiled function
-17. ``gradcheck/doctor.py``, ``hypotheses/``   what is wrong with a gradient, and where
-    ``explanation/``           one pass forward and backward, told; ``training_doctor/``: one training
-18. ``learn/``                 exercises: write a backward pass, and be told what is wrong with it
-19. ``data/``, ``metrics.py``, ``plot.py``, ``io.py``, ``cli/``   the world outside
+ 6. ``losses.py``              what is to be made small: a number and its gradient
+ 7. ``param.py``               a value and its gradient; how weights begin
+ 8. ``optim.py``               from plain descent to AdamW; ``schedules.py``, ``clipping.py``
+ 9. ``training/loop.py``       the loop; beside it checkpoints, early stopping, what can go wrong
+10. ``gradcheck/numeric.py``   how to know that a gradient is right
+11. ``models/denoising.py``, ``sparse.py``, ``contractive.py``, ``stacked.py``: one idea more each
+12. ``likelihoods.py``, ``models/variational.py``: the code as a distribution, the ELBO in nats
+13. ``models/gan.py``, ``gan_players.py``: two players, each with a loss of its own
+14. ``layers/conv.py``         convolution and its transpose, each the other's adjoint
+15. ``layers/norm.py``, ``pool.py``, ``shape.py``, ``noise.py``, ``topk.py``, ``branches.py``
+16. ``twin.py``, ``fusion/``   what runs in place of these definitions where speed matters
+17. ``kernels/reference.py``   the hot loops in plain NumPy; ``kernels/jitted/``: the same, compiled,
+                               down to ``simd_tile.py``, a tile of sums in vector registers
+18. ``program/``               a trained model as a flat list of operations, and as one function
+19. ``gradcheck/doctor/``      what is wrong with a gradient, and where
+    ``explanation/``           one pass forward and backward, in words and numbers
+    ``training_doctor/``       what is wrong with a training
+20. ``learn/``                 exercises: write a backward pass, and be told what is wrong with it
+21. ``data/``, ``metrics.py``, ``plot.py``, ``io.py``, ``cli/``   the world outside
 """
 
 __version__ = "0.1.0"

@@ -12,6 +12,10 @@ layer may run twice before one backward, be shared, be skipped over, and serve m
 Second order, for penalties on the Jacobian J = ∂y/∂x: ``tangent`` pushes a direction ẋ
 forward, ẏ = J ẋ, and ``tangent_backward`` differentiates φ = ⟨dẏ, ẏ⟩ in the direction, in the
 parameters and, since J depends on it, in x itself.
+
+A line ``@fused`` above a method says that a faster twin may run in its place, with the same numbers
+(:mod:`tinyae.twin`). What one reads here is the definition, and it is what every twin is tested
+against.
 """
 
 from __future__ import annotations

@@ -1,6 +1,10 @@
-"""The autoencoder, the pattern of every model: layers, a loss, and its mirror image.
+"""The autoencoder, the pattern of every model: forward through the layers to the loss, and back.
 
 The other models of this folder are small files that show what differs from this one.
+
+``@fused`` above a method says that a faster twin may run in its place, with the same numbers
+(:mod:`tinyae.twin`). For dense layers and a batch of some size the twin of ``step`` is one compiled
+kernel that does all of its lines; :mod:`tinyae.fusion` has the twins and when each is used.
 """
 
 from __future__ import annotations
