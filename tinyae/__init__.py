@@ -19,7 +19,7 @@ The source is meant to be read, in this order:
 15. ``kernels/reference.py``   the hot loops in plain NumPy; ``jitted.py``: the same, compiled,
                                down to ``tile.py``, a tile of sums in vector registers
 16. ``export/``                a trained model as plain data, and as one compiled function
-17. ``gradcheck/doctor.py``, ``hypotheses/``   what is wrong with a gradient, and where
+17. ``gradcheck/doctor/``      what is wrong with a gradient, and where
     ``explanation/``           one pass forward and backward, told; ``training_doctor/``: one training
 18. ``learn/``                 exercises: write a backward pass, and be told what is wrong with it
 19. ``data/``, ``metrics.py``, ``plot.py``, ``io.py``, ``cli.py``   the world outside

@@ -1,4 +1,4 @@
-"""A guess: a relation between the analytic and the numeric gradient that may be exact."""
+"""Guess: a relation between the analytic and the numeric gradient that may be exact."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ EXACT = 1e-6  # a relative residual below which a relation holds
 
 @dataclass
 class Guess:
-    """``keys`` say what it claims, in other words of equal right: a guess stands if one of its
-    keys is found again at a second draw and at a second batch size. ``free`` counts its parameters.
+    """A relation that fits at one point.
+
+    ``keys``  equivalent statements of the relation; the guess is confirmed if one of them is found
+              again at another draw and batch size
+    ``free``  how many free parameters the relation has, and how far-fetched it is
     """
 
     kind: str
@@ -29,7 +32,7 @@ class Guess:
 
 
 def residual(a: Array, fit: Array) -> float:
-    """‖a − fit‖ / ‖a‖ over the entries of which the fit is known."""
+    """‖a − fit‖ / ‖a‖ over the entries where the fit is finite."""
     seen = np.isfinite(fit)
     if not seen.any():
         return np.inf
@@ -39,7 +42,7 @@ def residual(a: Array, fit: Array) -> float:
 
 
 def number(c: float) -> str:
-    """c in few digits."""
+    """c with six digits."""
     return f"{c:.6g}"
 
 

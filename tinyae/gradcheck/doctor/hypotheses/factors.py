@@ -1,8 +1,7 @@
-"""What the named tensors of the forward pass can tell: factors.
+"""Factors, found with the named tensors of the forward pass.
 
-A gradient is mostly a product of named things, dx = dy ∘ φ′(x), dW = dyᵀ x. So each tensor, and
-each simple function of it, is tried as a factor too many, one that is missing, one in another's
-place; in ``summands`` as a term, and in ``products`` as an operand.
+Most gradients are products of named arrays: dx = dy ∘ φ′(x), dW = dyᵀ x. So each tensor, and each
+simple function of it, is tried as a missing factor, as an extra factor, and in the place of another.
 """
 
 from __future__ import annotations
@@ -12,15 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyae.gradcheck.diagnosis_trial import Trial
-from tinyae.gradcheck.hypotheses.guess import EXACT, Guess, residual
+from tinyae.gradcheck.doctor.hypotheses.guess import EXACT, Guess, residual
+from tinyae.gradcheck.doctor.trial import Trial
 from tinyae.param import Array
 
-_MOST = 60
+_MOST = 60  # exchanges to propose
 
 
 def functions(name: str, t: Array) -> Iterator[tuple[str, Array]]:
-    """Simple functions of a tensor by name, the simplest first."""
+    """Simple functions of a tensor, by name, the simplest first."""
     text = name if name.replace("_", "").isalnum() else f"({name})"
     yield name, t
     if name.startswith("σ("):
@@ -56,7 +55,7 @@ def functions(name: str, t: Array) -> Iterator[tuple[str, Array]]:
 
 _PLAIN = ("", "−", "2·", "-2·", "0.5·", "-0.5·")
 
-# What one divides by: a gradient that has it too many lacks the division.
+# Usual names of divisors: if one seems an extra factor, the division by it is missing.
 _DIVISORS = ("sigma", "σ", "std", "sd", "norm", "denom", "scale", "temperature", "total")
 
 
@@ -64,8 +63,8 @@ def _divides(name: str) -> bool:
     return name == "y·(1 − y)" or any(name.lower().split("[")[0] == d for d in _DIVISORS)
 
 
-def along(t: Array, shape: tuple[int, ...]) -> Array | None:
-    """t as it goes with an array of that shape: by broadcasting, by sample, or by channel."""
+def broadcast_along(t: Array, shape: tuple[int, ...]) -> Array | None:
+    """t broadcast to the shape: as NumPy does, or along leading axes (sample, channel)."""
     if t.shape == shape:
         return t
     if not t.ndim or t.ndim > len(shape) or t.size == 1:
@@ -81,7 +80,7 @@ def along(t: Array, shape: tuple[int, ...]) -> Array | None:
 
 @dataclass
 class _Pool:
-    """Candidates: each one's name, its values at the entries that were measured, its cost."""
+    """Candidate factors: their names, their values at the measured entries, their costs."""
 
     names: list[str]
     rows: Array
@@ -94,13 +93,13 @@ def _pool(tensors: dict[str, Array], shape: tuple[int, ...], seen: Array) -> _Po
     costs: list[float] = []
     with np.errstate(all="ignore"):
         for k, (name, t) in enumerate(tensors.items()):
-            fit = along(t, shape)
+            fit = broadcast_along(t, shape)
             if fit is None:
                 continue
             for i, (label, value) in enumerate(functions(name, np.asarray(fit[seen], np.float64))):
                 names.append(label)
                 values.append(value)
-                # f′ says which factor it is, but not what it is made of: it comes last.
+                # f′ names the factor but not its formula, so it comes last.
                 costs.append(0.03 * i + 0.001 * k + 0.5 * (name == "f′"))
         rows = np.array(values).reshape(len(values), int(seen.sum()))
         top = np.abs(rows).max(axis=1, initial=0)
@@ -109,14 +108,14 @@ def _pool(tensors: dict[str, Array], shape: tuple[int, ...], seen: Array) -> _Po
     return _Pool([names[i] for i in keep], rows[keep], [costs[i] for i in keep])
 
 
-def fits(target: Array, rows: Array) -> tuple[Array, Array]:
-    """The best c of target ≈ c · row, and the relative residual, for each row."""
+def scale_fits(target: Array, rows: Array) -> tuple[Array, Array]:
+    """For each row the best c of target ≈ c · row, and its relative residual."""
     square = (rows * rows).sum(axis=1)
     with np.errstate(all="ignore"):
         c = rows @ target / square
         off = np.abs(target - c[:, None] * rows)
         gap = np.linalg.norm(off, axis=1) / np.linalg.norm(target)
-        # Small entries must fit too: their share of the norm is next to nothing.
+        # Small entries must fit too, though they hardly count in the norm.
         worst = (off / (np.abs(target) + 1e-4 * np.abs(target).max())).max(axis=1)
     return c, np.where(np.isfinite(gap) & (worst < 1e-5), gap, np.inf)
 
@@ -124,7 +123,7 @@ def fits(target: Array, rows: Array) -> tuple[Array, Array]:
 def factors(
     name: str, a: Array, n: Array, trial: Trial, tensors: dict[str, Array]
 ) -> Iterator[Guess]:
-    """n = c a q (a factor missing), a = c n q (one too many), or one in another's place."""
+    """n = c a q (a factor is missing), a = c n q (one is extra), or one replaces another."""
     seen = np.isfinite(n)
     p, q = a[seen], n[seen]
     if len(p) < 2 or not np.any(p) or not np.any(q):
@@ -133,26 +132,27 @@ def factors(
     if not pool.names:
         return
     single = list(_single(name, p, q, trial, pool, "dy" not in tensors))
-    written = list(_formula(name, p, q, trial, pool, tensors, n.shape, seen))
+    replaced = list(_formula(name, p, q, trial, pool, tensors, n.shape, seen))
     yield from single
-    yield from written
-    if not single and not written:
+    yield from replaced
+    if not single and not replaced:
         yield from _exchanged(name, p, q, trial, pool)
 
 
 def _single(
     name: str, p: Array, q: Array, trial: Trial, pool: _Pool, loss: bool
 ) -> Iterator[Guess]:
-    missing, extra = fits(q, p * pool.rows), fits(p, q * pool.rows)
+    """One factor that is missing or extra."""
+    missing, extra = scale_fits(q, p * pool.rows), scale_fits(p, q * pool.rows)
     for kind, (c, gap) in (("missing_factor", missing), ("extra_factor", extra)):
         for i in np.flatnonzero(gap < EXACT):
-            said = named(trial, float(c[i]))
+            said = multiplier(trial, float(c[i]))
             if said is None:
                 continue
             times, keys = said
             label = pool.names[i]
             if pool.costs[i] > 0.1 and times not in _PLAIN:
-                continue  # a far-fetched function and a far-fetched number: an accident
+                continue  # an unusual function with an unusual number: an accident
             cost = 1.0 + pool.costs[i] + (1.5 if times else 0.0)
             keys = [f"{kind}:{label}:{k}" for k in keys]
             factor = f"{times}{label}"
@@ -161,7 +161,7 @@ def _single(
                 kind_, factor = "missing_factor", f"1/{label}"
             else:
                 kind_ = kind
-                # A mask or a power too many is rarer than another function in its place.
+                # An extra mask or power is rarer than a wrong function in its place.
                 cost += 0.8 if kind == "extra_factor" and ("[" in label or "²" in label) else 0.1
             if kind_ == "missing_factor":
                 text = f"{name} lacks the factor {factor}: times it, it is the numeric gradient"
@@ -182,20 +182,20 @@ def _formula(
     shape: tuple[int, ...],
     seen: Array,
 ) -> Iterator[Guess]:
-    """a = dy ∘ q₁ where n = dy ∘ q₂: both are known for what they are."""
+    """a = dy ∘ q₁ and n = dy ∘ q₂: q₁ stands where q₂ belongs."""
     dy = tensors.get("dy")
     base = np.ones(len(p))
     if dy is not None:
         if dy.shape != shape:
             return
         base = dy[seen]
-    (c, mine), (e, right) = fits(p, base * pool.rows), fits(q, base * pool.rows)
-    given = [i for i in np.flatnonzero(mine < EXACT) if named(trial, float(c[i])) is not None]
-    due = [i for i in np.flatnonzero(right < EXACT) if named(trial, float(e[i])) is not None]
+    (c, mine), (e, right) = scale_fits(p, base * pool.rows), scale_fits(q, base * pool.rows)
+    given = [i for i in np.flatnonzero(mine < EXACT) if multiplier(trial, float(c[i])) is not None]
+    due = [i for i in np.flatnonzero(right < EXACT) if multiplier(trial, float(e[i])) is not None]
     if not given or not due:
         return
     i, j = (min(which, key=lambda k: pool.costs[k]) for which in (given, due))
-    times = named(trial, float(c[i] / e[j]))
+    times = multiplier(trial, float(c[i] / e[j]))
     if i == j or times is None:
         return
     bad, good = pool.names[i], pool.names[j]
@@ -208,7 +208,7 @@ def _formula(
 
 
 def _exchanged(name: str, p: Array, q: Array, trial: Trial, pool: _Pool) -> Iterator[Guess]:
-    """a q₁ = c n q₂: q₂ stands where q₁ belongs."""
+    """a q₁ = c n q₂: the factor q₂ stands where q₁ belongs."""
     with np.errstate(all="ignore"):
         left, right = p * pool.rows, q * pool.rows
         left = left / np.linalg.norm(left, axis=1, keepdims=True)
@@ -220,9 +220,9 @@ def _exchanged(name: str, p: Array, q: Array, trial: Trial, pool: _Pool) -> Iter
         if i == j or np.count_nonzero(x) < 2:
             continue
         if np.any(q[pool.rows[i] == 0]) or np.any(p[pool.rows[j] == 0]):
-            continue  # a mask that hides where they differ
+            continue  # a mask hides the entries that differ
         c = float(x @ y) / float(y @ y)
-        said, gap = named(trial, c), residual(x, c * y)
+        said, gap = multiplier(trial, c), residual(x, c * y)
         if said is None or gap > EXACT:
             continue
         times, keys = said
@@ -230,16 +230,16 @@ def _exchanged(name: str, p: Array, q: Array, trial: Trial, pool: _Pool) -> Iter
         text = f"{name} has the factor {bad} where {good} belongs"
         keys = [f"for:{good}:{pool.names[j]}:{k}" for k in keys]
         cost = 2.0 + pool.costs[i] + pool.costs[j] + (1.5 if times else 0.0)
-        told = Guess(
+        guess = Guess(
             "wrong_factor", f"{bad} for {good}", text, gap, keys, f"write {good} for {bad}"
         )
-        told.free = cost
-        guesses.append(told)
+        guess.free = cost
+        guesses.append(guess)
     yield from sorted(guesses, key=lambda g: g.free)[:_MOST]
 
 
-def named(trial: Trial, c: float) -> tuple[str, list[str]] | None:
-    """ "", "−", "1/N·" … and the keys; None where the number has no name."""
+def multiplier(trial: Trial, c: float) -> tuple[str, list[str]] | None:
+    """c as text before a product ("", "−", "1/N·", …), and its keys; None if c has no name."""
     if abs(c - 1) < 1e-6:
         return "", ["1"]
     names = trial.names(c)

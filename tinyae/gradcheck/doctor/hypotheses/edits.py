@@ -1,8 +1,8 @@
-"""Single edits of a function: how a backward pass is most often wrong, and how it is put right.
+"""Single edits of a function: the most common mistakes in a backward pass, and their repairs.
 
-``slips`` makes a right tree wrong: a factor or a term dropped, operators and operands exchanged, a
-``.T`` lost, an axis changed, ``+=`` made ``=``. ``likely`` and ``unlikely`` repairs put a wrong one
-right.
+``mistakes`` makes a correct tree wrong: it drops a factor or a term, exchanges operators or
+operands, removes a ``.T``, changes an axis, replaces ``+=`` by ``=``. ``likely_repairs`` and
+``unlikely_repairs`` correct a wrong one.
 """
 
 from __future__ import annotations
@@ -18,18 +18,16 @@ Alternatives = Callable[[Site], Iterator[ast.AST | None]]
 
 @dataclass
 class Change:
-    """What was there, what is there now (None: nothing), and in which statement."""
+    """The node before and after the edit (None: nothing), and the statement that contains it."""
 
     before: ast.AST | None
     after: ast.AST | None
     statement: ast.stmt
-    context: str = (
-        ""  # where: "axis" in axis=…, "call" in f(…), "function" in np.f(…), "slope" in 1 − …
-    )
+    context: str = ""  # "axis" in axis=…, "call" in f(…), "function" in np.f(…), "slope" in 1 − …
 
 
 def sites(tree: ast.FunctionDef) -> list[Site]:
-    """Every place in the body that holds a node: its parent, field, index and statement."""
+    """Every node of the body, with its parent, field, index and statement."""
     found: list[Site] = []
 
     def visit(node: ast.AST, statement: ast.stmt | None) -> None:
@@ -49,6 +47,7 @@ def sites(tree: ast.FunctionDef) -> list[Site]:
 
 
 def put(site: Site, node: Any) -> None:
+    """Replace the node at a site."""
     parent, name, index, _, _ = site
     if index is None:
         setattr(parent, name, node)
@@ -57,7 +56,7 @@ def put(site: Site, node: Any) -> None:
 
 
 def changes(tree: ast.FunctionDef, alternatives: Any) -> Iterator[Change]:
-    """The tree with one node changed, in place, for each alternative; as it was in between."""
+    """Change one node of the tree in place, yield the change, and restore the node; for each one."""
     for site in sites(tree):
         old = site[3]
         for new in alternatives(site):
@@ -74,7 +73,7 @@ def _is_axis(site: Site) -> bool:
 
 
 def located(new: Any, old: ast.AST) -> Any:
-    """The new node with a place in the file, wherever it has none: that of the old one."""
+    """The new node, with the old one's line number wherever it has none."""
     line = getattr(old, "lineno", 1)
     todo = [new]
     while todo:
@@ -87,6 +86,7 @@ def located(new: Any, old: ast.AST) -> Any:
 
 
 def _context(site: Site) -> str:
+    """The surroundings of a node that decide what an edit there is called."""
     parent, name, _, node, _ = site
     if _is_axis(site) or (name == "args" and reduces(parent) and isinstance(node, ast.Constant)):
         return "axis"
@@ -99,7 +99,7 @@ def _context(site: Site) -> str:
 
 
 def of_numpy(node: ast.Call) -> bool:
-    """np.exp(…): a function of NumPy's, taken of one argument."""
+    """Whether a call is a NumPy function of one argument, as in np.exp(…)."""
     f = node.func
     if not (isinstance(f, ast.Attribute) and isinstance(f.value, ast.Name)):
         return False
@@ -107,7 +107,7 @@ def of_numpy(node: ast.Call) -> bool:
 
 
 def reduces(node: ast.AST) -> bool:
-    """x.sum(0): whose argument is an axis."""
+    """Whether a call reduces along an axis, as x.sum(0) does."""
     return (
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
@@ -116,12 +116,12 @@ def reduces(node: ast.AST) -> bool:
     )
 
 
-def slips(site: Site) -> Iterator[ast.AST | None]:
-    """What a node may be by mistake."""
+def mistakes(site: Site) -> Iterator[ast.AST | None]:
+    """What may stand in a node's place by mistake; None removes it."""
     node = site[3]
     if isinstance(node, ast.AugAssign) and isinstance(node.op, (ast.Add, ast.Sub)):
         target = _loaded(node.target)
-        if isinstance(node.target, ast.Attribute):  # W.grad = … cannot be rebound
+        if isinstance(node.target, ast.Attribute):  # W.grad cannot be rebound
             full = ast.Slice()
             target = ast.Subscript(target, full, ast.Store())
         else:
@@ -250,14 +250,14 @@ def _slices(node: ast.Subscript) -> Iterator[ast.AST]:
                 yield ast.Subscript(node.value, inner, node.ctx)
 
 
-def likely(names: list[str]) -> Alternatives:
-    """What may put a node right: a slip undone, a factor, a transpose, ``+=``. ``names`` are
-    arrays in scope.
+def likely_repairs(names: list[str]) -> Alternatives:
+    """Common repairs of a node: undo a mistake, add a factor or a transpose, write ``+=``.
+    ``names`` are the arrays in scope.
     """
 
     def alternatives(site: Site) -> Iterator[ast.AST | None]:
         parent, field, _, node, _ = site
-        yield from slips(site)
+        yield from mistakes(site)
         if isinstance(node, ast.Assign) and isinstance(
             node.targets[0], (ast.Subscript, ast.Attribute)
         ):
@@ -284,8 +284,8 @@ def likely(names: list[str]) -> Alternatives:
     return alternatives
 
 
-def unlikely(names: list[str], scope: list[str]) -> Alternatives:
-    """Less likely repairs: a mask, a slope, a term, another name."""
+def unlikely_repairs(names: list[str], scope: list[str]) -> Alternatives:
+    """Less common repairs: a mask, the slope of an activation, a term, another name."""
 
     def alternatives(site: Site) -> Iterator[ast.AST | None]:
         _, field, _, node, _ = site
@@ -306,7 +306,7 @@ def unlikely(names: list[str], scope: list[str]) -> Alternatives:
 
 
 def _is_summand(site: Site) -> bool:
-    """Whether a node is what is assigned or returned, or a term of a sum."""
+    """Whether a node is assigned, returned, or a term of a sum."""
     parent, field, _, node, _ = site
     if isinstance(parent, (ast.Assign, ast.AugAssign, ast.Return)):
         return field == "value"
@@ -316,7 +316,7 @@ def _is_summand(site: Site) -> bool:
 
 
 def _near(names: list[str], node: ast.AST) -> list[str]:
-    """The names, those first that the node has in it."""
+    """The names, beginning with those that occur in the node."""
     inside = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
     return sorted(names, key=lambda name: name not in inside)
 

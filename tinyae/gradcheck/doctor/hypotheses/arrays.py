@@ -1,7 +1,7 @@
-"""What two arrays alone can tell: the analytic gradient a and the numeric one, n.
+"""Relations that need only the two arrays: the analytic gradient a and the numeric one, n.
 
-Zeros, one factor, another order of the entries, an offset, a part that is wrong, a factor
-that varies along one axis. The fewer free parameters a relation has, the earlier it is asked.
+All zero, one factor, another order of the entries, an offset, some wrong entries, a factor that
+varies along one axis. A relation with fewer free parameters is tried earlier.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.gradcheck.diagnosis_trial import Trial
-from tinyae.gradcheck.hypotheses.guess import EXACT, Guess, axes_text, number, residual
+from tinyae.gradcheck.doctor.hypotheses.guess import EXACT, Guess, axes_text, number, residual
+from tinyae.gradcheck.doctor.trial import Trial
 from tinyae.gradcheck.slope import norm
 from tinyae.param import Array
 
 
 def simple(name: str, a: Array, n: Array, trial: Trial) -> Iterator[Guess]:
-    """Relations with no free parameter, or one: zero, a factor, another order, an offset."""
+    """Relations with at most one free parameter: all zero, a factor, another order, an offset."""
     seen = np.isfinite(n)
     size = norm(n[seen])
     if not np.any(a[seen]):
@@ -47,8 +47,8 @@ def _factor(name: str, a: Array, n: Array, seen: Array, trial: Trial) -> Iterato
         text = f"{name} has the wrong sign: it is −1 times the numeric gradient"
         do = "change the sign"
     else:
-        told = f" = {number(c)}" if names and not _plain(what) else ""
-        text = f"{name} is {what}{told} times the numeric gradient"
+        value = f" = {number(c)}" if names and not _plain(what) else ""
+        text = f"{name} is {what}{value} times the numeric gradient"
         do = f"multiply {name} by {inverse(what, c)}"
     yield Guess("factor", what, text, error, keys, do, 0.0 if names else 1.0)
 
@@ -58,7 +58,7 @@ def _plain(text: str) -> bool:
 
 
 def inverse(what: str, c: float) -> str:
-    """1/c in words, where ``what`` are those of c."""
+    """The text of 1/c, where ``what`` is the text of c."""
     if _plain(what):
         return number(1 / float(what))
     sign, bare = ("-", what[1:]) if what.startswith("-") else ("", what)
@@ -75,10 +75,10 @@ def names_something(what: str) -> bool:
 
 
 def _order(name: str, a: Array, n: Array, trial: Trial) -> Iterator[Guess]:
-    """The same numbers in another order, up to a sign that is named too."""
+    """The same numbers in another order, possibly with the opposite sign."""
     size = norm(n)
     if math.isfinite(size) and abs(norm(a) - size) > EXACT * size:
-        orders = _shifts(name, n)  # these may lose some numbers at the edge; no other order does
+        orders = _shifts(name, n)  # only a shift may lose numbers at the edge
     else:
         orders = itertools.chain(_orders(name, n), _shifts(name, n))
     for kind, what, text, fit in orders:
@@ -148,7 +148,7 @@ def _offset(name: str, a: Array, n: Array, seen: Array, trial: Trial) -> Iterato
 
 
 def partial(name: str, a: Array, n: Array, trial: Trial) -> Iterator[Guess]:
-    """What needs more parameters: a factor for each index of an axis, or some entries alone."""
+    """Relations with more parameters: a factor for each index of an axis, or some wrong entries."""
     seen = np.isfinite(n)
     top = max(float(np.abs(a[seen]).max()), float(np.abs(n[seen]).max()))
     wrong = seen & (np.abs(a - n) > 1e-6 * top)
@@ -175,7 +175,7 @@ def partial(name: str, a: Array, n: Array, trial: Trial) -> Iterator[Guess]:
 
 
 def _entries(name: str, a: Array, n: Array, wrong: Array, right: Array, seen: Array) -> Guess:
-    """Where the wrong entries lie, and what is wrong with them."""
+    """The position of the wrong entries, and what is wrong with them."""
     count = f"{int(wrong.sum())} of {int(seen.sum())}"
     p, q = a[wrong], n[wrong]
     top = float(np.abs(n[seen]).max())
@@ -222,7 +222,7 @@ def _place(wrong: Array, seen: Array) -> str:
 
 
 def invariant(name: str, a: Array, n: Array, trial: Trial) -> Iterator[Guess]:
-    """The true gradient sums to zero along an axis (a softmax, a normalisation); a does not."""
+    """The true gradient sums to zero along an axis (softmax, normalisation), and a does not."""
     if not np.isfinite(n).all():
         return
     top = float(np.abs(n).sum())

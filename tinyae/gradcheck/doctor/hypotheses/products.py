@@ -1,7 +1,7 @@
-"""What the named tensors can tell of operands: the gradient as a product or a sum of them.
+"""Operands, found with the named tensors: the gradient as a product or a sum of them.
 
-dW = dyᵀ x, db = Σ dy: where the gradient is one such expression and the numeric gradient is another,
-both are known for what they are.
+dW = dyᵀ x, db = Σ dy: if the gradient is one such expression and the numeric gradient is another,
+the two expressions show the mistake.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tinyae.gradcheck.diagnosis_trial import Trial
-from tinyae.gradcheck.hypotheses.guess import EXACT, Guess, residual
-from tinyae.gradcheck.hypotheses.tensors import functions
+from tinyae.gradcheck.doctor.hypotheses.factors import functions
+from tinyae.gradcheck.doctor.hypotheses.guess import EXACT, Guess, residual
+from tinyae.gradcheck.doctor.trial import Trial
 from tinyae.param import Array
 
 
 def products(
     name: str, a: Array, n: Array, trial: Trial, tensors: dict[str, Array]
 ) -> Iterator[Guess]:
-    """a as a product or a sum of named arrays, beside n as another: the wrong operands, or axis."""
+    """a is one product or sum of named arrays and n another: wrong operands, or a wrong axis."""
     if not np.isfinite(n).all():
         return
     pool = _matrices(tensors) if n.ndim == 2 else {}
-    mine = _written(a, pool) or _summed(a, tensors)
-    right = mine and (_written(n, pool) or _summed(n, tensors))
+    mine = _as_product(a, pool) or _as_sum(a, tensors)
+    right = mine and (_as_product(n, pool) or _as_sum(n, tensors))
     if mine is None or right is None or mine == right:
         return
     kind, do = "operands", f"compute {right[0]}"
@@ -37,6 +37,7 @@ def products(
 
 
 def _matrices(tensors: dict[str, Array]) -> dict[str, Array]:
+    """The named matrices, and products of one with a simple function of another."""
     plain = {k: t for k, t in tensors.items() if t.ndim == 2}
     made = dict(plain)
     with np.errstate(all="ignore"):
@@ -49,7 +50,7 @@ def _matrices(tensors: dict[str, Array]) -> dict[str, Array]:
     return made
 
 
-def _written(g: Array, pool: dict[str, Array]) -> tuple[str, str] | None:
+def _as_product(g: Array, pool: dict[str, Array]) -> tuple[str, str] | None:
     """g as Uᵀ V, U V or U Vᵀ of two named matrices."""
     if g.ndim != 2 or not pool:
         return None
@@ -76,7 +77,7 @@ def _written(g: Array, pool: dict[str, Array]) -> tuple[str, str] | None:
     return None
 
 
-def _summed(g: Array, tensors: dict[str, Array]) -> tuple[str, str] | None:
+def _as_sum(g: Array, tensors: dict[str, Array]) -> tuple[str, str] | None:
     """g as a sum of a named array, or of a product of two, over some axes."""
     plain = {k: t for k, t in tensors.items() if t.ndim > g.ndim}
     made = dict(plain)

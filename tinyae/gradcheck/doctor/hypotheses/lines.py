@@ -1,9 +1,9 @@
-"""With the source: which line it is.
+"""Find the wrong line in the source.
 
-Three ways, the surest first. If the subject descends from a layer, loss or model of this library (or a
-reference is given), and its backward differs from that one's in one place, that is the place. Else
-slips are made in the reference until it is as wrong as the subject. Else repairs are tried in the
-subject's own source until it is right.
+Three methods, the surest first. If the subject derives from a layer, loss or model of this library
+(or a reference is given), and their backwards differ in one place, that is the place. Otherwise
+mistakes are made in the reference until it is as wrong as the subject. Otherwise repairs are tried
+in the subject's own source until it is right.
 """
 
 from __future__ import annotations
@@ -17,35 +17,34 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.gradcheck.diagnosis import Place
-from tinyae.gradcheck.diagnosis_function import FunctionSubject
-from tinyae.gradcheck.diagnosis_subjects import (
+from tinyae.gradcheck.doctor.findings import Place
+from tinyae.gradcheck.doctor.hypotheses.classify import classify, differences
+from tinyae.gradcheck.doctor.hypotheses.edits import (
+    Change,
+    changes,
+    likely_repairs,
+    mistakes,
+    unlikely_repairs,
+)
+from tinyae.gradcheck.doctor.hypotheses.source import Piece, Program, compiled
+from tinyae.gradcheck.doctor.subjects import (
+    FunctionSubject,
     LossSubject,
     Subject,
+    TangentSubject,
 )
-from tinyae.gradcheck.diagnosis_tangent import TangentSubject
-from tinyae.gradcheck.diagnosis_trial import Pair, Point
-from tinyae.gradcheck.hypotheses.classify import classify, differences
-from tinyae.gradcheck.hypotheses.edits import Change, changes, likely, slips, unlikely
-from tinyae.gradcheck.hypotheses.source import Piece, Program, compiled
+from tinyae.gradcheck.doctor.trial import Pair, Point
 
-MOST = 800  # variants that are run
+MAX_VARIANTS = 800  # variants that are run
 Pairs = dict[str, Pair]
-Elsewhere = Callable[[], Iterable[tuple[Point, Pairs]]]  # other points, and the pairs there
-_HOMES = (
-    "layers",
-    "losses",
-    "likelihoods",
-    "models",
-    "models.sparse",
-    "models.gan",
-    "models.paths",
-)
+OtherPoints = Callable[[], Iterable[tuple[Point, Pairs]]]  # and the gradients measured there
+# The library's classes, each correct by definition, are found here by name.
+_HOMES = ("tinyae.layers.", "tinyae.losses.", "tinyae.likelihoods.", "tinyae.models.")
 
 
 @dataclass
 class Edit:
-    """A line, and what to write there; what the slip is called."""
+    """A wrong line, what to write there, and the name of the mistake."""
 
     kind: str
     name: str
@@ -69,10 +68,10 @@ def find_edit(
     keys: dict[str, str],
     reference: Any = None,
     deep: bool = True,
-    elsewhere: Elsewhere = tuple,
+    other_points: OtherPoints = tuple,
 ) -> Edit | None:
     """The one edit that explains every wrong gradient, or None. Only a deep search tries repairs
-    of the subject's own source, which may be many.
+    of the subject's own source, because there may be many.
     """
     own = subject.module if isinstance(subject.module, FunctionType) else type(subject.module)
     right = _reference(own, reference)
@@ -80,38 +79,38 @@ def find_edit(
     mine = Program(own, starts)
     if right is not None and right is not own:
         theirs = Program(right, starts)
-        found = _by_difference(subject, mine, theirs, point, pairs, keys)
+        found = _from_difference(subject, mine, theirs, point, pairs, keys)
         if found is not None:
             return found
         if all(p.ok for p in pairs.values()):
-            return None  # the numbers are right: there is nothing to search by
+            return None  # the gradients are right, so a search has no goal
         if not mine.pieces or not isinstance(own, FunctionType):
-            found = _as_wrong(subject, theirs, point, pairs, keys, elsewhere)
+            found = _from_mistakes(subject, theirs, point, pairs, keys, other_points)
             if found is not None:
                 return found
     if deep and mine.pieces and not all(p.ok for p in pairs.values()):
-        return _made_right(subject, mine, point, pairs, keys, elsewhere)
+        return _from_repairs(subject, mine, point, pairs, keys, other_points)
     return None
 
 
 def _starts(subject: Subject) -> tuple[str, ...]:
-    """The methods where reading begins."""
+    """The methods whose source is read first."""
     if isinstance(subject, TangentSubject):
         return ("tangent_backward", "tangent")
     return ("backward", "backprop", "backward_input", "measure", "__call__")
 
 
 def _reference(own: Any, given: Any) -> Any:
-    """The right twin: what is given, or the library's class that this one descends from."""
+    """The correct version: what is given, or the library class that this one derives from."""
     if given is not None:
         if isinstance(given, (FunctionType, type)):
             return given
         return type(given)
     if isinstance(own, FunctionType):
         return None
+    library = [m for name, m in sys.modules.items() if f"{name}.".startswith(_HOMES)]
     for cls in own.__mro__:
-        for home in _HOMES:
-            module = sys.modules.get(f"tinyae.{home}")
+        for module in library:
             found = getattr(module, cls.__name__, None)
             if isinstance(found, type):
                 return found
@@ -121,7 +120,7 @@ def _reference(own: Any, given: Any) -> Any:
 # --- a difference in one place --------------------------------------------------------------------
 
 
-def _by_difference(
+def _from_difference(
     subject: Subject,
     mine: Program,
     theirs: Program,
@@ -129,7 +128,7 @@ def _by_difference(
     pairs: dict[str, Pair],
     keys: dict[str, str],
 ) -> Edit | None:
-    """The one place in which the two sources differ, if with it put right all is right."""
+    """The only difference between the two sources, if correcting it makes every gradient right."""
     found: list[tuple[Piece, Piece, Any, Any, str]] = []
     other = {(p.owner, p.name): p for p in theirs.pieces}
     for piece in mine.pieces:
@@ -174,15 +173,15 @@ def _unparsed(node: Any) -> str:
 # --- a search over single edits ---------------------------------------------------------------------
 
 
-def _as_wrong(
+def _from_mistakes(
     subject: Subject,
     theirs: Program,
     point: Point,
     pairs: Pairs,
     keys: dict[str, str],
-    elsewhere: Elsewhere,
+    other_points: OtherPoints,
 ) -> Edit | None:
-    """The slip in the reference that gives just the subject's gradients, wherever measured."""
+    """The mistake in the reference that gives exactly the subject's gradients at every point."""
 
     def wanted(found: Pairs) -> dict[str, Any]:
         return {keys[name]: p.a for name, p in found.items()}
@@ -190,8 +189,8 @@ def _as_wrong(
     here = wanted(pairs)
     if not here or any(not isinstance(a, np.ndarray) for a in here.values()):
         return None
-    for piece, variant, change in _variants(subject, theirs, point, here, slips):
-        if not _holds(subject, variant, [(p, wanted(found)) for p, found in elsewhere()]):
+    for piece, variant, change in _variants(subject, theirs, point, here, mistakes):
+        if not _holds(subject, variant, [(p, wanted(found)) for p, found in other_points()]):
             continue
         kind, name, text = classify(change.after, change.before, change.context)
         number = change.statement.lineno
@@ -200,40 +199,40 @@ def _as_wrong(
     return None
 
 
-def _made_right(
+def _from_repairs(
     subject: Subject,
     mine: Program,
     point: Point,
     pairs: Pairs,
     keys: dict[str, str],
-    elsewhere: Elsewhere,
+    other_points: OtherPoints,
 ) -> Edit | None:
-    """The repair of the subject's own source that makes every gradient right, wherever measured."""
+    """The repair of the subject's own source that makes every gradient right at every point."""
 
     def wanted(found: Pairs) -> dict[str, Any]:
         return {keys[name]: p.n for name, p in found.items() if np.isfinite(p.n).any()}
 
     here = wanted(pairs)
     for stage in (0, 1):
-        budget = [MOST]
+        budget = [MAX_VARIANTS]
         for piece in mine.pieces:
             if _holds(subject, mine.variant(piece, piece.function.__code__)[0], [(point, here)]):
-                continue  # right as it reads: what runs is another, a compiled kernel
+                continue  # the source is right, so what runs is another: a compiled kernel
             names, scope = _arrays_in(piece.tree)
-            tried = unlikely(names, scope) if stage else likely(names)
+            tried = unlikely_repairs(names, scope) if stage else likely_repairs(names)
             for found, variant, change in _variants(
                 subject, mine, point, here, tried, only=piece, budget=budget
             ):
                 kind, name, text = classify(change.before, change.after, change.context)
                 number = change.statement.lineno
                 after, line = ast.unparse(_with(change)), found.line(number)
-                if _holds(subject, variant, [(p, wanted(more)) for p, more in elsewhere()]):
+                if _holds(subject, variant, [(p, wanted(more)) for p, more in other_points()]):
                     return Edit(kind, name, line, found.first + number - 1, after, text)
     return None
 
 
 def _holds(subject: Subject, variant: Any, wanted: list[tuple[Point, dict[str, Any]]]) -> bool:
-    """Whether a variant gives the gradients wanted, at each of some points."""
+    """Whether a variant gives the wanted gradients at each point."""
     for point, gradients in wanted:
         try:
             with np.errstate(all="ignore"):
@@ -246,7 +245,7 @@ def _holds(subject: Subject, variant: Any, wanted: list[tuple[Point, dict[str, A
 
 
 def _with(change: Change) -> ast.stmt:
-    """The statement as it reads after the change (which is still in place)."""
+    """The statement after the change, which is still in place."""
     if change.before is change.statement:
         made = change.after if isinstance(change.after, ast.stmt) else ast.Pass()
         return ast.fix_missing_locations(made)
@@ -254,7 +253,7 @@ def _with(change: Change) -> ast.stmt:
 
 
 def _arrays_in(tree: ast.FunctionDef) -> tuple[list[str], list[str]]:
-    """The names in scope, arguments and local variables; first those that are multiplied."""
+    """Arguments and local variables, beginning with those that are multiplied: few, and all."""
     scope = {a.arg for a in tree.args.args if a.arg != "self"}
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -278,11 +277,11 @@ def _variants(
     only: Piece | None = None,
     budget: list[int] | None = None,
 ) -> Any:
-    """The changed pieces whose gradients are those wanted, at the point and at a second one."""
+    """The changed pieces that give the wanted gradients at the point."""
     first = next(iter(wanted), None)
     if first is None:
         return
-    budget = [MOST] if budget is None else budget
+    budget = [MAX_VARIANTS] if budget is None else budget
     for piece in program.pieces:
         if only is not None and piece is not only:
             continue
@@ -309,21 +308,21 @@ def _alike(found: Any, wanted: Any) -> bool:
 
 
 def _run(subject: Subject, variant: Any, point: Point) -> dict[str, Any]:
-    """The gradients of the subject with its backward replaced."""
+    """The subject's gradients with its backward replaced."""
     if isinstance(subject, FunctionSubject):
-        kept, subject.backward = subject.backward, variant
+        original, subject.backward = subject.backward, variant
         try:
             return point.analytic(point.r)
         finally:
-            subject.backward = kept
-    kept = subject.module
-    if isinstance(subject, LossSubject) and isinstance(kept, FunctionType):
+            subject.backward = original
+    original = subject.module
+    if isinstance(subject, LossSubject) and isinstance(original, FunctionType):
         subject.module = variant
     else:
         made = object.__new__(variant)
-        made.__dict__.update(kept.__dict__)
+        made.__dict__.update(original.__dict__)
         subject.module = made
     try:
         return point.analytic(point.r)
     finally:
-        subject.module = kept
+        subject.module = original

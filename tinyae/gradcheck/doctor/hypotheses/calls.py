@@ -1,7 +1,7 @@
-"""What further calls can tell: noise, arrays written into, dtypes, dy, gradients, caches.
+"""Violations of the contract, found by further calls: noise, overwritten arrays, dtypes, caches.
 
-These breaches of the contract hide from a comparison of numbers, or show in it as a riddle. So
-they are asked directly, of a gradient that passes too.
+A comparison of the gradients may miss them, or show them only as unexplained differences. So each
+is tested directly, also where the gradients pass.
 """
 
 from __future__ import annotations
@@ -12,50 +12,50 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.gradcheck.diagnosis import Finding
-from tinyae.gradcheck.diagnosis_function import FunctionSubject
-from tinyae.gradcheck.diagnosis_names import redraw
-from tinyae.gradcheck.diagnosis_subjects import (
+from tinyae.gradcheck.doctor.draws import redraw
+from tinyae.gradcheck.doctor.findings import Finding
+from tinyae.gradcheck.doctor.hypotheses import arrays
+from tinyae.gradcheck.doctor.subjects import (
+    FunctionSubject,
     LayerSubject,
     LossSubject,
     ModelSubject,
     Subject,
+    TangentSubject,
 )
-from tinyae.gradcheck.diagnosis_tangent import TangentSubject
-from tinyae.gradcheck.diagnosis_trial import Point, Trial
-from tinyae.gradcheck.hypotheses import arrays
+from tinyae.gradcheck.doctor.trial import Point, Trial
 from tinyae.param import Array
 
 Grads = dict[str, Any]
 
 
-def examine(subject: Subject, point: Point, grads: Grads) -> Iterator[Finding]:
-    """Every breach of the contract that a call can show."""
+def contract_violations(subject: Subject, point: Point, grads: Grads) -> Iterator[Finding]:
+    """Every violation of the contract that a call can show."""
     names = subject.names()
     yield from _dtypes(subject, point, grads, names)
     if isinstance(subject, TangentSubject):
-        yield from _pushed(subject)
+        yield from _tangent_values(subject)
         yield from _upstream(point, grads, names)
     elif isinstance(subject, LayerSubject):
-        yield from _written(subject, point)
-        yield from _added(subject, point, grads, names)
+        yield from _layer_overwrites(subject, point)
+        yield from _layer_accumulates(subject, point, grads, names)
         yield from _upstream(point, grads, names)
-        yield from _stale(subject, point, grads, names)
-        yield from _halves(subject, point, grads, names)
+        yield from _stale_cache(subject, point, grads, names)
+        yield from _separate_backwards(subject, point, grads, names)
     elif isinstance(subject, ModelSubject):
-        yield from _added_by_model(subject, point, grads, names)
+        yield from _model_accumulates(subject, point, grads, names)
         yield from _model_terms(subject, point)
     elif isinstance(subject, LossSubject):
-        yield from _written_by_loss(subject, point)
+        yield from _loss_overwrites(subject, point)
     elif isinstance(subject, FunctionSubject):
-        yield from _written_by_function(subject, point)
+        yield from _function_overwrites(subject, point)
         if subject.upstream:
             yield from _upstream(point, grads, names)
 
 
-def _pushed(subject: TangentSubject) -> Iterator[Finding]:
-    """ẏ beside the slope of forward along ẋ."""
-    a, n, gap = subject.pushed()
+def _tangent_values(subject: TangentSubject) -> Iterator[Finding]:
+    """Whether ẏ is the slope of forward along ẋ."""
+    a, n, gap = subject.tangent_and_difference()
     if a.shape != n.shape:
         text = f"ẏ has shape {a.shape}, expected y's, {n.shape}"
         yield Finding("ẏ", "shape", str(a.shape), text, "push ẋ through forward's own steps")
@@ -72,7 +72,7 @@ def _pushed(subject: TangentSubject) -> Iterator[Finding]:
 
 
 def noisy(point: Point) -> Finding | None:
-    """Whether two passes with the same input, and the same state, give different outputs."""
+    """The finding that two passes with the same input and state differ, if they do."""
     again = point.evaluate()
     if again.shape == point.y.shape:
         top = float(np.abs(point.y).max(initial=0))
@@ -86,6 +86,7 @@ def noisy(point: Point) -> Finding | None:
 def _dtypes(
     subject: Subject, point: Point, grads: Grads, names: dict[str, str]
 ) -> Iterator[Finding]:
+    """Whether y and every gradient keep the dtype float64."""
     if isinstance(subject, LayerSubject) and point.y.dtype != np.float64:
         text = f"y is {point.y.dtype} where x is float64: a dtype that goes in must come out"
         yield Finding("y", "dtype", str(point.y.dtype), text, "compute in x.dtype")
@@ -97,6 +98,7 @@ def _dtypes(
 
 
 def _same(a: Any, b: Any, slack: float = 0.0) -> bool:
+    """Whether two gradients agree up to rounding."""
     if a is None or b is None:
         return a is b
     a, b = np.asarray(a), np.asarray(b)
@@ -109,29 +111,31 @@ def _same(a: Any, b: Any, slack: float = 0.0) -> bool:
 
 
 def _slack(grads: Grads) -> float:
-    """What rounding may make of a gradient that is truly zero, judged by the largest of all."""
+    """How far rounding may move a gradient that is zero, from the largest gradient's size."""
     sizes = [float(np.abs(g).max(initial=0)) for g in grads.values() if _real(g)]
     return 1e-12 * max((s for s in sizes if np.isfinite(s)), default=0.0)
 
 
-def _written(subject: LayerSubject, point: Point) -> Iterator[Finding]:
+def _layer_overwrites(subject: LayerSubject, point: Point) -> Iterator[Finding]:
+    """Whether forward or backward writes into x, dy or a parameter."""
     x = point.values["x"]
     before = {name: p.value.copy() for name, p in subject.params.items()}
     given, upstream = x.copy(), point.r.copy()
     subject.clear()
     _, cache = subject.forward(given)
-    yield from _touched("forward", x=(given, x))
+    yield from _changed_arrays("forward", x=(given, x))
     given[...] = x
     _, cache = subject.forward(given)
     subject.module.backward(upstream, cache)
-    yield from _touched("backward", x=(given, x), dy=(upstream, point.r))
+    yield from _changed_arrays("backward", x=(given, x), dy=(upstream, point.r))
     for name, p in subject.params.items():
         if not np.array_equal(p.value, before[name]):
             p.value[...] = before[name]
-            yield from _touched("backward", **{name: (np.zeros(1), np.ones(1))})
+            yield from _changed_arrays("backward", **{name: (np.zeros(1), np.ones(1))})
 
 
-def _touched(who: str, **pairs: tuple[Array, Array]) -> Iterator[Finding]:
+def _changed_arrays(who: str, **pairs: tuple[Array, Array]) -> Iterator[Finding]:
+    """A finding for each array that differs after the call from what it was before."""
     for name, (after, before) in pairs.items():
         if not np.array_equal(after, before, equal_nan=True):
             text = f"{who} writes into {name}, an array that it was given"
@@ -139,32 +143,32 @@ def _touched(who: str, **pairs: tuple[Array, Array]) -> Iterator[Finding]:
             yield Finding("", "writes_input", name, text, do)
 
 
-def _written_by_loss(subject: LossSubject, point: Point) -> Iterator[Finding]:
-    given = subject.pair(0)
-    kept = [a.copy() for a in given]
+def _loss_overwrites(subject: LossSubject, point: Point) -> Iterator[Finding]:
+    given = subject.inputs(0)
+    originals = [a.copy() for a in given]
     subject.module(*given)
-    yield from _touched("the loss", **dict(zip(("y", "target"), zip(given, kept))))
+    yield from _changed_arrays("the loss", **dict(zip(("y", "target"), zip(given, originals))))
 
 
-def _written_by_function(subject: FunctionSubject, point: Point) -> Iterator[Finding]:
+def _function_overwrites(subject: FunctionSubject, point: Point) -> Iterator[Finding]:
     inputs = {k: np.array(a) for k, a in point.tensors.items()}
     kept = {k: a.copy() for k, a in inputs.items()}
     subject.f(*inputs.values())
-    yield from _touched("forward", **{k: (inputs[k], kept[k]) for k in inputs})
+    yield from _changed_arrays("forward", **{k: (inputs[k], kept[k]) for k in inputs})
     inputs = {k: a.copy() for k, a in kept.items()}
     if subject.upstream:
         upstream = np.array(point.r)
         subject.backward(upstream, *inputs.values())
-        yield from _touched("backward", dy=(upstream, point.r))
+        yield from _changed_arrays("backward", dy=(upstream, point.r))
     else:
         subject.backward(*inputs.values())
-    yield from _touched("backward", **{k: (inputs[k], kept[k]) for k in inputs})
+    yield from _changed_arrays("backward", **{k: (inputs[k], kept[k]) for k in inputs})
 
 
-def _added(
+def _layer_accumulates(
     subject: LayerSubject, point: Point, grads: Grads, names: dict[str, str]
 ) -> Iterator[Finding]:
-    """A second backward on top of the first: every gradient doubles, dx stays."""
+    """A second backward after the first must double every gradient and return the same dx."""
     x, r = point.values["x"], point.r
     subject.gradients(x, r)
     _, cache = subject.forward(x.copy())
@@ -180,14 +184,16 @@ def _added(
             text = "two backward passes in a row give different dx"
             yield Finding("dx", "noise", "dx", text, "draw noise in forward, and keep it in cache")
     for name, p in subject.params.items():
-        yield from _judge_added(names[name], name, grads[name], p.grad, slack)
+        yield from _judge_accumulation(names[name], name, grads[name], p.grad, slack)
 
 
 def _real(g: Any) -> bool:
     return isinstance(g, np.ndarray) and g.dtype.kind in "fiu"
 
 
-def _judge_added(name: str, key: str, once: Any, twice: Any, slack: float) -> Iterator[Finding]:
+def _judge_accumulation(
+    name: str, key: str, once: Any, twice: Any, slack: float
+) -> Iterator[Finding]:
     if not _real(once) or not np.any(once) or not np.isfinite(once).all():
         return
     if twice is None or _same(2 * once, twice, slack):
@@ -205,7 +211,7 @@ def _judge_added(name: str, key: str, once: Any, twice: Any, slack: float) -> It
         yield Finding(name, "not_added", "+=", text, f"write {key}.grad += …")
 
 
-def _added_by_model(
+def _model_accumulates(
     subject: ModelSubject, point: Point, grads: Grads, names: dict[str, str]
 ) -> Iterator[Finding]:
     x = subject.input(0)
@@ -213,26 +219,27 @@ def _added_by_model(
     subject.backprop(x)
     slack = _slack(grads)
     for name, p in subject.params.items():
-        yield from _judge_added(names[name], name, grads[name], p.grad, slack)
+        yield from _judge_accumulation(names[name], name, grads[name], p.grad, slack)
 
 
 def _model_terms(subject: ModelSubject, point: Point) -> Iterator[Finding]:
+    """Whether objective leaves the gradients alone and returns the same terms as backprop."""
     x = subject.input(0)
     subject.clear()
-    told = subject.objective(x)
+    expected = subject.objective(x)
     if any(p.grad is not None and np.any(p.grad) for p in subject.params.values()):
         text = "objective changes a gradient; it is what a check differentiates, and must not"
         yield Finding("", "not_cleared", "objective", text, "add gradients in backprop alone")
     terms = subject.backprop(x)
-    for name in sorted({*told, *terms}):
-        a, b = terms.get(name, np.nan), told.get(name, np.nan)
+    for name in sorted({*expected, *terms}):
+        a, b = terms.get(name, np.nan), expected.get(name, np.nan)
         if not abs(a - b) <= 1e-9 * max(abs(a), abs(b), 1e-300):
             text = f"backprop says {name} = {a:.6g}, objective {b:.6g}: they must be one objective"
             yield Finding("", "term", name, text, f"compute {name} alike in both")
 
 
 def _upstream(point: Point, grads: Grads, names: dict[str, str]) -> Iterator[Finding]:
-    """Whether every gradient is linear in dy, as a vector-Jacobian product is."""
+    """Whether every gradient is linear in dy, as a vector-Jacobian product must be."""
     doubled = point.analytic(2 * point.r)
     other = np.asarray(np.random.default_rng(7).normal(size=point.r.shape))
     second, both = point.analytic(other), point.analytic(point.r + other)
@@ -244,7 +251,7 @@ def _upstream(point: Point, grads: Grads, names: dict[str, str]) -> Iterator[Fin
             continue
         slack = 10 * max(_slack(grads), _slack(second))
         if max(float(np.abs(g).max()), float(np.abs(h).max(initial=0))) <= slack:
-            continue  # truly zero, but for rounding
+            continue  # zero up to rounding
         if _same(g, g2, slack) and _same(g, h, slack):
             text = f"{name} is the same whatever dy is: the upstream gradient is ignored"
             yield Finding(name, "upstream", "ignored", text, "multiply by dy: the chain rule")
@@ -257,10 +264,10 @@ def _upstream(point: Point, grads: Grads, names: dict[str, str]) -> Iterator[Fin
             yield Finding(name, "upstream", "non-linear", text, "use dy once, as a plain factor")
 
 
-def _stale(
+def _stale_cache(
     subject: LayerSubject, point: Point, grads: Grads, names: dict[str, str]
 ) -> Iterator[Finding]:
-    """forward(x), forward(x₂), backward with the first cache: as if the second had never been."""
+    """forward(x), forward(x₂), then backward with the first cache: the second must not matter."""
     x = point.values["x"]
     subject.clear()
     _, cache = subject.forward(x.copy())
@@ -279,10 +286,10 @@ def _stale(
             return
 
 
-def _halves(
+def _separate_backwards(
     subject: LayerSubject, point: Point, grads: Grads, names: dict[str, str]
 ) -> Iterator[Finding]:
-    """backward_params and backward_input, where they are given, agree with backward."""
+    """Whether backward_params and backward_input, if defined, agree with backward."""
     x, layer = point.values["x"], subject.module
     if hasattr(layer, "backward_params") and subject.params:
         subject.clear()

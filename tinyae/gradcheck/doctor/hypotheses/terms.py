@@ -1,23 +1,22 @@
-"""Which term, or which path, has gone astray: the analytic gradient as a sum with coefficients.
+"""A term of the objective, or a path to a parameter, with a wrong coefficient.
 
-The numeric gradient of an objective is a sum over its named terms, and over the paths by which
-a parameter reaches it: through the decoder, the mean, the log-variance, the one or the other use of
-a tied matrix. Each summand can be measured alone, by differences, with the rest held still. Then
-a ≈ Σ cᵢ nᵢ is solved: cᵢ = 1 is right, 0 a missing summand, −1 a sign, N a lost 1/N.
+The gradient of an objective is a sum over its named terms, and over the paths by which a parameter
+reaches it: through the decoder, the mean, the log-variance, either use of a tied matrix. Each
+summand is measured alone by differences, with the rest held fixed. Then a ≈ Σ cᵢ nᵢ is solved:
+cᵢ = 1 is right, 0 a missing summand, −1 a wrong sign, N a missing 1/N.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from tinyae.gradcheck.diagnosis_subjects import LayerSubject, ModelSubject, Subject
-from tinyae.gradcheck.diagnosis_trial import MOST, Point, Trial
-from tinyae.gradcheck.hypotheses.guess import EXACT, Guess, number, residual
+from tinyae.gradcheck.doctor.hypotheses.guess import Guess, number, residual
+from tinyae.gradcheck.doctor.subjects import LayerSubject, ModelSubject, Subject
+from tinyae.gradcheck.doctor.trial import MOST, Point, Trial
 from tinyae.gradcheck.slope import H
 from tinyae.param import Array
 
@@ -27,7 +26,7 @@ Parts = dict[str, Array]
 def summands(
     subject: Subject, point: Point, key: str, n: Array, k: int
 ) -> Iterator[tuple[str, Parts]]:
-    """Ways to split the numeric gradient n of one tensor: by terms, by paths, by uses."""
+    """The numeric gradient n of one tensor as a sum: by terms, by uses, by paths."""
     value = point.values[key]
     if value.size > MOST:
         return
@@ -40,8 +39,8 @@ def summands(
     if len(shared) > 1:
         yield "use", _by_uses(subject, point, value, shared)
     for label, part in _parts(subject.module):
-        for turn, called in _turns(part, point):
-            with _frozen(part, point, turn):
+        for call, called in _calls(part, point):
+            with _frozen(part, point, call):
                 rest = _slope(point, value, point.evaluate)
             through = whole - rest
             top = max(np.abs(through).max(), np.abs(rest).max())
@@ -53,7 +52,7 @@ def summands(
 
 
 def coefficients(name: str, a: Array, trial: Trial, how: str, parts: Parts) -> Iterator[Guess]:
-    """a = Σ cᵢ nᵢ, with just one cᵢ that is not 1 (or, at worst, all of them named)."""
+    """a = Σ cᵢ nᵢ where exactly one cᵢ is not 1."""
     labels = list(parts)
     rows = np.array([parts[label].ravel() for label in labels])
     flat = np.asarray(a, np.float64).ravel()
@@ -104,7 +103,7 @@ def _slope(point: Point, value: Array, evaluate: Callable[[], Array]) -> Array:
 
 
 def _by_terms(subject: ModelSubject, point: Point, value: Array, x: Any) -> Parts:
-    """Each term's own gradient, times the weight with which it enters the total."""
+    """Each term's gradient times the term's weight in the total."""
     here = subject.objective(x)
     labels = [name for name in here if name != "total"]
     n = {label: np.empty(value.shape) for label in (*labels, "total")}
@@ -127,7 +126,7 @@ def _by_terms(subject: ModelSubject, point: Point, value: Array, x: Any) -> Part
 
 
 def _weights(subject: ModelSubject, x: Any, labels: list[str]) -> list[float]:
-    """w of total = Σ wᵢ termᵢ, from the values at several parameters."""
+    """The weights in total = Σ wᵢ termᵢ, fitted to the values at several parameters."""
     rng = np.random.default_rng(5)
     params = [p.value for p in subject.params.values()]
     kept = [v.copy() for v in params]
@@ -141,7 +140,7 @@ def _weights(subject: ModelSubject, x: Any, labels: list[str]) -> list[float]:
     for v, before in zip(params, kept):
         v[...] = before
     A, t = np.array(rows), np.array(totals)
-    for some in _few(len(labels)):  # as few terms as explain the total
+    for some in _subsets(len(labels)):  # the fewest terms that explain the total
         w, *_ = np.linalg.lstsq(A[:, some], t, rcond=None)
         if np.linalg.norm(A[:, some] @ w - t) < 1e-9 * np.linalg.norm(t):
             full = [0.0] * len(labels)
@@ -151,7 +150,8 @@ def _weights(subject: ModelSubject, x: Any, labels: list[str]) -> list[float]:
     return [1.0] * len(labels)
 
 
-def _few(n: int) -> Iterator[list[int]]:
+def _subsets(n: int) -> Iterator[list[int]]:
+    """The non-empty subsets of n indices, the smallest first."""
     import itertools
 
     for k in range(1, n + 1):
@@ -160,7 +160,7 @@ def _few(n: int) -> Iterator[list[int]]:
 
 
 def _parts(module: Any) -> Iterator[tuple[str, Any]]:
-    """The parts whose output may be held still, by name: two levels deep."""
+    """The parts whose output can be held fixed, by name: two levels deep."""
     for name, part in getattr(module, "children", {}).items():
         if hasattr(part, "forward") and hasattr(part, "backward"):
             yield name, part
@@ -170,8 +170,8 @@ def _parts(module: Any) -> Iterator[tuple[str, Any]]:
                     yield inner, deeper
 
 
-def _turns(part: Any, point: Point) -> list[tuple[int | None, str]]:
-    """Which call of a part to hold still: of several in one pass, each in turn."""
+def _calls(part: Any, point: Point) -> list[tuple[int | None, str]]:
+    """The calls of a part in one pass, each with its label; None stands for a single call."""
     outputs = _outputs(part, point)
     if len(outputs) < 2:
         return [(None, "")] if outputs else []
@@ -179,7 +179,7 @@ def _turns(part: Any, point: Point) -> list[tuple[int | None, str]]:
 
 
 def _outputs(part: Any, point: Point) -> list[Any]:
-    """What a part gives in one pass at the point."""
+    """What a part returns in one pass at the point, call by call."""
     outputs: list[Any] = []
     forward = part.forward
 
@@ -197,17 +197,17 @@ def _outputs(part: Any, point: Point) -> list[Any]:
 
 
 @contextmanager
-def _frozen(part: Any, point: Point, turn: int | None) -> Iterator[None]:
-    """The part gives the outputs of the pass at the point, whatever goes in."""
-    outputs, forward, calls = _outputs(part, point), part.forward, 0
+def _frozen(part: Any, point: Point, call: int | None) -> Iterator[None]:
+    """The part returns its outputs at the point whatever its input is: at one call, or at all."""
+    outputs, forward, count = _outputs(part, point), part.forward, 0
 
-    def still(*args: Any) -> Any:
-        nonlocal calls
-        here = calls % len(outputs)
-        calls += 1
-        return outputs[here] if turn in (None, here) else forward(*args)
+    def frozen(*args: Any) -> Any:
+        nonlocal count
+        here = count % len(outputs)
+        count += 1
+        return outputs[here] if call in (None, here) else forward(*args)
 
-    part.forward = still
+    part.forward = frozen
     try:
         yield
     finally:
@@ -215,7 +215,7 @@ def _frozen(part: Any, point: Point, turn: int | None) -> Iterator[None]:
 
 
 def _uses(subject: Subject, key: str) -> list[tuple[str, Any]]:
-    """The layers that use this parameter, if more than one does."""
+    """The layers that use this parameter, by name."""
     if not isinstance(subject, (LayerSubject, ModelSubject)) or key not in subject.params:
         return []
     p = subject.params[key]
@@ -240,20 +240,20 @@ def _child(module: Any, part: Any) -> bool:
 
 
 def _by_uses(subject: Any, point: Point, value: Array, users: list[tuple[str, Any]]) -> Parts:
-    """The gradient by way of each layer that uses a shared matrix, the others seeing the old one."""
+    """The part of the gradient that each layer using a shared matrix contributes."""
     parts = {}
     base = value.copy()
     for label, user in users:
         forward = user.forward
 
-        def still(*args: Any, forward: Any = forward) -> Any:
+        def frozen(*args: Any, forward: Any = forward) -> Any:
             moved = value.copy()
             value[...] = base
             out = forward(*args)
             value[...] = moved
             return out
 
-        user.forward = still
+        user.forward = frozen
         try:
             rest = _slope(point, value, point.evaluate)
         finally:
@@ -261,7 +261,3 @@ def _by_uses(subject: Any, point: Point, value: Array, users: list[tuple[str, An
         parts[f"the tied matrix's path through {label}"] = rest
     whole = _slope(point, value, point.evaluate)
     return {label: whole - rest for label, rest in parts.items()}
-
-
-def exact(error: float) -> bool:
-    return math.isfinite(error) and error < EXACT

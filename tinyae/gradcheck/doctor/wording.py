@@ -1,4 +1,4 @@
-"""Findings in the same words everywhere: of an exception, of a guess, of nothing at all."""
+"""Findings made from a guess, from an exception, or from the lack of any explanation."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.gradcheck.diagnosis import Finding, Wrong
-from tinyae.gradcheck.hypotheses.guess import Guess
+from tinyae.gradcheck.doctor.findings import Finding, WrongGradient
+from tinyae.gradcheck.doctor.hypotheses.guess import Guess
 from tinyae.param import Array
 
 
-def told(name: str, g: Guess) -> Finding:
-    """The finding of a guess that stands."""
+def finding_from(name: str, g: Guess) -> Finding:
+    """The finding that a confirmed guess becomes."""
     return Finding(name, g.kind, g.name, g.message, g.fix, g.residual, cost=g.free)
 
 
-def raised(error: Exception, where: str) -> Finding:
-    """The finding of an exception: of shapes that do not fit, or another."""
+def finding_from_error(error: Exception, where: str) -> Finding:
+    """The finding that an exception becomes: shapes that do not fit, or another error."""
     text = " ".join(str(error).split())
     what = f"{type(error).__name__}: {text}" if text else type(error).__name__
     shapes = ("shape", "matmul", "broadcast", "dimension", "size", "align", "axis")
@@ -29,13 +29,14 @@ def raised(error: Exception, where: str) -> Finding:
 
 
 def unknown(name: str) -> Finding:
+    """A gradient is wrong and nothing explains it."""
     text = f"{name} is wrong, and none of the relations that were tried holds"
     do = "go through backward line by line, each beside the line of forward that it differentiates"
     return Finding(name, "unknown", "", text, do)
 
 
-def slightly(name: str, a: Array) -> Finding:
-    """Wrong by so little that only careful slopes see it."""
+def slightly_wrong(name: str, a: Array) -> Finding:
+    """A gradient is wrong by so little that only the careful slopes show it."""
     if np.array_equal(a, a.astype(np.float32)):
         text = f"{name} holds float32 numbers: somewhere in backward a float32 array is made"
         return Finding(name, "dtype", "float32", text, "keep dy.dtype")
@@ -43,17 +44,17 @@ def slightly(name: str, a: Array) -> Finding:
     return Finding(name, "unknown", "small", text, "compare the constants of forward and backward")
 
 
-def fault(name: str, a: Any, n: Array) -> Wrong:
-    """Where a gradient is worst, and in how many places it is wrong."""
+def wrong_gradient(name: str, a: Any, n: Array) -> WrongGradient:
+    """The worst entry of a gradient, and how many entries are wrong."""
     numbers = isinstance(a, np.ndarray) and a.shape == n.shape and a.dtype.kind in "fiu"
     if not numbers or not np.isfinite(a).any():
-        return Wrong(name, n.shape)
+        return WrongGradient(name, n.shape)
     gap = np.abs(np.where(np.isfinite(n) & np.isfinite(a), a - n, 0.0))
     worst = tuple(map(int, np.unravel_index(int(np.argmax(gap)), n.shape)))
     seen = np.isfinite(n)
     if not seen.any():
-        return Wrong(name, n.shape)
+        return WrongGradient(name, n.shape)
     top = max(float(np.abs(n[seen]).max()), float(np.nanmax(np.abs(a))))
     value = float(n[worst]) if seen[worst] else math.nan
     wrong = int((gap > 1e-6 * top).sum())
-    return Wrong(name, n.shape, worst, float(a[worst]), value, (wrong, int(seen.sum())))
+    return WrongGradient(name, n.shape, worst, float(a[worst]), value, (wrong, int(seen.sum())))

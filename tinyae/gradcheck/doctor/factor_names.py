@@ -1,4 +1,4 @@
-"""What a number may be called: 1/35 is 1/(N*D) where there are 5 rows of 7 features."""
+"""Names for a factor: 1/35 is 1/(N*D) where there are 5 rows of 7 features."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 
 from tinyae.param import Array
 
-Named = tuple[int, str, float]  # how far-fetched, the name, the value
+Named = tuple[int, str, float]  # cost (how far-fetched), name, value
 
 _PLAIN = {"1": 1.0, "-1": -1.0, "2": 2.0, "-2": -2.0, "0.5": 0.5, "-0.5": -0.5}
 _RARE = {"3": 3.0, "4": 4.0, "-4": -4.0, "0.25": 0.25}
-_COUNTED = ("N", "D", "n", "m")  # of which means and unbiased variances are taken
-# Counts of a window, which come before those of the image.
+_COUNTED = ("N", "D", "n", "m")  # lengths over which means and unbiased variances are taken
+# Sizes of a window: tried before the sizes of the image.
 _WINDOW = ("kh", "kw", "kh*kw", "factor[0]", "factor[1]", "prod(factor)")
 
 
@@ -24,7 +24,7 @@ _WINDOW = ("kh", "kw", "kh*kw", "factor[0]", "factor[1]", "prod(factor)")
 def names_and_values(
     sizes: tuple[tuple[str, int], ...], scalars: tuple[tuple[str, float], ...]
 ) -> tuple[list[str], Array]:
-    """All names that lengths and constants give rise to, the simplest first; and their values."""
+    """Every name built from lengths and constants, simplest first, and their values."""
     rows: list[Named] = [(0, name, value) for name, value in (_PLAIN | _RARE).items()]
     lengths = [(name, float(n)) for name, n in sizes if n > 1]
     for k in range(1, min(len(lengths), 4) + 1):
@@ -39,7 +39,7 @@ def names_and_values(
 
 
 def _product(text: str, n: float, factors: int) -> Iterator[Named]:
-    """n and 1/n, doubled or halved, negative; of one length also its root, its square, n − 1."""
+    """n and 1/n, also doubled, halved, negative and squared; for one length √n and n − 1 too."""
     under = text if factors == 1 else f"({text})"
     for up, c in _PLAIN.items():
         more = 0 if abs(c) == 1 else 1
@@ -60,7 +60,7 @@ def _product(text: str, n: float, factors: int) -> Iterator[Named]:
 
 
 def _constant(name: str, v: float) -> Iterator[Named]:
-    """A constant of the layer, v, and 1/v, v², 1 − v …"""
+    """A constant v of the layer, and 1/v, v², 1 − v, …"""
     text = f"({name})" if "*" in name else name
     yield 1, name, v
     yield 1 if name in _WINDOW else 2, f"1/{text}", 1 / v

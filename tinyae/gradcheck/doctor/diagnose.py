@@ -1,10 +1,10 @@
-"""The gradient doctor: not only that a gradient is wrong, but how, and where to look.
+"""The gradient doctor: it says not only that a gradient is wrong, but how, and where to look.
 
-``diagnose`` measures every gradient and, where one does not pass, tests hypotheses: exact
+``diagnose`` measures every gradient. For one that does not pass it tests hypotheses: exact
 relations between the analytic and the numeric gradient, those with the fewest free parameters
-first. One is believed if it holds to 1e-6, again at a second draw, and again at a second batch size:
-so that a factor 1/35 at 5 rows of 7 numbers, which is 1/21 at 3 rows, can only be 1/(N·D). What
-fits nothing is called unknown. It does not guess.
+first. A relation is accepted if it holds to 1e-6 at the given input, at a second draw and at a
+second batch size. So a factor that is 1/35 for 5 rows of 7 numbers and 1/21 for 3 rows can only be
+1/(N·D). If no relation holds, the finding is "unknown": the doctor does not guess.
 """
 
 from __future__ import annotations
@@ -14,23 +14,24 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.gradcheck.diagnosis import Diagnosis, Wrong
-from tinyae.gradcheck.diagnosis_case import Case
-from tinyae.gradcheck.diagnosis_function import FunctionSubject
-from tinyae.gradcheck.diagnosis_subjects import (
+from tinyae.gradcheck.doctor.examination import Examination
+from tinyae.gradcheck.doctor.findings import Diagnosis, WrongGradient
+from tinyae.gradcheck.doctor.hypotheses import arrays
+from tinyae.gradcheck.doctor.hypotheses.factors import factors
+from tinyae.gradcheck.doctor.hypotheses.products import products
+from tinyae.gradcheck.doctor.hypotheses.shapes import malformed
+from tinyae.gradcheck.doctor.hypotheses.summands import summands
+from tinyae.gradcheck.doctor.subjects import (
+    FunctionSubject,
     LayerSubject,
     LossSubject,
     ModelSubject,
     Subject,
+    TangentSubject,
+    has_tangent,
 )
-from tinyae.gradcheck.diagnosis_tangent import TangentSubject, has_tangent
-from tinyae.gradcheck.diagnosis_trial import Pair, Point, Trial
-from tinyae.gradcheck.diagnosis_words import fault, told, unknown
-from tinyae.gradcheck.hypotheses import arrays
-from tinyae.gradcheck.hypotheses import tensors as with_tensors
-from tinyae.gradcheck.hypotheses.products import products
-from tinyae.gradcheck.hypotheses.shapes import malformed
-from tinyae.gradcheck.hypotheses.summands import summands
+from tinyae.gradcheck.doctor.trial import Pair, Point, Trial
+from tinyae.gradcheck.doctor.wording import finding_from, unknown, wrong_gradient
 from tinyae.param import Array
 
 Rng = np.random.Generator | int
@@ -50,23 +51,25 @@ def diagnose(
     draw: Callable[..., Any] | None = None,
     reference: Any = None,
 ) -> Diagnosis:
-    """What is right, what is wrong, and how: of a layer, a loss, a model or a function.
+    """Say which gradients of a layer, a loss, a model or a function are wrong, and how.
 
     subject     a layer (``forward``, ``backward``, ``params``), a loss (``L, dy = loss(y, target)``),
                 a model (``objective``, ``backprop``), or a function f with a ``backward``
-    x           its input; of a function an array or a dict of named arrays, in f's order; of a
-                model what ``backprop`` takes
-    target      of a loss
-    backward    of a function: ``backward(dy, *inputs)`` → an array, a tuple, or a dict by name
-    wrt         the inputs whose gradients it returns, in its order; default: all, or the first
-    upstream    False if ``backward`` takes no dy: f then gives one number
-    tensors     named tensors of the forward pass, or a function of the inputs that gives them
-    sizes       names of lengths, ``{"N": 5, "D": 7}``, in which factors are told
-    draw        ``draw(rng, n)`` → inputs of n rows, for the second draw and the second size
-    reference   a right twin, whose source is varied until it is as wrong: that names the line
+    x           its input: for a function an array or a dict of named arrays, in the order of f's
+                arguments; for a model whatever ``backprop`` takes
+    target      the target of a loss
+    backward    for a function: ``backward(dy, *inputs)`` → an array, a tuple, or a dict by name
+    wrt         the inputs whose gradients backward returns, in that order; default: all, or the
+                first if it returns one array
+    upstream    False if ``backward`` takes no dy; f then returns one number
+    tensors     named tensors of the forward pass, or a function of the inputs that returns them
+    sizes       names of lengths, ``{"N": 5, "D": 7}``, by which factors are described
+    draw        ``draw(rng, n)`` → inputs of n rows, for the second draw and the second batch size
+    reference   a correct version; its source is varied until it is wrong in the same way, which
+                shows the line
 
-    A float64 copy is examined; the subject itself is left alone. Wrong answers of whatever kind (None, a
-    list, NaN, an exception) give a finding, never an exception.
+    A float64 copy is examined; the subject itself is not changed. Any wrong answer (None, a list,
+    NaN, an exception) becomes a finding, never an exception.
 
     Raises
         ValueError  x is empty or not finite
@@ -74,26 +77,27 @@ def diagnose(
     """
     rng = np.random.default_rng(rng)
     _check_input(x)
-    case = _subject(subject, x, rng, target, backward, wrt, upstream, tensors, draw)
-    if isinstance(case, list):
-        return _joined(subject, [Case(part, reference, sizes).diagnose() for part in case])
-    told = Case(case, reference, sizes).diagnose()
-    if told.ok and isinstance(case, LayerSubject) and has_tangent(case.module):
-        second = _tangent(subject, x, rng, reference, sizes)
-        if not second.ok:
-            second.right = told.right + second.right
-            return second
-    return told
+    examined = _subject(subject, x, rng, target, backward, wrt, upstream, tensors, draw)
+    if isinstance(examined, list):
+        players = [Examination(part, reference, sizes).diagnose() for part in examined]
+        return _joined(subject, players)
+    first_order = Examination(examined, reference, sizes).diagnose()
+    if first_order.ok and isinstance(examined, LayerSubject) and has_tangent(examined.module):
+        second_order = _tangent(subject, x, rng, reference, sizes)
+        if not second_order.ok:
+            second_order.right = first_order.right + second_order.right
+            return second_order
+    return first_order
 
 
 def _tangent(layer: Any, x: Any, rng: np.random.Generator, reference: Any, sizes: Any) -> Diagnosis:
-    """A layer whose backward is right has a second one to be right: that of its tangent."""
+    """The diagnosis of a layer's tangent, once its backward is known to be right."""
     subject = TangentSubject(layer, x, rng)
     try:
         subject.tangent(subject.input(0), subject.input(0))
-    except NotImplementedError:  # it is made of parts of which one has none
+    except NotImplementedError:  # one of its parts has no tangent
         return Diagnosis(subject.title)
-    return Case(subject, reference, sizes).diagnose()
+    return Examination(subject, reference, sizes).diagnose()
 
 
 def _check_input(x: Any) -> None:
@@ -119,6 +123,7 @@ def _subject(
     tensors: Any,
     draw: Any,
 ) -> Subject | list[Subject]:
+    """The subject in the doctor's interface; one for each player of a game."""
     if backward is not None:
         more: dict[str, Any] = {"wrt": wrt, "upstream": upstream, "tensors": tensors}
         return FunctionSubject(subject, x, backward, rng, draw=draw, **more)
@@ -143,7 +148,7 @@ def _subject(
 
 
 def _joined(subject: Any, parts: list[Diagnosis]) -> Diagnosis:
-    """The players' diagnoses as one."""
+    """One diagnosis from those of a game's players."""
     whole = Diagnosis(type(subject).__name__)
     for part in parts:
         whole.findings += part.findings
@@ -164,11 +169,11 @@ def diagnose_arrays(
     axes: tuple[str, ...] | None = None,
     tensors: dict[str, Array] | None = None,
 ) -> Diagnosis:
-    """How one gradient relates to another that is right: from the two arrays alone.
+    """Say how one gradient differs from a correct one, from the two arrays alone.
 
-    ``axes`` names the axes of ``numeric`` ("O", "I"), ``sizes`` the lengths; ``tensors`` of the forward
-    pass, with dy, let factors and terms be named. With one draw alone nothing can be confirmed, so
-    pass sizes that are pairwise different, and prime.
+    ``axes`` names the axes of ``numeric`` ("O", "I") and ``sizes`` the lengths. With ``tensors`` of
+    the forward pass and dy, factors and terms can be named. A single draw cannot confirm a
+    relation, so use lengths that are pairwise different primes.
     """
     n = np.asarray(numeric, np.float64)
     size = dict(sizes or {})
@@ -177,7 +182,7 @@ def diagnose_arrays(
     title = f"{name} {n.shape}"
     first = malformed(name, analytic, n, size)
     if first is not None:
-        return Diagnosis(title, [told(name, first)], faults=[Wrong(name, n.shape)])
+        return Diagnosis(title, [finding_from(name, first)], faults=[WrongGradient(name, n.shape)])
     a = np.asarray(analytic, np.float64)
     seen = np.isfinite(n)
     top = max(float(np.linalg.norm(a[seen])), float(np.linalg.norm(n[seen])))
@@ -188,13 +193,13 @@ def diagnose_arrays(
     guesses = list(arrays.simple(name, a, n, trial))
     if not guesses and tensors:
         named = {k: np.asarray(t, np.float64) for k, t in tensors.items()}
-        for family in (with_tensors.factors, products, summands):
+        for family in (factors, products, summands):
             guesses += family(name, a, n, trial, named)
     guesses.sort(key=lambda g: g.free)
-    weak = [*arrays.partial(name, a, n, trial), *arrays.invariant(name, a, n, trial)]
-    guesses = guesses or sorted(weak, key=lambda g: g.free)
-    found = told(name, guesses[0]) if guesses else unknown(name)
+    vague = [*arrays.partial(name, a, n, trial), *arrays.invariant(name, a, n, trial)]
+    guesses = guesses or sorted(vague, key=lambda g: g.free)
+    found = finding_from(name, guesses[0]) if guesses else unknown(name)
     if len(guesses) > 1 and guesses[1].free < guesses[0].free + 0.02:
         found.also = guesses[1].message
     map_ = "" if guesses else arrays.error_map(a, n)
-    return Diagnosis(title, [found], faults=[fault(name, a, n)], map=map_)
+    return Diagnosis(title, [found], faults=[wrong_gradient(name, a, n)], map=map_)

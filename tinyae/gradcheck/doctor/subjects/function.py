@@ -1,4 +1,4 @@
-"""A function and the backward that someone has written for it: the form that exercises have."""
+"""A function and the backward that someone has written for it, as in an exercise."""
 
 from __future__ import annotations
 
@@ -7,22 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.gradcheck.diagnosis_names import (
-    d,
-    double,
-    layer_sizes,
+from tinyae.gradcheck.doctor.draws import (
+    as_float64,
+    independent_generator,
     other_rows,
-    own,
     redraw,
-    sizes_of,
 )
-from tinyae.gradcheck.diagnosis_subjects import Subject
-from tinyae.gradcheck.diagnosis_trial import Point
+from tinyae.gradcheck.doctor.names import gradient_name, layer_sizes, sizes_of
+from tinyae.gradcheck.doctor.subjects.base import Subject
+from tinyae.gradcheck.doctor.trial import Point
 from tinyae.param import Array
 
 
 class FunctionSubject(Subject):
-    """y = f(*inputs) and a hand-written backward(dy, *inputs)."""
+    """y = f(*inputs) with a hand-written backward(dy, *inputs)."""
 
     def __init__(
         self,
@@ -37,7 +35,7 @@ class FunctionSubject(Subject):
         draw: Any = None,
     ) -> None:
         self.given = self.module = backward
-        self.f, self.backward, self.rng = f, backward, own(rng)
+        self.f, self.backward, self.rng = f, backward, independent_generator(rng)
         self.inputs = self._named(x)
         self.wrt, self.upstream, self.named, self.draw = wrt, upstream, tensors, draw
         self.title = getattr(backward, "__name__", "backward")
@@ -46,7 +44,7 @@ class FunctionSubject(Subject):
     def _named(self, x: Any) -> dict[str, Array]:
         if not isinstance(x, dict):
             x = {"x": x}
-        return {name: double(a) for name, a in x.items()}
+        return {name: as_float64(a) for name, a in x.items()}
 
     def _wrt(self) -> tuple[str, ...]:
         if self.wrt is not None:
@@ -56,14 +54,14 @@ class FunctionSubject(Subject):
         try:
             y = np.asarray(self.f(*inputs.values()))
             out = self.call(np.ones(y.shape), inputs)
-        except Exception:  # it is met again, and reported, when the examination begins
+        except Exception:  # the examination meets the same error and reports it
             return tuple(floats)
         if isinstance(out, dict):
             return tuple(out)
         return tuple(floats[: len(out)]) if isinstance(out, (tuple, list)) else tuple(floats[:1])
 
     def names(self) -> dict[str, str]:
-        return {name: d(name) for name in self.wrt}
+        return {name: gradient_name(name) for name in self.wrt}
 
     def call(self, r: Array, inputs: dict[str, Array]) -> Any:
         arguments = [a.copy() for a in inputs.values()]

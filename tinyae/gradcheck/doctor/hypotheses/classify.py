@@ -1,4 +1,4 @@
-"""What an edit is called: a bad subtree and the good one in its place, as a kind of mistake.
+"""Name the mistake in an edit, from the wrong subtree and the right one that belongs in its place.
 
 ``differences`` finds the smallest such pairs between two trees of one function.
 """
@@ -8,13 +8,13 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from tinyae.gradcheck.hypotheses.edits import MATMULS, of_numpy, reduces
+from tinyae.gradcheck.doctor.hypotheses.edits import MATMULS, of_numpy, reduces
 
-Told = tuple[str, str, str]  # kind, name, a sentence
+Mistake = tuple[str, str, str]  # kind, name, a sentence
 
 
-def classify(bad: ast.AST | None, good: ast.AST | None, context: str = "") -> Told:
-    """Kind, name and a sentence for a bad subtree that stands where a good one belongs."""
+def classify(bad: ast.AST | None, good: ast.AST | None, context: str = "") -> Mistake:
+    """Kind, name and a sentence for a wrong subtree that stands where the right one belongs."""
     if good is None or isinstance(good, ast.Pass):
         return "term", _text(bad), f"{_text(bad)} is too many"
     if bad is None or isinstance(bad, ast.Pass):
@@ -38,23 +38,27 @@ def classify(bad: ast.AST | None, good: ast.AST | None, context: str = "") -> To
         named = _assignments(bad, good)
         if named:
             return named
-    for maker in (_factor, _sign, _transposed, _called, _named):
-        told = maker(bad, good)
-        if told:
-            if context == "slope" and told[0] in ("missing_factor", "extra_factor"):
+    for rule in (_factor, _sign, _transposed, _call, _other_name):
+        mistake = rule(bad, good)
+        if mistake:
+            if context == "slope" and mistake[0] in ("missing_factor", "extra_factor"):
                 said = f"{_text(bad)} for {_text(good)}"
                 return "wrong_factor", said, f"{_text(bad)} stands where {_text(good)} belongs"
-            if context == "function" and told[0] in ("missing_factor", "extra_factor"):
+            if context == "function" and mistake[0] in ("missing_factor", "extra_factor"):
                 said = f"{_text(bad)} for {_text(good)}"
                 text = f"a function is taken of {_text(bad)} where it should be of {_text(good)}"
                 return "wrong_factor", said, text
-            if maker is _named and context == "call" and isinstance(bad, (ast.Name, ast.Attribute)):
-                return "operands", told[1], told[2]
-            return told
+            if (
+                rule is _other_name
+                and context == "call"
+                and isinstance(bad, (ast.Name, ast.Attribute))
+            ):
+                return "operands", mistake[1], mistake[2]
+            return mistake
     return "line", "", f"{_text(bad)} stands where {_text(good)} belongs"
 
 
-def _assignments(bad: ast.AST, good: ast.AST) -> Told | None:
+def _assignments(bad: ast.AST, good: ast.AST) -> Mistake | None:
     if isinstance(good, ast.AugAssign) and isinstance(bad, ast.Assign):
         return "not_added", "+=", "the gradient replaces what was there, and should be added to it"
     if not (isinstance(good, ast.AugAssign) and isinstance(bad, ast.AugAssign)):
@@ -67,7 +71,7 @@ def _assignments(bad: ast.AST, good: ast.AST) -> Told | None:
     return "wrong_factor", text, f"{text} multiplies where it should divide, or the reverse"
 
 
-def _factor(bad: ast.AST, good: ast.AST) -> Told | None:
+def _factor(bad: ast.AST, good: ast.AST) -> Mistake | None:
     for a, b, missing in ((bad, good, True), (good, bad, False)):
         if not isinstance(b, ast.BinOp):
             continue
@@ -99,7 +103,7 @@ def _factor(bad: ast.AST, good: ast.AST) -> Told | None:
     return None
 
 
-def _sign(bad: ast.AST, good: ast.AST) -> Told | None:
+def _sign(bad: ast.AST, good: ast.AST) -> Mistake | None:
     for a, b in ((bad, good), (good, bad)):
         if isinstance(a, ast.UnaryOp) and isinstance(a.op, ast.USub) and _equal(a.operand, b):
             return "factor", "-1", f"the sign of {_text(b)} is wrong"
@@ -123,7 +127,7 @@ def _sign(bad: ast.AST, good: ast.AST) -> Told | None:
     return None
 
 
-def _transposed(bad: ast.AST, good: ast.AST) -> Told | None:
+def _transposed(bad: ast.AST, good: ast.AST) -> Mistake | None:
     for a, b, missing in ((bad, good, True), (good, bad, False)):
         if isinstance(b, ast.Attribute) and b.attr == "T" and _equal(b.value, a):
             text = _text(a)
@@ -133,7 +137,7 @@ def _transposed(bad: ast.AST, good: ast.AST) -> Told | None:
     return None
 
 
-def _called(bad: ast.AST, good: ast.AST) -> Told | None:
+def _call(bad: ast.AST, good: ast.AST) -> Mistake | None:
     for a, b, missing in ((bad, good, True), (good, bad, False)):
         if isinstance(b, ast.Call) and isinstance(b.func, ast.Attribute):
             if _equal(b.func.value, a) and b.func.attr in ("sum", "mean"):
@@ -162,17 +166,17 @@ def _called(bad: ast.AST, good: ast.AST) -> Told | None:
     return "wrong_factor", f"{old} for {new}", f"{old} is called where {new} belongs"
 
 
-def _named(bad: ast.AST, good: ast.AST) -> Told | None:
-    told = f"{_text(bad)} for {_text(good)}"
+def _other_name(bad: ast.AST, good: ast.AST) -> Mistake | None:
+    name = f"{_text(bad)} for {_text(good)}"
     text = f"{_text(bad)} stands where {_text(good)} belongs"
     if isinstance(bad, ast.Compare) and isinstance(good, ast.Compare):
-        return "wrong_factor", told, text
+        return "wrong_factor", name, text
     if isinstance(bad, ast.Constant) and isinstance(good, ast.Constant):
-        return "wrong_factor", told, text
+        return "wrong_factor", name, text
     if isinstance(bad, ast.Subscript) and isinstance(good, ast.Subscript):
-        return "operands", told, text
+        return "operands", name, text
     if isinstance(bad, (ast.Name, ast.Attribute)) and isinstance(good, (ast.Name, ast.Attribute)):
-        return "wrong_factor", told, text
+        return "wrong_factor", name, text
     return None
 
 
@@ -188,7 +192,7 @@ def _text(node: ast.AST | None) -> str:
 
 
 def differences(bad: ast.AST, good: ast.AST, context: str = "") -> list[tuple[Any, Any, str]]:
-    """The smallest pairs of subtrees that differ between two trees of the same function."""
+    """The smallest pairs of different subtrees in two trees of the same function."""
     if isinstance(bad, ast.AST) and isinstance(good, ast.AST) and _equal(bad, good):
         return []
     if type(bad) is not type(good):
@@ -231,7 +235,7 @@ def differences(bad: ast.AST, good: ast.AST, context: str = "") -> list[tuple[An
 
 
 def _statement_gap(p: list[Any], q: list[Any]) -> list[tuple[Any, Any, str]]:
-    """Of two blocks, one a statement longer: that statement, if all others are alike."""
+    """The statement that one block has and the other lacks, if all others are equal."""
     long, short = (p, q) if len(p) > len(q) else (q, p)
     if len(long) - len(short) != 1:
         return [(p[0], q[0], ""), (p[-1], q[-1], "")]

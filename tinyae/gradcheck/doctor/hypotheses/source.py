@@ -1,7 +1,7 @@
-"""The source of a backward pass as pieces that can be changed and run again.
+"""The source of a backward pass, in pieces that can be edited and run again.
 
 The pieces are backward itself and what it calls: methods of the same object, functions of the same
-module, and kernels (of the plain set, which is the definition of each).
+module, and kernels (the plain NumPy ones, which define them).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 @dataclass
 class Piece:
-    """One function: where it belongs ("self", "kernels" or "module"), and its tree."""
+    """One function: its owner ("self", "kernels" or "module"), and its syntax tree."""
 
     owner: str
     name: str
@@ -36,8 +36,8 @@ _READ: dict[CodeType, tuple[ast.FunctionDef, list[str], int] | None] = {}
 
 
 def read(f: FunctionType) -> tuple[ast.FunctionDef, list[str], int] | None:
-    """The tree, the lines and the first line's number; None if the source is not to be had,
-    or is another's than the code that runs.
+    """The tree, the lines and the first line's number; None if the source cannot be read or does
+    not belong to the code that runs.
     """
     if f.__code__ not in _READ:
         _READ[f.__code__] = _read(f)
@@ -64,14 +64,14 @@ def _read(f: FunctionType) -> tuple[ast.FunctionDef, list[str], int] | None:
 
 
 def _constants(code: CodeType) -> list[Any]:
-    """The numbers in a code, and the operations between them."""
+    """What identifies a code: its numbers, how many operations it has, its variables."""
     numbers = [repr(c) for c in code.co_consts if not isinstance(c, (str, CodeType))]
     numbers = sorted(n for n in numbers if n != "None")
-    return [*numbers, [b for b in code.co_code[::2] if b != 0].__len__(), code.co_varnames]
+    return [*numbers, sum(b != 0 for b in code.co_code[::2]), code.co_varnames]
 
 
 def bare(tree: ast.FunctionDef) -> None:
-    """Without decorators, annotations and docstring, which do not run in backward."""
+    """Remove decorators, annotations and the docstring, which do not run in backward."""
     tree.decorator_list = []
     tree.returns = None
     for argument in [*tree.args.args, *tree.args.kwonlyargs, *tree.args.posonlyargs]:
@@ -143,8 +143,8 @@ class Program:
     def variant(
         self, changed: Piece, code: CodeType, more: dict[str, Any] | None = None
     ) -> tuple[Any, FunctionType]:
-        """The class, or the function, with one piece's code replaced, and that piece, whose
-        ``__code__`` may be replaced again; ``more`` globals for it.
+        """The class or function with one piece's code replaced, and that piece as a function,
+        whose ``__code__`` may be replaced again. ``more`` holds further globals for it.
         """
         kernels: dict[str, Any] = {}
         worlds: dict[int, dict[str, Any]] = {}
@@ -180,7 +180,7 @@ class Program:
 
 
 class _Kernels:
-    """The kernels, but for some."""
+    """The kernels, some of them replaced."""
 
     def __init__(self, rest: Any, changed: dict[str, Any]) -> None:
         self._rest = rest
@@ -191,4 +191,5 @@ class _Kernels:
 
 
 def _abstract(tree: ast.FunctionDef) -> bool:
+    """Whether a function only raises, as one that a derived class must define."""
     return len(tree.body) == 1 and isinstance(tree.body[0], ast.Raise)

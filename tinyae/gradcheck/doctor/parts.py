@@ -1,4 +1,4 @@
-"""Of a whole that is wrong, the part that is: each is examined with the input it had in the whole."""
+"""Find the part that makes a whole wrong: examine each with the input that it gets in the whole."""
 
 from __future__ import annotations
 
@@ -7,37 +7,46 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.gradcheck.diagnosis import Diagnosis
-from tinyae.gradcheck.diagnosis_subjects import LayerSubject, LossSubject, Subject
-from tinyae.gradcheck.diagnosis_tangent import TangentSubject, has_tangent
-from tinyae.gradcheck.diagnosis_trial import Point
+from tinyae.gradcheck.doctor.findings import Diagnosis
+from tinyae.gradcheck.doctor.subjects import (
+    LayerSubject,
+    LossSubject,
+    Subject,
+    TangentSubject,
+    has_tangent,
+)
+from tinyae.gradcheck.doctor.trial import Point
 from tinyae.param import Array
 
 
 def broken_part(
     subject: Subject, point: Point, examine: Callable[[Subject, bool], Diagnosis]
 ) -> tuple[str, Diagnosis] | None:
-    """The first part, in the order of forward, that is wrong by itself. ``examine`` hears whether
-    one of the same class, which keeps the contract, has gone before.
+    """The first part, in the order of forward, that is wrong by itself: its label and diagnosis.
+
+    ``examine`` is also told whether an earlier part of the same class passed every test of the
+    contract.
     """
-    kept: set[type] = set()
+    passed: set[type] = set()
     for label, part, x in _inputs(subject, point):
         if isinstance(x, tuple):
             inner: Subject = LossSubject(part, x[0], x[1], np.random.default_rng(0))
         else:
             inner = LayerSubject(part, x, np.random.default_rng(0))
-        told = examine(inner, type(part) in kept)
-        if told.ok and isinstance(inner, LayerSubject) and has_tangent(inner.module):
-            told = examine(TangentSubject(part, x, np.random.default_rng(0)), type(part) in kept)
-        if not told.ok and told.kind not in ("noise", "error"):
-            return f"{label} ({inner.title})" if not told.wrong else label, told
+        diagnosis = examine(inner, type(part) in passed)
+        if diagnosis.ok and isinstance(inner, LayerSubject) and has_tangent(inner.module):
+            diagnosis = examine(
+                TangentSubject(part, x, np.random.default_rng(0)), type(part) in passed
+            )
+        if not diagnosis.ok and diagnosis.kind not in ("noise", "error"):
+            return f"{label} ({inner.title})" if not diagnosis.wrong else label, diagnosis
         if not getattr(part, "children", None):
-            kept.add(type(part))
+            passed.add(type(part))
     return None
 
 
 def _inputs(subject: Subject, point: Point) -> Iterator[tuple[str, Any, Any]]:
-    """Every part with the x (or the y and target) that it is given in one forward pass."""
+    """Every part once, with the x (or the y and target) that it receives in one forward pass."""
     seen: list[tuple[str, Any, Any]] = []
     watched: list[Any] = []
     parts = list(_leaves(subject.module, ""))
@@ -58,7 +67,7 @@ def _inputs(subject: Subject, point: Point) -> Iterator[tuple[str, Any, Any]]:
 
 
 def _leaves(module: Any, label: str) -> Iterator[tuple[str, Any]]:
-    """The parts of a module that have no parts themselves, then the wholes that they make up."""
+    """All parts of a module, inner parts before those that contain them."""
     for name, child in getattr(module, "children", {}).items():
         inner = f"{label}.{name}" if label else name
         yield from _leaves(child, inner)
@@ -67,6 +76,7 @@ def _leaves(module: Any, label: str) -> Iterator[tuple[str, Any]]:
 
 
 def _watch(label: str, part: Any, seen: list[tuple[str, Any, Any]]) -> bool:
+    """Record what a part's forward is called with; False if the part allows no new attribute."""
     forward = part.forward
 
     def watched(*args: Any) -> Any:
@@ -86,26 +96,26 @@ def _watch(label: str, part: Any, seen: list[tuple[str, Any, Any]]) -> bool:
 def _losses(
     subject: Subject, point: Point
 ) -> Iterator[tuple[str, Any, tuple[Array, Array | None]]]:
-    """The losses, likelihoods and penalties that a model calls, with what it gave them."""
+    """The losses, likelihoods and penalties that a model calls, with their arguments."""
     seen: list[tuple[str, Any, tuple[Array, Array | None]]] = []
     module = subject.module
-    kept = []
+    originals = []
     for name, part in list(vars(module).items() if hasattr(module, "__dict__") else ()):
         if callable(part) and not hasattr(part, "children") and not isinstance(part, type):
-            kept.append((name, part))
-            setattr(module, name, _Listener(part, name, seen))
+            originals.append((name, part))
+            setattr(module, name, _CallRecorder(part, name, seen))
     try:
         point.evaluate()
     except Exception:
         seen.clear()
     finally:
-        for name, part in kept:
+        for name, part in originals:
             setattr(module, name, part)
     yield from seen
 
 
-class _Listener:
-    """Stands in for a loss, and remembers what it was called with."""
+class _CallRecorder:
+    """Takes the place of a loss and records its arguments."""
 
     def __init__(self, part: Any, name: str, seen: list[Any]) -> None:
         self.part, self.name, self.seen = part, name, seen

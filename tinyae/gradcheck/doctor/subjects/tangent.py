@@ -1,4 +1,4 @@
-"""A layer's tangent: ẏ = J ẋ, and the gradients of φ = ⟨r, ẏ⟩ that ``tangent_backward`` gives."""
+"""A layer's tangent ẏ = J ẋ, and the gradients of φ = ⟨r, ẏ⟩ that ``tangent_backward`` returns."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.gradcheck.diagnosis_subjects import LayerSubject
-from tinyae.gradcheck.diagnosis_trial import Point
+from tinyae.gradcheck.doctor.subjects.layer import LayerSubject
+from tinyae.gradcheck.doctor.trial import Point
 from tinyae.param import Array
 
 
@@ -47,9 +47,9 @@ class TangentSubject(LayerSubject):
         named = super().tensors(point)
         return {**named, "dy": point.r, "ẋ": point.values["ẋ"], "ẏ": point.y}
 
-    def pushed(self) -> tuple[Array, Array, Array]:
-        """ẏ as tangent gives it, and as the differences of forward along ẋ do; and how far the
-        two one-sided differences are apart, as they are at a kink.
+    def tangent_and_difference(self) -> tuple[Array, Array, Array]:
+        """ẏ from ``tangent``, the central difference of forward along ẋ, and the gap between the
+        two one-sided differences, which is large at a kink.
         """
         x, h = self.input(0), 1e-5
         xdot = np.random.default_rng(40).normal(size=x.shape)
@@ -60,6 +60,6 @@ class TangentSubject(LayerSubject):
 
 
 def has_tangent(layer: Any) -> bool:
-    """Whether a layer gives a tangent of its own."""
+    """Whether a layer's class defines a tangent."""
     own = getattr(type(layer), "tangent", None)
     return own is not None and getattr(own, "__qualname__", "") != "Layer.tangent"

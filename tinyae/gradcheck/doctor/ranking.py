@@ -1,32 +1,42 @@
-"""Which finding is named first, and in whose words: those of the numbers, or of the line."""
+"""The order of the findings, and whether the numbers or the source line give the wording."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from tinyae.gradcheck import diagnosis_words as words
-from tinyae.gradcheck.diagnosis import Finding
-from tinyae.gradcheck.diagnosis_trial import Pair
-from tinyae.gradcheck.hypotheses.arrays import inverse
-from tinyae.gradcheck.hypotheses.guess import Guess
-from tinyae.gradcheck.hypotheses.lines import Edit
+from tinyae.gradcheck.doctor import wording
+from tinyae.gradcheck.doctor.findings import Finding
+from tinyae.gradcheck.doctor.hypotheses.arrays import inverse
+from tinyae.gradcheck.doctor.hypotheses.guess import Guess
+from tinyae.gradcheck.doctor.hypotheses.lines import Edit
+from tinyae.gradcheck.doctor.trial import Pair
 
-# Breaches that explain wrong numbers, and so are named before any relation of numbers.
-ROOTS = ("noise", "writes_input", "dtype", "upstream", "stale_cache", "not_cleared", "not_added")
-# What says only where, or how little is known: a line, if one is found, says more.
-WEAK = ("unknown", "entries", "invariant", "error", "axis_factor", "offset", "conv", "shape")
-TURNED = {
+# Contract violations that cause wrong numbers: named before any relation between numbers.
+ROOT_CAUSES = (
+    "noise",
+    "writes_input",
+    "dtype",
+    "upstream",
+    "stale_cache",
+    "not_cleared",
+    "not_added",
+)
+# Kinds that say only where, or that little is known: a source line, if found, says more.
+VAGUE = ("unknown", "entries", "invariant", "error", "axis_factor", "offset", "conv", "shape")
+# Kinds that the numbers suggest, and what the source may show them to be.
+REINTERPRETED = {
     "extra_factor": ("missing_factor",),
     "missing_term": ("term", "wrong_factor", "missing_factor"),
 }
 
 
-def weak(f: Finding) -> bool:
-    return f.kind in WEAK and not (f.kind in ("conv", "shape", "offset") and f.residual < 1)
+def is_vague(f: Finding) -> bool:
+    """Whether a source line would say more than this finding."""
+    return f.kind in VAGUE and not (f.kind in ("conv", "shape", "offset") and f.residual < 1)
 
 
-def say(finding: Finding, edit: Edit) -> None:
-    """The finding in the words of its edit, where these say more than the numbers do."""
+def reword(finding: Finding, edit: Edit) -> None:
+    """Describe the finding by its source edit, where that says more than the numbers do."""
     if edit.kind == "line" and finding.kind != "unknown":
         return
     if finding.kind == "shape" and edit.kind in (
@@ -38,18 +48,19 @@ def say(finding: Finding, edit: Edit) -> None:
         finding.message += f": {edit.text}"
         finding.kind, finding.name = edit.kind, edit.name
         return
-    turned = edit.kind in TURNED.get(finding.kind, ())
-    if weak(finding) or finding.cost >= 2.5 or turned:
+    reinterpreted = edit.kind in REINTERPRETED.get(finding.kind, ())
+    if is_vague(finding) or finding.cost >= 2.5 or reinterpreted:
         finding.kind, finding.name = edit.kind, edit.name
         finding.message, finding.do = edit.message(finding.tensor or "the gradient"), ""
 
 
 def unexplained(name: str, pair: Pair) -> Finding:
-    return words.unknown(name) if pair.sure else words.slightly(name, np.asarray(pair.a))
+    """The finding for a gradient that no relation explains."""
+    return wording.unknown(name) if pair.sure else wording.slightly_wrong(name, np.asarray(pair.a))
 
 
 def renamed(name: str, g: Guess, keys: list[str]) -> Guess:
-    """A factor by the name that holds at every batch size, not the first that came to mind."""
+    """The guess of a factor, under the name that holds at every batch size."""
     what = keys[0].split("=", 1)[-1] if "=" in keys[0] else g.name
     if "=" in keys[0]:
         text = f"{name} is {what} times the numeric gradient"
@@ -59,7 +70,7 @@ def renamed(name: str, g: Guess, keys: list[str]) -> Guess:
 
 
 def swapped_pair(wrong: list[Pair]) -> Finding | None:
-    """Two gradients that each are the other's."""
+    """The finding that two gradients have changed places, if they have."""
     for i, p in enumerate(wrong):
         for q in wrong[:i]:
             if not isinstance(p.a, np.ndarray) or not isinstance(q.a, np.ndarray):
@@ -81,12 +92,12 @@ def swapped_pair(wrong: list[Pair]) -> Finding | None:
     return None
 
 
-def ranked(breaches: list[Finding], found: list[Finding]) -> list[Finding]:
-    """Roots first; then exact relations, then the weak ones."""
+def ranked(violations: list[Finding], found: list[Finding]) -> list[Finding]:
+    """Root causes first, then exact relations, then the vague ones."""
     order = {"unknown": 4, "entries": 3, "invariant": 3, "axis_factor": 2, "offset": 2}
     found = sorted(found, key=lambda f: order.get(f.kind, 1))
-    roots = [f for f in breaches if f.kind in ROOTS]
-    rest = [f for f in breaches if f.kind not in ROOTS]
+    roots = [f for f in violations if f.kind in ROOT_CAUSES]
+    rest = [f for f in violations if f.kind not in ROOT_CAUSES]
     merged: list[Finding] = []
     for f in [*roots, *found, *rest]:
         if not any(f.kind == g.kind and f.name == g.name and f.tensor == g.tensor for g in merged):
@@ -94,7 +105,8 @@ def ranked(breaches: list[Finding], found: list[Finding]) -> list[Finding]:
     return merged
 
 
-def inside(f: Finding, label: str) -> Finding:
+def in_part(f: Finding, label: str) -> Finding:
+    """The finding, attributed to a part of the model."""
     f.tensor = f"{label}.{f.tensor}" if f.tensor else label
     f.message = f"in {label}: {f.message}"
     return f

@@ -1,4 +1,4 @@
-"""Names and numbers of what is examined: lengths, constants, caches; and second draws of an input."""
+"""Names of what is examined: gradients, axis lengths, constants, entries of the cache."""
 
 from __future__ import annotations
 
@@ -12,52 +12,21 @@ import numpy as np
 
 from tinyae.param import Array
 
-OTHER_ROWS = (3, 5, 2, 7, 11)  # batch sizes to try, the first that is no other length
 
-
-def double(a: Any) -> Any:
-    """A float64 copy; integers and booleans, which are no coordinates, as they are."""
-    a = np.array(a)
-    return a.astype(np.float64) if a.dtype.kind == "f" else a
-
-
-def d(name: str) -> str:
+def gradient_name(name: str) -> str:
     """The gradient's name: W → dW, 0.W → 0.dW."""
     head, dot, tail = name.rpartition(".")
     return f"{head}{dot}d{tail}"
 
 
-def redraw(a: Array, rng: np.random.Generator, rows: int | None = None) -> Array:
-    """Another array of the same kind: entries scaled by U(½, 1), or left if all are whole
-    numbers (labels, masks). It stays in any interval that holds 0, and keeps signs.
-    """
-    a = np.asarray(a)
-    if rows is not None and a.ndim:
-        a = a[np.arange(rows) % len(a)]
-    if a.dtype.kind != "f" or np.array_equal(a, np.round(a)):
-        return a.copy()
-    return np.asarray(a * rng.uniform(0.5, 1.0, a.shape))
-
-
-def own(rng: np.random.Generator) -> np.random.Generator:
-    """A generator of our own: x may have been drawn from one of the same seed, and dy must not
-    be x.
-    """
-    return np.random.default_rng([int(rng.integers(2**32)), 5])
-
-
-def other_rows(*shapes: tuple[int, ...]) -> int:
-    taken = {length for shape in shapes for length in shape}
-    return next((n for n in OTHER_ROWS if n not in taken), 13)
-
-
 def sizes_of(first: str, letters: str, shape: tuple[int, ...]) -> dict[str, int]:
+    """The lengths of a shape by letter: "N", "DEF" and (5, 7) give N = 5 and D = 7."""
     names = [first, *letters]
     return dict(zip(names, shape))
 
 
 def layer_sizes(x: Array, y: Array, params: dict[str, Any]) -> dict[str, int]:
-    """N and the lengths of x and y by the letters of the layers' docstrings."""
+    """The lengths of x and y, by the letters that the layers' docstrings use."""
     if x.ndim == 4:
         size = dict(zip("NCHW", x.shape))
         if y.ndim == 4:
@@ -74,7 +43,7 @@ def layer_sizes(x: Array, y: Array, params: dict[str, Any]) -> dict[str, int]:
 
 
 def scalars(module: Any) -> dict[str, float]:
-    """The numbers that a module keeps: alpha, p, eps, beta, weight, …"""
+    """The constants that a module stores as attributes: alpha, p, eps, beta, weight, …"""
     kept = vars(module) if hasattr(module, "__dict__") else {}
     found = {}
     for name, v in kept.items():
@@ -93,7 +62,7 @@ _CACHES: dict[type, list[str]] = {}
 
 
 def cache_names(cls: type) -> list[str]:
-    """The names that backward gives to its cache: a parameter's, or those it is unpacked into."""
+    """The names that backward uses for its cache: the argument's, or those it is unpacked into."""
     if cls not in _CACHES:
         _CACHES[cls] = _read_cache_names(cls)
     return _CACHES[cls]
@@ -117,6 +86,7 @@ def _read_cache_names(cls: type) -> list[str]:
 
 
 def title_of(module: Any) -> str:
+    """How a report calls a module: its repr if that is short and readable, else its class."""
     if inspect.isfunction(module):
         return module.__name__
     text = " ".join(repr(module).split())

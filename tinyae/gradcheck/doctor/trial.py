@@ -1,9 +1,9 @@
-"""One point at which a subject is examined: both gradients of every tensor, side by side.
+"""A subject at one point: the analytic and the numeric gradient of every tensor, side by side.
 
-The numeric gradient is made quickly, by central differences entry by entry (of all rows at once
-where no row has a part in another's output); only where it does not agree and the disagreement
-might be the difference's own fault (a steep function, a kink, rounding) are the careful slopes of
-``slope.py`` asked.
+The numeric gradient is computed quickly, by central differences entry by entry. Where every row of
+the output depends on its own row of the input only, all rows are moved at once. If the two
+gradients differ, and the central difference itself may be to blame (a steep function, a kink,
+rounding), the careful slopes of ``slope.py`` decide.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.gradcheck.diagnosis_numbers import names_and_values
+from tinyae.gradcheck.doctor.factor_names import names_and_values
 from tinyae.gradcheck.slope import (
     EPS,
     PASS,
@@ -31,13 +31,22 @@ from tinyae.gradcheck.slope import (
 )
 from tinyae.param import Array
 
-MOST, FEWER = 400, 40  # entries of one tensor that are measured; to confirm what was found
+MOST, FEWER = 400, 40  # entries of a tensor to measure: at first; to confirm a relation
 _TINY = float(np.finfo(np.float64).tiny)
 
 
 @dataclass
 class Point:
-    """A subject at one input. ``values`` are moved in place; ``evaluate`` sees them moved."""
+    """A subject at one input.
+
+    ``values``    the tensors to differentiate by; they are moved in place
+    ``evaluate``  the output for the values as they are now
+    ``analytic``  the gradients by tensor, for an upstream gradient
+    ``y``, ``r``  the output at the point, and the upstream gradient
+    ``sizes``     axis lengths by name; ``scalars`` are constants by name
+    ``tensors``   named arrays of the forward pass
+    ``room``      how far each entry of a value may move
+    """
 
     values: dict[str, Array]
     evaluate: Callable[[], Array]
@@ -49,23 +58,23 @@ class Point:
     tensors: dict[str, Array] = field(default_factory=dict)
     room: dict[str, Array] = field(default_factory=dict)
     label: str = ""
-    rows: int | None = None  # how many, where other names for lengths were given
+    rows: int | None = None  # the batch size, if the caller named the lengths
 
 
 @dataclass
 class Pair:
-    """One gradient, analytic (a) and numeric (n). n is NaN where it was not measured: at a kink."""
+    """One gradient, analytic (a) and numeric (n). n is NaN where it was not measured, as at a kink."""
 
     name: str
     a: Any
     n: Array
     ok: bool
     kinks: int = 0
-    sure: bool = True  # False: wrong by so little that only the careful slopes see it
+    sure: bool = True  # False: wrong by so little that only the careful slopes show it
 
     @property
     def usable(self) -> bool:
-        """Whether a is an array of n's shape, finite."""
+        """Whether a is a finite array of n's shape."""
         fits = isinstance(self.a, np.ndarray) and self.a.shape == self.n.shape
         return fits and self.a.dtype.kind in "fiu" and bool(np.isfinite(self.a).all())
 
@@ -73,10 +82,10 @@ class Pair:
 def compare(
     point: Point, key: str, name: str, a: Any, most: int = MOST, directions: int = 2
 ) -> Pair:
-    """The pair of one tensor at a point, measured at ``most`` entries (or rows of entries).
+    """Both gradients of one tensor at a point, measured at no more than ``most`` entries of a row.
 
-    A gradient that is right along some random directions is right: an error e escapes k of them
-    with probability about (1e-7 ‖g‖ / ‖e‖)^k.
+    A gradient that is right along a few random directions is taken to be right: an error e escapes
+    k directions with probability about (1e-7 ‖g‖ / ‖e‖)^k.
     """
     value = point.values[key]
     room = point.room.get(key)
@@ -99,7 +108,7 @@ def compare(
         full[places[fine]] = n[fine]
         return Pair(name, a, full.reshape(value.shape), True)
     steep = np.zeros(len(n), bool)
-    if room is not None:  # near its end, as 1/y near 0, h² f‴/6 is no longer small
+    if room is not None:  # near the end of its range (1/y near 0) h² f‴/6 is no longer small
         steep = np.broadcast_to(room, value.shape).ravel()[places] < 3000 * H
     sure = fine & (gaps > 2 * gap + 1e-3 * size / math.sqrt(len(n)) + 100 * noise)
     if norm(gaps[sure & ~steep]) > 1e-3 * size and 4 * steep.sum() <= len(n):
@@ -108,19 +117,19 @@ def compare(
     space = np.full(value.shape, math.inf) if room is None else room
     where = [tuple(map(int, np.unravel_index(p, value.shape))) for p in places]
     lines = [Line(f, entry(value, i), float(space[i])) for i in where]
-    # At a step (equal entries of TopK, the tangent of a kink) there is no slope to hold a against.
+    # At a jump (equal entries of TopK, the tangent of a kink) there is no slope to compare with.
     e = measure(flat, lines, jumps=True)
     if PASS < e.error() <= SUSPICIOUS:
-        _forgive_bends(e, lines)
+        _exclude_bends(e, lines)
     ok = not (~e.kink).any() or e.error() <= PASS
     keep = ~e.kink & (fine | (np.abs(e.n - n) > 0))
     full[places[keep]] = e.n[keep]
     return Pair(name, a, full.reshape(value.shape), ok, int(e.kink.sum()), e.error() > SUSPICIOUS)
 
 
-def _forgive_bends(e: Evidence, lines: list[Line]) -> None:
-    """Leave out entries at a bend: where f″ jumps (ELU at 0) central differences are off by
-    h/4 of the jump, so the gap to the analytic value shrinks with h; that of an error does not.
+def _exclude_bends(e: Evidence, lines: list[Line]) -> None:
+    """Exclude entries where f″ jumps (ELU at 0). There a central difference is off by h/4 of the
+    jump, so its gap to the analytic value shrinks with h. The gap of a true error does not.
     """
     for i in np.argsort(-np.abs(e.a - e.n))[:32]:
         if e.kink[i] or lines[i].room <= 0:
@@ -131,7 +140,7 @@ def _forgive_bends(e: Evidence, lines: list[Line]) -> None:
 
 
 def _right_along(f: Outputs, value: Array, a: Any, directions: int) -> bool:
-    """Whether ⟨a, d⟩ is the slope along each of some random directions d, ‖d‖ = 1."""
+    """Whether ⟨a, d⟩ is the slope along each of several random directions d, ‖d‖ = 1."""
     rng = np.random.default_rng(value.size)
     typical = norm(np.asarray(a, np.float64)) / math.sqrt(max(value.size, 1))
     for _ in range(directions):
@@ -146,11 +155,11 @@ def _right_along(f: Outputs, value: Array, a: Any, directions: int) -> bool:
 def _central(
     point: Point, value: Array, room: Array | None, most: int
 ) -> tuple[Array, Array, Array, Array]:
-    """The slopes, how far the two one-sided ones are apart, what rounding leaves unsure, and of
-    which entries; of all, or of ``most`` that are spread evenly.
+    """Central slopes, the gap between the one-sided ones, the rounding error, and the entries'
+    positions. If there are more than ``most`` entries, they are chosen at even distances.
     """
     rows, size = 1, value.size
-    if room is None and _rows_apart(point, value):
+    if room is None and _rows_independent(point, value):
         rows = len(value)
         size //= rows
     places = np.arange(size)
@@ -175,8 +184,8 @@ def _central(
     return *_slopes(point, above, below, steps, rows), every
 
 
-def _rows_apart(point: Point, value: Array) -> bool:
-    """Whether each row of y depends on no other row of the value: what moves one moves no other."""
+def _rows_independent(point: Point, value: Array) -> bool:
+    """Whether row i of y depends on row i of the value only."""
     n, y = len(value) if value.ndim else 0, point.y
     if n < 2 or value.ndim < 2 or y.ndim < 1 or len(y) != n or value.size <= 2 * n:
         return False
@@ -197,7 +206,7 @@ def _rows_apart(point: Point, value: Array) -> bool:
 def _slopes(
     point: Point, above: Array, below: Array, h: Array, rows: int
 ) -> tuple[Array, Array, Array]:
-    """Of every row the slopes of its own outputs."""
+    """For every row the slopes of its own outputs, their gaps and rounding errors."""
     r, y = (np.broadcast_to(t, point.y.shape).reshape(rows, 1, -1) for t in (point.r, point.y))
     above, below = (t.reshape(len(h), rows, y.shape[2]).swapaxes(0, 1) for t in (above, below))
     n = ((above - below) * r).sum(axis=2) / (2 * h)
@@ -212,14 +221,14 @@ def _slopes(
 
 @dataclass
 class Trial:
-    """A point, examined: its pairs, and the names that a number found there may have."""
+    """A point, the gradients measured there, and names for the factors found there."""
 
     point: Point
     pairs: dict[str, Pair]
     _table: tuple[list[str], Array] | None = None
 
     def names(self, c: float) -> list[str]:
-        """What c may be: "-1", "1/N", "2/(N*D)" …, the simplest first; [] if nothing known."""
+        """Names for c, "-1", "1/N", "2/(N*D)", …, the simplest first; [] if there are none."""
         if self._table is None:
             sizes, scalars = self.point.sizes, self.point.scalars
             self._table = names_and_values(tuple(sizes.items()), tuple(scalars.items()))

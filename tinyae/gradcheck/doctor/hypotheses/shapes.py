@@ -1,4 +1,4 @@
-"""What is wrong with a gradient that is no finite array of the right shape."""
+"""Gradients that are not a finite array of the right shape."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.gradcheck.hypotheses.guess import EXACT, Guess, axes_text, residual
+from tinyae.gradcheck.doctor.hypotheses.guess import EXACT, Guess, axes_text, residual
 from tinyae.param import Array
 
 
 def malformed(name: str, a: Any, n: Array, sizes: dict[str, int]) -> Guess | None:
-    """What is wrong with a gradient that is no finite array of the right shape."""
+    """What is wrong with a gradient that is not a finite array of the right shape; else None."""
     if a is None:
         text = f"{name} is missing: backward gives None where an array of shape {n.shape} belongs"
         return Guess("shape", "none", text, math.nan, ["none"])
@@ -32,6 +32,7 @@ def malformed(name: str, a: Any, n: Array, sizes: dict[str, int]) -> Guess | Non
 
 
 def _shape(name: str, a: Array, n: Array, sizes: dict[str, int]) -> Guess:
+    """A gradient of another shape: a sum, a transpose or a reshape that makes it right."""
     text = f"{name} has shape {a.shape}, expected {n.shape}"
     for axis in range(a.ndim):
         for more in ((axis,), *((axis, b) for b in range(axis + 1, a.ndim))):
@@ -39,7 +40,9 @@ def _shape(name: str, a: Array, n: Array, sizes: dict[str, int]) -> Guess:
             if total.shape == n.shape and _same(total, n):
                 where = axes_text(more)
                 do = f"sum over {where}: .sum(axis={more[0] if len(more) == 1 else more})"
-                text += f": it is right but for a sum over {where}{_called(more, a.shape, sizes)}"
+                text += (
+                    f": it is right but for a sum over {where}{_axis_names(more, a.shape, sizes)}"
+                )
                 return Guess("missing_sum", where, text, 0.0, ["sum"], do)
     if a.size == n.size:
         if a.ndim == 2 and a.shape == n.shape[::-1] and _same(a.T, n):
@@ -71,12 +74,13 @@ def _shape(name: str, a: Array, n: Array, sizes: dict[str, int]) -> Guess:
         ):
             if a.sum(axis=more).shape == n.shape:
                 which = axes_text(more)
-                text += f": a sum over {which}{_called(more, a.shape, sizes)} is missing"
+                text += f": a sum over {which}{_axis_names(more, a.shape, sizes)} is missing"
                 return Guess("missing_sum", which, text, math.nan, ["sum"], f"sum over {which}")
     return Guess("shape", f"{a.shape}", text, math.nan, ["shape"])
 
 
-def _called(axes: tuple[int, ...], shape: tuple[int, ...], sizes: dict[str, int]) -> str:
+def _axis_names(axes: tuple[int, ...], shape: tuple[int, ...], sizes: dict[str, int]) -> str:
+    """The axes' names in brackets, if every length belongs to one name only."""
     names = [[k for k, v in sizes.items() if v == shape[i]] for i in axes]
     sure = all(len(found) == 1 and shape[i] > 1 for found, i in zip(names, axes))
     return f" ({', '.join(found[0] for found in names)})" if sure else ""

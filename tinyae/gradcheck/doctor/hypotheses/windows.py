@@ -1,7 +1,7 @@
-"""For convolutions: where the windows lie.
+"""The position of a convolution's windows: flipped kernels, offsets, borders.
 
-The true dx and dW are measured for a changed layer (the kernel flipped, the padding or the stride
-another) and compared with what backward gives. If they are the same, backward has made that change.
+The true dx is measured for a changed layer (its kernel flipped or transposed) and compared with
+what backward returns. If the two are equal, backward makes that change.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tinyae.gradcheck.diagnosis_trial import Trial
-from tinyae.gradcheck.hypotheses.guess import EXACT, Guess, residual
+from tinyae.gradcheck.doctor.hypotheses.guess import EXACT, Guess, residual
+from tinyae.gradcheck.doctor.trial import Trial
 from tinyae.gradcheck.slope import H
 from tinyae.param import Array
 
 
 def windows(name: str, a: Array, n: Array, trial: Trial, key: str) -> Iterator[Guess]:
-    """Relations of the gradients of images and kernels, (…, …, H, W)."""
+    """Relations between gradients of images and of kernels, (…, …, H, W)."""
     values = trial.point.values
     first, *others = values
     W = next((values[k] for k in others if values[k].ndim == 4), None)
@@ -61,7 +61,7 @@ def _slices(length: int, by: int) -> tuple[slice, slice]:
 
 
 def _other_kernel(name: str, a: Array, trial: Trial, W: Array) -> Iterator[Guess]:
-    """dx as forward's own would be, were W another: flipped, or its channels exchanged."""
+    """a is the true dx of a layer whose W is flipped, transposed, or has its channels exchanged."""
     changes = {
         "kernel flipped": W[:, :, ::-1, ::-1].copy(),
         "kernel flipped along its rows": W[:, :, ::-1].copy(),
@@ -98,8 +98,8 @@ def _other_kernel(name: str, a: Array, trial: Trial, W: Array) -> Iterator[Guess
             return
 
 
-def cut(name: str, a: Array, n: Array) -> Iterator[Guess]:
-    """The right one, but zero in some rows or columns at the edge, or but for a stride."""
+def missing_border(name: str, a: Array, n: Array) -> Iterator[Guess]:
+    """a is right except in some rows or columns at the border."""
     seen = np.isfinite(n)
     top = float(np.abs(n[seen]).max())
     wrong = seen & (np.abs(a - n) > 1e-6 * top)

@@ -1,4 +1,4 @@
-"""What the doctor has to say: findings, best first, as data and as a page to read."""
+"""The result of a diagnosis: findings, the best first, as data and as a page to read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-# The first hint: the class of the mistake, without the place.
+# The first hint of each kind: the class of the mistake, not its place.
 CLASSES = {
     "shape": "A gradient has the shape of what it belongs to, and one here has another shape.",
     "transposed": "Every number is there, but rows and columns have changed places.",
@@ -54,10 +54,10 @@ class Place:
 
 @dataclass
 class Finding:
-    """One thing that is wrong. ``levels`` are three hints: the class, the term or axis, the line.
+    """One mistake. ``levels`` are three hints: its class, the term or axis, the line.
 
-    ``residual`` is ‖a − fit‖ / ‖a‖ of the relation that was found, NaN where none was fitted. The
-    line is searched for when it is asked for: that may take longer than all the rest.
+    ``residual`` is ‖a − fit‖ / ‖a‖ of the relation that was found, NaN if none was fitted. The
+    line is searched for only when it is asked for: the search may take longer than all the rest.
     """
 
     tensor: str
@@ -67,13 +67,13 @@ class Finding:
     do: str = ""
     residual: float = math.nan
     also: str = ""
-    checked: str = ""  # on what the relation was confirmed
-    cost: float = 0.0  # of the relation: how far-fetched it is
+    checked: str = ""  # where the relation was confirmed
+    cost: float = 0.0  # how far-fetched the relation is
     search: Callable[[], Place | None] | None = field(default=None, repr=False, compare=False)
 
     @property
     def place(self) -> Place:
-        """Where in the source, as far as that is known."""
+        """The line of the source and its correction; empty if unknown."""
         if self.search is not None:
             search, self.search = self.search, None
             self._place = search()
@@ -82,21 +82,22 @@ class Finding:
 
     @property
     def line(self) -> str:
-        """The line of the source; "" if it is not known."""
+        """The line of the source; "" if unknown."""
         return self.place.line
 
     @property
     def number(self) -> int:
-        """The line's number in its file; 0 if it is not known."""
+        """The line's number in its file; 0 if unknown."""
         return self.place.number
 
     @property
     def fix(self) -> str:
-        """What to do: the line as it should read or, where no line is known, in words."""
+        """The corrected line or, if no line is known, what to do in words."""
         return self.place.fix or self.do
 
     @property
     def levels(self) -> tuple[str, str, str]:
+        """Three hints, each saying more than the one before."""
         return CLASSES.get(self.kind, self.message), self.message, self._exact()
 
     def _exact(self) -> str:
@@ -108,29 +109,33 @@ class Finding:
 
 
 @dataclass
-class Wrong:
-    """A gradient that does not pass: where it is worst, with both values."""
+class WrongGradient:
+    """A gradient that does not pass: its worst entry, with both values."""
 
     name: str
     shape: tuple[int, ...]
     worst: tuple[int, ...] | None = None
     analytic: float = math.nan
     numeric: float = math.nan
-    share: tuple[int, int] = (0, 0)  # wrong entries, of how many
+    share: tuple[int, int] = (0, 0)  # wrong entries, measured entries
 
 
 @dataclass
 class Diagnosis:
-    """What is right, what is wrong and why. ``ok`` if nothing is wrong.
+    """Which gradients are right, which are wrong, and why. ``ok`` if there is no finding.
 
-    ``findings`` best first; ``remarks`` are no errors (a kink, a gradient that is truly zero).
+    ``findings``   the mistakes, the best explanation first
+    ``faults``     the gradients that do not pass; ``right`` names those that do
+    ``ruled_out``  relations that were tried and do not hold
+    ``remarks``    observations that are no mistakes, such as a kink
+    ``map``        a drawing of a wrong gradient, entry by entry
     """
 
     title: str
     findings: list[Finding] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     right: list[str] = field(default_factory=list)
-    faults: list[Wrong] = field(default_factory=list)
+    faults: list[WrongGradient] = field(default_factory=list)
     ruled_out: list[str] = field(default_factory=list)
     map: str = ""
 
@@ -148,14 +153,14 @@ class Diagnosis:
 
     @property
     def wrong(self) -> list[str]:
-        """The gradients that do not pass."""
+        """The names of the gradients that do not pass."""
         return [w.name for w in self.faults]
 
     def hint(self, level: int) -> str:
-        """Level 1 the class of the mistake, 2 the term or axis, 3 the line or the correction.
+        """Level 1 is the class of the mistake, 2 the term or axis, 3 the line or the correction.
 
         Raises
-            ValueError  another level
+            ValueError  level is not 1, 2 or 3
         """
         if level not in (1, 2, 3):
             raise ValueError(f"hint: level is {level}, expected 1, 2 or 3")
@@ -169,21 +174,21 @@ class Diagnosis:
         if self.right:
             lines.append("  right      " + ", ".join(self.right))
         for w in self.faults:
-            lines.append("  wrong      " + _worst(w))
+            lines.append("  wrong      " + _worst_entry(w))
         for i, f in enumerate(self.findings):
-            lines.append(("  found      " if i == 0 else "  and        ") + _one(f.message))
+            lines.append(("  found      " if i == 0 else "  and        ") + _indented(f.message))
             if not math.isnan(f.residual):
                 where = f", {f.checked}" if f.checked else ""
                 lines.append(f"             exact to {f.residual:.0e}{where}")
             if f.also:
                 lines.append(f"             it could as well be: {f.also}")
             if f.do:
-                lines.append("  do         " + _one(f.do))
+                lines.append("  do         " + _indented(f.do))
             if f.line:
                 number = f"line {f.number}" if f.number else "line"
                 lines.append(f"  {number:<10} {f.line}")
             if f.place.fix:
-                lines.append("  write      " + _one(f.place.fix))
+                lines.append("  write      " + _indented(f.place.fix))
         if self.map:
             lines.append("  map        " + self.map.replace("\n", "\n             "))
         if self.ruled_out:
@@ -198,7 +203,7 @@ class Diagnosis:
         return f"{names} {'is' if len(self.faults) == 1 else 'are'} wrong"
 
 
-def _worst(w: Wrong) -> str:
+def _worst_entry(w: WrongGradient) -> str:
     text = f"{w.name} {w.shape}"
     if w.worst is None:
         return text
@@ -207,5 +212,5 @@ def _worst(w: Wrong) -> str:
     return f"{text}: {w.share[0]} of {w.share[1]} entries; worst at ({place}): {values}"
 
 
-def _one(text: str) -> str:
+def _indented(text: str) -> str:
     return text.replace("\n", "\n             ")

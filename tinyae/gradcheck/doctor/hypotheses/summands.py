@@ -1,4 +1,4 @@
-"""What the named tensors can tell of terms: n − a = c q, a summand left out, added, or turned over."""
+"""Terms, found with the named tensors: n − a = c q, a term is missing, extra or negated."""
 
 from __future__ import annotations
 
@@ -7,16 +7,21 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tinyae.gradcheck.diagnosis_trial import Trial
-from tinyae.gradcheck.hypotheses.guess import EXACT, Guess
-from tinyae.gradcheck.hypotheses.tensors import along, fits, functions, named
+from tinyae.gradcheck.doctor.hypotheses.factors import (
+    broadcast_along,
+    functions,
+    multiplier,
+    scale_fits,
+)
+from tinyae.gradcheck.doctor.hypotheses.guess import EXACT, Guess
+from tinyae.gradcheck.doctor.trial import Trial
 from tinyae.param import Array
 
 
 def summands(
     name: str, a: Array, n: Array, trial: Trial, tensors: dict[str, Array]
 ) -> Iterator[Guess]:
-    """n − a = c q: a term q is missing (or, with −c, there is one too many)."""
+    """n − a = c q: a term q is missing (c > 0) or extra (c < 0)."""
     seen = np.isfinite(n)
     gap = (n - a)[seen]
     if seen.sum() < 2 or float(np.linalg.norm(gap)) < 1e-9 * float(np.linalg.norm(n[seen])):
@@ -28,9 +33,9 @@ def summands(
     rows = np.array([t[seen] for _, t in pool], np.float64)
     known = np.atleast_1d(np.isfinite(rows).all(axis=1))
     names, rows = [label for (label, _), ok in zip(pool, known.tolist()) if ok], rows[known]
-    c, far = fits(gap, rows)
+    c, far = scale_fits(gap, rows)
     for i in np.flatnonzero(far < EXACT):
-        said = named(trial, float(c[i]))
+        said = multiplier(trial, float(c[i]))
         if said is None:
             continue
         times, keys = said
@@ -53,15 +58,15 @@ def summands(
 
 
 def _sum_for_mean(trial: Trial, c: float) -> bool:
-    """Whether c is m − 1 for a length m, or for all but the last or the first."""
+    """Whether c is m − 1 for some length m: a sum where a mean over m belongs."""
     return any(abs(c - (m - 1)) < 1e-6 * m for m in trial.point.sizes.values() if m > 2)
 
 
 def _term_pool(tensors: dict[str, Array], shape: tuple[int, ...]) -> Iterator[tuple[str, Array]]:
-    """Terms: functions of the tensors, times dy or not; and the means of a normalisation."""
+    """Candidate terms: functions of the tensors, with or without dy, and means along an axis."""
     dy = tensors.get("dy")
     with_dy = dy is not None and dy.shape == shape
-    like = [(k, f) for k, t in tensors.items() if (f := along(t, shape)) is not None]
+    like = [(k, f) for k, t in tensors.items() if (f := broadcast_along(t, shape)) is not None]
     if with_dy:
         yield "dy", dy  # type: ignore[misc]
     for k, t in like:
@@ -76,7 +81,7 @@ def _term_pool(tensors: dict[str, Array], shape: tuple[int, ...]) -> Iterator[tu
 
 
 def _means(dy: Array, like: list[tuple[str, Array]]) -> Iterator[tuple[str, Array]]:
-    """mean(g) and t·mean(g·t), over an axis or an image's, with or without a division."""
+    """mean(g) and t·mean(g·t) over an axis or over images, with or without a division."""
     others = [(k, t) for k, t in like if k not in ("dy", "y")][:6]
     bases = [("dy", dy), *((f"dy·{k}", dy * t) for k, t in others)]
     axes: list[tuple[int, ...]] = [(i,) for i in range(dy.ndim)]
