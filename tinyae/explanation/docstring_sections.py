@@ -1,7 +1,7 @@
-"""The equations of a class, read from its docstring, so that they are written once.
+"""The sections of a class's docstring: Forward, Backward, Shapes, … So equations are written once.
 
-The docstring's heads are Forward, Backward, Shapes, …; an activation gives f and f′ on its first
-line, and the Backward that all activations share stands at the head of their file.
+An activation gives f and f′ on the first line of its docstring; the Backward that all activations
+share is in the docstring of their file.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import inspect
 import re
 import sys
 
-HEADS = (
+SECTIONS = (
     "Forward",
     "Calling",
     "Shapes",
@@ -21,20 +21,20 @@ HEADS = (
     "Raises",
     "Source",
 )
-_HEAD = re.compile(rf"^ *({'|'.join(HEADS)}) {{2,}}(\S.*)$")
+_HEADING = re.compile(rf"^ *({'|'.join(SECTIONS)}) {{2,}}(\S.*)$")
 _ROLE = re.compile(r"(?::\w+:)?`{1,2}~?([^`]*)`{1,2}")  # :class:`MSE`, ``x``
 Lines = dict[str, list[str]]
 
 
 def parse(doc: str | None) -> Lines:
-    """Each head and its lines; what is indented as far as the first goes on with it."""
+    """Each section's lines; a line that is indented as far as the section's text continues it."""
     found: Lines = {}
     current: list[str] | None = None
     column = 0
     for line in _ROLE.sub(r"\1", inspect.cleandoc(doc or "")).splitlines():
-        head = _HEAD.match(line)
-        if head and head[1] not in found:
-            current, column = found.setdefault(head[1], [head[2]]), head.start(2)
+        heading = _HEADING.match(line)
+        if heading and heading[1] not in found:
+            current, column = found.setdefault(heading[1], [heading[2]]), heading.start(2)
         elif current is not None and line.strip() and not line[:column].strip():
             current.append(line[column:])
         else:
@@ -42,8 +42,8 @@ def parse(doc: str | None) -> Lines:
     return found
 
 
-def heads(cls: type) -> Lines:
-    """The heads of a class. What it does not say its bases say, and else the heads of their files."""
+def sections(cls: type) -> Lines:
+    """The sections of a class; those that it lacks come from its bases, or from their files."""
     found: Lines = {}
     first = _first_line(cls)
     slopes: list[str] = []
@@ -55,24 +55,24 @@ def heads(cls: type) -> Lines:
     docs = [c.__dict__.get("__doc__") for c in own]
     docs += [getattr(sys.modules.get(name), "__doc__", None) for name in files]
     for doc in docs:
-        for head, lines in parse(doc).items():
-            found.setdefault(head, lines)
+        for heading, lines in parse(doc).items():
+            found.setdefault(heading, lines)
     if slopes and "Backward" in found:
         found["Backward"] = [f"{found['Backward'][0]}   {slopes[0]}", *found["Backward"][1:]]
     return found
 
 
-def words(cls: type) -> str:
-    """What the class is, in a sentence; "" where its first line is an equation."""
+def summary(cls: type) -> str:
+    """The first sentence of the docstring; "" if that line is an equation."""
     first = _first_line(cls)
     return "" if first.startswith("f = ") else first
 
 
-def pieces(lines: list[str], *symbols: str) -> list[str]:
-    """The equations of a docstring that say what these symbols are: y = …, also y[n,o,i,j] = …"""
-    each = [piece.strip(" ;,") for line in lines for piece in re.split(r" {3,}", line)]
-    said = [re.match(r"([^\s\[]+)(\[.*?\])? \+?= ", piece) for piece in each]
-    return [piece for piece, m in zip(each, said) if m and m[1] in symbols]
+def equations_for(lines: list[str], *symbols: str) -> list[str]:
+    """Those equations of a section whose left-hand side is one of the symbols: y = …, y[n,o] = …"""
+    every = [part.strip(" ;,") for line in lines for part in re.split(r" {3,}", line)]
+    left = [re.match(r"([^\s\[]+)(\[.*?\])? \+?= ", equation) for equation in every]
+    return [equation for equation, m in zip(every, left) if m and m[1] in symbols]
 
 
 def _first_line(cls: type) -> str:

@@ -1,4 +1,4 @@
-"""Where an array came from: the part of the pass that made it, told from the array itself."""
+"""Which part of the pass produced an array, recognised from the array itself."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from tinyae.param import Array
 OWN = "the model's own lines, see its Backward"
 
 
-class Origins:
-    """Arrays by what they are. What is asked for is found as itself, as a copy, as a part of one
-    (a slice), or as the sum of two: that is how gradients of two paths meet.
+class Provenance:
+    """Labelled arrays. An array is recognised as one of them, as its copy, as a part of it (a
+    slice), or as the sum of two, because the gradients of two paths add.
     """
 
     def __init__(self) -> None:
         self.forward: list[tuple[Array, str]] = []
         self.backward: list[tuple[Array, str]] = []
 
-    def value(self, a: Any, label: str) -> None:
+    def add_value(self, a: Any, label: str) -> None:
         if isinstance(a, np.ndarray):
             self.forward.append((a, label))
 
-    def gradient(self, a: Any, label: str) -> None:
+    def add_gradient(self, a: Any, label: str) -> None:
         if isinstance(a, np.ndarray):
             self.backward.append((a, label))
 
-    def whole(self, a: Array, label: str) -> None:
-        """A gradient that parts are cut from; what it is itself goes by its other name."""
+    def add_whole(self, a: Array, label: str) -> None:
+        """A gradient that parts are cut from. If it has another label too, that one is preferred."""
         self.backward.insert(0, (a, label))
 
     def of_value(self, a: Any, otherwise: str = "the model's own lines, see its Forward") -> str:
