@@ -22,7 +22,7 @@ from tinyae.explanation.tex import document
 from tinyae.explanation.walk import explain
 
 # Attached from outside, so that the data need not know how they are shown.
-Explanation.__str__ = page  # type: ignore[method-assign]
+Explanation.__str__ = page  # type: ignore[method-assign, assignment]
 Explanation.latex = document
 
 __all__ = ["Explanation", "Gradient", "Quantity", "Step", "explain"]

@@ -106,8 +106,8 @@ def _tokens(text: str) -> list[Token]:
             found.append(("sub", f"_{{{index.strip()}}}"))
         elif kind == "prime":
             found.append(("prime", PRIMES[token]))
-        else:
-            found.append(("math", symbol(token)))
+        elif latex := symbol(token):  # a control character has none
+            found.append(("math", latex))
     return found
 
 

@@ -128,10 +128,10 @@ def symbol(c: str) -> str:
 
 def accented(letter: str, marks: str) -> str:
     """A letter, as LaTeX already, with combining marks over it."""
-    out = letter.strip()
+    out = letter.strip() or "{}"
     for mark in marks:
         if mark == STRIKE:
-            out = rf"\not{out}" if len(out) == 1 or out[0] == "\\" else rf"\not{{{out}}}"
+            out = rf"\not {out}" if out[0].isalpha() else rf"\not{out}"
         elif mark in ACCENTS:
             out = rf"\{ACCENTS[mark]}{{{out}}}"
         else:
@@ -145,14 +145,12 @@ def _taken_apart(c: str) -> str:
     if not tag:
         return ""
     if not tag.startswith("<"):  # a letter and its accents, or another code for the same sign
-        letter, *marks = unicodedata.normalize("NFD", c)
-        return accented(symbol(letter), "".join(marks)) + " "
+        whole = unicodedata.normalize("NFD", c)
+        return accented(symbol(whole[0]), whole[1:]) + " "
     plain = "".join(chr(int(code, 16)) for code in rest)
     inner = "".join(symbol(part) for part in plain).strip()
-    if tag == "<super>":
-        return f"^{{{inner}}}"
-    if tag == "<sub>":
-        return f"_{{{inner}}}"
+    if tag == "<super>":  # ™: those of one character are in RAISED
+        return rf"{{{{}}^{{\mathrm{{{inner}}}}}}}"
     if tag == "<fraction>":
         above, _, below = plain.partition("\u2044")
         return rf"\tfrac{{{above}}}{{{below}}}" if below else f"{above}/"

@@ -49,21 +49,21 @@ def explain(subject: Layer | Model, x: Any, rng: int | np.random.Generator = 0) 
                 f"explain: x is {got}, expected an array whose first axis counts the samples, or "
                 "a tuple of such; pass np.asarray(…, np.float32)"
             )
-    twin = as_double(subject)
+    copied = as_double(subject)
     batch = cast(rows(x, slice(_ROWS)), np.dtype(np.float64))
     generator = np.random.default_rng(rng)
-    with recorded(twin.game if isinstance(twin, Player) else twin) as recorder:
-        if isinstance(twin, Model):
-            return _model(subject, twin, batch, generator, recorder)
-        return _layer(subject, twin, batch, generator, recorder)
+    with recorded(copied.game if isinstance(copied, Player) else copied) as recorder:
+        if isinstance(copied, Model):
+            return _model(subject, copied, batch, generator, recorder)
+        return _layer(subject, copied, batch, generator, recorder)
 
 
 def _layer(
-    subject: Any, twin: Any, x: Array, rng: np.random.Generator, recorder: Recorder
+    subject: Any, copied: Any, x: Array, rng: np.random.Generator, recorder: Recorder
 ) -> Explanation:
-    y, cache = twin.forward(x)
+    y, cache = copied.forward(x)
     dy = rng.standard_normal(y.shape)
-    dx = twin.backward(dy, cache)
+    dx = copied.backward(dy, cache)
     provenance = Provenance()
     provenance.add_value(x, "the input")
     provenance.add_gradient(dy, "drawn from N(0, 1), in place of a loss's gradient")
@@ -80,20 +80,20 @@ def _layer(
         " ".join(doc.get("Source", [])),
         {},
         steps,
-        _gradients(twin, recorder.calls),
+        _gradients(copied, recorder.calls),
         f"x has shape {x.shape}, y has shape {y.shape}; all in float64",
     )
 
 
 def _model(
-    subject: Any, twin: Any, x: Any, rng: np.random.Generator, recorder: Recorder
+    subject: Any, copied: Any, x: Any, rng: np.random.Generator, recorder: Recorder
 ) -> Explanation:
     """A model in one pass; of several players each in turn."""
     steps: list[Step] = []
     terms: dict[str, float] = {}
     gradients: list[Gradient] = []
-    several = len(twin.players) > 1
-    for player in twin.players:
+    several = len(copied.players) > 1
+    for player in copied.players:
         recorder.calls.clear()
         for p in player.params.values():
             p.grad[...] = 0

@@ -132,17 +132,17 @@ def _from_difference(
     found: list[tuple[Piece, Piece, Any, Any, str]] = []
     other = {(p.owner, p.name): p for p in theirs.pieces}
     for piece in mine.pieces:
-        twin = other.get((piece.owner, piece.name))
-        if twin is None or twin.function.__code__ is piece.function.__code__:
+        counterpart = other.get((piece.owner, piece.name))
+        if counterpart is None or counterpart.function.__code__ is piece.function.__code__:
             continue
-        found += [(piece, twin, *pair) for pair in differences(piece.tree, twin.tree)]
+        found += [(piece, counterpart, *pair) for pair in differences(piece.tree, counterpart.tree)]
     if len(found) != 1:
         return None
-    piece, twin, bad, good, context = found[0]
+    piece, counterpart, bad, good, context = found[0]
     wanted = {keys[name]: p.n for name, p in pairs.items() if np.isfinite(p.n).any()}
     try:
         with np.errstate(all="ignore"):
-            code, world = twin.function.__code__, twin.function.__globals__
+            code, world = counterpart.function.__code__, counterpart.function.__globals__
             right = _run(subject, mine.variant(piece, code, world)[0], point)
     except Exception:
         return None
@@ -150,7 +150,7 @@ def _from_difference(
         return None
     kind, name, text = classify(bad, good, context)
     statement = _statement_of(piece.tree, bad) if bad is not None else None
-    fixed = _unparsed(_statement_of(twin.tree, good)) if good is not None else "(nothing)"
+    fixed = _unparsed(_statement_of(counterpart.tree, good)) if good is not None else "(nothing)"
     if statement is None:
         return Edit(kind, name, "", 0, fixed, text)
     number = statement.lineno
