@@ -64,7 +64,7 @@ def prose(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Hats as signs of their own; letters with accents stay whole where they belong to words."""
+    """Split x̂ into x and its hat; letters with accents that belong to words stay whole."""
     return "".join(
         unicodedata.normalize("NFD", c) if 0x1E00 < ord(c) < 0x1F00 or c in "âêîôûñãõŷŝĥŵ" else c
         for c in unicodedata.normalize("NFC", text)
@@ -125,7 +125,7 @@ _SHORT = {"is", "of", "in", "to", "as", "it", "if", "or", "at", "by", "on", "no"
 
 
 def _join(tokens: list[Token]) -> str:
-    """Words that stand together in one \\text, with the spaces between them and around them."""
+    """The tokens in one line: words that stand together share a \\text, and scripts never collide."""
     out, words = "", ""
     last = ""
     taken: set[str] = set()  # the scripts that the last symbol has: TeX allows one of each

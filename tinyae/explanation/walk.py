@@ -67,7 +67,7 @@ def _layer(
     provenance = Provenance()
     provenance.add_value(x, "the input")
     provenance.add_gradient(dy, "drawn from N(0, 1), in place of a loss's gradient")
-    if isinstance(dx, np.ndarray) and not recorder.calls:  # a Sequential of nothing
+    if isinstance(dx, np.ndarray) and not recorder.calls:  # an empty Sequential
         provenance.add_gradient(dx, "dy")
     steps = steps_of(recorder.calls, provenance)
     doc = sections(type(subject))

@@ -49,7 +49,7 @@ def _inputs(subject: Subject, point: Point) -> Iterator[tuple[str, Any, Any]]:
     """Every part once, with the x (or the y and target) that it receives in one forward pass."""
     seen: list[tuple[str, Any, Any]] = []
     watched: list[Any] = []
-    parts = list(_leaves(subject.module, ""))
+    parts = list(_inside_out(subject.module, ""))
     for label, part in parts:
         if _watch(label, part, seen):
             watched.append(part)
@@ -66,11 +66,11 @@ def _inputs(subject: Subject, point: Point) -> Iterator[tuple[str, Any, Any]]:
             yield label, part, x
 
 
-def _leaves(module: Any, label: str) -> Iterator[tuple[str, Any]]:
+def _inside_out(module: Any, label: str) -> Iterator[tuple[str, Any]]:
     """All parts of a module, inner parts before those that contain them."""
     for name, child in getattr(module, "children", {}).items():
         inner = f"{label}.{name}" if label else name
-        yield from _leaves(child, inner)
+        yield from _inside_out(child, inner)
         if hasattr(child, "forward") and hasattr(child, "backward"):
             yield inner, child
 

@@ -21,7 +21,7 @@ from tinyae.param import Array
 def summands(
     name: str, a: Array, n: Array, trial: Trial, tensors: dict[str, Array]
 ) -> Iterator[Guess]:
-    """n − a = c q: a term q is missing (c > 0) or extra (c < 0)."""
+    """n − a = c q: a term q is missing, extra (c = −1) or has the wrong sign (c = ±2)."""
     seen = np.isfinite(n)
     gap = (n - a)[seen]
     if seen.sum() < 2 or float(np.linalg.norm(gap)) < 1e-9 * float(np.linalg.norm(n[seen])):

@@ -82,7 +82,7 @@ class LayerSubject(Subject):
         )
 
     def _single(self) -> dict[str, float]:
-        """Parameters with a single entry: they can be named as a factor only if they are scalars."""
+        """Parameters of one entry, as constants: such a factor is a number, not an array."""
         sizes = {k: float(p.value.ravel()[0]) for k, p in self.params.items() if p.size == 1}
         return {k: v for k, v in sizes.items() if v not in (0.0, 1.0)}
 
