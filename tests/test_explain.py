@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import unicodedata
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ import tinyae as ta
 from tinyae import catalog
 from tinyae.cli import explain as verb
 from tinyae.explanation import explain
-from tinyae.explanation.heads import heads, parse, words
+from tinyae.explanation.docstring_sections import parse, sections, summary
 from tinyae.explanation.mathematics import mathematics, prose
 from tinyae.explanation.record import Recorder
+from tinyae.explanation.symbols import COMMANDS, GREEK
 from tinyae.explanation.tex import matrix, number
 from tinyae.gradcheck.replay import as_double
 from tinyae.models.gan import Player
@@ -287,10 +289,10 @@ def test_wrong_calls_are_told():
         explain(ta.ReLU(), np.ones((2, 2)))["encoder"]
 
 
-# --- heads --------------------------------------------------------------------------------------
+# --- sections --------------------------------------------------------------------------------------
 
 
-def test_heads_are_read_with_what_goes_on():
+def test_sections_are_read_with_their_further_lines():
     doc = """A layer.
 
     Forward   y = x
@@ -308,10 +310,10 @@ def test_heads_are_read_with_what_goes_on():
 
 
 def test_an_activation_gives_its_slope():
-    said = heads(ta.Sigmoid)
-    assert said["Forward"] == ["y = f(x)   f = 1 / (1 + e⁻ˣ)"]
-    assert said["Backward"] == ["dx = f′ · dy   f′ = y (1 − y)"]
-    assert words(ta.Sigmoid) == ""
+    found = sections(ta.Sigmoid)
+    assert found["Forward"] == ["y = f(x)   f = 1 / (1 + e⁻ˣ)"]
+    assert found["Backward"] == ["dx = f′ · dy   f′ = y (1 − y)"]
+    assert summary(ta.Sigmoid) == ""
 
 
 def test_a_layer_of_ones_own_is_explained():
@@ -342,15 +344,30 @@ def test_a_layer_of_ones_own_is_explained():
 
 ENVIRONMENTS = re.compile(r"\\(begin|end)\{(\w+\*?)\}")
 MATH = re.compile(r"(?<!\\)\$((?:[^$\\]|\\.)*)\$", re.S)
-COMMANDS = """
+# Commands of LaTeX itself and of amsmath: no other package is loaded.
+COMMAND_NAMES = """
 alpha beta gamma delta varepsilon epsilon zeta eta theta iota kappa lambda mu nu xi pi rho
-sigma tau upsilon varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Phi Psi Omega sum prod int
-partial nabla cdot circ times odot pm le ge ne approx ll gg sim in propto infty to leftarrow mapsto
-Rightarrow langle rangle lfloor rfloor lceil rceil ldots tfrac ell backslash surd forall hat tilde
-dot bar sqrt ln log exp max min tanh lim operatorname text mathit mathrm mathtt texttt qquad top
-quad begin end cdots vdots dfrac Bigl Bigr wedge
+sigma tau upsilon varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Phi Psi Omega Upsilon phi
+vartheta varpi varrho varsigma
+sum prod coprod int iint iiint iiiint oint bigwedge bigvee bigcap bigcup bigodot bigoplus bigotimes
+biguplus bigsqcup
+partial nabla infty emptyset ell hbar Im Re wp aleph forall exists neg top bot angle surd triangle
+flat natural sharp backslash
+cdot circ times div pm mp ast star bullet diamond setminus wedge vee cap cup sqcap sqcup uplus oplus
+ominus otimes oslash odot wr amalg dagger ddagger
+leq geq ne approx simeq cong equiv asymp doteq sim propto ll gg prec succ preceq succeq in ni notin
+subset supset subseteq supseteq sqsubseteq sqsupseteq mid parallel perp vdash dashv models bowtie
+smile frown not
+to leftarrow leftrightarrow uparrow downarrow updownarrow Rightarrow Leftarrow Leftrightarrow
+Uparrow Downarrow Updownarrow mapsto hookleftarrow hookrightarrow nwarrow nearrow searrow swarrow
+leftharpoonup leftharpoondown rightharpoonup rightharpoondown rightleftharpoons longleftarrow
+longrightarrow longleftrightarrow Longleftarrow Longrightarrow Longleftrightarrow longmapsto
+langle rangle lfloor rfloor lceil rceil ldots cdots vdots ddots Bigl Bigr
+hat tilde dot ddot dddot bar breve check acute grave mathring vec overleftarrow underline overset
+tfrac dfrac sqrt ln log exp max min tanh lim operatorname
+text mathit mathrm mathbf mathcal mathsf mathtt boldsymbol texttt qquad quad begin end
 """
-KNOWN = set(COMMANDS.split())
+KNOWN = set(COMMAND_NAMES.split())
 
 
 def balanced(text):
@@ -363,7 +380,63 @@ def balanced(text):
     return depth == 0
 
 
-def check_document(text):
+TEXT = ("text", "texttt", "mathrm", "mathit", "operatorname")
+
+
+def group(tex, start):
+    """The end of the group that opens at ``start``; of what is no group, the next place."""
+    if tex[start : start + 1] != "{":
+        return start + 1
+    depth = 0
+    for m in re.compile(r"\\.|[{}]").finditer(tex, start):
+        depth += (m[0] == "{") - (m[0] == "}")
+        if depth == 0:
+            return m.end()
+    raise AssertionError(f"{tex} is not balanced")
+
+
+def single_scripts(tex):
+    """Whether no symbol has two powers or two indices: TeX stops at "double superscript"."""
+    taken, i = set(), 0
+    while i < len(tex):
+        c, end = tex[i], i + 1
+        if c in "^_'":
+            place = "_" if c == "_" else "^"
+            merges = place == "^" and tex[i - 1 : i] == "'"  # x'' and x'^{2} are one power
+            if place in taken and not merges:
+                return False
+            taken.add(place)
+            if c != "'":
+                end = group(tex, i + 1)
+                if not single_scripts(tex[i + 1 : end].removeprefix("{").removesuffix("}")):
+                    return False
+        elif c == "\\":
+            end = i + len(re.match(r"\\([A-Za-z]+|.)", tex[i:])[0])
+            if tex[i + 1 : end] in TEXT:
+                end = group(tex, end)
+            taken = set()
+        elif c == "{":
+            end = group(tex, i)
+            if not single_scripts(tex[i + 1 : end - 1]):
+                return False
+            taken = set()
+        elif c != " ":
+            taken = set()
+        i = end
+    return True
+
+
+def test_double_scripts_are_seen():
+    assert all(
+        map(single_scripts, ["x^2_3", "x''", "x'^{2}", "x^{a^b}", "x^{2}{}^{2}", r"\text{''}^2"])
+    )
+    assert not any(
+        map(single_scripts, ["x^2^3", "x_{1}^2_2", "x^{2}'", "x' ^{2}", "{x^2^2}", "x' '"])
+    )
+
+
+def check_document(text, complete=True):
+    """``complete``: no sign is spelled out by its name."""
     assert text.startswith(r"\documentclass")
     assert text.rstrip().endswith(r"\end{document}")
     stack = []
@@ -378,7 +451,7 @@ def check_document(text):
     assert packages == {"inputenc", "fontenc", "amsmath", "geometry"}
     body = text.partition(r"\begin{document}")[2]
     assert all(c.isascii() or (c.isalpha() and ord(c) < 0x250) for c in body)
-    assert "mathtt{U" not in body  # a sign that the table lacks
+    assert not complete or r"\text{[" not in body  # a sign that the table lacks
     assert not re.search(r"(?<!\\)[%#~]", body)
     outside = MATH.sub("", body)
     assert "$" not in outside.replace(r"\$", "")
@@ -387,8 +460,7 @@ def check_document(text):
         assert balanced(formula), formula
         names = set(re.findall(r"\\([A-Za-z]+)", formula))
         assert names <= KNOWN, names - KNOWN
-        script = re.sub(r"\\text(tt)?\{(?:[^{}]|\\.|\{[^}]*\})*\}", "t", formula)
-        assert not re.search(r"\^\{[^{}]*\}\s*\^|_\{[^{}]*\}\s*_", script), formula
+        assert single_scripts(formula), formula
     return body
 
 
@@ -400,10 +472,20 @@ def test_latex_is_well_formed(name):
     assert r"\begin{bmatrix}" in body
 
 
-def test_every_formula_is_parsed_by_another_program():
-    """matplotlib's parser of TeX, which knows the same commands but for matrices."""
-    mathtext = pytest.importorskip("matplotlib.mathtext")
-    parser = mathtext.MathTextParser("path")
+@pytest.fixture(scope="module")
+def parse_tex():
+    """matplotlib's parser of TeX, which knows the same commands but for matrices and three more."""
+    parser = pytest.importorskip("matplotlib.mathtext").MathTextParser("path")
+
+    def parse(tex):
+        for name, like in ((r"\tfrac", r"\frac"), (r"\qquad", r"\quad"), (r"\surd", r"\ast")):
+            tex = tex.replace(name, like)
+        parser.parse(f"${tex}$")
+
+    return parse
+
+
+def test_every_formula_is_parsed_by_another_program(parse_tex):
     lines = {}
     for row in ROWS.values():
         e = explain(*drawn(row, 7))
@@ -413,8 +495,7 @@ def test_every_formula_is_parsed_by_another_program():
             lines |= dict.fromkeys([*step.shapes, *(q.symbol for q in step.quantities)])
     assert len(lines) > 150
     for line in lines:
-        tex = mathematics(line).replace(r"\tfrac", r"\frac").replace(r"\qquad", r"\quad")
-        parser.parse(f"${tex}$")
+        parse_tex(mathematics(line))
 
 
 @pytest.mark.parametrize(
@@ -432,6 +513,12 @@ def test_every_formula_is_parsed_by_another_program():
         ("ẏ = ẋ", r"\dot{y} = \dot{x}"),
         ("{1, 2} & 50 %", r"\{1, 2\} \& 50 \%"),
         ("running_mean", r"\text{running\_mean}"),
+        ("0 ≤ x < ½, A ⊆ ℝⁿ", r"0 \leq  x < \tfrac{1}{2}, A \subseteq  \mathbf{R}^{n}"),
+        ("z ∼ 𝒩(0, 1) ⇔ x ⊄ y", r"z \sim  \mathcal{N}(0, 1) \Leftrightarrow  x \not\subset  y"),
+        ("f′² + x²′ + aᵢⱼ ₖ", r"f'^{2} + x^{2}{}' + a_{ij} {}_{k}"),
+        ("x⃗ = ά + ᾱ", r"\vec{x} = \acute{\alpha}  + \bar{\alpha} "),
+        ("dξο = dξℎ", r"\mathit{d}\xi o = \mathit{d}\xi h"),
+        ("a ⊞ b", r"a \text{[squared plus]} b"),
     ],
 )
 def test_mathematics(line, tex):
@@ -447,6 +534,61 @@ def test_prose():
 def test_any_text_becomes_balanced_tex(text):
     assert balanced(mathematics(text))
     assert balanced(prose(text))
+    assert single_scripts(mathematics(text))
+
+
+BLOCKS = (  # of Unicode, where mathematics has its signs
+    (0x02B0, 0x03FF), (0x1D2C, 0x1DBF), (0x1F00, 0x1FFF), (0x2070, 0x209F), (0x20D0, 0x20FF),
+    (0x2100, 0x23FF), (0x25A0, 0x25FF), (0x27C0, 0x27FF), (0x2900, 0x2BFF), (0x1D400, 0x1D7FF),
+)  # fmt: skip
+EVERY_SIGN = [
+    chr(code)
+    for first, last in BLOCKS
+    for code in range(first, last + 1)
+    if unicodedata.category(chr(code)) != "Cn"
+]
+
+
+def explained(signs):
+    """A layer whose docstring holds these signs wherever there may be some."""
+    doc = f"""Takes {signs} into account.
+
+    Forward   y = {signs} x   z = x{signs}
+    Shapes    x (N, {signs})
+    Backward  dx = {signs}
+    Source    {signs} (2020)
+    """
+    methods = {"forward": lambda self, x: (x, x), "backward": lambda self, dy, x: dy}
+    layer = type("Own", (ta.Layer,), {"__doc__": doc, **methods})()
+    return explain(layer, np.ones((2, 2)))
+
+
+@given(st.text(st.sampled_from(EVERY_SIGN) | st.characters(max_codepoint=0x17F), max_size=12))
+def test_any_sign_may_stand_in_a_docstring(signs):
+    signs = re.sub(r"\s", " ", signs.replace("`", "'"))  # a docstring's own marks
+    check_document(explained(signs).latex(), complete=False)
+
+
+def test_every_sign_of_mathematics_is_parsed_by_another_program(parse_tex):
+    for i in range(0, len(EVERY_SIGN), 40):
+        signs = EVERY_SIGN[i : i + 40]
+        check_document(explained("".join(signs)).latex(), complete=False)
+        parse_tex(" + ".join(f"x{mathematics(c)}" for c in signs))
+
+
+def test_usual_signs_are_not_spelled_out():
+    usual = "".join(COMMANDS) + "".join(GREEK) + "⁰¹²³ⁿᵀ₀₁₂ᵢⱼₙ½⅓ℝℕℂℤ𝔼𝒩≔≝≮≯≰≱⊄∄∤″‴"
+    check_document(explained(usual).latex())
+
+
+def test_commands_are_those_of_their_signs():
+    """By matplotlib's table of TeX, which was made by others."""
+    table = pytest.importorskip("matplotlib._mathtext_data").tex2uni | {"surd": ord("√")}
+    alike = {"⩽": "≤", "⩾": "≥", "≦": "≤", "≧": "≥", "⪯": "≼", "⪰": "≽", "∆": "Δ", "ϴ": "Θ"}
+    alike |= {"Σ": "∑", "·": "⋅", "•": "∙", "~": "∼", "〈": "⟨", "〉": "⟩", "⊨": "⊧", "ℏ": "ħ"}
+    alike |= {"ϵ": "ε"}  # \varepsilon and \epsilon are one to matplotlib
+    for sign, name in {**GREEK, **COMMANDS}.items():
+        assert chr(table[name]) == alike.get(sign, sign), name
 
 
 def test_numbers_and_matrices():

@@ -89,6 +89,29 @@ def test_no_circle_within_a_level():
     assert not circle(edges)
 
 
+def modules(tree):
+    """Every module and name that a tree imports, inside functions too, but not for types alone."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        yield from modules(node)
+
+
+def test_no_circle_of_files():
+    names = {".".join(("tinyae", *path.with_suffix("").parts)): path for path in FILES}
+    edges = {}
+    for name, path in names.items():
+        if path.name != "__init__.py":  # a package gives the names of its files
+            tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+            edges[name] = {m for m in modules(tree) if m in names} - {name}
+    assert not circle(edges)
+
+
 def test_models_never_import_optimizers():
     for path in FILES:
         if part(path) == "models":

@@ -198,6 +198,105 @@ def test_own_classes(tmp_path: Path) -> None:
         ta.load(tmp_path / "m.npz", custom=[type("Dense", (ta.Layer,), {})])
 
 
+class PReLU(ta.Layer):
+    """y = x where x > 0, else α x: the argument ``alpha`` becomes a Param of that name."""
+
+    def __init__(self, alpha: float = 0.25, *, dtype: Any = np.float32):
+        self.alpha = Param(np.full(1, alpha, dtype))
+
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return np.where(x > 0, x, self.alpha.value * x), x
+
+    def backward(self, dy: np.ndarray, x: np.ndarray) -> np.ndarray:
+        self.alpha.grad += (dy * np.minimum(x, 0)).sum()
+        return np.where(x > 0, dy, self.alpha.value * dy)
+
+
+class Gain(ta.Layer):
+    """y = scale ∘ x: an array argument becomes a Param."""
+
+    def __init__(self, scale: Any):
+        self.scale = Param(np.array(scale))
+
+
+LEARNT = {  # layers whose Params bear their arguments' names, and a value to learn
+    "PReLU": (lambda dtype: PReLU(dtype=dtype), [0.1]),
+    "PReLU of -inf": (lambda dtype: PReLU(dtype=dtype), [-np.inf]),
+    "Gain": (lambda dtype: Gain(np.ones(3, dtype)), [0.1, -0.0, np.nan]),
+    "Gain of rows": (lambda dtype: Gain(np.ones((2, 2), dtype)), [[0.1, 2], [3, 1e-45]]),
+    "Gain of shape ()": (lambda dtype: Gain(np.ones((), dtype)), 0.1),
+    "Gain of shape (1, 1)": (lambda dtype: Gain(np.ones((1, 1), dtype)), [[0.1]]),
+}
+
+
+@pytest.mark.parametrize("name", LEARNT)
+@pytest.mark.parametrize("suffix", ["npz", "safetensors"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_argument_may_be_named_as_its_param(
+    tmp_path: Path, name: str, suffix: str, dtype: Any
+) -> None:
+    if suffix == "safetensors":
+        pytest.importorskip("safetensors")
+    build, value = LEARNT[name]
+    layer, path = build(dtype), tmp_path / f"m.{suffix}"
+    (p,) = layer.params.values()
+    p.value[...] = value
+    alone = ta.Sequential(ta.Tanh(), layer)
+    for module in (layer, alone, ta.Sequential(layer, alone, layer)):  # the last: shared
+        ta.save(module, path)
+        back = ta.load(path, custom=[PReLU, Gain])
+        assert_same(module, back)
+        assert len({id(q) for q in back.params.values()}) == 1
+        assert all(q.value.flags.writeable and not q.grad.any() for q in back.params.values())
+
+
+def test_such_a_layer_trains_on(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    encoder = ta.Sequential(ta.Dense(6, 3, rng=rng), PReLU(0.1))
+    model = ta.Autoencoder(encoder, ta.Dense(3, 6, rng=rng), ta.MSE())
+    x = rng.normal(size=(8, 6)).astype(np.float32)
+    optimizer = ta.Adam(1e-2)
+    for _ in range(3):
+        model.backprop(x)
+        optimizer.step(model.params)
+    model.save(tmp_path / "m.npz")
+    back = ta.load(tmp_path / "m.npz", custom=[PReLU])
+    assert_same(model, back)
+    assert model.backprop(x) == back.backprop(x)
+    for key, p in model.params.items():
+        assert np.array_equal(p.grad, back.params[key].grad)
+
+
+def test_params_named_as_arguments_stay_tied_by_hand(tmp_path: Path) -> None:
+    a, b, c = (Gain(np.arange(4.0).reshape(2, 2)) for _ in range(3))
+    b.scale = a.scale
+    c.scale = a.scale.T
+    ta.save(ta.Sequential(a, b, c), tmp_path / "m.npz")
+    a2, b2, c2 = ta.load(tmp_path / "m.npz", custom=[Gain]).layers
+    assert b2.scale is a2.scale
+    assert np.shares_memory(c2.scale.value, a2.scale.value)
+    assert np.array_equal(c2.scale.value, a.scale.value.T)
+
+
+def test_a_file_cannot_swell_a_param_by_its_argument(tmp_path: Path) -> None:
+    def tree(scale: Any) -> Any:
+        return architecture({"$class": "Gain", "$id": 0, "scale": scale})
+
+    def refused(says: str, header: Any, **arrays: np.ndarray) -> None:
+        with pytest.raises(ValueError, match=says):
+            ta.load(write(tmp_path / "m.npz", header, arrays), custom=[Gain])
+
+    refused(r"expected \(\)", tree(0.5), scale=np.zeros(3))
+    refused(r"expected \(3,\)", tree([0.5, 1.0, 2.0]), scale=np.zeros(1))
+    refused("is missing", tree(0.5))
+    refused("is missing", tree({"$array": "a"}), a=np.zeros(3))
+    refused("dtype int64", tree(0.5), scale=np.zeros(1, int))
+    refused("floating-point", tree(1), scale=np.zeros(1))
+    refused("does not know", tree({"$array": "b"}), scale=np.zeros(3))
+    refused("larger than what the file holds", tree(10**12), scale=np.zeros(1))
+    ta.load(write(tmp_path / "m.npz", tree(0.5), {"scale": np.zeros(1)}), custom=[Gain])
+
+
 def test_every_public_class_can_be_named() -> None:
     table = io._classes()
     for name in ta.__all__:

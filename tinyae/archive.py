@@ -1,7 +1,7 @@
 """Arrays and a JSON header as bytes on disk: ``.npz`` and ``.safetensors``.
 
-Writing is all or nothing. Reading trusts no byte: no pickle, no compression, and every claimed
-size is held against the file's own before anything is allocated.
+A file is written whole or not at all. Reading trusts no byte: no pickle, no compression, and every
+claimed size is compared with the file's own before anything is allocated.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ Json = Any
 
 
 class FileError(ValueError):
-    """What is wrong with a file; ``load`` adds its name."""
+    """Something is wrong with a file; ``load`` adds the file's name."""
 
 
 def write_atomically(target: str, write: Callable[[Any], Any]) -> None:
-    """``target`` becomes what ``write`` writes, or stays as it was."""
+    """Replace ``target`` by what ``write`` writes; if that fails, leave it as it was."""
     folder, name = os.path.split(target)
     part = os.path.join(folder, f".{name[:100]}.{os.urandom(4).hex()}.part")
     try:
@@ -48,7 +48,7 @@ def write_atomically(target: str, write: Callable[[Any], Any]) -> None:
 
 def to_npz(file: Any, header: Json, arrays: dict[str, Array]) -> None:
     text = json.dumps(header, allow_nan=False).encode()
-    import zipfile  # here, and not above: it is a quarter of the time of `import tinyae`
+    import zipfile  # here, because it would take a quarter of the time of `import tinyae`
 
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, a in {_HEADER: np.frombuffer(text, np.uint8), **arrays}.items():
@@ -69,7 +69,7 @@ def from_npz(path: str | os.PathLike[str]) -> tuple[Json, dict[str, Array]]:
             arrays = _unzip(file, size)
         except (FileError, MemoryError):
             raise
-        except Exception as error:  # zipfile has a dozen ways to say that bytes are wrong
+        except Exception as error:  # zipfile raises many kinds of error for wrong bytes
             raise FileError(
                 f"the file is damaged or cut short ({str(error)[:120]}); "
                 "copy it again from where it came, or save the model again"
@@ -100,7 +100,7 @@ def _unzip(file: Any, size: int) -> dict[str, Array]:
 
 
 def _array(content: bytes) -> Array:
-    """An array from the bytes of an .npy file; its header is believed only if the size is right."""
+    """An array from the bytes of an .npy file, whose header must state the right size."""
     stream = io.BytesIO(content)
     if npy.read_magic(stream) != (1, 0):
         raise FileError("an array is in another version of NumPy's format than 1.0")
@@ -163,7 +163,7 @@ def from_safetensors(path: str | os.PathLike[str]) -> tuple[Json, dict[str, Arra
 
 
 def _checksum(text: str, arrays: dict[str, Array]) -> int:
-    """Over header and arrays: safetensors, unlike zip, has none of its own."""
+    """A checksum of header and arrays, because safetensors, unlike zip, has none of its own."""
     crc = zlib.crc32(text.encode())
     for name in sorted(arrays):
         a = arrays[name]

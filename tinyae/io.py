@@ -6,16 +6,18 @@ A file holds every learnt and state array under its dotted name, and a header in
      "architecture": {"$class": "Sequential", "$id": 0, "layers": [
          {"$class": "Dense", "$id": 1, "in_features": 784, "out_features": 64}, …]}}
 
-The description is read off the objects: a constructor keeps each argument under its own name,
-so class name and arguments rebuild the object. Loading looks a class up in a table of
-tinyae's own (and in ``custom``), builds the model empty, and gives it the file's arrays.
-What was shared (a tied layer, a generator, one Param under two names) is shared again.
+The description comes from the objects themselves. A constructor stores each argument under its own
+name, so the class name and the arguments are enough to build the object again; of an argument that
+has become a Param, as in ``self.alpha = Param(…alpha…)``, the Param's value is written. Loading looks
+every class up in a table of tinyae's own (and in ``custom``), builds the model empty, and fills it
+with the file's arrays. What was shared (a tied layer, a generator, one Param under two names) is
+shared again.
 
 ``.npz``          a plain NumPy archive: ``np.load(path)["encoder.1.W"]`` reads it too
 ``.safetensors``  by suffix, with the package of that name
 
 A file may come from anywhere. No pickle is read, no name in it is imported or evaluated, and
-sizes are held against the file's own length before anything is allocated.
+sizes are compared with the file's own length before anything is allocated.
 """
 
 from __future__ import annotations
@@ -57,12 +59,12 @@ _HOMES = (
     corruption,
     binarize,
     models,
-)  # where the classes live that a file may build
+)  # a file may build the classes of these modules
 FORMAT = 1  # raise it when an older tinyae would misread the file
 
-_DRAWN = {"rng", "init", "dtype"}  # arguments that drew the first weights: not needed again
-_DEPTH = 64  # objects inside objects
-_NAMES = 100_000  # modules, counting a shared one each time it is reached
+_DRAWN = {"rng", "init", "dtype"}  # arguments for the first weights, not needed again
+_DEPTH = 64  # how deep objects may be nested
+_NAMES = 100_000  # modules; a shared one counts each time it is reached
 _SLACK = 2**24  # elements that a model may have beyond those in its file: 64 MB of float32
 
 Json = Any
@@ -185,14 +187,14 @@ def _describe(module: Module) -> tuple[Json, dict[str, Array], dict[str, type]]:
     writer = _Writer()
     architecture = writer.value(module, type(module).__name__)
     arrays, aliases = writer.arrays, {}
-    first: dict[Any, str] = {}  # where an array lies in memory → the name it is saved under
+    first: dict[Any, str] = {}  # an array's place in memory → the name under which it is saved
     for name, a in _named_arrays(module).items():
         _check_dtype(name, a)
         alias = first.setdefault(_place(a), name)
         if alias != name:
             aliases[name] = alias
         elif a.ndim == 2 and first.get(_place(a.T), name) != name:
-            aliases[name] = "T:" + first[_place(a.T)]  # Param.T: the same memory, turned
+            aliases[name] = "T:" + first[_place(a.T)]  # Param.T: the same memory, transposed
         else:
             arrays[name] = a
     header = {
@@ -222,7 +224,7 @@ class _Writer:
 
     def __init__(self) -> None:
         self.ids: dict[int, int] = {}
-        self.open: list[int] = []  # the objects around the present one
+        self.open: list[int] = []  # the objects that contain the present one
         self.arrays: dict[str, Array] = {}
         self.own: dict[str, type] = {}
 
@@ -262,6 +264,8 @@ class _Writer:
         for name, p in _arguments(type(v)).items():
             if name in vars(v) if name in _DRAWN else hasattr(v, name):
                 kept = getattr(v, name)
+                if isinstance(kept, Param) and isinstance(v, Module):
+                    kept = kept.value.item() if kept.size == 1 else kept.value
                 kept = list(kept) if p.kind is p.VAR_POSITIONAL else kept
                 entry[name] = self.value(kept, f"{where}.{name}")
             elif name not in _DRAWN:
@@ -304,7 +308,7 @@ def _arguments(cls: type) -> dict[str, inspect.Parameter]:
 
 
 def _assemble(header: Json, arrays: dict[str, Array], table: dict[str, type]) -> Module:
-    """Build the model empty, hold every name and shape against the file, then fill it."""
+    """Build the model empty, compare every name and shape with the file, then fill it."""
     reader = _Reader(arrays, table)
     module = reader.value(header.get("architecture"))
     if not isinstance(module, Module):
@@ -314,9 +318,10 @@ def _assemble(header: Json, arrays: dict[str, Array], table: dict[str, type]) ->
     if not isinstance(aliases, dict) or not all(isinstance(a, str) for a in aliases.values()):
         raise FileError("its header has no table of aliases; it was altered, save the model again")
     params, state = module.params, module.state
-    _check_names(_named_arrays(module), arrays, aliases, reader.used)
+    scalars = {name for name, p in params.items() if id(p) in reader.scalars}
+    _check_names(_named_arrays(module), arrays, aliases, reader.used, scalars)
     filled: dict[str, Any] = {}
-    memo: dict[int, Any] = {}  # the empty part → the filled one: deepcopy swaps them, sharing kept
+    memo: dict[int, Any] = {}  # empty array → filled one: deepcopy exchanges them and keeps sharing
     for name, part in [*params.items(), *state.items()]:
         if name in aliases:
             other = aliases[name]
@@ -334,8 +339,17 @@ def _assemble(header: Json, arrays: dict[str, Array], table: dict[str, type]) ->
 
 
 def _check_names(
-    empty: dict[str, Array], arrays: dict[str, Array], aliases: dict[str, str], used: set[str]
+    empty: dict[str, Array],
+    arrays: dict[str, Array],
+    aliases: dict[str, str],
+    used: set[str],
+    scalars: set[str],
 ) -> None:
+    """Raise a FileError unless the model's arrays and the file's are the same, by name and shape.
+
+    ``used`` are arrays of the file that were constructor arguments. ``scalars`` are Params that were
+    built from a plain number: the file alone knows whether their shape is (), (1,) or (1, 1).
+    """
     seen: dict[str, Array] = {}
     faults = []
     for name, a in empty.items():
@@ -346,7 +360,7 @@ def _check_names(
             faults.append(f"{name} {a.shape} is missing")
             continue
         seen[name] = got = got.T if turned else got
-        if got.shape != a.shape:
+        if got.shape != a.shape and not (name in scalars and got.size == 1):
             faults.append(f"{name} has shape {got.shape}, expected {a.shape}")
         elif (got.dtype.kind == "f") != (a.dtype.kind == "f"):
             faults.append(f"{name} has dtype {got.dtype}, expected one like {a.dtype}")
@@ -362,7 +376,7 @@ def _check_names(
 
 
 def _count(module: Module, known: dict[int, int]) -> int:
-    """Modules reached from here; a few refs to refs could otherwise name billions."""
+    """How many modules are reached from here: a few nested references could name billions."""
     if id(module) not in known:
         known[id(module)] = 1 + sum(_count(part, known) for part in module.children.values())
     if known[id(module)] > _NAMES:
@@ -377,9 +391,10 @@ class _Reader:
         self.arrays, self.table = arrays, table
         self.objects: dict[int, Any] = {}
         self.used: set[str] = set()  # arrays that were constructor arguments
+        self.scalars: set[int] = set()  # ids of one-entry Params built from a plain number
         self.depth = 0
-        # Elements that modules may still ask for: twice the file's, since two tied weights are
-        # stored once, and a bit, since some are never stored.
+        # Elements that modules may still allocate: twice the file's, because two tied weights are
+        # stored once, and some more, because a few arrays are never stored.
         self.room = 2 * sum(a.size for a in arrays.values()) + _SLACK
 
     def value(self, v: Json) -> Any:
@@ -437,7 +452,7 @@ class _Reader:
         unknown = given.keys() - parameters.keys()
         if unknown:
             raise FileError(f"{cls.__name__} has no argument {min(unknown):.60}")
-        if not issubclass(cls, ParameterFree):  # those hold no arrays: any size is harmless
+        if not issubclass(cls, ParameterFree):  # those allocate no arrays, so any size is harmless
             for name, arg in given.items():
                 _check_size(f"{cls.__name__}: {name}", arg, self.room)
         starred = any(p.kind is p.VAR_POSITIONAL for p in parameters.values())
@@ -456,6 +471,10 @@ class _Reader:
                 kwargs[name] = given[name]
         thing = cls(*args, **kwargs)
         if isinstance(thing, Module):
+            for name in given.keys() & vars(thing).keys():
+                p = vars(thing)[name]
+                if isinstance(p, Param) and p.size == 1 and isinstance(given[name], (int, float)):
+                    self.scalars.add(id(p))
             own = [v.value if isinstance(v, Param) else v for v in vars(thing).values()]
             self.room -= sum(a.size for a in own if isinstance(a, np.ndarray))
             if self.room < 0:
@@ -464,7 +483,7 @@ class _Reader:
 
 
 class _Blank(Initializer):
-    """Zeros, but no more of them than the reader has room for."""
+    """An initialiser of zeros that refuses arrays larger than what the reader has room for."""
 
     def __init__(self, room: int) -> None:
         self.room = room
@@ -492,6 +511,8 @@ def _check_size(what: str, arg: Any, most: int) -> None:
 
 
 def generator_state(rng: np.random.Generator) -> Json:
+    """The state of a generator as plain JSON."""
+
     def plain(v: Any) -> Json:
         if isinstance(v, dict):
             return {key: plain(item) for key, item in v.items()}
@@ -507,12 +528,12 @@ def generator_state(rng: np.random.Generator) -> Json:
 
 
 _BIT_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
-# What numpy would otherwise take unchecked, and then read past the end of its buffer.
+# NumPy does not check these fields, and would read past the end of its buffer.
 _STATE_LIMITS = {"pos": 624, "buffer_pos": 4, "has_uint32": 1, "uinteger": 2**32 - 1}
 
 
 def restore_generator(state: Json) -> np.random.Generator:
-    """A generator in a saved state; every field is held against a fresh one's."""
+    """A generator in a saved state; every field is compared with a fresh generator's."""
 
     def like(model: Any, v: Json, key: str) -> Any:
         if isinstance(model, dict):

@@ -1,35 +1,35 @@
-"""The two steps of a variational model that are no layers: the draw of the code, and its price."""
+"""The two steps of a variational model that are not layers: the draw of the code, and the KL."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from tinyae.explanation.heads import heads, pieces
-from tinyae.explanation.origins import Origins
+from tinyae.explanation.docstring_sections import equations_for, sections
+from tinyae.explanation.provenance import Provenance
 from tinyae.explanation.record import Call
 from tinyae.explanation.result import Step, quantity
 from tinyae.models.variational import VariationalAutoencoder
 from tinyae.param import Array
 
 
-def register_halves(call: Call, calls: list[Call], origins: Origins) -> None:
-    """The halves of dμ and ds: through z, and through the KL."""
+def add_latent_gradients(call: Call, calls: list[Call], provenance: Provenance) -> None:
+    """Label both contributions to dμ and ds: through z, and through the KL."""
     mu, s, dkl = call.given["mu"], call.given["s"], call.given["dkl"]
-    origins.value(mu, "μ of the mean head")
-    origins.gradient(dkl * mu, "β ∂kl/∂μ of kl")
-    origins.gradient(0.5 * dkl * (np.exp(s) - 1), "β ∂kl/∂s of kl")
+    provenance.add_value(mu, "μ of the mean head")
+    provenance.add_gradient(dkl * mu, "β ∂kl/∂μ of kl")
+    provenance.add_gradient(0.5 * dkl * (np.exp(s) - 1), "β ∂kl/∂s of kl")
     through = _through_z(call, calls)
     if through is not None:
         dz, std, eps = through
-        origins.gradient(dz, "dz of reparameterisation")
-        origins.gradient(0.5 * dz * std * eps, "½ dz ε exp(s/2) of reparameterisation")
+        provenance.add_gradient(dz, "dz of reparameterisation")
+        provenance.add_gradient(0.5 * dz * std * eps, "½ dz ε exp(s/2) of reparameterisation")
         first = next(c for c in calls if c.name.startswith("decoder"))
         z = "z" if first.given["x"].shape == mu.shape else "[z, c], z"
-        origins.value(first.given["x"], f"{z} of reparameterisation")
+        provenance.add_value(first.given["x"], f"{z} of reparameterisation")
 
 
 def _through_z(call: Call, calls: list[Call]) -> tuple[Array, Array, Array] | None:
-    """dz, σ and ε, from what the decoder was given and what came back from it."""
+    """dz, σ and ε, computed from the decoder's input and the gradient that it returned."""
     mu, s = call.given["mu"], call.given["s"]
     first = next((c for c in calls if c.name.startswith("decoder")), None)
     if first is None or not isinstance(first.returned, np.ndarray):
@@ -42,15 +42,16 @@ def _through_z(call: Call, calls: list[Call]) -> tuple[Array, Array, Array] | No
 
 
 def draw(call: Call, calls: list[Call]) -> Step:
+    """The step of the reparameterisation."""
     mu, s = call.given["mu"], call.given["s"]
-    said = heads(VariationalAutoencoder)
+    doc = sections(VariationalAutoencoder)
     step = Step(
         "reparameterisation",
         "z = μ + σ ε",
         "A draw from N(μ, σ²) written as a function of μ and σ, so that its gradient exists: "
         "ε does not depend on the weights.",
-        pieces(said["Forward"], "s", "z"),
-        pieces(said["Backward"], "dz", "dμ", "ds"),
+        equations_for(doc["Forward"], "s", "z"),
+        equations_for(doc["Backward"], "dz", "dμ", "ds"),
         ["μ, s, ε, z alike, (N, latent_dim)"],
         "Kingma & Welling (2014), §2.4",
     )
@@ -69,14 +70,15 @@ def draw(call: Call, calls: list[Call]) -> Step:
 
 
 def divergence(call: Call) -> Step:
+    """The step of the KL divergence."""
     mu, s, dkl = call.given["mu"], call.given["s"], call.given["dkl"]
-    said = heads(VariationalAutoencoder)
+    doc = sections(VariationalAutoencoder)
     step = Step(
         "kl",
         f"KL(N(μ, σ²) ‖ N(0, I)), β = {call.given['beta']:g}",
         "What the code tells about x, in nats: the price that keeps it near the prior.",
-        pieces(said["Forward"], "kl", "KLⱼ"),
-        pieces(said["Backward"], "dμ", "ds"),
+        equations_for(doc["Forward"], "kl", "KLⱼ"),
+        equations_for(doc["Backward"], "dμ", "ds"),
         ["μ, s (N, latent_dim)"],
         "Kingma & Welling (2014), appendix B",
         value={key: float(v) for key, v in call.made.items()},

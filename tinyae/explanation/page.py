@@ -12,6 +12,7 @@ _ARROWS = {"parameter": " ", "output": "=", "gradient": "="}
 
 
 def page(e: Explanation) -> str:
+    """The explanation as text, at most 98 characters wide where it can be wrapped."""
     lines = [e.title, *_wrapped(e.words, "  "), ""]
     lines += _equations("forward", e.forward) + _equations("backward", e.backward)
     lines += _equations("units", e.units)
@@ -38,7 +39,7 @@ def page(e: Explanation) -> str:
 def _step(number: int, step: Step, alone: bool) -> list[str]:
     name = f"{step.name}   " if step.name else ""
     lines = [f"─── {number}. {name}{step.title} "[:_WIDTH].ljust(_WIDTH, "─")]
-    if not alone:  # its equations stand above
+    if not alone:  # its equations are above
         lines += _wrapped(step.words, "  ")
         lines += _equations("forward", step.forward) + _equations("backward", step.backward)
     lines += _equations("shapes", step.shapes)
@@ -90,7 +91,7 @@ def _table(rows: list[list[str]]) -> list[str]:
 
 
 def _width(text: str) -> int:
-    """The places that a text takes: a hat takes none."""
+    """The width of a text; a combining mark takes no place."""
     return sum(not unicodedata.combining(c) for c in text)
 
 

@@ -1,9 +1,8 @@
-"""What happens in one pass: every layer, loss and penalty of a copy reports what it was given and
-what it made of it.
+"""Record one pass: every layer, loss and penalty of a copy reports its inputs and its outputs.
 
-Only methods of that copy's own objects are wrapped, so that no class changes. A method that a
-layer calls on itself (``backward`` calls ``backward_params``) is part of the one call; what a
-penalty does with the Jacobian is reported as the penalty's.
+Methods are wrapped on the objects of the copy only, so no class changes. A method that a layer
+calls on itself (``backward`` calls ``backward_params``) belongs to the same call. What a penalty
+computes with the Jacobian is reported as the penalty's.
 """
 
 from __future__ import annotations
@@ -30,9 +29,10 @@ from tinyae.param import Array, unique
 class Call:
     """One use of one part: forward, and the backward that belongs to it.
 
-    ``given`` and ``made`` by their names in the part's equation; ``upstream`` and ``returned`` are
-    None as long as no gradient came, or none was asked for. ``grads`` is what this use added to
-    the gradient of each Param. ``which`` counts the uses of a part, from 1.
+    ``given``, ``made``       inputs and outputs, by their names in the part's equation
+    ``upstream``, ``returned``  the gradient that came and the one returned; None if there is none
+    ``grads``                 what this use added to the gradient of each Param
+    ``which``                 counts the uses of a part, from 1
     """
 
     name: str
@@ -48,12 +48,12 @@ class Call:
 
 
 class Recorder:
-    """Wraps the parts of a module; ``calls`` then fills as it runs."""
+    """Wraps the parts of a module and collects their ``calls`` while it runs."""
 
     def __init__(self, module: Module, name: str = "") -> None:
         self.calls: list[Call] = []
         self._silent = 0
-        self._passing = 0  # within a gradient that is passed on while nothing learns
+        self._passing = 0  # > 0 within a backward pass in which nothing learns
         for where, part in parts(module, name):
             if isinstance(part, Layer):
                 self._layer(where, part)
@@ -176,7 +176,7 @@ class Recorder:
     # --- how ------------------------------------------------------------------------------
 
     def _of(self, part: Any, cache: Any) -> Call | None:
-        """The forward that this cache is of; the latest that waits where that cannot be told."""
+        """The forward call that made this cache; if that is unclear, the latest without a backward."""
         waiting = [c for c in reversed(self.calls) if c.part is part and c.returned is None]
         waiting = [c for c in waiting if c.upstream is None]
         return next((c for c in waiting if c.cache is cache), waiting[0] if waiting else None)
@@ -191,7 +191,7 @@ class Recorder:
 
     @contextmanager
     def _added(self, params: dict[str, Any]) -> Iterator[dict[str, Array]]:
-        """What is added to each gradient meanwhile."""
+        """Collect what is added to each gradient in the meantime."""
         before = {key: p.grad.copy() for key, p in params.items()}
         grads: dict[str, Array] = {}
         yield grads
@@ -229,8 +229,14 @@ class _GeneratorLoss(GeneratorLoss):
         return L, ds
 
 
+@contextmanager
+def recorded(module: Module) -> Iterator[Recorder]:
+    """Record what the parts of a module do while the module runs."""
+    yield Recorder(module)
+
+
 def parts(module: Module, name: str = "") -> Iterator[tuple[str, Module]]:
-    """A module and all that is in it, each once, under the names that ``params`` gives it."""
+    """A module and all its parts, each once, under the names that ``params`` uses."""
     seen: set[int] = set()
 
     def walk(part: Module, where: str) -> Iterator[tuple[str, Module]]:
@@ -245,7 +251,7 @@ def parts(module: Module, name: str = "") -> Iterator[tuple[str, Module]]:
 
 
 def _own(part: Module) -> dict[str, Any]:
-    """The Params that a part itself uses: not those of the layers within it."""
+    """The Params that a part uses itself, without those of the layers inside it."""
     return {} if part.children else unique(part.params)
 
 

@@ -1,17 +1,21 @@
-"""What an explanation holds: quantities, steps, and the gradients with all that was added to them."""
+"""The data of an explanation: quantities, steps, and gradients with all their contributions.
+
+The data do not know how they are shown: ``page`` and ``tex`` are functions of an Explanation.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from tinyae.param import Array
 
-_ROWS, _COLUMNS = 3, 5  # of an array, so many are shown
-PARTS = {  # of models, in words
+_ROWS, _COLUMNS = 3, 5  # how much of an array is shown
+PARTS = {  # the parts of models, in words
     "encoder": "from the data to the code, or to the features that it is read from",
     "mean": "the head that says where the code's distribution lies, μ",
     "logvar": "the head that says how wide it is, s = ln σ²",
@@ -24,11 +28,11 @@ PARTS = {  # of models, in words
 
 @dataclass
 class Quantity:
-    """An array of the pass: its symbol in the equations, where it came from, a few numbers.
+    """An array of the pass: its symbol in the equations, its source, a few of its numbers.
 
-    ``role`` is "input", "output", "cache", "parameter", "upstream" or "gradient"; ``norm`` the root
-    of the sum of squares; ``corner`` its first rows and columns, of images those of the first
-    sample's first channel.
+    ``role``    "input", "output", "cache", "parameter", "upstream" or "gradient"
+    ``norm``    the root of the sum of squares
+    ``corner``  its first rows and columns; for images those of the first sample's first channel
     """
 
     symbol: str
@@ -40,11 +44,12 @@ class Quantity:
 
     @property
     def cut(self) -> bool:
-        """Are there more numbers than the corner shows?"""
+        """Whether there are more numbers than the corner shows."""
         return math.prod(self.shape) > self.corner.size
 
 
 def quantity(symbol: str, role: str, a: Any, source: str) -> Quantity:
+    """The Quantity of an array."""
     a = np.asarray(a)
     numbers = a.astype(np.float64)
     corner = numbers
@@ -58,8 +63,9 @@ def quantity(symbol: str, role: str, a: Any, source: str) -> Quantity:
 class Step:
     """One part of the pass, with its equations from the docstring.
 
-    ``turn`` is whose move it was, "" where only one learns; ``value`` what a loss, a likelihood or
-    a penalty amounts to; ``note`` what is particular about this use.
+    ``turn``   the player whose turn it was; "" if there is only one
+    ``value``  the terms of a loss, a likelihood or a penalty
+    ``note``   what is special about this use of the part
     """
 
     name: str
@@ -76,7 +82,7 @@ class Step:
 
     @property
     def part(self) -> str:
-        """The part of the model that it belongs to: "encoder" of "encoder.0"."""
+        """The part of the model that the step belongs to: "encoder" for "encoder.0"."""
         return self.name.partition(".")[0]
 
     def __getitem__(self, symbol: str) -> Quantity:
@@ -89,7 +95,7 @@ class Step:
 
 @dataclass
 class Gradient:
-    """∂L/∂θ of one Param: what each use added, by name, and the norm of the sum.
+    """∂L/∂θ of one Param: the norm of the sum, and the norm that each use contributed, by name.
 
     A Param that is used twice has two paths; their norms need not add up.
     """
@@ -103,7 +109,9 @@ class Gradient:
 
 @dataclass
 class Explanation:
-    """One pass forward and back, as data; ``str()`` is a page, ``latex()`` a document."""
+    """One pass forward and back, as data. ``str()`` makes a page and ``latex()`` a document."""
+
+    latex: ClassVar[Callable[[Explanation], str]]  # attached by the package, as __str__ is
 
     title: str
     words: str
@@ -128,18 +136,7 @@ class Explanation:
         names = ", ".join(dict.fromkeys(s.name for s in self.steps))
         raise KeyError(f"{name!r} is no step; there is {names}")
 
-    def __str__(self) -> str:
-        from tinyae.explanation.page import page
-
-        return page(self)
-
     def __repr__(self) -> str:
         return (
             f"Explanation({self.title}: {len(self.steps)} steps, {len(self.gradients)} gradients)"
         )
-
-    def latex(self) -> str:
-        """A LaTeX document; pdflatex compiles it with amsmath alone."""
-        from tinyae.explanation.tex import document
-
-        return document(self)

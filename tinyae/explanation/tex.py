@@ -28,6 +28,7 @@ _BY_ROLE = {
 
 
 def document(e: Explanation) -> str:
+    """The explanation as a LaTeX document; pdflatex compiles it with amsmath alone."""
     lines = [_HEAD + rf"\section*{{{prose(e.title)}}}"]
     lines += [prose(e.words)] if e.words else []
     lines += _equations("Forward", e.forward) + _equations("Backward", e.backward)
@@ -73,7 +74,7 @@ def _step(i: int, step: Step, alone: bool) -> list[str]:
 
 
 def _quantity(q: Quantity) -> str:
-    """Its symbol with a few numbers, its norm, and where it came from."""
+    """A symbol with a few of its numbers, its norm and its source."""
     symbol = mathematics(q.symbol)
     equation = q.role in ("output", "gradient")
     source = f"${mathematics(q.source)}$" if equation else prose(q.source)
@@ -85,7 +86,7 @@ def _quantity(q: Quantity) -> str:
 
 
 def matrix(q: Quantity) -> str:
-    """The corner of an array, with dots where it goes on."""
+    """The corner of an array, with dots where the array continues."""
     if not q.corner.size:
         return r"\begin{bmatrix}\end{bmatrix}"
     last = math.prod(q.shape[-1:])

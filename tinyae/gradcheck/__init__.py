@@ -1,17 +1,12 @@
-"""Are the gradients right? ``check`` measures them against central differences, and where they
-are not ``diagnose`` says what is wrong.
+"""Are the gradients right? ``check`` compares them with central differences; where one is wrong,
+``diagnose`` says how.
 
 ``numeric``   check, check_tangent, check_loss, check_model: analytic beside numeric
 ``slope``     numeric slopes, second opinions, kinks
 ``replay``    a float64 copy that sees the same noise at every pass
-``report``    Row, Report: what was found, as data and as a table
-
-``doctor``              diagnose, diagnose_arrays
-``diagnosis``           Diagnosis, Finding: what is wrong, as data and as a page
-``diagnosis_case``      the course of an examination; ``diagnosis_parts``: a part, not the whole
-``diagnosis_trial``     both gradients at one point; ``diagnosis_numbers``: what 1/35 may mean
-``diagnosis_subjects``  layer, loss and model made alike; ``diagnosis_function``, ``_tangent``
-``hypotheses``          what may be wrong, one idea a file
+``trained``   what trains beside what is read: twins against their definitions
+``report``    Row, Report: the result, as data and as a table
+``doctor``    diagnose, diagnose_arrays: what is wrong with a gradient
 """
 
 from typing import TYPE_CHECKING
@@ -27,14 +22,13 @@ from tinyae.gradcheck.numeric import (
 from tinyae.gradcheck.report import Report, Row
 
 if TYPE_CHECKING:
-    from tinyae.gradcheck.diagnosis import Diagnosis, Finding
-    from tinyae.gradcheck.doctor import diagnose, diagnose_arrays
+    from tinyae.gradcheck.doctor import Diagnosis, Finding, diagnose, diagnose_arrays
 
 __getattr__ = lazy.attach(
     __name__,
     {
-        "Diagnosis": "tinyae.gradcheck.diagnosis:Diagnosis",
-        "Finding": "tinyae.gradcheck.diagnosis:Finding",
+        "Diagnosis": "tinyae.gradcheck.doctor:Diagnosis",
+        "Finding": "tinyae.gradcheck.doctor:Finding",
         "diagnose": "tinyae.gradcheck.doctor:diagnose",
         "diagnose_arrays": "tinyae.gradcheck.doctor:diagnose_arrays",
         "diagnose_training": "tinyae.training_doctor:diagnose_training",

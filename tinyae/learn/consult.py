@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from tinyae.gradcheck import Diagnosis, Finding, diagnose_arrays
-from tinyae.gradcheck.diagnosis_case import Case
-from tinyae.gradcheck.diagnosis_function import FunctionSubject
+from tinyae.gradcheck.doctor.examination import Examination
+from tinyae.gradcheck.doctor.subjects import FunctionSubject
 from tinyae.param import Array
 
 
@@ -67,7 +67,7 @@ def _consult(
     question: Question | None, values: tuple[Array, Array, str] | None, full: bool
 ) -> tuple[list[str], list[str]]:
     if question is not None:
-        diagnosis = Case(_Subject(question), question.right, question.sizes).diagnose()
+        diagnosis = Examination(_Subject(question), question.right, question.sizes).diagnose()
     elif values is not None:
         found, right, name = values
         diagnosis = diagnose_arrays(found, right, name=name)

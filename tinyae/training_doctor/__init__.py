@@ -1,16 +1,16 @@
-"""The run doctor: what a history and a trained model say about how the training went.
+"""The training doctor: what a history and a trained model show about the training.
 
     print(diagnose_training(history, model, x))
 
 ``report``     TrainingDiagnosis, Finding: what was found, as data and as a page
-``evidence``   what is looked at: a copy of the model, some samples, what its layers make of them
-``curves``     the history: diverged, not moving, rising again, over-fitting
+``evidence``   what is examined: a copy of the model, some samples, the outputs of its layers
+``curves``     the history: diverged, not moving, rising again, overfitting
 ``units``      the layers: dead ReLUs, saturated units, constant codes, collapsed latents
-``steps``      how far one step moves each weight, tried on a copy
-``baseline``   the reconstruction: outside the decoder's reach, the mean, no better than PCA
+``steps``      how far one optimizer step moves each weight, tried on a copy
+``baseline``   the reconstruction: outside the decoder's range, no better than the mean or PCA
 ``doctor``     diagnose_training: all of these in order
 
-A finding is made only of what is plainly ill; every threshold stands at the head of its file.
+Only what is plainly wrong becomes a finding. The thresholds are at the head of each file.
 """
 
 from tinyae.training_doctor.doctor import diagnose_training

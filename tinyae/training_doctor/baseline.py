@@ -1,4 +1,4 @@
-"""What the reconstruction is worth: within the decoder's reach, better than the mean, and than PCA."""
+"""How good the reconstruction is: within the decoder's range, better than the mean, than PCA."""
 
 from __future__ import annotations
 
@@ -31,16 +31,15 @@ from tinyae.models import (
     VariationalAutoencoder,
 )
 from tinyae.models.checks import output_range
-from tinyae.training_doctor.evidence import Evidence, _walk
+from tinyae.training_doctor.evidence import UNINFORMED, Evidence, innermost_layers
 from tinyae.training_doctor.report import Finding
-from tinyae.training_doctor.units import _ACTIVE
+from tinyae.training_doctor.units import ACTIVE_VARIANCE
 
-_OUTSIDE = 1e-3  # share of the data's entries
-_SLACK = 1e-3  # of the range
+_OUTSIDE = 1e-3  # share of the data's entries outside the output's range
+_SLACK = 1e-3  # of the range, which is tolerated
 _NARROW = 0.05  # the data's span over that of the output
-_IGNORANT = 0.9  # of the data's variance
-_LINEAR = 1.1  # over PCA's error: its equal is a linear model's best
-_VARIATIONAL = 1.25  # the KL pays for itself with some of the error
+_LINEAR = 1.1  # over PCA's error, which is the best that a linear model can reach
+_VARIATIONAL = 1.25  # over PCA's error: a smaller KL is worth some of it
 _LINEAR_PARTS = (
     Dense,
     TiedDense,
@@ -53,8 +52,8 @@ _LINEAR_PARTS = (
 )
 
 
-def reach(e: Evidence) -> tuple[float, float, str] | None:
-    """Where the reconstruction can lie, and which layer says so; None for anywhere."""
+def output_bounds(e: Evidence) -> tuple[float, float, str] | None:
+    """The range of the reconstruction, and the layer that sets it; None if it is unbounded."""
     if e.decoder is None:
         return None
     loss, likelihood = getattr(e.model, "loss", None), getattr(e.model, "likelihood", None)
@@ -70,9 +69,10 @@ def reach(e: Evidence) -> tuple[float, float, str] | None:
     return None
 
 
-def output_reach(e: Evidence) -> Iterator[Finding]:
-    found = reach(e)
-    target = e.source_and_target[1] if e.reconstructs else e.sample
+def outside_output_range(e: Evidence) -> Iterator[Finding]:
+    """Data that the decoder cannot produce, or that fill only a small part of its range."""
+    found = output_bounds(e)
+    target = e.input_and_target[1] if e.reconstructs else e.sample
     if found is None or isinstance(target, tuple):
         return
     low, high, last = found
@@ -107,10 +107,10 @@ def output_reach(e: Evidence) -> Iterator[Finding]:
 
 
 def errors(e: Evidence) -> tuple[float, float] | tuple[None, None]:
-    """The mean squared error, and the data's variance: the error of giving the mean each time."""
+    """The mean squared error, and the data's variance, which is the error of always giving the mean."""
     if not e.reconstructs:
         return None, None
-    target = np.asarray(e.source_and_target[1], np.float64)
+    target = np.asarray(e.input_and_target[1], np.float64)
     if e.reconstruction.shape != target.shape or len(target) < 2:
         return None, None
     error = float(np.square(e.reconstruction - target).mean())
@@ -121,7 +121,8 @@ def errors(e: Evidence) -> tuple[float, float] | tuple[None, None]:
 
 
 def no_better_than_mean(error: float | None, variance: float | None) -> Iterator[Finding]:
-    if error is None or variance is None or error < _IGNORANT * variance:
+    """A reconstruction that is hardly better than the mean of the data."""
+    if error is None or variance is None or error < UNINFORMED * variance:
         return
     yield Finding(
         "no_better_than_mean",
@@ -136,16 +137,16 @@ def no_better_than_mean(error: float | None, variance: float | None) -> Iterator
 
 
 def no_better_than_pca(e: Evidence, error: float | None) -> Iterator[Finding]:
-    """Judged where reconstruction is all that is wanted; for other models the figures are given."""
+    """A finding only if reconstruction is the whole objective; for other models just the figures."""
     if error is None or e.codes.ndim < 2:
         return
-    source, target = e.source_and_target
+    source, target = e.input_and_target
     source = source[0] if isinstance(source, tuple) else source
     if np.shape(source) != target.shape:
-        return  # super-resolution and its like: PCA has no answer
+        return  # input and target differ in shape (super-resolution): PCA does not apply
     k = e.top_k or e.codes[0].size
     if isinstance(e.model, VariationalAutoencoder):
-        k = int((e.posterior[0].var(axis=0) > _ACTIVE).sum())
+        k = int((e.posterior[0].var(axis=0) > ACTIVE_VARIANCE).sum())
     data = e.to_fit
     if not 0 < k < min(len(data) - 1, data[0].size):
         return
@@ -156,14 +157,14 @@ def no_better_than_pca(e: Evidence, error: float | None) -> Iterator[Finding]:
     e.measured["PCA error"], e.measured["PCA size"] = pca_error, k
     e.notes.append(f"PCA with {k} components: mean squared error {pca_error:.5g}")
     if isinstance(e.model, (SparseAutoencoder, ContractiveAutoencoder)):
-        return  # they pay for something else with some of the error
+        return  # they trade some of the error for another aim
     allowed = _VARIATIONAL if isinstance(e.model, VariationalAutoencoder) else 1.0
     if _linear(e):
         allowed = _LINEAR
     likelihood = getattr(e.model, "likelihood", None)
     asked = likelihood.std**2 if isinstance(likelihood, Gaussian) else 0.0
     if error < allowed * pca_error or error < max(asked, 1e-12):
-        return  # a Gaussian's σ² says how near is near enough
+        return  # a Gaussian's σ² says what error is small enough
     yield Finding(
         "no_better_than_pca",
         "",
@@ -178,6 +179,7 @@ def no_better_than_pca(e: Evidence, error: float | None) -> Iterator[Finding]:
 
 
 def _linear(e: Evidence) -> bool:
+    """Whether encoder and decoder consist of linear layers only."""
     model: Any = e.model
-    parts = [*_walk(model.encoder, ""), *_walk(model.decoder, "")]
+    parts = [*innermost_layers(model.encoder, ""), *innermost_layers(model.decoder, "")]
     return all(isinstance(part, _LINEAR_PARTS) for _, part in parts)

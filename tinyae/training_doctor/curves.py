@@ -1,4 +1,4 @@
-"""What the history shows: diverged, not moving, rising again, over-fitting."""
+"""What the history shows: diverged, not moving, rising again, overfitting."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ import numpy as np
 
 from tinyae.models import GAN, Classifier
 from tinyae.param import Array, unique
-from tinyae.training_doctor.evidence import Evidence
+from tinyae.training_doctor.evidence import UNINFORMED, Evidence
 from tinyae.training_doctor.report import Finding
 
-_EPOCHS = 3  # with fewer no course can be seen
-_FLAT = 0.01  # of the first loss: all epochs lie within so much
-_IGNORANT = 0.9  # of the data's variance: an error above it knows nothing of the sample
-_RISE = 0.5  # of all that was gained, lost again
+_EPOCHS = 3  # fewer show no trend
+_FLAT = 0.01  # of the first loss: not moving if all epochs lie within it
+_RISE = 0.5  # share of the improvement that is lost again
 _OVERFIT_EPOCHS = 5
-_OVERFIT_RISE = 0.1  # of all that validation had gained
-_OVERFIT_SHARE = 0.05  # and of its best value
-_OVERFIT_GAP = 2.0  # validation over training
-_BELONGS = "the same settings with a tenth of the learning rate, or clip_norm=1.0"
+_OVERFIT_RISE = 0.1  # share of the improvement in validation that is lost again
+_OVERFIT_SHARE = 0.05  # of the best validation loss
+_OVERFIT_GAP = 2.0  # validation loss over training loss
+_REMEDY = "the same settings with a tenth of the learning rate, or clip_norm=1.0"
 
 
 def diverged(e: Evidence) -> Iterator[Finding]:
-    """NaN or infinity in the history, in the weights, or where fit stopped."""
+    """NaN or infinity in the history or in the weights, or a run that fit has stopped."""
     bad = [name for name, p in unique(e.model.params).items() if not np.isfinite(p.value).all()]
     epochs = [
         epoch.epoch for epoch in e.history.epochs
@@ -39,14 +38,14 @@ def diverged(e: Evidence) -> Iterator[Finding]:
         bad[0] if bad else "",
         "; ".join(seen),
         "a NaN spreads to every weight at the next step; nothing learnt after it is worth keeping",
-        f"train again from new weights: {_BELONGS}; look for logarithms, divisions and roots in "
+        f"train again from new weights: {_REMEDY}; look for logarithms, divisions and roots in "
         "layers of your own",
         {"weights": bad, "epochs": epochs},
     )
 
 
-def judged(e: Evidence) -> Array:
-    """The loss a training is judged by, one number an epoch, β's warm-up taken out."""
+def judged_loss(e: Evidence) -> Array:
+    """The loss that a training is judged by, one number an epoch, with the full β from the start."""
     h = e.history
     if getattr(e.model, "warm_up", 0) and "kl" in h.names and not h.epochs[0].validation:
         free = h["free_bits"] if "free_bits" in h.names else 0.0
@@ -55,18 +54,18 @@ def judged(e: Evidence) -> Array:
 
 
 def not_moving(e: Evidence, error: float | None, variance: float | None) -> Iterator[Finding]:
-    """All epochs alike, and what was learnt is nothing: not a run that has arrived."""
+    """The loss is the same in all epochs and nothing was learnt; not a run that has converged."""
     if len(e.history) < _EPOCHS or isinstance(e.model, GAN):
         return
-    L = judged(e)
+    L = judged_loss(e)
     span, scale = float(L.max() - L.min()), abs(float(L[0]))
     e.measured["first loss"], e.measured["last loss"] = float(L[0]), float(L[-1])
     e.notes.append(f"loss: {L[0]:.5g} in epoch 1, {L[-1]:.5g} in epoch {len(L)}")
     if span > _FLAT * scale:
         return
     if error is not None and variance is not None:
-        if error < _IGNORANT * variance:
-            return  # it has arrived
+        if error < UNINFORMED * variance:
+            return  # it has converged
     elif not isinstance(e.model, Classifier) or e.history["error"][-1] < 0.3:
         return
     rate = e.history.epochs[-1].learning_rate
@@ -84,11 +83,11 @@ def not_moving(e: Evidence, error: float | None, variance: float | None) -> Iter
 
 
 def rising(e: Evidence) -> Iterator[Finding]:
-    """The training loss gives back what it had gained."""
+    """The training loss rises again after it has fallen."""
     if len(e.history) < _EPOCHS or isinstance(e.model, GAN):
         return
     h = e.history
-    L = judged(e) if getattr(e.model, "warm_up", 0) else h["total"]
+    L = judged_loss(e) if getattr(e.model, "warm_up", 0) else h["total"]
     best = int(np.argmin(L))
     gained, lost = float(L[0] - L[best]), float(L[-1] - L[best])
     if lost <= max(_RISE * gained, _FLAT * abs(float(L[best]))) or lost == 0:
@@ -98,7 +97,7 @@ def rising(e: Evidence) -> Iterator[Finding]:
         "",
         f"the training loss was {L[best]:.5g} in epoch {best + 1} and is {L[-1]:.5g} in epoch {len(L)}",
         "steps that lead uphill are too long for the place; the next stage is NaN",
-        f"{_BELONGS}; or a schedule that lets the rate fall, Cosine(rate, steps=…)",
+        f"{_REMEDY}; or a schedule that lets the rate fall, Cosine(rate, steps=…)",
         {"best": float(L[best]), "best_epoch": best + 1, "last": float(L[-1])},
     )
 

@@ -1,4 +1,4 @@
-"""``diagnose_training``: the examinations in order, from what makes all others moot to the finest."""
+"""``diagnose_training``: all examinations in order, the most fundamental first."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ def diagnose_training(
     optimizer: Optimizer | None = None,
     batch_size: int = 32,
 ) -> TrainingDiagnosis:
-    """What is ill about a run, with figures, reasons and remedies; and what was measured.
+    """What is wrong with a training, with figures, reasons and remedies, and what was measured.
 
     history     what ``fit`` returned, or the TrainingDiverged that it raised
-    model       as the run has left it; copies are examined, it is not touched
-    x           the training data, as they were given to ``fit``: an array or a tuple of arrays
-    rng         a seed, for which samples are looked at and for the model's noise
-    optimizer   that of the run: its next step is tried on a copy. Without it the run's learning
-                rate is tried with SGD and with Adam, and judged only where both agree
-    batch_size  of the steps tried
+    model       the model after the run; only copies are examined
+    x           the training data as given to ``fit``: an array or a tuple of arrays
+    rng         a seed for the choice of samples and for the model's noise
+    optimizer   the optimizer of the run: its next step is tried on a copy. Without it the run's
+                learning rate is tried with SGD and with Adam, and judged only if both agree
+    batch_size  the batch size of the steps that are tried
 
-    Looked for: ``diverged``, ``output_range``, ``not_moving``, ``rising``, ``dead_relus``,
+    Possible findings: ``diverged``, ``output_range``, ``not_moving``, ``rising``, ``dead_relus``,
     ``saturated``, ``constant_codes``, ``collapsed_latents``, ``large_updates``, ``small_updates``,
     ``no_better_than_mean``, ``no_better_than_pca``, ``overfitting``.
 
     Raises
-        TypeError   history, model or x is of another kind
+        TypeError   history, model or x is of the wrong type
         ValueError  x holds NaN or an infinity, or no rows
     """
     e = _evidence(history, model, x, rng, optimizer, batch_size)
@@ -54,9 +54,9 @@ def diagnose_training(
 
 
 def _examine(e: Evidence, has_diverged: bool) -> list[Finding]:
-    """All that needs finite weights."""
-    found = list(baseline.output_reach(e))
-    within = not any(f.figures["outside"] > 0 for f in found)
+    """All examinations that need finite weights."""
+    found = list(baseline.outside_output_range(e))
+    in_range = not any(f.figures["outside"] > 0 for f in found)
     error, variance = baseline.errors(e)
     still = list(curves.not_moving(e, error, variance))
     found += still
@@ -66,12 +66,12 @@ def _examine(e: Evidence, has_diverged: bool) -> list[Finding]:
     found += units.saturated(e)
     found += units.constant_codes(e)
     found += units.collapsed_latents(e)
-    if within:  # else the loss refuses the data
+    if in_range:  # the loss refuses other data
         found += steps.step_sizes(e, moving=not still)
     mean = list(baseline.no_better_than_mean(error, variance))
     found += mean
     pca = list(baseline.no_better_than_pca(e, error))
-    if not (mean or has_diverged or not within):
+    if not (mean or has_diverged or not in_range):
         found += pca
     found += curves.overfitting(e)
     return found
@@ -106,7 +106,7 @@ def _evidence(
         raise ValueError(
             f"{who}: x has {count(x)} rows, expected at least 2; pass the training data"
         )
-    Model.check_data(model, x)  # numbers, and finite; whether they can be reached is judged later
+    Model.check_data(model, x)  # only that they are finite numbers; their range is judged later
     seed = int(rng) if isinstance(rng, (int, np.integer)) else int(rng.integers(2**31))
     batch_size = positive_int(who, "batch_size", batch_size, 32)
     return Evidence(model, history, x, seed, failure, optimizer, batch_size)

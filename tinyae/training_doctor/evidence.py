@@ -1,4 +1,4 @@
-"""What the run doctor looks at: a copy of the model, some samples, and what becomes of them."""
+"""What the training doctor examines: a copy of the model, some samples, the layers' outputs."""
 
 from __future__ import annotations
 
@@ -25,26 +25,28 @@ from tinyae.optim import Optimizer
 from tinyae.param import Array
 from tinyae.training import History
 
-_SAMPLES = 1024  # that the units are judged by
-_FITTED = 4096  # that PCA learns from
-_CHUNK = 256
-FLAT = 0.01  # a sigmoid this near to 0 or 1 passes on less than a twentieth of its best slope
+_SAMPLES = 1024  # for judging the units
+_FITTED = 4096  # samples for fitting PCA
+_CHUNK = 256  # samples in one forward pass
+FLAT = 0.01  # a sigmoid this close to 0 or 1 has less than a twentieth of its largest slope
+UNINFORMED = 0.9  # of the data's variance: a larger error means that the code tells nothing
 
 
 @dataclass
 class Activity:
-    """What the units of one ReLU, Sigmoid or Tanh do over all samples; of images, a channel is one.
+    """The outputs of one ReLU, Sigmoid or Tanh over all samples; for images a unit is a channel.
 
-    ``awake``     units that are above 0 for some sample
-    ``highest``   each unit's largest input, and ``spread`` its deviation (NaN if the input is unknown)
-    ``flat``      the share of each unit's outputs that lie where the curve is flat
+    ``awake``      whether each unit is above 0 for some sample
+    ``highest``    each unit's largest input
+    ``deviation``  the standard deviation of each unit's input (NaN if the input is unknown)
+    ``flat``       the share of each unit's outputs where the curve is flat
     """
 
     name: str
     part: Module
     awake: Array
     highest: Array
-    spread: Array
+    deviation: Array
     flat: Array
 
     @property
@@ -52,8 +54,8 @@ class Activity:
         return len(self.awake)
 
 
-class _Tally:
-    """Sums over chunks, so that no layer's output is kept."""
+class _UnitStatistics:
+    """Sums over chunks of samples, so that no layer's output is kept."""
 
     def __init__(self, part: Module) -> None:
         self.part = part
@@ -79,16 +81,16 @@ class _Tally:
     def activity(self, name: str) -> Activity:
         awake, highest, sums, squares, flat = (np.stack(column) for column in zip(*self.parts))
         mean = sums.sum(axis=0) / self.n
-        spread = np.sqrt(np.maximum(squares.sum(axis=0) / self.n - mean**2, 0))
+        deviation = np.sqrt(np.maximum(squares.sum(axis=0) / self.n - mean**2, 0))
         shares = flat.sum(axis=0) / self.n
         return Activity(
-            name, self.part, np.asarray(awake.any(axis=0)), highest.max(axis=0), spread, shares
+            name, self.part, np.asarray(awake.any(axis=0)), highest.max(axis=0), deviation, shares
         )
 
 
 @dataclass
 class Evidence:
-    """Everything is found on copies: the model that is examined never runs."""
+    """The material of a diagnosis. Everything runs on copies of the model."""
 
     model: Model
     history: History
@@ -102,11 +104,11 @@ class Evidence:
 
     @property
     def rng(self) -> np.random.Generator:
-        """A new generator, the same each time it is asked for."""
+        """A new generator, always in the same state."""
         return np.random.default_rng(self.seed)
 
-    def twin(self) -> Any:
-        """A copy that may run and learn."""
+    def model_copy(self) -> Any:
+        """A copy of the model that may run and learn."""
         return copy.deepcopy(self.model)
 
     @cached_property
@@ -122,7 +124,7 @@ class Evidence:
         return self.model.as_input(rows(self.x, chosen))
 
     def chunks(self, batch: Any) -> Iterator[Any]:
-        """A few hundred rows at a time, at least two: a batch norm needs that many."""
+        """A few hundred rows at a time, and at least two, because BatchNorm needs them."""
         n = count(batch)
         for part in np.array_split(np.arange(n), max(n // _CHUNK, 1)):
             yield rows(batch, slice(part[0], part[-1] + 1))
@@ -131,34 +133,36 @@ class Evidence:
 
     @cached_property
     def activities(self) -> list[Activity]:
-        """Of every activation that can die or saturate, by the names of ``trace``."""
-        twin, rng = self.twin(), self.rng
-        tallies: dict[str, _Tally] = {}
-        # a model of one's own need not have a trace
+        """The activity of every layer that can die or saturate, by the names of ``trace``."""
+        model, rng = self.model_copy(), self.rng
+        statistics: dict[str, _UnitStatistics] = {}
+        # a user's model may have no trace
         with np.errstate(all="ignore"), suppress(NotImplementedError):
             for chunk in self.chunks(self.sample):
                 before: Array = np.empty(0)
-                for name, y in twin.trace(chunk, rng):
-                    part = _part(twin, name)
+                for name, y in model.trace(chunk, rng):
+                    part = _part(model, name)
                     if isinstance(part, (ReLU, Sigmoid, Tanh)) and name != self.output_layer:
                         x = before if before.shape == y.shape else np.full_like(y, np.nan)
-                        tallies.setdefault(name, _Tally(part)).add(x, y)
+                        statistics.setdefault(name, _UnitStatistics(part)).add(x, y)
                     before = y
-        return [tally.activity(name) for name, tally in tallies.items()]
+        return [unit.activity(name) for name, unit in statistics.items()]
 
     @property
     def decoder(self) -> Any:
-        """What makes the data: the decoder, or a GAN's generator; None for a classifier."""
+        """The decoder, or a GAN's generator; None for a classifier."""
         return getattr(self.model, "generator", None) or getattr(self.model, "decoder", None)
 
     @cached_property
     def output_layer(self) -> str:
-        """The name of the decoder's last layer that is not about shape."""
+        """The name of the decoder's last layer that changes values, not only shapes."""
         if self.decoder is None:
             return ""
         _, last = output_range(self.decoder)
         prefix = "generator" if isinstance(self.model, GAN) else "decoder"
-        return next((name for name, part in _walk(self.decoder, prefix) if part is last), "")
+        return next(
+            (name for name, part in innermost_layers(self.decoder, prefix) if part is last), ""
+        )
 
     @cached_property
     def code_layer(self) -> str:
@@ -166,16 +170,16 @@ class Evidence:
         encoder = getattr(self.model, "encoder", None)
         if encoder is None:
             return ""
-        return list(_walk(encoder, "encoder"))[-1][0]
+        return list(innermost_layers(encoder, "encoder"))[-1][0]
 
     @property
     def sparse(self) -> bool:
-        """Is the code paid for, so that many of its units should be silent?"""
+        """Whether a penalty on the code wants many of its units to be silent."""
         return isinstance(self.model, SparseAutoencoder)
 
     @property
     def top_k(self) -> int:
-        """How many units of a code are not 0, where a TopK ends the encoder; else 0."""
+        """k if the encoder ends in a TopK; else 0."""
         last = _part(self.model, self.code_layer) if self.code_layer else None
         return (last.inference_k or last.k) if isinstance(last, TopK) else 0
 
@@ -183,58 +187,62 @@ class Evidence:
 
     @property
     def reconstructs(self) -> bool:
+        """Whether the model has a reconstruction to compare with the data."""
         return isinstance(self.model, (Autoencoder, VariationalAutoencoder))
 
-    def pair(self, batch: Any) -> tuple[Any, Array]:
-        """What the model is given, and what it must give back."""
+    def input_and_target_of(self, batch: Any) -> tuple[Any, Array]:
+        """The model's input, and what it has to reconstruct."""
         if isinstance(self.model, Autoencoder):
             return self.model.input_and_target(batch, self.rng)
         return batch, batch[0] if isinstance(batch, tuple) else batch
 
     @cached_property
-    def source_and_target(self) -> tuple[Any, Array]:
-        return self.pair(self.sample)
+    def input_and_target(self) -> tuple[Any, Array]:
+        """Input and target of the sample."""
+        return self.input_and_target_of(self.sample)
 
     @cached_property
     def codes(self) -> Array:
         """z of the sample, (N, …), in inference mode."""
         with np.errstate(all="ignore"):
-            return np.asarray(self.twin().encode(self.source_and_target[0]), np.float64)
+            return np.asarray(self.model_copy().encode(self.input_and_target[0]), np.float64)
 
     @cached_property
     def reconstruction(self) -> Array:
+        """The reconstruction of the sample, in inference mode."""
         with np.errstate(all="ignore"):
-            return np.asarray(self.twin().reconstruct(self.source_and_target[0]), np.float64)
+            return np.asarray(self.model_copy().reconstruct(self.input_and_target[0]), np.float64)
 
     @cached_property
     def to_fit(self) -> Array:
-        """Targets for PCA to learn from, more of them than the sample."""
-        return self.pair(self._take(_FITTED))[1]
+        """Targets for fitting PCA, more of them than in the sample."""
+        return self.input_and_target_of(self._take(_FITTED))[1]
 
     @cached_property
     def posterior(self) -> tuple[Array, Array]:
         """μ and ln σ² of the sample, for a variational model."""
-        twin = self.twin()
-        parts = [twin.posterior(*twin._split(c)) for c in self.chunks(self.sample)]
+        model = self.model_copy()
+        parts = [model.posterior(*model._split(c)) for c in self.chunks(self.sample)]
         mu, logvar = (np.concatenate(p).astype(np.float64) for p in zip(*parts))
         return mu.reshape(len(mu), -1), logvar.reshape(len(mu), -1)
 
 
 def _by_unit(y: Array) -> Array:
-    """A column a unit: of images, a channel, with a row for each place."""
+    """One column for each unit; for images one for each channel, with a row for each pixel."""
     return np.moveaxis(y, 1, -1).reshape(-1, y.shape[1]) if y.ndim > 1 else y[:, None]
 
 
 def _part(model: Module, name: str) -> Module | None:
+    """The part with a dotted name."""
     part: Module | None = model
     for key in name.split("."):
         part = part.children.get(key) if part is not None else None
     return part
 
 
-def _walk(part: Module, name: str) -> Iterator[tuple[str, Module]]:
-    """A part's innermost layers, by name, in order."""
+def innermost_layers(part: Module, name: str) -> Iterator[tuple[str, Module]]:
+    """The layers of a part that contain no others, by name, in the order of forward."""
     if not part.children:
         yield name, part
     for key, child in part.children.items():
-        yield from _walk(child, f"{name}.{key}")
+        yield from innermost_layers(child, f"{name}.{key}")

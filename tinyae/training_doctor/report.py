@@ -1,4 +1,4 @@
-"""What the run doctor has to say: findings, and what else was measured."""
+"""The result of a diagnosis: findings, and what else was measured."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ _WIDTH = 98
 
 @dataclass
 class Finding:
-    """One illness of a run.
+    """One problem of a training.
 
-    ``kind`` is one word for programs ("dead_relus"), ``where`` the layer, the parameter or "";
-    ``figures`` are the numbers of ``seen``; ``why`` says why it matters and ``do`` what helps.
+    ``kind``     its name for programs: "dead_relus"
+    ``where``    the layer or the parameter, or ""
+    ``seen``     what was observed; ``figures`` holds its numbers
+    ``why``      why it matters
+    ``do``       what helps
     """
 
     kind: str
@@ -27,7 +30,7 @@ class Finding:
 
 @dataclass
 class TrainingDiagnosis:
-    """The findings, the gravest first, and ``measured``: figures that were looked at, ill or not."""
+    """The findings, the most serious first, and every figure that was ``measured``."""
 
     title: str
     findings: list[Finding] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""How far one step moves each weight: ‖ΔW‖ / ‖W‖, tried on a copy with the run's learning rate."""
+"""How far one step moves each weight, ‖ΔW‖ / ‖W‖, tried on a copy with the run's learning rate."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from tinyae.param import unique
 from tinyae.training_doctor.evidence import Evidence
 from tinyae.training_doctor.report import Finding
 
-_TOO_LARGE = 0.1  # a step: a weight matrix forgets itself within ten
+_TOO_LARGE = 0.1  # ten such steps replace a weight matrix
 _TOO_SMALL = 1e-6
-_WARMING = 15  # steps of an Adam without memory before its ratio is taken
-_STEPS = 5  # steps that the ratio is a mean of
+_WARM_UP = 15  # steps before the ratio of an Adam with empty moments is taken
+_STEPS = 5  # steps over which the ratio is averaged
 
 Ratios = dict[str, float]
 
 
 def update_ratios(e: Evidence) -> dict[str, Ratios]:
-    """By optimizer, the mean ratio of each matrix. Without the run's own optimizer, both extremes:
-    steps along the gradient (SGD) and steps of one length (Adam).
+    """The mean ratio of each weight matrix, by optimizer. If the run's own optimizer is not given,
+    there are both extremes: steps along the gradient (SGD) and steps of equal length (Adam).
     """
     rate = e.history.epochs[-1].learning_rate if e.history.epochs else 1e-3
     if e.optimizer is not None:
@@ -32,32 +32,33 @@ def update_ratios(e: Evidence) -> dict[str, Ratios]:
         return {}
     return {
         f"SGD({rate:.3g})": _ratios(e, SGD(rate), 0),
-        f"Adam({rate:.3g})": _ratios(e, Adam(rate), _WARMING),
+        f"Adam({rate:.3g})": _ratios(e, Adam(rate), _WARM_UP),
     }
 
 
-def _ratios(e: Evidence, optimizer: Optimizer, warming: int) -> Ratios:
-    twin, rng, sample = e.twin(), e.rng, e.sample
+def _ratios(e: Evidence, optimizer: Optimizer, warm_up: int) -> Ratios:
+    """The mean ratios of some steps on a copy, after ``warm_up`` steps that do not count."""
+    model, rng, sample = e.model_copy(), e.rng, e.sample
     n, size = count(sample), min(e.batch_size, count(sample))
     found: dict[str, list[float]] = {}
-    own = {name: p.value for name, p in unique(twin.params).items()}
+    own = {name: p.value for name, p in unique(model.params).items()}
     moves = []
-    for player in twin.players:
+    for player in model.players:
         tried = copy.deepcopy(optimizer)
-        if len(twin.players) == 1:  # what it remembers of the run's Params, for the copy's
+        if len(model.players) == 1:  # its moments for the run's Params become those of the copy's
             tried.load_state(player.params, optimizer.state_arrays(e.model.params), optimizer.t)
         moves.append((player, unique(player.params), tried))
-    for p in unique(twin.params).values():
+    for p in unique(model.params).values():
         p.grad[...] = 0
     with np.errstate(all="ignore"):
-        for i in range(warming + _STEPS):
+        for i in range(warm_up + _STEPS):
             start = {name: w.copy() for name, w in own.items()}
             batch = rows(sample, np.sort(rng.permutation(n)[:size]))
             for player, params, tried in moves:
                 player.backprop(batch, rng)
                 tried.step(params)
             for name, w in own.items():
-                if w.ndim >= 2 and i >= warming:
+                if w.ndim >= 2 and i >= warm_up:
                     size_of = float(np.linalg.norm(start[name]))
                     moved = float(np.linalg.norm(w - start[name]))
                     found.setdefault(name, []).append(moved / size_of if size_of else np.inf)
@@ -65,7 +66,7 @@ def _ratios(e: Evidence, optimizer: Optimizer, warming: int) -> Ratios:
 
 
 def step_sizes(e: Evidence, moving: bool) -> Iterator[Finding]:
-    """Steps that are too long under every optimizer tried; too short only where nothing moves."""
+    """Steps that are too long with every optimizer tried; or too short, if nothing moves."""
     tried = update_ratios(e)
     if not tried:
         return

@@ -1,4 +1,4 @@
-"""Is every unit at work? Dead ReLUs, saturated units, constant codes, collapsed latents."""
+"""Whether every unit is at work: dead ReLUs, saturated units, constant codes, collapsed latents."""
 
 from __future__ import annotations
 
@@ -13,19 +13,24 @@ from tinyae.param import Array
 from tinyae.training_doctor.evidence import FLAT, Activity, Evidence
 from tinyae.training_doctor.report import Finding
 
-_DEAD = 2 / 3  # share of a layer's ReLUs: where the data are far from 0 half of them are born dead
-_FAR_DEAD = 0.05  # share of those far from waking: their largest input is below zero by
-_FAR = 5.0  # so many times the deviation that a unit of the layer usually has
-_SATURATED = 0.9  # share of all outputs of a layer that are that near
-_SPARSE = 0.9  # where a penalty is to silence the code, so many silent units are too many
-_CONSTANT = 1e-4  # a unit's deviation over the code's largest entry
-_CONSTANT_SHARE = 0.1
-_TOPK_SHARE = 0.5  # where the k largest win, some never do
-_ACTIVE = 0.01  # Var_x E[z | x] of an active unit (Burda, Grosse & Salakhutdinov 2016, §5.2)
-_ACTIVE_SHARE = 0.25  # a wide code need not be used whole, but one of four is little
+_DEAD = (
+    2 / 3
+)  # of a layer's ReLUs; if the data are far from 0, half of them are dead from the start
+_FAR_DEAD = 0.05  # of a layer's ReLUs, if they are dead and far from waking:
+_FAR = 5.0  # their largest input is this many typical deviations below 0
+_SATURATED = 0.9  # share of a layer's outputs in the flat part of the curve
+_SPARSE = 0.9  # share of silent units that is too large even with a sparsity penalty
+_CONSTANT = 1e-4  # a constant unit's deviation, over the code's largest entry
+_CONSTANT_SHARE = 0.1  # share of constant units that is too large
+_TOPK_SHARE = 0.5  # the same with TopK, where some units never belong to the k largest
+ACTIVE_VARIANCE = (
+    0.01  # Var_x E[z | x] of an active unit (Burda, Grosse & Salakhutdinov 2016, §5.2)
+)
+_ACTIVE_SHARE = 0.25  # a wide code need not be used entirely, but less than a quarter is little
 
 
 def dead_relus(e: Evidence) -> Iterator[Finding]:
+    """ReLUs that are 0 for every sample."""
     for a in e.activities:
         if not isinstance(a.part, ReLU):
             continue
@@ -50,11 +55,12 @@ def dead_relus(e: Evidence) -> Iterator[Finding]:
 
 
 def _far(a: Activity, dead: Array) -> int:
-    """How many of the dead have an input that never comes near zero."""
-    return int((a.highest[dead] < -_FAR * float(np.median(a.spread))).sum())
+    """How many of the dead units have an input that is never close to zero."""
+    return int((a.highest[dead] < -_FAR * float(np.median(a.deviation))).sum())
 
 
 def saturated(e: Evidence) -> Iterator[Finding]:
+    """Sigmoids and Tanhs whose outputs lie at the ends of their range."""
     for a in e.activities:
         if isinstance(a.part, ReLU) or (e.sparse and a.name == e.code_layer):
             continue
@@ -78,18 +84,19 @@ def saturated(e: Evidence) -> Iterator[Finding]:
 
 
 def constant_codes(e: Evidence) -> Iterator[Finding]:
+    """Units of the code that have the same value for every sample."""
     if not e.reconstructs or isinstance(e.model, VariationalAutoencoder) or len(e.codes) < 2:
         return
     z = e.codes
     deviation = z.std(axis=0)
-    if z.ndim > 2:  # a channel is at work if any place of it is
+    if z.ndim > 2:  # a channel is active if one of its pixels is
         deviation = deviation.reshape(z.shape[1], -1).max(axis=1)
     largest = float(np.abs(z).max())
     constant = np.flatnonzero(deviation <= _CONSTANT * largest)
     e.measured["constant codes"] = len(constant)
     e.notes.append(f"code: {len(constant)} of {len(deviation)} units constant")
     share = _SPARSE if e.sparse else (_TOPK_SHARE if e.top_k else _CONSTANT_SHARE)
-    rest = np.setdiff1d(constant, _dead_codes(e))  # the dead are looked at by themselves
+    rest = np.setdiff1d(constant, _dead_codes(e))  # dead units are a finding of their own
     if len(rest) < max(share * len(deviation), 1):
         return
     every = len(constant) == len(deviation)
@@ -109,7 +116,7 @@ def constant_codes(e: Evidence) -> Iterator[Finding]:
 
 
 def _dead_codes(e: Evidence) -> Array:
-    """The code's dead ReLUs, where it ends in such."""
+    """The dead units of a code that ends in a ReLU."""
     dead = [
         np.flatnonzero(~a.awake)
         for a in e.activities
@@ -119,12 +126,13 @@ def _dead_codes(e: Evidence) -> Array:
 
 
 def collapsed_latents(e: Evidence) -> Iterator[Finding]:
+    """A variational code whose posterior equals the prior in most dimensions."""
     if not isinstance(e.model, VariationalAutoencoder) or len(e.posterior[0]) < 2:
         return
     mu, s = e.posterior
     kl = 0.5 * (mu * mu + np.exp(s) - 1 - s).mean(axis=0)
     variance = mu.var(axis=0)
-    active = variance > _ACTIVE
+    active = variance > ACTIVE_VARIANCE
     n, units = int(active.sum()), len(active)
     e.measured["active units"] = n
     e.measured["kl of each dimension"] = kl.tolist()
@@ -136,8 +144,8 @@ def collapsed_latents(e: Evidence) -> Iterator[Finding]:
     yield Finding(
         "collapsed_latents",
         "code",
-        f"{n} of {units} units are active (the variance of μ over samples is above {_ACTIVE:g}); the KL "
-        f"is {kl.sum():.3g} nats in all, {each} by dimension",
+        f"{n} of {units} units are active (the variance of μ over samples is above "
+        f"{ACTIVE_VARIANCE:g}); the KL is {kl.sum():.3g} nats in all, {each} by dimension",
         "where μ does not move with x, q(z | x) is the prior whatever x is: "
         + ("the decoder ignores the code" if n == 0 else "the code is narrower than it looks"),
         f"raise β slowly (warm_up=1000 steps or more), lower it (it is {beta:g}), give each dimension "

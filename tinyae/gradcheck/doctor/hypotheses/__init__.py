@@ -1,0 +1,14 @@
+"""What may be wrong with a gradient: sets of exact relations to test, one idea a file.
+
+``guess``      Guess: a relation between the two gradients that may be exact
+``shapes``     no array, not finite, or another shape
+``arrays``     from the two gradients alone: a factor, another order, an offset, some entries
+``factors``    from named tensors of the forward pass: a factor is missing, extra or exchanged
+``summands``   from the same tensors: a term is missing, extra or of the wrong sign
+``products``   from the same tensors: the operands of a matrix product or a sum
+``windows``    for convolutions: the position of the windows
+``terms``      for models: the terms of the objective, and the paths to a parameter
+``calls``      by further calls: noise, arrays written into, stale caches, the upstream gradient
+``lines``      in the source: the edit that corrects a gradient, or makes a correct one as wrong;
+               ``source`` reads and runs it, ``edits`` changes it, ``classify`` names the change
+"""

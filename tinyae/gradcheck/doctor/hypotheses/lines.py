@@ -1,0 +1,328 @@
+"""Find the wrong line in the source.
+
+Three methods, the surest first. If the subject derives from a layer, loss or model of this library
+(or a reference is given), and their backwards differ in one place, that is the place. Otherwise
+mistakes are made in the reference until it is as wrong as the subject. Otherwise repairs are tried
+in the subject's own source until it is right.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+from tinyae.gradcheck.doctor.findings import Place
+from tinyae.gradcheck.doctor.hypotheses.classify import classify, differences
+from tinyae.gradcheck.doctor.hypotheses.edits import (
+    Change,
+    changes,
+    likely_repairs,
+    mistakes,
+    unlikely_repairs,
+)
+from tinyae.gradcheck.doctor.hypotheses.source import Piece, Program, compiled
+from tinyae.gradcheck.doctor.subjects import (
+    FunctionSubject,
+    LossSubject,
+    Subject,
+    TangentSubject,
+)
+from tinyae.gradcheck.doctor.trial import Pair, Point
+
+MAX_VARIANTS = 800  # variants that are run
+Pairs = dict[str, Pair]
+OtherPoints = Callable[[], Iterable[tuple[Point, Pairs]]]  # and the gradients measured there
+# The library's classes, each correct by definition, are found here by name.
+_HOMES = ("tinyae.layers.", "tinyae.losses.", "tinyae.likelihoods.", "tinyae.models.")
+
+
+@dataclass
+class Edit:
+    """A wrong line, what to write there, and the name of the mistake."""
+
+    kind: str
+    name: str
+    line: str
+    number: int
+    fixed: str
+    text: str
+
+    def message(self, tensor: str) -> str:
+        return f"{tensor} is wrong because {self.text}"
+
+    @property
+    def place(self) -> Place:
+        return Place(self.line, self.number, self.fixed)
+
+
+def find_edit(
+    subject: Subject,
+    point: Point,
+    pairs: dict[str, Pair],
+    keys: dict[str, str],
+    reference: Any = None,
+    deep: bool = True,
+    other_points: OtherPoints = tuple,
+) -> Edit | None:
+    """The one edit that explains every wrong gradient, or None. Only a deep search tries repairs
+    of the subject's own source, because there may be many.
+    """
+    own = subject.module if isinstance(subject.module, FunctionType) else type(subject.module)
+    right = _reference(own, reference)
+    starts = _starts(subject)
+    mine = Program(own, starts)
+    if right is not None and right is not own:
+        theirs = Program(right, starts)
+        found = _from_difference(subject, mine, theirs, point, pairs, keys)
+        if found is not None:
+            return found
+        if all(p.ok for p in pairs.values()):
+            return None  # the gradients are right, so a search has no goal
+        if not mine.pieces or not isinstance(own, FunctionType):
+            found = _from_mistakes(subject, theirs, point, pairs, keys, other_points)
+            if found is not None:
+                return found
+    if deep and mine.pieces and not all(p.ok for p in pairs.values()):
+        return _from_repairs(subject, mine, point, pairs, keys, other_points)
+    return None
+
+
+def _starts(subject: Subject) -> tuple[str, ...]:
+    """The methods whose source is read first."""
+    if isinstance(subject, TangentSubject):
+        return ("tangent_backward", "tangent")
+    return ("backward", "backprop", "backward_input", "measure", "__call__")
+
+
+def _reference(own: Any, given: Any) -> Any:
+    """The correct version: what is given, or the library class that this one derives from."""
+    if given is not None:
+        if isinstance(given, (FunctionType, type)):
+            return given
+        return type(given)
+    if isinstance(own, FunctionType):
+        return None
+    library = [m for name, m in sys.modules.items() if f"{name}.".startswith(_HOMES)]
+    for cls in own.__mro__:
+        for module in library:
+            found = getattr(module, cls.__name__, None)
+            if isinstance(found, type):
+                return found
+    return None
+
+
+# --- a difference in one place --------------------------------------------------------------------
+
+
+def _from_difference(
+    subject: Subject,
+    mine: Program,
+    theirs: Program,
+    point: Point,
+    pairs: dict[str, Pair],
+    keys: dict[str, str],
+) -> Edit | None:
+    """The only difference between the two sources, if correcting it makes every gradient right."""
+    found: list[tuple[Piece, Piece, Any, Any, str]] = []
+    other = {(p.owner, p.name): p for p in theirs.pieces}
+    for piece in mine.pieces:
+        counterpart = other.get((piece.owner, piece.name))
+        if counterpart is None or counterpart.function.__code__ is piece.function.__code__:
+            continue
+        found += [(piece, counterpart, *pair) for pair in differences(piece.tree, counterpart.tree)]
+    if len(found) != 1:
+        return None
+    piece, counterpart, bad, good, context = found[0]
+    wanted = {keys[name]: p.n for name, p in pairs.items() if np.isfinite(p.n).any()}
+    try:
+        with np.errstate(all="ignore"):
+            code, world = counterpart.function.__code__, counterpart.function.__globals__
+            right = _run(subject, mine.variant(piece, code, world)[0], point)
+    except Exception:
+        return None
+    if not all(_alike(right.get(key), n) for key, n in wanted.items()):
+        return None
+    kind, name, text = classify(bad, good, context)
+    statement = _statement_of(piece.tree, bad) if bad is not None else None
+    fixed = _unparsed(_statement_of(counterpart.tree, good)) if good is not None else "(nothing)"
+    if statement is None:
+        return Edit(kind, name, "", 0, fixed, text)
+    number = statement.lineno
+    return Edit(kind, name, piece.line(number), piece.first + number - 1, fixed, text)
+
+
+def _statement_of(tree: ast.AST, node: Any) -> ast.stmt | None:
+    for part in ast.walk(tree):
+        if isinstance(part, ast.stmt) and not isinstance(part, ast.FunctionDef):
+            inner = [n for n in ast.iter_child_nodes(part) if not isinstance(n, ast.stmt)]
+            if part is node or any(node is n for child in inner for n in ast.walk(child)):
+                return part
+    return None
+
+
+def _unparsed(node: Any) -> str:
+    return "" if node is None else ast.unparse(ast.fix_missing_locations(node))
+
+
+# --- a search over single edits ---------------------------------------------------------------------
+
+
+def _from_mistakes(
+    subject: Subject,
+    theirs: Program,
+    point: Point,
+    pairs: Pairs,
+    keys: dict[str, str],
+    other_points: OtherPoints,
+) -> Edit | None:
+    """The mistake in the reference that gives exactly the subject's gradients at every point."""
+
+    def wanted(found: Pairs) -> dict[str, Any]:
+        return {keys[name]: p.a for name, p in found.items()}
+
+    here = wanted(pairs)
+    if not here or any(not isinstance(a, np.ndarray) for a in here.values()):
+        return None
+    for piece, variant, change in _variants(subject, theirs, point, here, mistakes):
+        if not _holds(subject, variant, [(p, wanted(found)) for p, found in other_points()]):
+            continue
+        kind, name, text = classify(change.after, change.before, change.context)
+        number = change.statement.lineno
+        fixed = f"{piece.line(number)}    (as in {piece.name}, line {piece.first + number - 1})"
+        return Edit(kind, name, "", 0, fixed, text)
+    return None
+
+
+def _from_repairs(
+    subject: Subject,
+    mine: Program,
+    point: Point,
+    pairs: Pairs,
+    keys: dict[str, str],
+    other_points: OtherPoints,
+) -> Edit | None:
+    """The repair of the subject's own source that makes every gradient right at every point."""
+
+    def wanted(found: Pairs) -> dict[str, Any]:
+        return {keys[name]: p.n for name, p in found.items() if np.isfinite(p.n).any()}
+
+    here = wanted(pairs)
+    for stage in (0, 1):
+        budget = [MAX_VARIANTS]
+        for piece in mine.pieces:
+            if _holds(subject, mine.variant(piece, piece.function.__code__)[0], [(point, here)]):
+                continue  # the source is right, so what runs is another: a compiled kernel
+            names, scope = _arrays_in(piece.tree)
+            tried = unlikely_repairs(names, scope) if stage else likely_repairs(names)
+            for found, variant, change in _variants(
+                subject, mine, point, here, tried, only=piece, budget=budget
+            ):
+                kind, name, text = classify(change.before, change.after, change.context)
+                number = change.statement.lineno
+                after, line = ast.unparse(_with(change)), found.line(number)
+                if _holds(subject, variant, [(p, wanted(more)) for p, more in other_points()]):
+                    return Edit(kind, name, line, found.first + number - 1, after, text)
+    return None
+
+
+def _holds(subject: Subject, variant: Any, wanted: list[tuple[Point, dict[str, Any]]]) -> bool:
+    """Whether a variant gives the wanted gradients at each point."""
+    for point, gradients in wanted:
+        try:
+            with np.errstate(all="ignore"):
+                found = _run(subject, variant, point)
+        except Exception:
+            return False
+        if not all(_alike(found.get(key), a) for key, a in gradients.items()):
+            return False
+    return True
+
+
+def _with(change: Change) -> ast.stmt:
+    """The statement after the change, which is still in place."""
+    if change.before is change.statement:
+        made = change.after if isinstance(change.after, ast.stmt) else ast.Pass()
+        return ast.fix_missing_locations(made)
+    return ast.fix_missing_locations(change.statement)
+
+
+def _arrays_in(tree: ast.FunctionDef) -> tuple[list[str], list[str]]:
+    """Arguments and local variables, beginning with those that are multiplied: few, and all."""
+    scope = {a.arg for a in tree.args.args if a.arg != "self"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            scope.add(node.id)
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.BinOp):
+            for side in (node.left, node.right):
+                if isinstance(side, ast.Name) and side.id in scope and side.id not in names:
+                    names.append(side.id)
+    rest = sorted(scope - set(names))
+    return [*names, *rest][:8], [*names, *rest]
+
+
+def _variants(
+    subject: Subject,
+    program: Program,
+    point: Point,
+    wanted: dict[str, Any],
+    alternatives: Any,
+    only: Piece | None = None,
+    budget: list[int] | None = None,
+) -> Any:
+    """The changed pieces that give the wanted gradients at the point."""
+    first = next(iter(wanted), None)
+    if first is None:
+        return
+    budget = [MAX_VARIANTS] if budget is None else budget
+    for piece in program.pieces:
+        if only is not None and piece is not only:
+            continue
+        variant, changed = program.variant(piece, piece.function.__code__)
+        for change in changes(piece.tree, alternatives):
+            budget[0] -= 1
+            if budget[0] < 0:
+                return
+            code = compiled(piece.tree)
+            if code is None:
+                continue
+            changed.__code__ = code
+            if _holds(subject, variant, [(point, wanted)]):
+                yield piece, variant, change
+
+
+def _alike(found: Any, wanted: Any) -> bool:
+    if not isinstance(found, (np.ndarray, np.floating)) or np.shape(found) != np.shape(wanted):
+        return False
+    seen = np.isfinite(wanted)
+    p, q = np.asarray(found)[seen], np.asarray(wanted)[seen]
+    top = max(float(np.abs(q).max(initial=0)), 1e-12)
+    return bool(np.abs(p - q).max(initial=0) <= 1e-6 * top)
+
+
+def _run(subject: Subject, variant: Any, point: Point) -> dict[str, Any]:
+    """The subject's gradients with its backward replaced."""
+    if isinstance(subject, FunctionSubject):
+        original, subject.backward = subject.backward, variant
+        try:
+            return point.analytic(point.r)
+        finally:
+            subject.backward = original
+    original = subject.module
+    if isinstance(subject, LossSubject) and isinstance(original, FunctionType):
+        subject.module = variant
+    else:
+        made = object.__new__(variant)
+        made.__dict__.update(original.__dict__)
+        subject.module = made
+    try:
+        return point.analytic(point.r)
+    finally:
+        subject.module = original

@@ -1,0 +1,99 @@
+"""Operands, found with the named tensors: the gradient as a product or a sum of them.
+
+dW = dyᵀ x, db = Σ dy: if the gradient is one such expression and the numeric gradient is another,
+the two expressions show the mistake.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+
+from tinyae.gradcheck.doctor.hypotheses.factors import functions
+from tinyae.gradcheck.doctor.hypotheses.guess import EXACT, Guess, residual
+from tinyae.gradcheck.doctor.trial import Trial
+from tinyae.param import Array
+
+
+def products(
+    name: str, a: Array, n: Array, trial: Trial, tensors: dict[str, Array]
+) -> Iterator[Guess]:
+    """a is one product or sum of named arrays and n another: wrong operands, or a wrong axis."""
+    if not np.isfinite(n).all():
+        return
+    pool = _matrices(tensors) if n.ndim == 2 else {}
+    mine = _as_product(a, pool) or _as_sum(a, tensors)
+    right = mine and (_as_product(n, pool) or _as_sum(n, tensors))
+    if mine is None or right is None or mine == right:
+        return
+    kind, do = "operands", f"compute {right[0]}"
+    if right[1] == mine[1] and right[0].startswith("Σ"):
+        kind = "wrong_axis" if mine[0].startswith("Σ") else "missing_sum"
+    text = f"{name} is {mine[0]}; it should be {right[0]}"
+    keys = [f"{mine[0]}|{right[0]}"]
+    yield Guess(kind, f"{mine[0]} for {right[0]}", text, 0.0, keys, do, 2.5)
+
+
+def _matrices(tensors: dict[str, Array]) -> dict[str, Array]:
+    """The named matrices, and products of one with a simple function of another."""
+    plain = {k: t for k, t in tensors.items() if t.ndim == 2}
+    made = dict(plain)
+    with np.errstate(all="ignore"):
+        for (k, s), (m, t) in itertools.permutations(plain.items(), 2):
+            if s.shape != t.shape or len(made) > 150:
+                continue
+            for label, value in itertools.islice(functions(m, t), 9):
+                if "/" not in label and np.isfinite(value).all():
+                    made.setdefault(f"({k}·{label})", s * value)
+    return made
+
+
+def _as_product(g: Array, pool: dict[str, Array]) -> tuple[str, str] | None:
+    """g as Uᵀ V, U V or U Vᵀ of two named matrices."""
+    if g.ndim != 2 or not pool:
+        return None
+    z = np.cos(np.arange(1.0, g.shape[1] + 1))
+    gz = g @ z
+    size = float(np.linalg.norm(gz))
+    if size == 0:
+        return None
+    for form in ("Uᵀ V", "U V", "U Vᵀ"):
+        right: dict[int, list[tuple[str, Array]]] = {}
+        for k, V in pool.items():
+            W = V.T if form == "U Vᵀ" else V
+            if W.shape[1] == g.shape[1]:
+                right.setdefault(W.shape[0], []).append((k, W @ z))
+        for u, U in pool.items():
+            W = U.T if form == "Uᵀ V" else U
+            if W.shape[0] != g.shape[0] or W.shape[1] not in right:
+                continue
+            for v, Vz in right[W.shape[1]]:
+                if np.linalg.norm(W @ Vz - gz) < EXACT * size:
+                    V = pool[v].T if form == "U Vᵀ" else pool[v]
+                    if residual(g, W @ V) < EXACT:
+                        return form.replace("U", u).replace("V", v), f"{u},{v}"
+    return None
+
+
+def _as_sum(g: Array, tensors: dict[str, Array]) -> tuple[str, str] | None:
+    """g as a sum of a named array, or of a product of two, over some axes."""
+    plain = {k: t for k, t in tensors.items() if t.ndim > g.ndim}
+    made = dict(plain)
+    for (k, s), (m, t) in itertools.combinations(plain.items(), 2):
+        if s.shape == t.shape and len(made) < 40:
+            made[f"{k}·{m}"] = s * t
+    for k, t in made.items():
+        for axes in itertools.combinations(range(t.ndim), t.ndim - g.ndim):
+            total = t.sum(axis=axes)
+            if total.shape == g.shape and residual(g, total) < EXACT:
+                return (
+                    f"Σ {k} over {'axis' if len(axes) == 1 else 'axes'} {', '.join(map(str, axes))}",
+                    k,
+                )
+    for k, t in made.items():
+        for i in (0, -1):
+            if t.shape[1:] == g.shape and residual(g, t[i]) < EXACT:
+                return f"{k}[{i}]", k
+    return None

@@ -1,0 +1,95 @@
+"""Names of what is examined: gradients, axis lengths, constants, entries of the cache."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import math
+import textwrap
+from typing import Any
+
+import numpy as np
+
+from tinyae.param import Array
+
+
+def gradient_name(name: str) -> str:
+    """The gradient's name: W → dW, 0.W → 0.dW."""
+    head, dot, tail = name.rpartition(".")
+    return f"{head}{dot}d{tail}"
+
+
+def sizes_of(first: str, letters: str, shape: tuple[int, ...]) -> dict[str, int]:
+    """The lengths of a shape by letter: "N", "DEF" and (5, 7) give N = 5 and D = 7."""
+    names = [first, *letters]
+    return dict(zip(names, shape))
+
+
+def layer_sizes(x: Array, y: Array, params: dict[str, Any]) -> dict[str, int]:
+    """The lengths of x and y, by the letters that the layers' docstrings use."""
+    if x.ndim == 4:
+        size = dict(zip("NCHW", x.shape))
+        if y.ndim == 4:
+            size |= dict(zip(("O", "H′", "W′"), y.shape[1:]))
+        kernel = next((p.shape for p in params.values() if len(p.shape) == 4), None)
+        if kernel:
+            size |= {"kh": kernel[2], "kw": kernel[3]}
+        return size
+    if x.ndim == 2 and y.ndim == 2:
+        if x.shape == y.shape:
+            return {"N": x.shape[0], "D": x.shape[1]}
+        return {"N": x.shape[0], "I": x.shape[1], "O": y.shape[1]}
+    return sizes_of("N", "DEF", x.shape)
+
+
+def scalars(module: Any) -> dict[str, float]:
+    """The constants that a module stores as attributes: alpha, p, eps, beta, weight, …"""
+    kept = vars(module) if hasattr(module, "__dict__") else {}
+    found = {}
+    for name, v in kept.items():
+        whole = isinstance(v, (bool, int, np.integer))
+        if isinstance(v, float) and math.isfinite(v) and v not in (0.0, 1.0) and not whole:
+            found[name] = float(v)
+        elif name in ("kernel_size", "factor", "stride") and isinstance(v, tuple):
+            pair = ("kh", "kw") if name == "kernel_size" else (f"{name}[0]", f"{name}[1]")
+            found.update({p: float(s) for p, s in zip(pair, v) if s > 1})
+            if math.prod(v) > 1:
+                found["kh*kw" if name == "kernel_size" else f"prod({name})"] = float(math.prod(v))
+    return found
+
+
+_CACHES: dict[type, list[str]] = {}
+
+
+def cache_names(cls: type) -> list[str]:
+    """The names that backward uses for its cache: the argument's, or those it is unpacked into."""
+    if cls not in _CACHES:
+        _CACHES[cls] = _read_cache_names(cls)
+    return _CACHES[cls]
+
+
+def _read_cache_names(cls: type) -> list[str]:
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(cls.backward)))  # type: ignore[attr-defined]
+    except (OSError, TypeError, SyntaxError, AttributeError):
+        return []
+    f = tree.body[0]
+    if not isinstance(f, ast.FunctionDef) or len(f.args.args) < 3:
+        return []
+    cache = f.args.args[2].arg
+    for node in ast.walk(f):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
+            target = node.targets[0]
+            if node.value.id == cache and isinstance(target, ast.Tuple):
+                return [e.id if isinstance(e, ast.Name) else "" for e in target.elts]
+    return [cache]
+
+
+def title_of(module: Any) -> str:
+    """How a report calls a module: its repr if that is short and readable, else its class."""
+    if inspect.isfunction(module):
+        return module.__name__
+    text = " ".join(repr(module).split())
+    if text.startswith("<"):
+        return type(module).__name__
+    return text if len(text) <= 80 else text[:79] + "…"

@@ -1,0 +1,60 @@
+"""Findings made from a guess, from an exception, or from the lack of any explanation."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinyae.gradcheck.doctor.findings import Finding, WrongGradient
+from tinyae.gradcheck.doctor.hypotheses.guess import Guess
+from tinyae.param import Array
+
+
+def finding_from(name: str, g: Guess) -> Finding:
+    """The finding that a confirmed guess becomes."""
+    return Finding(name, g.kind, g.name, g.message, g.fix, g.residual, cost=g.free)
+
+
+def finding_from_error(error: Exception, where: str) -> Finding:
+    """The finding that an exception becomes: shapes that do not fit, or another error."""
+    text = " ".join(str(error).split())
+    what = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    shapes = ("shape", "matmul", "broadcast", "dimension", "size", "align", "axis")
+    kind = "error"
+    if isinstance(error, (ValueError, IndexError)) and any(s in text.lower() for s in shapes):
+        kind = "shape"
+    return Finding("", kind, type(error).__name__, f"{where} does not run: {what}")
+
+
+def unknown(name: str) -> Finding:
+    """A gradient is wrong and nothing explains it."""
+    text = f"{name} is wrong, and none of the relations that were tried holds"
+    do = "go through backward line by line, each beside the line of forward that it differentiates"
+    return Finding(name, "unknown", "", text, do)
+
+
+def slightly_wrong(name: str, a: Array) -> Finding:
+    """A gradient is wrong by so little that only the careful slopes show it."""
+    if np.array_equal(a, a.astype(np.float32)):
+        text = f"{name} holds float32 numbers: somewhere in backward a float32 array is made"
+        return Finding(name, "dtype", "float32", text, "keep dy.dtype")
+    text = f"{name} is off by a little only: an eps misplaced, or float32 somewhere inside?"
+    return Finding(name, "unknown", "small", text, "compare the constants of forward and backward")
+
+
+def wrong_gradient(name: str, a: Any, n: Array) -> WrongGradient:
+    """The worst entry of a gradient, and how many entries are wrong."""
+    numbers = isinstance(a, np.ndarray) and a.shape == n.shape and a.dtype.kind in "fiu"
+    if not numbers or not np.isfinite(a).any():
+        return WrongGradient(name, n.shape)
+    gap = np.abs(np.where(np.isfinite(n) & np.isfinite(a), a - n, 0.0))
+    worst = tuple(map(int, np.unravel_index(int(np.argmax(gap)), n.shape)))
+    seen = np.isfinite(n)
+    if not seen.any():
+        return WrongGradient(name, n.shape)
+    top = max(float(np.abs(n[seen]).max()), float(np.nanmax(np.abs(a))))
+    value = float(n[worst]) if seen[worst] else math.nan
+    wrong = int((gap > 1e-6 * top).sum())
+    return WrongGradient(name, n.shape, worst, float(a[worst]), value, (wrong, int(seen.sum())))
