@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.gradcheck import trained
 from tinyae.gradcheck.doctor.examination import Examination
 from tinyae.gradcheck.doctor.findings import Diagnosis, Finding, WrongGradient
 from tinyae.gradcheck.doctor.hypotheses import arrays
@@ -35,6 +34,7 @@ from tinyae.gradcheck.doctor.subjects import (
 from tinyae.gradcheck.doctor.trial import Pair, Point, Trial
 from tinyae.gradcheck.doctor.wording import finding_from, unknown, wrong_gradient
 from tinyae.gradcheck.replay import as_double
+from tinyae.gradcheck.trained import layer_rows, model_rows
 from tinyae.param import Array
 from tinyae.twin import definitions_only
 
@@ -102,9 +102,9 @@ def _wrong_twin(subject: Any, x: Any, rng: np.random.Generator) -> list[Finding]
     """A finding if what trains differs from the definition, which is known to be right."""
     double = as_double(subject)
     rows = (
-        trained.model_rows(subject, double, x, rng)
+        model_rows(subject, double, x, rng)
         if hasattr(subject, "backprop")
-        else trained.layer_rows(subject, double, x)
+        else layer_rows(subject, double, x)
     )
     return [
         Finding(
