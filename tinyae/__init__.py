@@ -16,8 +16,8 @@ The source is meant to be read, in this order:
 12. ``models/gan.py``          two players, each with a loss of its own
 13. ``layers/conv.py``         convolution and its transpose, each the other's adjoint
 14. ``layers/norm.py``, ``pool.py``, ``shape.py``, ``noise.py``, ``topk.py``, ``compose.py``
-15. ``kernels/reference.py``   the hot loops in plain NumPy; ``jitted.py``: the same, compiled,
-                               down to ``tile.py``, a tile of sums in vector registers
+15. ``kernels/reference.py``   the hot loops in plain NumPy; ``jitted/``: the same, compiled,
+                               down to ``simd_tile.py``, a tile of sums in vector registers
 16. ``export/``                a trained model as plain data, and as one compiled function
 17. ``gradcheck/doctor.py``, ``hypotheses/``   what is wrong with a gradient, and where
     ``explanation/``           one pass forward and backward, told; ``training_doctor/``: one training

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinyae import kernels
-from tinyae.kernels.reference import Rows
+from tinyae.kernels.reference import ParamGroup
 from tinyae.memory import zeros_like
 from tinyae.param import Array, Param, unique
 
@@ -44,7 +44,7 @@ class Optimizer:
         self.t = 0
         self._memory: dict[Param, _Memory] = {}
         self._stepped: list[Param] = []  # the params of the last step, and how they are grouped
-        self._groups: list[tuple[list[_Memory], Rows]] = []
+        self._groups: list[tuple[list[_Memory], ParamGroup]] = []
 
     @property
     def rate(self) -> float:
@@ -63,21 +63,21 @@ class Optimizer:
             self.update(rows, rate, memories[0].steps)
         self.t += 1
 
-    def _grouped(self, params: list[Param]) -> list[tuple[list[_Memory], Rows]]:
+    def _grouped(self, params: list[Param]) -> list[tuple[list[_Memory], ParamGroup]]:
         """The params that can be updated in one call: of one dtype, and of one number of steps."""
-        groups: dict[Any, tuple[list[_Memory], Rows]] = {}
+        groups: dict[Any, tuple[list[_Memory], ParamGroup]] = {}
         for param in params:
             memory = self._memory.get(param)
             if memory is None:
                 memory = self._memory[param] = _Memory(
                     0, [zeros_like(param.value) for _ in self.slots]
                 )
-            memories, rows = groups.setdefault((param.dtype, memory.steps), ([], Rows()))
+            memories, rows = groups.setdefault((param.dtype, memory.steps), ([], ParamGroup()))
             memories.append(memory)
             rows.append((param.value, param.grad, *memory.arrays))
         return list(groups.values())
 
-    def update(self, rows: Rows, rate: float, steps: int) -> None:
+    def update(self, rows: ParamGroup, rate: float, steps: int) -> None:
         """Call the kernel: every θ changes in place, every g becomes zero. ``steps`` is from 1."""
         raise NotImplementedError
 
@@ -148,7 +148,7 @@ class SGD(Optimizer):
     def __init__(self, learning_rate: float | Schedule = 0.01) -> None:
         super().__init__(learning_rate)
 
-    def update(self, rows: Rows, rate: float, steps: int) -> None:
+    def update(self, rows: ParamGroup, rate: float, steps: int) -> None:
         kernels.sgd(rows, rate)
 
 
@@ -165,7 +165,7 @@ class Momentum(Optimizer):
         super().__init__(learning_rate)
         self.mu = _check(type(self).__name__, "mu", mu, 0, 1)
 
-    def update(self, rows: Rows, rate: float, steps: int) -> None:
+    def update(self, rows: ParamGroup, rate: float, steps: int) -> None:
         kernels.momentum(rows, rate, self.mu)
 
 
@@ -177,7 +177,7 @@ class Nesterov(Momentum):
               point looked ahead to, θ + μ v, so that g is always taken at θ
     """
 
-    def update(self, rows: Rows, rate: float, steps: int) -> None:
+    def update(self, rows: ParamGroup, rate: float, steps: int) -> None:
         kernels.nesterov(rows, rate, self.mu)
 
 
@@ -197,7 +197,7 @@ class RMSProp(Optimizer):
         self.rho = _check(type(self).__name__, "rho", rho, 0, 1)
         self.eps = _check(type(self).__name__, "eps", eps, 0, math.inf)
 
-    def update(self, rows: Rows, rate: float, steps: int) -> None:
+    def update(self, rows: ParamGroup, rate: float, steps: int) -> None:
         kernels.rmsprop(rows, rate, self.rho, self.eps)
 
 
@@ -223,7 +223,7 @@ class Adam(Optimizer):
         self.beta2 = _check(type(self).__name__, "beta2", beta2, 0, 1)
         self.eps = _check(type(self).__name__, "eps", eps, 0, math.inf)
 
-    def update(self, rows: Rows, rate: float, steps: int) -> None:
+    def update(self, rows: ParamGroup, rate: float, steps: int) -> None:
         kernels.adam(rows, rate, self.beta1, self.beta2, self.eps, steps)
 
 
@@ -245,7 +245,7 @@ class AdamW(Adam):
         super().__init__(learning_rate, beta1, beta2, eps)
         self.weight_decay = _check(type(self).__name__, "weight_decay", weight_decay, 0, math.inf)
 
-    def update(self, rows: Rows, rate: float, steps: int) -> None:
+    def update(self, rows: ParamGroup, rate: float, steps: int) -> None:
         kernels.adamw(
             rows,
             rate,

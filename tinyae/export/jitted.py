@@ -3,7 +3,7 @@
 A sample is a flat run of numbers in each of three arrays: input, output and arena. All operations
 take the samples of a block one by one, but for the products: these take ROWS samples at a time, so
 that a weight is read once for all of them (and for one sample once and in order, which is all that
-a processor can do then). Their innermost loops are the tiles of :mod:`tinyae.kernels.tile`.
+a processor can do then). Their innermost loops are the tiles of :mod:`tinyae.kernels.jitted.simd_tile`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,19 @@ from tinyae.export.pack import HEAD, Packed
 from tinyae.export.program import Dense, Program
 from tinyae.export.team import fetch_add, leave, load, post, take, withdraw
 from tinyae.export.views import part
-from tinyae.kernels.addresses import pointer
-from tinyae.kernels.elementary import exp, expm1
-from tinyae.kernels.threads import jit
-from tinyae.kernels.tile import ROWS, THIN, VECTORS, copy, lanes, narrow_tile, thin_tile, tile
+from tinyae.kernels.jitted.cfunc import pointer
+from tinyae.kernels.jitted.simd_tile import (
+    ROWS,
+    THIN,
+    VECTORS,
+    copy,
+    lanes,
+    narrow_tile,
+    thin_tile,
+    tile,
+)
+from tinyae.kernels.jitted.threads import jit
+from tinyae.kernels.jitted.vector_math import exp, expm1
 from tinyae.memory import keep_freed_memory
 from tinyae.param import Array
 

@@ -1,7 +1,7 @@
 """A program as two arrays that the compiled loops read: a list of integers, and packed weights.
 
-The weights lie as the register tiles of :mod:`tinyae.kernels.tile` read them, in the order of a
-sum:
+The weights lie as the tiles of :mod:`tinyae.kernels.jitted.simd_tile` read them, in the order of
+a sum:
 
     Dense     ⌈O / PANEL⌉ panels (I, PANEL), zeros beyond O
     Conv      (C·kh·kw, O rounded up to ROWS), zeros beyond O
@@ -23,7 +23,7 @@ import numpy as np
 
 from tinyae.export import program as ops
 from tinyae.export.program import LINEAR, Program, Slot
-from tinyae.kernels.tile import ROWS, THIN, lanes
+from tinyae.kernels.jitted.simd_tile import ROWS, THIN, lanes
 from tinyae.param import Array
 
 KINDS = (  # which loop nest; AvgPool shares MaxPool's, ConvTranspose Conv's, Activation Copy's

@@ -30,7 +30,7 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from tinyae.kernels.threads import jit
+from tinyae.kernels.jitted.threads import jit
 from tinyae.param import Array
 
 ASLEEP, LOOKING, POSTED, TAKEN = 0, 1, 2, 3

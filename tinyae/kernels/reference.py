@@ -1,7 +1,7 @@
 """Every kernel in plain NumPy: what the jitted set must compute.
 
 Matrix products   affine · affine_grad · matmul · matmul_nt · matmul_tn
-Perceptrons       mlp · mlp_backward: dense layers in a row, each with its activation
+MLPs              mlp · mlp_backward · mlp_backprop: dense layers in a row, with activations
 Convolution       conv2d · conv2d_input_grad · conv2d_weight_grad · bias_grad
 Pooling           max_pool2d · max_pool2d_backward
 Images            warp
@@ -284,10 +284,10 @@ def bce_with_logits(y: Array, target: Array) -> tuple[float, Array]:
     return float(L.mean(dtype=np.float64)), (sigmoid(y) - target) / y.size
 
 
-# --- perceptrons --------------------------------------------------------------------------------
+# --- multilayer perceptrons ------------------------------------------------------------------
 
 
-class Stage(NamedTuple):
+class MLPLayer(NamedTuple):
     """A dense layer and the activation after it: "linear", "relu", "elu", "sigmoid" or "tanh".
 
     Its arrays are C-contiguous and of one dtype.
@@ -301,8 +301,8 @@ class Stage(NamedTuple):
     alpha: float = 1.0  # elu's
 
 
-class Stages(list[Stage]):
-    """Stages whose sizes fit, each one's outputs being the next one's inputs."""
+class MLPLayers(list[MLPLayer]):
+    """MLPLayers whose sizes fit, each one's outputs being the next one's inputs."""
 
     plans: Any = None  # where the jitted set keeps how it goes through them
 
@@ -316,8 +316,8 @@ _ACTIVATIONS = {
 }
 
 
-def mlp(stages: Stages, x: Array) -> list[Array]:
-    """y of each stage: y₁ = f₁(x W₁ᵀ + b₁), y₂ = f₂(y₁ W₂ᵀ + b₂), …      x (N, I₁)   yₗ (N, Oₗ)"""
+def mlp(stages: MLPLayers, x: Array) -> list[Array]:
+    """y of each layer: y₁ = f₁(x W₁ᵀ + b₁), y₂ = f₂(y₁ W₂ᵀ + b₂), …      x (N, I₁)   yₗ (N, Oₗ)"""
     ys = []
     for W, b, _, _, f, alpha in stages:
         x = _ACTIVATIONS[f][0](affine(x, W, b), alpha)
@@ -326,9 +326,9 @@ def mlp(stages: Stages, x: Array) -> list[Array]:
 
 
 def mlp_backward(
-    stages: Stages, x: Array, ys: list[Array], dy: Array, input_grad: bool
+    stages: MLPLayers, x: Array, ys: list[Array], dy: Array, input_grad: bool
 ) -> Array | None:
-    """From the last stage to the first, with y₀ = x:
+    """From the last layer to the first, with y₀ = x:
 
     gₗ = dyₗ ∘ fₗ′      dWₗ += gₗᵀ yₗ₋₁      dbₗ += Σₙ gₗ      dyₗ₋₁ = gₗ Wₗ
 
@@ -351,7 +351,7 @@ _LOSSES = {
 
 
 def mlp_backprop(
-    stages: Stages, x: Array, target: Array, loss: str, per_sample: bool, input_grad: bool
+    stages: MLPLayers, x: Array, target: Array, loss: str, per_sample: bool, input_grad: bool
 ) -> tuple[float, Array | None]:
     """All of a step but the optimizer's: L of the last y, "mse", "l1" or "bce_with_logits" against
     a target of its shape, and its gradient added to each dW and db. N ≥ 1.
@@ -368,20 +368,20 @@ def mlp_backprop(
 # --- optimizer steps: θ in place, then the gradient is cleared -------------------------------
 
 
-class Rows(list[tuple[Array, ...]]):
+class ParamGroup(list[tuple[Array, ...]]):
     """One row a Param: its value, its gradient, and what the optimizer remembers of it."""
 
     table: Any = None  # where the jitted set keeps the addresses of these arrays
 
 
-def sgd(rows: Rows, learning_rate: float) -> None:
+def sgd(rows: ParamGroup, learning_rate: float) -> None:
     """θ ← θ − η g"""
     for value, grad in rows:
         value -= learning_rate * grad
         grad.fill(0)
 
 
-def momentum(rows: Rows, learning_rate: float, mu: float) -> None:
+def momentum(rows: ParamGroup, learning_rate: float, mu: float) -> None:
     """v ← μ v + g      θ ← θ − η v"""
     for value, grad, v in rows:
         v *= mu
@@ -390,7 +390,7 @@ def momentum(rows: Rows, learning_rate: float, mu: float) -> None:
         grad.fill(0)
 
 
-def nesterov(rows: Rows, learning_rate: float, mu: float) -> None:
+def nesterov(rows: ParamGroup, learning_rate: float, mu: float) -> None:
     """v ← μ v + g      θ ← θ − η (g + μ v)"""
     for value, grad, v in rows:
         v *= mu
@@ -399,7 +399,7 @@ def nesterov(rows: Rows, learning_rate: float, mu: float) -> None:
         grad.fill(0)
 
 
-def rmsprop(rows: Rows, learning_rate: float, rho: float, eps: float) -> None:
+def rmsprop(rows: ParamGroup, learning_rate: float, rho: float, eps: float) -> None:
     """s ← ρ s + (1 − ρ) g²      θ ← θ − η g / (√s + ε)"""
     for value, grad, s in rows:
         s *= rho
@@ -408,7 +408,9 @@ def rmsprop(rows: Rows, learning_rate: float, rho: float, eps: float) -> None:
         grad.fill(0)
 
 
-def adam(rows: Rows, learning_rate: float, beta1: float, beta2: float, eps: float, t: int) -> None:
+def adam(
+    rows: ParamGroup, learning_rate: float, beta1: float, beta2: float, eps: float, t: int
+) -> None:
     """m ← β₁ m + (1 − β₁) g      v ← β₂ v + (1 − β₂) g²
     θ ← θ − η m̂ / (√v̂ + ε)       m̂ = m / (1 − β₁ᵗ)   v̂ = v / (1 − β₂ᵗ)
     """
@@ -423,7 +425,7 @@ def adam(rows: Rows, learning_rate: float, beta1: float, beta2: float, eps: floa
 
 
 def adamw(
-    rows: Rows,
+    rows: ParamGroup,
     learning_rate: float,
     beta1: float,
     beta2: float,

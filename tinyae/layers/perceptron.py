@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 
 from tinyae import kernels
-from tinyae.kernels.reference import Stage, Stages
+from tinyae.kernels.reference import MLPLayer, MLPLayers
 from tinyae.layers.activation import ELU, ReLU, Sigmoid, Tanh
 from tinyae.layers.base import Layer, check_input
 from tinyae.layers.dense import Dense
@@ -33,13 +33,13 @@ class Perceptron:
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         self.first = cast(Dense, layers[0])
-        self.stages = Stages()
+        self.stages = MLPLayers()
         self.inputs: list[int] = []  # where, among the caches, each stage's x lies
         for k, layer in enumerate(layers):
             if isinstance(layer, Dense):
                 W, b = layer.W, layer.b
                 self.inputs.append(k)
-                self.stages.append(Stage(W.value, b.value, W.grad, b.grad, "linear"))
+                self.stages.append(MLPLayer(W.value, b.value, W.grad, b.grad, "linear"))
             else:
                 alpha = getattr(layer, "alpha", 1.0)
                 self.stages[-1] = self.stages[-1]._replace(f=_NAMES[type(layer)], alpha=alpha)

@@ -27,13 +27,13 @@ import numba
 import numpy as np
 from numba import carray, types
 
-from tinyae.kernels.addresses import c_function, call, number, pointer
-from tinyae.kernels.elementary import expm1, sigmoid, tanh
-from tinyae.kernels.elementwise import measurer
-from tinyae.kernels.products import SHARED, add_rows, parts_of, tiler
-from tinyae.kernels.reference import Stages
-from tinyae.kernels.threads import cut, jit, join, parallel_jit, share
-from tinyae.kernels.tile import ROWS, copy
+from tinyae.kernels.jitted.cfunc import c_function, call, number, pointer
+from tinyae.kernels.jitted.elementwise import measurer
+from tinyae.kernels.jitted.matmul import SHARED, add_rows, parts_of, tiler
+from tinyae.kernels.jitted.simd_tile import ROWS, copy
+from tinyae.kernels.jitted.threads import cut, jit, join, parallel_jit, share
+from tinyae.kernels.jitted.vector_math import expm1, sigmoid, tanh
+from tinyae.kernels.reference import MLPLayers
 from tinyae.param import Array
 
 _SMALL = 1 << 15  # bytes of a matrix that each thread packs for itself rather than wait for others
@@ -62,7 +62,7 @@ class _Operation(NamedTuple):
     start: int = -1
     f: int = 0  # the activation's number, negative for its slope
     y: int = -1
-    stage: int = 0  # whose α it is
+    layer: int = 0  # whose α it is
     bias: int = -1
     loss: int = -1  # where the address of what measures it is
     sums: int = -1
@@ -71,7 +71,7 @@ class _Operation(NamedTuple):
 
 
 _A, _A_ROWS, _A_COLUMNS, _A_TURNED, _B, _B_ROWS, _B_COLUMNS, _B_TURNED = range(8)
-_C, _C_ROWS, _C_COLUMNS, _START, _F, _Y, _STAGE, _BIAS, _LOSS, _SUMS, _AMONG, _ENDS = range(8, 20)
+_C, _C_ROWS, _C_COLUMNS, _START, _F, _Y, _LAYER, _BIAS, _LOSS, _SUMS, _AMONG, _ENDS = range(8, 20)
 _PART = 20  # and a part has four numbers
 _NO_B = -1, 0, 0, False
 _TILER, _APPLIER, _X, _OTHER, _COUNT, _RESULTS = range(6)  # the first places; _COUNT is of results
@@ -80,10 +80,10 @@ _TILER, _APPLIER, _X, _OTHER, _COUNT, _RESULTS = range(6)  # the first places; _
 # --- along a run of numbers -----------------------------------------------------------------------
 
 
-def _apply(f: int, stage: int, alphas_at: Any, y_at: int, g_at: int, size: int) -> None:
+def _apply(f: int, layer: int, alphas_at: Any, y_at: int, g_at: int, size: int) -> None:
     """y = f(y), or g = g ∘ f′ from y = f(x) where f is negative. NaN passes through."""
-    alphas = carray(alphas_at, (stage + 1,))
-    zero, one, alpha = alphas.dtype.type(0), alphas.dtype.type(1), alphas[stage]
+    alphas = carray(alphas_at, (layer + 1,))
+    zero, one, alpha = alphas.dtype.type(0), alphas.dtype.type(1), alphas[layer]
     y = carray(pointer(y_at), (size,), alphas.dtype)
     g = carray(pointer(g_at), (size,), alphas.dtype)
     if f == _RELU:
@@ -124,14 +124,14 @@ def _applier(itemsize: int) -> Any:
 # --- an operation, a phase, a pass ----------------------------------------------------------------
 
 
-def _operate(operation: Any, addresses: Any, numbers: Any, stages: int) -> None:
+def _operate(operation: Any, addresses: Any, numbers: Any, layers: int) -> None:
     """A part of a product C = start + A B, or C += A B without a start, and of what follows it:
 
     the activation or slope of C; the sums over A's rows, A lying turned, which are a bias's
     gradient. Without a B it is C = A; with a loss, C is its slope at y, A being the target.
     """
     op, places = carray(operation, (_PART + 4,)), carray(addresses, (1 << 30,))
-    alphas = carray(numbers, (stages,))
+    alphas = carray(numbers, (layers,))
     part = op[_PART : _PART + 4]
     row0, row1, column0, column1 = part[0], part[1], part[2], part[3]
     if row0 >= row1 or column0 >= column1:
@@ -168,7 +168,7 @@ def _operate(operation: Any, addresses: Any, numbers: Any, stages: int) -> None:
             here = at * alphas.itemsize
             call(
                 places[_APPLIER],
-                *(f, op[_STAGE], alphas.ctypes.data),
+                *(f, op[_LAYER], alphas.ctypes.data),
                 *(y + here, places[op[_C]] + here, run),
             )
     if op[_BIAS] >= 0 and column0 == 0:
@@ -270,10 +270,11 @@ class _Plan:
 
 
 class _Draft:
-    """A plan in the making. First come the results, then what each call gives, then the rest."""
+    """A plan being built. The places of results come first, then those of the arrays that each call
+    gives, then those of arrays that stay."""
 
-    def __init__(self, stages: Stages, n: int, threads: int) -> None:
-        self.n, self.threads, self.itemsize = n, threads, stages[0].W.itemsize
+    def __init__(self, layers: MLPLayers, n: int, threads: int) -> None:
+        self.n, self.threads, self.itemsize = n, threads, layers[0].W.itemsize
         self.places = [tiler(self.itemsize).address, _applier(self.itemsize).address, 0, 0, 0]
         self.results: list[tuple[int, int]] = []
         self.kept: list[Array] = []
@@ -342,20 +343,20 @@ class _Draft:
         return _Plan(table, places, room, self.results[:given_back], ys, self.kept)
 
 
-def _forward(stages: Stages, n: int, threads: int) -> _Plan:
-    draft = _Draft(stages, n, threads)
-    y = [_X, *(draft.result(n * len(stage.W)) for stage in stages)]
-    _go_forward(draft, stages, y)
-    return draft.done(len(stages))
+def _forward(layers: MLPLayers, n: int, threads: int) -> _Plan:
+    draft = _Draft(layers, n, threads)
+    y = [_X, *(draft.result(n * len(layer.W)) for layer in layers)]
+    _go_forward(draft, layers, y)
+    return draft.done(len(layers))
 
 
-def _backward(stages: Stages, n: int, threads: int, input_grad: bool) -> _Plan:
-    draft = _Draft(stages, n, threads)
-    last, outputs = _NUMBERS[stages[-1].f], len(stages[-1].W)
-    g = [draft.result(n * stages[0].W.shape[1] * input_grad)]  # dx; then g₁, g₂, …
-    g += [draft.result(n * len(stage.W)) for stage in stages[:-1]]
+def _backward(layers: MLPLayers, n: int, threads: int, input_grad: bool) -> _Plan:
+    draft = _Draft(layers, n, threads)
+    last, outputs = _NUMBERS[layers[-1].f], len(layers[-1].W)
+    g = [draft.result(n * layers[0].W.shape[1] * input_grad)]  # dx; then g₁, g₂, …
+    g += [draft.result(n * len(layer.W)) for layer in layers[:-1]]
     g += [_OTHER if last == _LINEAR else draft.result(n * outputs)]
-    y = [_X, *(draft.given() for _ in stages)]
+    y = [_X, *(draft.given() for _ in layers)]
     if last != _LINEAR:
         op = _Operation(
             *(_OTHER, n, outputs, False),
@@ -363,44 +364,44 @@ def _backward(stages: Stages, n: int, threads: int, input_grad: bool) -> _Plan:
             *(g[-1], n, outputs),
             f=-last,
             y=y[-1],
-            stage=len(stages) - 1,
+            layer=len(layers) - 1,
         )
         draft.add(draft.samples(outputs), op)
-    _go_back(draft, stages, y, g, last == _LINEAR, input_grad)
+    _go_back(draft, layers, y, g, last == _LINEAR, input_grad)
     return draft.done(1, y[1])
 
 
 def _backprop(
-    stages: Stages, n: int, threads: int, loss: str, per_sample: bool, input_grad: bool
+    layers: MLPLayers, n: int, threads: int, loss: str, per_sample: bool, input_grad: bool
 ) -> _Plan:
-    draft = _Draft(stages, n, threads)
-    outputs = len(stages[-1].W)
-    dx = draft.result(n * stages[0].W.shape[1] * input_grad)
+    draft = _Draft(layers, n, threads)
+    outputs = len(layers[-1].W)
+    dx = draft.result(n * layers[0].W.shape[1] * input_grad)
     sums = draft.result(-(-n // ROWS) * 8 // draft.itemsize)  # float64
-    y = [_X, *(draft.result(n * len(stage.W)) for stage in stages)]
-    g = [dx, *(draft.result(n * len(stage.W)) for stage in stages)]
-    if not _go_forward(draft, stages, y):
+    y = [_X, *(draft.result(n * len(layer.W)) for layer in layers)]
+    g = [dx, *(draft.result(n * len(layer.W)) for layer in layers)]
+    if not _go_forward(draft, layers, y):
         draft.wait()
     op = _Operation(
         *(_OTHER, n, outputs, False),
         *_NO_B,
         *(g[-1], n, outputs),
-        f=-_NUMBERS[stages[-1].f],
+        f=-_NUMBERS[layers[-1].f],
         y=y[-1],
-        stage=len(stages) - 1,
+        layer=len(layers) - 1,
         loss=draft.constant(measurer(loss, draft.itemsize).address),
         sums=sums,
         among=n if per_sample else n * outputs,
     )
     draft.add(draft.samples(outputs), op)
-    _go_back(draft, stages, y, g, False, input_grad)
+    _go_back(draft, layers, y, g, False, input_grad)
     return draft.done(2)
 
 
-def _go_forward(draft: _Draft, stages: Stages, y: list[int]) -> bool:
+def _go_forward(draft: _Draft, layers: MLPLayers, y: list[int]) -> bool:
     """From x to the last y. Whether each thread has made its own samples' rows of it."""
     mine = True
-    for k, (W, b, _, _, f, _) in enumerate(stages):
+    for k, (W, b, _, _, f, _) in enumerate(layers):
         outputs, inputs = W.shape
         parts, by_samples = draft.rows_or_columns(W, outputs)
         if not (mine and by_samples):
@@ -410,17 +411,17 @@ def _go_forward(draft: _Draft, stages: Stages, y: list[int]) -> bool:
             *(y[k], draft.n, inputs, False),
             *(draft.lasting(W), outputs, inputs, True),
             *(y[k + 1], draft.n, outputs, draft.lasting(b), _NUMBERS[f]),
-            stage=k,
+            layer=k,
         )
         draft.add(parts, op)
     return mine
 
 
 def _go_back(
-    draft: _Draft, stages: Stages, y: list[int], g: list[int], given: bool, input_grad: bool
+    draft: _Draft, layers: MLPLayers, y: list[int], g: list[int], given: bool, input_grad: bool
 ) -> None:
     """From the last g, which was ``given`` or of which each thread has made its samples' rows."""
-    zeros = np.zeros(max(stage.W.shape[1] for stage in stages), stages[0].W.dtype)
+    zeros = np.zeros(max(layer.W.shape[1] for layer in layers), layers[0].W.dtype)
     nothing = draft.lasting(zeros)
     later: list[tuple[Array, _Operation]] = []  # products that need all of some g
 
@@ -431,9 +432,9 @@ def _go_back(
         later.clear()
 
     seen = "all" if given else "its samples"  # of what a thread has seen of g
-    parts = draft.samples(len(stages[-1].W))
-    for k in reversed(range(len(stages))):
-        W, _, dW, db, _, _ = stages[k]
+    parts = draft.samples(len(layers[-1].W))
+    for k in reversed(range(len(layers))):
+        W, _, dW, db, _, _ = layers[k]
         outputs, inputs = W.shape
         op = _Operation(
             *(g[k + 1], draft.n, outputs, True),
@@ -458,9 +459,9 @@ def _go_back(
             *(g[k + 1], draft.n, outputs, False),
             *(draft.lasting(W), outputs, inputs, False),
             *(g[k], draft.n, inputs, nothing),
-            f=-_NUMBERS[stages[k - 1].f] if k else _LINEAR,
+            f=-_NUMBERS[layers[k - 1].f] if k else _LINEAR,
             y=y[k],
-            stage=k - 1,
+            layer=k - 1,
         )
         draft.add(parts, op)
     wait()
@@ -473,42 +474,42 @@ def _address(a: Array) -> int:
 # --- the kernels ----------------------------------------------------------------------------------
 
 
-class _Ways:
-    """The plans of some stages, by pass, batch size and what else they depend on."""
+class _PlanCache:
+    """The plans of some layers, by pass, batch size and what else they depend on."""
 
-    def __init__(self, stages: Stages) -> None:
-        self.work = sum(stage.W.size for stage in stages)  # multiply-adds for a sample
-        self.alphas = np.array([stage.alpha for stage in stages], stages[0].W.dtype)
+    def __init__(self, layers: MLPLayers) -> None:
+        self.work = sum(layer.W.size for layer in layers)  # multiply-adds for a sample
+        self.alphas = np.array([layer.alpha for layer in layers], layers[0].W.dtype)
         self.plans: dict[tuple[Any, ...], _Plan] = {}
 
 
 def _run(
     make: Callable[..., _Plan],
-    stages: Stages,
+    layers: MLPLayers,
     x: Array,
     other: Array,
     ys: list[Array],
     *more: bool | str,
 ) -> list[Array]:
     """Plan a pass, if it is the first of its kind, and run it. Its results, as flat arrays."""
-    ways: _Ways | None = stages.plans
-    if ways is None:
-        ways = stages.plans = _Ways(stages)
+    cache: _PlanCache | None = layers.plans
+    if cache is None:
+        cache = layers.plans = _PlanCache(layers)
     n = len(x)
-    threads = share() if n * ways.work >= SHARED else 1
+    threads = share() if n * cache.work >= SHARED else 1
     try:
         kind = (make, n, threads, *more)
-        plan = ways.plans.get(kind)
+        plan = cache.plans.get(kind)
         if plan is None:
-            if len(ways.plans) >= _PLANS:
-                ways.plans.clear()
-            plan = ways.plans[kind] = make(stages, n, threads, *more)
+            if len(cache.plans) >= _PLANS:
+                cache.plans.clear()
+            plan = cache.plans[kind] = make(layers, n, threads, *more)
         room = np.empty(plan.room, x.dtype)
         places = plan.places.copy()
         if ys:
             places[plan.ys : plan.ys + len(ys)] = [_address(y) for y in ys]
         run = _pass_shared if threads > 1 else _pass
-        given = plan.table, places, ways.alphas, x, other, room
+        given = plan.table, places, cache.alphas, x, other, room
         begin = run(_operator(room.itemsize).address, *given)
     finally:
         if threads > 1:
@@ -516,14 +517,14 @@ def _run(
     return [room[begin + first : begin + last] for first, last in plan.results]
 
 
-def mlp(stages: Stages, x: Array) -> list[Array]:
+def mlp(stages: MLPLayers, x: Array) -> list[Array]:
     x = np.ascontiguousarray(x)
     ys = _run(_forward, stages, x, x, [])
     return [y.reshape(len(x), len(stage.W)) for y, stage in zip(ys, stages)]
 
 
 def mlp_backward(
-    stages: Stages, x: Array, ys: list[Array], dy: Array, input_grad: bool
+    stages: MLPLayers, x: Array, ys: list[Array], dy: Array, input_grad: bool
 ) -> Array | None:
     x, dy, *ys = (np.ascontiguousarray(a, x.dtype) for a in (x, dy, *ys))
     results = _run(_backward, stages, x, dy, ys, input_grad)
@@ -531,7 +532,7 @@ def mlp_backward(
 
 
 def mlp_backprop(
-    stages: Stages, x: Array, target: Array, loss: str, per_sample: bool, input_grad: bool
+    stages: MLPLayers, x: Array, target: Array, loss: str, per_sample: bool, input_grad: bool
 ) -> tuple[float, Array | None]:
     x, target = np.ascontiguousarray(x), np.ascontiguousarray(target)
     dx, sums = _run(_backprop, stages, x, target, [], loss, per_sample, input_grad)

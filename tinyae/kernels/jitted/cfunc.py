@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from tinyae.kernels.threads import FLAGS
+from tinyae.kernels.jitted.threads import FLAGS
 
 _KEPT = ("cache", "error_model", "fastmath")
 

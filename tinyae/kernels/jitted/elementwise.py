@@ -13,12 +13,12 @@ import numpy as np
 from numba import carray, types
 
 from tinyae.kernels import reference
-from tinyae.kernels.addresses import c_function, call, number
-from tinyae.kernels.elementary import exp, expm1, log1p
-from tinyae.kernels.elementary import sigmoid as _sigmoid_of
-from tinyae.kernels.elementary import tanh as _tanh_of
-from tinyae.kernels.layout import batch_last
-from tinyae.kernels.threads import cut, jit, parallel_jit, share, together
+from tinyae.kernels.jitted.cfunc import c_function, call, number
+from tinyae.kernels.jitted.layout import batch_last
+from tinyae.kernels.jitted.threads import cut, jit, parallel_jit, share, together
+from tinyae.kernels.jitted.vector_math import exp, expm1, log1p
+from tinyae.kernels.jitted.vector_math import sigmoid as _sigmoid_of
+from tinyae.kernels.jitted.vector_math import tanh as _tanh_of
 from tinyae.memory import empty_like
 from tinyae.param import Array
 
