@@ -18,7 +18,7 @@ LEVELS = (
     {"layers", "losses", "likelihoods", "gradcheck"},
     {"models", "optim", "data"},
     {"train", "io", "archive", "metrics"},
-    {"sklearn", "plot", "export", "catalog", "training_doctor"},
+    {"sklearn", "plot", "export", "program", "catalog", "training_doctor"},
     {"cli", "learn", "explanation"},
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

@@ -18,7 +18,7 @@ The source is meant to be read, in this order:
 14. ``layers/norm.py``, ``pool.py``, ``shape.py``, ``noise.py``, ``topk.py``, ``compose.py``
 15. ``kernels/reference.py``   the hot loops in plain NumPy; ``jitted/``: the same, compiled,
                                down to ``simd_tile.py``, a tile of sums in vector registers
-16. ``export/``                a trained model as plain data, and as one compiled function
+16. ``program/``               a trained model as plain data, and as one compiled function
 17. ``gradcheck/doctor.py``, ``hypotheses/``   what is wrong with a gradient, and where
     ``explanation/``           one pass forward and backward, told; ``training_doctor/``: one training
 18. ``learn/``                 exercises: write a backward pass, and be told what is wrong with it
@@ -125,8 +125,8 @@ from tinyae.train import EarlyStopping, History, TrainingDiverged, fit
 
 
 def _compile(model, part="autoencoder", input_shape=None):  # type: ignore[no-untyped-def]
-    """A part of the model as one compiled function: :func:`tinyae.export.compile_model`."""
-    from tinyae.export import compile_model  # when it is wanted: `import tinyae` need not wait
+    """A part of the model as one compiled function: :func:`tinyae.program.compile_model`."""
+    from tinyae.program import compile_model  # when it is wanted: `import tinyae` need not wait
 
     return compile_model(model, part, input_shape)
 
@@ -134,14 +134,16 @@ def _compile(model, part="autoencoder", input_shape=None):  # type: ignore[no-un
 Model.compile = _compile
 
 if TYPE_CHECKING:
-    from tinyae import export, gradcheck, metrics, plot
+    from tinyae import export, gradcheck, metrics, plot, program
     from tinyae.explanation import explain
     from tinyae.training_doctor import diagnose_training
 
 __getattr__ = lazy.attach(
     __name__,
     {
-        **{name: f"tinyae.{name}" for name in ("export", "gradcheck", "metrics", "plot")},
+        **{
+            name: f"tinyae.{name}" for name in ("export", "gradcheck", "metrics", "plot", "program")
+        },
         "explain": "tinyae.explanation:explain",
         "diagnose_training": "tinyae.training_doctor:diagnose_training",
     },
@@ -253,4 +255,5 @@ __all__ = [
     "kernels",
     "metrics",
     "plot",
+    "program",
 ]

@@ -40,7 +40,7 @@ class Model(Module):
 
     A subclass gives ``backprop``, ``objective`` and ``evaluate_batch``; each returns its terms by
     name, ``"total"`` among them. ``fit``, ``save`` and ``compile`` are attached from outside, from
-    :mod:`tinyae.train`, :mod:`tinyae.io` and :mod:`tinyae.export`, so that a model knows of none.
+    :mod:`tinyae.train`, :mod:`tinyae.io` and :mod:`tinyae.program`, so that a model knows of none.
     """
 
     fit: ClassVar[Callable[..., Any]]

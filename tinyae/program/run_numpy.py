@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.export import program as ops
-from tinyae.export.program import Function, Program, Slot
 from tinyae.kernels import reference
 from tinyae.param import Array
+from tinyae.program import program as ops
+from tinyae.program.program import Function, Program, Slot
 
 _ROWS = 256  # samples at a time
 
 
-class PlainRuntime:
+class NumpyRuntime:
     """The program, ready to run: ``run(x)`` with x (N, *input_shape) gives (N, *output_shape)."""
 
     def __init__(self, program: Program) -> None:
