@@ -180,7 +180,7 @@ def other_calls(n: int) -> Iterator[Call]:
     a, b = array(n, 64), array(64, 784)
     stages = reference.MLPLayers(
         reference.MLPLayer(array(o, i) / i, array(o), array(o, i), array(o), f)
-        for i, o, f in ((500, 64, "relu"), (64, 500, "sigmoid"))
+        for i, o, f in ((500, 64, "ReLU"), (64, 500, "Sigmoid"))
     )
     yield Call("mlp", (stages, x))
     yield Call("mlp_backward", (stages, x, reference.mlp(stages, x), y, True))

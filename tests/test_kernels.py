@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from tinyae import kernels
 from tinyae.kernels import reference
+from tinyae.kernels.functions import FUNCTIONS
 from tinyae.kernels.reference import MLPLayer, MLPLayers, ParamGroup
 
 jitted = pytest.importorskip("tinyae.kernels.jitted", reason="the jitted set needs numba")
@@ -127,7 +128,7 @@ def matmul_tn(d: Draw) -> tuple:
 
 
 def mlp(d: Draw) -> tuple:
-    names = ["linear", "relu", "elu", "sigmoid", "tanh"]
+    names = ["linear", *FUNCTIONS]
     n, sizes = d.batch(), [d.size() for _ in range(d.integer(2, 5))]
     stages = MLPLayers()
     for i, o in itertools.pairwise(sizes):
@@ -140,7 +141,7 @@ def mlp(d: Draw) -> tuple:
 def mlp_backward(d: Draw) -> tuple:
     stages, x = mlp(d)
     ys = reference.mlp(stages, x)
-    return stages, x, ys, d.array(*ys[-1].shape), bool(d.integer(0, 1))
+    return stages, x, ys, d.array(*ys[len(stages) - 1].shape), bool(d.integer(0, 1))
 
 
 def mlp_backprop(d: Draw) -> tuple:
@@ -396,8 +397,8 @@ SHARED = {
     *("affine", "affine_grad", "matmul", "matmul_nt", "matmul_tn", "adamw", "momentum"),
     *("conv2d", "conv2d_input_grad", "conv2d_weight_grad", "bias_grad"),
     *("relu", "relu_backward", "elu", "elu_backward", "sigmoid", "sigmoid_backward"),
+    *("tanh", "tanh_backward"),
     *(
-        "tanh",
         "warp",
         "mlp",
         "mlp_backward",
@@ -699,7 +700,7 @@ WIDTHS = st.lists(st.sampled_from([1, 3, 8, 9, 16, 32, 40, 64, 71, 300]), min_si
     WIDTHS, st.sampled_from([1, 8, 17, 33, 64, 300]), st.integers(1, 5), st.booleans(), st.data()
 )
 def test_no_thread_reads_what_another_one_writes_in_the_same_phase(sizes, n, threads, dx, data):
-    names = data.draw(st.lists(st.sampled_from(["linear", "relu"]), min_size=1, max_size=4))
+    names = data.draw(st.lists(st.sampled_from(["linear", "ReLU", "GELU"]), min_size=1, max_size=4))
     stages = stages_of(sizes, names)
     for plan in (
         jitted_mlp._forward(stages, n, threads),
@@ -718,7 +719,7 @@ def test_no_thread_reads_what_another_one_writes_in_the_same_phase(sizes, n, thr
 
 def test_all_of_each_result_is_computed_once():
     for n, threads in itertools.product((8, 17, 64, 300), (1, 2, 3)):
-        stages = stages_of([71, 64, 8, 40], ["relu", "linear"])
+        stages = stages_of([71, 64, 8, 40], ["ReLU", "linear", "GELU"])
         for plan in (
             jitted_mlp._forward(stages, n, threads),
             jitted_mlp._backward(stages, n, threads, True),
@@ -751,9 +752,11 @@ class Touched:
         if op.b >= 0:
             b = (columns, all_) if op.b_turned else (all_, columns)
             self.mark(self.read, op.b, (op.b_rows, op.b_columns), b)
-        if op.y >= 0:
-            self.mark(self.read, op.y, (op.c_rows, op.c_columns), (rows, columns))
+        if op.f >= 0 and op.cache >= 0:
+            by = self.read if op.slope else self.written
+            self.mark(by, op.cache, (op.c_rows, op.c_columns), (rows, columns))
         if op.loss >= 0:
+            self.mark(self.read, op.y, (op.c_rows, op.c_columns), (rows, columns))
             strips = -(-op.c_rows // jitted_mlp.ROWS)
             mine = slice(first // jitted_mlp.ROWS, -(-last // jitted_mlp.ROWS))
             self.mark(self.written, op.sums, (1, strips), (all_, mine))
@@ -781,7 +784,7 @@ def test_gradients_of_matrices_cut_by_columns_or_rows(sizes, always_shared):
     x = np.random.default_rng(0).normal(size=(n, sizes[0])).astype(np.float32)
     found = []
     for kernel_set in (reference, jitted):
-        stages = stages_of(sizes, ["tanh", "sigmoid"])
+        stages = stages_of(sizes, ["Tanh", "Sigmoid"])
         ys = kernel_set.mlp(stages, x)
         dx = kernel_set.mlp_backward(stages, x, ys, ys[-1], True)
         more = kernel_set.mlp_backprop(stages, x, np.zeros_like(ys[-1]), "mse", False, True)
@@ -790,7 +793,7 @@ def test_gradients_of_matrices_cut_by_columns_or_rows(sizes, always_shared):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("f", ["linear", "relu", "elu", "sigmoid", "tanh"])
+@pytest.mark.parametrize("f", ["linear", *FUNCTIONS])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_not_finite_is_seen_behind_an_mlp(f, bad):
     stages = stages_of([9, 20, 12], [f])
@@ -909,7 +912,7 @@ class TestReproducible:
             dx = jitted.conv2d_input_grad(z, K, (2, 1), (1, 0, 1, 1), (14, 13))
             found += [z, dW, dx]
         small = jitted.matmul_tn(y[:3, :9], y[:3, 9:17])
-        stages = stages_of([71, 67, 300, 9, 40], ["relu", "sigmoid", "linear", "tanh"])
+        stages = stages_of([71, 67, 300, 9, 40], ["ReLU", "Sigmoid", "linear", "Tanh"])
         ys = jitted.mlp(stages, x)
         found += [*ys, jitted.mlp_backward(stages, x, ys, ys[-1], True)]
         L, dx = jitted.mlp_backprop(stages, x, ys[-1][::-1], "l1", True, True)

@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from tinyae.kernels.expressions import numpy_function
+from tinyae.kernels.functions import FUNCTIONS
 from tinyae.param import Array
 
 Pair = tuple[int, int]
@@ -287,8 +289,11 @@ def bce_with_logits(y: Array, target: Array) -> tuple[float, Array]:
 # --- multilayer perceptrons ------------------------------------------------------------------
 
 
+LINEAR = "linear"  # no activation
+
+
 class MLPLayer(NamedTuple):
-    """A dense layer and the activation after it: "linear", "relu", "elu", "sigmoid" or "tanh".
+    """A dense layer and the activation after it: LINEAR or a name in ``functions.FUNCTIONS``.
 
     Its arrays are C-contiguous and of one dtype.
     """
@@ -298,7 +303,7 @@ class MLPLayer(NamedTuple):
     dW: Array
     db: Array
     f: str
-    alpha: float = 1.0  # elu's
+    alpha: float = 1.0  # the activation's, if it has one
 
 
 class MLPLayers(list[MLPLayer]):
@@ -306,23 +311,27 @@ class MLPLayers(list[MLPLayer]):
 
     plans: Any = None  # where the jitted set keeps how it goes through them
 
-
-_ACTIVATIONS = {
-    "linear": (lambda x, alpha: x, lambda dy, y, alpha: dy),
-    "relu": (lambda x, alpha: relu(x), lambda dy, y, alpha: relu_backward(dy, y)),
-    "elu": (elu, elu_backward),
-    "sigmoid": (lambda x, alpha: sigmoid(x), lambda dy, y, alpha: sigmoid_backward(dy, y)),
-    "tanh": (lambda x, alpha: tanh(x), lambda dy, y, alpha: tanh_backward(dy, y)),
-}
+    @property
+    def cached_x(self) -> list[int]:
+        """Which of them have an activation whose slope is written in its x."""
+        names = [layer.f for layer in self]
+        return [k for k, f in enumerate(names) if f != LINEAR and FUNCTIONS[f].cache == "x"]
 
 
 def mlp(stages: MLPLayers, x: Array) -> list[Array]:
-    """y of each layer: y₁ = f₁(x W₁ᵀ + b₁), y₂ = f₂(y₁ W₂ᵀ + b₂), …      x (N, I₁)   yₗ (N, Oₗ)"""
-    ys = []
+    """y of each layer: y₁ = f₁(x W₁ᵀ + b₁), y₂ = f₂(y₁ W₂ᵀ + b₂), …      x (N, I₁)   yₗ (N, Oₗ)
+
+    And then zₗ = yₗ₋₁ Wₗᵀ + bₗ of those layers whose fₗ′ is written in it (``stages.cached_x``).
+    """
+    ys, zs = [], []
     for W, b, _, _, f, alpha in stages:
-        x = _ACTIVATIONS[f][0](affine(x, W, b), alpha)
+        x = affine(x, W, b)
+        if f != LINEAR:
+            if FUNCTIONS[f].cache == "x":
+                zs.append(x)
+            x = numpy_function(FUNCTIONS[f].f)(x, alpha)
         ys.append(x)
-    return ys
+    return ys + zs
 
 
 def mlp_backward(
@@ -332,11 +341,15 @@ def mlp_backward(
 
     gₗ = dyₗ ∘ fₗ′      dWₗ += gₗᵀ yₗ₋₁      dbₗ += Σₙ gₗ      dyₗ₋₁ = gₗ Wₗ
 
-    and in the end dx = dy₀, unless no ``input_grad`` is wanted.
+    and in the end dx = dy₀, unless no ``input_grad`` is wanted. ``ys`` is what :func:`mlp` gave.
     """
+    caches = ys[: len(stages)]
+    for k, z in zip(stages.cached_x, ys[len(stages) :]):
+        caches[k] = z
     for k in reversed(range(len(stages))):
         W, _, dW, db, f, alpha = stages[k]
-        dy = _ACTIVATIONS[f][1](dy, ys[k], alpha)
+        if f != LINEAR:
+            dy = dy * numpy_function(FUNCTIONS[f].slope)(caches[k], alpha)
         affine_grad(dy, ys[k - 1] if k else x, dW, db)
         if k or input_grad:
             dy = matmul(dy, W)
@@ -360,7 +373,7 @@ def mlp_backprop(
     comes dx, if an ``input_grad`` is wanted.
     """
     ys = mlp(stages, x)
-    L, dy = _LOSSES[loss](ys[-1], target)
+    L, dy = _LOSSES[loss](ys[len(stages) - 1], target)
     features = dy.shape[1] if per_sample else 1
     return L * features, mlp_backward(stages, x, ys, dy * dy.dtype.type(features), input_grad)
 

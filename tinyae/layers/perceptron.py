@@ -14,13 +14,14 @@ from typing import Any, cast
 import numpy as np
 
 from tinyae import kernels
-from tinyae.kernels.reference import MLPLayer, MLPLayers
-from tinyae.layers.activation import ELU, ReLU, Sigmoid, Tanh
+from tinyae.kernels.functions import FUNCTIONS
+from tinyae.kernels.reference import LINEAR, MLPLayer, MLPLayers
+from tinyae.layers import activation
 from tinyae.layers.base import Layer, check_input
 from tinyae.layers.dense import Dense
 from tinyae.param import Array, Param
 
-_NAMES = {ReLU: "relu", ELU: "elu", Sigmoid: "sigmoid", Tanh: "tanh"}
+_NAMES = {getattr(activation, name): name for name in FUNCTIONS}
 
 
 class Perceptron:
@@ -28,7 +29,7 @@ class Perceptron:
 
     Forward   yₗ = fₗ(yₗ₋₁ Wₗᵀ + bₗ),   y₀ = x
     Backward  gₗ = dyₗ ∘ fₗ′      dWₗ = gₗᵀ yₗ₋₁      dbₗ = Σₙ gₗ      dyₗ₋₁ = gₗ Wₗ
-    Cache     each layer's own, in a list: x of a Dense, y of an activation
+    Cache     each layer's own, in a list: x of a Dense, x or y of an activation
     """
 
     def __init__(self, layers: Sequence[Layer]) -> None:
@@ -39,7 +40,7 @@ class Perceptron:
             if isinstance(layer, Dense):
                 W, b = layer.W, layer.b
                 self.inputs.append(k)
-                self.stages.append(MLPLayer(W.value, b.value, W.grad, b.grad, "linear"))
+                self.stages.append(MLPLayer(W.value, b.value, W.grad, b.grad, LINEAR))
             else:
                 alpha = getattr(layer, "alpha", 1.0)
                 self.stages[-1] = self.stages[-1]._replace(f=_NAMES[type(layer)], alpha=alpha)
@@ -54,10 +55,13 @@ class Perceptron:
 
     def forward(self, x: Array) -> tuple[Array, list[Array]]:
         check_input(self.first, x, ("N", self.first.in_features))
-        ys = kernels.mlp(self.stages, x)
+        results = kernels.mlp(self.stages, x)
+        ys, zs = results[: len(self.stages)], iter(results[len(self.stages) :])
         caches = []
         for stage, before, y in zip(self.stages, [x, *ys], ys):
-            caches += [before] if stage.f == "linear" else [before, y]
+            caches.append(before)
+            if stage.f != LINEAR:
+                caches.append(next(zs) if FUNCTIONS[stage.f].cache == "x" else y)
         return ys[-1], caches
 
     def backward(self, dy: Array, caches: list[Array]) -> Array:
@@ -79,7 +83,8 @@ class Perceptron:
 
     def _backward(self, dy: Array, caches: list[Array], input_grad: bool) -> Array | None:
         x, *ys = (caches[k] for k in self.inputs)
-        ys.append(caches[-1])  # of an activation its y; without one nobody reads it
+        ys.append(caches[-1])  # y of an activation whose slope is in y; else nobody reads it
+        ys += [caches[self.inputs[k] + 1] for k in self.stages.cached_x]
         expected = len(x), len(self.stages[-1].W)
         if dy.shape != expected:
             raise ValueError(

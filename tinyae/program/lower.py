@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tinyae import layers
-from tinyae.layers import Layer
+from tinyae.kernels.functions import FUNCTIONS
+from tinyae.layers import Layer, activation
 from tinyae.layers.base import check_input
 from tinyae.param import Array
 from tinyae.program import program as ops
@@ -216,13 +217,7 @@ _LOWER: dict[type[Layer], Callable[[Lowering, Any, Slot], Slot]] = {
     layers.Upsample2d: _upsample,
     layers.BatchNorm: _batch_norm,
     layers.LayerNorm: _layer_norm,
-    layers.ReLU: _activation,
-    layers.LeakyReLU: _activation,
-    layers.ELU: _activation,
-    layers.Sigmoid: _activation,
-    layers.Tanh: _activation,
-    layers.Softplus: _activation,
-    layers.GELU: _activation,
+    **{getattr(activation, name): _activation for name in FUNCTIONS},
     layers.Softmax: _softmax,
     layers.TopK: _top_k,
     layers.Dropout: _nothing,

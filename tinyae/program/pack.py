@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyae.kernels.jitted.activations import in_place
 from tinyae.kernels.jitted.simd_tile import ROWS, THIN, lanes
 from tinyae.param import Array
 from tinyae.program import program as ops
@@ -33,13 +34,11 @@ HEAD = 8  # integers of it
 (AFFINE, DENSE, CONV, POOL, UPSAMPLE, LAYER_NORM, SOFTMAX, TOP_K, ADD, COPY, SQUARED_ERROR) = range(
     11
 )
-# then those that every operation has, and then its own.
+# then those that every operation has (F: the address of its activation, or 0), and then its own.
 X_SPACE, X_AT, Y_SPACE, Y_AT, X_SIZE, Y_SIZE, F, ALPHA = range(8)
 COMMON = 8
 SPACES = ("input", "output", "arena")
 INPUT, OUTPUT, ARENA = range(3)
-
-FUNCTIONS = ("", "ReLU", "LeakyReLU", "ELU", "Sigmoid", "Tanh", "Softplus", "GELU")
 
 
 def panel(itemsize: int) -> int:
@@ -79,7 +78,8 @@ class Packed:
         """The kind, how many integers follow, and these: what all have in common, and the rest."""
         f = getattr(op, "f", LINEAR)
         common = [*self._at(op.x), *self._at(op.y), op.x.size, op.y.size]
-        common += [FUNCTIONS.index(f.name), self._keep([f.alpha])]
+        itemsize = self.program.dtype.itemsize
+        common += [0 if f == LINEAR else in_place(f.name, itemsize).address, self._keep([f.alpha])]
         kind, own = self._kinds()[type(op)]
         body = [*common, *own(op)]
         return [kind, len(body), *body]

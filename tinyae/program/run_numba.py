@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numba import carray
 
-from tinyae.kernels.jitted.cfunc import part, pointer
+from tinyae.kernels.jitted.cfunc import call, part, pointer
 from tinyae.kernels.jitted.simd_tile import (
     ROWS,
     THIN,
@@ -25,7 +25,7 @@ from tinyae.kernels.jitted.simd_tile import (
     tile,
 )
 from tinyae.kernels.jitted.threads import jit
-from tinyae.kernels.jitted.vector_math import exp, expm1
+from tinyae.kernels.jitted.vector_math import exp
 from tinyae.memory import keep_freed_memory
 from tinyae.param import Array
 from tinyae.program import thread_pool
@@ -313,39 +313,10 @@ def _scaled(x: Array, scale: float, shift: float, y: Array) -> None:
 
 
 @jit
-def _apply(kind: int, alpha: float, y: Array) -> None:
-    """y = f(y), in place. f's number is its place in ``pack.FUNCTIONS``. NaN passes through."""
-    number = y.dtype.type
-    one, two, half = number(1), number(2), number(0.5)
-    if kind == 1:
-        for t in range(y.size):
-            v = y[t]
-            y[t] = number(0) if v < 0 else v
-    elif kind == 2:
-        for t in range(y.size):
-            v = y[t]
-            y[t] = v if v > 0 else alpha * v
-    elif kind == 3:
-        for t in range(y.size):
-            v = y[t]
-            y[t] = v if v > 0 else alpha * expm1(v)
-    elif kind == 4:
-        for t in range(y.size):
-            y[t] = one / (one + exp(-y[t]))
-    elif kind == 5:
-        for t in range(y.size):
-            v = y[t]
-            v = number(20) if v > 20 else v
-            v = number(-20) if v < -20 else v
-            e = expm1(two * v)
-            y[t] = e / (e + two)
-    elif kind == 6:
-        for t in range(y.size):
-            v = y[t]
-            y[t] = (v if v > 0 else number(0)) + math.log1p(exp(-abs(v)))
-    elif kind == 7:
-        for t in range(y.size):
-            y[t] = y[t] * half * (one + math.erf(y[t] * number(math.sqrt(0.5))))
+def _apply(f: int, alpha: float, y: Array) -> None:
+    """y = f(y), in place, f being the address of ``activations.in_place``."""
+    at = y.ctypes.data
+    call(f, np.intp(0), alpha, at, at, y.size)
 
 
 # --- operations -----------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ allocates the result and calls a loop nest, whose name begins with an underscore
 ``conv_batch_last``  convolution of batches that fill a tile
 ``warp``             images resampled at other places
 ``vector_math``      eˣ and its kin, as arithmetic
-``elementwise``      activations and losses
+``activations``      each activation's loops, from the table in ``kernels/functions.py``
+``elementwise``      single activations, and losses
 ``optimizer_steps``  optimizer steps
 ``cfunc``            compiled code that is called by its address
 ``threads``          the compiler's options; when work is shared among threads
