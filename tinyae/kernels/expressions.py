@@ -1,8 +1,10 @@
-"""An expression of :mod:`tinyae.kernels.functions` in another language.
+"""From an expression of :mod:`tinyae.kernels.functions` to NumPy, Numba and C.
 
-numpy_function("x if x > 0 else alpha * expm1(min(x, 0))")(x, alpha)      an array
-numba_lines(…)     statements that compute it for one number, without a branch
-c_expression(…)    for a float: "(x > 0.0f ? x : alpha * expm1f((x > 0.0f ? 0.0f : x)))"
+``x if x > 0 else alpha * x`` becomes
+
+numpy_function    where((x > 0), x, (alpha * x)), as a function of arrays
+numba_lines       v0 = (alpha * x); v1 = x if (x > c0) else v0, lines of a loop without a branch
+c_expression      ((x > 0.0f) ? x : (alpha * x))
 """
 
 from __future__ import annotations
