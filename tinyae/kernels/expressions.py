@@ -25,6 +25,7 @@ _OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 _COMPARISONS = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<="}
 
 
+@functools.cache
 def variables(expression: str) -> set[str]:
     """The variables that an expression is written in."""
     names = {node.id for node in ast.walk(_parsed(expression)) if isinstance(node, ast.Name)}

@@ -15,6 +15,7 @@ A convolution's ``stride`` is (down, right) and its ``pad`` (top, bottom, left, 
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -311,7 +312,7 @@ class MLPLayers(list[MLPLayer]):
 
     plans: Any = None  # where the jitted set keeps how it goes through them
 
-    @property
+    @functools.cached_property
     def cached_x(self) -> list[int]:
         """Which of them have an activation whose slope is written in its x."""
         names = [layer.f for layer in self]

@@ -56,12 +56,11 @@ class Perceptron:
     def forward(self, x: Array) -> tuple[Array, list[Array]]:
         check_input(self.first, x, ("N", self.first.in_features))
         results = kernels.mlp(self.stages, x)
-        ys, zs = results[: len(self.stages)], iter(results[len(self.stages) :])
+        ys = results[: len(self.stages)]
+        zs = dict(zip(self.stages.cached_x, results[len(ys) :]))
         caches = []
-        for stage, before, y in zip(self.stages, [x, *ys], ys):
-            caches.append(before)
-            if stage.f != LINEAR:
-                caches.append(next(zs) if FUNCTIONS[stage.f].cache == "x" else y)
+        for k, (stage, before, y) in enumerate(zip(self.stages, [x, *ys], ys)):
+            caches += [before] if stage.f == LINEAR else [before, zs.get(k, y)]
         return ys[-1], caches
 
     def backward(self, dy: Array, caches: list[Array]) -> Array:
