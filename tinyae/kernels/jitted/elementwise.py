@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -53,17 +52,24 @@ def _in_order_of(last: Array, a: Array) -> Array:
 # --- activations ----------------------------------------------------------------------------
 
 
+@functools.cache
+def _address(name: str, itemsize: int) -> int:
+    """Of an activation's loops that are not in place; they stay, as ``apart`` keeps them."""
+    return int(apart(name, itemsize).address)
+
+
 @jit
 def _forward(f: int, alpha: float, x: Array, y: Array) -> None:
-    """y = f(x), f being the address of ``activations.apart``."""
+    """y = f(x)"""
     at = y.ctypes.data
-    call(f, np.intp(0), alpha, x.ctypes.data, at, at, y.size)
+    call(f, np.intp(0), y.dtype.type(alpha), x.ctypes.data, at, at, y.size)
 
 
 @jit
 def _backward(f: int, alpha: float, dy: Array, cache: Array, dx: Array) -> None:
     """dx = dy ∘ f′"""
-    call(f, np.intp(1), alpha, cache.ctypes.data, dy.ctypes.data, dx.ctypes.data, dx.size)
+    given = cache.ctypes.data, dy.ctypes.data, dx.ctypes.data
+    call(f, np.intp(1), dx.dtype.type(alpha), *given, dx.size)
 
 
 @parallel_jit
@@ -80,55 +86,58 @@ def _backward_shared(f: int, alpha: float, dy: Array, cache: Array, dx: Array, c
         _backward(f, alpha, dy[i:j], cache[i:j], dx[i:j])
 
 
-def _map(
-    name: str,
-    loop: Callable[..., None],
-    shared: Callable[..., None],
-    *arrays: Array,
-    alpha: float = 0.0,
-) -> Array:
-    """An activation's ``loop``, or the ``shared`` one, from these arrays to a new one like the last."""
-    out = empty_like(arrays[-1])
-    *views, view = flat(*arrays, out)
-    f, alpha = apart(name, out.itemsize).address, out.dtype.type(alpha)
-    threads = share() if out.size >= _SHARED else 1
+def _activation(name: str, x: Array, alpha: float = 0.0) -> Array:
+    y = empty_like(x)
+    u, v = flat(x, y)
+    f, threads = _address(name, y.itemsize), share() if y.size >= _SHARED else 1
     if threads > 1:
-        together(shared, f, alpha, *views, view, cut(out.size, threads))
+        together(_forward_shared, f, alpha, u, v, cut(y.size, threads))
     else:
-        loop(f, alpha, *views, view)
-    return out if np.may_share_memory(view, out) else view.reshape(out.shape)
+        _forward(f, alpha, u, v)
+    return y if np.may_share_memory(v, y) else v.reshape(y.shape)
+
+
+def _activation_backward(name: str, dy: Array, cache: Array, alpha: float = 0.0) -> Array:
+    dx = empty_like(cache)
+    u, v, w = flat(dy, cache, dx)
+    f, threads = _address(name, dx.itemsize), share() if dx.size >= _SHARED else 1
+    if threads > 1:
+        together(_backward_shared, f, alpha, u, v, w, cut(dx.size, threads))
+    else:
+        _backward(f, alpha, u, v, w)
+    return dx if np.may_share_memory(w, dx) else w.reshape(dx.shape)
 
 
 def relu(x: Array) -> Array:
-    return _map("ReLU", _forward, _forward_shared, x)
+    return _activation("ReLU", x)
 
 
 def relu_backward(dy: Array, y: Array) -> Array:
-    return _map("ReLU", _backward, _backward_shared, dy, y)
+    return _activation_backward("ReLU", dy, y)
 
 
 def elu(x: Array, alpha: float) -> Array:
-    return _map("ELU", _forward, _forward_shared, x, alpha=alpha)
+    return _activation("ELU", x, float(alpha))
 
 
 def elu_backward(dy: Array, y: Array, alpha: float) -> Array:
-    return _map("ELU", _backward, _backward_shared, dy, y, alpha=alpha)
+    return _activation_backward("ELU", dy, y, float(alpha))
 
 
 def sigmoid(x: Array) -> Array:
-    return _map("Sigmoid", _forward, _forward_shared, x)
+    return _activation("Sigmoid", x)
 
 
 def sigmoid_backward(dy: Array, y: Array) -> Array:
-    return _map("Sigmoid", _backward, _backward_shared, dy, y)
+    return _activation_backward("Sigmoid", dy, y)
 
 
 def tanh(x: Array) -> Array:
-    return _map("Tanh", _forward, _forward_shared, x)
+    return _activation("Tanh", x)
 
 
 def tanh_backward(dy: Array, y: Array) -> Array:
-    return _map("Tanh", _backward, _backward_shared, dy, y)
+    return _activation_backward("Tanh", dy, y)
 
 
 @jit
