@@ -178,6 +178,7 @@ def _work(
             at += 2 + length
             a, a_row = _space(c[X_SPACE], xs, ys, arena), code[c[X_SPACE]]
             b, b_row = _space(c[Y_SPACE], xs, ys, arena), code[c[Y_SPACE]]
+            f, alpha = c[F], weights[c[ALPHA]]
             parts = -(-c[Y_SIZE] // width) if together and kind == DENSE else 1
             k = 0
             while True:
@@ -193,9 +194,8 @@ def _work(
                         *(own, weights, a, c[X_AT], a_row, b, c[Y_AT], b_row),
                         *(count, offsets, corner, low, high),
                     )
-                    for j in range(count if c[F] else 0):
-                        v = part(b, j * b_row + c[Y_AT] + low, high - low)
-                        _apply(c[F], weights[c[ALPHA]], v)
+                    if f:
+                        _apply_to_rows(f, alpha, b, c[Y_AT] + low, b_row, count, high - low)
                 for j in range(count if kind != DENSE else 0):
                     u = part(a, j * a_row + c[X_AT], c[X_SIZE])
                     v = part(b, j * b_row + c[Y_AT], c[Y_SIZE])
@@ -223,8 +223,8 @@ def _work(
                             _add(u, other, v)
                         else:
                             _squared_error(u, other, v)
-                    if c[F]:
-                        _apply(c[F], weights[c[ALPHA]], v)
+                    if f:
+                        _apply_to_rows(f, alpha, v, 0, v.size, 1, v.size)
                 k += 1
                 if together:
                     fetch_add(tasks, 3 + 2 * i, 1)
@@ -313,10 +313,16 @@ def _scaled(x: Array, scale: float, shift: float, y: Array) -> None:
 
 
 @jit
-def _apply(f: int, alpha: float, y: Array) -> None:
-    """y = f(y), in place, f being the address of ``activations.in_place``."""
-    at = y.ctypes.data
-    call(f, np.intp(0), alpha, at, at, y.size)
+def _apply_to_rows(
+    f: int, alpha: float, y: Array, at: int, pitch: int, rows: int, size: int
+) -> None:
+    """y = f(y) in runs of that size, ``pitch`` apart; f is the address of ``activations.in_place``."""
+    if pitch == size:  # all of it is one run
+        rows, size = 1, rows * size
+    here = np.int64(y.ctypes.data) + at * y.itemsize
+    for _ in range(rows):
+        call(f, np.intp(0), alpha, here, here, size)
+        here += pitch * y.itemsize
 
 
 # --- operations -----------------------------------------------------------------------------------

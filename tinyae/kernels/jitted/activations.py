@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import math
 from typing import Any
 
@@ -82,8 +83,9 @@ def _loops(row: Function, arrays: tuple[str, ...], x: str, y: str, dy: str, dx: 
         *(f"            {line}" for line in f_lines),
         f"            {y}[t] = {f}",
     ]
-    # Numba finds a compiled function on disk by its name, so the name changes with the text.
-    name = f"{row.name}_{hashlib.sha256(repr(body).encode()).hexdigest()[:12]}"
+    # Numba finds a compiled function on disk by its name: the name changes with what it is made of.
+    digest = hashlib.sha256((repr(body) + inspect.getsource(vector_math)).encode()).hexdigest()
+    name = f"{row.name}_{digest[:12]}"
     addresses = ", ".join(f"{array}_at" for array in arrays)
     source = "\n".join([f"def {name}(backward, alpha, {addresses}, size):", *body])
     functions = {n: getattr(vector_math, n) for n in ("exp", "expm1", "log1p", "sigmoid", "tanh")}
