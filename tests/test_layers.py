@@ -575,7 +575,8 @@ class TestParts:
         assert self.kinds(ReLU(), a, Tanh(), Tanh(), b) == [
             *("ReLU", "Perceptron", "Tanh", "Perceptron")
         ]
-        assert self.kinds(a, GELU(), Flatten()) == ["Perceptron", "GELU", "Flatten"]
+        assert self.kinds(a, GELU(), Flatten()) == ["Perceptron", "Flatten"]
+        assert self.kinds(a, Softmax(), Flatten()) == ["Perceptron", "Softmax", "Flatten"]
         assert self.kinds() == []
 
     def test_a_run_of_convolutions(self, rng):
