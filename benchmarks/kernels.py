@@ -45,7 +45,7 @@ OURS, TWIN, PEER = "tinyae", "NumPy", "PyTorch"
 RENEWED = 256  # calls of an optimizer's step after which its arrays are as at the start
 
 
-PERCEPTRONS = ("mlp", "mlp_backward", "mlp_backprop")
+MLPS = ("mlp", "mlp_backward", "mlp_backprop")
 STEPS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")  # in place, all params at once
 
 
@@ -62,7 +62,7 @@ class Call(NamedTuple):
 
     @property
     def widths(self) -> list[int]:
-        """Of a perceptron: the numbers in, and out of each stage."""
+        """Of an MLP: the numbers in, and out of each layer."""
         stages = self.arguments[0]
         return [stages[0].W.shape[1], *(len(stage.W) for stage in stages)]
 
@@ -71,7 +71,7 @@ class Call(NamedTuple):
         if self.kernel in STEPS:
             rows = self.arguments[0]
             return f"{self.kernel} {sum(row[0].size for row in rows):,} in {len(rows)} arrays"
-        if self.kernel in PERCEPTRONS:
+        if self.kernel in MLPS:
             shape = f"{len(self.arguments[1])}×{'-'.join(map(str, self.widths))}"
             words = [a for a in self.arguments[2:] if isinstance(a, str)]
             return " ".join([self.kernel, shape, *words, *["dx"] * (self.arguments[-1] is True)])
@@ -178,9 +178,9 @@ def other_calls(n: int) -> Iterator[Call]:
 
     x, y, images = array(n, 500), array(n, 500), array(n, 8, 28, 28)
     a, b = array(n, 64), array(64, 784)
-    stages = reference.Stages(
-        reference.Stage(array(o, i) / i, array(o), array(o, i), array(o), f)
-        for i, o, f in ((500, 64, "relu"), (64, 500, "sigmoid"))
+    stages = reference.MLPLayers(
+        reference.MLPLayer(array(o, i) / i, array(o), array(o, i), array(o), f)
+        for i, o, f in ((500, 64, "ReLU"), (64, 500, "Sigmoid"))
     )
     yield Call("mlp", (stages, x))
     yield Call("mlp_backward", (stages, x, reference.mlp(stages, x), y, True))
@@ -211,7 +211,7 @@ def other_calls(n: int) -> Iterator[Call]:
     yield Call("affine_grad", (y, x, array(500, 500), array(500)))
 
     def rows(count: int) -> Any:
-        return reference.Rows([tuple(array(500, 784) for _ in range(count))])
+        return reference.ParamGroup([tuple(array(500, 784) for _ in range(count))])
 
     yield Call("sgd", (rows(2), 1e-3))
     yield Call("momentum", (rows(3), 1e-3, 0.9))
@@ -301,7 +301,7 @@ def _copy_halves(pool: ThreadPoolExecutor, halves: Sequence[tuple[Any, Any]]) ->
 
 def operations(call: Call, result: Any) -> int:
     """Multiplications and additions of products and convolutions; 0 of others: bytes bound them."""
-    if call.kernel in PERCEPTRONS:
+    if call.kernel in MLPS:
         sizes = [i * o for i, o in itertools.pairwise(call.widths)]
         gradients = sum(sizes) if call.arguments[-1] is True else sum(sizes[1:])  # but for weights'
         products = {

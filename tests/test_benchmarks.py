@@ -415,7 +415,7 @@ class TestKernels:
         y, b = np.ones((2, 3, 4, 4), np.float32), np.ones(3, np.float32)
         assert kernels.bytes_moved(Call("bias_grad", (y, b)), None) == 384 + 2 * 12
         assert kernels.bytes_moved(Call("affine_grad", (a, a, b, b)), None) == 2 * 60 + 4 * 12
-        rows = importlib.import_module("tinyae.kernels.reference").Rows([(a, a, a, a)])
+        rows = importlib.import_module("tinyae.kernels.reference").ParamGroup([(a, a, a, a)])
         assert kernels.bytes_moved(Call("adam", (rows, 1e-3)), None) == 2 * 4 * 60
 
     def test_the_copy_rate_is_read_between_the_sizes_measured(self):

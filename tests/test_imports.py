@@ -18,7 +18,7 @@ LEVELS = (
     {"layers", "losses", "likelihoods", "gradcheck"},
     {"models", "optim", "schedules", "clipping", "data"},
     {"training", "train", "io", "archive", "metrics", "fusion"},
-    {"sklearn", "plot", "export", "catalog", "training_doctor", "explanation"},
+    {"sklearn", "plot", "export", "program", "catalog", "training_doctor", "explanation"},
     {"cli", "learn"},
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

@@ -17,19 +17,24 @@ from hypothesis import strategies as st
 
 from tinyae import kernels
 from tinyae.kernels import reference
-from tinyae.kernels.reference import Rows, Stage, Stages
+from tinyae.kernels.functions import FUNCTIONS
+from tinyae.kernels.reference import MLPLayer, MLPLayers, ParamGroup
 
 jitted = pytest.importorskip("tinyae.kernels.jitted", reason="the jitted set needs numba")
-convolution = pytest.importorskip("tinyae.kernels.convolution")
-pixels = pytest.importorskip("tinyae.kernels.pixels")
-elementwise = pytest.importorskip("tinyae.kernels.elementwise")
-layout = pytest.importorskip("tinyae.kernels.layout")
+convolution = pytest.importorskip("tinyae.kernels.jitted.convolution")
+conv_batch_last = pytest.importorskip("tinyae.kernels.jitted.conv_batch_last")
+elementwise = pytest.importorskip("tinyae.kernels.jitted.elementwise")
+layout = pytest.importorskip("tinyae.kernels.jitted.layout")
 memory = pytest.importorskip("tinyae.memory")
-perceptron = pytest.importorskip("tinyae.kernels.perceptron")
-products = pytest.importorskip("tinyae.kernels.products")
-steps = pytest.importorskip("tinyae.kernels.steps")
-threads = pytest.importorskip("tinyae.kernels.threads")
-images = pytest.importorskip("tinyae.kernels.images")
+jitted_mlp = pytest.importorskip("tinyae.kernels.jitted.mlp")
+jitted_matmul = pytest.importorskip("tinyae.kernels.jitted.matmul")
+optimizer_steps = pytest.importorskip("tinyae.kernels.jitted.optimizer_steps")
+threads = pytest.importorskip("tinyae.kernels.jitted.threads")
+jitted_warp = pytest.importorskip("tinyae.kernels.jitted.warp")
+SHARING = (  # modules that ask for the workers
+    *(jitted_matmul, jitted_mlp, jitted_warp, convolution, conv_batch_last),
+    *(elementwise, layout, optimizer_steps),
+)
 
 KERNELS = {
     name: f
@@ -123,20 +128,20 @@ def matmul_tn(d: Draw) -> tuple:
 
 
 def mlp(d: Draw) -> tuple:
-    names = ["linear", "relu", "elu", "sigmoid", "tanh"]
+    names = ["linear", *FUNCTIONS]
     n, sizes = d.batch(), [d.size() for _ in range(d.integer(2, 5))]
-    stages = Stages()
+    stages = MLPLayers()
     for i, o in itertools.pairwise(sizes):
         W = d.array(o, i) / d.array(1).dtype.type(np.sqrt(i))
         f, alpha = d.data.draw(st.sampled_from(names)), d.number(0.5, 2)
-        stages.append(Stage(W, d.array(o), d.array(o, i), d.array(o), f, alpha))
+        stages.append(MLPLayer(W, d.array(o), d.array(o, i), d.array(o), f, alpha))
     return stages, d.array(n, sizes[0])
 
 
 def mlp_backward(d: Draw) -> tuple:
     stages, x = mlp(d)
     ys = reference.mlp(stages, x)
-    return stages, x, ys, d.array(*ys[-1].shape), bool(d.integer(0, 1))
+    return stages, x, ys, d.array(*ys[len(stages) - 1].shape), bool(d.integer(0, 1))
 
 
 def mlp_backprop(d: Draw) -> tuple:
@@ -230,9 +235,9 @@ def bce(d: Draw) -> tuple:
     return y, d.positive(*shape), float(np.finfo(d.dtype).eps)
 
 
-def rows(d: Draw, moments: int) -> Rows:
+def rows(d: Draw, moments: int) -> ParamGroup:
     """One to three params, each with its value, gradient, and moments; the last is positive."""
-    drawn = Rows()
+    drawn = ParamGroup()
     for _ in range(d.integer(1, 3)):
         shape = d.shape()
         arrays = [d.array(*shape) for _ in range(2 + moments)]
@@ -307,10 +312,10 @@ LAYOUTS = ["C", "F", "batch innermost", "gaps", "reversed", "read-only"]
 
 def laid_out(a: object, layout: str) -> object:
     """A fresh array with a's entries in another memory layout; what is no array passes."""
-    if isinstance(a, Rows):
-        return Rows(tuple(laid_out(b, layout) for b in row) for row in a)
-    if isinstance(a, Stages):
-        return Stages(Stage(*(laid_out(b, "C") for b in stage)) for stage in a)
+    if isinstance(a, ParamGroup):
+        return ParamGroup(tuple(laid_out(b, layout) for b in row) for row in a)
+    if isinstance(a, MLPLayers):
+        return MLPLayers(MLPLayer(*(laid_out(b, "C") for b in stage)) for stage in a)
     if isinstance(a, list):
         return [laid_out(b, layout) for b in a]
     if not isinstance(a, np.ndarray):
@@ -392,8 +397,8 @@ SHARED = {
     *("affine", "affine_grad", "matmul", "matmul_nt", "matmul_tn", "adamw", "momentum"),
     *("conv2d", "conv2d_input_grad", "conv2d_weight_grad", "bias_grad"),
     *("relu", "relu_backward", "elu", "elu_backward", "sigmoid", "sigmoid_backward"),
+    *("tanh", "tanh_backward"),
     *(
-        "tanh",
         "warp",
         "mlp",
         "mlp_backward",
@@ -410,17 +415,17 @@ SHARED = {
 def always_shared(monkeypatch):
     """However small the work, it is shared among threads."""
     for module, name in [
-        (products, "SHARED"),
-        (products, "_SHARED_ROWS"),
-        (perceptron, "SHARED"),
+        (jitted_matmul, "SHARED"),
+        (jitted_matmul, "_SHARED_ROWS"),
+        (jitted_mlp, "SHARED"),
         (convolution, "_SHARED"),
         (convolution, "_COPIED"),
-        (pixels, "_SHARED"),
-        (images, "_SHARED"),
+        (conv_batch_last, "_SHARED"),
+        (jitted_warp, "_SHARED"),
         (elementwise, "_SHARED"),
         (elementwise, "_SHARED_LOSS"),
         (layout, "_SHARED"),
-        (steps, "_SHARED"),
+        (optimizer_steps, "_SHARED"),
     ]:
         monkeypatch.setattr(module, name, 0)
 
@@ -440,7 +445,7 @@ def test_the_jitted_twin_agrees_when_threads_share_it(name: str, always_shared, 
 def test_a_shared_kernel_gives_the_same_bits(always_shared, monkeypatch):
     arrays = TestReproducible().arrays()
     shared = TestReproducible().results(*arrays)
-    for module in (products, perceptron, convolution, pixels, images, elementwise, layout, steps):
+    for module in SHARING:
         monkeypatch.setattr(module, "share", lambda: 1)
     assert TestReproducible().results(*arrays) == shared
 
@@ -481,7 +486,7 @@ def test_a_large_result_begins_with_a_line_of_the_cache(shape, dtype):
 
 def test_dead_moments_do_not_linger_below_the_normal_numbers():
     value, grad, m, v = (np.full(3, a, np.float32) for a in (1, 0, 1e-36, 1e-36))
-    rows = Rows([(value, grad, m, v)])
+    rows = ParamGroup([(value, grad, m, v)])
     for t in range(1, 100):
         jitted.adam(rows, 0.1, 0.9, 0.9, 1e-8, t)
     assert not m.any()
@@ -526,14 +531,14 @@ def test_a_step_clears_the_gradient_and_moves_the_value(name: str, kernel_set):
         slots = {"sgd": 0, "adam": 2, "adamw": 2}.get(name, 1)
         value, grad = (laid_out(np.ones((3, 5)), layout) for _ in range(2))
         moments = [laid_out(np.zeros((3, 5)), layout) for _ in range(slots)]
-        getattr(kernel_set, name)(Rows([(value, grad, *moments)]), *numbers[name])
+        getattr(kernel_set, name)(ParamGroup([(value, grad, *moments)]), *numbers[name])
         assert not grad.any()
         assert (value < 0.95).all()
 
 
 @pytest.mark.parametrize("kernel_set", [reference, jitted])
 def test_a_step_of_no_params(kernel_set):
-    none = Rows()
+    none = ParamGroup()
     kernel_set.adam(none, 0.1, 0.9, 0.999, 1e-8, 1)
     assert none == []
 
@@ -541,7 +546,7 @@ def test_a_step_of_no_params(kernel_set):
 @pytest.mark.parametrize("kernel_set", [reference, jitted])
 def test_a_second_step_finds_the_same_arrays(kernel_set):
     value, grad = np.ones(5), np.ones(5)
-    memory = Rows([(value, grad)])
+    memory = ParamGroup([(value, grad)])
     kernel_set.sgd(memory, 0.5)
     grad += 2
     kernel_set.sgd(memory, 0.5)
@@ -565,13 +570,14 @@ def test_convolutions_of_long_runs_agree(data, wide):
     """Rows of many samples, which the jitted set takes a piece at a time."""
     d = Draw(data, "float32")
     kernel, stride, pad = d.pair(1, 3), d.pair(1, 2), (*d.pair(0, 2), *d.pair(0, 2))
-    few = pixels.VECTORS * pixels.lanes(4) - 1  # just too few to fill a tile of this processor's
+    # just too few samples to fill a tile of this processor's
+    few = conv_batch_last.VECTORS * conv_batch_last.lanes(4) - 1
     across = 2200 // few  # images so wide that with a stride of 2 there is still a long run
     n, columns = (d.integer(210, 300), 12) if wide else (few, d.integer(across, across + 10))
     x = d.array(n, d.integer(1, 3), 4, columns)
     W = d.array(d.integer(1, 5), x.shape[1], *kernel)
     y = reference.conv2d(x, W, stride, pad)
-    assert pixels.serves(x) == wide
+    assert conv_batch_last.serves(x) == wide
     assert x.shape[0] * y.shape[3] > convolution._RUN
     dy = d.array(*y.shape)
     close(jitted.conv2d(x, W, stride, pad), y, 1e-5)
@@ -670,19 +676,19 @@ class TestNotANumber:
     def test_steps(self, k):
         value, grad, m, v = np.ones(5), np.ones(5), np.zeros(5), np.zeros(5)
         grad[2] = np.nan
-        k.adam(Rows([(value, grad, m, v)]), 0.1, 0.9, 0.999, 1e-8, 1)
+        k.adam(ParamGroup([(value, grad, m, v)]), 0.1, 0.9, 0.999, 1e-8, 1)
         np.testing.assert_array_equal(np.isnan(value), np.arange(5) == 2)
 
 
-# --- perceptrons ------------------------------------------------------------------------------------
+# --- multilayer perceptrons ----------------------------------------------------------------------
 
 
-def stages_of(sizes, functions) -> Stages:
+def stages_of(sizes, functions) -> MLPLayers:
     rng = np.random.default_rng(7)
-    stages = Stages()
+    stages = MLPLayers()
     for (i, o), f in zip(itertools.pairwise(sizes), itertools.cycle(functions)):
         W, b = ((rng.normal(size=s) / np.sqrt(i)).astype(np.float32) for s in ((o, i), (o,)))
-        stages.append(Stage(W, b, np.zeros_like(W), np.zeros_like(b), f))
+        stages.append(MLPLayer(W, b, np.zeros_like(W), np.zeros_like(b), f))
     return stages
 
 
@@ -694,14 +700,14 @@ WIDTHS = st.lists(st.sampled_from([1, 3, 8, 9, 16, 32, 40, 64, 71, 300]), min_si
     WIDTHS, st.sampled_from([1, 8, 17, 33, 64, 300]), st.integers(1, 5), st.booleans(), st.data()
 )
 def test_no_thread_reads_what_another_one_writes_in_the_same_phase(sizes, n, threads, dx, data):
-    names = data.draw(st.lists(st.sampled_from(["linear", "relu"]), min_size=1, max_size=4))
+    names = data.draw(st.lists(st.sampled_from(["linear", "ReLU", "GELU"]), min_size=1, max_size=4))
     stages = stages_of(sizes, names)
     for plan in (
-        perceptron._forward(stages, n, threads),
-        perceptron._backward(stages, n, threads, dx),
-        perceptron._backprop(stages, n, threads, "mse", False, dx),
+        jitted_mlp._forward(stages, n, threads),
+        jitted_mlp._backward(stages, n, threads, dx),
+        jitted_mlp._backprop(stages, n, threads, "mse", False, dx),
     ):
-        phase = np.cumsum([0, *plan.table[:-1, 0, perceptron._ENDS]])
+        phase = np.cumsum([0, *plan.table[:-1, 0, jitted_mlp._ENDS]])
         for number in range(phase[-1] + 1):
             touched = [Touched() for _ in range(threads)]
             for row in plan.table[phase == number]:
@@ -713,16 +719,16 @@ def test_no_thread_reads_what_another_one_writes_in_the_same_phase(sizes, n, thr
 
 def test_all_of_each_result_is_computed_once():
     for n, threads in itertools.product((8, 17, 64, 300), (1, 2, 3)):
-        stages = stages_of([71, 64, 8, 40], ["relu", "linear"])
+        stages = stages_of([71, 64, 8, 40], ["ReLU", "linear", "GELU"])
         for plan in (
-            perceptron._forward(stages, n, threads),
-            perceptron._backward(stages, n, threads, True),
-            perceptron._backprop(stages, n, threads, "mse", True, True),
+            jitted_mlp._forward(stages, n, threads),
+            jitted_mlp._backward(stages, n, threads, True),
+            jitted_mlp._backprop(stages, n, threads, "mse", True, True),
         ):
             for row in plan.table:
-                op = perceptron._Operation(*row[0, : perceptron._PART])
+                op = jitted_mlp._Operation(*row[0, : jitted_mlp._PART])
                 whole = np.zeros((op.c_rows, op.c_columns), int)
-                for first, last, left, right in row[:, perceptron._PART :]:
+                for first, last, left, right in row[:, jitted_mlp._PART :]:
                     whole[first:last, left:right] += 1
                 assert (whole == 1).all()
 
@@ -735,8 +741,8 @@ class Touched:
         self.written: dict[int, np.ndarray] = {}
 
     def add(self, row) -> None:
-        op = perceptron._Operation(*row[: perceptron._PART])
-        first, last, left, right = row[perceptron._PART :]
+        op = jitted_mlp._Operation(*row[: jitted_mlp._PART])
+        first, last, left, right = row[jitted_mlp._PART :]
         if first >= last or left >= right:
             return
         rows, columns, all_ = slice(first, last), slice(left, right), slice(None)
@@ -746,11 +752,13 @@ class Touched:
         if op.b >= 0:
             b = (columns, all_) if op.b_turned else (all_, columns)
             self.mark(self.read, op.b, (op.b_rows, op.b_columns), b)
-        if op.y >= 0:
-            self.mark(self.read, op.y, (op.c_rows, op.c_columns), (rows, columns))
+        if op.f >= 0 and op.cache >= 0:
+            by = self.read if op.slope else self.written
+            self.mark(by, op.cache, (op.c_rows, op.c_columns), (rows, columns))
         if op.loss >= 0:
-            strips = -(-op.c_rows // perceptron.ROWS)
-            mine = slice(first // perceptron.ROWS, -(-last // perceptron.ROWS))
+            self.mark(self.read, op.y, (op.c_rows, op.c_columns), (rows, columns))
+            strips = -(-op.c_rows // jitted_mlp.ROWS)
+            mine = slice(first // jitted_mlp.ROWS, -(-last // jitted_mlp.ROWS))
             self.mark(self.written, op.sums, (1, strips), (all_, mine))
         if op.bias >= 0 and left == 0:
             self.mark(self.written, op.bias, (1, op.c_rows), (all_, rows))
@@ -776,7 +784,7 @@ def test_gradients_of_matrices_cut_by_columns_or_rows(sizes, always_shared):
     x = np.random.default_rng(0).normal(size=(n, sizes[0])).astype(np.float32)
     found = []
     for kernel_set in (reference, jitted):
-        stages = stages_of(sizes, ["tanh", "sigmoid"])
+        stages = stages_of(sizes, ["Tanh", "Sigmoid"])
         ys = kernel_set.mlp(stages, x)
         dx = kernel_set.mlp_backward(stages, x, ys, ys[-1], True)
         more = kernel_set.mlp_backprop(stages, x, np.zeros_like(ys[-1]), "mse", False, True)
@@ -785,9 +793,9 @@ def test_gradients_of_matrices_cut_by_columns_or_rows(sizes, always_shared):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("f", ["linear", "relu", "elu", "sigmoid", "tanh"])
+@pytest.mark.parametrize("f", ["linear", *FUNCTIONS])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_what_is_not_finite_is_seen_behind_a_perceptron(f, bad):
+def test_what_is_not_finite_is_seen_behind_an_mlp(f, bad):
     stages = stages_of([9, 20, 12], [f])
     x = np.random.default_rng(0).normal(size=(24, 9)).astype(np.float32)
     want = reference.mlp(stages, x)
@@ -904,7 +912,7 @@ class TestReproducible:
             dx = jitted.conv2d_input_grad(z, K, (2, 1), (1, 0, 1, 1), (14, 13))
             found += [z, dW, dx]
         small = jitted.matmul_tn(y[:3, :9], y[:3, 9:17])
-        stages = stages_of([71, 67, 300, 9, 40], ["relu", "sigmoid", "linear", "tanh"])
+        stages = stages_of([71, 67, 300, 9, 40], ["ReLU", "Sigmoid", "linear", "Tanh"])
         ys = jitted.mlp(stages, x)
         found += [*ys, jitted.mlp_backward(stages, x, ys, ys[-1], True)]
         L, dx = jitted.mlp_backprop(stages, x, ys[-1][::-1], "l1", True, True)
@@ -941,9 +949,8 @@ class TestChoice:
     @staticmethod
     def without_numba(monkeypatch):
         monkeypatch.setitem(sys.modules, "numba", None)  # importing it fails
-        for name in [n for n in sys.modules if n.startswith("tinyae.kernels.")]:
-            if hasattr(sys.modules[name], "numba") or name.endswith(".jitted"):
-                monkeypatch.delitem(sys.modules, name)
+        for name in [n for n in sys.modules if n.startswith("tinyae.kernels.jitted")]:
+            monkeypatch.delitem(sys.modules, name)
 
     def test_numba_by_default(self, fresh):
         assert kernels.active() == "numba"

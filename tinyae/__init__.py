@@ -98,8 +98,8 @@ from tinyae.training import EarlyStopping, History, TrainingDiverged, fit
 
 
 def _compile(model, part="autoencoder", input_shape=None):  # type: ignore[no-untyped-def]
-    """A part of the model as one compiled function: :func:`tinyae.export.compile_model`."""
-    from tinyae.export import compile_model  # when it is wanted: `import tinyae` need not wait
+    """A part of the model as one compiled function: :func:`tinyae.program.compile_model`."""
+    from tinyae.program import compile_model  # when it is wanted: `import tinyae` need not wait
 
     return compile_model(model, part, input_shape)
 
@@ -107,14 +107,16 @@ def _compile(model, part="autoencoder", input_shape=None):  # type: ignore[no-un
 Model.compile = _compile
 
 if TYPE_CHECKING:
-    from tinyae import export, gradcheck, metrics, plot
+    from tinyae import export, gradcheck, metrics, plot, program
     from tinyae.explanation import explain
     from tinyae.training_doctor import diagnose_training
 
 __getattr__ = lazy.attach(
     __name__,
     {
-        **{name: f"tinyae.{name}" for name in ("export", "gradcheck", "metrics", "plot")},
+        **{
+            name: f"tinyae.{name}" for name in ("export", "gradcheck", "metrics", "plot", "program")
+        },
         "train": "tinyae.train",  # the former name of tinyae.training
         "explain": "tinyae.explanation:explain",
         "diagnose_training": "tinyae.training_doctor:diagnose_training",
@@ -202,5 +204,6 @@ __all__ = [
     "kernels",
     "metrics",
     "plot",
+    "program",
 ]
 __all__ += layers.__all__

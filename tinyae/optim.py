@@ -19,7 +19,7 @@ import numpy as np
 
 from tinyae import kernels
 from tinyae.clipping import clip_by_global_norm  # noqa: F401  for those who import it from here
-from tinyae.kernels.reference import Rows
+from tinyae.kernels.reference import ParamGroup
 from tinyae.memory import zeros_like
 from tinyae.param import Array, Param, unique
 from tinyae.schedules import (  # noqa: F401  likewise
@@ -52,7 +52,7 @@ class Optimizer:
         self.t = 0
         self._memory: dict[Param, _Memory] = {}
         self._stepped: list[Param] = []  # the params of the last step, and their groups
-        self._groups: list[tuple[list[_Memory], Rows]] = []
+        self._groups: list[tuple[list[_Memory], ParamGroup]] = []
 
     @property
     def rate(self) -> float:
@@ -71,21 +71,21 @@ class Optimizer:
             self.update(rows, rate, memories[0].steps)
         self.t += 1
 
-    def _grouped(self, params: list[Param]) -> list[tuple[list[_Memory], Rows]]:
+    def _grouped(self, params: list[Param]) -> list[tuple[list[_Memory], ParamGroup]]:
         """The params in groups of one dtype and one number of steps: one kernel call each."""
-        groups: dict[Any, tuple[list[_Memory], Rows]] = {}
+        groups: dict[Any, tuple[list[_Memory], ParamGroup]] = {}
         for param in params:
             memory = self._memory.get(param)
             if memory is None:
                 memory = self._memory[param] = _Memory(
                     0, [zeros_like(param.value) for _ in self.slots]
                 )
-            memories, rows = groups.setdefault((param.dtype, memory.steps), ([], Rows()))
+            memories, rows = groups.setdefault((param.dtype, memory.steps), ([], ParamGroup()))
             memories.append(memory)
             rows.append((param.value, param.grad, *memory.arrays))
         return list(groups.values())
 
-    def update(self, rows: Rows, rate: float, steps: int) -> None:
+    def update(self, rows: ParamGroup, rate: float, steps: int) -> None:
         """Call the kernel: it changes every θ in place and clears every g.
 
         ``steps`` counts from 1.
@@ -159,7 +159,7 @@ class SGD(Optimizer):
     def __init__(self, learning_rate: float | Schedule = 0.01) -> None:
         super().__init__(learning_rate)
 
-    def update(self, rows: Rows, rate: float, steps: int) -> None:
+    def update(self, rows: ParamGroup, rate: float, steps: int) -> None:
         kernels.sgd(rows, rate)
 
 
@@ -176,7 +176,7 @@ class Momentum(Optimizer):
         super().__init__(learning_rate)
         self.mu = _check(type(self).__name__, "mu", mu, 0, 1)
 
-    def update(self, rows: Rows, rate: float, steps: int) -> None:
+    def update(self, rows: ParamGroup, rate: float, steps: int) -> None:
         kernels.momentum(rows, rate, self.mu)
 
 
@@ -188,7 +188,7 @@ class Nesterov(Momentum):
               look-ahead point θ + μ v, so that g is always taken at θ
     """
 
-    def update(self, rows: Rows, rate: float, steps: int) -> None:
+    def update(self, rows: ParamGroup, rate: float, steps: int) -> None:
         kernels.nesterov(rows, rate, self.mu)
 
 
@@ -208,7 +208,7 @@ class RMSProp(Optimizer):
         self.rho = _check(type(self).__name__, "rho", rho, 0, 1)
         self.eps = _check(type(self).__name__, "eps", eps, 0, math.inf)
 
-    def update(self, rows: Rows, rate: float, steps: int) -> None:
+    def update(self, rows: ParamGroup, rate: float, steps: int) -> None:
         kernels.rmsprop(rows, rate, self.rho, self.eps)
 
 
@@ -234,7 +234,7 @@ class Adam(Optimizer):
         self.beta2 = _check(type(self).__name__, "beta2", beta2, 0, 1)
         self.eps = _check(type(self).__name__, "eps", eps, 0, math.inf)
 
-    def update(self, rows: Rows, rate: float, steps: int) -> None:
+    def update(self, rows: ParamGroup, rate: float, steps: int) -> None:
         kernels.adam(rows, rate, self.beta1, self.beta2, self.eps, steps)
 
 
@@ -256,7 +256,7 @@ class AdamW(Adam):
         super().__init__(learning_rate, beta1, beta2, eps)
         self.weight_decay = _check(type(self).__name__, "weight_decay", weight_decay, 0, math.inf)
 
-    def update(self, rows: Rows, rate: float, steps: int) -> None:
+    def update(self, rows: ParamGroup, rate: float, steps: int) -> None:
         decay = self.weight_decay
         kernels.adamw(rows, rate, self.beta1, self.beta2, self.eps, decay, steps)
 

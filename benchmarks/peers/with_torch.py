@@ -193,7 +193,7 @@ def _forward(stages: Any, parts: Any, y: torch.Tensor) -> torch.Tensor:
     for (W, b, *_), stage in zip(parts, stages):
         y = F.linear(y, W, b)
         if stage.f != "linear":
-            y = _TWINS[stage.f](y, *([stage.alpha] if stage.f == "elu" else []))
+            y = _TWINS[stage.f.lower()](y, *([stage.alpha] if stage.f == "ELU" else []))
     return y
 
 
@@ -210,7 +210,7 @@ def _perceptron(stages: Any, x: Any, *way_back: Any) -> Callable[[], Any]:
         for k in reversed(range(len(parts))):
             (W, _, dW, db), (f, alpha) = parts[k], functions[k]
             if f != "linear":
-                g = _TWINS[f"{f}_backward"](g, ys[k], *([alpha] if f == "elu" else []))
+                g = _TWINS[f"{f.lower()}_backward"](g, ys[k], *([alpha] if f == "ELU" else []))
             dW.addmm_(g.T, ys[k - 1] if k else given)
             db.add_(g.sum(dim=0))
             if k or way_back[-1]:

@@ -14,12 +14,13 @@ import numpy as np
 
 from tinyae import kernels
 from tinyae.fusion.plan_cache import is_unmodified
-from tinyae.kernels.reference import Stage, Stages
-from tinyae.layers import ELU, Dense, Layer, ReLU, Sigmoid, Tanh
+from tinyae.kernels.functions import FUNCTIONS
+from tinyae.kernels.reference import LINEAR, MLPLayer, MLPLayers
+from tinyae.layers import Dense, Layer, activation
 from tinyae.layers.base import check_input
 from tinyae.param import Array, Param
 
-_NAMES = {ReLU: "relu", ELU: "elu", Sigmoid: "sigmoid", Tanh: "tanh"}
+_NAMES = {getattr(activation, name): name for name in FUNCTIONS}
 
 
 class FusedMLP:
@@ -27,18 +28,18 @@ class FusedMLP:
 
     Forward   yₗ = fₗ(yₗ₋₁ Wₗᵀ + bₗ),   y₀ = x
     Backward  gₗ = dyₗ ∘ fₗ′      dWₗ = gₗᵀ yₗ₋₁      dbₗ = Σₙ gₗ      dyₗ₋₁ = gₗ Wₗ
-    Cache     each layer's own, in a list: x of a Dense, y of an activation
+    Cache     each layer's own, in a list: x of a Dense, x or y of an activation
     """
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         self.first = cast(Dense, layers[0])
-        self.stages = Stages()
+        self.stages = MLPLayers()
         self.inputs: list[int] = []  # where, among the caches, each Dense's x lies
         for k, layer in enumerate(layers):
             if isinstance(layer, Dense):
                 W, b = layer.W, layer.b
                 self.inputs.append(k)
-                self.stages.append(Stage(W.value, b.value, W.grad, b.grad, "linear"))
+                self.stages.append(MLPLayer(W.value, b.value, W.grad, b.grad, LINEAR))
             else:
                 alpha = getattr(layer, "alpha", 1.0)
                 self.stages[-1] = self.stages[-1]._replace(f=_NAMES[type(layer)], alpha=alpha)
@@ -53,10 +54,12 @@ class FusedMLP:
 
     def forward(self, x: Array) -> tuple[Array, list[Array]]:
         check_input(self.first, x, ("N", self.first.in_features))
-        ys = kernels.mlp(self.stages, x)
+        results = kernels.mlp(self.stages, x)
+        ys = results[: len(self.stages)]
+        zs = dict(zip(self.stages.cached_x, results[len(ys) :]))
         caches = []
-        for stage, before, y in zip(self.stages, [x, *ys], ys):
-            caches += [before] if stage.f == "linear" else [before, y]
+        for k, (stage, before, y) in enumerate(zip(self.stages, [x, *ys], ys)):
+            caches += [before] if stage.f == LINEAR else [before, zs.get(k, y)]
         return ys[-1], caches
 
     def backward(self, dy: Array, caches: list[Array]) -> Array:
@@ -78,7 +81,8 @@ class FusedMLP:
 
     def _backward(self, dy: Array, caches: list[Array], input_grad: bool) -> Array | None:
         x, *ys = (caches[k] for k in self.inputs)
-        ys.append(caches[-1])  # of an activation its y; without one nobody reads it
+        ys.append(caches[-1])  # y of an activation whose slope is in y; else nobody reads it
+        ys += [caches[self.inputs[k] + 1] for k in self.stages.cached_x]
         expected = len(x), len(self.stages[-1].W)
         if dy.shape != expected:
             raise ValueError(

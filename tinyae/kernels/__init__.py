@@ -2,6 +2,7 @@
 
 ``reference``   plain NumPy: the definition of every kernel
 ``jitted``      Numba: the same results, faster
+``functions``   the activations as expressions, which both sets and compiled programs are made from
 
 ``kernels.affine(x, W, b)`` runs the active set's ``affine``. The first use chooses the set:
 ``TINYAE_KERNELS=numba`` or ``numpy`` in the environment, else Numba if it can be imported.

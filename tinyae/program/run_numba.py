@@ -3,7 +3,7 @@
 A sample is a flat run of numbers in each of three arrays: input, output and arena. All operations
 take the samples of a block one by one, but for the products: these take ROWS samples at a time, so
 that a weight is read once for all of them (and for one sample once and in order, which is all that
-a processor can do then). Their innermost loops are the tiles of :mod:`tinyae.kernels.tile`.
+a processor can do then). Their innermost loops are tiles (:mod:`tinyae.kernels.jitted.simd_tile`).
 """
 
 from __future__ import annotations
@@ -13,26 +13,68 @@ import math
 import numpy as np
 from numba import carray
 
-from tinyae.export import team
-from tinyae.export.pack import HEAD, Packed
-from tinyae.export.program import Dense, Program
-from tinyae.export.team import fetch_add, leave, load, post, take, withdraw
-from tinyae.export.views import part
-from tinyae.kernels.addresses import pointer
-from tinyae.kernels.elementary import exp, expm1
-from tinyae.kernels.threads import jit
-from tinyae.kernels.tile import ROWS, THIN, VECTORS, copy, lanes, narrow_tile, thin_tile, tile
+from tinyae.kernels.jitted.cfunc import call, part, pointer
+from tinyae.kernels.jitted.simd_tile import (
+    ROWS,
+    THIN,
+    VECTORS,
+    copy,
+    lanes,
+    narrow_tile,
+    thin_tile,
+    tile,
+)
+from tinyae.kernels.jitted.threads import jit
+from tinyae.kernels.jitted.vector_math import exp
 from tinyae.memory import keep_freed_memory
 from tinyae.param import Array
+from tinyae.program import thread_pool
+from tinyae.program.pack import (
+    ADD,
+    AFFINE,
+    ALPHA,
+    ARENA_SIZE,
+    COMMON,
+    CONV,
+    COPY,
+    DENSE,
+    DEPTH,
+    FRAMES,
+    HEAD,
+    INPUT,
+    INPUTS,
+    LAYER_NORM,
+    OPERATIONS,
+    OUTPUT,
+    OUTPUTS,
+    POOL,
+    SOFTMAX,
+    SQUARED_ERROR,
+    SUMS,
+    TOP_K,
+    UPSAMPLE,
+    X_AT,
+    X_SIZE,
+    X_SPACE,
+    Y_AT,
+    Y_SIZE,
+    Y_SPACE,
+    F,
+    Packed,
+)
+from tinyae.program.program import Dense, Program
+from tinyae.program.thread_pool import fetch_add, leave, load, post, take, withdraw
 
 _BLOCK_BYTES = 400_000  # of what lies between input and output of a block: the second-level cache
 _LARGEST = 16  # times ROWS samples in a block
 _SHARED = 3_000_000  # operations on a batch from which on a helper gains more than it costs
 _SHARED_SAMPLE = 1_000_000  # and on one sample, in products alone
 _BYTES = lanes(1)  # of a vector
+# Where in the mailbox the job lies: two numbers, and of each array address and size.
+_N, _BLOCK, _CODE, _WEIGHTS, _X, _Y, _TASKS, _ARENA = 1, 2, 3, 5, 7, 9, 11, 13
 
 
-class JittedRuntime:
+class NumbaRuntime:
     """The program, ready to run: ``run(x)`` with x (N, *input_shape) gives (N, *output_shape)."""
 
     def __init__(self, program: Program) -> None:
@@ -44,11 +86,11 @@ class JittedRuntime:
         self.flops = program.flops
         products = sum(op.flops for op in program.ops if isinstance(op, Dense))
         self.shares_a_sample = products >= _SHARED_SAMPLE
-        room = self.dtype.itemsize * int(sum(self.code[:3]))
+        room = self.dtype.itemsize * int(self.code[[INPUTS, OUTPUTS, ARENA_SIZE]].sum())
         # Weights that no cache can hold are read once a block: then it may be larger.
         size = max(_BLOCK_BYTES, min(self.weights.nbytes // 4, 4 * _BLOCK_BYTES))
         self.block = ROWS * min(max(size // (room * ROWS), 1), _LARGEST)
-        self._alone = np.zeros(0, np.int64), np.empty(0, self.dtype), team.NOBODY
+        self._alone = np.zeros(0, np.int64), np.empty(0, self.dtype), thread_pool.NOBODY
         keep_freed_memory()
 
     def run(self, x: Array) -> Array:
@@ -67,10 +109,10 @@ class JittedRuntime:
         """With a helper, if one is free."""
         pairs = max(-(-n // (2 * self.block)), 2)  # of tasks, so that both have as many to do
         block = max(-(-n // (2 * pairs * ROWS)), 1) * ROWS
-        tasks = np.zeros(2 + 2 * int(self.code[3]), np.int64)
-        arena = np.empty(int(self.code[2]) if n == 1 else 0, self.dtype)
+        tasks = np.zeros(2 + 2 * int(self.code[OPERATIONS]), np.int64)
+        arena = np.empty(int(self.code[ARENA_SIZE]) if n == 1 else 0, self.dtype)
         job = self.code, self.weights, x, y, n, block, tasks, arena
-        team.run(_work, job, _serve_float if self.dtype.itemsize == 4 else _serve_double)
+        thread_pool.run(_work, job, _serve_float if self.dtype.itemsize == 4 else _serve_double)
 
 
 @jit
@@ -98,31 +140,29 @@ def _work(
     block: int,
     tasks: Array,
     arena: Array,
-    desk: Array,
+    mailbox: Array,
 ) -> None:
     """All samples, a block at a time; where there are ``tasks``, what is left of them.
 
     Then several threads run this at once, and a task is a block. Of a single sample it is a part
     of an operation: all work in the one ``arena``, and nobody begins an operation before all of
     the last one is done. ``tasks`` counts what is taken: [0] the blocks, [2 + 2i] the parts of
-    operation i and [3 + 2i] those that are done. The caller has a ``desk``, at which it calls for a
-    helper and waits for it to leave; the helper has none.
-
-    The operations' numbers are their places in ``pack.KINDS``.
+    operation i and [3 + 2i] those that are done. The caller has a ``mailbox``, with which it calls
+    for a helper and waits for it to leave; the helper has none.
     """
-    inputs, outputs, between, width = code[0], code[1], code[2], _panel(x)
+    inputs, outputs, width = code[INPUTS], code[OUTPUTS], _panel(x)
     shared = tasks.size > 0
     together = shared and n == 1
     if not together:
-        arena = np.empty(between * min(n, block), x.dtype)
-    offsets = np.empty(code[4], np.int64)
+        arena = np.empty(code[ARENA_SIZE] * min(n, block), x.dtype)
+    offsets = np.empty(code[DEPTH], np.int64)
     for k in range(offsets.size):
         offsets[k] = k * width
-    scratch = np.empty(code[5] + code[6], x.dtype)
+    scratch = np.empty(code[SUMS] + code[FRAMES], x.dtype)
     corner = np.empty(ROWS * width, x.dtype)
-    if desk.size:  # only now: the helper has but the addresses of arrays that must stay
-        _lay_out(desk, code, weights, x, y, n, block, tasks, arena)
-        post(desk)
+    if mailbox.size:  # only now: the helper has but the addresses of arrays that must stay
+        _lay_out(mailbox, code, weights, x, y, n, block, tasks, arena)
+        post(mailbox)
     first = 0
     while True:
         if shared and not together:
@@ -132,52 +172,59 @@ def _work(
         count = min(block, n - first)
         xs, ys = part(x, first * inputs, count * inputs), part(y, first * outputs, count * outputs)
         at = HEAD
-        for i in range(code[3]):
-            kind, c = code[at], part(code, at + 2, code[at + 1])
-            at += 2 + code[at + 1]
-            a, a_row = _space(c[0], xs, ys, arena), code[c[0]]
-            b, b_row = _space(c[2], xs, ys, arena), code[c[2]]
-            parts = -(-c[5] // width) if together and kind == 1 else 1
+        for i in range(code[OPERATIONS]):
+            kind, length = code[at], code[at + 1]
+            c, own = part(code, at + 2, COMMON), part(code, at + 2 + COMMON, length - COMMON)
+            at += 2 + length
+            a, a_row = _space(c[X_SPACE], xs, ys, arena), code[c[X_SPACE]]
+            b, b_row = _space(c[Y_SPACE], xs, ys, arena), code[c[Y_SPACE]]
+            f, alpha = c[F], weights[c[ALPHA]]
+            parts = -(-c[Y_SIZE] // width) if together and kind == DENSE else 1
             k = 0
             while True:
                 if together:
                     k = fetch_add(tasks, 2 + 2 * i, 1)
                 if k >= parts:
                     break
-                low, high = 0, c[5]
-                if kind == 1:
+                low, high = 0, c[Y_SIZE]
+                if kind == DENSE:
                     if parts > 1:
                         low, high = k * width, min((k + 1) * width, high)
-                    _dense(c, weights, a, a_row, b, b_row, count, offsets, corner, low, high)
-                    for j in range(count if c[6] else 0):
-                        v = part(b, j * b_row + c[3] + low, high - low)
-                        _apply(c[6], weights[c[7]], v)
-                for j in range(count if kind != 1 else 0):
-                    u, v = part(a, j * a_row + c[1], c[4]), part(b, j * b_row + c[3], c[5])
-                    if kind == 0:
-                        _affine(c, weights, u, v)
-                    elif kind == 2:
-                        _conv(c, weights, u, v, scratch, code[5])
-                    elif kind == 3:
-                        _pool(c, u, v)
-                    elif kind == 4:
-                        _upsample(c, u, v)
-                    elif kind == 5:
-                        _layer_norm(c, weights, u, v)
-                    elif kind == 6:
-                        _softmax(c, u, v)
-                    elif kind == 7:
-                        _top_k(c[8], u, v)
-                    elif kind == 9:
+                    _dense(
+                        *(own, weights, a, c[X_AT], a_row, b, c[Y_AT], b_row),
+                        *(count, offsets, corner, low, high),
+                    )
+                    if f:
+                        _apply_to_rows(f, alpha, b, c[Y_AT] + low, b_row, count, high - low)
+                for j in range(count if kind != DENSE else 0):
+                    u = part(a, j * a_row + c[X_AT], c[X_SIZE])
+                    v = part(b, j * b_row + c[Y_AT], c[Y_SIZE])
+                    if kind == AFFINE:
+                        _affine(own, weights, u, v)
+                    elif kind == CONV:
+                        _conv(own, weights, u, v, scratch, code[SUMS])
+                    elif kind == POOL:
+                        _pool(own, u, v)
+                    elif kind == UPSAMPLE:
+                        _upsample(own, u, v)
+                    elif kind == LAYER_NORM:
+                        _layer_norm(own, weights, u, v)
+                    elif kind == SOFTMAX:
+                        _softmax(own[0], u, v)
+                    elif kind == TOP_K:
+                        _top_k(own[0], u, v)
+                    elif kind == COPY:
                         copy(u, v)
-                    elif kind == 8 or kind == 10:
-                        other = part(_space(c[8], xs, ys, arena), j * code[c[8]] + c[9], c[4])
-                        if kind == 8:
+                    elif kind in (ADD, SQUARED_ERROR):
+                        space, other_at = own[0], own[1]
+                        row = j * code[space]
+                        other = part(_space(space, xs, ys, arena), row + other_at, c[X_SIZE])
+                        if kind == ADD:
                             _add(u, other, v)
                         else:
                             _squared_error(u, other, v)
-                    if c[6]:
-                        _apply(c[6], weights[c[7]], v)
+                    if f:
+                        _apply_to_rows(f, alpha, v, 0, v.size, 1, v.size)
                 k += 1
                 if together:
                     fetch_add(tasks, 3 + 2 * i, 1)
@@ -185,13 +232,13 @@ def _work(
                 while load(tasks, 3 + 2 * i) < parts:
                     pass
         first += block
-    if desk.size:
-        withdraw(desk)
+    if mailbox.size:
+        withdraw(mailbox)
 
 
 @jit
 def _lay_out(
-    desk: Array,
+    mailbox: Array,
     code: Array,
     weights: Array,
     x: Array,
@@ -202,44 +249,44 @@ def _lay_out(
     arena: Array,
 ) -> None:
     """The job, for the helper: addresses and sizes."""
-    desk[1], desk[2] = n, block
-    desk[3], desk[4] = code.ctypes.data, code.size
-    desk[5], desk[6] = weights.ctypes.data, weights.size
-    desk[7], desk[8] = x.ctypes.data, x.size
-    desk[9], desk[10] = y.ctypes.data, y.size
-    desk[11], desk[12] = tasks.ctypes.data, tasks.size
-    desk[13], desk[14] = arena.ctypes.data, arena.size
+    mailbox[_N], mailbox[_BLOCK] = n, block
+    mailbox[_CODE], mailbox[_CODE + 1] = code.ctypes.data, code.size
+    mailbox[_WEIGHTS], mailbox[_WEIGHTS + 1] = weights.ctypes.data, weights.size
+    mailbox[_X], mailbox[_X + 1] = x.ctypes.data, x.size
+    mailbox[_Y], mailbox[_Y + 1] = y.ctypes.data, y.size
+    mailbox[_TASKS], mailbox[_TASKS + 1] = tasks.ctypes.data, tasks.size
+    mailbox[_ARENA], mailbox[_ARENA + 1] = arena.ctypes.data, arena.size
 
 
 @jit
-def _serve(desk: Array, nobody: Array, numbers: Array) -> None:
-    """Do what is posted at a desk, job after job, until none has come for a while."""
+def _serve(mailbox: Array, nobody: Array, numbers: Array) -> None:
+    """Do what is posted in a mailbox, job after job, until none has come for a while."""
     kind = numbers.dtype
-    while take(desk):
-        code = carray(pointer(desk[3]), (desk[4],), nobody.dtype)
-        weights = carray(pointer(desk[5]), (desk[6],), kind)
-        x = carray(pointer(desk[7]), (desk[8],), kind)
-        y = carray(pointer(desk[9]), (desk[10],), kind)
-        tasks = carray(pointer(desk[11]), (desk[12],), nobody.dtype)
-        arena = carray(pointer(desk[13]), (desk[14],), kind)
-        _work(code, weights, x, y, desk[1], desk[2], tasks, arena, nobody)
-        leave(desk)
+    while take(mailbox):
+        code = carray(pointer(mailbox[_CODE]), (mailbox[_CODE + 1],), nobody.dtype)
+        weights = carray(pointer(mailbox[_WEIGHTS]), (mailbox[_WEIGHTS + 1],), kind)
+        x = carray(pointer(mailbox[_X]), (mailbox[_X + 1],), kind)
+        y = carray(pointer(mailbox[_Y]), (mailbox[_Y + 1],), kind)
+        tasks = carray(pointer(mailbox[_TASKS]), (mailbox[_TASKS + 1],), nobody.dtype)
+        arena = carray(pointer(mailbox[_ARENA]), (mailbox[_ARENA + 1],), kind)
+        _work(code, weights, x, y, mailbox[_N], mailbox[_BLOCK], tasks, arena, nobody)
+        leave(mailbox)
 
 
-def _serve_float(desk: Array) -> None:
-    _serve(desk, team.NOBODY, np.empty(0, np.float32))
+def _serve_float(mailbox: Array) -> None:
+    _serve(mailbox, thread_pool.NOBODY, np.empty(0, np.float32))
 
 
-def _serve_double(desk: Array) -> None:
-    _serve(desk, team.NOBODY, np.empty(0, np.float64))
+def _serve_double(mailbox: Array) -> None:
+    _serve(mailbox, thread_pool.NOBODY, np.empty(0, np.float64))
 
 
 @jit
 def _space(which: int, x: Array, y: Array, arena: Array) -> Array:
     """One of ``pack.SPACES``, from the block's first sample on."""
-    if which == 0:
+    if which == INPUT:
         return part(x, 0, x.size)
-    if which == 1:
+    if which == OUTPUT:
         return part(y, 0, y.size)
     return part(arena, 0, arena.size)
 
@@ -266,39 +313,16 @@ def _scaled(x: Array, scale: float, shift: float, y: Array) -> None:
 
 
 @jit
-def _apply(kind: int, alpha: float, y: Array) -> None:
-    """y = f(y), in place. f's number is its place in ``pack.FUNCTIONS``. NaN passes through."""
-    number = y.dtype.type
-    one, two, half = number(1), number(2), number(0.5)
-    if kind == 1:
-        for t in range(y.size):
-            v = y[t]
-            y[t] = number(0) if v < 0 else v
-    elif kind == 2:
-        for t in range(y.size):
-            v = y[t]
-            y[t] = v if v > 0 else alpha * v
-    elif kind == 3:
-        for t in range(y.size):
-            v = y[t]
-            y[t] = v if v > 0 else alpha * expm1(v)
-    elif kind == 4:
-        for t in range(y.size):
-            y[t] = one / (one + exp(-y[t]))
-    elif kind == 5:
-        for t in range(y.size):
-            v = y[t]
-            v = number(20) if v > 20 else v
-            v = number(-20) if v < -20 else v
-            e = expm1(two * v)
-            y[t] = e / (e + two)
-    elif kind == 6:
-        for t in range(y.size):
-            v = y[t]
-            y[t] = (v if v > 0 else number(0)) + math.log1p(exp(-abs(v)))
-    elif kind == 7:
-        for t in range(y.size):
-            y[t] = y[t] * half * (one + math.erf(y[t] * number(math.sqrt(0.5))))
+def _apply_to_rows(
+    f: int, alpha: float, y: Array, at: int, pitch: int, rows: int, size: int
+) -> None:
+    """y = f(y) in runs of that size, ``pitch`` apart; f is the address of ``activations.in_place``."""
+    if pitch == size:  # all of it is one run
+        rows, size = 1, rows * size
+    here = np.int64(y.ctypes.data) + at * y.itemsize
+    for _ in range(rows):
+        call(f, np.intp(0), alpha, here, here, size)
+        here += pitch * y.itemsize
 
 
 # --- operations -----------------------------------------------------------------------------------
@@ -307,7 +331,7 @@ def _apply(kind: int, alpha: float, y: Array) -> None:
 @jit
 def _affine(c: Array, weights: Array, x: Array, y: Array) -> None:
     """y[c, p] = scale[c] x[c, p] + shift[c]"""
-    channels, scale, shift = c[8], c[9], c[10]
+    channels, scale, shift = c[0], c[1], c[2]
     if channels == y.size:
         gain, bias = part(weights, scale, channels), part(weights, shift, channels)
         for t in range(y.size):
@@ -324,8 +348,10 @@ def _dense(
     c: Array,
     weights: Array,
     x: Array,
+    x_at: int,
     x_row: int,
     y: Array,
+    y_at: int,
     y_row: int,
     count: int,
     offsets: Array,
@@ -334,7 +360,7 @@ def _dense(
     high: int,
 ) -> None:
     """y[n, o] = Σ_k x[n, k] W[k, o] + b[o], low ≤ o < high, ``low`` at the edge of a panel"""
-    depth, w_at, b_at = c[8], c[9], c[10]
+    depth, w_at, b_at = c[0], c[1], c[2]
     panel, width, w = _panel(x), _width(x), weights
     narrow, whole = width // VECTORS, count - count % ROWS
     for o in range(low, high, panel):
@@ -343,7 +369,7 @@ def _dense(
             left, at, bias = min(width, o + inside - j), w_at + o * depth + j - o, b_at + j
             fits = left in (width, narrow)
             for n in range(0, whole, ROWS):
-                u, v = c[1] + n * x_row, c[3] + n * y_row + j
+                u, v = x_at + n * x_row, y_at + n * y_row + j
                 into, to, row = corner, 0, width
                 if fits:
                     into, to, row = y, v, y_row
@@ -356,7 +382,7 @@ def _dense(
                         copy(part(corner, i * width, width), part(y, v + i * y_row, left))
         at, bias = w_at + o * depth, b_at + o
         for n in range(whole, count):
-            u, v = c[1] + n * x_row, c[3] + n * y_row + o
+            u, v = x_at + n * x_row, y_at + n * y_row + o
             thin_tile(x, u, 0, 1, w, at, offsets, corner, 0, 0, depth, w, bias, 0)
             copy(corner, part(y, v, inside))
 
@@ -364,16 +390,16 @@ def _dense(
 @jit
 def _conv(c: Array, weights: Array, x: Array, y: Array, scratch: Array, frame_at: int) -> None:
     """Frames of x, then for each phase of y the sum of their shifts, and b."""
-    channels, height, width, columns = c[11], c[12], c[13], c[21]
-    b_at, panel, one = c[23], _panel(x), x.dtype.type(1)
+    channels, height, width, columns = c[3], c[4], c[5], c[13]
+    b_at, panel, one = c[15], _panel(x), x.dtype.type(1)
     _frames(c, x, scratch, frame_at)
-    at = 25
-    for _ in range(c[24]):
+    at = 17
+    for _ in range(c[16]):
         taps, w_at, down, across = c[at], c[at + 1], c[at + 2], c[at + 3]
         i0, j0, step_i, step_j = c[at + 4], c[at + 5], c[at + 6], c[at + 7]
         run = (down - 1) * columns + across
         pitch = -(-run // panel) * panel
-        _sums(weights, w_at, c[22], channels, part(c, at + 8, taps), scratch, frame_at, pitch)
+        _sums(weights, w_at, c[14], channels, part(c, at + 8, taps), scratch, frame_at, pitch)
         for o in range(channels):
             b = weights[b_at + o]
             for i in range(down):
@@ -416,11 +442,11 @@ def _sums(
 @jit
 def _frames(c: Array, x: Array, scratch: Array, to: int) -> None:
     """frame[c, a, b, i, j] = x[c, i·step + a − corner, j·step + b − corner], zero outside"""
-    height, width, step_i, step_j = c[9], c[10], c[16], c[17]
-    rows, columns, zero = c[20], c[21], x.dtype.type(0)
-    for channel in range(c[8]):
-        for a in range(-c[18], c[14] - c[18]):
-            for b in range(-c[19], c[15] - c[19]):
+    height, width, step_i, step_j = c[1], c[2], c[8], c[9]
+    rows, columns, zero = c[12], c[13], x.dtype.type(0)
+    for channel in range(c[0]):
+        for a in range(-c[10], c[6] - c[10]):
+            for b in range(-c[11], c[7] - c[11]):
                 low = min(max(-(b // step_j), 0), columns)  # the first j inside
                 high = min(max((width - 1 - b) // step_j + 1, low), columns)
                 for i in range(a, a + rows * step_i, step_i):
@@ -447,8 +473,8 @@ def _frames(c: Array, x: Array, scratch: Array, to: int) -> None:
 @jit
 def _pool(c: Array, x: Array, y: Array) -> None:
     """The largest of a window, or the mean."""
-    channels, height, width, rows, columns = c[8], c[9], c[10], c[11], c[12]
-    kh, kw, sh, sw, mean = c[13], c[14], c[15], c[16], c[17]
+    channels, height, width, rows, columns = c[0], c[1], c[2], c[3], c[4]
+    kh, kw, sh, sw, mean = c[5], c[6], c[7], c[8], c[9]
     area = x.dtype.type(kh * kw)
     to = 0
     for p in range(channels):
@@ -468,7 +494,7 @@ def _pool(c: Array, x: Array, y: Array) -> None:
 @jit
 def _upsample(c: Array, x: Array, y: Array) -> None:
     """y[c, i, j] = x[c, ⌊i/a⌋, ⌊j/b⌋]"""
-    channels, height, width, down, across = c[8], c[9], c[10], c[11], c[12]
+    channels, height, width, down, across = c[0], c[1], c[2], c[3], c[4]
     to = 0
     for p in range(channels):
         for i in range(height * down):
@@ -482,8 +508,8 @@ def _upsample(c: Array, x: Array, y: Array) -> None:
 @jit
 def _layer_norm(c: Array, weights: Array, x: Array, y: Array) -> None:
     """y = γ ∘ (x − mean) / √(var + ε) + β, of rows of ``length``"""
-    length, eps, number = c[8], weights[c[11]], x.dtype.type
-    gamma, beta = part(weights, c[9], length), part(weights, c[10], length)
+    length, eps, number = c[0], weights[c[3]], x.dtype.type
+    gamma, beta = part(weights, c[1], length), part(weights, c[2], length)
     for r in range(0, x.size, length):
         u, v = part(x, r, length), part(y, r, length)
         mean = square = number(0)
@@ -498,9 +524,8 @@ def _layer_norm(c: Array, weights: Array, x: Array, y: Array) -> None:
 
 
 @jit
-def _softmax(c: Array, x: Array, y: Array) -> None:
+def _softmax(classes: int, x: Array, y: Array) -> None:
     """y[k, p] = exp(x[k, p] − m[p]) / Σ, over k"""
-    classes = c[8]
     length = x.size // classes
     top, total = np.empty(length, x.dtype), np.zeros(length, x.dtype)
     copy(x, top)

@@ -27,22 +27,19 @@ import numba
 import numpy as np
 from numba import carray, types
 
-from tinyae.kernels.addresses import c_function, call, number, pointer
-from tinyae.kernels.elementary import expm1, sigmoid, tanh
-from tinyae.kernels.elementwise import measurer
-from tinyae.kernels.products import SHARED, add_rows, parts_of, tiler
-from tinyae.kernels.reference import Stages
-from tinyae.kernels.threads import cut, jit, join, parallel_jit, share
-from tinyae.kernels.tile import ROWS, copy
+from tinyae.kernels.jitted.activations import in_place
+from tinyae.kernels.jitted.cfunc import c_function, call, number, pointer
+from tinyae.kernels.jitted.elementwise import measurer
+from tinyae.kernels.jitted.matmul import SHARED, add_rows, parts_of, tiler
+from tinyae.kernels.jitted.simd_tile import ROWS, copy
+from tinyae.kernels.jitted.threads import cut, jit, join, parallel_jit, share
+from tinyae.kernels.reference import LINEAR, MLPLayer, MLPLayers
 from tinyae.param import Array
 
 _SMALL = 1 << 15  # bytes of a matrix that each thread packs for itself rather than wait for others
 _MANY = 256  # samples from which on it does so whatever the matrix
 _LINE = 64  # bytes of a line of the cache
 _PLANS = 8  # batch sizes whose plans are kept
-
-_LINEAR, _RELU, _ELU, _SIGMOID, _TANH = range(5)
-_NUMBERS = {"linear": _LINEAR, "relu": _RELU, "elu": _ELU, "sigmoid": _SIGMOID, "tanh": _TANH}
 
 
 class _Operation(NamedTuple):
@@ -60,78 +57,37 @@ class _Operation(NamedTuple):
     c_rows: int
     c_columns: int
     start: int = -1
-    f: int = 0  # the activation's number, negative for its slope
-    y: int = -1
-    stage: int = 0  # whose α it is
+    f: int = -1  # where the address of the activation is
+    slope: bool = False  # whether it is its slope that follows
+    cache: int = -1  # which the slope reads, or where f's result goes if not in C's place
+    layer: int = 0  # whose α it is
     bias: int = -1
     loss: int = -1  # where the address of what measures it is
+    y: int = -1  # what it measures
     sums: int = -1
     among: int = 0  # numbers or samples the loss is a mean over
     ends: bool = False  # the last one of a phase
 
 
 _A, _A_ROWS, _A_COLUMNS, _A_TURNED, _B, _B_ROWS, _B_COLUMNS, _B_TURNED = range(8)
-_C, _C_ROWS, _C_COLUMNS, _START, _F, _Y, _STAGE, _BIAS, _LOSS, _SUMS, _AMONG, _ENDS = range(8, 20)
-_PART = 20  # and a part has four numbers
+_C, _C_ROWS, _C_COLUMNS, _START, _F, _SLOPE, _CACHE, _LAYER, _BIAS = range(8, 17)
+_LOSS, _Y, _SUMS, _AMONG, _ENDS = range(17, 22)
+_PART = 22  # and a part has four numbers
 _NO_B = -1, 0, 0, False
-_TILER, _APPLIER, _X, _OTHER, _COUNT, _RESULTS = range(6)  # the first places; _COUNT is of results
-
-
-# --- along a run of numbers -----------------------------------------------------------------------
-
-
-def _apply(f: int, stage: int, alphas_at: Any, y_at: int, g_at: int, size: int) -> None:
-    """y = f(y), or g = g ∘ f′ from y = f(x) where f is negative. NaN passes through."""
-    alphas = carray(alphas_at, (stage + 1,))
-    zero, one, alpha = alphas.dtype.type(0), alphas.dtype.type(1), alphas[stage]
-    y = carray(pointer(y_at), (size,), alphas.dtype)
-    g = carray(pointer(g_at), (size,), alphas.dtype)
-    if f == _RELU:
-        for t in range(size):
-            y[t] = zero if y[t] <= zero else y[t]
-    elif f == _ELU:
-        for t in range(size):
-            e = alpha * expm1(zero if y[t] > zero else y[t])
-            y[t] = y[t] if y[t] > zero else e
-    elif f == _SIGMOID:
-        for t in range(size):
-            y[t] = sigmoid(y[t])
-    elif f == _TANH:
-        for t in range(size):
-            y[t] = tanh(y[t])
-    elif f == -_RELU:
-        for t in range(size):
-            g[t] = g[t] * (y[t] > 0)
-    elif f == -_ELU:
-        for t in range(size):
-            g[t] = g[t] if y[t] > 0 else g[t] * (y[t] + alpha)
-    elif f == -_SIGMOID:
-        for t in range(size):
-            g[t] = g[t] * y[t] * (one - y[t])
-    elif f == -_TANH:
-        for t in range(size):
-            g[t] = g[t] * (one - y[t] * y[t])
-
-
-@functools.cache
-def _applier(itemsize: int) -> Any:
-    """:func:`_apply` compiled as a C function, which has an address."""
-    integer = types.intp
-    kind = types.void(integer, integer, types.CPointer(number(itemsize)), *[integer] * 3)
-    return c_function(_apply, kind)
+_TILER, _X, _OTHER, _COUNT, _RESULTS = range(5)  # the first places; _COUNT is of results
 
 
 # --- an operation, a phase, a pass ----------------------------------------------------------------
 
 
-def _operate(operation: Any, addresses: Any, numbers: Any, stages: int) -> None:
+def _operate(operation: Any, addresses: Any, numbers: Any, layers: int) -> None:
     """A part of a product C = start + A B, or C += A B without a start, and of what follows it:
 
-    the activation or slope of C; the sums over A's rows, A lying turned, which are a bias's
-    gradient. Without a B it is C = A; with a loss, C is its slope at y, A being the target.
+    the activation of C, or C times a slope; the sums over A's rows, A lying turned, which are a
+    bias's gradient. Without a B it is C = A; with a loss, C is its slope at y, A being the target.
     """
     op, places = carray(operation, (_PART + 4,)), carray(addresses, (1 << 30,))
-    alphas = carray(numbers, (stages,))
+    alphas = carray(numbers, (layers,))
     part = op[_PART : _PART + 4]
     row0, row1, column0, column1 = part[0], part[1], part[2], part[3]
     if row0 >= row1 or column0 >= column1:
@@ -139,7 +95,7 @@ def _operate(operation: Any, addresses: Any, numbers: Any, stages: int) -> None:
     kind, rows, columns = alphas.dtype, op[_C_ROWS], op[_C_COLUMNS]
     a = carray(pointer(places[op[_A]]), (op[_A_ROWS], op[_A_COLUMNS]), kind)
     c = carray(pointer(places[op[_C]]), (rows, columns), kind)
-    flat_a, flat_c, f, run = a.reshape(-1), c.reshape(-1), op[_F], column1 - column0
+    flat_a, flat_c, run = a.reshape(-1), c.reshape(-1), column1 - column0
     if op[_B] >= 0:
         start = places[op[_START]] if op[_START] >= 0 else np.int64(0)
         call(
@@ -157,19 +113,23 @@ def _operate(operation: Any, addresses: Any, numbers: Any, stages: int) -> None:
             *(places[op[_Y]], places[op[_A]], places[op[_C]], places[op[_SUMS]]),
             *(rows * columns, ROWS * columns, strips.ctypes.data),
         )
-    if f != 0:
-        first, last, y = row0, row1, places[op[_Y]] if f < 0 else places[op[_C]]
+    if op[_F] >= 0:
+        first, last, slope = row0, row1, op[_SLOPE]
+        there = op[_CACHE] if op[_CACHE] >= 0 else op[_C]
+        y = carray(pointer(places[there]), (rows * columns,), kind)
         if run == columns:  # whole rows are one run
             first, last, run = 0, 1, columns * (row1 - row0)
         for i in range(first, last):
             at = (i + row0 - first) * columns + column0
-            if op[_B] < 0 and op[_LOSS] < 0:
+            if slope and op[_B] < 0 and op[_LOSS] < 0:
                 copy(flat_a[at : at + run], flat_c[at : at + run])
+            if not slope and there != op[_C]:
+                copy(flat_c[at : at + run], y[at : at + run])
             here = at * alphas.itemsize
             call(
-                places[_APPLIER],
-                *(f, op[_STAGE], alphas.ctypes.data),
-                *(y + here, places[op[_C]] + here, run),
+                places[op[_F]],
+                *(slope, alphas[op[_LAYER]]),
+                *(places[there] + here, places[op[_C]] + here, run),
             )
     if op[_BIAS] >= 0 and column0 == 0:
         total = carray(pointer(places[op[_BIAS]]), (rows,), kind)
@@ -255,10 +215,10 @@ def _pass_shared(
 class _Plan:
     """A pass for a batch of n samples by so many threads.
 
-    ``places`` has the addresses of what computes tiles and activations, and of every array in the
-    table: of x and of dy or the target, which each call gives; how many results there are, and
-    where in one block of ``room`` numbers each begins, in bytes; of each y, if a call gives them;
-    and then of what stays where it is.
+    ``places`` has the address of what computes tiles, and of every array in the table: of x and of
+    dy or the target, which each call gives; how many results there are, and where in one block of
+    ``room`` numbers each begins, in bytes; of each y, if a call gives them; and then of what stays
+    where it is, such as the code of an activation.
     """
 
     table: Array  # (operations, threads, numbers of an operation and its part)
@@ -270,11 +230,12 @@ class _Plan:
 
 
 class _Draft:
-    """A plan in the making. First come the results, then what each call gives, then the rest."""
+    """A plan being built. The places of results come first, then those of the arrays that each call
+    gives, then those of arrays that stay."""
 
-    def __init__(self, stages: Stages, n: int, threads: int) -> None:
-        self.n, self.threads, self.itemsize = n, threads, stages[0].W.itemsize
-        self.places = [tiler(self.itemsize).address, _applier(self.itemsize).address, 0, 0, 0]
+    def __init__(self, layers: MLPLayers, n: int, threads: int) -> None:
+        self.n, self.threads, self.itemsize = n, threads, layers[0].W.itemsize
+        self.places = [tiler(self.itemsize).address, 0, 0, 0]
         self.results: list[tuple[int, int]] = []
         self.kept: list[Array] = []
         self.rows: list[list[tuple[int, ...]]] = []  # of the table
@@ -302,6 +263,12 @@ class _Draft:
     def constant(self, address: int) -> int:
         self.places.append(address)
         return len(self.places) - 1
+
+    def function(self, layer: MLPLayer) -> int:
+        """The place of the address of a layer's activation; −1 if it has none."""
+        if layer.f == LINEAR:
+            return -1
+        return self.constant(in_place(layer.f, self.itemsize).address)
 
     # --- parts: what each thread computes -------------------------------------------------------
 
@@ -342,65 +309,75 @@ class _Draft:
         return _Plan(table, places, room, self.results[:given_back], ys, self.kept)
 
 
-def _forward(stages: Stages, n: int, threads: int) -> _Plan:
-    draft = _Draft(stages, n, threads)
-    y = [_X, *(draft.result(n * len(stage.W)) for stage in stages)]
-    _go_forward(draft, stages, y)
-    return draft.done(len(stages))
+def _forward(layers: MLPLayers, n: int, threads: int) -> _Plan:
+    draft = _Draft(layers, n, threads)
+    y = [_X, *(draft.result(n * len(layer.W)) for layer in layers)]
+    z = {k: draft.result(n * len(layers[k].W)) for k in layers.cached_x}
+    _go_forward(draft, layers, y, z)
+    return draft.done(len(layers) + len(z))
 
 
-def _backward(stages: Stages, n: int, threads: int, input_grad: bool) -> _Plan:
-    draft = _Draft(stages, n, threads)
-    last, outputs = _NUMBERS[stages[-1].f], len(stages[-1].W)
-    g = [draft.result(n * stages[0].W.shape[1] * input_grad)]  # dx; then g₁, g₂, …
-    g += [draft.result(n * len(stage.W)) for stage in stages[:-1]]
-    g += [_OTHER if last == _LINEAR else draft.result(n * outputs)]
-    y = [_X, *(draft.given() for _ in stages)]
-    if last != _LINEAR:
+def _backward(layers: MLPLayers, n: int, threads: int, input_grad: bool) -> _Plan:
+    draft = _Draft(layers, n, threads)
+    linear, outputs = layers[-1].f == LINEAR, len(layers[-1].W)
+    g = [draft.result(n * layers[0].W.shape[1] * input_grad)]  # dx; then g₁, g₂, …
+    g += [draft.result(n * len(layer.W)) for layer in layers[:-1]]
+    g += [_OTHER if linear else draft.result(n * outputs)]
+    y = [_X, *(draft.given() for _ in layers)]
+    z = {k: draft.given() for k in layers.cached_x}
+    if not linear:
         op = _Operation(
             *(_OTHER, n, outputs, False),
             *_NO_B,
             *(g[-1], n, outputs),
-            f=-last,
-            y=y[-1],
-            stage=len(stages) - 1,
+            f=draft.function(layers[-1]),
+            slope=True,
+            cache=z.get(len(layers) - 1, y[-1]),
+            layer=len(layers) - 1,
         )
         draft.add(draft.samples(outputs), op)
-    _go_back(draft, stages, y, g, last == _LINEAR, input_grad)
+    _go_back(draft, layers, y, z, g, linear, input_grad)
     return draft.done(1, y[1])
 
 
 def _backprop(
-    stages: Stages, n: int, threads: int, loss: str, per_sample: bool, input_grad: bool
+    layers: MLPLayers, n: int, threads: int, loss: str, per_sample: bool, input_grad: bool
 ) -> _Plan:
-    draft = _Draft(stages, n, threads)
-    outputs = len(stages[-1].W)
-    dx = draft.result(n * stages[0].W.shape[1] * input_grad)
+    draft = _Draft(layers, n, threads)
+    outputs = len(layers[-1].W)
+    dx = draft.result(n * layers[0].W.shape[1] * input_grad)
     sums = draft.result(-(-n // ROWS) * 8 // draft.itemsize)  # float64
-    y = [_X, *(draft.result(n * len(stage.W)) for stage in stages)]
-    g = [dx, *(draft.result(n * len(stage.W)) for stage in stages)]
-    if not _go_forward(draft, stages, y):
+    y = [_X, *(draft.result(n * len(layer.W)) for layer in layers)]
+    z = {k: draft.result(n * len(layers[k].W)) for k in layers.cached_x}
+    g = [dx, *(draft.result(n * len(layer.W)) for layer in layers)]
+    if not _go_forward(draft, layers, y, z):
         draft.wait()
     op = _Operation(
         *(_OTHER, n, outputs, False),
         *_NO_B,
         *(g[-1], n, outputs),
-        f=-_NUMBERS[stages[-1].f],
-        y=y[-1],
-        stage=len(stages) - 1,
+        f=draft.function(layers[-1]),
+        slope=True,
+        cache=z.get(len(layers) - 1, y[-1]),
+        layer=len(layers) - 1,
         loss=draft.constant(measurer(loss, draft.itemsize).address),
+        y=y[-1],
         sums=sums,
         among=n if per_sample else n * outputs,
     )
     draft.add(draft.samples(outputs), op)
-    _go_back(draft, stages, y, g, False, input_grad)
+    _go_back(draft, layers, y, z, g, False, input_grad)
     return draft.done(2)
 
 
-def _go_forward(draft: _Draft, stages: Stages, y: list[int]) -> bool:
-    """From x to the last y. Whether each thread has made its own samples' rows of it."""
+def _go_forward(draft: _Draft, layers: MLPLayers, y: list[int], z: dict[int, int]) -> bool:
+    """From x to the last y. Whether each thread has made its own samples' rows of it.
+
+    Of a layer whose slope is in x, the product is made in its place in z.
+    """
     mine = True
-    for k, (W, b, _, _, f, _) in enumerate(stages):
+    for k, layer in enumerate(layers):
+        W = layer.W
         outputs, inputs = W.shape
         parts, by_samples = draft.rows_or_columns(W, outputs)
         if not (mine and by_samples):
@@ -409,18 +386,26 @@ def _go_forward(draft: _Draft, stages: Stages, y: list[int]) -> bool:
         op = _Operation(
             *(y[k], draft.n, inputs, False),
             *(draft.lasting(W), outputs, inputs, True),
-            *(y[k + 1], draft.n, outputs, draft.lasting(b), _NUMBERS[f]),
-            stage=k,
+            *(z.get(k, y[k + 1]), draft.n, outputs, draft.lasting(layer.b)),
+            f=draft.function(layer),
+            cache=y[k + 1] if k in z else -1,
+            layer=k,
         )
         draft.add(parts, op)
     return mine
 
 
 def _go_back(
-    draft: _Draft, stages: Stages, y: list[int], g: list[int], given: bool, input_grad: bool
+    draft: _Draft,
+    layers: MLPLayers,
+    y: list[int],
+    z: dict[int, int],
+    g: list[int],
+    given: bool,
+    input_grad: bool,
 ) -> None:
     """From the last g, which was ``given`` or of which each thread has made its samples' rows."""
-    zeros = np.zeros(max(stage.W.shape[1] for stage in stages), stages[0].W.dtype)
+    zeros = np.zeros(max(layer.W.shape[1] for layer in layers), layers[0].W.dtype)
     nothing = draft.lasting(zeros)
     later: list[tuple[Array, _Operation]] = []  # products that need all of some g
 
@@ -431,9 +416,9 @@ def _go_back(
         later.clear()
 
     seen = "all" if given else "its samples"  # of what a thread has seen of g
-    parts = draft.samples(len(stages[-1].W))
-    for k in reversed(range(len(stages))):
-        W, _, dW, db, _, _ = stages[k]
+    parts = draft.samples(len(layers[-1].W))
+    for k in reversed(range(len(layers))):
+        W, _, dW, db, _, _ = layers[k]
         outputs, inputs = W.shape
         op = _Operation(
             *(g[k + 1], draft.n, outputs, True),
@@ -458,9 +443,10 @@ def _go_back(
             *(g[k + 1], draft.n, outputs, False),
             *(draft.lasting(W), outputs, inputs, False),
             *(g[k], draft.n, inputs, nothing),
-            f=-_NUMBERS[stages[k - 1].f] if k else _LINEAR,
-            y=y[k],
-            stage=k - 1,
+            f=draft.function(layers[k - 1]) if k else -1,
+            slope=True,
+            cache=z.get(k - 1, y[k]),
+            layer=max(k - 1, 0),
         )
         draft.add(parts, op)
     wait()
@@ -473,42 +459,42 @@ def _address(a: Array) -> int:
 # --- the kernels ----------------------------------------------------------------------------------
 
 
-class _Ways:
-    """The plans of some stages, by pass, batch size and what else they depend on."""
+class _PlanCache:
+    """The plans of some layers, by pass, batch size and what else they depend on."""
 
-    def __init__(self, stages: Stages) -> None:
-        self.work = sum(stage.W.size for stage in stages)  # multiply-adds for a sample
-        self.alphas = np.array([stage.alpha for stage in stages], stages[0].W.dtype)
+    def __init__(self, layers: MLPLayers) -> None:
+        self.work = sum(layer.W.size for layer in layers)  # multiply-adds for a sample
+        self.alphas = np.array([layer.alpha for layer in layers], layers[0].W.dtype)
         self.plans: dict[tuple[Any, ...], _Plan] = {}
 
 
 def _run(
     make: Callable[..., _Plan],
-    stages: Stages,
+    layers: MLPLayers,
     x: Array,
     other: Array,
     ys: list[Array],
     *more: bool | str,
 ) -> list[Array]:
     """Plan a pass, if it is the first of its kind, and run it. Its results, as flat arrays."""
-    ways: _Ways | None = stages.plans
-    if ways is None:
-        ways = stages.plans = _Ways(stages)
+    cache: _PlanCache | None = layers.plans
+    if cache is None:
+        cache = layers.plans = _PlanCache(layers)
     n = len(x)
-    threads = share() if n * ways.work >= SHARED else 1
+    threads = share() if n * cache.work >= SHARED else 1
     try:
         kind = (make, n, threads, *more)
-        plan = ways.plans.get(kind)
+        plan = cache.plans.get(kind)
         if plan is None:
-            if len(ways.plans) >= _PLANS:
-                ways.plans.clear()
-            plan = ways.plans[kind] = make(stages, n, threads, *more)
+            if len(cache.plans) >= _PLANS:
+                cache.plans.clear()
+            plan = cache.plans[kind] = make(layers, n, threads, *more)
         room = np.empty(plan.room, x.dtype)
         places = plan.places.copy()
         if ys:
             places[plan.ys : plan.ys + len(ys)] = [_address(y) for y in ys]
         run = _pass_shared if threads > 1 else _pass
-        given = plan.table, places, ways.alphas, x, other, room
+        given = plan.table, places, cache.alphas, x, other, room
         begin = run(_operator(room.itemsize).address, *given)
     finally:
         if threads > 1:
@@ -516,14 +502,15 @@ def _run(
     return [room[begin + first : begin + last] for first, last in plan.results]
 
 
-def mlp(stages: Stages, x: Array) -> list[Array]:
+def mlp(stages: MLPLayers, x: Array) -> list[Array]:
     x = np.ascontiguousarray(x)
-    ys = _run(_forward, stages, x, x, [])
-    return [y.reshape(len(x), len(stage.W)) for y, stage in zip(ys, stages)]
+    results = _run(_forward, stages, x, x, [])
+    layers = [*stages, *(stages[k] for k in stages.cached_x)]
+    return [a.reshape(len(x), len(layer.W)) for a, layer in zip(results, layers)]
 
 
 def mlp_backward(
-    stages: Stages, x: Array, ys: list[Array], dy: Array, input_grad: bool
+    stages: MLPLayers, x: Array, ys: list[Array], dy: Array, input_grad: bool
 ) -> Array | None:
     x, dy, *ys = (np.ascontiguousarray(a, x.dtype) for a in (x, dy, *ys))
     results = _run(_backward, stages, x, dy, ys, input_grad)
@@ -531,7 +518,7 @@ def mlp_backward(
 
 
 def mlp_backprop(
-    stages: Stages, x: Array, target: Array, loss: str, per_sample: bool, input_grad: bool
+    stages: MLPLayers, x: Array, target: Array, loss: str, per_sample: bool, input_grad: bool
 ) -> tuple[float, Array | None]:
     x, target = np.ascontiguousarray(x), np.ascontiguousarray(target)
     dx, sums = _run(_backprop, stages, x, target, [], loss, per_sample, input_grad)

@@ -7,7 +7,7 @@ import math
 import numba
 import numpy as np
 
-from tinyae.kernels.threads import cut, jit, parallel_jit, share, together
+from tinyae.kernels.jitted.threads import cut, jit, parallel_jit, share, together
 from tinyae.memory import empty
 from tinyae.param import Array
 

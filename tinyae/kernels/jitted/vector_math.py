@@ -132,10 +132,9 @@ def expm1(x: float) -> float:
 
 @exact
 def sigmoid(x: float) -> float:
-    """1 / (1 + e⁻ˣ), without overflow: with t = e^−|x| it is 1 / (1 + t) or t / (1 + t)"""
-    t = exp(-abs(x))
+    """1 / (1 + e⁻ˣ); where e⁻ˣ is infinite it is 0"""
     one = like(x, 1)
-    return (one if x >= 0 else t) / (one + t)
+    return one / (one + exp(-x))
 
 
 @exact

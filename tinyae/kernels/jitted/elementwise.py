@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -13,12 +12,11 @@ import numpy as np
 from numba import carray, types
 
 from tinyae.kernels import reference
-from tinyae.kernels.addresses import c_function, call, number
-from tinyae.kernels.elementary import exp, expm1, log1p
-from tinyae.kernels.elementary import sigmoid as _sigmoid_of
-from tinyae.kernels.elementary import tanh as _tanh_of
-from tinyae.kernels.layout import batch_last
-from tinyae.kernels.threads import cut, jit, parallel_jit, share, together
+from tinyae.kernels.jitted.activations import apart
+from tinyae.kernels.jitted.cfunc import c_function, call, number
+from tinyae.kernels.jitted.layout import batch_last
+from tinyae.kernels.jitted.threads import cut, jit, parallel_jit, share, together
+from tinyae.kernels.jitted.vector_math import exp, log1p
 from tinyae.memory import empty_like
 from tinyae.param import Array
 
@@ -51,80 +49,95 @@ def _in_order_of(last: Array, a: Array) -> Array:
     return copy.ravel(order="K")
 
 
-def _map(
-    loop: Callable[..., None],
-    *arrays: Array,
-    constants: tuple[float, ...] = (),
-    shared: Callable[..., None] | None = None,
-) -> Array:
-    """A new array like the last one, filled by ``loop(*arrays, out, *constants)``.
-
-    ``shared`` is the same loop for threads; it is given the cuts between their parts too.
-    """
-    out = empty_like(arrays[-1])
-    *views, view = flat(*arrays, out)
-    threads = share() if shared is not None and out.size >= _SHARED else 1
-    if shared is not None and threads > 1:
-        together(shared, *views, view, *constants, cut(out.size, threads))
-    else:
-        loop(*views, view, *constants)
-    return out if np.may_share_memory(view, out) else view.reshape(out.shape)
-
-
 # --- activations ----------------------------------------------------------------------------
 
 
-@jit
-def _relu(x: Array, y: Array) -> None:
-    zero = x.dtype.type(0)
-    for i in range(x.size):
-        y[i] = zero if x[i] <= zero else x[i]  # this way round, NaN stays NaN
+@functools.cache
+def _address(name: str, itemsize: int) -> int:
+    """Of an activation's loops that are not in place; they stay, as ``apart`` keeps them."""
+    return int(apart(name, itemsize).address)
 
 
 @jit
-def _relu_backward(dy: Array, y: Array, dx: Array) -> None:
-    for i in range(y.size):
-        dx[i] = dy[i] * (y[i] > 0)
+def _forward(f: int, alpha: float, x: Array, y: Array) -> None:
+    """y = f(x)"""
+    at = y.ctypes.data
+    call(f, np.intp(0), y.dtype.type(alpha), x.ctypes.data, at, at, y.size)
 
 
 @jit
-def _elu(x: Array, y: Array, alpha: float) -> None:
-    zero = x.dtype.type(0)
-    for i in range(x.size):
-        e = alpha * expm1(zero if x[i] > zero else x[i])  # this way round, NaN stays NaN
-        y[i] = x[i] if x[i] > zero else e
+def _backward(f: int, alpha: float, dy: Array, cache: Array, dx: Array) -> None:
+    """dx = dy ∘ f′"""
+    given = cache.ctypes.data, dy.ctypes.data, dx.ctypes.data
+    call(f, np.intp(1), dx.dtype.type(alpha), *given, dx.size)
 
 
-@jit
-def _elu_backward(dy: Array, y: Array, dx: Array, alpha: float) -> None:
-    for i in range(y.size):
-        dx[i] = dy[i] if y[i] > 0 else dy[i] * (y[i] + alpha)
+@parallel_jit
+def _forward_shared(f: int, alpha: float, x: Array, y: Array, cuts: Array) -> None:
+    for t in numba.prange(len(cuts) - 1):
+        i, j = cuts[t], cuts[t + 1]
+        _forward(f, alpha, x[i:j], y[i:j])
 
 
-@jit
-def _sigmoid(x: Array, y: Array) -> None:
-    for i in range(x.size):
-        y[i] = _sigmoid_of(x[i])
+@parallel_jit
+def _backward_shared(f: int, alpha: float, dy: Array, cache: Array, dx: Array, cuts: Array) -> None:
+    for t in numba.prange(len(cuts) - 1):
+        i, j = cuts[t], cuts[t + 1]
+        _backward(f, alpha, dy[i:j], cache[i:j], dx[i:j])
 
 
-@jit
-def _sigmoid_backward(dy: Array, y: Array, dx: Array) -> None:
-    one = y.dtype.type(1)
-    for i in range(y.size):
-        dx[i] = dy[i] * y[i] * (one - y[i])
+def _activation(name: str, x: Array, alpha: float = 0.0) -> Array:
+    y = empty_like(x)
+    u, v = flat(x, y)
+    f, threads = _address(name, y.itemsize), share() if y.size >= _SHARED else 1
+    if threads > 1:
+        together(_forward_shared, f, alpha, u, v, cut(y.size, threads))
+    else:
+        _forward(f, alpha, u, v)
+    return y if np.may_share_memory(v, y) else v.reshape(y.shape)
 
 
-@jit
-def _tanh(x: Array, y: Array) -> None:
-    for i in range(x.size):
-        y[i] = _tanh_of(x[i])
+def _activation_backward(name: str, dy: Array, cache: Array, alpha: float = 0.0) -> Array:
+    dx = empty_like(cache)
+    u, v, w = flat(dy, cache, dx)
+    f, threads = _address(name, dx.itemsize), share() if dx.size >= _SHARED else 1
+    if threads > 1:
+        together(_backward_shared, f, alpha, u, v, w, cut(dx.size, threads))
+    else:
+        _backward(f, alpha, u, v, w)
+    return dx if np.may_share_memory(w, dx) else w.reshape(dx.shape)
 
 
-@jit
-def _tanh_backward(dy: Array, y: Array, dx: Array) -> None:
-    one = y.dtype.type(1)
-    for i in range(y.size):
-        dx[i] = dy[i] * (one - y[i] * y[i])
+def relu(x: Array) -> Array:
+    return _activation("ReLU", x)
+
+
+def relu_backward(dy: Array, y: Array) -> Array:
+    return _activation_backward("ReLU", dy, y)
+
+
+def elu(x: Array, alpha: float) -> Array:
+    return _activation("ELU", x, float(alpha))
+
+
+def elu_backward(dy: Array, y: Array, alpha: float) -> Array:
+    return _activation_backward("ELU", dy, y, float(alpha))
+
+
+def sigmoid(x: Array) -> Array:
+    return _activation("Sigmoid", x)
+
+
+def sigmoid_backward(dy: Array, y: Array) -> Array:
+    return _activation_backward("Sigmoid", dy, y)
+
+
+def tanh(x: Array) -> Array:
+    return _activation("Tanh", x)
+
+
+def tanh_backward(dy: Array, y: Array) -> Array:
+    return _activation_backward("Tanh", dy, y)
 
 
 @jit
@@ -133,85 +146,11 @@ def _erf(x: Array, y: Array) -> None:
         y[i] = math.erf(x[i])
 
 
-@parallel_jit
-def _relu_shared(x: Array, y: Array, cuts: Array) -> None:
-    for t in numba.prange(len(cuts) - 1):
-        _relu(x[cuts[t] : cuts[t + 1]], y[cuts[t] : cuts[t + 1]])
-
-
-@parallel_jit
-def _relu_backward_shared(dy: Array, y: Array, dx: Array, cuts: Array) -> None:
-    for t in numba.prange(len(cuts) - 1):
-        i, j = cuts[t], cuts[t + 1]
-        _relu_backward(dy[i:j], y[i:j], dx[i:j])
-
-
-@parallel_jit
-def _elu_shared(x: Array, y: Array, alpha: float, cuts: Array) -> None:
-    for t in numba.prange(len(cuts) - 1):
-        _elu(x[cuts[t] : cuts[t + 1]], y[cuts[t] : cuts[t + 1]], alpha)
-
-
-@parallel_jit
-def _elu_backward_shared(dy: Array, y: Array, dx: Array, alpha: float, cuts: Array) -> None:
-    for t in numba.prange(len(cuts) - 1):
-        i, j = cuts[t], cuts[t + 1]
-        _elu_backward(dy[i:j], y[i:j], dx[i:j], alpha)
-
-
-@parallel_jit
-def _sigmoid_shared(x: Array, y: Array, cuts: Array) -> None:
-    for t in numba.prange(len(cuts) - 1):
-        _sigmoid(x[cuts[t] : cuts[t + 1]], y[cuts[t] : cuts[t + 1]])
-
-
-@parallel_jit
-def _tanh_shared(x: Array, y: Array, cuts: Array) -> None:
-    for t in numba.prange(len(cuts) - 1):
-        _tanh(x[cuts[t] : cuts[t + 1]], y[cuts[t] : cuts[t + 1]])
-
-
-@parallel_jit
-def _sigmoid_backward_shared(dy: Array, y: Array, dx: Array, cuts: Array) -> None:
-    for t in numba.prange(len(cuts) - 1):
-        i, j = cuts[t], cuts[t + 1]
-        _sigmoid_backward(dy[i:j], y[i:j], dx[i:j])
-
-
-def relu(x: Array) -> Array:
-    return _map(_relu, x, shared=_relu_shared)
-
-
-def relu_backward(dy: Array, y: Array) -> Array:
-    return _map(_relu_backward, dy, y, shared=_relu_backward_shared)
-
-
-def elu(x: Array, alpha: float) -> Array:
-    return _map(_elu, x, constants=(x.dtype.type(alpha),), shared=_elu_shared)
-
-
-def elu_backward(dy: Array, y: Array, alpha: float) -> Array:
-    return _map(_elu_backward, dy, y, constants=(y.dtype.type(alpha),), shared=_elu_backward_shared)
-
-
-def sigmoid(x: Array) -> Array:
-    return _map(_sigmoid, x, shared=_sigmoid_shared)
-
-
-def sigmoid_backward(dy: Array, y: Array) -> Array:
-    return _map(_sigmoid_backward, dy, y, shared=_sigmoid_backward_shared)
-
-
-def tanh(x: Array) -> Array:
-    return _map(_tanh, x, shared=_tanh_shared)
-
-
-def tanh_backward(dy: Array, y: Array) -> Array:
-    return _map(_tanh_backward, dy, y)
-
-
 def erf(x: Array) -> Array:
-    return _map(_erf, x)
+    y = empty_like(x)
+    source, view = flat(x, y)
+    _erf(source, view)
+    return y if np.may_share_memory(view, y) else view.reshape(y.shape)
 
 
 # --- losses ---------------------------------------------------------------------------------

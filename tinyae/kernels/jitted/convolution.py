@@ -1,4 +1,4 @@
-"""Convolution and pooling. Batches that fill a tile's width go to :mod:`tinyae.kernels.pixels`."""
+"""Convolution and pooling. Batches that fill a tile go to ``conv_batch_last``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from typing import Any
 import numba
 import numpy as np
 
-from tinyae.kernels import pixels
-from tinyae.kernels.elementwise import relu, relu_backward
-from tinyae.kernels.layout import batch_last
-from tinyae.kernels.reference import Pad, Pair
-from tinyae.kernels.threads import cut, jit, parallel_jit, share, together
-from tinyae.kernels.tile import (
+from tinyae.kernels.jitted import conv_batch_last
+from tinyae.kernels.jitted.elementwise import relu, relu_backward
+from tinyae.kernels.jitted.layout import batch_last
+from tinyae.kernels.jitted.simd_tile import (
     DOTS,
     NOTHING,
     ROWS,
@@ -26,6 +24,8 @@ from tinyae.kernels.tile import (
     thin_dots,
     thin_tile,
 )
+from tinyae.kernels.jitted.threads import cut, jit, parallel_jit, share, together
+from tinyae.kernels.reference import Pad, Pair
 from tinyae.param import Array
 
 # --- convolution: sums of shifted runs, the batch innermost in memory -------------------------
@@ -177,10 +177,12 @@ def _run_correlate(x: Array, offsets: Array, pitch: int, W: Array, b: Array, y: 
 def _run_correlate_weights(x: Array, offsets: Array, pitch: int, dy: Array, dW: Array) -> None:
     threads = share() if dy.size * offsets.size >= _SHARED else 1
     if threads > 1:
-        parts = pixels.weight_shares(*dW.shape, threads)
+        parts = conv_batch_last.weight_shares(*dW.shape, threads)
         together(_correlate_weights_shared, x, offsets, pitch, dy, dW, parts)
     else:
-        _correlate_weights(x, offsets, pitch, dy, dW, pixels.weight_shares(*dW.shape, 1)[0])
+        _correlate_weights(
+            x, offsets, pitch, dy, dW, conv_batch_last.weight_shares(*dW.shape, 1)[0]
+        )
 
 
 @functools.lru_cache(maxsize=256)
@@ -315,8 +317,8 @@ def conv2d(
     kernel = (W.shape[2], W.shape[3])
     size = _output_size(x, kernel, stride, pad)
     n = len(x)
-    if pixels.serves(x):
-        return pixels.conv2d(x, W, stride, pad, size, b, rectified, gate)
+    if conv_batch_last.serves(x):
+        return conv_batch_last.conv2d(x, W, stride, pad, size, b, rectified, gate)
     y = np.empty((len(W), size[0], size[1] * n), x.dtype)
     flat_W = np.ascontiguousarray(W).reshape(len(W), -1)
     _run_correlate(*_phases(x, kernel, stride, pad, size), flat_W, _bias(b, y), y)
@@ -343,8 +345,8 @@ def conv2d_input_grad(
     gate: Array | None = None,
 ) -> Array:
     """By phases of dx: dx[a + m·s] = Σ_q W[a + q·s] · dy[m − q], a correlation without stride."""
-    if pixels.serves(dy):
-        return pixels.conv2d_input_grad(dy, W, stride, pad, size, b, rectified, gate)
+    if conv_batch_last.serves(dy):
+        return conv_batch_last.conv2d_input_grad(dy, W, stride, pad, size, b, rectified, gate)
     n, outputs = dy.shape[:2]
     channels, (kh, kw), (sh, sw) = W.shape[1], W.shape[2:], stride
     above, before = (kh - 1) // sh, (kw - 1) // sw  # zeros before dy, for m − q < 0
@@ -384,8 +386,8 @@ def _mirrored_offsets(
 
 
 def conv2d_weight_grad(x: Array, dy: Array, stride: Pair, pad: Pad, kernel: Pair) -> Array:
-    if pixels.serves(x, whole=True):
-        return pixels.conv2d_weight_grad(x, dy, stride, pad, kernel)
+    if conv_batch_last.serves(x, whole=True):
+        return conv_batch_last.conv2d_weight_grad(x, dy, stride, pad, kernel)
     n, outputs, rows, columns = dy.shape
     dW = np.empty((outputs, x.shape[1] * kernel[0] * kernel[1]), x.dtype)
     flat = batch_last(dy).reshape(outputs, rows, columns * n)

@@ -1,9 +1,8 @@
 """From layers to operations: walk through the model once, and write down what each layer does.
 
 First every layer becomes an operation of its own, on blocks of its own. Then three passes make
-the list shorter: what BatchNorm scales and shifts goes into the weights before it, an activation
-into the operation before it, and a result that is only copied is made where the copy would go.
-Last the blocks get their places (:mod:`tinyae.export.plan`).
+the list shorter (:mod:`tinyae.program.passes`). Last the blocks get their places
+(:mod:`tinyae.program.plan`) and the weights theirs in one buffer.
 """
 
 from __future__ import annotations
@@ -15,12 +14,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tinyae import layers
-from tinyae.export import program as ops
-from tinyae.export.plan import Block, place
-from tinyae.export.program import LINEAR, Function, Op, Program, Shape, Slot
-from tinyae.layers import Layer
+from tinyae.kernels.functions import FUNCTIONS
+from tinyae.layers import Layer, activation
 from tinyae.layers.base import check_input
 from tinyae.param import Array
+from tinyae.program import program as ops
+from tinyae.program.passes import fold_scales, fuse_activations, move, share_blocks
+from tinyae.program.plan import Block, place
+from tinyae.program.program import Function, Op, Program, Shape, Slot
 
 AnyOp = TypeVar("AnyOp", bound=Op)
 
@@ -55,8 +56,7 @@ class Lowering:
         """The finished program whose result is y."""
         result = Slot("output", 0, y.shape)
         self.ops.append(ops.Copy(y, result))
-        listed = _fuse(_fold(self.ops, self.arrays))
-        listed = _share(listed)
+        listed = share_blocks(fuse_activations(fold_scales(self.ops, self.arrays)))
         listed, arena = _place(listed)
         listed, weights = _gather(listed, self.arrays, self.dtype)
         return Program(self.x.shape, y.shape, tuple(listed), weights, arena)
@@ -217,13 +217,7 @@ _LOWER: dict[type[Layer], Callable[[Lowering, Any, Slot], Slot]] = {
     layers.Upsample2d: _upsample,
     layers.BatchNorm: _batch_norm,
     layers.LayerNorm: _layer_norm,
-    layers.ReLU: _activation,
-    layers.LeakyReLU: _activation,
-    layers.ELU: _activation,
-    layers.Sigmoid: _activation,
-    layers.Tanh: _activation,
-    layers.Softplus: _activation,
-    layers.GELU: _activation,
+    **{getattr(activation, name): _activation for name in FUNCTIONS},
     layers.Softmax: _softmax,
     layers.TopK: _top_k,
     layers.Dropout: _nothing,
@@ -236,117 +230,7 @@ _LOWER: dict[type[Layer], Callable[[Lowering, Any, Slot], Slot]] = {
 }
 
 
-# --- passes ---------------------------------------------------------------------------------------
-
-_LINEAR_MAPS = (ops.Dense, ops.Conv, ops.ConvTranspose)
-
-
-def _fold(listed: list[Op], arrays: list[Array]) -> list[Op]:
-    """scale · (W x + b) + shift = (scale · W) x + (scale · b + shift), where W x + b has no other
-    reader and each row of W belongs to one channel of the scale."""
-    done: list[Op] = []
-    for op in listed:
-        before = _only_source(op, done, listed) if isinstance(op, ops.Affine) else None
-        if not isinstance(before, _LINEAR_MAPS) or before.f != LINEAR:
-            done.append(op)
-            continue
-        assert isinstance(op, ops.Affine)
-        rows = before.b.size
-        if rows % op.scale.size:
-            done.append(op)
-            continue
-        scale, shift = (np.repeat(arrays[s.offset], rows // s.size) for s in (op.scale, op.shift))
-        W, b = arrays[before.W.offset], arrays[before.b.offset]
-        along = 1 if isinstance(before, ops.ConvTranspose) else 0
-        wide = scale.reshape([-1 if axis == along else 1 for axis in range(W.ndim)])
-        arrays += [W * wide, b * scale + shift]
-        done[done.index(before)] = replace(
-            before,
-            W=before.W._replace(offset=len(arrays) - 2),
-            b=before.b._replace(offset=len(arrays) - 1),
-            y=op.y._replace(shape=before.y.shape),
-        )
-    return done
-
-
-def _fuse(listed: list[Op]) -> list[Op]:
-    """An activation becomes the end of the operation before it, where nobody else reads that."""
-    done: list[Op] = []
-    for op in listed:
-        before = _only_source(op, done, listed) if isinstance(op, ops.Activation) else None
-        if isinstance(before, (ops.Affine, *_LINEAR_MAPS)) and before.f == LINEAR:
-            assert isinstance(op, ops.Activation)
-            y = op.y._replace(shape=before.y.shape)  # a reshape may lie between
-            done[done.index(before)] = replace(before, f=op.f, y=y)
-        else:
-            done.append(op)
-    return done
-
-
-def _only_source(op: Op, done: list[Op], listed: list[Op]) -> Op | None:
-    """The operation that made the whole of op.x, if nothing but ``op`` reads that block."""
-    readers = sum(s.space == op.x.space for o in listed for n, s in o.slots.items() if n != "y")
-    sources = [o for o in done if o.y.space == op.x.space]
-    if readers != 1 or len(sources) != 1 or sources[0].y.size != op.x.size:
-        return None
-    return sources[0]
-
-
-def _share(listed: list[Op]) -> list[Op]:
-    """Let blocks lie in one another where that saves a copy or a second block.
-
-    A block that is copied is made in the copy's place, and the copy is left out; one that is read
-    last by an operation which may write in place gives it its own place.
-    """
-    for copies in (True, False):
-        k = 0
-        while k < len(listed):
-            op = listed[k]
-            sharable = isinstance(op, ops.Copy) if copies else isinstance(op, ops.IN_PLACE)
-            names = [n for n in op.slots if n in ("x", "other")] if sharable else []
-            for name in names:
-                x = op.slots[name]
-                dies = copies or (_last_use(x.space, listed) == k and _quiet(op.y, listed[:k]))
-                if _whole(x, listed) and dies:
-                    listed = [_move(o, x.space, op.y) for o in listed]
-                    break
-            op = listed[k]
-            if isinstance(op, ops.Copy) and op.x[:2] == op.y[:2]:
-                del listed[k]
-            else:
-                k += 1
-    return listed
-
-
-def _whole(x: Slot, listed: list[Op]) -> bool:
-    """Whether x is a whole block that is ours to move: not the input, not a piece, not moved yet."""
-    if x.space in ("input", "output"):
-        return False
-    sizes = [s.offset + s.size for o in listed for s in o.slots.values() if s.space == x.space]
-    return x.offset == 0 and x.size == max(sizes)
-
-
-def _last_use(space: str, listed: list[Op]) -> int:
-    return max(k for k, o in enumerate(listed) for s in o.slots.values() if s.space == space)
-
-
-def _quiet(y: Slot, before: list[Op]) -> bool:
-    """Whether none of these operations touches y's own run, so that x may lie there already."""
-    return all(
-        s.space != y.space or s.offset + s.size <= y.offset or y.offset + y.size <= s.offset
-        for o in before
-        for s in o.slots.values()
-    )
-
-
-def _move(op: AnyOp, space: str, to: Slot) -> AnyOp:
-    """The operation with all of one block now lying at ``to``."""
-    moved = {
-        name: Slot(to.space, to.offset + s.offset, s.shape)
-        for name, s in op.slots.items()
-        if s.space == space
-    }
-    return replace(op, **moved)
+# --- places of blocks and weights --------------------------------------------------------------
 
 
 def _place(listed: list[Op]) -> tuple[list[Op], int]:
@@ -359,7 +243,7 @@ def _place(listed: list[Op]) -> tuple[list[Op], int]:
                 lives[s.space] = Block(max(size, s.offset + s.size), first, k)
     offsets, arena = place(list(lives.values()))
     for name, offset in zip(lives, offsets):
-        listed = [_move(op, name, Slot("arena", offset, ())) for op in listed]
+        listed = [move(op, name, Slot("arena", offset, ())) for op in listed]
     return listed, arena
 
 

@@ -24,11 +24,9 @@ from collections.abc import Sequence
 import numba
 import numpy as np
 
-from tinyae.kernels.elementwise import relu_backward
-from tinyae.kernels.layout import batch_last
-from tinyae.kernels.reference import Pad, Pair
-from tinyae.kernels.threads import counted, cut, jit, parallel_jit, share, together
-from tinyae.kernels.tile import (
+from tinyae.kernels.jitted.elementwise import relu_backward
+from tinyae.kernels.jitted.layout import batch_last
+from tinyae.kernels.jitted.simd_tile import (
     DOTS,
     GATE,
     GROUPS,
@@ -42,6 +40,8 @@ from tinyae.kernels.tile import (
     spread_tile,
     thin_dots,
 )
+from tinyae.kernels.jitted.threads import counted, cut, jit, parallel_jit, share, together
+from tinyae.kernels.reference import Pad, Pair
 from tinyae.memory import empty
 from tinyae.param import Array
 

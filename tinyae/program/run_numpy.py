@@ -11,15 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.export import program as ops
-from tinyae.export.program import Function, Program, Slot
 from tinyae.kernels import reference
+from tinyae.kernels.expressions import numpy_function
+from tinyae.kernels.functions import FUNCTIONS
 from tinyae.param import Array
+from tinyae.program import program as ops
+from tinyae.program.program import LINEAR, Function, Program, Slot
 
 _ROWS = 256  # samples at a time
 
 
-class PlainRuntime:
+class NumpyRuntime:
     """The program, ready to run: ``run(x)`` with x (N, *input_shape) gives (N, *output_shape)."""
 
     def __init__(self, program: Program) -> None:
@@ -158,25 +160,5 @@ _RUN: dict[type[ops.Op], Callable[..., Array]] = {
 }
 
 
-def _gelu(x: Array) -> Array:
-    return x * 0.5 * (1 + reference.erf(x * np.sqrt(0.5).astype(x.dtype)))
-
-
-def _softplus(x: Array) -> Array:
-    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
-
-
-_FUNCTIONS: dict[str, Callable[[Array, float], Array]] = {
-    "": lambda x, alpha: x,
-    "ReLU": lambda x, alpha: reference.relu(x),
-    "LeakyReLU": lambda x, alpha: np.where(x > 0, x, x * alpha),
-    "ELU": reference.elu,
-    "Sigmoid": lambda x, alpha: reference.sigmoid(x),
-    "Tanh": lambda x, alpha: reference.tanh(x),
-    "Softplus": lambda x, alpha: _softplus(x),
-    "GELU": lambda x, alpha: _gelu(x),
-}
-
-
 def _apply(f: Function, x: Array) -> Array:
-    return _FUNCTIONS[f.name](x, f.alpha)
+    return x if f == LINEAR else numpy_function(FUNCTIONS[f.name].f)(x, f.alpha)

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 import tinyae as ta
 from tinyae import kernels
 from tinyae.catalog import LAYERS, MODELS
-from tinyae.export import compile_model, plan, program
-from tinyae.export.runtime import program_of
+from tinyae.program import compile_model, plan, program
+from tinyae.program.compile import program_of
 
 try:
     import numba  # noqa: F401
@@ -506,12 +506,12 @@ def test_eight_threads_at_once(kernel_set, rng):
 
 @pytest.mark.skipif("numba" not in SETS, reason="needs numba")
 def test_shared_work_is_the_same_work(rng, monkeypatch):
-    from tinyae.export import jitted
+    from tinyae.program import run_numba
 
     model = conv_model(rng)
     x = rng.random((700, 1, 14, 14), np.float32)
     alone = compiled_by("numba", model)(x)
-    monkeypatch.setattr(jitted, "_SHARED", 1)
+    monkeypatch.setattr(run_numba, "_SHARED", 1)
     monkeypatch.setattr("numba.get_num_threads", lambda: 2)
     np.testing.assert_allclose(compiled_by("numba", model)(x), alone, atol=1e-6)
 
@@ -519,13 +519,13 @@ def test_shared_work_is_the_same_work(rng, monkeypatch):
 @pytest.mark.skipif("numba" not in SETS, reason="needs numba")
 def test_a_shared_sample_is_the_same_sample(rng, monkeypatch):
     """Each takes some columns of a layer, and applies the activation to these."""
-    from tinyae.export import jitted
+    from tinyae.program import run_numba
 
     model = identity(
         ta.Dense(7, 300, rng=rng), ta.Tanh(), ta.Dense(300, 200, rng=rng), ta.Sigmoid()
     )
     x = rng.normal(size=(1, 7)).astype(np.float32)
-    monkeypatch.setattr(jitted, "_SHARED_SAMPLE", 1)
+    monkeypatch.setattr(run_numba, "_SHARED_SAMPLE", 1)
     monkeypatch.setattr("numba.get_num_threads", lambda: 2)
     f = compiled_by("numba", model, "encoder")
     for _ in range(20):  # the helper may come, or not
@@ -606,6 +606,14 @@ def test_mistakes_are_named(rng):
         compile_model(model, "encoder", (5,))
     with pytest.raises(TypeError, match=r"expected one with an encoder and a decoder"):
         compile_model(ta.Classifier(ta.Dense(3, 2, rng=rng)))
+
+
+def test_the_former_name_still_works():
+    import tinyae.export as former
+
+    assert ta.export is former
+    for name in ta.program.__all__:
+        assert getattr(former, name) is getattr(ta.program, name)
 
 
 class Doubled(ta.Dense):

@@ -20,9 +20,8 @@ import numpy as np
 from numba import carray, types
 
 from tinyae.kernels import reference
-from tinyae.kernels.addresses import c_function, call, number, pointer
-from tinyae.kernels.threads import cut, jit, parallel_jit, share, together
-from tinyae.kernels.tile import (
+from tinyae.kernels.jitted.cfunc import c_function, call, number, pointer
+from tinyae.kernels.jitted.simd_tile import (
     ROWS,
     SIDE,
     VECTORS,
@@ -34,6 +33,7 @@ from tinyae.kernels.tile import (
     tile,
     transpose,
 )
+from tinyae.kernels.jitted.threads import cut, jit, parallel_jit, share, together
 from tinyae.param import Array
 
 _DEPTH = 128  # the longest sums of one panel: 16 kB of it, which stay in the first-level cache

@@ -1,20 +1,20 @@
-"""Another thread that lends a hand: to a call too short to start a thread for.
+"""A second thread for calls that are too short to start a thread for.
 
-To wake a sleeping thread takes 20 µs, as long as many a call. So a helper that has done a job looks
-out for the next one for a while before it sleeps again, all of it in compiled code: to come back to
-Python between two jobs would cost 9 µs, and have caller and helper wait for Python's lock. Nobody
-ever waits for a helper to come: the work is cut into tasks, everybody takes the next one that is
-free from a counter, and who comes too late finds none left. So a helper that is busy, asleep or gone
-costs no more than the look for it.
+Waking a sleeping thread takes 20 µs, as long as many a call. So a helper thread that has done a job
+spins for a while, looking for the next one, before it sleeps again. All of this is compiled code:
+coming back to Python between two jobs would cost 9 µs, and caller and helper would wait for
+Python's lock. Nobody waits for a helper to come: the work is cut into tasks, each thread takes the
+next free one from a counter, and a thread that comes too late finds none left. So a helper that is
+busy, asleep or gone costs no more than one look at its state.
 
     ASLEEP → LOOKING          by the helper, as it wakes
     ASLEEP, LOOKING → POSTED  by the caller
     POSTED → TAKEN → LOOKING  by the helper, before and after its tasks
     POSTED → ASLEEP           by the caller, who has done all of it alone
-    LOOKING → ASLEEP          by the helper, tired
+    LOOKING → ASLEEP          by the helper, after SPIN_COUNT looks
 
-Each change of state is one compare-and-swap. State and job lie on a desk, an array of integers: the
-job as the addresses of its arrays, which the caller keeps alive until the helper has left.
+Each change of state is one compare-and-swap. State and job lie in a mailbox, an array of integers.
+The job is the addresses of its arrays, which the caller keeps alive until the helper has left.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from tinyae.kernels.threads import jit
+from tinyae.kernels.jitted.threads import jit
 from tinyae.param import Array
 
 ASLEEP, LOOKING, POSTED, TAKEN = 0, 1, 2, 3
-DESK = 16  # integers on a desk: the state, then the job
-_PATIENCE = 60_000  # looks, about 100 µs
-NOBODY = np.zeros(0, np.int64)  # a desk without a helper
+MAILBOX = 16  # integers in a mailbox: the state, then the job
+SPIN_COUNT = 60_000  # looks at the state before the helper sleeps: about 100 µs
+NOBODY = np.zeros(0, np.int64)  # the mailbox where there is no helper
 
 
 # --- atomic integers --------------------------------------------------------------------------
@@ -85,7 +85,7 @@ def swap(typing: Any, a: Any, i: Any, old: Any, new: Any) -> Any:
 
 @jit
 def post(state: Array) -> None:
-    """There is a job, for whoever looks."""
+    """Post the job."""
     if not swap(state, 0, LOOKING, POSTED):
         while not swap(state, 0, ASLEEP, POSTED) and not swap(state, 0, LOOKING, POSTED):
             pass
@@ -93,7 +93,7 @@ def post(state: Array) -> None:
 
 @jit
 def withdraw(state: Array) -> None:
-    """There is none any more; if the helper is at it, wait until it has left."""
+    """Take the job back; if the helper is at work on it, wait until it has left."""
     if not swap(state, 0, POSTED, ASLEEP):
         while load(state, 0) == TAKEN:
             pass
@@ -101,8 +101,8 @@ def withdraw(state: Array) -> None:
 
 @jit
 def take(state: Array) -> bool:
-    """Look out for a job, until one comes or patience ends."""
-    for _ in range(_PATIENCE):
+    """Spin until there is a job, or for SPIN_COUNT looks; whether there is one."""
+    for _ in range(SPIN_COUNT):
         now = load(state, 0)
         if now == POSTED and swap(state, 0, POSTED, TAKEN):
             return True
@@ -121,45 +121,46 @@ def leave(state: Array) -> None:
 
 
 class Helper:
-    """A thread that serves a desk: ``serve(desk)`` does what is posted there, until it is tired."""
+    """A thread with a mailbox: ``serve(mailbox)`` does the jobs that are posted there, until it has
+    found none for a while."""
 
     def __init__(self) -> None:
         self.busy = threading.Lock()  # held by the caller whom it helps
-        self.desk = np.zeros(DESK, np.int64)
+        self.mailbox = np.zeros(MAILBOX, np.int64)
         self._calls: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def wake(self, serve: Callable[[Array], None]) -> None:
-        """See to it that it looks out for a job, now or soon."""
+        """Start the thread or wake it, if it is not looking for a job already."""
         if self._thread is None:
             self._thread = threading.Thread(
                 target=self._live, args=(serve,), daemon=True, name="tinyae helper"
             )
             self._thread.start()
-        if self.desk[0] == ASLEEP:
+        if self.mailbox[0] == ASLEEP:
             self._calls.put(None)
 
     def _live(self, serve: Callable[[Array], None]) -> None:
         while True:
             self._calls.get()
             try:
-                serve(self.desk)
+                serve(self.mailbox)
             except MemoryError:  # before it had taken a task; but its caller waits for it to leave
-                leave(self.desk)
+                leave(self.mailbox)
 
 
 _helpers: dict[Callable[[Array], None], Helper] = {}  # one for each way of serving
 
 
 def run(work: Callable[..., None], job: tuple[Any, ...], serve: Callable[[Array], None]) -> None:
-    """``work(*job, desk)``, which posts the job at the desk of a helper, if one is free."""
+    """``work(*job, mailbox)``, which posts the job in the mailbox of a helper, if one is free."""
     helper = _helpers.get(serve) or _helpers.setdefault(serve, Helper())
     if numba.get_num_threads() == 1 or not helper.busy.acquire(blocking=False):
         work(*job, NOBODY)
         return
     try:
         helper.wake(serve)
-        work(*job, helper.desk)
+        work(*job, helper.mailbox)
     finally:
         helper.busy.release()
 

@@ -1,7 +1,7 @@
 """Optimizer steps: one pass over memory, the gradient cleared on the way.
 
 A model has many small parameters, and a call from Python for each would cost more than its
-arithmetic. So a kernel is given all of them at once, as :class:`Rows`, and walks through a table
+arithmetic. So a kernel is given all of them at once, as a ``ParamGroup``, and walks through a table
 of their addresses. Of a large model each thread takes its part of every row, as it does where the
 gradient is computed.
 """
@@ -17,9 +17,9 @@ import numba
 import numpy as np
 from numba import carray, types
 
-from tinyae.kernels.addresses import c_function, call, number, pointer
-from tinyae.kernels.reference import Rows
-from tinyae.kernels.threads import counted, jit, parallel_jit, share, together
+from tinyae.kernels.jitted.cfunc import c_function, call, number, pointer
+from tinyae.kernels.jitted.threads import counted, jit, parallel_jit, share, together
+from tinyae.kernels.reference import ParamGroup
 from tinyae.param import Array
 
 _SHARED = 1 << 16  # numbers from which on two threads gain more than they cost
@@ -191,7 +191,7 @@ def _views(row: tuple[Array, ...]) -> tuple[Array, ...]:
     return tuple(a.copy(order="C").reshape(-1) for a in row)
 
 
-def _step(rule: int, rows: Rows, *numbers: float) -> None:
+def _step(rule: int, rows: ParamGroup, *numbers: float) -> None:
     if not rows:
         return
     table = rows.table
@@ -213,28 +213,30 @@ def _step(rule: int, rows: Rows, *numbers: float) -> None:
             a[...] = view.reshape(a.shape)
 
 
-def sgd(rows: Rows, learning_rate: float) -> None:
+def sgd(rows: ParamGroup, learning_rate: float) -> None:
     _step(_SGD, rows, learning_rate)
 
 
-def momentum(rows: Rows, learning_rate: float, mu: float) -> None:
+def momentum(rows: ParamGroup, learning_rate: float, mu: float) -> None:
     _step(_MOMENTUM, rows, learning_rate, mu)
 
 
-def nesterov(rows: Rows, learning_rate: float, mu: float) -> None:
+def nesterov(rows: ParamGroup, learning_rate: float, mu: float) -> None:
     _step(_NESTEROV, rows, learning_rate, mu)
 
 
-def rmsprop(rows: Rows, learning_rate: float, rho: float, eps: float) -> None:
+def rmsprop(rows: ParamGroup, learning_rate: float, rho: float, eps: float) -> None:
     _step(_RMSPROP, rows, learning_rate, rho, 1 - rho, eps)
 
 
-def adam(rows: Rows, learning_rate: float, beta1: float, beta2: float, eps: float, t: int) -> None:
+def adam(
+    rows: ParamGroup, learning_rate: float, beta1: float, beta2: float, eps: float, t: int
+) -> None:
     adamw(rows, learning_rate, beta1, beta2, eps, 0.0, t)
 
 
 def adamw(
-    rows: Rows,
+    rows: ParamGroup,
     learning_rate: float,
     beta1: float,
     beta2: float,

@@ -1,7 +1,7 @@
 """A program as two arrays that the compiled loops read: a list of integers, and packed weights.
 
-The weights lie as the register tiles of :mod:`tinyae.kernels.tile` read them, in the order of a
-sum:
+The weights lie as the tiles of :mod:`tinyae.kernels.jitted.simd_tile` read them, in the order of
+a sum:
 
     Dense     ⌈O / PANEL⌉ panels (I, PANEL), zeros beyond O
     Conv      (C·kh·kw, O rounded up to ROWS), zeros beyond O
@@ -21,26 +21,24 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.export import program as ops
-from tinyae.export.program import LINEAR, Program, Slot
-from tinyae.kernels.tile import ROWS, THIN, lanes
+from tinyae.kernels.jitted.activations import in_place
+from tinyae.kernels.jitted.simd_tile import ROWS, THIN, lanes
 from tinyae.param import Array
+from tinyae.program import program as ops
+from tinyae.program.program import LINEAR, Program, Slot
 
-KINDS = (  # which loop nest; AvgPool shares MaxPool's, ConvTranspose Conv's, Activation Copy's
-    ops.Affine,
-    ops.Dense,
-    ops.Conv,
-    ops.MaxPool,
-    ops.Upsample,
-    ops.LayerNorm,
-    ops.Softmax,
-    ops.TopK,
-    ops.Add,
-    ops.Copy,
-    ops.SquaredError,
+# What the code's integers mean. The head, before the first operation:
+INPUTS, OUTPUTS, ARENA_SIZE, OPERATIONS, DEPTH, SUMS, FRAMES = range(7)
+HEAD = 8  # integers of it
+# Each operation: which loop nest does it, and how many integers follow;
+(AFFINE, DENSE, CONV, POOL, UPSAMPLE, LAYER_NORM, SOFTMAX, TOP_K, ADD, COPY, SQUARED_ERROR) = range(
+    11
 )
-FUNCTIONS = ("", "ReLU", "LeakyReLU", "ELU", "Sigmoid", "Tanh", "Softplus", "GELU")
-HEAD = 8  # integers before the first operation
+# then those that every operation has (F: the address of its activation, or 0), and then its own.
+X_SPACE, X_AT, Y_SPACE, Y_AT, X_SIZE, Y_SIZE, F, ALPHA = range(8)
+COMMON = 8
+SPACES = ("input", "output", "arena")
+INPUT, OUTPUT, ARENA = range(3)
 
 
 def panel(itemsize: int) -> int:
@@ -48,29 +46,31 @@ def panel(itemsize: int) -> int:
     return THIN * lanes(itemsize)
 
 
-SPACES = ("input", "output", "arena")
-
-
 class Packed:
-    """``code`` and ``weights``. The head of the code: numbers of a sample in each of SPACES, how
-    many operations there are, the longest sum of a Dense, and how many numbers a convolution needs
-    for its sums and for its frames."""
+    """``code`` and ``weights``.
+
+    The head of the code has the numbers of a sample in each of SPACES, how many operations there
+    are, the longest sum of a Dense, and how many numbers a convolution needs for its sums and for
+    its frames.
+    """
 
     def __init__(self, program: Program) -> None:
         self.program = program
         self.panel = panel(program.dtype.itemsize)
         self._weights: list[Array] = []
         self._end = 0
-        listed = program.ops
-        frames = [_Frames(op) for op in listed if isinstance(op, (ops.Conv, ops.ConvTranspose))]
-        runs = [f.rows * -(-f.run // self.panel) * self.panel for f in frames]
-        body = [integer for op in listed for integer in self._op(op)]
-        head = [math.prod(program.input_shape), math.prod(program.output_shape), program.arena]
-        head += [
-            len(listed),
-            max([op.W.shape[1] for op in listed if isinstance(op, ops.Dense)] + [0]),
-        ]
-        head += [max(runs, default=0), max((f.size + 2 * self.panel for f in frames), default=0), 0]
+        frames = [_Frames(op) for op in program.ops if isinstance(op, ops.Conv | ops.ConvTranspose)]
+        head = np.zeros(HEAD, np.int64)
+        head[INPUTS], head[OUTPUTS] = (
+            math.prod(shape) for shape in (program.input_shape, program.output_shape)
+        )
+        head[ARENA_SIZE], head[OPERATIONS] = program.arena, len(program.ops)
+        head[DEPTH] = max(
+            (op.W.shape[1] for op in program.ops if isinstance(op, ops.Dense)), default=0
+        )
+        head[SUMS] = max((f.rows * -(-f.run // self.panel) * self.panel for f in frames), default=0)
+        head[FRAMES] = max((f.size + 2 * self.panel for f in frames), default=0)
+        body = [integer for op in program.ops for integer in self._op(op)]
         self.code = np.array([*head, *body], np.int64)
         self.weights = _aligned([*self._weights, np.zeros(self.panel)], program.dtype)
 
@@ -78,28 +78,29 @@ class Packed:
         """The kind, how many integers follow, and these: what all have in common, and the rest."""
         f = getattr(op, "f", LINEAR)
         common = [*self._at(op.x), *self._at(op.y), op.x.size, op.y.size]
-        common += [FUNCTIONS.index(f.name), self._keep([f.alpha])]
-        kind, tell = self._kinds()[type(op)]
-        body = [*common, *tell(op)]
-        return [KINDS.index(kind), len(body), *body]
+        itemsize = self.program.dtype.itemsize
+        common += [0 if f == LINEAR else in_place(f.name, itemsize).address, self._keep([f.alpha])]
+        kind, own = self._kinds()[type(op)]
+        body = [*common, *own(op)]
+        return [kind, len(body), *body]
 
-    def _kinds(self) -> dict[type[ops.Op], tuple[type[ops.Op], Callable[[Any], list[int]]]]:
-        """Whose loop does an operation, and what that is told."""
+    def _kinds(self) -> dict[type[ops.Op], tuple[int, Callable[[Any], list[int]]]]:
+        """The loop nest that does an operation, and that operation's own integers."""
         return {
-            ops.Affine: (ops.Affine, self._affine),
-            ops.Dense: (ops.Dense, self._dense),
-            ops.Conv: (ops.Conv, self._conv),
-            ops.ConvTranspose: (ops.Conv, self._conv),
-            ops.MaxPool: (ops.MaxPool, self._pool),
-            ops.AvgPool: (ops.MaxPool, self._pool),
-            ops.Upsample: (ops.Upsample, lambda op: [*op.x.shape, *op.factor]),
-            ops.LayerNorm: (ops.LayerNorm, self._layer_norm),
-            ops.Softmax: (ops.Softmax, lambda op: [*(op.x.shape or (1,))[:1]]),
-            ops.TopK: (ops.TopK, lambda op: [op.k]),
-            ops.Add: (ops.Add, lambda op: [*self._at(op.other)]),
-            ops.Copy: (ops.Copy, lambda op: []),
-            ops.Activation: (ops.Copy, lambda op: []),
-            ops.SquaredError: (ops.SquaredError, lambda op: [*self._at(op.target)]),
+            ops.Affine: (AFFINE, self._affine),
+            ops.Dense: (DENSE, self._dense),
+            ops.Conv: (CONV, self._conv),
+            ops.ConvTranspose: (CONV, self._conv),
+            ops.MaxPool: (POOL, self._pool),
+            ops.AvgPool: (POOL, self._pool),
+            ops.Upsample: (UPSAMPLE, lambda op: [*op.x.shape, *op.factor]),
+            ops.LayerNorm: (LAYER_NORM, self._layer_norm),
+            ops.Softmax: (SOFTMAX, lambda op: [*(op.x.shape or (1,))[:1]]),
+            ops.TopK: (TOP_K, lambda op: [op.k]),
+            ops.Add: (ADD, lambda op: [*self._at(op.other)]),
+            ops.Copy: (COPY, lambda op: []),
+            ops.Activation: (COPY, lambda op: []),
+            ops.SquaredError: (SQUARED_ERROR, lambda op: [*self._at(op.target)]),
         }
 
     def _at(self, slot: Slot) -> tuple[int, int]:
@@ -118,7 +119,7 @@ class Packed:
         self._end += size
         return at
 
-    # --- what each operation is told besides --------------------------------------------------
+    # --- the integers of each kind of operation -----------------------------------------------
 
     def _affine(self, op: ops.Affine) -> list[int]:
         scale, shift = self._keep(self._read(op.scale)), self._keep(self._read(op.shift))

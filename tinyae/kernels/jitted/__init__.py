@@ -4,18 +4,19 @@ Each function has the name, the signature and the meaning of its twin there; rea
 definition. It brings its arrays into one layout (so that few variants need to be compiled),
 allocates the result and calls a loop nest, whose name begins with an underscore.
 
-``tile``          the innermost loop of products and convolutions, in vector registers
-``products``      matrix products
-``perceptron``    dense layers in a row, with their activations
-``layout``        images with the batch outermost or innermost in memory
-``convolution``   convolution and its two gradients; pooling
-``pixels``        convolution of batches that fill a tile
-``images``        images resampled at other places
-``elementary``    eˣ and its kin, as arithmetic
-``elementwise``   activations and losses
-``steps``         optimizer steps
-``addresses``     compiled code that is called by its address
-``threads``       the compiler's options; when work is shared among threads
+``simd_tile``        the innermost loop of products and convolutions, in vector registers
+``matmul``           matrix products
+``mlp``              dense layers in a row, with their activations
+``layout``           images with the batch outermost or innermost in memory
+``convolution``      convolution and its two gradients; pooling
+``conv_batch_last``  convolution of batches that fill a tile
+``warp``             images resampled at other places
+``vector_math``      eˣ and its kin, as arithmetic
+``activations``      each activation's loops, from the table in ``kernels/functions.py``
+``elementwise``      single activations, and losses
+``optimizer_steps``  optimizer steps
+``cfunc``            compiled code that is called by its address
+``threads``          the compiler's options; when work is shared among threads
 
 Compiled code is cached on disk beside these files. ``fastmath`` may reorder sums and contract
 a·b + c, but keeps NaN and infinity, so a training that has failed is seen to have failed.
@@ -23,7 +24,7 @@ a·b + c, but keeps NaN and infinity, so a training that has failed is seen to h
 
 from __future__ import annotations
 
-from tinyae.kernels.convolution import (
+from tinyae.kernels.jitted.convolution import (
     bias_grad,
     conv2d,
     conv2d_input_grad,
@@ -31,7 +32,7 @@ from tinyae.kernels.convolution import (
     max_pool2d,
     max_pool2d_backward,
 )
-from tinyae.kernels.elementwise import (
+from tinyae.kernels.jitted.elementwise import (
     bce,
     bce_with_logits,
     elu,
@@ -46,14 +47,12 @@ from tinyae.kernels.elementwise import (
     tanh,
     tanh_backward,
 )
-from tinyae.kernels.images import warp
-from tinyae.kernels.perceptron import mlp, mlp_backprop, mlp_backward
-from tinyae.kernels.products import affine, affine_grad, energies, matmul, matmul_nt, matmul_tn
-from tinyae.kernels.reference import Rows
-from tinyae.kernels.steps import adam, adamw, momentum, nesterov, rmsprop, sgd
+from tinyae.kernels.jitted.matmul import affine, affine_grad, energies, matmul, matmul_nt, matmul_tn
+from tinyae.kernels.jitted.mlp import mlp, mlp_backprop, mlp_backward
+from tinyae.kernels.jitted.optimizer_steps import adam, adamw, momentum, nesterov, rmsprop, sgd
+from tinyae.kernels.jitted.warp import warp
 
 __all__ = [
-    "Rows",
     "adam",
     "adamw",
     "affine",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from tinyae.kernels.threads import cut, jit, parallel_jit, share, together
-from tinyae.kernels.tile import SIDE, transpose
+from tinyae.kernels.jitted.simd_tile import SIDE, transpose
+from tinyae.kernels.jitted.threads import cut, jit, parallel_jit, share, together
 from tinyae.memory import empty
 from tinyae.param import Array
 

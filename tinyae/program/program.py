@@ -8,7 +8,7 @@ parts of a concatenation along the channels lie one behind the other. Every oper
 writes :class:`Slot` s: runs in one of four spaces,
 
     input      the sample x            output   the result y
-    arena      all that lies between, planned so that it is small (:mod:`tinyae.export.plan`)
+    arena      all that lies between, planned so that it is small (:mod:`tinyae.program.plan`)
     weights    ``program.weights``, the same for every sample
 
 and is done before the next begins. Whoever can do these operations can run the model: the

@@ -13,10 +13,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from tinyae import kernels
-from tinyae.export import program as ops
-from tinyae.export.lower import Lowering
-from tinyae.export.plain import PlainRuntime
-from tinyae.export.program import Program, Shape, Slot
 from tinyae.layers import Layer, Sigmoid
 from tinyae.likelihoods import Bernoulli, HeteroscedasticGaussian, Likelihood
 from tinyae.losses import BCEWithLogits, Loss
@@ -28,6 +24,10 @@ from tinyae.models import (
     VariationalAutoencoder,
 )
 from tinyae.param import Array
+from tinyae.program import program as ops
+from tinyae.program.lower import Lowering
+from tinyae.program.program import Program, Shape, Slot
+from tinyae.program.run_numpy import NumpyRuntime
 
 PARTS = ("autoencoder", "encoder", "decoder", "score")
 
@@ -200,7 +200,7 @@ def _decode(lowering: Lowering, model: Any, z: Slot) -> Slot:
 
 def _runtime(program: Program, kernel_set: str) -> Runtime:
     if kernel_set == "numpy":
-        return PlainRuntime(program)
-    from tinyae.export.jitted import JittedRuntime
+        return NumpyRuntime(program)
+    from tinyae.program.run_numba import NumbaRuntime
 
-    return JittedRuntime(program)
+    return NumbaRuntime(program)

@@ -20,7 +20,7 @@ from llvmlite import ir
 from numba import config, types
 from numba.extending import intrinsic
 
-from tinyae.kernels.threads import jit
+from tinyae.kernels.jitted.threads import jit
 from tinyae.param import Array
 
 

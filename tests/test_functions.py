@@ -1,0 +1,239 @@
+"""The table of activations: every language computes what the layer does, and a row is enough."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinyae
+from tinyae.kernels.expressions import c_expression, numpy_function
+from tinyae.kernels.functions import FUNCTIONS
+from tinyae.layers import activation
+
+ROOT = Path(tinyae.__file__).parent
+ALPHA = 0.7
+rows = pytest.mark.parametrize("row", FUNCTIONS.values(), ids=lambda row: row.name)
+dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+def grid(dtype):
+    """Numbers of every size, the kinks, and what is not finite."""
+    x = np.concatenate([np.linspace(-30, 30, 2001), np.geomspace(1e-12, 1e3, 200)])
+    return np.concatenate([x, -x, [0.0, -0.0, np.inf, -np.inf, np.nan]]).astype(dtype)
+
+
+def layer_of(row):
+    layer = getattr(activation, row.name)()
+    if hasattr(layer, "alpha"):
+        layer.alpha = ALPHA
+    return layer
+
+
+def test_every_activation_has_a_row():
+    classes = {
+        name
+        for name, c in vars(activation).items()
+        if isinstance(c, type) and issubclass(c, activation.Activation)
+    }
+    assert classes - {"Activation"} == set(FUNCTIONS)
+
+
+@rows
+@dtypes
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_numpy_computes_what_the_layer_does(row, dtype):
+    layer, x = layer_of(row), grid(dtype)
+    tolerance = 4 * np.finfo(dtype).eps
+    y, cache = layer.forward(x)
+    got = numpy_function(row.f)(x, ALPHA)
+    np.testing.assert_allclose(got, y, rtol=tolerance, atol=tolerance)
+    np.testing.assert_array_equal(cache, x if row.cache == "x" else y)
+    slope = numpy_function(row.slope)(cache, ALPHA)
+    np.testing.assert_allclose(slope, layer.slope(cache), rtol=tolerance, atol=tolerance)
+    assert got.dtype == slope.dtype == dtype
+
+
+@rows
+@dtypes
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_numba_computes_what_numpy_does(row, dtype):
+    elementwise = pytest.importorskip("tinyae.kernels.jitted.elementwise")
+    activations = pytest.importorskip("tinyae.kernels.jitted.activations")
+    x = grid(dtype)
+    dy = np.random.default_rng(0).normal(size=x.size).astype(dtype)
+    tolerance = 8 * np.finfo(dtype).eps
+    y = numpy_function(row.f)(x, ALPHA)
+    cache = x if row.cache == "x" else y
+    dx = dy * numpy_function(row.slope)(cache, ALPHA)
+    apart, alpha = activations.apart(row.name, x.itemsize).address, dtype(ALPHA)
+    in_place = activations.in_place(row.name, x.itemsize).address
+    for f, both in ((apart, False), (in_place, True)):
+        got_y, got_dx = (x.copy(), dy.copy()) if both else (np.empty_like(x), np.empty_like(x))
+        if both:
+            call_in_place(f, False, alpha, got_y, got_y)
+            call_in_place(f, True, alpha, cache, got_dx)
+        else:
+            elementwise._forward(f, alpha, x, got_y)
+            elementwise._backward(f, alpha, dy, cache, got_dx)
+        np.testing.assert_allclose(got_y, y, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(got_dx, dx, rtol=tolerance, atol=tolerance)
+
+
+def call_in_place(address, backward, alpha, y, g):
+    import ctypes
+
+    number = ctypes.c_float if y.itemsize == 4 else ctypes.c_double
+    kind = ctypes.CFUNCTYPE(
+        None, ctypes.c_ssize_t, number, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ssize_t
+    )
+    kind(address)(backward, alpha, y.ctypes.data, g.ctypes.data, y.size)
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_c_computes_what_numpy_does(tmp_path):
+    x = grid(np.float32)
+    sources, wanted = [], []
+    for row in FUNCTIONS.values():
+        y = numpy_function(row.f)(x, ALPHA)
+        for expression, variable, a in (
+            (row.f, "x", x),
+            (row.slope, row.cache, x if row.cache == "x" else y),
+        ):
+            wanted.append((row.name, a, numpy_function(expression)(a, ALPHA)))
+            sources.append((variable, c_expression(expression)))
+    functions = "\n".join(
+        f"static float f{k}(float {variable}, float alpha)"
+        f" {{ (void){variable}; (void)alpha; return {text}; }}"
+        for k, (variable, text) in enumerate(sources)
+    )
+    names = ", ".join(f"f{k}" for k in range(len(sources)))
+    (tmp_path / "f.c").write_text(
+        f"""#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+{functions}
+int main(void) {{
+    float (*f[])(float, float) = {{{names}}};
+    float *a = malloc({x.size} * sizeof *a);
+    for (int k = 0; k < {len(sources)}; k++) {{
+        if (fread(a, sizeof *a, {x.size}, stdin) != {x.size}) return 1;
+        for (int i = 0; i < {x.size}; i++) a[i] = f[k](a[i], {ALPHA}f);
+        fwrite(a, sizeof *a, {x.size}, stdout);
+    }}
+    return 0;
+}}
+"""
+    )
+    program = tmp_path / "f"
+    subprocess.run(
+        ["gcc", "-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "f.c", "-o", "f", "-lm"],
+        cwd=tmp_path,
+        check=True,
+    )
+    given = b"".join(a.tobytes() for _, a, _ in wanted)
+    done = subprocess.run([program], input=given, capture_output=True, check=True)
+    results = np.frombuffer(done.stdout, np.float32).reshape(len(wanted), x.size)
+    for result, (name, _, want) in zip(results, wanted):
+        np.testing.assert_allclose(result, want, rtol=1e-6, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "expression", ["x ** 2", "cos(x)", "x if not x else 0", "0 if x == 1 else x", "q * x", "min(x)"]
+)
+def test_what_has_no_translation_is_named(expression):
+    with pytest.raises(ValueError, match="has no translation; write it with"):
+        numpy_function(expression)
+    with pytest.raises(ValueError, match="has no translation; write it with"):
+        c_expression(expression)
+
+
+SILU = '''
+
+class SiLU(Activation):
+    """f = x σ(x)      f′ = σ(x) (1 + x (1 − σ(x)))"""
+
+    def forward(self, x):
+        return x * kernels.sigmoid(x), x
+
+    def slope(self, x):
+        s = kernels.sigmoid(x)
+        return s * (1 + x * (1 - s))
+'''
+ROW = 'Function("SiLU", "x * sigmoid(x)", "sigmoid(x) * (1 + x * (1 - sigmoid(x)))"),'
+USED = """
+import sys
+import numpy as np
+import tinyae as ta
+from tinyae.layers.activation import SiLU
+from tinyae.layers import perceptron
+
+rng, x = np.random.default_rng(0), np.random.default_rng(1).normal(size=(32, 9)).astype(np.float32)
+
+def layers():
+    rng = np.random.default_rng(0)
+    return ta.Dense(9, 20, rng=rng), SiLU(), ta.Dense(20, 9, rng=rng), SiLU()
+
+def trained(net):
+    y, cache = net.forward(x)
+    return [y, net.backward(y - 1, cache), *(p.grad for p in net.params.values())]
+
+class Alone(ta.Sequential):
+    "Runs its layers one by one."
+    def forward(self, x):
+        caches = []
+        for layer in self.layers:
+            x, cache = layer.forward(x)
+            caches.append(cache)
+        return x, caches
+    def backward(self, dy, caches):
+        for layer, cache in zip(self.layers[::-1], caches[::-1]):
+            dy = layer.backward(dy, cache)
+        return dy
+
+assert perceptron.known(SiLU())
+for kernel_set in sys.argv[1:]:
+    with ta.kernels.use(kernel_set):
+        net = ta.Sequential(*layers())
+        for got, want in zip(trained(net), trained(Alone(*layers()))):
+            np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+        model = ta.Autoencoder(net, ta.Dense(9, 9, rng=rng), ta.MSE())
+        compiled = model.compile("encoder")
+        np.testing.assert_allclose(compiled(x), net(x), rtol=1e-5, atol=1e-5)
+        names = [op.f.name for op in compiled.program((9,)).ops]
+        assert names == ["SiLU", "SiLU"], names
+print("done")
+"""
+
+
+def test_a_class_and_a_row_are_enough(tmp_path):
+    """Then it is fused, lowered, compiled: in a copy of the library, SiLU is added."""
+    shutil.copytree(ROOT, tmp_path / "tinyae")  # with what Numba has compiled
+    layers = tmp_path / "tinyae" / "layers" / "activation.py"
+    layers.write_text(layers.read_text(encoding="utf-8") + SILU, encoding="utf-8")
+    table = tmp_path / "tinyae" / "kernels" / "functions.py"
+    text = table.read_text(encoding="utf-8")
+    assert text.count("    for row in (\n") == 1
+    table.write_text(text.replace("for row in (\n", f"for row in (\n{ROW}\n"), encoding="utf-8")
+    try:
+        import numba  # noqa: F401
+
+        sets = ["numpy", "numba"]
+    except ImportError:
+        sets = ["numpy"]
+    environment = {k: v for k, v in os.environ.items() if k != "TINYAE_KERNELS"}
+    done = subprocess.run(
+        [sys.executable, "-c", USED, *sets],
+        cwd=tmp_path,
+        env={**environment, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == "done", done.stderr

@@ -1,0 +1,184 @@
+"""From an expression of :mod:`tinyae.kernels.functions` to NumPy, Numba and C.
+
+``x if x > 0 else alpha * x`` becomes
+
+numpy_function    where((x > 0), x, (alpha * x)), as a function of arrays
+numba_lines       v0 = (alpha * x); v1 = x if (x > c0) else v0, lines of a loop without a branch
+c_expression      ((x > 0.0f) ? x : (alpha * x))
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinyae.param import Array
+
+VARIABLES = ("x", "y", "alpha")
+FUNCTION_NAMES = ("exp", "expm1", "log1p", "erf", "sigmoid", "tanh", "abs")
+_OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
+_COMPARISONS = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<="}
+
+
+@functools.cache
+def variables(expression: str) -> set[str]:
+    """The variables that an expression is written in."""
+    names = {node.id for node in ast.walk(_parsed(expression)) if isinstance(node, ast.Name)}
+    return names.intersection(VARIABLES)
+
+
+def _parsed(expression: str) -> ast.expr:
+    return ast.parse(expression, mode="eval").body
+
+
+class _Translator:
+    """Walks through an expression; a language says how its numbers, choices and calls are written."""
+
+    def number(self, value: float) -> str:
+        raise NotImplementedError
+
+    def choice(self, test: str, then: str, otherwise: str) -> str:
+        raise NotImplementedError
+
+    def call(self, name: str, argument: str) -> str:
+        raise NotImplementedError
+
+    def bound(self, name: str, a: str, b: str) -> str:
+        """min or max of a and b, NaN if a is."""
+        a = self.once(a)
+        return self.choice(f"({a} {'>' if name == 'min' else '<='} {b})", b, a)
+
+    def once(self, text: str) -> str:
+        """What stands for a text that is written more than once."""
+        return text
+
+    def text(self, node: ast.expr) -> str:
+        value = _constant(node)
+        if value is not None:
+            return self.number(value)
+        if isinstance(node, ast.Name) and node.id in VARIABLES:
+            return node.id
+        if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+            operator = _OPERATORS[type(node.op)]
+            return f"({self.text(node.left)} {operator} {self.text(node.right)})"
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            return f"(-{self.text(node.operand)})"
+        if isinstance(node, ast.Compare) and type(node.ops[0]) in _COMPARISONS:
+            sign = _COMPARISONS[type(node.ops[0])]
+            return f"({self.text(node.left)} {sign} {self.text(node.comparators[0])})"
+        if isinstance(node, ast.IfExp):
+            test, then, otherwise = (self.text(n) for n in (node.test, node.body, node.orelse))
+            return self.choice(test, then, otherwise)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            arguments = [self.text(argument) for argument in node.args]
+            if node.func.id in FUNCTION_NAMES and len(arguments) == 1:
+                return self.call(node.func.id, arguments[0])
+            if node.func.id in ("min", "max") and len(arguments) == 2:
+                return self.bound(node.func.id, arguments[0], arguments[1])
+        raise ValueError(
+            f"expression: {ast.unparse(node)!r} has no translation; write it with + - * /, "
+            f"if else, min, max and {', '.join(FUNCTION_NAMES)} of {', '.join(VARIABLES)}"
+        )
+
+
+def _constant(node: ast.expr) -> float | None:
+    """The value of what has no variable in it, such as sqrt(2 * pi)."""
+    names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+    if names - {"sqrt", "pi"}:
+        return None
+    code = compile(ast.Expression(node), "<constant>", "eval")
+    return float(eval(code, {"__builtins__": {}, "sqrt": math.sqrt, "pi": math.pi}))
+
+
+# --- NumPy ----------------------------------------------------------------------------------------
+
+
+class _Numpy(_Translator):
+    def number(self, value: float) -> str:
+        return f"number({value!r})"
+
+    def choice(self, test: str, then: str, otherwise: str) -> str:
+        return f"where({test}, {then}, {otherwise})"
+
+    def bound(self, name: str, a: str, b: str) -> str:
+        return f"{name}imum({a}, {b})"
+
+    def call(self, name: str, argument: str) -> str:
+        return f"{name}({argument})"
+
+
+@functools.cache
+def numpy_function(expression: str) -> Callable[[Array, float], Array]:
+    """The expression of an array, which is its x or its y, and alpha."""
+    from tinyae.kernels import reference
+
+    numpy = ("exp", "expm1", "log1p", "tanh", "abs", "where", "minimum", "maximum")
+    names: dict[str, Any] = {name: getattr(np, name) for name in numpy}
+    names |= {"sigmoid": reference.sigmoid, "erf": reference.erf}
+    argument = "x" if "x" in variables(expression) else "y"
+    text = _Numpy().text(_parsed(expression))
+    of = eval(f"lambda {argument}, alpha, number: {text}", names)
+    return lambda a, alpha: of(a, a.dtype.type(alpha), a.dtype.type)
+
+
+# --- Numba ----------------------------------------------------------------------------------------
+
+
+class _Numba(_Translator):
+    """Constants and what is chosen from get names: a choice between two names is no branch."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.constants: dict[float, str] = {}
+        self.lines: list[str] = []
+
+    def number(self, value: float) -> str:
+        return self.constants.setdefault(value, f"{self.prefix}{len(self.constants)}")
+
+    def once(self, text: str) -> str:
+        if text.isidentifier():
+            return text
+        name = f"v{len(self.lines)}"
+        self.lines.append(f"{name} = {text}")
+        return name
+
+    def choice(self, test: str, then: str, otherwise: str) -> str:
+        then, otherwise = self.once(then), self.once(otherwise)
+        return self.once(f"{then} if {test} else {otherwise}")
+
+    def call(self, name: str, argument: str) -> str:
+        return f"{name}({argument})"
+
+
+def numba_lines(expression: str, prefix: str = "c") -> tuple[list[str], list[str], str]:
+    """Lines before the loop (the constants in ``number``'s precision), in it, and the result."""
+    numba = _Numba(prefix)
+    result = numba.text(_parsed(expression))
+    before = [f"{name} = number({value!r})" for value, name in numba.constants.items()]
+    return before, numba.lines, result
+
+
+# --- C --------------------------------------------------------------------------------------------
+
+
+class _C(_Translator):
+    def number(self, value: float) -> str:
+        return f"{np.float32(value)!s}f"
+
+    def choice(self, test: str, then: str, otherwise: str) -> str:
+        return f"({test} ? {then} : {otherwise})"
+
+    def call(self, name: str, argument: str) -> str:
+        if name == "sigmoid":
+            return f"(1.0f / (1.0f + expf(-({argument}))))"
+        return f"{'fabs' if name == 'abs' else name}f({argument})"
+
+
+def c_expression(expression: str) -> str:
+    """The expression of floats x or y and alpha, with <math.h>."""
+    return _C().text(_parsed(expression))

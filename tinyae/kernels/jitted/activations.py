@@ -1,0 +1,94 @@
+"""The loops of each activation, made from its row in :mod:`tinyae.kernels.functions`.
+
+An activation is compiled when it is first used, as a C function that everybody calls by its
+address: the kernels of single layers, fused networks and compiled programs. So they compute the
+same, and no loop is compiled twice. This is ELU's, in place:
+
+    def ELU(backward, alpha, ys_at, gs_at, size):
+        ys = carray(ys_at, (size,))
+        gs = carray(gs_at, (size,))
+        number = ys.dtype.type
+        c0 = number(0.0)
+        d0 = number(0.0)
+        d1 = number(1.0)
+        if backward:
+            for t in range(size):
+                y = ys[t]
+                v0 = (y + alpha)
+                v1 = d1 if (y > d0) else v0
+                gs[t] = gs[t] * v1
+        else:
+            for t in range(size):
+                x = ys[t]
+                v0 = c0 if (x > c0) else x
+                v1 = (alpha * expm1(v0))
+                v2 = x if (x > c0) else v1
+                ys[t] = v2
+
+A choice between two numbers that are both there already is no branch, so LLVM turns such a loop
+into vector code. NaN passes through.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import math
+from typing import Any
+
+from numba import carray, types
+
+from tinyae.kernels.expressions import numba_lines
+from tinyae.kernels.functions import FUNCTIONS, Function
+from tinyae.kernels.jitted import vector_math
+from tinyae.kernels.jitted.cfunc import c_function, number
+
+
+@functools.cache
+def in_place(name: str, itemsize: int) -> Any:
+    """A C function of (backward, α, y, g, size): y = f(y), or g = g ∘ f′ from the layer's cache y."""
+    f = _loops(FUNCTIONS[name], ("ys", "gs"), x="ys", y="ys", dy="gs", dx="gs")
+    return c_function(f, _signature(2, itemsize))
+
+
+@functools.cache
+def apart(name: str, itemsize: int) -> Any:
+    """A C function of (backward, α, x, dy, out, size): out = f(x), or dy ∘ f′ from the cache x."""
+    f = _loops(FUNCTIONS[name], ("xs", "dys", "outs"), x="xs", y="outs", dy="dys", dx="outs")
+    return c_function(f, _signature(3, itemsize))
+
+
+def _signature(arrays: int, itemsize: int) -> Any:
+    kind = number(itemsize)
+    return types.void(types.intp, kind, *[types.CPointer(kind)] * arrays, types.intp)
+
+
+def _loops(row: Function, arrays: tuple[str, ...], x: str, y: str, dy: str, dx: str) -> Any:
+    """y = f(x), or dx = dy ∘ f′(x), as a function for Numba; the four are some of the arrays."""
+    f_constants, f_lines, f = numba_lines(row.f, "c")
+    slope_constants, slope_lines, slope = numba_lines(row.slope, "d")
+    body = [
+        *(f"    {array} = carray({array}_at, (size,))" for array in arrays),
+        f"    number = {x}.dtype.type",
+        *(f"    {line}" for line in f_constants + slope_constants),
+        "    if backward:",
+        "        for t in range(size):",
+        f"            {row.cache} = {x}[t]",
+        *(f"            {line}" for line in slope_lines),
+        f"            {dx}[t] = {dy}[t] * {slope}",
+        "    else:",
+        "        for t in range(size):",
+        f"            x = {x}[t]",
+        *(f"            {line}" for line in f_lines),
+        f"            {y}[t] = {f}",
+    ]
+    # Numba finds a compiled function on disk by its name: the name changes with what it is made of.
+    digest = hashlib.sha256((repr(body) + inspect.getsource(vector_math)).encode()).hexdigest()
+    name = f"{row.name}_{digest[:12]}"
+    addresses = ", ".join(f"{array}_at" for array in arrays)
+    source = "\n".join([f"def {name}(backward, alpha, {addresses}, size):", *body])
+    functions = {n: getattr(vector_math, n) for n in ("exp", "expm1", "log1p", "sigmoid", "tanh")}
+    names = {**functions, "erf": math.erf, "carray": carray, "__name__": __name__}
+    exec(compile(source, __file__, "exec"), names)
+    return names[name]
