@@ -81,13 +81,16 @@ class Call(NamedTuple):
         return " ".join([self.kernel, *shapes])
 
 
+HOMES = ("tinyae.kernels.reference", "tinyae.kernels.special")
+
+
 def public() -> list[str]:
     """The kernels' names, in the order of the reference."""
     reference = importlib.import_module("tinyae.kernels.reference")
     return [
         name
         for name, f in vars(reference).items()
-        if inspect.isfunction(f) and f.__module__ == reference.__name__ and name[0] != "_"
+        if inspect.isfunction(f) and f.__module__ in HOMES and name[0] != "_"
     ]
 
 
@@ -97,12 +100,13 @@ def public() -> list[str]:
 def calls_of(step: Callable[[], Any]) -> dict[str, Call]:
     """The kernel calls of a step, each kind once, with copies of their arguments as they began.
 
-    The step is run three times: as it is, with forward and back apart, and with every layer called
-    by itself.
+    The step is run three times: as it is, with forward and back apart, and by the definitions, with
+    every layer called by itself.
     """
     from tinyae import kernels
-    from tinyae.layers import compose, ways
-    from tinyae.models import autoencoder, variational
+    from tinyae.fusion import steps
+    from tinyae.fusion.plan_cache import forget_plans
+    from tinyae.twin import definitions_only
 
     found: dict[str, Call] = {}
 
@@ -116,20 +120,19 @@ def calls_of(step: Callable[[], Any]) -> dict[str, Call]:
 
     kernels.active()  # chooses the set, whose kernels then are that module's own functions
     before = {name: getattr(kernels, name) for name in public()}
-    least, at_once, models = compose.LEAST, ways.at_once, (autoencoder, variational)
     for name, kernel in before.items():
         setattr(kernels, name, recording(name, kernel))
+    fuse_all = steps.fuse_all
     try:
         step()
-        for model in models:
-            model.at_once = lambda *_: None
+        steps.fuse_all = lambda *_: None
+        forget_plans()
         step()
-        compose.LEAST = sys.maxsize  # samples
-        step()
+        with definitions_only():
+            step()
     finally:
-        compose.LEAST = least
-        for model in models:
-            model.at_once = at_once
+        steps.fuse_all = fuse_all
+        forget_plans()
         for name, kernel in before.items():
             setattr(kernels, name, kernel)
     return found
@@ -185,13 +188,16 @@ def other_calls(n: int) -> Iterator[Call]:
     yield Call("mlp", (stages, x))
     yield Call("mlp_backward", (stages, x, reference.mlp(stages, x), y, True))
     yield Call("mlp_backprop", (stages, x, y, "mse", False, False))
-    yield Call("energies", (array(64, 784), array(64), array(64, 784)))
+    yield Call("row_sq_norms", (array(64, 784), array(64), array(64, 784)))
     yield Call("affine", (x, array(20, 500), array(20)))
     yield Call("matmul", (a, b))
     yield Call("matmul_nt", (x, array(250, 500)))
     yield Call("matmul_tn", (a, x))
     yield Call("conv2d", (images, array(16, 8, 3, 3), (1, 1), (1, 1, 1, 1)))
     yield Call("conv2d_input_grad", (images, array(8, 4, 3, 3), (1, 1), (1, 1, 1, 1), (28, 28)))
+    yield Call("conv2d_relu", (images, array(16, 8, 3, 3), (1, 1), (1, 1, 1, 1), array(16), True))
+    back = images, array(8, 4, 3, 3), (1, 1), (1, 1, 1, 1), (28, 28)
+    yield Call("conv2d_input_grad_relu", (*back, None, False, array(n, 4, 28, 28)))
     yield Call("conv2d_weight_grad", (images, images, (1, 1), (1, 1, 1, 1), (3, 3)))
     yield Call("bias_grad", (images, array(8)))
     yield Call("max_pool2d", (images, (2, 2), (2, 2)))
@@ -335,7 +341,7 @@ def bytes_moved(call: Call, result: Any) -> int:
         arrays += [a for stage in call.arguments[0] for a in (stage.dW, stage.db)]
     if call.kernel in STEPS:
         arrays += arrays
-    changed = {"affine_grad": arrays[2:], "bias_grad": arrays[1:], "energies": arrays[2:3]}
+    changed = {"affine_grad": arrays[2:], "bias_grad": arrays[1:], "row_sq_norms": arrays[2:3]}
     arrays += changed.get(call.kernel, [])
     return sum(a.nbytes for a in arrays)
 

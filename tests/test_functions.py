@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -154,25 +155,22 @@ def test_what_has_no_translation_is_named(expression):
         c_expression(expression)
 
 
-SILU = '''
+README = Path(__file__).parent.parent / "README.md"
 
-class SiLU(Activation):
-    """f = x σ(x)      f′ = σ(x) (1 + x (1 − σ(x)))"""
 
-    def forward(self, x):
-        return x * kernels.sigmoid(x), x
+def readme_block(begin: str) -> str:
+    """The Python in the README that begins so."""
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    return next(block for block in blocks if block.startswith(begin))
 
-    def slope(self, x):
-        s = kernels.sigmoid(x)
-        return s * (1 + x * (1 - s))
-'''
-ROW = 'Function("SiLU", "x * sigmoid(x)", "sigmoid(x) * (1 + x * (1 - sigmoid(x)))"),'
+
 USED = """
 import sys
 import numpy as np
 import tinyae as ta
-from tinyae.layers.activation import SiLU
-from tinyae.layers import perceptron
+from tinyae import SiLU, gradcheck
+from tinyae.fusion.mlp import is_fusible_activation
+from tinyae.twin import definitions_only
 
 rng, x = np.random.default_rng(0), np.random.default_rng(1).normal(size=(32, 9)).astype(np.float32)
 
@@ -184,24 +182,14 @@ def trained(net):
     y, cache = net.forward(x)
     return [y, net.backward(y - 1, cache), *(p.grad for p in net.params.values())]
 
-class Alone(ta.Sequential):
-    "Runs its layers one by one."
-    def forward(self, x):
-        caches = []
-        for layer in self.layers:
-            x, cache = layer.forward(x)
-            caches.append(cache)
-        return x, caches
-    def backward(self, dy, caches):
-        for layer, cache in zip(self.layers[::-1], caches[::-1]):
-            dy = layer.backward(dy, cache)
-        return dy
-
-assert perceptron.known(SiLU())
+assert is_fusible_activation(SiLU())
+assert gradcheck.check(SiLU(), x).ok and gradcheck.check_tangent(SiLU(), x).ok
 for kernel_set in sys.argv[1:]:
     with ta.kernels.use(kernel_set):
         net = ta.Sequential(*layers())
-        for got, want in zip(trained(net), trained(Alone(*layers()))):
+        with definitions_only():
+            wanted = trained(ta.Sequential(*layers()))
+        for got, want in zip(trained(net), wanted):
             np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
         model = ta.Autoencoder(net, ta.Dense(9, 9, rng=rng), ta.MSE())
         compiled = model.compile("encoder")
@@ -213,14 +201,20 @@ print("done")
 
 
 def test_a_class_and_a_row_are_enough(tmp_path):
-    """Then it is fused, lowered, compiled: in a copy of the library, SiLU is added."""
+    """As the README says. Then it is fused, lowered, compiled: in a copy, SiLU is added."""
+    silu, row = readme_block("class SiLU"), readme_block("Function(")
     shutil.copytree(ROOT, tmp_path / "tinyae")  # with what Numba has compiled
     layers = tmp_path / "tinyae" / "layers" / "activation.py"
-    layers.write_text(layers.read_text(encoding="utf-8") + SILU, encoding="utf-8")
+    text = layers.read_text(encoding="utf-8")
+    before, classes, after = text.partition("class Softmax(")
+    before = before.replace('"GELU",', '"GELU", "SiLU",')
+    layers.write_text(f"{before}{silu}\n\n{classes}{after}", encoding="utf-8")
     table = tmp_path / "tinyae" / "kernels" / "functions.py"
     text = table.read_text(encoding="utf-8")
     assert text.count("    for row in (\n") == 1
-    table.write_text(text.replace("for row in (\n", f"for row in (\n{ROW}\n"), encoding="utf-8")
+    table.write_text(
+        text.replace("for row in (\n", f"for row in (\n{row.strip()},\n"), encoding="utf-8"
+    )
     try:
         import numba  # noqa: F401
 

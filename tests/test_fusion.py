@@ -182,7 +182,7 @@ KERNELS = {
     "mlp_backprop": {"Autoencoder", "DenoisingAutoencoder", "ContractiveAutoencoder"},
     "mlp_backward": {"Classifier", "Skip", "Residual"},
     "affine_grad": {"Dense", "TiedDense", "VariationalAutoencoder"},
-    "energies": {"ContractiveAutoencoder"},
+    "row_sq_norms": {"ContractiveAutoencoder"},
 }
 
 

@@ -36,13 +36,14 @@ SHARING = (  # modules that ask for the workers
     *(elementwise, layout, optimizer_steps),
 )
 
+HOMES = ("tinyae.kernels.reference", "tinyae.kernels.special")
 KERNELS = {
     name: f
     for name, f in vars(reference).items()
-    if inspect.isfunction(f) and f.__module__ == reference.__name__ and name[0] != "_"
+    if inspect.isfunction(f) and f.__module__ in HOMES and name[0] != "_"
 }
 STEPS = {"sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"}
-IN_PLACE = STEPS | {"affine_grad", "bias_grad", "mlp_backward", "mlp_backprop", "energies"}
+IN_PLACE = STEPS | {"affine_grad", "bias_grad", "mlp_backward", "mlp_backprop", "row_sq_norms"}
 # around the blocks, primes, and beyond a panel of the matrix products
 SIZES = [1, 2, 3, 4, 5, 7, 8, 11, 13, 16, 29, 31, 37, 71]
 
@@ -64,10 +65,12 @@ class Draw:
         return self.data.draw(st.sampled_from(SIZES))
 
     def then(self, *shape: int) -> tuple:
-        """A bias or none, a ReLU or none, and a gate or none, of images of that shape."""
-        bias = self.array(shape[1]) if self.integer(0, 1) else None
-        gate = reference.relu(self.array(*shape)) if self.integer(0, 1) else None
-        return bias, bool(self.integer(0, 1)), gate
+        """A ReLU or none, and a ReLU's mask or none, of images of that shape."""
+        mask = reference.relu(self.array(*shape)) if self.integer(0, 1) else None
+        return bool(self.integer(0, 1)), mask
+
+    def bias(self, size: int) -> np.ndarray | None:
+        return self.array(size) if self.integer(0, 1) else None
 
     def batch(self) -> int:
         return self.data.draw(st.sampled_from([0, *SIZES]))
@@ -152,7 +155,7 @@ def mlp_backprop(d: Draw) -> tuple:
     return stages, x, target, loss, bool(d.integer(0, 1)), bool(d.integer(0, 1))
 
 
-def energies(d: Draw) -> tuple:
+def row_sq_norms(d: Draw) -> tuple:
     o, i = d.size(), d.size()
     return d.array(o, i), d.array(o), d.array(o, i)
 
@@ -160,15 +163,25 @@ def energies(d: Draw) -> tuple:
 def conv2d(d: Draw) -> tuple:
     (n, c), kernel, stride, pad, size = d.image()
     W = d.array(d.integer(1, 10), c, *kernel)
-    then = d.then(n, len(W), *windows(size, kernel, stride, pad))
-    return d.array(n, c, *size), W, stride, pad, *then
+    return d.array(n, c, *size), W, stride, pad, d.bias(len(W))
+
+
+def conv2d_relu(d: Draw) -> tuple:
+    x, W, stride, pad, b = conv2d(d)
+    shape = windows(x.shape[2:], W.shape[2:], stride, pad)
+    return x, W, stride, pad, b, *d.then(len(x), len(W), *shape)
 
 
 def conv2d_input_grad(d: Draw) -> tuple:
     (n, o), kernel, stride, pad, size = d.image()
     dy = d.array(n, o, *windows(size, kernel, stride, pad))
     W = d.array(o, d.integer(1, 10), *kernel)
-    return dy, W, stride, pad, size, *d.then(n, W.shape[1], *size)
+    return dy, W, stride, pad, size, d.bias(W.shape[1])
+
+
+def conv2d_input_grad_relu(d: Draw) -> tuple:
+    dy, W, stride, pad, size, b = conv2d_input_grad(d)
+    return dy, W, stride, pad, size, b, *d.then(len(dy), W.shape[1], *size)
 
 
 def conv2d_weight_grad(d: Draw) -> tuple:
@@ -278,9 +291,11 @@ ARGUMENTS: dict[str, Callable[[Draw], tuple]] = {
     "mlp": mlp,
     "mlp_backward": mlp_backward,
     "mlp_backprop": mlp_backprop,
-    "energies": energies,
+    "row_sq_norms": row_sq_norms,
     "conv2d": conv2d,
     "conv2d_input_grad": conv2d_input_grad,
+    "conv2d_relu": conv2d_relu,
+    "conv2d_input_grad_relu": conv2d_input_grad_relu,
     "conv2d_weight_grad": conv2d_weight_grad,
     "bias_grad": bias,
     "max_pool2d": max_pool2d,
@@ -375,7 +390,7 @@ def agree(name: str, dtype: str, data: st.DataObject) -> None:
         mine = tuple(laid_out(a, layout) for a, layout in zip(arguments, chosen))
         result = kernel(*mine)
         if name in IN_PLACE:
-            assert result is None or name in ("mlp_backward", "mlp_backprop", "energies")
+            assert result is None or name in ("mlp_backward", "mlp_backprop", "row_sq_norms")
             return *mine, result
         for a, before in zip(mine, arguments):
             close(a, before, 0)  # nothing was written into the input
@@ -396,6 +411,7 @@ def test_the_jitted_twin_agrees(name: str, dtype: str, data: st.DataObject):
 SHARED = {
     *("affine", "affine_grad", "matmul", "matmul_nt", "matmul_tn", "adamw", "momentum"),
     *("conv2d", "conv2d_input_grad", "conv2d_weight_grad", "bias_grad"),
+    *("conv2d_relu", "conv2d_input_grad_relu"),
     *("relu", "relu_backward", "elu", "elu_backward", "sigmoid", "sigmoid_backward"),
     *("tanh", "tanh_backward"),
     *(
@@ -403,7 +419,7 @@ SHARED = {
         "mlp",
         "mlp_backward",
         "mlp_backprop",
-        "energies",
+        "row_sq_norms",
         "mse",
         "l1",
         "bce_with_logits",
@@ -837,16 +853,16 @@ def test_exponentials_hold_their_digits_up_to_the_ends_of_the_range(dtype, edge)
 
 @pytest.mark.parametrize("n", [5, 40])
 @pytest.mark.parametrize("outputs", [1, 3, 16])
-def test_what_is_not_finite_passes_through_a_rectified_convolution(n, outputs):
+def test_what_is_not_finite_passes_through_a_convolution_with_relu(n, outputs):
     rng = np.random.default_rng(0)
     x, W = rng.normal(size=(n, 2, 9, 9)), rng.normal(size=(outputs, 2, 3, 3))
-    gate = reference.relu(rng.normal(size=(n, outputs, 7, 7)))
+    mask = reference.relu(rng.normal(size=(n, outputs, 7, 7)))
     x[1, 0, 4, 4], x[2, 1, 3, 3] = np.nan, np.inf
-    for rectified, through in ((True, None), (False, gate)):
-        given = W, (1, 1), (0, 0, 0, 0), None, rectified
+    for relu, through in ((True, None), (False, mask)):
+        given = W, (1, 1), (0, 0, 0, 0), None, relu
         rest = None if through is None else through[3:]
-        got = jitted.conv2d(x, *given, through)
-        np.testing.assert_allclose(got[3:], reference.conv2d(x[3:], *given, rest), atol=1e-12)
+        got = jitted.conv2d_relu(x, *given, through)
+        np.testing.assert_allclose(got[3:], reference.conv2d_relu(x[3:], *given, rest), atol=1e-12)
         assert np.isnan(got[1, :, 2:5, 2:5]).all()
         assert not np.isfinite(got[2, :, 1:4, 1:4]).all()
 

@@ -164,6 +164,8 @@ def twin(kernel: str, *arguments: Any) -> Callable[[], Any] | None:
     if kernel in _TWINS:
         f = _TWINS[kernel]
         return lambda: f(*given)
+    fused = kernel.endswith("_relu")
+    kernel = kernel.removesuffix("_relu")
     if kernel not in ("conv2d", "conv2d_input_grad", "conv2d_weight_grad"):
         return None
     a, b, stride, (top, bottom, left, right), *rest = given
@@ -171,9 +173,9 @@ def twin(kernel: str, *arguments: Any) -> Callable[[], Any] | None:
         return None  # PyTorch pads both sides alike
     pad = (top, left)
     after = rest[kernel != "conv2d" :]
-    bias, rectified, gate = [*after, *(None, False, None)[len(after) :]]
+    bias, relu, mask = [*after, *(None, fused, None)[len(after) :]]
     if kernel == "conv2d":
-        return lambda: _then(F.conv2d(a, b, bias, stride, pad), rectified, gate)
+        return lambda: _after_relu(F.conv2d(a, b, bias, stride, pad), relu, mask)
     if kernel == "conv2d_weight_grad":  # a is x, b is dy
         shape = (b.shape[1], a.shape[1], *rest[0])
         return lambda: nn.grad.conv2d_weight(a, shape, b, stride, pad)
@@ -181,12 +183,12 @@ def twin(kernel: str, *arguments: Any) -> Callable[[], Any] | None:
     more = [size - ((rows - 1) * s - 2 * p + k) for size, rows, s, p, k in sizes]
     if any(not 0 <= m < s for m, s in zip(more, stride)):
         return None
-    return lambda: _then(F.conv_transpose2d(a, b, bias, stride, pad, more), rectified, gate)
+    return lambda: _after_relu(F.conv_transpose2d(a, b, bias, stride, pad, more), relu, mask)
 
 
-def _then(y: torch.Tensor, rectified: bool, gate: torch.Tensor | None) -> torch.Tensor:
-    y = y.relu_() if rectified else y
-    return y if gate is None else _TWINS["relu_backward"](y, gate)
+def _after_relu(y: torch.Tensor, relu: bool, mask: torch.Tensor | None) -> torch.Tensor:
+    y = y.relu_() if relu else y
+    return y if mask is None else _TWINS["relu_backward"](y, mask)
 
 
 def _forward(stages: Any, parts: Any, y: torch.Tensor) -> torch.Tensor:

@@ -75,9 +75,9 @@ def _linear(conv: Convolution, x: Array, relu: bool) -> Array:
     W, b = conv.W.value, conv.b.value
     size = x.shape[2], x.shape[3]
     if isinstance(conv, Conv2d):
-        return kernels.conv2d(x, W, conv.stride, conv.pad(size), b, relu)
+        return kernels.conv2d_relu(x, W, conv.stride, conv.pad(size), b, relu)
     size = conv.output_size(size)
-    return kernels.conv2d_input_grad(x, W, conv.stride, conv.pad(size), size, b, relu)
+    return kernels.conv2d_input_grad_relu(x, W, conv.stride, conv.pad(size), size, b, relu)
 
 
 def _adjoint(conv: Convolution, dy: Array, x: Array, relu_mask: Array | None) -> Array:
@@ -85,8 +85,8 @@ def _adjoint(conv: Convolution, dy: Array, x: Array, relu_mask: Array | None) ->
     W = conv.W.value
     if isinstance(conv, Conv2d):
         size = x.shape[2], x.shape[3]
-        return kernels.conv2d_input_grad(
+        return kernels.conv2d_input_grad_relu(
             dy, W, conv.stride, conv.pad(size), size, None, False, relu_mask
         )
     pad = conv.pad((dy.shape[2], dy.shape[3]))
-    return kernels.conv2d(dy, W, conv.stride, pad, None, False, relu_mask)
+    return kernels.conv2d_relu(dy, W, conv.stride, pad, None, False, relu_mask)

@@ -33,16 +33,18 @@ class FusedMLP:
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         self.first = cast(Dense, layers[0])
-        self.stages = MLPLayers()
+        self.mlp_layers = MLPLayers()
         self.inputs: list[int] = []  # where, among the caches, each Dense's x lies
         for k, layer in enumerate(layers):
             if isinstance(layer, Dense):
                 W, b = layer.W, layer.b
                 self.inputs.append(k)
-                self.stages.append(MLPLayer(W.value, b.value, W.grad, b.grad, LINEAR))
+                self.mlp_layers.append(MLPLayer(W.value, b.value, W.grad, b.grad, LINEAR))
             else:
                 alpha = getattr(layer, "alpha", 1.0)
-                self.stages[-1] = self.stages[-1]._replace(f=_NAMES[type(layer)], alpha=alpha)
+                self.mlp_layers[-1] = self.mlp_layers[-1]._replace(
+                    f=_NAMES[type(layer)], alpha=alpha
+                )
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -54,12 +56,12 @@ class FusedMLP:
 
     def forward(self, x: Array) -> tuple[Array, list[Array]]:
         check_input(self.first, x, ("N", self.first.in_features))
-        results = kernels.mlp(self.stages, x)
-        ys = results[: len(self.stages)]
-        zs = dict(zip(self.stages.cached_x, results[len(ys) :]))
+        results = kernels.mlp(self.mlp_layers, x)
+        ys = results[: len(self.mlp_layers)]
+        zs = dict(zip(self.mlp_layers.cached_x, results[len(ys) :]))
         caches = []
-        for k, (stage, before, y) in enumerate(zip(self.stages, [x, *ys], ys)):
-            caches += [before] if stage.f == LINEAR else [before, zs.get(k, y)]
+        for k, (layer, before, y) in enumerate(zip(self.mlp_layers, [x, *ys], ys)):
+            caches += [before] if layer.f == LINEAR else [before, zs.get(k, y)]
         return ys[-1], caches
 
     def backward(self, dy: Array, caches: list[Array]) -> Array:
@@ -76,20 +78,20 @@ class FusedMLP:
         See :func:`tinyae.kernels.reference.mlp_backprop`.
         """
         x, target = x.reshape(len(x), -1), target.reshape(len(x), -1)
-        L, dx = kernels.mlp_backprop(self.stages, x, target, loss, per_sample, input_grad)
+        L, dx = kernels.mlp_backprop(self.mlp_layers, x, target, loss, per_sample, input_grad)
         return L, dx
 
     def _backward(self, dy: Array, caches: list[Array], input_grad: bool) -> Array | None:
         x, *ys = (caches[k] for k in self.inputs)
         ys.append(caches[-1])  # y of an activation whose slope is in y; else nobody reads it
-        ys += [caches[self.inputs[k] + 1] for k in self.stages.cached_x]
-        expected = len(x), len(self.stages[-1].W)
+        ys += [caches[self.inputs[k] + 1] for k in self.mlp_layers.cached_x]
+        expected = len(x), len(self.mlp_layers[-1].W)
         if dy.shape != expected:
             raise ValueError(
                 f"Sequential: dy has shape {dy.shape}, expected {expected}, the output's shape; "
                 "pass the gradient with respect to what forward returned"
             )
-        return kernels.mlp_backward(self.stages, x, ys, dy, input_grad)
+        return kernels.mlp_backward(self.mlp_layers, x, ys, dy, input_grad)
 
 
 def is_fusible_activation(layer: Layer) -> bool:

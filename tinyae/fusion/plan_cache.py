@@ -114,3 +114,8 @@ def plans_for(*parts: Any) -> dict[Any, Any]:
     if entry is None or not entry.fingerprint.holds():
         entry = _entries[key] = _Entry(key, parts)
     return entry.plans
+
+
+def forget_plans() -> None:
+    """Make every plan anew when it is next wanted."""
+    _entries.clear()

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyae.kernels.special import erf, sigmoid
 from tinyae.param import Array
 
 VARIABLES = ("x", "y", "alpha")
@@ -115,11 +116,9 @@ class _Numpy(_Translator):
 @functools.cache
 def numpy_function(expression: str) -> Callable[[Array, float], Array]:
     """The expression of an array, which is its x or its y, and alpha."""
-    from tinyae.kernels import reference
-
     numpy = ("exp", "expm1", "log1p", "tanh", "abs", "where", "minimum", "maximum")
     names: dict[str, Any] = {name: getattr(np, name) for name in numpy}
-    names |= {"sigmoid": reference.sigmoid, "erf": reference.erf}
+    names |= {"sigmoid": sigmoid, "erf": erf}
     argument = "x" if "x" in variables(expression) else "y"
     text = _Numpy().text(_parsed(expression))
     of = eval(f"lambda {argument}, alpha, number: {text}", names)

@@ -1,8 +1,9 @@
 """Every kernel in plain NumPy: what the jitted set must compute.
 
-Matrix products   affine · affine_grad · matmul · matmul_nt · matmul_tn
+Matrix products   affine · affine_grad · matmul · matmul_nt · matmul_tn · row_sq_norms
 MLPs              mlp · mlp_backward · mlp_backprop: dense layers in a row, with activations
 Convolution       conv2d · conv2d_input_grad · conv2d_weight_grad · bias_grad
+                  conv2d_relu · conv2d_input_grad_relu: with the ReLU after or before it
 Pooling           max_pool2d · max_pool2d_backward
 Images            warp
 Activations       relu · elu · sigmoid · tanh, each with its backward · erf
@@ -16,7 +17,6 @@ A convolution's ``stride`` is (down, right) and its ``pad`` (top, bottom, left, 
 from __future__ import annotations
 
 import functools
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from tinyae.kernels.expressions import numpy_function
 from tinyae.kernels.functions import FUNCTIONS
+from tinyae.kernels.special import erf, sigmoid  # noqa: F401  these are kernels, too
 from tinyae.param import Array
 
 Pair = tuple[int, int]
@@ -37,7 +38,7 @@ def affine(x: Array, W: Array, b: Array) -> Array:
     return x @ W.T + b
 
 
-def energies(W: Array, scale: Array, dW: Array) -> Array:
+def row_sq_norms(W: Array, scale: Array, dW: Array) -> Array:
     """wⱼ = Σᵢ W²ⱼᵢ, and the gradient of ½ Σⱼ scaleⱼ wⱼ: dWⱼᵢ += scaleⱼ Wⱼᵢ      W (O, I)"""
     dW += scale[:, None] * W
     return np.einsum("ji,ji->j", W, W)
@@ -74,47 +75,22 @@ def _windows(x: Array, kernel: Pair, stride: Pair, pad: Pad) -> Array:
     return sliding_window_view(x, kernel, axis=(2, 3))[:, :, :: stride[0], :: stride[1]]
 
 
-def conv2d(
-    x: Array,
-    W: Array,
-    stride: Pair,
-    pad: Pad,
-    b: Array | None = None,
-    rectified: bool = False,
-    gate: Array | None = None,
-) -> Array:
+def conv2d(x: Array, W: Array, stride: Pair, pad: Pad, b: Array | None = None) -> Array:
     """y[n,o,i,j] = b[o] + Σ_{c,u,v} W[o,c,u,v] · xᵖ[n,c, i·s+u, j·s+v]
 
     x (N, C, H, W)   W (O, C, kh, kw)   y (N, O, H′, W′)   xᵖ is x with zeros around it
-
-    What follows may be done at once: ``rectified`` it is relu(y), and with a ``gate``, a relu's
-    output of y's shape, relu_backward(y, gate).
     """
     windows = _windows(x, (W.shape[2], W.shape[3]), stride, pad)
     y = np.tensordot(windows, W, axes=((1, 4, 5), (1, 2, 3))).transpose(0, 3, 1, 2)
-    return _then(y, b, rectified, gate)
-
-
-def _then(y: Array, b: Array | None, rectified: bool, gate: Array | None) -> Array:
-    y = y if b is None else y + b[:, None, None]
-    y = relu(y) if rectified else y
-    return y if gate is None else relu_backward(y, gate)
+    return y if b is None else y + b[:, None, None]
 
 
 def conv2d_input_grad(
-    dy: Array,
-    W: Array,
-    stride: Pair,
-    pad: Pad,
-    size: Pair,
-    b: Array | None = None,
-    rectified: bool = False,
-    gate: Array | None = None,
+    dy: Array, W: Array, stride: Pair, pad: Pad, size: Pair, b: Array | None = None
 ) -> Array:
     """dxᵖ[n,c, i·s+u, j·s+v] += Σ_o W[o,c,u,v] · dy[n,o,i,j], the padding is cut off, b[c] added.
 
-    The adjoint of :func:`conv2d` in x, and so the forward map of a transposed convolution;
-    ``rectified`` and ``gate`` are as there.
+    The adjoint of :func:`conv2d` in x, and so the forward map of a transposed convolution.
     dy (N, O, H′, W′)   W (O, C, kh, kw)   dx (N, C, *size)
     """
     (top, bottom, left, right), (down, across) = pad, stride
@@ -129,7 +105,43 @@ def conv2d_input_grad(
                 ..., u, v
             ].transpose(0, 3, 1, 2)
     dx = dx[:, :, top : top + height, left : left + width]
-    return _then(dx, b, rectified, gate)
+    return dx if b is None else dx + b[:, None, None]
+
+
+def conv2d_relu(
+    x: Array,
+    W: Array,
+    stride: Pair,
+    pad: Pad,
+    b: Array | None = None,
+    relu: bool = False,
+    relu_mask: Array | None = None,
+) -> Array:
+    """:func:`conv2d` and, in the same pass, what a ReLU makes of y.
+
+    With ``relu`` it is relu(y): the ReLU that follows, on the way forward. With a ``relu_mask``, a
+    ReLU's output of y's shape, it is relu_backward(y, relu_mask): a ReLU on the way back.
+    """
+    return _after_relu(conv2d(x, W, stride, pad, b), relu, relu_mask)
+
+
+def conv2d_input_grad_relu(
+    dy: Array,
+    W: Array,
+    stride: Pair,
+    pad: Pad,
+    size: Pair,
+    b: Array | None = None,
+    relu: bool = False,
+    relu_mask: Array | None = None,
+) -> Array:
+    """:func:`conv2d_input_grad` and, in the same pass, a ReLU's part: see :func:`conv2d_relu`."""
+    return _after_relu(conv2d_input_grad(dy, W, stride, pad, size, b), relu, relu_mask)
+
+
+def _after_relu(y: Array, forward: bool, mask: Array | None) -> Array:
+    y = relu(y) if forward else y
+    return y if mask is None else relu_backward(y, mask)
 
 
 def conv2d_weight_grad(x: Array, dy: Array, stride: Pair, pad: Pad, kernel: Pair) -> Array:
@@ -229,12 +241,6 @@ def elu_backward(dy: Array, y: Array, alpha: float) -> Array:
     return dy * np.where(y > 0, 1, y + y.dtype.type(alpha))
 
 
-def sigmoid(x: Array) -> Array:
-    """1 / (1 + e⁻ˣ), without overflow: with t = e^−|x|, it is 1/(1 + t) or t/(1 + t)."""
-    t = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, t) / (1 + t)
-
-
 def sigmoid_backward(dy: Array, y: Array) -> Array:
     """dy · y (1 − y)"""
     return dy * y * (1 - y)
@@ -248,12 +254,6 @@ def tanh(x: Array) -> Array:
 def tanh_backward(dy: Array, y: Array) -> Array:
     """dy · (1 − y²)"""
     return dy * (1 - y * y)
-
-
-def erf(x: Array) -> Array:
-    """2/√π ∫₀ˣ e^−t² dt, entry by entry from the C library: exact, and slow in this set."""
-    values = np.fromiter(map(math.erf, x.ravel().tolist()), dtype=x.dtype, count=x.size)
-    return values.reshape(x.shape)
 
 
 # --- losses: the mean over all elements, and its gradient ------------------------------------

@@ -28,6 +28,8 @@ from tinyae.kernels.jitted.convolution import (
     bias_grad,
     conv2d,
     conv2d_input_grad,
+    conv2d_input_grad_relu,
+    conv2d_relu,
     conv2d_weight_grad,
     max_pool2d,
     max_pool2d_backward,
@@ -47,7 +49,14 @@ from tinyae.kernels.jitted.elementwise import (
     tanh,
     tanh_backward,
 )
-from tinyae.kernels.jitted.matmul import affine, affine_grad, energies, matmul, matmul_nt, matmul_tn
+from tinyae.kernels.jitted.matmul import (
+    affine,
+    affine_grad,
+    matmul,
+    matmul_nt,
+    matmul_tn,
+    row_sq_norms,
+)
 from tinyae.kernels.jitted.mlp import mlp, mlp_backprop, mlp_backward
 from tinyae.kernels.jitted.optimizer_steps import adam, adamw, momentum, nesterov, rmsprop, sgd
 from tinyae.kernels.jitted.warp import warp
@@ -62,10 +71,12 @@ __all__ = [
     "bce_with_logits",
     "conv2d",
     "conv2d_input_grad",
+    "conv2d_input_grad_relu",
+    "conv2d_relu",
     "conv2d_weight_grad",
     "elu",
     "elu_backward",
-    "energies",
+    "row_sq_norms",
     "erf",
     "l1",
     "matmul",

@@ -28,10 +28,10 @@ from tinyae.kernels.jitted.elementwise import relu_backward
 from tinyae.kernels.jitted.layout import batch_last
 from tinyae.kernels.jitted.simd_tile import (
     DOTS,
-    GATE,
     GROUPS,
     NOTHING,
-    RECTIFY,
+    RELU,
+    RELU_MASK,
     ROWS,
     VECTORS,
     dots,
@@ -143,7 +143,7 @@ def _convolve(
     b: Array,
     y: Array,
     then: int,
-    gate: Array,
+    relu_mask: Array,
     phases: Array,
     ranges: Array,
     t: int,
@@ -152,12 +152,12 @@ def _convolve(
     """y[o, pixel] = b[o] + Σ_taps W[o, tap] · x[tap's pixel], for the t-th of so many parts.
 
     x (C, H, W, N) and y (O, R, S, N); W flat; ``phases`` and ``ranges`` as :func:`_table` says.
-    A part is a share of the rows of every phase. ``then`` says what follows, by the ``gate``, which
+    A part is a share of the rows of every phase. ``then`` says what follows, by the ``relu_mask``, which
     is y's like.
     """
     outputs, y_rows, y_columns, n = y.shape
     channels, x_rows, x_columns, _ = x.shape
-    flat_x, flat_y, flat_gate = x.reshape(-1), y.reshape(-1), gate.reshape(-1)
+    flat_x, flat_y, flat_mask = x.reshape(-1), y.reshape(-1), relu_mask.reshape(-1)
     pitch = y_rows * y_columns * n
     width = VECTORS * (_BYTES // y.itemsize)
     starts = np.empty(outputs * width, y.dtype)
@@ -210,7 +210,7 @@ def _convolve(
                                         *(packed, o * taps, taps, 1, flat_x, source, offsets),
                                         *(flat_y, o * pitch + target, pitch, taps),
                                         *(starts, o * width, width, x_group, y_group),
-                                        *(then, flat_gate),
+                                        *(then, flat_mask),
                                     )
                                 continue
                             for first in range(0, outputs, ROWS):
@@ -219,7 +219,7 @@ def _convolve(
                                     *(packed, o * taps, taps, 1, flat_x, source, offsets),
                                     *(flat_y, o * pitch + target, pitch, taps),
                                     *(starts, o * width, width, 0, 0),
-                                    *(then, flat_gate),
+                                    *(then, flat_mask),
                                 )
 
 
@@ -230,13 +230,13 @@ def _convolve_shared(
     b: Array,
     y: Array,
     then: int,
-    gate: Array,
+    relu_mask: Array,
     phases: Array,
     ranges: Array,
     parts: Array,
 ) -> None:
     for t in numba.prange(len(parts)):
-        _convolve(x, W, b, y, then, gate, phases, ranges, parts[t], len(parts))
+        _convolve(x, W, b, y, then, relu_mask, phases, ranges, parts[t], len(parts))
 
 
 @jit
@@ -330,14 +330,14 @@ def _run(
     b: Array | None,
     y: Array,
     table: tuple[Array, Array],
-    rectified: bool,
-    gate: Array | None,
+    relu: bool,
+    relu_mask: Array | None,
 ) -> Array:
     """y filled, as (N, C, H, W)."""
-    if rectified and gate is not None:
-        return relu_backward(_run(x, W, b, y, table, True, None), gate)
-    then = RECTIFY if rectified else NOTHING if gate is None else GATE
-    like_y = y if gate is None else batch_last(gate)
+    if relu and relu_mask is not None:
+        return relu_backward(_run(x, W, b, y, table, True, None), relu_mask)
+    then = RELU if relu else NOTHING if relu_mask is None else RELU_MASK
+    like_y = y if relu_mask is None else batch_last(relu_mask)
     bias = np.zeros(len(y), y.dtype) if b is None else np.ascontiguousarray(b)
     W = np.ascontiguousarray(W).reshape(-1)
     given = batch_last(x), W, bias, y, then, like_y, *table
@@ -357,14 +357,14 @@ def conv2d(
     pad: Pad,
     out: Pair,
     b: Array | None,
-    rectified: bool,
-    gate: Array | None,
+    relu: bool,
+    relu_mask: Array | None,
 ) -> Array:
     n, channels, *size = x.shape
     y = empty((len(W), *out, n), x.dtype)
     kernel = (W.shape[2], W.shape[3])
     table = _forward(channels, (size[0], size[1]), kernel, stride, pad, out)
-    return _run(x, W, b, y, table, rectified, gate)
+    return _run(x, W, b, y, table, relu, relu_mask)
 
 
 def conv2d_input_grad(
@@ -374,14 +374,14 @@ def conv2d_input_grad(
     pad: Pad,
     size: Pair,
     b: Array | None,
-    rectified: bool,
-    gate: Array | None,
+    relu: bool,
+    relu_mask: Array | None,
 ) -> Array:
     n, _, *out = dy.shape
     channels, kernel = W.shape[1], (W.shape[2], W.shape[3])
     dx = empty((channels, *size, n), dy.dtype)
     table = _backward(channels, size, kernel, stride, pad, (out[0], out[1]))
-    return _run(dy, W, b, dx, table, rectified, gate)
+    return _run(dy, W, b, dx, table, relu, relu_mask)
 
 
 def conv2d_weight_grad(x: Array, dy: Array, stride: Pair, pad: Pad, kernel: Pair) -> Array:

@@ -305,29 +305,33 @@ def _output_size(x: Array, kernel: Pair, stride: Pair, pad: Pad) -> Pair:
     )
 
 
-def conv2d(
+def conv2d(x: Array, W: Array, stride: Pair, pad: Pad, b: Array | None = None) -> Array:
+    return conv2d_relu(x, W, stride, pad, b)
+
+
+def conv2d_relu(
     x: Array,
     W: Array,
     stride: Pair,
     pad: Pad,
     b: Array | None = None,
-    rectified: bool = False,
-    gate: Array | None = None,
+    relu: bool = False,
+    relu_mask: Array | None = None,
 ) -> Array:
     kernel = (W.shape[2], W.shape[3])
     size = _output_size(x, kernel, stride, pad)
     n = len(x)
     if conv_batch_last.serves(x):
-        return conv_batch_last.conv2d(x, W, stride, pad, size, b, rectified, gate)
+        return conv_batch_last.conv2d(x, W, stride, pad, size, b, relu, relu_mask)
     y = np.empty((len(W), size[0], size[1] * n), x.dtype)
     flat_W = np.ascontiguousarray(W).reshape(len(W), -1)
     _run_correlate(*_phases(x, kernel, stride, pad, size), flat_W, _bias(b, y), y)
-    return _then(y.reshape(len(W), *size, n).transpose(3, 0, 1, 2), rectified, gate)
+    return _after_relu(y.reshape(len(W), *size, n).transpose(3, 0, 1, 2), relu, relu_mask)
 
 
-def _then(y: Array, rectified: bool, gate: Array | None) -> Array:
-    y = relu(y) if rectified else y
-    return y if gate is None else relu_backward(y, gate)
+def _after_relu(y: Array, forward: bool, mask: Array | None) -> Array:
+    y = relu(y) if forward else y
+    return y if mask is None else relu_backward(y, mask)
 
 
 def _bias(b: Array | None, y: Array) -> Array:
@@ -335,18 +339,24 @@ def _bias(b: Array | None, y: Array) -> Array:
 
 
 def conv2d_input_grad(
+    dy: Array, W: Array, stride: Pair, pad: Pad, size: Pair, b: Array | None = None
+) -> Array:
+    return conv2d_input_grad_relu(dy, W, stride, pad, size, b)
+
+
+def conv2d_input_grad_relu(
     dy: Array,
     W: Array,
     stride: Pair,
     pad: Pad,
     size: Pair,
     b: Array | None = None,
-    rectified: bool = False,
-    gate: Array | None = None,
+    relu: bool = False,
+    relu_mask: Array | None = None,
 ) -> Array:
     """By phases of dx: dx[a + m·s] = Σ_q W[a + q·s] · dy[m − q], a correlation without stride."""
     if conv_batch_last.serves(dy):
-        return conv_batch_last.conv2d_input_grad(dy, W, stride, pad, size, b, rectified, gate)
+        return conv_batch_last.conv2d_input_grad(dy, W, stride, pad, size, b, relu, relu_mask)
     n, outputs = dy.shape[:2]
     channels, (kh, kw), (sh, sw) = W.shape[1], W.shape[2:], stride
     above, before = (kh - 1) // sh, (kw - 1) // sw  # zeros before dy, for m − q < 0
@@ -370,10 +380,10 @@ def conv2d_input_grad(
             part = phases[u, v].reshape(channels, rows, columns * n)
             _run_correlate(padded.reshape(-1), offsets, width * n, W_phase, bias, part)
     if plain:
-        return _then(phases[0, 0].transpose(3, 0, 1, 2), rectified, gate)
+        return _after_relu(phases[0, 0].transpose(3, 0, 1, 2), relu, relu_mask)
     dx = np.empty((channels, *size, n), dy.dtype)
     _copy(_merge, _merge_shared, (phases, bias, pad[0], pad[2], dx), dx, channels * size[0], stride)
-    return _then(dx.transpose(3, 0, 1, 2), rectified, gate)
+    return _after_relu(dx.transpose(3, 0, 1, 2), relu, relu_mask)
 
 
 @functools.lru_cache(maxsize=256)

@@ -310,7 +310,7 @@ def affine_grad(dy: Array, x: Array, dW: Array, db: Array) -> None:
 
 
 @jit
-def _energies(W: Array, scale: Array, dW: Array, w: Array, first: int, last: int) -> None:
+def _row_sq_norms(W: Array, scale: Array, dW: Array, w: Array, first: int, last: int) -> None:
     for j in range(first, last):
         c, total = scale[j], W.dtype.type(0)
         for i in range(W.shape[1]):
@@ -320,20 +320,20 @@ def _energies(W: Array, scale: Array, dW: Array, w: Array, first: int, last: int
 
 
 @parallel_jit
-def _energies_shared(W: Array, scale: Array, dW: Array, w: Array, cuts: Array) -> None:
+def _row_sq_norms_shared(W: Array, scale: Array, dW: Array, w: Array, cuts: Array) -> None:
     for t in numba.prange(len(cuts) - 1):
-        _energies(W, scale, dW, w, cuts[t], cuts[t + 1])
+        _row_sq_norms(W, scale, dW, w, cuts[t], cuts[t + 1])
 
 
-def energies(W: Array, scale: Array, dW: Array) -> Array:
+def row_sq_norms(W: Array, scale: Array, dW: Array) -> Array:
     if not (W.flags.c_contiguous and dW.flags.c_contiguous):
-        return reference.energies(W, scale, dW)
+        return reference.row_sq_norms(W, scale, dW)
     scale, w = np.ascontiguousarray(scale), np.empty(len(W), W.dtype)
     threads = share() if W.size >= _SHARED_ROWS else 1
     if threads > 1:
-        together(_energies_shared, W, scale, dW, w, cut(len(W), threads))
+        together(_row_sq_norms_shared, W, scale, dW, w, cut(len(W), threads))
     else:
-        _energies(W, scale, dW, w, 0, len(W))
+        _row_sq_norms(W, scale, dW, w, 0, len(W))
     return w
 
 

@@ -41,7 +41,7 @@ else:
 VECTORS = 2  # across a tile of ROWS rows
 THIN = 4  # across a tile of one row
 GROUPS = 4  # of VECTORS vectors, across a tile that is spread over places apart
-NOTHING, RECTIFY, GATE = range(3)  # what is done to sums before they are stored
+NOTHING, RELU, RELU_MASK = range(3)  # what is done to sums before they are stored
 
 
 def lanes(itemsize: int) -> int:
@@ -101,7 +101,7 @@ def _make_for_pixels(rows: int, vectors: int, groups: int) -> Any:
         b_group: Any,
         c_group: Any,
         then: Any,
-        gate: Any,
+        relu_mask: Any,
     ) -> Any:
         number = types.intp
         signature = types.void(
@@ -109,7 +109,7 @@ def _make_for_pixels(rows: int, vectors: int, groups: int) -> Any:
             *(b, number, offsets),
             *(c, number, number),
             *(number, start, number, number),
-            *(number, number, number, gate),
+            *(number, number, number, relu_mask),
         )
         return signature, lambda *gen: _emit(rows, vectors, groups, *gen)
 
@@ -216,26 +216,26 @@ def _emit_stores(builder: Any, places: list[Any], values: list[Any]) -> None:
 def _emit_endings(
     builder: Any, then: Any, places: list[Any], sums: list[Any], gates: list[Any]
 ) -> None:
-    """c = s, or relu(s), or relu_backward(s, gate): as ``then`` says. NaN stays NaN."""
+    """c = s, or relu(s), or relu_backward(s, relu_mask): as ``then`` says. NaN stays NaN."""
     vector = sums[0].type
     zero, one = (ir.Constant(vector, [number] * vector.count) for number in (0.0, 1.0))
-    plain, rectified, gated, done = (
-        builder.append_basic_block(name) for name in ("plain", "rectified", "gated", "done")
+    plain, with_relu, masked, done = (
+        builder.append_basic_block(name) for name in ("plain", "with_relu", "masked", "done")
     )
     switch = builder.switch(then, plain)
-    switch.add_case(then.type(RECTIFY), rectified)
-    switch.add_case(then.type(GATE), gated)
+    switch.add_case(then.type(RELU), with_relu)
+    switch.add_case(then.type(RELU_MASK), masked)
 
     builder.position_at_end(plain)
     _emit_stores(builder, places, sums)
     builder.branch(done)
 
-    builder.position_at_end(rectified)
+    builder.position_at_end(with_relu)
     positive = [builder.select(builder.fcmp_ordered("<=", s, zero), zero, s) for s in sums]
     _emit_stores(builder, places, positive)
     builder.branch(done)
 
-    builder.position_at_end(gated)
+    builder.position_at_end(masked)
     seen = [builder.load(place, align=_alignment(vector)) for place in gates]
     opens = [builder.select(builder.fcmp_ordered(">", g, zero), one, zero) for g in seen]
     _emit_stores(builder, places, [builder.fmul(s, o) for s, o in zip(sums, opens)])
@@ -276,9 +276,9 @@ narrow_tile = _make(ROWS, 1)
 #: The same for one row and THIN vectors.
 thin_tile = _make(1, THIN)
 
-#: :data:`tile` for images, with four arguments more, ``b_group, c_group, then, gate``. What follows
-#: the sums is done before they are stored: nothing, RECTIFY for relu(s), or GATE for
-#: relu_backward(s, gate), where ``gate`` is c's like. Of the groups there is one.
+#: :data:`tile` for images, with four arguments more, ``b_group, c_group, then, relu_mask``. What follows
+#: the sums is done before they are stored: nothing, RELU for relu(s), or RELU_MASK for
+#: relu_backward(s, relu_mask), where ``relu_mask`` is c's like. Of the groups there is one.
 pixel_tile = _make_for_pixels(ROWS, VECTORS, 1)
 
 #: The same for one row, and GROUPS times VECTORS vectors: of these the g-th lie at
