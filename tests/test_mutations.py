@@ -10,12 +10,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from mutations import BANK, Mutation, library
+from mutations import BANK, FUSED, Mutation, library
 from mutations.mutation import Case
 from mutations.suite import files_of
 from mutations.verdict import diagnosed, verdict
 
-from tinyae import catalog, gradcheck, kernels
+from tinyae import catalog, fusion, gradcheck, kernels
 
 every_mutation = pytest.mark.parametrize("mutation", BANK, ids=lambda m: m.name)
 LAYERS = [m for m in BANK if m.file.startswith("layers/")]
@@ -49,6 +49,18 @@ def test_every_file_that_differentiates_is_in_the_bank():
     assert {f"models/{name}.py" for name in f"{models} {players}".split()} <= mutated
     assert {"losses.py", "likelihoods.py", "kernels/reference.py"} <= mutated
     assert all(files_of(file) for file in mutated)
+
+
+def test_every_twin_is_in_the_bank():
+    """Each turns the tests red: ``python -m tests.mutations --suite --only twin:``."""
+    assert len({m.name for m in (*BANK, *FUSED)}) == len(BANK) + len(FUSED)
+    for mutation in FUSED:
+        assert mutation.patched() != mutation.source()
+        assert files_of(mutation.file)[0] in ("test_fusion.py", "test_kernels.py")
+    edited = {(m.file, m.where) for m in FUSED}
+    for twin in fusion.TWINS.values():
+        file = twin.__module__.removeprefix("tinyae.").replace(".", "/") + ".py"
+        assert twin.__name__ in ("params", "forward") or (file, twin.__name__) in edited
 
 
 def test_an_edit_that_no_longer_fits_is_noticed():

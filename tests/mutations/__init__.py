@@ -11,6 +11,7 @@ true diagnosis of it may say. They serve twice:
 ``subjects``    small layers, losses and models, with pairwise different sizes where they matter
 ``layers`` · ``convolutions`` · ``norms`` · ``compose`` · ``losses`` · ``models`` · ``kernel_set``
                 the bank itself
+``fused``       broken twins, for the tests alone
 ``verdict``     what counts as right, unknown or misleading
 ``suite``       a mutated copy of the tree, and its tests
 
@@ -20,6 +21,7 @@ depends on its name alone: tuned on, if crc32(name) is even (``Mutation.tuned``)
 
 from .compose import COMPOSE
 from .convolutions import CONVOLUTIONS
+from .fused import FUSED
 from .kernel_set import KERNELS
 from .layers import LAYERS
 from .library import library
@@ -38,4 +40,4 @@ BANK: tuple[Mutation, ...] = (
     *KERNELS,
 )
 
-__all__ = ["BANK", "Mutation", "library"]
+__all__ = ["BANK", "FUSED", "Mutation", "library"]

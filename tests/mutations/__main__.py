@@ -17,7 +17,7 @@ import statistics
 import sys
 from collections import defaultdict
 
-from . import BANK
+from . import BANK, FUSED
 from .suite import run
 from .verdict import Verdict, diagnosed, judge
 
@@ -40,6 +40,7 @@ def main() -> int:
             print(diagnosed(m.case(given.readable)), end="\n\n")
         return 0
     if given.suite:
+        chosen += [m for m in FUSED if given.only in m.name]
         part, parts = map(int, given.part.split("/"))
         return run(chosen[part - 1 :: parts], given.jobs)
     verdicts = [judge(m, given.readable) for m in chosen]

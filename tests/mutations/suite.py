@@ -23,7 +23,7 @@ from .mutation import ROOT, Mutation
 _LAYERS = ("test_laws.py", "test_layers.py", "test_kernels.py")
 TESTS = {
     "layers/": _LAYERS,
-    "kernels/": ("test_kernels.py", *_LAYERS, "test_fusion.py"),
+    "kernels/": ("test_kernels.py", "test_functions.py", *_LAYERS, "test_fusion.py"),
     "fusion/": ("test_fusion.py", "test_kernels.py", "test_models.py"),
     "twin.py": ("test_fusion.py", "test_models.py"),
     "losses.py": ("test_laws.py", "test_models.py"),

@@ -8,9 +8,7 @@ such runs of layers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
-
-import numpy as np
+from typing import cast
 
 from tinyae import kernels
 from tinyae.fusion.plan_cache import is_unmodified
@@ -33,6 +31,7 @@ class FusedMLP:
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         self.first = cast(Dense, layers[0])
+        self.dtype = self.first.W.dtype
         self.mlp_layers = MLPLayers()
         self.inputs: list[int] = []  # where, among the caches, each Dense's x lies
         for k, layer in enumerate(layers):
@@ -45,10 +44,6 @@ class FusedMLP:
                 self.mlp_layers[-1] = self.mlp_layers[-1]._replace(
                     f=_NAMES[type(layer)], alpha=alpha
                 )
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.first.W.dtype
 
     @property
     def params(self) -> dict[str, Param]:

@@ -63,8 +63,11 @@ class Fingerprint:
     def __init__(self, parts: Iterable[object]) -> None:
         found = _reachable(parts)
         self._attributes = [(vars(part), dict(vars(part))) for part in found]
-        kinds = {type(part) for part in found} & _AS_DEFINED.keys()
-        self._classes = [(_AS_DEFINED[k][0], k, _AS_DEFINED[k][0](k)) for k in kinds]
+        self._classes = [
+            (_AS_DEFINED[cls][0], cls)
+            for cls in {type(part) for part in found} & _AS_DEFINED.keys()
+        ]
+        self._methods = self._present_methods()
 
     def holds(self) -> bool:
         """Whether every attribute is the same as then, and every method of the classes."""
@@ -74,7 +77,10 @@ class Fingerprint:
                     return False
         except ValueError:  # arrays that are not the same ones
             return False
-        return all(methods(cls) == then for methods, cls, then in self._classes)
+        return self._present_methods() == self._methods
+
+    def _present_methods(self) -> list[Any]:
+        return [methods(cls) for methods, cls in self._classes]
 
 
 def _reachable(parts: Iterable[object]) -> list[Any]:

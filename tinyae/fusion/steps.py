@@ -26,10 +26,13 @@ _LOSSES = {MSE: "mse", L1: "l1", BCEWithLogits: "bce_with_logits"}
 
 
 def step(model: Autoencoder, x: Array, target: Array) -> float:
-    parts, loss = (model.encoder, model.decoder), _known_loss(model.loss)
-    if loss is None or not _is_batch(x, target):
+    if not _is_batch(x, target):
         return NotImplemented
+    parts = model.encoder, model.decoder
     plans = plans_for(*parts, model.loss)
+    loss = _known_loss(plans, model.loss)
+    if loss is None:
+        return NotImplemented
     mlp = _fused(plans, parts, x, target)
     if mlp is not None:
         model.loss.check_target(target)
@@ -51,11 +54,12 @@ def step(model: Autoencoder, x: Array, target: Array) -> float:
 
 
 def decoder_step(model: Autoencoder, z: Array, target: Array) -> tuple[float, Array]:
-    loss = _known_loss(model.loss)
-    if loss is None or not _is_batch(z, target):
+    if not _is_batch(z, target):
         return NotImplemented
-    mlp = _fused(plans_for(model.decoder, model.loss), (model.decoder,), z, target)
-    if mlp is None:
+    plans = plans_for(model.decoder, model.loss)
+    loss = _known_loss(plans, model.loss)
+    mlp = _fused(plans, (model.decoder,), z, target) if loss is not None else None
+    if loss is None or mlp is None:
         return NotImplemented
     model.loss.check_target(target)
     L, dz = mlp.backprop(z, target, loss, input_grad=True)
@@ -76,10 +80,12 @@ def variational_decoder_step(
     return nll, cast(Array, dz)
 
 
-def _known_loss(loss: Any) -> str | None:
+def _known_loss(plans: dict[Any, Any], loss: Any) -> str | None:
     """The loss's name among the kernels, if they have it and it is as it was made."""
-    name = _LOSSES.get(type(loss))
-    return name if name is not None and is_unmodified(loss) else None
+    if "loss" not in plans:
+        plans["loss"] = _LOSSES.get(type(loss)) if is_unmodified(loss) else None
+    name: str | None = plans["loss"]
+    return name
 
 
 def _is_batch(x: Any, target: Any) -> bool:
