@@ -59,7 +59,9 @@ def _layer_is_safe() -> bool:
 
 
 def share() -> int:
-    """How many threads may share a loop now; from 2 on, :func:`together` must run it."""
+    """How many threads may share a loop now. If it is 2 or more, the workers are the caller's until
+    it calls :func:`join`, which :func:`together` does.
+    """
     # The work is cut by the number of threads there are; numba.set_num_threads says how many of
     # them take part, and asking for it at every call would cost a small kernel's time.
     threads = int(numba.config.NUMBA_NUM_THREADS)
