@@ -234,7 +234,9 @@ def test_a_twin_declines_for_what_it_does_not_stand_for(monkeypatch: pytest.Monk
     assert used(make()) == {"Autoencoder.step"}
     derived, changed, tagged = make(), make(), make()
     derived.decoder.layers[0].__class__ = Mine
-    assert used(derived) == {"Sequential.forward", "Sequential.backward_params"}
+    assert used(derived) == {
+        *("Sequential.forward", "Sequential.backward_params", "Activation.backward"),
+    }
     changed.decoder.layers[1].forward = Tanh().forward
     assert "Autoencoder.step" not in used(changed)
     tagged.decoder.layers[1].note = "an attribute that hides no method changes nothing"
@@ -263,6 +265,20 @@ def test_without_twins_only_here(rng: np.random.Generator) -> None:
     with definitions_only():
         y, _ = model.encoder.forward(x)
     np.testing.assert_allclose(model.encoder.forward(x)[0], y, rtol=1e-6)
+
+
+def test_who_watches_and_who_forbids_do_not_get_in_each_others_way() -> None:
+    model, x = make(), images(32)
+    with definitions_only(), watching() as used:
+        model.backprop(x)
+    assert used == set()
+    with watching() as outer:
+        with watching() as inner:
+            model.backprop(x)
+        with definitions_only():
+            model.objective(x)
+    assert inner == {"Autoencoder.step"}
+    assert outer == inner
 
 
 def test_a_copy_has_plans_of_its_own() -> None:

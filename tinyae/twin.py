@@ -18,18 +18,28 @@ import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 DEFINITIONS: dict[str, Any] = {}  # every fused definition by its name, "Sequential.forward"
 
-_NO_TWINS: frozenset[str] = frozenset()
-_mode: ContextVar[Any] = ContextVar("tinyae.twin", default=None)  # a set: who is watched
+
+class _Mode(NamedTuple):
+    """What a block asks for: that no twin takes part, or to be told which do."""
+
+    definitions_only: bool = False
+    used: set[str] | None = None
+
+
+_mode: ContextVar[_Mode | None] = ContextVar("tinyae.twin", default=None)
 
 
 def fused(definition: Function) -> Function:
-    """Mark a definition for which a faster twin may stand in; ``.definition`` is the bare one."""
+    """Mark a definition for which a faster twin may stand in; ``.definition`` is the bare one.
+
+    A call with keyword arguments runs the definition.
+    """
     name = definition.__qualname__
 
     @functools.wraps(definition)
@@ -37,11 +47,11 @@ def fused(definition: Function) -> Function:
         twin = run.twin  # type: ignore[attr-defined]
         if twin is not None and not named:
             mode = _mode.get()
-            if mode is not _NO_TWINS:
+            if mode is None or not mode.definitions_only:
                 result = twin(*args)
                 if result is not NotImplemented:
-                    if mode is not None:
-                        mode.add(name)
+                    if mode is not None and mode.used is not None:
+                        mode.used.add(name)
                     return result
         return definition(*args, **named)
 
@@ -59,7 +69,8 @@ def attach(definition: Any, twin: Callable[..., Any]) -> None:
 @contextmanager
 def definitions_only() -> Iterator[None]:
     """Within the block the definitions run, in this thread (context) alone."""
-    token = _mode.set(_NO_TWINS)
+    mode = _mode.get() or _Mode()
+    token = _mode.set(mode._replace(definitions_only=True))
     try:
         yield
     finally:
@@ -70,8 +81,11 @@ def definitions_only() -> Iterator[None]:
 def watching() -> Iterator[set[str]]:
     """A set to which the name of each definition is added whose twin does the work."""
     used: set[str] = set()
-    token = _mode.set(used)
+    outer = _mode.get() or _Mode()
+    token = _mode.set(outer._replace(used=used))
     try:
         yield used
     finally:
         _mode.reset(token)
+        if outer.used is not None:
+            outer.used |= used

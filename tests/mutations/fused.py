@@ -18,6 +18,11 @@ def _twin(name: str, file: str, where: str, old: str, new: str) -> Mutation:
 
 
 FUSED: tuple[Mutation, ...] = (
+    _twin(
+        "activation: tanh's slope for sigmoid's",
+        *("fusion/activation.py", "backward"),
+        *("kernels.sigmoid_backward(dy", "kernels.tanh_backward(dy"),
+    ),
     _twin("micro-batches weigh the same", _STEPS, "step", "dy *= batch.weight", "dy *= 0.5"),
     _twin("the loss is a sum", _STEPS, "step", "total += batch.weight * L", "total += L"),
     _twin(

@@ -7,6 +7,7 @@ replaced on a class. ``tests/test_fusion.py`` compares each twin with its defini
 
 ``plan_cache``     when a part is what the library made it; plans, kept while that is so
 ``params``         a module's Params, found once
+``activation``     an activation's backward in one pass
 ``dense``          a dense layer's gradients, added where they are computed
 ``mlp``            dense layers and activations as one kernel
 ``convolutions``   convolutions and ReLUs as one
@@ -18,14 +19,15 @@ replaced on a class. ``tests/test_fusion.py`` compares each twin with its defini
 
 from typing import Any
 
-from tinyae.fusion import contraction, dense, params, sequential, steps
-from tinyae.layers import Dense, Module, Sequential, TiedDense
+from tinyae.fusion import activation, contraction, dense, params, sequential, steps
+from tinyae.layers import Activation, Dense, Module, Sequential, TiedDense
 from tinyae.models import Autoencoder, VariationalAutoencoder
 from tinyae.models.contractive import row_sq_norms_with_gradient
 from tinyae.twin import attach
 
 TWINS: dict[Any, Any] = {
     Module.params.fget: params.params,  # type: ignore[attr-defined]
+    Activation.backward: activation.backward,
     Dense.backward: dense.backward,
     Dense.backward_params: dense.backward_params,
     TiedDense.backward: dense.tied_backward,

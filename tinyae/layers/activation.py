@@ -17,6 +17,7 @@ import numpy as np
 from tinyae import kernels
 from tinyae.layers.base import Layer
 from tinyae.param import Array
+from tinyae.twin import fused
 
 __all__ = [
     "Activation",
@@ -42,6 +43,7 @@ class Activation(Layer):
         """f″, or None where it is zero"""
         raise NotImplementedError
 
+    @fused
     def backward(self, dy: Array, cache: Any) -> Array:
         return dy * self.slope(cache)
 
@@ -65,9 +67,6 @@ class ReLU(Activation):
     def forward(self, x: Array) -> tuple[Array, Array]:
         y = kernels.relu(x)
         return y, y
-
-    def backward(self, dy: Array, y: Array) -> Array:
-        return kernels.relu_backward(dy, y)
 
     def slope(self, y: Array) -> Array:
         return (y > 0).astype(y.dtype)
@@ -120,9 +119,6 @@ class ELU(Activation):
         y = kernels.elu(x, self.alpha)
         return y, y
 
-    def backward(self, dy: Array, y: Array) -> Array:
-        return kernels.elu_backward(dy, y, self.alpha)
-
     def slope(self, y: Array) -> Array:
         return np.where(y > 0, 1, y + self.alpha)
 
@@ -144,9 +140,6 @@ class Sigmoid(Activation):
         y = kernels.sigmoid(x)
         return y, y
 
-    def backward(self, dy: Array, y: Array) -> Array:
-        return kernels.sigmoid_backward(dy, y)
-
     def slope(self, y: Array) -> Array:
         return y * (1 - y)
 
@@ -164,9 +157,6 @@ class Tanh(Activation):
     def forward(self, x: Array) -> tuple[Array, Array]:
         y = kernels.tanh(x)
         return y, y
-
-    def backward(self, dy: Array, y: Array) -> Array:
-        return kernels.tanh_backward(dy, y)
 
     def slope(self, y: Array) -> Array:
         return 1 - y * y
@@ -255,5 +245,5 @@ def _along(a: Array, b: Array) -> Array:
     return (a * b).sum(axis=1, keepdims=True)
 
 
-# Every activation that can be made without arguments, in the order of this file.
+# The activations above, which take one entry at a time; each can be made without arguments.
 CLASSES: tuple[type[Activation], ...] = tuple(Activation.__subclasses__())
