@@ -88,4 +88,4 @@ def watching() -> Iterator[set[str]]:
     finally:
         _mode.reset(token)
         if outer.used is not None:
-            outer.used |= used
+            outer.used.update(used)
