@@ -103,7 +103,7 @@ class Autoencoder(ReconstructionModel):
         bounds, last = output_range(self.decoder)
         decoder = (
             f"the decoder's last layer, {last}, reaches no further: scale the data "
-            "(to [0, 1]: x = (x − x.min()) / (x.max() − x.min())), or end in another layer"
+            "(to [0, 1]: x = (x - x.min()) / (x.max() - x.min())), or end in another layer"
         )
         loss = f"the loss, {self.loss}, is for such data: scale x, or use MSE()"
         check_reach(f"{who}: x", x, (bounds, decoder), (self.loss.target_range, loss))

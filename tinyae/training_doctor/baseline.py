@@ -101,7 +101,7 @@ def outside_output_range(e: Evidence) -> Iterator[Finding]:
             f"[{low:g}, {high:g}], the reach of the decoder's end, {last}",
             "all samples look alike to the loss, whose gradient shrinks with the square of the scale; "
             "perhaps the data were divided by 255 twice",
-            "scale the data to the whole range: x = (x − x.min()) / (x.max() − x.min())",
+            "scale the data to the whole range: x = (x - x.min()) / (x.max() - x.min())",
             figures,
         )
 
