@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -13,9 +13,6 @@ from tinyae.losses import BCEWithLogits
 from tinyae.models.base import Model, Terms
 from tinyae.param import Array, Param
 
-if TYPE_CHECKING:
-    from tinyae.models.gan import GAN
-
 _bce = BCEWithLogits()
 
 
@@ -25,7 +22,7 @@ class Player(Model):
     It is a view of its GAN and owns nothing: make one when you need one, and save the GAN.
     """
 
-    def __init__(self, gan: GAN) -> None:
+    def __init__(self, gan: Any) -> None:
         self.game = gan
 
     def astype(self, dtype: DTypeLike) -> Any:
