@@ -1,15 +1,15 @@
 """What is read is what trains: one definition of every gradient and, where it pays, a faster twin.
 
-    @fused                                  # a faster twin may stand in
-    def step(self, x, target): ...          # the definition: what one reads, and what is checked
+    @fused                                  # a faster twin may run in its place
+    def step(self, x, target): ...          # the definition, which is read and checked
 
 ``layers/`` and ``models/`` hold the definitions and know nothing of speed. :mod:`tinyae.fusion`
-attaches a twin from outside. A twin is called with the definition's arguments and returns the
-definition's result, or ``NotImplemented`` where something is not what it stands for; then the
-definition runs.
+attaches a twin from outside. A twin is called with the definition's arguments. It returns the
+definition's result, or ``NotImplemented`` for arguments that it does not cover; then the definition
+runs.
 
     with definitions_only(): ...            # every definition, no twin
-    with watching() as used: ...            # the names of the definitions whose twins took part
+    with watching() as used: ...            # the names of the definitions whose twins ran
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 DEFINITIONS: dict[str, Any] = {}  # every fused definition by its name, "Sequential.forward"
 
 _NO_TWINS: frozenset[str] = frozenset()
-_mode: ContextVar[Any] = ContextVar("tinyae.twin", default=None)  # a set: who is watched
+# None, _NO_TWINS, or the set of names that watching() fills
+_mode: ContextVar[Any] = ContextVar("tinyae.twin", default=None)
 
 
 def fused(definition: Function) -> Function:
-    """Mark a definition for which a faster twin may stand in; ``.definition`` is the bare one."""
+    """Mark a definition that a faster twin may replace; ``.definition`` is the bare function."""
     name = definition.__qualname__
 
     @functools.wraps(definition)
-    def run(*args: Any, **named: Any) -> Any:
+    def run(*args: Any, **kwargs: Any) -> Any:
         twin = run.twin  # type: ignore[attr-defined]
-        if twin is not None and not named:
+        if twin is not None and not kwargs:
             mode = _mode.get()
             if mode is not _NO_TWINS:
                 result = twin(*args)
@@ -43,7 +44,7 @@ def fused(definition: Function) -> Function:
                     if mode is not None:
                         mode.add(name)
                     return result
-        return definition(*args, **named)
+        return definition(*args, **kwargs)
 
     run.twin = None  # type: ignore[attr-defined]
     run.definition = definition  # type: ignore[attr-defined]
@@ -52,13 +53,13 @@ def fused(definition: Function) -> Function:
 
 
 def attach(definition: Any, twin: Callable[..., Any]) -> None:
-    """Let ``twin`` stand in for a definition that is marked with :func:`fused`."""
+    """Let ``twin`` run in place of a definition that is marked with :func:`fused`."""
     definition.twin = twin
 
 
 @contextmanager
 def definitions_only() -> Iterator[None]:
-    """Within the block the definitions run, in this thread (context) alone."""
+    """Run the definitions within the block, in this thread (context) only."""
     token = _mode.set(_NO_TWINS)
     try:
         yield
@@ -68,7 +69,7 @@ def definitions_only() -> Iterator[None]:
 
 @contextmanager
 def watching() -> Iterator[set[str]]:
-    """A set to which the name of each definition is added whose twin does the work."""
+    """A set to which each twin that runs adds the name of its definition."""
     used: set[str] = set()
     token = _mode.set(used)
     try:
