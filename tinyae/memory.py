@@ -4,11 +4,11 @@ A SIMD vector that crosses two cache lines needs two memory accesses. So paramet
 and moments, and large results start at a cache line, which NumPy's arrays seldom do. This makes
 Adam 2.5 times as fast on data in the cache, and a convolution up to 1.5 times as fast.
 
-The C library of Linux (glibc) returns large freed blocks to the operating system at once. A training
-step frees a dozen of them, and the next step needs them again. Then each page of 4 kB costs a page
-fault on first touch: for a convolutional denoiser with batches of 32 these were 1,600 faults and
-40 % of the time of a step. ``mallopt`` raises the sizes from which memory is returned; see
-``man 3 mallopt``.
+The C library of Linux (glibc) returns large freed blocks to the operating system at once. A
+training step frees a dozen of them, and the next step needs them again. Then each page of 4 kB
+costs a page fault on first touch: for a convolutional denoiser with batches of 32 these were 1,600
+faults and 40 % of the time of a step. ``mallopt`` raises the sizes from which memory is returned;
+see ``man 3 mallopt``.
 """
 
 from __future__ import annotations

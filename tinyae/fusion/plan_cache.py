@@ -1,8 +1,8 @@
 """The plan cache: which layers are fused, kept until one of the parts changes.
 
-A plan is valid for certain objects: layers with certain attributes, of classes with certain methods.
-Making one at every step would cost a small model more than its arithmetic. So a plan is kept
-together with a fingerprint of its parts, which is compared before each use, in about 1 µs.
+A plan is valid for certain objects: layers with certain attributes, of classes with certain
+methods. Making one at every step would cost a small model more than its arithmetic. So a plan is
+kept together with a fingerprint of its parts, which is compared before each use, in about 1 µs.
 """
 
 from __future__ import annotations

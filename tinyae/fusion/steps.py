@@ -1,7 +1,7 @@
 """The twins of whole steps: from a batch to the loss and back to the gradients.
 
-``step`` is the twin of ``Autoencoder.step``. ``decoder_step`` and ``variational_decoder_step`` are the
-twins of the two models' ``decoder_step``, which starts from a code. If all layers are dense, one
+``step`` is the twin of ``Autoencoder.step``. ``decoder_step`` and ``variational_decoder_step`` are
+the twins of the two models' ``decoder_step``, which starts from a code. If all layers are dense, one
 kernel does the whole step; ``step`` gives a convolutional network its batch in micro-batches.
 """
 

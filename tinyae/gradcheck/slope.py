@@ -1,8 +1,8 @@
 """Numeric slopes: how fast the outputs change along a line, and how accurate that is.
 
 central      (f(v + h) − f(v − h)) / 2h, off by about h² f‴/6 and by rounding, ε |f| / h
-richardson   (4 D(h) − D(2h)) / 3, off by about h⁴; computed at four sizes of h, of which the
-             result that differs least from its smaller neighbour is used
+richardson   (4 D(h) − D(2h)) / 3, off by about h⁴; computed at four sizes of h; the result
+             that differs least from its smaller neighbour is used
 at_kink      the slopes to the right and to the left at h, h/2 and h/4. Where f is smooth their
              gap shrinks with h; at a kink it stays; at a step it grows
 
@@ -60,7 +60,7 @@ class Line:
         (above, y1), (below, y0) = self.at(h), self.at(-h)
         d = y1 - y0
         rounding = np.abs(self.f.r * self.f.rounding)
-        # An output that did not change does not depend on t. If none changed, rounding may hide one.
+        # Outputs that did not change do not depend on t. If none changed, rounding may hide one.
         uncertainty = norm(rounding[d != 0]) if d.any() else float(rounding.max(initial=0))
         return float((self.f.r * d).sum()) / (above - below), uncertainty / h
 

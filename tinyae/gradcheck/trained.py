@@ -21,8 +21,8 @@ from tinyae.param import Array
 from tinyae.twin import definitions_only, watching
 
 ROWS = (37, 130)  # no multiples of a tile; the larger is enough for micro-batches
-# The largest relative difference that rounding explains. In float32 a sum near 0 may change its sign
-# before a ReLU, which makes a larger difference.
+# The largest relative difference that rounding explains. In float32 a sum near 0 may change its
+# sign before a ReLU, which makes a larger difference.
 _ROUNDING = {np.dtype(np.float64): 1e-6, np.dtype(np.float32): 1e-2}
 
 Results = dict[str, Array]

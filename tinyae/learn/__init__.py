@@ -5,8 +5,8 @@
 ``exercises``   one file each: hints, and what is checked
 ``solutions``   one file each: equation, task and reason. The learner gets this file without the
                 bodies of the functions to write
-``starts``      learners' files that are not made from the solution: the capstone's, with five mistakes
-``examiner``    runs the learner's functions; checks values, gradients, and that inputs do not change
+``starts``      files that are not made from the solution: the capstone's, with five mistakes
+``examiner``    runs the learner's functions; checks values, gradients and unchanged inputs
 ``consult``     asks the doctor what is wrong; ``wording`` and ``outcome`` hold the answer's texts
 ``child``       the process in which a learner's file runs, and the limits on it
 ``state``       the learner's progress, in one JSON file

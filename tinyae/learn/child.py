@@ -29,8 +29,8 @@ SECONDS = 10.0
 PRINTED = 2_000  # characters of the learner's own output that are shown
 MEMORY = 3 << 30  # bytes, if the system can limit a process (not on Windows)
 
-# The child imports tinyae from where the parent did, and runs in an empty folder. So no file next to
-# the learner's, such as a numpy.py, is imported by mistake.
+# The child imports tinyae from where the parent did, and runs in an empty folder. So no file next
+# to the learner's, such as a numpy.py, is imported by mistake.
 _START = """
 import sys
 root = {root!r}

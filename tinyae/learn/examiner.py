@@ -1,7 +1,7 @@
 """Runs a learner's functions and checks values, gradients, and that inputs do not change.
 
-An exercise's ``check(e)`` calls the methods below. Each check becomes a row that is printed: nothing
-is checked in secret.
+An exercise's ``check(e)`` calls the methods below. Each check becomes a row that is printed:
+nothing is checked in secret.
 
     e.values(…)     the function's results for small numbers against the right ones
     e.gradient(…)   each gradient against central differences, for a random upstream gradient dy

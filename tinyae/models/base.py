@@ -164,7 +164,7 @@ class ReconstructionModel(Model):
 
 
 def cast(batch: Any, dtype: np.dtype[Any]) -> Any:
-    """An array in ``dtype``, or a tuple with its floating-point arrays so; copied only if needed."""
+    """An array, or the floating-point arrays of a tuple, in ``dtype``; copied only if needed."""
     if isinstance(batch, tuple):
         return tuple(cast(a, dtype) if a.dtype.kind == "f" else a for a in batch)
     return batch if batch.dtype == dtype else batch.astype(dtype)

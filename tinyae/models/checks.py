@@ -1,4 +1,4 @@
-"""Checks that models share: are the parts what they should be, and can the decoder reach the data?"""
+"""Checks that models share: of their parts, and of whether the decoder can reach the data."""
 
 from __future__ import annotations
 

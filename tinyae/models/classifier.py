@@ -20,7 +20,7 @@ class Classifier(Model):
     Forward   s = f(x)      p = softmax(s)      total = cross_entropy = −1/N Σₙ ln p[n, tₙ]
     Shapes    a batch is (x, t):   x (N, …)   labels t (N,), ints 0 … K − 1   s, p (N, K)
     Backward  ds = (p − onehot(t)) / N
-    Units     nats a sample: ln K for a uniform guess;   ``error`` is the share of misclassified samples
+    Units     nats a sample: ln K for a uniform guess;   ``error`` is the share of wrong guesses
     Raises    TypeError, ValueError for labels that are not integers or are out of range
     Source    Goodfellow, Bengio & Courville (2016), §6.2.2.3
 

@@ -20,7 +20,7 @@ from tinyae.param import Array
 class ConditionalVariationalAutoencoder(VariationalAutoencoder):
     """The variational autoencoder of p(x | c), where c is the class of x.
 
-    Forward   h = [f(x), c]      y = g([z, c]),   c one-hot, beside the features on axis 1
+    Forward   h = [f(x), c]      y = g([z, c]),   c one-hot, concatenated on axis 1
     Shapes    a batch is a tuple: x (N, …) and labels (N,), integers from 0 to classes − 1
               f(x) (N, H) or (N, H, …)   h (N, H + classes, …), as the heads take it
               z (N, latent_dim)   the decoder takes (N, latent_dim + classes)

@@ -147,7 +147,7 @@ class ContractiveAutoencoder(Autoencoder):
         return self.probes is None and h.size < x.size
 
     def _single_layer(self) -> tuple[Dense, Activation] | None:
-        """The Dense and the activation of an encoder with only these two (after a Flatten or not)."""
+        """The Dense and the activation of an encoder with only these two, or a Flatten before."""
         parts = self.encoder.layers if isinstance(self.encoder, Sequential) else ()
         if parts and isinstance(parts[0], Flatten):
             parts = parts[1:]
@@ -158,7 +158,7 @@ class ContractiveAutoencoder(Autoencoder):
         return None
 
     def _directions(self, x: Array, rng: np.random.Generator | None) -> Iterator[Array]:
-        """Every unit vector eᵢ, or ``probes`` draws of ±1, in x's shape, for all samples at once."""
+        """Every unit vector eᵢ, or ``probes`` draws of ±1, in x's shape, for all samples."""
         if self.probes is None:
             yield from _unit_vectors(x)
             return

@@ -1,7 +1,7 @@
 """Generative adversarial networks: a game of two players, each with a loss of its own.
 
-The generator makes samples from noise; the discriminator estimates which samples are data. No single
-loss decreases for both. So a GAN has two objectives, each a :class:`Player` with its own
+The generator makes samples from noise; the discriminator estimates which samples are data. No
+single loss decreases for both. So a GAN has two objectives, each a :class:`Player` with its own
 parameters, and ``fit`` trains the players in turn.
 
     generator, discriminator = dcgan((1, 28, 28), rng=rng)
@@ -50,8 +50,8 @@ class GAN(Model):
     one-sided: the label of fakes stays 0 (Salimans et al. 2016, §3.4). ``latent_dim`` is known for
     a generator that begins with Dense; for any other it must be given.
 
-    To check gradients, pass a player, ``check_model(model.players[0], x)``: what ``backprop`` of the
-    GAN adds is not the gradient of ``total``, because each player ignores the other's loss.
+    To check gradients, pass a player, ``check_model(model.players[0], x)``: what ``backprop`` of
+    the GAN adds is not the gradient of ``total``, because each player ignores the other's loss.
 
     Batch normalisation gets real and fake samples in separate passes, each with its own mean and
     variance, as is usual. Every pass updates the running statistics, in either player's turn.

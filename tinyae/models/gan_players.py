@@ -1,4 +1,4 @@
-"""The two players of a GAN. Each has its own loss and, as ``params``, what it may change."""
+"""The two players of a GAN. Each has its own loss, and its ``params`` are those it may change."""
 
 from __future__ import annotations
 

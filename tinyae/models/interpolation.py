@@ -2,7 +2,8 @@
 
 A path is a function ``path(z0, z1, t)`` that gives z0 at t = 0 and z1 at t = 1. In many dimensions a
 draw from N(0, I) has a length near √latent_dim. The middle of a straight line between two draws is
-shorter by a factor of √2, where the decoder saw hardly any codes. A spherical path keeps the length.
+shorter by a factor of √2, where the decoder saw hardly any codes. A spherical path keeps the
+length.
 """
 
 from __future__ import annotations

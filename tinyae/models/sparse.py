@@ -2,7 +2,7 @@
 
 L1Sparsity    the sum of |z|: few units far from zero
 KLSparsity    the divergence of each unit's mean activation from a target
-TopK          not a penalty but a constraint: a layer at the encoder's end (:mod:`tinyae.layers.topk`)
+TopK          no penalty but a constraint: a layer at the encoder's end (:mod:`tinyae.layers.topk`)
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ class StackedAutoencoder(Module):
     def pretrain(self, x: Array, train: Callable[[Autoencoder, Array], Result]) -> list[Result]:
         """Train block after block on the codes of those below, in inference mode.
 
-        ``train(block, codes)`` is called once for each block, from the bottom up. Returns its results.
+        ``train(block, codes)`` is called once for each block, bottom up; its results are returned.
         """
         results, codes = [], x
         for k, block in enumerate(self.blocks):

@@ -1,4 +1,4 @@
-"""The variational autoencoder: the code of x is a distribution, and the decoder gets a draw from it.
+"""The variational autoencoder: the code is a distribution, and the decoder gets a draw from it.
 
 It adds three things to the plain one: two heads, μ and ln σ², on the encoder's features; the draw
 z = μ + σ ε, through which gradients pass because ε does not depend on the weights; and the KL
@@ -155,7 +155,7 @@ class VariationalAutoencoder(ReconstructionModel):
         return self._terms(nll, mu, logvar, self.beta)[0]
 
     def _batch(self, x: Any, rng: np.random.Generator | None) -> tuple[Array, Any, Any]:
-        """x, resampled if the model does so, its condition, and the generator, which is required."""
+        """x, resampled if the model does so, its condition and the generator, which is required."""
         if rng is None:
             raise ValueError(
                 f"{type(self).__name__}: z is drawn at random, which needs a generator; "
