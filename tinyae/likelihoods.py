@@ -184,7 +184,7 @@ class LearntGaussian(Likelihood):
     Shapes    y, x (N, …)   logvar (1,), which is s
     Backward  dy = (y − x) e⁻ˢ / N      ds = ½ Σ [1 − (x − y)² e⁻ˢ] / N
               ds = 0 if s lies outside ``logvar_range``
-    Units     nats a sample; ``std`` is σ: as an argument the first, as an attribute the present
+    Units     nats a sample; ``std`` is σ: initial as an argument, learnt as an attribute
     Raises    ValueError unless σ > 0 and the range is (low, high), low < high
     Source    Rybkin, Daniilidis & Levine (2021), §3: at its optimum σ² is the mean squared error
     """

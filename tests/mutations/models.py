@@ -367,7 +367,7 @@ CONTRACTIVE = (
         "contractive rows: the square's 2 is lost",
         "ContractiveAutoencoder._contract",
         "2 * self.weight / count",
-        "self.weight / share",
+        "self.weight / count",
         s.CONTRACTIVE_ROWS,
         (*_ENCODER, "encoder.2.dW", "encoder.2.db"),
         ("term:contraction", "missing_term:contraction|dh|tangent|W.grad|curvature"),

@@ -35,7 +35,7 @@ def learnt(module: Any) -> dict[str, Any]:
 
 class Replay:
     """Called before every forward pass, it restores the generators, running statistics and
-    counters todo anywhere in a module, so that each pass gets the same noise.
+    counters found anywhere in a module, so that each pass gets the same noise.
     """
 
     def __init__(self, module: Any) -> None:

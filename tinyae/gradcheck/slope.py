@@ -148,7 +148,7 @@ class Evidence:
         return norm((self.a - self.n)[keep]) / max(self.size(), self.floor())
 
     def doubtful(self) -> bool:
-        """Whether the error is above 1e-7, or below it only by a floor far above the gradient."""
+        """Whether the error exceeds 1e-7, or only a floor far above the gradient keeps it below."""
         raw = norm((self.a - self.n)[~self.kink]) / self.size()
         return self.error() > PASS or (raw > PASS and self.size() < self.floor() / 100)
 

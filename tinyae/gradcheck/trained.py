@@ -1,6 +1,6 @@
 """The row "as trained": the faster twins that train, compared with the checked definitions.
 
-Twins run only for batches of a certain size. So the batch is repeated until it has each number of
+Most twins run only from a certain batch size on. So the batch is repeated until it has each number of
 ``ROWS``. The pass is run twice from the same state, with twins and with the definitions only, and
 every gradient is compared, in float64 and in the dtype of training.
 """

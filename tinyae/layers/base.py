@@ -55,7 +55,7 @@ class Module:
 
     @property
     def state(self) -> dict[str, Array]:
-        """Arrays that are saved but not learnt: running statistics. Only ``forward`` changes them."""
+        """Arrays that are saved but not learnt, such as running statistics."""
         own: dict[str, Array] = {k: a for k, a in vars(self).items() if isinstance(a, np.ndarray)}
         for name, part in self.children.items():
             own.update({f"{name}.{key}": a for key, a in part.state.items()})
