@@ -214,8 +214,8 @@ def test_the_closed_form_is_the_general_one(activation, seed, n, pixels, units, 
         model.decoder = ta.Sequential(*model.decoder.layers[:-1])
         x = x.reshape(n, pixels)
     general = nested(model)
-    assert general._one_layer() is None
-    assert (model._one_layer() is None) == (activation is ta.Softmax)  # which is not entrywise
+    assert general._single_layer() is None
+    assert (model._single_layer() is None) == (activation is ta.Softmax)  # which is not entrywise
     assert model.backprop(x) == pytest.approx(general.backprop(x))
     for a, b in zip(gradients(model), gradients(general)):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)

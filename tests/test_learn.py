@@ -49,7 +49,7 @@ def examine(entry, source, folder):
     path = folder / f"{entry.id}.py"
     path.write_text(source, encoding="utf-8")
     with redirect_stdout(io.StringIO()):
-        return child.found(entry, path, full=True)
+        return child.check(entry, path, full=True)
 
 
 def page(outcome, entry, more):
@@ -416,7 +416,7 @@ def test_a_harmful_file_is_told_and_does_no_harm(learn, case, monkeypatch):
         pytest.skip("Windows has no such signal")
     if case not in APART:
         monkeypatch.setattr(
-            child, "examine", lambda entry, path, *_, **__: child.found(entry, path)
+            child, "examine", lambda entry, path, *_, **__: child.check(entry, path)
         )
     learn("start", "01")
     state = load(learn.folder)

@@ -1,13 +1,12 @@
-"""All that the library can differentiate: one row a layer class, a loss, a model.
+"""Everything that the library can differentiate: one row for each layer class, loss and model.
 
 A row knows how to draw a small random instance and an input for it. ``row.draw(integers, rng)``
 takes every shape, stride and padding from ``integers(low, high)``, both ends included, and every
-value from ``rng``. In the tests hypothesis stands behind ``integers``, so that a failure shrinks
-to the smallest shape that fails; in ``tinyae gradcheck`` it is the rng itself.
+value from ``rng``. In the tests hypothesis supplies ``integers``, so that a failure shrinks to the
+smallest shape that fails; in ``tinyae gradcheck`` the integers come from the rng.
 
-A new layer is a class in ``layers/`` and one row here: :func:`check_all`, the laws in
-``tests/test_laws.py`` and the twins in ``tests/test_fusion.py`` then put it to the test. An activation
-needs no row.
+A new layer is a class in ``layers/`` and one row here. Then :func:`check_all`,
+``tests/test_laws.py`` and ``tests/test_fusion.py`` test it. An activation needs no row.
 """
 
 from __future__ import annotations
@@ -65,8 +64,8 @@ from tinyae.models import (
     Saturating,
     SparseAutoencoder,
     VariationalAutoencoder,
-    conv_pair,
-    dense_pair,
+    conv_encoder_decoder,
+    dense_encoder_decoder,
     dense_variational,
 )
 from tinyae.param import Array
@@ -79,9 +78,9 @@ Shape = tuple[int, ...]
 class LayerRow:
     """How to draw a layer and the shape of its input.
 
-    ``wrong`` makes of a good input one that the layer must refuse (None: it takes any shape).
-    ``two_modes``: calling the layer differs from ``forward`` by design. ``inference`` is then
-    what calling must give, from the layer and x.
+    ``wrong`` turns a valid input into one that the layer must reject (None: it takes any shape).
+    ``two_modes`` says that calling the layer differs from ``forward`` by design; calling it must
+    then give ``inference(layer, x)``.
     """
 
     name: str
@@ -95,7 +94,7 @@ class LayerRow:
         """A layer and an input, both float64; parameters and input are random normal."""
         layer, shape = self.build(integers, rng)
         layer = layer.astype(np.float64)
-        for p in layer.params.values():  # biases too, which begin at zero
+        for p in layer.params.values():  # biases too, which start at zero
             p.value[...] = rng.normal(0, 0.7, p.shape)
         return layer, rng.normal(size=shape)
 
@@ -120,7 +119,7 @@ class LossRow:
 
 @dataclass(frozen=True)
 class ModelRow:
-    """How to draw a whole model and a batch for it; with ``classes`` a label for each sample."""
+    """How to draw a whole model and a batch for it, with labels if it has ``classes``."""
 
     name: str
     build: Callable[[Integers, np.random.Generator], tuple[Model, Shape]]
@@ -143,7 +142,7 @@ def _rows(integers: Integers, rng: np.random.Generator) -> Shape:
     return integers(1, 5), integers(1, 6)
 
 
-def _any(integers: Integers, rng: np.random.Generator) -> Shape:
+def _any_shape(integers: Integers, rng: np.random.Generator) -> Shape:
     """(N, K), (N, C, L) or (N, C, H, W)"""
     return tuple(integers(1, 4) for _ in range(integers(2, 4)))
 
@@ -156,8 +155,8 @@ def _pair(integers: Integers, low: int, high: int) -> tuple[int, int]:
     return integers(low, high), integers(low, high)
 
 
-def _of_any_shape(cls: type[Layer]) -> LayerRow:
-    return LayerRow(cls.__name__, lambda integers, rng: (cls(), _any(integers, rng)))
+def _row_for_any_shape(cls: type[Layer]) -> LayerRow:
+    return LayerRow(cls.__name__, lambda integers, rng: (cls(), _any_shape(integers, rng)))
 
 
 def _wider(x: Array) -> Array:
@@ -239,25 +238,25 @@ def _upsample(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shap
 
 def _batch_norm(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
     shape = integers(3, 6), integers(1, 5)
-    return _used(BatchNorm(shape[1], eps=0.01), shape, rng), shape
+    return _with_running_statistics(BatchNorm(shape[1], eps=0.01), shape, rng), shape
 
 
 def _batch_norm_images(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
     shape = integers(2, 3), integers(1, 3), integers(2, 4), integers(1, 4)
-    return _used(BatchNorm(shape[1], eps=0.01), shape, rng), shape
+    return _with_running_statistics(BatchNorm(shape[1], eps=0.01), shape, rng), shape
 
 
-def _used(layer: BatchNorm, shape: Shape, rng: np.random.Generator) -> BatchNorm:
-    """With running statistics that have seen something."""
+def _with_running_statistics(layer: BatchNorm, shape: Shape, rng: np.random.Generator) -> BatchNorm:
+    """The layer with random running statistics."""
     layer.running_mean[...] = rng.normal(size=layer.running_mean.shape)
     layer.running_var[...] = rng.uniform(0.5, 2, layer.running_var.shape)
     return layer
 
 
-def _by_running_statistics(layer: BatchNorm, x: Array) -> Array:
-    wide = (-1,) + (1,) * (x.ndim - 2)
-    mean, var = layer.running_mean.reshape(wide), layer.running_var.reshape(wide)
-    gamma, beta = layer.gamma.value.reshape(wide), layer.beta.value.reshape(wide)
+def _batch_norm_inference(layer: BatchNorm, x: Array) -> Array:
+    shape = (-1,) + (1,) * (x.ndim - 2)
+    mean, var = layer.running_mean.reshape(shape), layer.running_var.reshape(shape)
+    gamma, beta = layer.gamma.value.reshape(shape), layer.beta.value.reshape(shape)
     return gamma * (x - mean) / np.sqrt(var + layer.eps) + beta
 
 
@@ -272,16 +271,16 @@ def _layer_norm_images(integers: Integers, rng: np.random.Generator) -> tuple[La
 
 
 def _dropout(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
-    return Dropout(integers(0, 9) / 10, rng=rng), _any(integers, rng)
+    return Dropout(integers(0, 9) / 10, rng=rng), _any_shape(integers, rng)
 
 
 def _top_k(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
-    shape = _any(integers, rng)
+    shape = _any_shape(integers, rng)
     entries = math.prod(shape[1:])
     return TopK(integers(1, entries), integers(1, entries)), shape
 
 
-def _largest(layer: TopK, x: Array) -> Array:
+def _top_k_inference(layer: TopK, x: Array) -> Array:
     rows = x.reshape(len(x), -1)
     places = np.argsort(-rows, axis=1)[:, : layer.inference_k]
     y = np.zeros_like(rows)
@@ -321,16 +320,16 @@ def _skip_images(integers: Integers, rng: np.random.Generator) -> tuple[Layer, S
 
 def _parallel(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
     n, d = _rows(integers, rng)
-    bent = Sequential(Dense(d, integers(1, 4), rng=rng), Tanh())
-    return Parallel(Dense(d, integers(1, 4), rng=rng), bent, Sigmoid()), (n, d)
+    nonlinear = Sequential(Dense(d, integers(1, 4), rng=rng), Tanh())
+    return Parallel(Dense(d, integers(1, 4), rng=rng), nonlinear, Sigmoid()), (n, d)
 
 
 LAYERS: tuple[LayerRow, ...] = (
     LayerRow("Dense", _dense, _wider),
     LayerRow("TiedDense", _tied_dense, _wider),
-    *map(_of_any_shape, activation.CLASSES),
-    _of_any_shape(Softmax),
-    LayerRow("Flatten", lambda integers, rng: (Flatten(), _any(integers, rng))),
+    *map(_row_for_any_shape, activation.CLASSES),
+    _row_for_any_shape(Softmax),
+    LayerRow("Flatten", lambda integers, rng: (Flatten(), _any_shape(integers, rng))),
     LayerRow("Reshape", _reshape, _wider),
     LayerRow("Upsample2d", _upsample, _flat),
     LayerRow("Conv2d", _conv, _wider),
@@ -339,12 +338,12 @@ LAYERS: tuple[LayerRow, ...] = (
     LayerRow("ConvTranspose2d same", _conv_transpose_same, _wider),
     LayerRow("MaxPool2d", _pool(MaxPool2d), _flat),
     LayerRow("AvgPool2d", _pool(AvgPool2d), _flat),
-    LayerRow("BatchNorm", _batch_norm, _wider, True, _by_running_statistics),
-    LayerRow("BatchNorm images", _batch_norm_images, _wider, True, _by_running_statistics),
+    LayerRow("BatchNorm", _batch_norm, _wider, True, _batch_norm_inference),
+    LayerRow("BatchNorm images", _batch_norm_images, _wider, True, _batch_norm_inference),
     LayerRow("LayerNorm", _layer_norm, _wider),
     LayerRow("LayerNorm images", _layer_norm_images, lambda x: x[..., :-1]),
     LayerRow("Dropout", _dropout, None, True, lambda layer, x: x),
-    LayerRow("TopK", _top_k, None, True, _largest),
+    LayerRow("TopK", _top_k, None, True, _top_k_inference),
     LayerRow("Sequential", _sequential, _wider),
     LayerRow("Sequential tied", _tied_pair, _wider),
     LayerRow("Sequential images", _sequential_images, _wider),
@@ -389,13 +388,13 @@ def _autoencoder_tied(integers: Integers, rng: np.random.Generator) -> tuple[Mod
 def _denoising(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
     n, pixels = integers(1, 5), integers(2, 8)
     noise = GaussianNoise(0.2), MaskingNoise(0.3), SaltAndPepper(0.2)
-    parts = dense_pair((1, pixels, 1), [5, integers(1, 3)], activation=Tanh, rng=rng)
+    parts = dense_encoder_decoder((1, pixels, 1), [5, integers(1, 3)], activation=Tanh, rng=rng)
     return DenoisingAutoencoder(*parts, MSE(), noise[integers(0, 2)]), (n, 1, pixels, 1)
 
 
 def _sparse(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
     n, pixels = integers(1, 5), integers(2, 8)
-    parts = dense_pair([pixels], [integers(1, 4)], code_activation=Sigmoid, rng=rng)
+    parts = dense_encoder_decoder([pixels], [integers(1, 4)], code_activation=Sigmoid, rng=rng)
     penalty = L1Sparsity(0.1), KLSparsity(0.2, 0.3)
     return SparseAutoencoder(*parts, MSE(), penalty[integers(0, 1)]), (n, pixels)
 
@@ -409,16 +408,17 @@ def _sparse_top(integers: Integers, rng: np.random.Generator) -> tuple[Model, Sh
 
 def _contractive(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
     n, pixels = integers(1, 4), integers(2, 6)
-    bent = (Sigmoid, Tanh, Softplus)[integers(0, 2)]
-    parts = dense_pair(
-        [pixels], [4, 2][integers(0, 1) :], activation=bent, code_activation=bent, rng=rng
+    smooth = (Sigmoid, Tanh, Softplus)[integers(0, 2)]
+    units = [4, 2][integers(0, 1) :]
+    parts = dense_encoder_decoder(
+        [pixels], units, activation=smooth, code_activation=smooth, rng=rng
     )
     return ContractiveAutoencoder(*parts, MSE(), 0.1), (n, pixels)
 
 
 def _contractive_conv(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
     n, channels = integers(1, 3), integers(1, 2)
-    parts = conv_pair((channels, 4, 4), [2], latent_dim=2, activation=Tanh, rng=rng)
+    parts = conv_encoder_decoder((channels, 4, 4), [2], latent_dim=2, activation=Tanh, rng=rng)
     return ContractiveAutoencoder(*parts, MSE(), 0.1, integers(1, 3)), (n, channels, 4, 4)
 
 
@@ -488,7 +488,7 @@ MODELS: tuple[ModelRow, ...] = (
 )
 
 
-# --- the check of everything ------------------------------------------------------------------
+# --- checking everything ----------------------------------------------------------------------
 
 
 def check_all(rng: np.random.Generator) -> Iterator[tuple[str, Report]]:

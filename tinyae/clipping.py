@@ -1,8 +1,10 @@
-"""Gradient clipping: an upper bound on the length of a step.
+"""Gradient clipping: an upper bound on the norm of the gradient.
 
-terms = model.backprop(x, rng)
-clip_by_global_norm(model.params, 5.0)
-optimizer.step(model.params)
+Clip between ``backprop`` and ``step``::
+
+    terms = model.backprop(x, rng)
+    clip_by_global_norm(model.params, 5.0)
+    optimizer.step(model.params)
 """
 
 from __future__ import annotations

@@ -3,17 +3,17 @@
     Bernoulli                 x in {0, 1} (or [0, 1])     y: logits
     Gaussian                  any real x                  y: means, σ given
     LearntGaussian            any real x                  y: means, one σ learnt for all features
-    HeteroscedasticGaussian   any real x                  y: means and log-variances, each its own
+    HeteroscedasticGaussian   any real x                  y: means and log-variances of all features
     Laplace                   any real x, heavy tails     y: medians, scale given
 
 The contract is a layer's::
 
     nll, cache = likelihood.forward(y, x)   # −1/N Σₙ log p(xₙ | yₙ), and what backward needs
     dy         = likelihood.backward(cache) # adds ∂nll/∂θ to its own Params, returns ∂nll/∂y
-    nll, dy    = likelihood(y, x)           # as a loss does: its own Params are left alone
+    nll, dy    = likelihood(y, x)           # like a loss: adds no gradient to its own Params
 
-A loss is a mean over features; a likelihood is a sum over them, so that it can be set against a
-KL divergence. No constant is left out: a density in nats can be compared across models.
+A loss is a mean over features; a likelihood is a sum over them, so that it can be added to a KL
+divergence. No constant is left out, so that densities in nats can be compared across models.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ _LOG_2PI = math.log(2 * math.pi)
 
 
 class Likelihood(Module):
-    """A density of the data, given the decoder's output. Subclasses give the five lower methods.
+    """A density of the data, given the decoder's output. Subclasses define ``density``,
+    ``backward_input`` and ``sample``, and override ``mean`` and ``output_shape`` where needed.
 
-    ``target_range`` is where x must lie, None for anywhere. ``logits`` says that y is on another
-    scale than x, so that no layer may bound it before.
+    ``target_range`` is where x must lie, None for anywhere. ``logits`` is True if y is on another
+    scale than x, so that no activation may bound it.
 
     Raises
         ValueError  y and x do not fit each other, are empty, or x leaves its range (a NaN is let
@@ -65,11 +66,11 @@ class Likelihood(Module):
         return self.density(y, x)
 
     def density(self, y: Array, x: Array) -> Array:
-        """:meth:`log_prob` of arrays that fit."""
+        """:meth:`log_prob` without its checks."""
         raise NotImplementedError
 
     def backward_input(self, cache: Any) -> Array:
-        """The half of :meth:`backward` that is about y: gradients are left alone."""
+        """Like :meth:`backward`, but only ∂nll/∂y: adds nothing to any gradient."""
         raise NotImplementedError
 
     def mean(self, y: Array) -> Array:
@@ -104,7 +105,7 @@ class Likelihood(Module):
 
 
 class Bernoulli(Likelihood):
-    """Each feature a coin, y its logit: safe at any y, for there is no ln 0 and no overflow.
+    """Each feature is binary with logit y. Safe for any y: there is no ln 0 and no overflow.
 
     Forward   log p(x | y) = Σ [x y − max(y, 0) − ln(1 + e^−|y|)]
     Shapes    y, x (N, …), x in [0, 1]
@@ -113,7 +114,7 @@ class Bernoulli(Likelihood):
     Source    Kingma & Welling (2014), appendix C.1
 
     For x strictly between 0 and 1 this is a cross-entropy, not a log-probability: such numbers
-    compare with each other alone. To report log-likelihoods, binarise the data first.
+    can only be compared with each other. To report log-likelihoods, binarise the data first.
     """
 
     target_range = (0.0, 1.0)
@@ -146,7 +147,7 @@ class Bernoulli(Likelihood):
 
 
 class Gaussian(Likelihood):
-    """Each feature normal about y, with one standard deviation that is given.
+    """Each feature is normal with mean y and a given standard deviation.
 
     Forward   log p(x | y) = −½ Σ [((x − y) / σ)² + ln σ² + ln 2π]
     Shapes    y, x (N, …)
@@ -155,15 +156,15 @@ class Gaussian(Likelihood):
     Raises    ValueError unless σ > 0
     Source    Bishop (2006), eq. 1.46
 
-    σ weighs reconstruction against the KL divergence: σ² plays the part of β.
+    σ weighs reconstruction against the KL divergence: σ² plays the role of β.
     """
 
     def __init__(self, std: float = 1.0) -> None:
         self.std = _positive("Gaussian", "std", std)
 
     def density(self, y: Array, x: Array) -> Array:
-        each = _LOG_2PI + 2 * math.log(self.std)
-        return -0.5 * (per_sample(np.square((x - y) / self.std)) + each * (y.size // len(y)))
+        constant = _LOG_2PI + 2 * math.log(self.std)
+        return -0.5 * (per_sample(np.square((x - y) / self.std)) + constant * (y.size // len(y)))
 
     def backward_input(self, cache: tuple[Array, Array]) -> Array:
         y, x = cache
@@ -177,13 +178,13 @@ class Gaussian(Likelihood):
 
 
 class LearntGaussian(Likelihood):
-    """As Gaussian, but σ is learnt: one number s = ln σ² for all features.
+    """Like Gaussian, but σ is learnt: one number s = ln σ² for all features.
 
     Forward   log p(x | y) = −½ Σ [(x − y)² e⁻ˢ + s + ln 2π]
     Shapes    y, x (N, …)   logvar (1,), which is s
     Backward  dy = (y − x) e⁻ˢ / N      ds = ½ Σ [1 − (x − y)² e⁻ˢ] / N
-              ds = 0 where s had to be brought into ``logvar_range``
-    Units     nats a sample; ``std`` is σ: where it begins, and later what it has become
+              ds = 0 if s lies outside ``logvar_range``
+    Units     nats a sample; ``std`` is σ: initial as an argument, learnt as an attribute
     Raises    ValueError unless σ > 0 and the range is (low, high), low < high
     Source    Rybkin, Daniilidis & Levine (2021), §3: at its optimum σ² is the mean squared error
     """
@@ -231,7 +232,7 @@ class LearntGaussian(Likelihood):
 
 
 class HeteroscedasticGaussian(Likelihood):
-    """Each feature normal, and the decoder says how surely: y = [m, s], in halves of axis 1.
+    """Each feature is normal with its own mean and variance: y = [m, s], the halves of axis 1.
 
     Forward   log p(x | y) = −½ Σ [(x − m)² e⁻ˢ + s + ln 2π],   s kept in ``logvar_range``
     Shapes    x (N, C, …)   y (N, 2C, …): m is y[:, :C], s = ln σ² is y[:, C:]
@@ -277,7 +278,7 @@ class HeteroscedasticGaussian(Likelihood):
 
 
 class Laplace(Likelihood):
-    """Each feature two-sided exponential about y: less moved by outliers than Gaussian.
+    """Each feature has a Laplace distribution around y: less affected by outliers than Gaussian.
 
     Forward   log p(x | y) = −Σ [|x − y| / b + ln 2b]
     Shapes    y, x (N, …)
@@ -291,8 +292,8 @@ class Laplace(Likelihood):
         self.scale = _positive("Laplace", "scale", scale)
 
     def density(self, y: Array, x: Array) -> Array:
-        each = math.log(2 * self.scale)
-        return -(per_sample(np.abs(x - y)) / self.scale + each * (y.size // len(y)))
+        constant = math.log(2 * self.scale)
+        return -(per_sample(np.abs(x - y)) / self.scale + constant * (y.size // len(y)))
 
     def backward_input(self, cache: tuple[Array, Array]) -> Array:
         y, x = cache
@@ -306,7 +307,7 @@ class Laplace(Likelihood):
 
 
 def inside(a: Array, bounds: Range) -> Array:
-    """Where a clip to ``bounds`` changes nothing, and so lets the gradient through."""
+    """Where clipping to ``bounds`` changes nothing and so passes the gradient."""
     return (a >= bounds[0]) & (a <= bounds[1])
 
 

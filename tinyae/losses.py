@@ -5,8 +5,8 @@
     BCE              cross-entropy             probabilities in [0, 1], as a Sigmoid gives them
     BCEWithLogits    the same, of σ(y)         logits: any real number, no Sigmoid before it
 
-The reduction matters wherever two terms are weighed against each other: here it is always the
-mean over samples and features. A likelihood in nats a sample is another class, of another file.
+The reduction matters wherever two terms are weighed against each other. Here it is always the
+mean over samples and features. For likelihoods in nats a sample, see :mod:`tinyae.likelihoods`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SLACK = 1e-6  # rounding may carry a scaled pixel this far beyond 0 or 1
 
 
 class Loss:
-    """A number that says how far y is from the target. Subclasses give :meth:`measure`.
+    """A number that says how far y is from the target. Subclasses define :meth:`measure`.
 
     ``output_range`` is where y must lie and ``target_range`` where the target must, None for
     anywhere.
@@ -64,7 +64,7 @@ class Loss:
         raise NotImplementedError
 
     def prediction(self, y: Array) -> Array:
-        """What y says about the data, in the data's own unit: y itself, but σ(y) for logits."""
+        """The prediction that y stands for, in the data's unit: y itself, or σ(y) for logits."""
         return y
 
     def __repr__(self) -> str:
@@ -86,7 +86,7 @@ class MSE(Loss):
 
 
 class L1(Loss):
-    """Mean absolute error: less moved by outliers.
+    """Mean absolute error: less affected by outliers than MSE.
 
     Forward   L = 1/n Σ |y − t|
     Shapes    y, t of one shape with n elements   L a float
@@ -136,7 +136,7 @@ class BCEWithLogits(Loss):
 
 
 def check_range(what: str, a: Array, bounds: Range | None, do: str) -> None:
-    """Raise unless every entry of ``a`` lies in ``bounds``, but for rounding. NaN passes.
+    """Raise unless every entry of ``a`` lies in ``bounds``, up to rounding. NaN passes.
 
     Raises
         ValueError  an entry lies outside

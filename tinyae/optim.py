@@ -18,11 +18,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinyae import kernels
-from tinyae.clipping import clip_by_global_norm  # noqa: F401  for those who import it from here
+from tinyae.clipping import clip_by_global_norm  # noqa: F401  old import path
 from tinyae.kernels.reference import ParamGroup
 from tinyae.memory import zeros_like
 from tinyae.param import Array, Param, unique
-from tinyae.schedules import (  # noqa: F401  likewise
+from tinyae.schedules import (  # noqa: F401  old import path
     Constant,
     Cosine,
     Exponential,
@@ -50,9 +50,9 @@ class Optimizer:
             _check(type(self).__name__, "learning_rate", learning_rate, 0, math.inf)
         self.learning_rate = learning_rate
         self.t = 0
-        self._memory: dict[Param, _Memory] = {}
-        self._stepped: list[Param] = []  # the params of the last step, and their groups
-        self._groups: list[tuple[list[_Memory], ParamGroup]] = []
+        self._states: dict[Param, _ParamState] = {}
+        self._last_params: list[Param] = []  # the params of the last step; next, their groups
+        self._groups: list[tuple[list[_ParamState], ParamGroup]] = []
 
     @property
     def rate(self) -> float:
@@ -63,29 +63,29 @@ class Optimizer:
     def step(self, params: dict[str, Param]) -> None:
         """One update of each distinct Param; every gradient is zero afterwards."""
         rate, distinct = self.rate, list(unique(params).values())
-        if distinct != self._stepped:
-            self._stepped, self._groups = distinct, self._grouped(distinct)
-        for memories, rows in self._groups:
-            for memory in memories:
-                memory.steps += 1
-            self.update(rows, rate, memories[0].steps)
+        if distinct != self._last_params:
+            self._last_params, self._groups = distinct, self._group_params(distinct)
+        for states, group in self._groups:
+            for state in states:
+                state.steps += 1
+            self.update(group, rate, states[0].steps)
         self.t += 1
 
-    def _grouped(self, params: list[Param]) -> list[tuple[list[_Memory], ParamGroup]]:
+    def _group_params(self, params: list[Param]) -> list[tuple[list[_ParamState], ParamGroup]]:
         """The params in groups of one dtype and one number of steps: one kernel call each."""
-        groups: dict[Any, tuple[list[_Memory], ParamGroup]] = {}
+        groups: dict[Any, tuple[list[_ParamState], ParamGroup]] = {}
         for param in params:
-            memory = self._memory.get(param)
-            if memory is None:
-                memory = self._memory[param] = _Memory(
+            state = self._states.get(param)
+            if state is None:
+                state = self._states[param] = _ParamState(
                     0, [zeros_like(param.value) for _ in self.slots]
                 )
-            memories, rows = groups.setdefault((param.dtype, memory.steps), ([], ParamGroup()))
-            memories.append(memory)
-            rows.append((param.value, param.grad, *memory.arrays))
+            states, group = groups.setdefault((param.dtype, state.steps), ([], ParamGroup()))
+            states.append(state)
+            group.append((param.value, param.grad, *state.arrays))
         return list(groups.values())
 
-    def update(self, rows: ParamGroup, rate: float, steps: int) -> None:
+    def update(self, group: ParamGroup, rate: float, steps: int) -> None:
         """Call the kernel: it changes every θ in place and clears every g.
 
         ``steps`` counts from 1.
@@ -95,13 +95,13 @@ class Optimizer:
     # --- checkpoints -----------------------------------------------------------------------
 
     def state_arrays(self, params: dict[str, Param]) -> dict[str, Array]:
-        """What is kept for the params, as ``{"name/slot": array}``, for a checkpoint."""
+        """The arrays kept for the params, as ``{"name/slot": array}``, for a checkpoint."""
         arrays: dict[str, Array] = {}
         for name, param in unique(params).items():
-            memory = self._memory.get(param)
-            if memory is not None:
-                arrays[f"{name}/steps"] = np.array(memory.steps)
-                arrays.update({f"{name}/{s}": a for s, a in zip(self.slots, memory.arrays)})
+            state = self._states.get(param)
+            if state is not None:
+                arrays[f"{name}/steps"] = np.array(state.steps)
+                arrays.update({f"{name}/{s}": a for s, a in zip(self.slots, state.arrays)})
         return arrays
 
     def load_state(self, params: dict[str, Param], arrays: dict[str, Array], t: int) -> None:
@@ -110,30 +110,30 @@ class Optimizer:
         Raises
             ValueError  an array is missing, unexpected, or of another shape
         """
-        who, left = type(self).__name__, dict(arrays)
-        memories: dict[Param, _Memory] = {}
+        who, remaining = type(self).__name__, dict(arrays)
+        states: dict[Param, _ParamState] = {}
         for name, param in unique(params).items():
-            if f"{name}/steps" not in left:
+            if f"{name}/steps" not in remaining:
                 continue  # never stepped
-            memory = _Memory(int(left.pop(f"{name}/steps")), [])
+            state = _ParamState(int(remaining.pop(f"{name}/steps")), [])
             for slot in self.slots:
-                a = left.pop(f"{name}/{slot}", None)
+                a = remaining.pop(f"{name}/{slot}", None)
                 if a is None or a.shape != param.shape:
                     got = "missing" if a is None else f"of shape {a.shape}"
                     raise ValueError(
                         f"{who}: the saved {name}/{slot} is {got}, expected {param.shape}; "
                         "resume with the optimizer and the model that were saved"
                     )
-                memory.arrays.append(zeros_like(param.value))
-                memory.arrays[-1][...] = a
-            memories[param] = memory
-        if left:
+                state.arrays.append(zeros_like(param.value))
+                state.arrays[-1][...] = a
+            states[param] = state
+        if remaining:
             raise ValueError(
-                f"{who}: the saved state has {', '.join(left)}, which this optimizer does not "
+                f"{who}: the saved state has {', '.join(remaining)}, which this optimizer does not "
                 "keep; resume with the optimizer and the model that were saved"
             )
-        self._memory.update(memories)
-        self._stepped = []
+        self._states.update(states)
+        self._last_params = []
         self.t = t
 
     def __repr__(self) -> str:
@@ -142,8 +142,8 @@ class Optimizer:
 
 
 @dataclass
-class _Memory:
-    """What an optimizer keeps for one Param: its number of steps, and an array for each slot."""
+class _ParamState:
+    """The state of one Param: its number of steps, and an array for each slot."""
 
     steps: int
     arrays: list[Array]
@@ -159,8 +159,8 @@ class SGD(Optimizer):
     def __init__(self, learning_rate: float | Schedule = 0.01) -> None:
         super().__init__(learning_rate)
 
-    def update(self, rows: ParamGroup, rate: float, steps: int) -> None:
-        kernels.sgd(rows, rate)
+    def update(self, group: ParamGroup, rate: float, steps: int) -> None:
+        kernels.sgd(group, rate)
 
 
 class Momentum(Optimizer):
@@ -176,8 +176,8 @@ class Momentum(Optimizer):
         super().__init__(learning_rate)
         self.mu = _check(type(self).__name__, "mu", mu, 0, 1)
 
-    def update(self, rows: ParamGroup, rate: float, steps: int) -> None:
-        kernels.momentum(rows, rate, self.mu)
+    def update(self, group: ParamGroup, rate: float, steps: int) -> None:
+        kernels.momentum(group, rate, self.mu)
 
 
 class Nesterov(Momentum):
@@ -188,8 +188,8 @@ class Nesterov(Momentum):
               look-ahead point θ + μ v, so that g is always taken at θ
     """
 
-    def update(self, rows: ParamGroup, rate: float, steps: int) -> None:
-        kernels.nesterov(rows, rate, self.mu)
+    def update(self, group: ParamGroup, rate: float, steps: int) -> None:
+        kernels.nesterov(group, rate, self.mu)
 
 
 class RMSProp(Optimizer):
@@ -208,8 +208,8 @@ class RMSProp(Optimizer):
         self.rho = _check(type(self).__name__, "rho", rho, 0, 1)
         self.eps = _check(type(self).__name__, "eps", eps, 0, math.inf)
 
-    def update(self, rows: ParamGroup, rate: float, steps: int) -> None:
-        kernels.rmsprop(rows, rate, self.rho, self.eps)
+    def update(self, group: ParamGroup, rate: float, steps: int) -> None:
+        kernels.rmsprop(group, rate, self.rho, self.eps)
 
 
 class Adam(Optimizer):
@@ -234,8 +234,8 @@ class Adam(Optimizer):
         self.beta2 = _check(type(self).__name__, "beta2", beta2, 0, 1)
         self.eps = _check(type(self).__name__, "eps", eps, 0, math.inf)
 
-    def update(self, rows: ParamGroup, rate: float, steps: int) -> None:
-        kernels.adam(rows, rate, self.beta1, self.beta2, self.eps, steps)
+    def update(self, group: ParamGroup, rate: float, steps: int) -> None:
+        kernels.adam(group, rate, self.beta1, self.beta2, self.eps, steps)
 
 
 class AdamW(Adam):
@@ -256,9 +256,9 @@ class AdamW(Adam):
         super().__init__(learning_rate, beta1, beta2, eps)
         self.weight_decay = _check(type(self).__name__, "weight_decay", weight_decay, 0, math.inf)
 
-    def update(self, rows: ParamGroup, rate: float, steps: int) -> None:
+    def update(self, group: ParamGroup, rate: float, steps: int) -> None:
         decay = self.weight_decay
-        kernels.adamw(rows, rate, self.beta1, self.beta2, self.eps, decay, steps)
+        kernels.adamw(group, rate, self.beta1, self.beta2, self.eps, decay, steps)
 
 
 def _check(who: str, name: str, value: Any, low: float, high: float) -> float:

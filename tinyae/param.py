@@ -1,4 +1,4 @@
-"""Parameters, and how they begin.
+"""Parameters and their initialisation.
 
 A :class:`Param` is a value and its gradient. An initialiser draws the first value; its
 variance is chosen so that signals neither die out nor blow up on their way through the layers.
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from tinyae.memory import kept, zeros_like
+from tinyae.memory import aligned_copy, zeros_like
 
 Array = NDArray[Any]
 
@@ -20,7 +20,7 @@ Array = NDArray[Any]
 class Param:
     """A learnt array and the gradient of the loss with respect to it.
 
-    Both arrays change in place and are never rebound, so every view of them stays true:
+    Both arrays change in place and are never rebound, so every view of them stays valid:
     a tied decoder that reads ``W.T`` adds its gradient to the encoder's ``W.grad``.
     Gradients always add (``p.grad += dW``); the optimizer clears them.
 
@@ -48,7 +48,7 @@ class Param:
 
     @value.setter
     def value(self, new: Array) -> None:
-        self._same(new, self._value, "value")
+        self._check_not_rebound(new, self._value, "value")
 
     @property
     def grad(self) -> Array:
@@ -56,10 +56,10 @@ class Param:
 
     @grad.setter
     def grad(self, new: Array) -> None:
-        self._same(new, self._grad, "grad")
+        self._check_not_rebound(new, self._grad, "grad")
 
     @staticmethod
-    def _same(new: Array, old: Array, name: str) -> None:
+    def _check_not_rebound(new: Array, old: Array, name: str) -> None:
         # `p.grad += g` adds in place, then assigns the same object: allowed.
         if new is not old:
             raise AttributeError(
@@ -97,7 +97,7 @@ def unique(params: dict[str, Param]) -> dict[str, Param]:
 
 
 class Initializer:
-    """Draws a weight array. Biases begin at zero and need none.
+    """Draws a weight array. Biases start at zero and need no initialiser.
 
     ``init(shape, fan_in, fan_out, rng, dtype)``: ``fan_in`` inputs feed one output unit, and
     ``fan_out`` units are fed by one input. A dense W (O, I) has fans I and O; a convolution's
@@ -117,7 +117,7 @@ class Initializer:
                 f"{type(self).__name__}: rng is {rng!r}, expected a numpy.random.Generator; make one "
                 "with rng = np.random.default_rng(0) and pass the same one to every layer"
             )
-        return kept(self.draw(shape, fan_in, fan_out, rng), dtype)
+        return aligned_copy(self.draw(shape, fan_in, fan_out, rng), dtype)
 
     def draw(
         self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
@@ -162,7 +162,7 @@ class GlorotNormal(Initializer):
 
 
 class HeUniform(Initializer):
-    """U(−a, a) with variance 2 / fan_in: a ReLU passes on half of the variance, so start double.
+    """U(−a, a) with variance 2 / fan_in: a ReLU halves the variance, so it is doubled here.
 
     Source    He et al. (2015), eq. 10
     """
@@ -232,7 +232,7 @@ class Normal(Initializer):
 class Orthogonal(Initializer):
     """A uniformly random (semi-)orthogonal matrix, times ``gain``.
 
-    The weight is seen as the matrix (shape[0], the rest). Its rows, or its columns where there
+    The weight is treated as a matrix with shape[0] rows. Its rows, or its columns where there
     are more rows, are orthonormal: W Wᵀ = gain² I or Wᵀ W = gain² I.
 
     Source    Saxe, McClelland & Ganguli (2014), §3; uniform by the sign correction of
@@ -265,4 +265,4 @@ class Zeros(Initializer):
         rng: np.random.Generator | None,
         dtype: DTypeLike,
     ) -> Array:
-        return kept(0, dtype, shape)
+        return aligned_copy(0, dtype, shape)

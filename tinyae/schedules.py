@@ -76,7 +76,7 @@ class Cosine:
 
 @dataclass(frozen=True)
 class WarmUp:
-    """η(t) = schedule(t) · min((t + 1) / steps, 1): another schedule, with a linear rise first.
+    """η(t) = schedule(t) · min((t + 1) / steps, 1): another schedule after a linear rise.
 
     Source: Goyal et al. (2017), §2.2.
     """

@@ -1,15 +1,15 @@
 """What is read is what trains: one definition of every gradient and, where it pays, a faster twin.
 
-    @fused                                  # a faster twin may stand in
-    def step(self, x, target): ...          # the definition: what one reads, and what is checked
+    @fused                                  # a faster twin may run in its place
+    def step(self, x, target): ...          # the definition, which is read and checked
 
 ``layers/`` and ``models/`` hold the definitions and know nothing of speed. :mod:`tinyae.fusion`
-attaches a twin from outside. A twin is called with the definition's arguments and returns the
-definition's result, or ``NotImplemented`` where something is not what it stands for; then the
-definition runs.
+attaches a twin from outside. A twin is called with the definition's arguments. It returns the
+definition's result, or ``NotImplemented`` for arguments that it does not cover; then the definition
+runs.
 
     with definitions_only(): ...            # every definition, no twin
-    with watching() as used: ...            # the names of the definitions whose twins took part
+    with watching() as used: ...            # the names of the definitions whose twins ran
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DEFINITIONS: dict[str, Any] = {}  # every fused definition by its name, "Sequent
 
 
 class _Mode(NamedTuple):
-    """What a block asks for: that no twin takes part, or to be told which do."""
+    """What a block asks for: the definitions alone, and a set of names to fill."""
 
     definitions_only: bool = False
     used: set[str] | None = None
@@ -36,16 +36,16 @@ _mode: ContextVar[_Mode | None] = ContextVar("tinyae.twin", default=None)
 
 
 def fused(definition: Function) -> Function:
-    """Mark a definition for which a faster twin may stand in; ``.definition`` is the bare one.
+    """Mark a definition that a faster twin may replace; ``.definition`` is the bare function.
 
     A call with keyword arguments runs the definition.
     """
     name = definition.__qualname__
 
     @functools.wraps(definition)
-    def run(*args: Any, **named: Any) -> Any:
+    def run(*args: Any, **kwargs: Any) -> Any:
         twin = run.twin  # type: ignore[attr-defined]
-        if twin is not None and not named:
+        if twin is not None and not kwargs:
             mode = _mode.get()
             if mode is None or not mode.definitions_only:
                 result = twin(*args)
@@ -53,7 +53,7 @@ def fused(definition: Function) -> Function:
                     if mode is not None and mode.used is not None:
                         mode.used.add(name)
                     return result
-        return definition(*args, **named)
+        return definition(*args, **kwargs)
 
     run.twin = None  # type: ignore[attr-defined]
     run.definition = definition  # type: ignore[attr-defined]
@@ -62,13 +62,13 @@ def fused(definition: Function) -> Function:
 
 
 def attach(definition: Any, twin: Callable[..., Any]) -> None:
-    """Let ``twin`` stand in for a definition that is marked with :func:`fused`."""
+    """Let ``twin`` run in place of a definition that is marked with :func:`fused`."""
     definition.twin = twin
 
 
 @contextmanager
 def definitions_only() -> Iterator[None]:
-    """Within the block the definitions run, in this thread (context) alone."""
+    """Run the definitions within the block, in this thread (context) only."""
     mode = _mode.get() or _Mode()
     token = _mode.set(mode._replace(definitions_only=True))
     try:
@@ -79,7 +79,7 @@ def definitions_only() -> Iterator[None]:
 
 @contextmanager
 def watching() -> Iterator[set[str]]:
-    """A set to which the name of each definition is added whose twin does the work."""
+    """A set to which each twin that runs adds the name of its definition."""
     used: set[str] = set()
     outer = _mode.get() or _Mode()
     token = _mode.set(outer._replace(used=used))

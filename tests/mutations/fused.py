@@ -79,7 +79,7 @@ FUSED: tuple[Mutation, ...] = (
         *(
             _CACHE,
             "Fingerprint.holds",
-            "return self._present_methods() == self._methods",
+            "return self._current_methods() == self._methods",
             "return True",
         ),
     ),
@@ -93,11 +93,11 @@ FUSED: tuple[Mutation, ...] = (
     ),
     _twin(
         "no mask on the way back",
-        *(_CONVOLUTIONS, "FusedConvolutions._to_the_first", "g, x, relu_mask)", "g, x, None)"),
+        *(_CONVOLUTIONS, "FusedConvolutions._backward_to_first", "g, x, relu_mask)", "g, x, None)"),
     ),
     _twin(
         "a convolution does not learn",
-        *(_CONVOLUTIONS, "FusedConvolutions._to_the_first"),
+        *(_CONVOLUTIONS, "FusedConvolutions._backward_to_first"),
         *("conv.backward_params(g, x)", "pass"),
     ),
     _twin("the bias is left out", _CONVOLUTIONS, "_linear", "conv.b.value", "0 * conv.b.value"),

@@ -366,8 +366,8 @@ CONTRACTIVE = (
     _contractive(
         "contractive rows: the square's 2 is lost",
         "ContractiveAutoencoder._contract",
-        "2 * self.weight / share",
-        "self.weight / share",
+        "2 * self.weight / count",
+        "self.weight / count",
         s.CONTRACTIVE_ROWS,
         (*_ENCODER, "encoder.2.dW", "encoder.2.db"),
         ("term:contraction", "missing_term:contraction|dh|tangent|W.grad|curvature"),
@@ -375,7 +375,7 @@ CONTRACTIVE = (
     _contractive(
         "contractive rows: 1/N is lost",
         "ContractiveAutoencoder._contract",
-        "2 * self.weight / share",
+        "2 * self.weight / count",
         "2 * self.weight",
         s.CONTRACTIVE_ROWS,
         (*_ENCODER, "encoder.2.dW", "encoder.2.db"),

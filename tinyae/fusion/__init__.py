@@ -1,18 +1,18 @@
-"""Faster twins of what ``layers/`` and ``models/`` define: the same numbers, by less work.
+"""Faster twins of the definitions in ``layers/`` and ``models/``: the same numbers with less work.
 
 Nothing in ``layers/`` or ``models/`` imports this package. Importing it attaches a twin to each
-definition that is marked ``@fused`` (:mod:`tinyae.twin`). A twin declines, and the definition
-runs, wherever something is not what it stands for: a derived class, a changed object, a method
+definition that is marked ``@fused`` (:mod:`tinyae.twin`). A twin stands only for the library's own
+code. It declines, and the definition runs, for a derived class, a changed object or a method
 replaced on a class. ``tests/test_fusion.py`` compares each twin with its definition.
 
-``plan_cache``     when a part is what the library made it; plans, kept while that is so
-``params``         a module's Params, found once
+``plan_cache``     which objects are unmodified; plans for them, kept until they change
+``params``         a module's Params, collected once
 ``activation``     an activation's backward in one pass
-``dense``          a dense layer's gradients, added where they are computed
+``dense``          a dense layer's gradients, computed and added by one kernel
 ``mlp``            dense layers and activations as one kernel
-``convolutions``   convolutions and ReLUs as one
-``sequential``     which layers of a Sequential run as one
-``microbatches``   a batch in pieces that stay in the cache
+``convolutions``   convolutions fused with the ReLUs after them
+``sequential``     which layers of a Sequential are fused
+``microbatches``   a batch cut into pieces that stay in the CPU cache
 ``steps``          whole steps, from the batch to the gradients
 ``contraction``    the contractive penalty's closed form
 """

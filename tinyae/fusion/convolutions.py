@@ -1,8 +1,8 @@
-"""Convolutions in a row, each with or without a ReLU after it, as one.
+"""Consecutive convolutions, each with or without a ReLU after it, as one fused part.
 
-Images are many numbers, and to pass over all of them for a ReLU costs as much as a tenth of the
-convolution. So a fused convolution applies the ReLU to the sums that it has just made, and on the
-way back the ReLU's mask. :mod:`tinyae.fusion.sequential` finds such runs of layers.
+Images hold many numbers, and one more pass over them, for a ReLU, costs up to a tenth of the
+convolution. So a fused convolution applies the ReLU to each sum as soon as it is computed, and in
+backward it applies the ReLU's mask. :mod:`tinyae.fusion.sequential` finds the layers to fuse.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Convolution = Conv2d | ConvTranspose2d
 
 
 class FusedConvolutions:
-    """Convolutions, each with or without a ReLU after it, as one.
+    """Convolutions, each with or without a ReLU after it, as one part.
 
     Forward   yₗ = f(Lₗ yₗ₋₁ + bₗ),   y₀ = x,   f the ReLU or nothing
     Backward  gₗ = dyₗ ∘ f′      dWₗ, dbₗ from gₗ and yₗ₋₁      dyₗ₋₁ = Lₗᵀ gₗ
@@ -27,7 +27,7 @@ class FusedConvolutions:
     """
 
     def __init__(self, layers: Sequence[Layer]) -> None:
-        self.convolutions: list[tuple[Convolution, bool]] = []  # and whether a ReLU follows
+        self.convolutions: list[tuple[Convolution, bool]] = []  # True if a ReLU follows
         for layer, after in zip(layers, [*layers[1:], None]):
             if isinstance(layer, Convolution):
                 self.convolutions.append((layer, isinstance(after, ReLU)))
@@ -47,23 +47,25 @@ class FusedConvolutions:
         return x, caches
 
     def backward(self, dy: Array, caches: list[Array]) -> Array:
-        conv, g, x = self._to_the_first(dy, caches)
+        conv, g, x = self._backward_to_first(dy, caches)
         return conv.backward(g, x)
 
     def backward_params(self, dy: Array, caches: list[Array]) -> None:
-        conv, g, x = self._to_the_first(dy, caches)
+        conv, g, x = self._backward_to_first(dy, caches)
         conv.backward_params(g, x)
 
-    def _to_the_first(self, dy: Array, caches: list[Array]) -> tuple[Convolution, Array, Array]:
-        """Back to the first convolution: it, its g and its x."""
-        left = list(caches)
-        g = kernels.relu_backward(dy, left.pop()) if self.convolutions[-1][1] else dy
+    def _backward_to_first(
+        self, dy: Array, caches: list[Array]
+    ) -> tuple[Convolution, Array, Array]:
+        """Run backward down to the first convolution; return it, its g and its x."""
+        remaining = list(caches)
+        g = kernels.relu_backward(dy, remaining.pop()) if self.convolutions[-1][1] else dy
         for k in range(len(self.convolutions) - 1, 0, -1):
-            conv, x = self.convolutions[k][0], left.pop()
+            conv, x = self.convolutions[k][0], remaining.pop()
             conv.backward_params(g, x)
-            relu_mask = left.pop() if self.convolutions[k - 1][1] else None
+            relu_mask = remaining.pop() if self.convolutions[k - 1][1] else None
             g = _adjoint(conv, g, x, relu_mask)
-        return self.convolutions[0][0], g, left.pop()
+        return self.convolutions[0][0], g, remaining.pop()
 
 
 def is_fusible_convolution(layer: Layer) -> TypeGuard[Convolution]:
@@ -71,7 +73,7 @@ def is_fusible_convolution(layer: Layer) -> TypeGuard[Convolution]:
 
 
 def _linear(conv: Convolution, x: Array, relu: bool) -> Array:
-    """Lx + b, and of it the ReLU"""
+    """Lx + b, or the ReLU of it"""
     W, b = conv.W.value, conv.b.value
     size = x.shape[2], x.shape[3]
     if isinstance(conv, Conv2d):

@@ -1,7 +1,7 @@
-"""The twins of a dense layer's backward: its gradient is added where it is computed.
+"""The twins of a dense layer's backward: one kernel computes the gradient and adds it.
 
-The definition makes an array for dyᵀ x and then adds it; for a large matrix that is three passes
-over memory in place of one.
+The definition computes dyᵀ x in an array of its own and then adds it. For a large matrix that is
+three passes over memory instead of one.
 """
 
 from __future__ import annotations

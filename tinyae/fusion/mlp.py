@@ -1,8 +1,8 @@
-"""Dense layers in a row, each with or without an activation, as one kernel.
+"""Consecutive dense layers, each with or without an activation, as one kernel.
 
-A multilayer perceptron is Dense, activation, Dense, activation, … A small network's layers are over
-so soon that calling them costs as much as computing them. :mod:`tinyae.fusion.sequential` finds
-such runs of layers.
+A multilayer perceptron is Dense, activation, Dense, activation, … In a small network each layer
+takes so little time that calling it costs as much as computing it.
+:mod:`tinyae.fusion.sequential` finds the layers to fuse.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NAMES = {getattr(activation, name): name for name in FUNCTIONS}
 
 
 class FusedMLP:
-    """Dense layers, each with or without an activation after it, as one.
+    """Dense layers, each with or without an activation after it, as one kernel.
 
     Forward   yₗ = fₗ(yₗ₋₁ Wₗᵀ + bₗ),   y₀ = x
     Backward  gₗ = dyₗ ∘ fₗ′      dWₗ = gₗᵀ yₗ₋₁      dbₗ = Σₙ gₗ      dyₗ₋₁ = gₗ Wₗ
@@ -33,7 +33,7 @@ class FusedMLP:
         self.first = cast(Dense, layers[0])
         self.dtype = self.first.W.dtype
         self.mlp_layers = MLPLayers()
-        self.inputs: list[int] = []  # where, among the caches, each Dense's x lies
+        self.inputs: list[int] = []  # the index of each Dense's x in the list of caches
         for k, layer in enumerate(layers):
             if isinstance(layer, Dense):
                 W, b = layer.W, layer.b
@@ -68,7 +68,7 @@ class FusedMLP:
     def backprop(
         self, x: Array, target: Array, loss: str, per_sample: bool = False, input_grad: bool = False
     ) -> tuple[float, Array | None]:
-        """L of the output against a target, its gradient added to every Param.grad; and dx.
+        """L of the output against a target, and dx; adds the gradient to every Param.grad.
 
         See :func:`tinyae.kernels.reference.mlp_backprop`.
         """
@@ -78,7 +78,7 @@ class FusedMLP:
 
     def _backward(self, dy: Array, caches: list[Array], input_grad: bool) -> Array | None:
         x, *ys = (caches[k] for k in self.inputs)
-        ys.append(caches[-1])  # y of an activation whose slope is in y; else nobody reads it
+        ys.append(caches[-1])  # read only if the slope of the last activation is computed from y
         ys += [caches[self.inputs[k] + 1] for k in self.mlp_layers.cached_x]
         expected = len(x), len(self.mlp_layers[-1].W)
         if dy.shape != expected:
@@ -90,12 +90,12 @@ class FusedMLP:
 
 
 def is_fusible_activation(layer: Layer) -> bool:
-    """Whether it is an activation that the kernel has."""
+    """Whether it is an unmodified activation that the kernel has."""
     return type(layer) in _NAMES and is_unmodified(layer)
 
 
 def is_fusible_dense(layer: Layer) -> bool:
-    """Whether it is a Dense whose arrays lie as the kernel reads them."""
+    """Whether it is an unmodified Dense whose arrays have the layout that the kernel reads."""
     if type(layer) is not Dense or not is_unmodified(layer):
         return False
     shapes = {layer.W: (layer.out_features, layer.in_features), layer.b: (layer.out_features,)}

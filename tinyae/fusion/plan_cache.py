@@ -1,8 +1,8 @@
-"""Plans of what runs as one, kept for as long as the parts are what they were.
+"""The plan cache: which layers are fused, kept until one of the parts changes.
 
-A plan is made for certain objects: layers with certain attributes, of classes with certain methods.
-To make one at every step would cost a small model more than its arithmetic. So a plan is kept
-together with a fingerprint of its parts, which is compared before each use: about 1 µs.
+A plan is valid for certain objects: layers with certain attributes, of classes with certain
+methods. Making one at every step would cost a small model more than its arithmetic. So a plan is
+kept together with a fingerprint of its parts, which is compared before each use, in about 1 µs.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from tinyae.layers import Layer, Module
 from tinyae.likelihoods import Bernoulli
 from tinyae.losses import Loss
 
-# A twin says nothing of what these do, so that they may be changed.
-_FREE = {"tangent", "tangent_backward", "trace", "astype", "curvature", "prediction", "draw"}
+# No twin replaces these methods, so changing them does not matter.
+_IRRELEVANT = {"tangent", "tangent_backward", "trace", "astype", "curvature", "prediction", "draw"}
 
 
 def _methods(cls: type) -> tuple[str, ...]:
-    """The names of the methods by which the class says what it computes."""
+    """The names of the methods that determine what the class computes."""
     return tuple(
         name
         for name in dir(cls)
-        if name not in _FREE and callable(getattr(cls, name)) and not hasattr(object, name)
+        if name not in _IRRELEVANT and callable(getattr(cls, name)) and not hasattr(object, name)
     )
 
 
@@ -36,8 +36,8 @@ def _library_classes() -> list[type]:
 
 
 _Getter = Callable[[Any], Any]
-# Of each class that a twin may stand for: what looks its methods up, what it found at import, and
-# the names that no attribute of an object may hide.
+# For each class that a twin may stand for: a getter of its methods, the methods at import, and the
+# names that an attribute of an object must not hide.
 _AS_DEFINED: dict[type, tuple[_Getter, Any, frozenset[str]]] = {}
 for _cls in _library_classes():
     _getter = attrgetter(*_methods(_cls))
@@ -47,7 +47,7 @@ for _cls in _library_classes():
 def is_unmodified(part: object) -> bool:
     """Whether a layer or loss is of the library's own class, and computes what that class defines.
 
-    It does not if its class is a derived one, if a method was replaced on the class, or if an
+    It is modified if its class is a derived one, if a method was replaced on the class, or if an
     attribute of the object hides a method.
     """
     known = _AS_DEFINED.get(type(part))
@@ -58,7 +58,7 @@ def is_unmodified(part: object) -> bool:
 
 
 class Fingerprint:
-    """What some parts and all that they hold were at a certain moment."""
+    """The attributes and methods of some parts, and of the parts within them, at one moment."""
 
     def __init__(self, parts: Iterable[object]) -> None:
         found = _reachable(parts)
@@ -67,19 +67,19 @@ class Fingerprint:
             (_AS_DEFINED[cls][0], cls)
             for cls in {type(part) for part in found} & _AS_DEFINED.keys()
         ]
-        self._methods = self._present_methods()
+        self._methods = self._current_methods()
 
     def holds(self) -> bool:
-        """Whether every attribute is the same as then, and every method of the classes."""
+        """Whether every attribute and every method of the classes is still the same."""
         try:
             for now, then in self._attributes:
-                if now != then:  # the same objects are equal without being compared
+                if now != then:  # identical objects are equal without a comparison
                     return False
-        except ValueError:  # arrays that are not the same ones
+        except ValueError:  # two different arrays were compared
             return False
-        return self._present_methods() == self._methods
+        return self._current_methods() == self._methods
 
-    def _present_methods(self) -> list[Any]:
+    def _current_methods(self) -> list[Any]:
         return [methods(cls) for methods, cls in self._classes]
 
 
@@ -97,7 +97,7 @@ def _reachable(parts: Iterable[object]) -> list[Any]:
     return list(found.values())
 
 
-_entries: dict[tuple[int, ...], Any] = {}  # by the parts' identities; gone when one of them is
+_entries: dict[tuple[int, ...], Any] = {}  # by the ids of the parts; removed when a part is freed
 
 
 class _Entry:
@@ -111,9 +111,9 @@ class _Entry:
 
 
 def plans_for(*parts: Any) -> dict[Any, Any]:
-    """The plans that were made for these parts since any of them last changed.
+    """The plans made for these parts since the last change to any of them.
 
-    They are kept outside of the parts, so that a copy of these has plans of its own.
+    They are stored outside the parts, so that a copy of a part gets its own plans.
     """
     key = tuple(map(id, parts))
     entry = _entries.get(key)
@@ -123,5 +123,5 @@ def plans_for(*parts: Any) -> dict[Any, Any]:
 
 
 def forget_plans() -> None:
-    """Make every plan anew when it is next wanted."""
+    """Empty the cache: every plan is made again when it is next needed."""
     _entries.clear()

@@ -1,7 +1,7 @@
-"""The twins of ``Sequential``: runs of layers that one kernel stands for.
+"""The twins of ``Sequential``: consecutive layers, fused into one kernel.
 
-The caches are the layers' own, in the same list, so that a twin's forward and a definition's
-backward go together, and the other way round.
+The list of caches is the same as without fusion. So the definition's backward can follow a twin's
+forward, and the other way round.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from tinyae.fusion.plan_cache import is_unmodified, plans_for
 from tinyae.layers import Dense, Flatten, Layer, ReLU, Reshape, Sequential
 from tinyae.param import Array
 
-MIN_BATCH = 16  # samples in a batch from which on fusion is worth it
+MIN_BATCH = 16  # the smallest batch for which fusion saves time
 
 Part = Layer | FusedMLP | FusedConvolutions
-Parts = tuple[tuple[Part, int | slice], ...]  # with the place of its caches in the list
+Parts = tuple[tuple[Part, int | slice], ...]  # a part, and the place of its caches in the list
 
 
 def forward(model: Sequential, x: Array) -> tuple[Array, list[Any]]:
@@ -56,7 +56,7 @@ def backward_params(model: Sequential, dy: Array, caches: list[Any]) -> None:
 
 
 def _fused_parts(model: Sequential, batch: Array) -> Parts | None:
-    """The layers, of which some are fused; None where none is, or it is not worth it."""
+    """The layers, some of them fused; None if none can be fused or the batch is too small."""
     if not isinstance(batch, np.ndarray) or batch.ndim == 0 or len(batch) < MIN_BATCH:
         return None
     plans = plans_for(model)
@@ -68,9 +68,9 @@ def _fused_parts(model: Sequential, batch: Array) -> Parts | None:
 
 
 def fuse_layers(layers: Sequence[Layer]) -> Parts:
-    """The layers, with one part in place of each run that can be fused.
+    """The layers, with one fused part in place of each run that can be fused.
 
-    What does not fit together is left alone, so that the layer itself can say so.
+    Layers whose widths do not match are not fused, so that the layer itself reports the mismatch.
     """
     parts: list[tuple[Part, int | slice]] = []
     k = 0
@@ -101,7 +101,7 @@ def _end_of_mlp(layers: Sequence[Layer], begin: int) -> int:
 
 
 def _end_of_convolutions(layers: Sequence[Layer], begin: int) -> int:
-    """The same of convolutions."""
+    """The same for convolutions and the ReLUs after them."""
     for k in range(begin, len(layers)):
         layer = layers[k]
         relu = k > begin and type(layer) is ReLU and is_unmodified(layer)
@@ -115,9 +115,9 @@ def _end_of_convolutions(layers: Sequence[Layer], begin: int) -> int:
 def fuse_all(
     layers: Sequence[Layer], input_shape: tuple[int, ...], output_shape: tuple[int, ...]
 ) -> FusedMLP | None:
-    """One FusedMLP for all the layers, if they lead from samples of one shape to the other.
+    """One FusedMLP for all the layers, if they map samples of one shape to the other.
 
-    Flatten and Reshape move no number, and are left out.
+    Flatten and Reshape keep the order of the numbers and are left out.
     """
     run: list[Layer] = []
     shape = input_shape

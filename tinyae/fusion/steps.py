@@ -1,8 +1,8 @@
 """The twins of whole steps: from a batch to the loss and back to the gradients.
 
-``step`` is ``Autoencoder.step``; ``decoder_step`` is that of a code, and of the decoder of a
-variational model. Where all layers are dense, one kernel does it; a network of convolutions takes
-the batch in micro-batches.
+``step`` is the twin of ``Autoencoder.step``. ``decoder_step`` and ``variational_decoder_step`` are
+the twins of the two models' ``decoder_step``, which starts from a code. If all layers are dense, one
+kernel does the whole step; ``step`` gives a convolutional network its batch in micro-batches.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tinyae.losses import L1, MSE, BCEWithLogits
 from tinyae.models import Autoencoder, VariationalAutoencoder
 from tinyae.param import Array
 
-# What the kernels have: means over all entries, which take any y.
+# The losses that the kernels have: means over all entries, for any y.
 _LOSSES = {MSE: "mse", L1: "l1", BCEWithLogits: "bce_with_logits"}
 
 
@@ -30,10 +30,10 @@ def step(model: Autoencoder, x: Array, target: Array) -> float:
         return NotImplemented
     parts = model.encoder, model.decoder
     plans = plans_for(*parts, model.loss)
-    loss = _known_loss(plans, model.loss)
+    loss = _kernel_loss(plans, model.loss)
     if loss is None:
         return NotImplemented
-    mlp = _fused(plans, parts, x, target)
+    mlp = _fused_mlp(plans, parts, x, target)
     if mlp is not None:
         model.loss.check_target(target)
         return mlp.backprop(x, target, loss)[0]
@@ -57,8 +57,8 @@ def decoder_step(model: Autoencoder, z: Array, target: Array) -> tuple[float, Ar
     if not _is_batch(z, target):
         return NotImplemented
     plans = plans_for(model.decoder, model.loss)
-    loss = _known_loss(plans, model.loss)
-    mlp = _fused(plans, (model.decoder,), z, target) if loss is not None else None
+    loss = _kernel_loss(plans, model.loss)
+    mlp = _fused_mlp(plans, (model.decoder,), z, target) if loss is not None else None
     if loss is None or mlp is None:
         return NotImplemented
     model.loss.check_target(target)
@@ -72,7 +72,7 @@ def variational_decoder_step(
     likelihood = model.likelihood
     if type(likelihood) is not Bernoulli or not is_unmodified(likelihood) or not _is_batch(z, x):
         return NotImplemented
-    mlp = _fused(plans_for(model.decoder, likelihood), (model.decoder,), z, x)
+    mlp = _fused_mlp(plans_for(model.decoder, likelihood), (model.decoder,), z, x)
     if mlp is None:
         return NotImplemented
     likelihood.check_target(x)
@@ -80,8 +80,8 @@ def variational_decoder_step(
     return nll, cast(Array, dz)
 
 
-def _known_loss(plans: dict[Any, Any], loss: Any) -> str | None:
-    """The loss's name among the kernels, if they have it and it is as it was made."""
+def _kernel_loss(plans: dict[Any, Any], loss: Any) -> str | None:
+    """The kernels' name for the loss, if they have it and it is unmodified."""
     if "loss" not in plans:
         plans["loss"] = _LOSSES.get(type(loss)) if is_unmodified(loss) else None
     name: str | None = plans["loss"]
@@ -97,22 +97,22 @@ def _is_batch(x: Any, target: Any) -> bool:
     )
 
 
-def _fused(
+def _fused_mlp(
     plans: dict[Any, Any], parts: tuple[Layer, ...], x: Array, target: Array
 ) -> FusedMLP | None:
     """One kernel for all these parts, from samples like x to samples like the target."""
-    kind = "mlp", x.shape[1:], target.shape[1:]
-    if kind not in plans:
-        plans[kind] = fuse_all(flat_layers(parts), *kind[1:])
-    mlp: FusedMLP | None = plans[kind]
+    key = "mlp", x.shape[1:], target.shape[1:]
+    if key not in plans:
+        plans[key] = fuse_all(flat_layers(parts), *key[1:])
+    mlp: FusedMLP | None = plans[key]
     return mlp if mlp is not None and x.dtype == target.dtype == mlp.dtype else None
 
 
 def _microbatch_size(
     plans: dict[Any, Any], parts: tuple[Layer, ...], x: Array, target: Array
 ) -> int:
-    kind = "microbatch", x.dtype, target.dtype, x.shape[1:], target.shape[1:]
-    if kind not in plans:
-        plans[kind] = microbatch_size(parts, x[:1], target[:1])
-    size: int = plans[kind]
+    key = "microbatch", x.dtype, target.dtype, x.shape[1:], target.shape[1:]
+    if key not in plans:
+        plans[key] = microbatch_size(parts, x[:1], target[:1])
+    size: int = plans[key]
     return size

@@ -1,27 +1,27 @@
 """The gradient check: every analytic gradient against central differences, in float64.
 
 For a layer y = f(x; θ) and a random upstream gradient r, backward gives the gradient of
-Σ r ∘ y. Its numeric twin, for an entry v of x or θ:
+Σ r ∘ y. The numeric gradient, for an entry v of x or θ:
 
     n = Σ r ∘ (y(v + h) − y(v − h)) / 2h,      h = 1e-5
 
 The outputs are subtracted before they are summed, so that little cancels. The two gradients a
 and n of one tensor are compared by norm: ‖a − n‖ / max(‖a‖, ‖n‖, floor). Up to 1e-7 they agree,
-up to 1e-4 they are suspicious, beyond that the backward pass is wrong. Three things could cry
-wolf, and each is answered by a measurement:
+up to 1e-4 they are suspicious, beyond that the backward pass is wrong. Three effects could cause a
+false alarm, and each is ruled out by a measurement:
 
-rounding     n is uncertain by about 4 ε |f| / h. The floor is where that would be 1e-7: a
-             gradient that is truly zero (a bias before BatchNorm) passes; one that is tiny
-             next to its floor is measured again with larger h, where rounding is less
-truncation   a steep function (BCE near 0) bends within h. Richardson's extrapolation is made
-             at four sizes of h; the one that changes least to its neighbour is believed
-kinks        at a kink (ReLU at 0) the slope is two-valued. Where f is smooth the gap between
-             the right and the left slope shrinks with h, at a kink it stays. A kink is counted
-             and left out, but only if the analytic value lies between the slopes
+rounding     n is uncertain by about 4 ε |f| / h. The floor is this uncertainty divided by 1e-7,
+             so that a gradient that is truly zero (a bias before BatchNorm) passes. One far
+             below its floor is measured again with larger h, where rounding matters less
+truncation   a steep function (BCE near 0) curves within h. Richardson extrapolation is done at
+             four sizes of h, and the result that differs least from its neighbour is used
+kinks        at a kink (ReLU at 0) the right and the left slope differ. Where f is smooth, the
+             gap between them shrinks with h; at a kink it stays. A kink is counted and left
+             out, but only if the analytic value lies between the slopes
 
-The slopes themselves are measured in ``slope.py``. What is measured is the definition. Where a
-faster twin takes part in training, it is compared with the definition (``trained.py``), and the
-report has a row for that, "as trained".
+``slope.py`` measures the slopes. They are slopes of the definition. If a faster twin runs in
+training, it is compared with the definition (``trained.py``), and the report has a row for that,
+"as trained".
 """
 
 from __future__ import annotations
@@ -72,9 +72,10 @@ def numeric_gradient(f: Callable[[Array], float], x: Array, h: float = H) -> Arr
 
 
 def _generator(rng: Rng) -> np.random.Generator:
-    """Of a seed, a stream that nobody else has: ``default_rng(0)`` may have drawn x already.
+    """The generator; from a seed, one whose numbers are not those of ``default_rng(seed)``.
 
-    An upstream gradient r equal to x would hide a transposed dW = rᵀx.
+    That one may have drawn x, and an upstream gradient r equal to x would hide a transposed
+    dW = rᵀx.
     """
     return rng if isinstance(rng, np.random.Generator) else np.random.default_rng([rng, 0x67726164])
 
@@ -86,8 +87,8 @@ def check(layer: Any, x: Array, rng: Rng = 0, *, max_entries: int = 500) -> Repo
     """``backward`` against differences of ``forward``: ∂L/∂x and every ∂L/∂θ.
 
     ``layer`` is anything with ``forward``, ``backward`` and (if it learns) ``params``; a float64
-    copy of it is checked. ``rng`` draws the upstream gradient and, of a tensor with more than
-    ``max_entries`` entries, those that are checked beside one direction through all of them.
+    copy of it is checked. ``rng`` draws the upstream gradient. If a tensor has more than
+    ``max_entries`` entries, it also draws that many to check, and one direction through them all.
 
     Raises
         ValueError  x is empty or not finite
@@ -112,7 +113,7 @@ def _check(
         return layer.forward(x.copy())[0]
 
     y = np.asarray(output())
-    if _unusable(report, y, output):
+    if _outputs_unusable(report, y, output):
         return
     r = rng.normal(size=y.shape)
 
@@ -121,22 +122,22 @@ def _check(
         given, upstream = x.copy(), r.copy()
         cache = layer.forward(given)[1]
         dx = layer.backward(upstream, cache)
-        _untouched(report, x=(given, x), dy=(upstream, r))
+        _check_unchanged(report, x=(given, x), dy=(upstream, r))
         return _copy(dx)
 
     dx, grads = _gradients(params, backward)
     f = Outputs(output, y, r)
     report.rows.append(_compare("dx", dx, x, f, rng, max_entries))
     for name, (grad, adds) in grads.items():
-        row = _compare(_d(name), grad, params[name].value, f, rng, max_entries)
-        report.rows.append(_adds(row, adds))
+        row = _compare(_gradient_name(name), grad, params[name].value, f, rng, max_entries)
+        report.rows.append(_check_accumulates(row, adds))
 
 
 def check_tangent(layer: Any, x: Array, rng: Rng = 0, *, max_entries: int = 500) -> Report:
     """``tangent`` and ``tangent_backward`` against differences.
 
-    ẏ is compared with the derivative of y along a random ẋ, entry by entry. Then
-    φ = ⟨r, tangent(ẋ)⟩ is differenced, by forward and tangent anew, in ẋ, x and θ.
+    ẏ is compared with the derivative of y along a random ẋ, entry by entry. Then the gradients of
+    φ = ⟨r, tangent(ẋ)⟩ with respect to ẋ, x and θ are compared with differences of φ.
 
     Raises
         ValueError           x is empty or not finite
@@ -165,7 +166,7 @@ def _check_tangent(
         return layer.tangent(xdot.copy(), cache)[0]
 
     y, ydot = np.asarray(output()), np.asarray(tangent())
-    if _unusable(report, y, output) or _unusable(report, ydot, tangent, "ẏ"):
+    if _outputs_unusable(report, y, output) or _outputs_unusable(report, ydot, tangent, "ẏ"):
         return
     r = rng.normal(size=ydot.shape)
 
@@ -175,7 +176,7 @@ def _check_tangent(
         cache = layer.forward(given)[1]
         tcache = layer.tangent(given_xdot, cache)[1]
         dxdot, dx = layer.tangent_backward(upstream, tcache)
-        _untouched(report, x=(given, x), xdot=(given_xdot, xdot), dydot=(upstream, r))
+        _check_unchanged(report, x=(given, x), xdot=(given_xdot, xdot), dydot=(upstream, r))
         return _copy(dxdot), np.zeros_like(x) if dx is None else _copy(dx)
 
     (dxdot, dx), grads = _gradients(params, backward)
@@ -185,7 +186,7 @@ def _check_tangent(
     report.rows.append(_compare("∂φ/∂x", dx, x, f, rng, max_entries, jumps=True))
     for name, (grad, adds) in grads.items():
         row = _compare(f"∂φ/∂{name}", grad, params[name].value, f, rng, max_entries, jumps=True)
-        report.rows.append(_adds(row, adds))
+        report.rows.append(_check_accumulates(row, adds))
 
 
 def check_loss(
@@ -193,8 +194,8 @@ def check_loss(
 ) -> Report:
     """``L, dy = loss(y, target)``: dy against differences of L.
 
-    Where the loss says its ``output_range``, no step leaves it; an entry on the very edge has no
-    two-sided slope and is counted among the kinks.
+    If the loss has an ``output_range``, no step leaves it. An entry on its edge has no two-sided
+    slope and is counted as a kink.
 
     Raises
         ValueError  y is empty or not finite
@@ -207,11 +208,11 @@ def check_loss(
         return np.array([loss(y.copy(), target)[0]], np.float64)
 
     L = output()
-    if _unusable(report, L, output, "L"):
+    if _outputs_unusable(report, L, output, "L"):
         return report
     given, aim = y.copy(), target.copy()
     dy = _copy(loss(given, aim)[1])
-    _untouched(report, y=(given, y), target=(aim, target))
+    _check_unchanged(report, y=(given, y), target=(aim, target))
     low, high = getattr(loss, "output_range", None) or (-math.inf, math.inf)
     f = Outputs(output, L, np.ones(1))
     room = np.minimum(y - low, high - y)
@@ -222,15 +223,15 @@ def check_loss(
 def check_model(model: Any, x: Any, rng: Rng = 0, *, max_entries: int = 500) -> Report:
     """``model.backprop`` against differences of ``model.objective(x, rng)["total"]``.
 
-    Every call gets a copy of ``rng`` as it is now, so each sees the same noise. That the two
-    methods give the same terms, and that ``objective`` leaves gradients alone, is checked too.
+    Every call gets a copy of ``rng`` in its present state, so that all see the same noise. It is
+    also checked that both methods give the same terms and that ``objective`` changes no gradient.
 
     Raises
         ValueError  x is empty or not finite
     """
     rng, given_model = _generator(rng), model
     model, report = as_double(model), Report(_title(model))
-    labels = "iub"  # beside the samples, a tuple may hold integers that are no coordinates
+    labels = "iub"  # integer arrays of a tuple are labels, which are not differentiated
     if isinstance(x, tuple):
         x = tuple(a if np.asarray(a).dtype.kind in labels else _input(a) for a in x)
     else:
@@ -260,7 +261,7 @@ def _check_model(
         return model.backprop(copy.deepcopy(x), copy.deepcopy(noise))
 
     total = output()
-    if _unusable(report, total, output, "total"):
+    if _outputs_unusable(report, total, output, "total"):
         return
     terms, grads = _gradients(params, backward)
     before = {name: _copy(p.grad) for name, p in params.items()}
@@ -269,8 +270,8 @@ def _check_model(
         report.rows.append(Row("objective", remark="objective changes a gradient; it must not"))
     f = Outputs(output, total, np.ones(1))
     for name, (grad, adds) in grads.items():
-        row = _compare(_d(name), grad, params[name].value, f, rng, max_entries)
-        report.rows.append(_adds(row, adds))
+        row = _compare(_gradient_name(name), grad, params[name].value, f, rng, max_entries)
+        report.rows.append(_check_accumulates(row, adds))
 
 
 def _input(x: Any) -> Array:
@@ -284,15 +285,15 @@ def _input(x: Any) -> Array:
     return x
 
 
-# --- the analytic side, and what can be wrong with it before any number is compared -----------
+# --- the analytic gradients, and mistakes found before any number is compared ---------------
 
 
 def _gradients(params: dict[str, Any], backward: Callable[[], Any]) -> tuple[Any, dict[str, Any]]:
-    """What ``backward`` returns; of each parameter its gradient, and if a second pass doubles it."""
+    """The result of ``backward``; each Param's gradient, and whether a second pass doubles it."""
     result = backward()
     once = {name: _copy(p.grad) for name, p in params.items()}
     backward()
-    # A gradient that is zero but for rounding need not be the same twice.
+    # A gradient that is zero up to rounding may differ between passes.
     slack = 1e-12 * max((norm(g.ravel()) for g in once.values() if g is not None), default=0)
     grads = {}
     for name, p in params.items():
@@ -308,7 +309,7 @@ def _copy(grad: Any) -> Any:
     return None if grad is None else np.array(grad)
 
 
-def _adds(row: Row, adds: bool) -> Row:
+def _check_accumulates(row: Row, adds: bool) -> Row:
     """The row, failed unless the second pass has doubled the gradient."""
     if row.verdict == "pass" and not adds:
         row.verdict = "fail"
@@ -316,8 +317,10 @@ def _adds(row: Row, adds: bool) -> Row:
     return row
 
 
-def _unusable(report: Report, y: Array, again: Callable[[], Array], name: str = "y") -> bool:
-    """Whether the outputs are no ground for a check; if so, a failing row says why."""
+def _outputs_unusable(
+    report: Report, y: Array, again: Callable[[], Array], name: str = "y"
+) -> bool:
+    """Whether the outputs cannot be checked; if so, a failing row says why."""
     remark = ""
     if y.dtype != np.float64:
         remark = f"{name} is {y.dtype} where x is float64: keep the dtype that comes in"
@@ -330,10 +333,10 @@ def _unusable(report: Report, y: Array, again: Callable[[], Array], name: str = 
     return bool(remark)
 
 
-def _untouched(report: Report, **pairs: tuple[Array, Array]) -> None:
+def _check_unchanged(report: Report, **pairs: tuple[Array, Array]) -> None:
     for name, (after, before) in pairs.items():
-        known = any(row.name == name for row in report.rows)
-        if not known and not np.array_equal(after, before):
+        reported = any(row.name == name for row in report.rows)
+        if not reported and not np.array_equal(after, before):
             remark = f"{name} was written into; work on a copy"
             report.rows.append(Row(name, before.shape, before.size, remark=remark))
 
@@ -348,14 +351,14 @@ def _same_terms(report: Report, terms: dict[str, float], objective: dict[str, fl
 
 
 def _malformed(analytic: Any, shape: tuple[int, ...]) -> str:
-    """What is wrong with a gradient that is not even an array of the right kind."""
+    """What is wrong with a gradient that is not an array of the right shape and dtype, or ""."""
     if analytic is None:
         return "there is no gradient: backward must return ∂L/∂x and add to every Param.grad"
     if not isinstance(analytic, np.ndarray) and not isinstance(analytic, np.floating):
         return f"the gradient is a {type(analytic).__name__}, expected an array"
     if analytic.shape != shape:
-        turned = analytic.shape == shape[::-1]
-        hint = "transposed?" if turned else "a gradient has the shape of what it belongs to"
+        transposed = analytic.shape == shape[::-1]
+        hint = "transposed?" if transposed else "a gradient has the shape of what it belongs to"
         return f"the gradient has shape {analytic.shape}, expected {shape}: {hint}"
     if not np.isfinite(analytic).all():
         bad = int(np.size(analytic) - np.isfinite(analytic).sum())
@@ -365,7 +368,7 @@ def _malformed(analytic: Any, shape: tuple[int, ...]) -> str:
     return ""
 
 
-# --- the two side by side ---------------------------------------------------------------------
+# --- analytic against numeric -----------------------------------------------------------------
 
 
 def _compare(
@@ -379,7 +382,7 @@ def _compare(
     room: Array | None = None,
     jumps: bool = False,
 ) -> Row:
-    """The row of one tensor: entry by entry or, of a large one, a sample and one direction."""
+    """The row of one tensor: all entries or, if it is large, a sample and one direction."""
     row = Row(name, value.shape, value.size)
     row.remark = _malformed(analytic, value.shape)
     if row.remark:
@@ -389,20 +392,20 @@ def _compare(
     if value.size > max_entries:
         places = np.sort(rng.choice(value.size, max_entries, replace=False))
     indices = [tuple(map(int, np.unravel_index(p, value.shape))) for p in places]
-    space = np.full(value.shape, math.inf) if room is None else room
-    lines = [Line(f, entry(value, i), float(space[i])) for i in indices]
+    limits = np.full(value.shape, math.inf) if room is None else room
+    lines = [Line(f, entry(value, i), float(limits[i])) for i in indices]
     e = measure(analytic.ravel()[places], lines, jumps=jumps)
-    _fill(row, e, indices)
+    _fill_row(row, e, indices)
     if len(places) < value.size:
         row.sampled = True
         d = rng.normal(size=value.shape)
         d /= norm(d.ravel())
-        room_d = float((space / np.abs(d)).min())
+        room_d = float((limits / np.abs(d)).min())
         line = Line(f, direction(value, d), room_d)
-        typical = norm(analytic.ravel()) / math.sqrt(value.size)  # of ⟨a, d⟩
+        typical = norm(analytic.ravel()) / math.sqrt(value.size)  # size of ⟨a, d⟩
         whole = measure(np.array([(analytic * d).sum()]), [line], typical, jumps)
         if whole.error() > max(row.error, PASS):
-            _fill(row, whole, [None], checked=row.checked, kinks=row.kinks)
+            _fill_row(row, whole, [None], checked=row.checked, kinks=row.kinks)
     if not row.checked:
         row.remark = "every entry lies at a kink: pass another x to see more"
     row.verdict = _verdict(row.error)
@@ -420,38 +423,38 @@ def _compare_outputs(
     rng: np.random.Generator,
     max_entries: int,
 ) -> Row:
-    """The row of a directional derivative: one line, and every output for itself."""
+    """The row of a directional derivative: every output along one line."""
     row = Row(name, y.shape, y.size)
     row.remark = _malformed(ydot, y.shape)
     if row.remark:
         return row
-    seen: dict[float, Array] = {}
-    here = 0.0
+    outputs_at: dict[float, Array] = {}
+    position = 0.0
 
     def step(t: float) -> float:
-        nonlocal here
-        here = t
+        nonlocal position
+        position = t
         return t
 
-    def one(p: int) -> Callable[[], Array]:
+    def output_entry(p: int) -> Callable[[], Array]:
         def value() -> Array:
-            if here not in seen:
-                move(here)
-                seen[here] = evaluate().ravel()
+            if position not in outputs_at:
+                move(position)
+                outputs_at[position] = evaluate().ravel()
                 move(0.0)
-            return seen[here][p : p + 1]
+            return outputs_at[position][p : p + 1]
 
         return value
 
     places = np.arange(y.size)
     if y.size > max_entries:
         row.sampled, places = True, np.sort(rng.choice(y.size, max_entries, replace=False))
-    outputs = [Outputs(one(int(p)), y.ravel()[p : p + 1], np.ones(1)) for p in places]
+    outputs = [Outputs(output_entry(int(p)), y.ravel()[p : p + 1], np.ones(1)) for p in places]
     typical = 4 * EPS * math.sqrt(float(np.mean(y * y)))
     for f in outputs:
         f.rounding = np.maximum(f.rounding, typical)
     e = measure(ydot.ravel()[places], [Line(f, step) for f in outputs])
-    _fill(row, e, [tuple(map(int, np.unravel_index(p, y.shape))) for p in places])
+    _fill_row(row, e, [tuple(map(int, np.unravel_index(p, y.shape))) for p in places])
     row.verdict = _verdict(row.error)
     if row.verdict != "pass":
         row.remark = _remark(e, ydot, row, False)
@@ -465,7 +468,7 @@ def _verdict(error: float) -> str:
     return "pass" if error <= PASS else "suspicious" if error <= SUSPICIOUS else "fail"
 
 
-def _fill(
+def _fill_row(
     row: Row, e: Evidence, indices: list[Any], checked: int | None = None, kinks: int | None = None
 ) -> None:
     row.error = e.error() if (~e.kink).any() else 0.0
@@ -493,8 +496,8 @@ def _remark(e: Evidence | None, analytic: Array, row: Row, jumps: bool) -> str:
         return "the sign is wrong" if abs(c + 1) < 1e-6 else f"analytic = {c:.6g} × numeric"
     square = analytic.ndim == 2 and analytic.shape[0] == analytic.shape[1]
     if square and len(a) == analytic.size and not e.kink.any():
-        turned = n.reshape(analytic.shape).T.ravel()
-        if norm(a - turned) <= 1e-6 * norm(a):
+        transposed = n.reshape(analytic.shape).T.ravel()
+        if norm(a - transposed) <= 1e-6 * norm(a):
             return "analytic is the transpose of numeric"
     wrong = np.abs(a - n) > 1e-6 * max(np.abs(a).max(), np.abs(n).max())
     if 0 < wrong.sum() < len(a):
@@ -502,7 +505,7 @@ def _remark(e: Evidence | None, analytic: Array, row: Row, jumps: bool) -> str:
     return "no simple relation between the two"
 
 
-def _d(name: str) -> str:
+def _gradient_name(name: str) -> str:
     """The gradient's name: W → dW, 0.W → 0.dW."""
     head, dot, tail = name.rpartition(".")
     return f"{head}{dot}d{tail}"

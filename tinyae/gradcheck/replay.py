@@ -1,4 +1,4 @@
-"""What a check works on: a float64 copy of a module, which sees the same noise at every pass."""
+"""A check works on a float64 copy of a module, which gets the same noise at every pass."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from tinyae.param import Array, Param, unique
 
-_NO_PARTS = (type, ModuleType, FunctionType, Param)  # what holds no noise and no running state
+_NO_PARTS = (type, ModuleType, FunctionType, Param)  # objects without generators and running state
 
 
 def as_double(module: Any) -> Any:
@@ -34,8 +34,8 @@ def learnt(module: Any) -> dict[str, Any]:
 
 
 class Replay:
-    """Called before every forward pass, it puts back the generators, running statistics and
-    counters that are found anywhere in a module: each pass sees the same noise.
+    """Called before every forward pass, it restores the generators, running statistics and
+    counters found anywhere in a module, so that each pass gets the same noise.
     """
 
     def __init__(self, module: Any) -> None:
@@ -44,9 +44,9 @@ class Replay:
         self.names: list[tuple[dict[str, Any], str, Any]] = []
         params = learnt(module).values()
         arrays = [a for p in params for a in (p.value, p.grad) if isinstance(a, np.ndarray)]
-        seen, found = {id(p) for p in params}, [module]
-        while found:
-            part = found.pop()
+        seen, todo = {id(p) for p in params}, [module]
+        while todo:
+            part = todo.pop()
             if id(part) in seen or isinstance(part, _NO_PARTS):
                 continue
             seen.add(id(part))
@@ -56,12 +56,12 @@ class Replay:
                 if not any(np.may_share_memory(part, a) for a in arrays):
                     self.arrays.append((part, part.copy()))
             elif isinstance(part, dict):
-                found += part.values()
+                todo += part.values()
             elif isinstance(part, (list, tuple, set)):
-                found += part
+                todo += part
             elif hasattr(part, "__dict__"):
                 for name, value in vars(part).items():
-                    found.append(value)
+                    todo.append(value)
                     if isinstance(value, (np.ndarray, int, float)):
                         self.names.append((vars(part), name, value))
 

@@ -1,4 +1,4 @@
-"""What a gradient check has to say: a row for every gradient, and a table to read."""
+"""The report of a gradient check: a row for every gradient, printed as a table."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ class Row:
 
     @property
     def entries(self) -> str:
-        """How many entries were compared; of a large tensor, a sample and one direction."""
+        """How many entries were compared; for a large tensor, a sample and one direction."""
         if self.sampled:
             return f"{self.checked} of {self.size} + 1 direction"
         return f"{self.checked}"
 
     @property
     def place(self) -> str:
-        """The worst index; for a derivative along a direction, that word."""
+        """The index of the worst entry; "direction" for a derivative along a direction."""
         if self.worst is None:
             return "–" if math.isnan(self.analytic) else "direction"
         return "(" + ", ".join(map(str, self.worst)) + ("," if len(self.worst) == 1 else "") + ")"
 
 
-_HEADS = ("gradient", "shape", "entries", "error", "verdict", "worst at", "analytic", "numeric")
+_COLUMNS = ("gradient", "shape", "entries", "error", "verdict", "worst at", "analytic", "numeric")
 
 
 @dataclass
@@ -75,7 +75,7 @@ class Report:
 
     def __str__(self) -> str:
         kinks = any(row.kinks for row in self.rows)
-        table = [[*_HEADS, "kinks"]]
+        table = [[*_COLUMNS, "kinks"]]
         for row in self.rows:
             values = [_number(row.analytic, ".9g"), _number(row.numeric, ".9g")]
             judged = [row.entries, _number(row.error, ".1e"), row.verdict, row.place]

@@ -1,8 +1,8 @@
-"""Numeric slopes: how fast the outputs change along a line, and how sure that is.
+"""Numeric slopes: how fast the outputs change along a line, and how accurate that is.
 
 central      (f(v + h) − f(v − h)) / 2h, off by about h² f‴/6 and by rounding, ε |f| / h
-richardson   (4 D(h) − D(2h)) / 3, off by about h⁴; taken at four sizes of h, and the one that
-             changes least from its smaller neighbour is believed
+richardson   (4 D(h) − D(2h)) / 3, off by about h⁴; computed at four sizes of h; the result
+             that differs least from its smaller neighbour is used
 at_kink      the slopes to the right and to the left at h, h/2 and h/4. Where f is smooth their
              gap shrinks with h; at a kink it stays; at a step it grows
 
@@ -20,12 +20,12 @@ import numpy as np
 from tinyae.param import Array
 
 H = 1e-5
-PASS, SUSPICIOUS = 1e-7, 1e-4  # relative errors up to which gradients agree, and may agree
+PASS, SUSPICIOUS = 1e-7, 1e-4  # relative errors: agreement up to the first, doubt up to the second
 EPS = float(np.finfo(np.float64).eps)
-_LADDER = (0.1, 1.0, 10.0, 100.0)  # times h: the sizes of the second opinion
+_LADDER = (0.1, 1.0, 10.0, 100.0)  # times h: the step sizes of Richardson extrapolation
 _TINY = float(np.finfo(np.float64).tiny)
 
-Move = Callable[[float], float]  # puts a tensor at v + t·d; returns the t that rounding made of it
+Move = Callable[[float], float]  # moves a tensor to v + t·d; returns t after rounding
 
 
 class Outputs:
@@ -33,14 +33,17 @@ class Outputs:
 
     def __init__(self, evaluate: Callable[[], Array], y: Array, r: Array) -> None:
         self.evaluate, self.r = evaluate, r
-        # What one output is uncertain by: ε times its size, or times the typical size of the
-        # others where it is small by cancellation.
+        # The uncertainty of one output: ε times its size, or times the typical size of all
+        # outputs if that is larger, as a small output may result from cancellation.
         self.rounding = 4 * EPS * np.maximum(np.abs(y), norm(y) / math.sqrt(max(y.size, 1)))
         self.y = y
 
 
 class Line:
-    """The outputs along one line through the point: an entry of a tensor, or a direction."""
+    """The outputs along one line: an entry of a tensor, or a direction.
+
+    ``room`` is the distance along the line that no step may exceed.
+    """
 
     def __init__(self, f: Outputs, move: Move, room: float = math.inf) -> None:
         self.f, self.move, self.room = f, move, room
@@ -53,27 +56,27 @@ class Line:
         return step, y
 
     def central(self, h: float) -> tuple[float, float]:
-        """The slope Σ r ∘ (y₊ − y₋)/2h, and what rounding makes it uncertain by."""
+        """The slope Σ r ∘ (y₊ − y₋)/2h, and its uncertainty from rounding."""
         (above, y1), (below, y0) = self.at(h), self.at(-h)
         d = y1 - y0
         rounding = np.abs(self.f.r * self.f.rounding)
-        # Outputs that did not move at all do not depend on this; if none moved, one may have.
-        uncertain = norm(rounding[d != 0]) if d.any() else float(rounding.max(initial=0))
-        return float((self.f.r * d).sum()) / (above - below), uncertain / h
+        # Outputs that did not change do not depend on t. If none changed, rounding may hide one.
+        uncertainty = norm(rounding[d != 0]) if d.any() else float(rounding.max(initial=0))
+        return float((self.f.r * d).sum()) / (above - below), uncertainty / h
 
     def richardson(self) -> tuple[float, float]:
-        """(4 D(h) − D(2h)) / 3 at four sizes of h: the one that its smaller neighbour confirms."""
-        best, change, doubt, smaller = 0.0, math.inf, 0.0, math.nan
+        """(4 D(h) − D(2h)) / 3 at four sizes of h: the one closest to its smaller neighbour."""
+        best, change, uncertainty, smaller = 0.0, math.inf, 0.0, math.nan
         for h in (self.h * scale for scale in _LADDER):
             if 2 * h >= self.room:
                 break
             (fine, noise), (coarse, _) = self.central(h), self.central(2 * h)
             slope = (4 * fine - coarse) / 3
-            moved = abs(slope - (fine if math.isnan(smaller) else smaller))
-            if moved < change:
-                best, change, doubt = slope, moved, 5 / 3 * noise
+            difference = abs(slope - (fine if math.isnan(smaller) else smaller))
+            if difference < change:
+                best, change, uncertainty = slope, difference, 5 / 3 * noise
             smaller = slope
-        return best, doubt
+        return best, uncertainty
 
     def at_kink(self, analytic: float, slack: float, jumps: bool) -> bool:
         """Whether some output has a kink here, with the analytic value between its slopes."""
@@ -84,7 +87,7 @@ class Line:
             left.append((y0 - self.f.y) / b)
         gap = np.array([abs(p - q) for p, q in zip(right, left)])  # (3, outputs)
         noise = 8 * self.f.rounding / self.h
-        # Halved h, halved gap: to a tenth, and what rounding adds.
+        # If f is smooth, half of h gives half of the gap, within a tenth and rounding.
         smooth = (abs(gap[1] - gap[0] / 2) <= 0.05 * gap[0] + noise) & (
             abs(gap[2] - gap[0] / 4) <= 0.025 * gap[0] + noise
         )
@@ -94,15 +97,15 @@ class Line:
         r = self.f.r
         slopes = np.array([r * s for s in (*right, *left)])
         rest = float((slopes[0] + slopes[3])[smooth].sum()) / 2
-        # One-sided slopes are off by h f″/2: what the last halving changed, it may change again.
-        bend = abs(slopes[1] - slopes[2]) + abs(slopes[4] - slopes[5]) + abs(r) * noise
-        low = float((slopes.min(axis=0) - 2 * bend)[kink].sum())
-        high = float((slopes.max(axis=0) + 2 * bend)[kink].sum())
+        # One-sided slopes are off by h f″/2, by as much as the last halving of h changed them.
+        margin = abs(slopes[1] - slopes[2]) + abs(slopes[4] - slopes[5]) + abs(r) * noise
+        low = float((slopes.min(axis=0) - 2 * margin)[kink].sum())
+        high = float((slopes.max(axis=0) + 2 * margin)[kink].sum())
         return low - slack <= analytic - rest <= high + slack
 
 
 def entry(value: Array, index: tuple[int, ...]) -> Move:
-    """Moves one entry of a tensor, in place; t = 0 puts it back."""
+    """Moves one entry of a tensor, in place; t = 0 restores it."""
     v = value[index].item()
 
     def move(t: float) -> float:
@@ -113,7 +116,7 @@ def entry(value: Array, index: tuple[int, ...]) -> Move:
 
 
 def direction(value: Array, d: Array) -> Move:
-    """Moves a whole tensor along d, in place; t = 0 puts it back."""
+    """Moves a whole tensor along d, in place; t = 0 restores it."""
     v = value.copy()
 
     def move(t: float) -> float:
@@ -125,7 +128,7 @@ def direction(value: Array, d: Array) -> Move:
 
 @dataclass
 class Evidence:
-    """Analytic and numeric slopes along some lines, and what is known of the numeric ones."""
+    """Analytic and numeric slopes along some lines, the noise of the latter, and the kinks."""
 
     a: Array
     n: Array
@@ -145,7 +148,7 @@ class Evidence:
         return norm((self.a - self.n)[keep]) / max(self.size(), self.floor())
 
     def doubtful(self) -> bool:
-        """Beyond 1e-7; or within it only thanks to a floor far above the gradient."""
+        """Whether the error exceeds 1e-7, or only a floor far above the gradient keeps it below."""
         raw = norm((self.a - self.n)[~self.kink]) / self.size()
         return self.error() > PASS or (raw > PASS and self.size() < self.floor() / 100)
 
@@ -157,24 +160,24 @@ def norm(a: Array) -> float:
 
 
 def measure(a: Array, lines: list[Line], scale: float = 0.0, jumps: bool = False) -> Evidence:
-    """Central differences along every line; a second opinion where they disagree with ``a``,
-    the worst first, until all is well or what is confirmed is bad enough to fail.
+    """Central differences along every line. Where they disagree with ``a``, Richardson
+    extrapolation, the largest disagreement first, until all agree or a failure is certain.
     """
-    open_ = np.array([line.room > 0 for line in lines])
-    pairs = [line.central(line.h) if ok else (math.nan, 0.0) for line, ok in zip(lines, open_)]
+    movable = np.array([line.room > 0 for line in lines])
+    pairs = [line.central(line.h) if ok else (math.nan, 0.0) for line, ok in zip(lines, movable)]
     n, noise = np.array(pairs).reshape(len(lines), 2).T.copy()
-    e = Evidence(a, np.where(open_, n, a), noise, ~open_, scale)
-    asked = ~open_
-    while e.doubtful() and not asked.all():
-        residual = np.where(asked, -1.0, np.abs(e.a - e.n))
+    e = Evidence(a, np.where(movable, n, a), noise, ~movable, scale)
+    refined = ~movable
+    while e.doubtful() and not refined.all():
+        residual = np.where(refined, -1.0, np.abs(e.a - e.n))
         for i in np.argsort(-residual)[:32]:
-            if asked[i]:
+            if refined[i]:
                 break
-            asked[i] = True
+            refined[i] = True
             e.n[i], e.noise[i] = lines[i].richardson()
             slack = PASS * e.size() / math.sqrt(len(lines)) + e.noise[i]
             if abs(a[i] - e.n[i]) > slack:
                 e.kink[i] = lines[i].at_kink(float(a[i]), slack, jumps)
-        if e.error(asked) > SUSPICIOUS:
+        if e.error(refined) > SUSPICIOUS:
             break
     return e

@@ -1,8 +1,8 @@
-"""What trains, beside what was checked: fused twins against the definitions they stand for.
+"""The row "as trained": the faster twins that train, compared with the checked definitions.
 
-Twins take part from a certain batch size on. So the batch is repeated until it has ``ROWS`` rows and
-more, the pass is run twice from the same state, with the twins and by the definitions alone, and
-every gradient is compared, in float64 and in the dtype that trains.
+Most twins run only from a certain batch size on. So the batch is repeated until it has each number of
+``ROWS``. The pass is run twice from the same state, with twins and with the definitions only, and
+every gradient is compared, in float64 and in the dtype of training.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from tinyae.layers.base import Layer, Module
 from tinyae.param import Array
 from tinyae.twin import definitions_only, watching
 
-ROWS = (37, 130)  # samples: awkward for tiles and threads; enough for a batch to be cut up
-# The largest relative difference that rounding explains. A ReLU of a sum near 0 may fall to the
-# other side in float32, which is a larger step.
+ROWS = (37, 130)  # no multiples of a tile; the larger is enough for micro-batches
+# The largest relative difference that rounding explains. In float32 a sum near 0 may change its
+# sign before a ReLU, which makes a larger difference.
 _ROUNDING = {np.dtype(np.float64): 1e-6, np.dtype(np.float32): 1e-2}
 
 Results = dict[str, Array]
 
 
 def check_halves(layer: Any, x: Array, report: Report) -> None:
-    """A failing row for a half of backward that gives something else than ``backward`` does.
+    """Add a failing row if ``backward_params`` or ``backward_input`` disagrees with ``backward``.
 
-    ``backward_params`` is what a model's first layer learns by, ``backward_input`` what leads
-    through a layer that does not learn. Who derives a layer may have given one and not the other.
+    A model's first layer learns by ``backward_params``; ``backward_input`` leads through a layer
+    that does not learn. A derived class may have overridden one of the three and not the others.
     """
     if not isinstance(layer, Layer) or not report.ok:
         return
@@ -47,18 +47,19 @@ def check_halves(layer: Any, x: Array, report: Report) -> None:
         return dx, {name: p.grad.copy() for name, p in params.items()}
 
     dx, grads = run(layer.backward)
-    _, half = run(layer.backward_params)
-    dx_half, none = run(layer.backward_input)
+    _, params_grads = run(layer.backward_params)
+    input_dx, input_grads = run(layer.backward_input)
     largest = max((_norm(g) for g in grads.values()), default=0.0)
     for name, g in grads.items():
-        if not _norm(half[name] - g) <= 1e-9 * largest:
+        if not _norm(params_grads[name] - g) <= 1e-9 * largest:
             remark = (
                 f"backward_params adds another d{name} than backward, and a model's first layer "
                 "learns by it; override both, or neither"
             )
             report.rows.append(Row("backward_params", g.shape, g.size, g.size, remark=remark))
             break
-    if not _norm(dx_half - dx) <= 1e-9 * _norm(dx) or any(g.any() for g in none.values()):
+    no_grads = not any(g.any() for g in input_grads.values())
+    if not (_norm(input_dx - dx) <= 1e-9 * _norm(dx) and no_grads):
         remark = (
             "backward_input gives another dx than backward, or adds to a gradient; "
             "override both, or neither"
@@ -68,7 +69,7 @@ def check_halves(layer: Any, x: Array, report: Report) -> None:
 
 
 def layer_rows(layer: Any, double: Any, x: Array) -> Iterator[Row]:
-    """A row if a twin takes part in forward or backward of the layer; ``double`` is its copy."""
+    """A row if a twin runs in the layer's forward or backward; ``double`` is its float64 copy."""
     if not isinstance(layer, Module):
         return
 
@@ -83,7 +84,7 @@ def layer_rows(layer: Any, double: Any, x: Array) -> Iterator[Row]:
 
 
 def model_rows(model: Any, double: Any, x: Any, rng: np.random.Generator) -> Iterator[Row]:
-    """A row if a twin takes part in ``backprop`` of the model."""
+    """A row if a twin runs in the model's ``backprop``."""
     if not isinstance(model, Module):
         return
 
@@ -103,7 +104,7 @@ def _rows(subject: Any, double: Any, x: Any, run: Callable[[Any, Any], Results])
             try:
                 row = _compare(part, _repeated(x, rows, dtype), run, dtype)
             except (ValueError, TypeError):
-                continue  # it takes no batch of this size
+                continue  # it does not take a batch of this size
             if row is not None and (worst is None or row[0] > worst[0]):
                 worst = row
     if worst is not None:
@@ -113,7 +114,7 @@ def _rows(subject: Any, double: Any, x: Any, run: Callable[[Any, Any], Results])
 def _compare(
     subject: Any, x: Any, run: Callable[[Any, Any], Results], dtype: np.dtype[Any]
 ) -> tuple[float, Row] | None:
-    """The worst difference over what rounding explains, and the row; None if no twin took part."""
+    """The worst difference, divided by what rounding explains, and its row; None without twins."""
     params, replay = learnt(subject), Replay(subject)
 
     def results() -> Results:
@@ -136,7 +137,7 @@ def _compare(
     row = Row("as trained", checked=sum(a.size for a in defined.values()), error=0.0)
     row.size = row.checked
     sizes = {name: max(_norm(a), _norm(trained[name])) for name, a in defined.items()}
-    # A gradient that is zero but for rounding, as of a bias before BatchNorm, need not be the same.
+    # A gradient that is zero up to rounding, as of a bias before BatchNorm, may differ.
     floor = math.sqrt(np.finfo(dtype).eps) * max(sizes.values())
     for name, b in defined.items():
         a = trained[name]
@@ -149,11 +150,11 @@ def _compare(
                 f"{name} at {_count(x)} rows in {dtype}: analytic is what trains, by the twin of "
                 f"{', '.join(sorted(used))}; numeric is its definition"
             )
-    over = row.error / _ROUNDING[dtype]
-    row.verdict = "pass" if over <= 1 else "fail"
+    excess = row.error / _ROUNDING[dtype]
+    row.verdict = "pass" if excess <= 1 else "fail"
     if row.verdict == "pass":
         row.remark = ""
-    return over, row
+    return excess, row
 
 
 def _norm(a: Array) -> float:
@@ -165,7 +166,7 @@ def _count(x: Any) -> int:
 
 
 def _repeated(x: Any, rows: int, dtype: np.dtype[Any]) -> Any:
-    """The samples over and over, until there are so many rows; of a tuple, each array's."""
+    """The samples, repeated to that many rows; in a tuple, those of each array."""
     if isinstance(x, tuple):
         return tuple(_repeated(a, rows, dtype) for a in x)
     x = np.asarray(x)

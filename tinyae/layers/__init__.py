@@ -1,4 +1,4 @@
-"""Layers, in the order to read them: the contract, then ever more of what a network needs.
+"""Layers, in reading order: first the contract, then the layers from simple to composite.
 
 A new layer is a class in one of these files, named in that file's ``__all__``.
 """

@@ -1,10 +1,10 @@
-"""Activations: y = f(x), entry by entry, with f, f′ and f″ side by side.
+"""Activations: y = f(x), element by element, with f, f′ and f″ next to each other.
 
-``forward`` computes f and caches whichever of x and y the derivatives are simplest in;
-``slope`` is f′ and ``curvature`` f″, from that cache. The base class does the rest:
+``forward`` computes f. It caches x or y, whichever gives the simpler derivatives. From that cache
+``slope`` computes f′ and ``curvature`` computes f″. The base class does the rest:
 
     Backward  dx = f′ · dy
-    Tangent   ẏ = f′ · ẋ,  and of φ = ⟨dẏ, ẏ⟩:  ∂φ/∂ẋ = f′ · dẏ,  ∂φ/∂x = f″ · ẋ · dẏ
+    Tangent   ẏ = f′ · ẋ,  and for φ = ⟨dẏ, ẏ⟩:  ∂φ/∂ẋ = f′ · dẏ,  ∂φ/∂x = f″ · ẋ · dẏ
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
 
 
 class Activation(Layer):
-    """y = f(x), entry by entry. A subclass gives ``forward`` (f), ``slope`` and ``curvature``."""
+    """y = f(x), element by element. A subclass defines ``forward``, ``slope`` and ``curvature``."""
 
     def slope(self, cache: Any) -> Array:
         """f′"""
@@ -211,12 +211,12 @@ class GELU(Activation):
 
 
 class Softmax(Layer):
-    """Exponentials along axis 1, scaled to a sum of one: a probability for each class.
+    """Exponentials along axis 1, divided by their sum: a probability for each class.
 
     Forward   yₖ = e^xₖ / Σⱼ e^xⱼ, after subtracting the largest x (y is unchanged, e cannot overflow)
     Shapes    x, y (N, K, …)
     Backward  dx = y ∘ (dy − ⟨y, dy⟩)
-    Tangent   ẏ = y ∘ (ẋ − ⟨y, ẋ⟩), and of φ = ⟨dẏ, ẏ⟩:
+    Tangent   ẏ = y ∘ (ẋ − ⟨y, ẋ⟩), and for φ = ⟨dẏ, ẏ⟩:
               ∂φ/∂ẋ = y ∘ (dẏ − ⟨y, dẏ⟩)
               h = ∂φ/∂y = dẏ ∘ ẋ − dẏ ⟨y, ẋ⟩ − ẋ ⟨y, dẏ⟩,   ∂φ/∂x = y ∘ (h − ⟨y, h⟩)
     Cache     y
@@ -229,21 +229,21 @@ class Softmax(Layer):
         return y, y
 
     def backward(self, dy: Array, y: Array) -> Array:
-        return y * (dy - _along(y, dy))
+        return y * (dy - _inner(y, dy))
 
     def tangent(self, xdot: Array, y: Array) -> tuple[Array, Any]:
-        return y * (xdot - _along(y, xdot)), (xdot, y)
+        return y * (xdot - _inner(y, xdot)), (xdot, y)
 
     def tangent_backward(self, dydot: Array, tcache: Any) -> tuple[Array, Array]:
         xdot, y = tcache
-        h = dydot * (xdot - _along(y, xdot)) - xdot * _along(y, dydot)
+        h = dydot * (xdot - _inner(y, xdot)) - xdot * _inner(y, dydot)
         return self.backward(dydot, y), self.backward(h, y)
 
 
-def _along(a: Array, b: Array) -> Array:
-    """⟨a, b⟩ along axis 1, which is kept."""
+def _inner(a: Array, b: Array) -> Array:
+    """⟨a, b⟩ along axis 1, which stays with length 1."""
     return (a * b).sum(axis=1, keepdims=True)
 
 
-# The activations above, which take one entry at a time; each can be made without arguments.
+# The activations above, which act on one entry at a time; each needs no argument.
 CLASSES: tuple[type[Activation], ...] = tuple(Activation.__subclasses__())

@@ -1,4 +1,4 @@
-"""What every layer is: parameters, a forward map and its derivative.
+"""Every layer has a forward map, its derivative and, if it learns, parameters.
 
 The contract::
 
@@ -6,16 +6,16 @@ The contract::
     dx       = layer.backward(dy, cache) # adds ∂L/∂θ to each Param.grad, returns ∂L/∂x
     y        = layer(x)                  # inference: no cache, no dropout, running statistics
 
-A layer owns parameters and nothing else; activations travel in the open, in ``cache``. So a
-layer may run twice before one backward, be shared, be skipped over, and serve many threads.
+A layer stores no activations: ``forward`` returns them in ``cache``. So a layer may run twice
+before one backward, may be shared, may be bypassed by a skip connection, and may be used for
+inference by many threads at once.
 
 Second order, for penalties on the Jacobian J = ∂y/∂x: ``tangent`` pushes a direction ẋ
-forward, ẏ = J ẋ, and ``tangent_backward`` differentiates φ = ⟨dẏ, ẏ⟩ in the direction, in the
-parameters and, since J depends on it, in x itself.
+forward, ẏ = J ẋ, and ``tangent_backward`` differentiates φ = ⟨dẏ, ẏ⟩ with respect to ẋ, to the
+parameters and, because J depends on it, to x itself.
 
 A line ``@fused`` above a method says that a faster twin may run in its place, with the same numbers
-(:mod:`tinyae.twin`). What one reads here is the definition, and it is what every twin is tested
-against.
+(:mod:`tinyae.twin`). The method itself is the definition, and every twin is tested against it.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ Self = TypeVar("Self", bound="Module")
 
 
 class Module:
-    """Anything with parameters. Its attributes say what they are by their type:
-    a Param is learnt, an array is state (saved, not learnt), a Module is a part.
+    """Anything with parameters. The type of an attribute says what it is:
+    a Param is learnt, an array is state (saved but not learnt), a Module is a child.
     """
 
     @property
@@ -47,7 +47,7 @@ class Module:
     @property
     @fused
     def params(self) -> dict[str, Param]:
-        """Every Param by its dotted name; a shared one stands under each of its names."""
+        """Every Param by its dotted name. A shared Param appears under each of its names."""
         own = {name: p for name, p in vars(self).items() if isinstance(p, Param)}
         for name, part in self.children.items():
             own.update({f"{name}.{key}": p for key, p in part.params.items()})
@@ -55,7 +55,7 @@ class Module:
 
     @property
     def state(self) -> dict[str, Array]:
-        """What is saved but not learnt: running statistics. Only ``forward`` changes it."""
+        """Arrays that are saved but not learnt, such as running statistics."""
         own: dict[str, Array] = {k: a for k, a in vars(self).items() if isinstance(a, np.ndarray)}
         for name, part in self.children.items():
             own.update({f"{name}.{key}": a for key, a in part.state.items()})
@@ -63,7 +63,7 @@ class Module:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The parameters' dtype; float32 where there are none."""
+        """The parameters' dtype; float32 if there are none."""
         return next((p.dtype for p in self.params.values()), np.dtype(np.float32))
 
     def astype(self: Self, dtype: DTypeLike) -> Self:
@@ -83,7 +83,7 @@ class Layer(Module):
     """A differentiable map of a batch; the first axis counts the samples."""
 
     def forward(self, x: Array) -> tuple[Array, Any]:
-        """y and the least that :meth:`backward` needs."""
+        """y, and the cache that :meth:`backward` needs."""
         raise NotImplementedError
 
     def backward(self, dy: Array, cache: Any) -> Array:
@@ -94,36 +94,36 @@ class Layer(Module):
         return self.forward(x)[0]
 
     def backward_params(self, dy: Array, cache: Any) -> None:
-        """The half of :meth:`backward` that a model's first layer needs: no ∂L/∂x."""
+        """Like :meth:`backward`, without ∂L/∂x, which a model's first layer does not need."""
         self.backward(dy, cache)
 
     def backward_input(self, dy: Array, cache: Any) -> Array:
-        """The other half: ∂L/∂x alone, for a layer that is passed through but does not learn."""
-        kept = [(p.grad, p.grad.copy()) for p in unique(self.params).values()]
+        """Like :meth:`backward`, but only ∂L/∂x: for a layer that does not learn."""
+        saved = [(p.grad, p.grad.copy()) for p in unique(self.params).values()]
         dx = self.backward(dy, cache)
-        for grad, before in kept:
+        for grad, before in saved:
             grad[...] = before
         return dx
 
     def tangent(self, xdot: Array, cache: Any) -> tuple[Array, Any]:
-        """ẏ = (∂y/∂x) ẋ at the x that ``cache`` remembers, and what its backward needs."""
+        """ẏ = (∂y/∂x) ẋ at the x of ``cache``, and the cache of :meth:`tangent_backward`."""
         raise NotImplementedError(
-            f"{type(self).__name__} has no tangent; a penalty on the Jacobian needs layers that have"
+            f"{type(self).__name__} has no tangent; a penalty on the Jacobian needs layers that have one"
         )
 
     def tangent_backward(self, dydot: Array, tcache: Any) -> tuple[Array, Array | None]:
-        """Of φ = ⟨dẏ, ẏ⟩: ∂φ/∂ẋ and ∂φ/∂x (None where it is zero); adds ∂φ/∂θ to the grads."""
+        """∂φ/∂ẋ and ∂φ/∂x of φ = ⟨dẏ, ẏ⟩ (None for zero); adds ∂φ/∂θ to each Param.grad."""
         raise NotImplementedError(f"{type(self).__name__} has no tangent")
 
     def trace(self, x: Array, name: str) -> Iterator[tuple[str, Array]]:
-        """The training output of every layer on the way, by name; the last is the result."""
+        """Yield the name and training output of each inner layer; the last is the result."""
         yield name, self.forward(x)[0]
 
 
 class ParameterFree(Layer):
     """A map whose output is linear in x once the cache is fixed: a reshape, a pool, a mask.
 
-    Such a layer is its own tangent, so it states just :meth:`linear`, ẏ from ẋ.
+    Such a layer is its own tangent, so a subclass defines only :meth:`linear`, which maps ẋ to ẏ.
     """
 
     def linear(self, xdot: Array, cache: Any) -> Array:
@@ -144,7 +144,9 @@ def add(a: Array | None, b: Array | None) -> Array | None:
 
 
 def check_input(layer: Layer, x: Array, expected: tuple[int | str, ...]) -> None:
-    """Raise unless x is an array of the layer's dtype and of shape ``expected`` (a letter: any).
+    """Raise unless x is an array of the layer's dtype and of shape ``expected``.
+
+    A letter in ``expected`` stands for any length of that axis.
 
     Raises
         TypeError   not an array, or of another dtype than the layer's parameters
@@ -156,7 +158,8 @@ def check_input(layer: Layer, x: Array, expected: tuple[int | str, ...]) -> None
             f"{who}: x is a {type(x).__name__}, expected a NumPy array; pass np.asarray(x, np.float32)"
         )
     fits = x.ndim == len(expected)
-    for want, got in zip(expected, x.shape):  # a loop: this runs at every layer of every step
+    # A plain loop is fastest, and this runs for every layer at every step.
+    for want, got in zip(expected, x.shape):
         if want != got and isinstance(want, int):
             fits = False
     if not fits:
@@ -171,7 +174,7 @@ def check_input(layer: Layer, x: Array, expected: tuple[int | str, ...]) -> None
 
 
 def positive_pair(who: str, name: str, value: int | tuple[int, int]) -> tuple[int, int]:
-    """An int or a pair of ints ≥ 1, as a pair (down, across).
+    """An int or a pair of ints ≥ 1, as a pair (vertical, horizontal).
 
     Raises
         ValueError  anything else

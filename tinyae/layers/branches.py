@@ -1,4 +1,4 @@
-"""Layers around a layer, and side by side: where a value is used twice, its gradients add."""
+"""Shortcuts around a layer, and layers in parallel: if a value is used twice, its gradients add."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["Residual", "Skip", "Parallel"]
 
 
 class Residual(Layer):
-    """A layer that only has to learn the difference.
+    """A shortcut around a layer, which then has to learn only the difference y − x.
 
     Forward   y = x + f(x)
-    Shapes    x, f(x), y alike
+    Shapes    x, f(x) and y of one shape
     Backward  dx = dy + J_fᵀ dy
     Tangent   ẏ = ẋ + J_f ẋ
-    Cache     f's
+    Cache     f's cache
     Raises    ValueError if f changes the shape
     Source    He, Zhang, Ren & Sun (2016), eq. 1
     """
@@ -70,13 +70,13 @@ class Residual(Layer):
 
 
 class Skip(Layer):
-    """What goes in goes on, beside what the layer makes of it (a U-Net's bridge).
+    """The input and the layer's output, concatenated, as in a U-Net.
 
     Forward   y = [x, f(x)] along axis 1
     Shapes    x (N, C, …)   f(x) (N, D, …)   y (N, C + D, …)
     Backward  dy = [dy₁, dy₂]:   dx = dy₁ + J_fᵀ dy₂
     Tangent   ẏ = [ẋ, J_f ẋ]
-    Cache     C and f's
+    Cache     C, and f's cache
     Raises    ValueError if x and f(x) differ in another axis than 1
     Source    Ronneberger, Fischer & Brox (2015), §2
     """
@@ -120,13 +120,13 @@ class Skip(Layer):
 
 
 class Parallel(Layer):
-    """Several layers on the same x, their outputs side by side.
+    """Several layers applied to the same x, their outputs concatenated.
 
     Forward   y = [f₁(x), …, f_K(x)] along axis 1
-    Shapes    x as all f take it   fₖ(x) (N, Dₖ, …)   y (N, ΣDₖ, …)
+    Shapes    x as every fₖ takes it   fₖ(x) (N, Dₖ, …)   y (N, ΣDₖ, …)
     Backward  dy = [dy₁, …, dy_K]:   dx = Σₖ Jₖᵀ dyₖ
     Tangent   ẏ = [J₁ ẋ, …, J_K ẋ]
-    Cache     where each part of y ends, and the branches' caches
+    Cache     the indices where the parts of y end, and the branches' caches
     Raises    ValueError if the outputs differ in another axis than 1
     Source    Szegedy et al. (2015), §4
     """
@@ -189,7 +189,7 @@ class Parallel(Layer):
 
 
 def _concatenate(who: str, parts: Any) -> Array:
-    """The parts along axis 1.
+    """The parts, concatenated along axis 1.
 
     Raises
         ValueError  their other axes differ
@@ -206,5 +206,5 @@ def _concatenate(who: str, parts: Any) -> Array:
 def _total(arrays: Any) -> Array:
     total = arrays[0]
     for a in arrays[1:]:
-        total = total + a  # not in place: the first may be an array that we were given
+        total = total + a  # not in place: the first array may belong to the caller
     return total

@@ -1,8 +1,8 @@
 """One layer after the other: the chain rule.
 
 ``backward`` visits the layers in reverse order. ``tangent_backward`` has a second path: the
-Jacobian of a later layer depends on its input, so ∂φ/∂x of that layer goes on down through the
-plain ``backward`` of the earlier ones. :mod:`tinyae.layers.branches` has layers side by side.
+Jacobian of a layer depends on its input, so ∂φ/∂x of that layer continues through the plain
+``backward`` of the layers before it. :mod:`tinyae.layers.branches` has layers in parallel.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Sequential(Layer):
 
     @fused
     def backward_params(self, dy: Array, caches: list[Any]) -> None:
-        # The first layer that learns needs no dx, and those before it nothing at all.
+        # The first layer that learns needs no dx; the layers before it need no gradient at all.
         first = next((i for i, layer in enumerate(self.layers) if layer.params), None)
         if first is None:
             return
@@ -78,7 +78,7 @@ class Sequential(Layer):
 
     def tangent_backward(self, dydot: Array, tcache: Any) -> tuple[Array, Array | None]:
         tcaches, caches = tcache
-        dx = None  # ∂φ/∂ of the value between two layers, as far as the later ones go
+        dx = None  # ∂φ/∂x of the later layers, through their Jacobians
         for layer, tc, cache in zip(reversed(self.layers), reversed(tcaches), reversed(caches)):
             if dx is not None:
                 dx = layer.backward(dx, cache)

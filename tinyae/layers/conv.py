@@ -1,7 +1,7 @@
 """Convolution and transposed convolution: each is the other's adjoint.
 
 Write C for the linear map x ↦ W ∗ x. Conv2d runs C forward and its transpose Cᵀ backward;
-ConvTranspose2d runs Cᵀ forward and C backward: ⟨Cx, y⟩ = ⟨x, Cᵀy⟩. Three kernels do for both.
+ConvTranspose2d runs Cᵀ forward and C backward: ⟨Cx, y⟩ = ⟨x, Cᵀy⟩. Three kernels serve both.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Pad = tuple[int, int, int, int]  # top, bottom, left, right
 
 
 class _Convolution(Layer):
-    """What the two have in common: the arguments, W, b and the padding around an image."""
+    """What both layers share: the arguments, W, b and the padding around an image."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class _Convolution(Layer):
         raise NotImplementedError
 
     def pad(self, size: Pair) -> Pad:
-        """The zeros around the image that C reads, which is of that size."""
+        """How many zeros C puts around its input, an image of that size."""
         if not isinstance(self.padding, str):
             (p, q) = self.padding
             return p, p, q, q
@@ -108,7 +108,7 @@ class _Convolution(Layer):
 
 @functools.lru_cache(maxsize=256)
 def _same(size: Pair, kernel_size: Pair, stride: Pair) -> Pad:
-    """The zeros that ⌈length/s⌉ windows reach beyond the image, half of them on each side."""
+    """The padding that ⌈length/s⌉ windows need, half of it on each side of the image."""
     before_after = []
     for length, k, s in zip(size, kernel_size, stride):
         total = max((-(-length // s) - 1) * s + k - length, 0)
@@ -123,8 +123,8 @@ class Conv2d(_Convolution):
     Forward   y[n,o,i,j] = b[o] + Σ_{c,u,v} W[o,c,u,v] · xᵖ[n,c, i·s+u, j·s+v]
               xᵖ is x with zeros around it
     Shapes    x (N, C, H, W)   W (O, C, kh, kw)   b (O,)   y (N, O, H′, W′)
-              padding p: H′ = ⌊(H + 2p − kh)/s⌋ + 1;  "same": H′ = ⌈H/s⌉, and where the zeros
-              do not halve, the bottom and the right get the odd one
+              padding p: H′ = ⌊(H + 2p − kh)/s⌋ + 1;  "same": H′ = ⌈H/s⌉; an odd row
+              or column of zeros goes to the bottom or the right
     Backward  dx = Cᵀ dy      dW[o,c,u,v] = Σ_{n,i,j} dy[n,o,i,j] · xᵖ[n,c, i·s+u, j·s+v]
               db[o] = Σ_{n,i,j} dy[n,o,i,j]
     Tangent   ẏ = Cẋ
@@ -179,7 +179,7 @@ class ConvTranspose2d(_Convolution):
     """Every pixel stamps its kernels onto a larger image: y = Cᵀx + b, C a Conv2d's map.
 
     Forward   yᵖ[n,o, i·s+u, j·s+v] += Σ_c W[c,o,u,v] · x[n,c,i,j], then the padding is cut off
-              and b[o] added
+              and b[o] is added
     Shapes    x (N, C, H, W)   W (C, O, kh, kw)   b (O,)   y (N, O, H′, W′)
               padding p: H′ = (H − 1)·s − 2p + kh + output_padding;  "same": H′ = H·s
     Backward  dx = C dy      dW[c,o,u,v] = Σ_{n,i,j} x[n,c,i,j] · dyᵖ[n,o, i·s+u, j·s+v]
@@ -188,8 +188,8 @@ class ConvTranspose2d(_Convolution):
     Cache     x
     Raises    ValueError if the padding leaves nothing of y
 
-    A stride s > 1 maps s sizes of y to one size of Cy; ``output_padding`` (0 … s − 1) says which
-    of them is meant: it adds rows at the bottom and columns at the right.
+    A stride s > 1 maps s sizes of y to one size of Cy. ``output_padding`` (0 … s − 1) chooses one
+    of them: it adds rows at the bottom and columns at the right.
 
     Source    Zeiler, Krishnan, Taylor & Fergus (2010); Dumoulin & Visin (2016), ch. 4
     """
@@ -226,7 +226,7 @@ class ConvTranspose2d(_Convolution):
         return kernels.conv2d_weight_grad(dy, x, self.stride, pad, self.kernel_size)
 
     def output_size(self, size: Pair) -> Pair:
-        """(H′, W′) of an input of that size."""
+        """(H′, W′) for an input of that size."""
         (height, width), (down, across) = size, self.stride
         if isinstance(self.padding, str):
             return height * down, width * across

@@ -1,4 +1,4 @@
-"""Affine maps: a layer with its own matrix, and one that borrows another's, transposed."""
+"""Affine maps: a layer with its own matrix, and one that shares another's, transposed."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Dense(Layer):
 
 
 class TiedDense(Layer):
-    """The decoder's half of a tied pair: the matrix is another Dense's, transposed; b is its own.
+    """The decoder half of a tied pair: it shares another Dense's matrix, and has its own b.
 
     Forward   y = x V + b          V = dense.W (I, O), shared, not copied
     Shapes    x (N, I)   V (I, O)   b (O,)   y (N, O)
@@ -80,7 +80,7 @@ class TiedDense(Layer):
     Cache     x
     Source    Vincent et al. (2010), §2.2: W′ = Wᵀ
 
-    Both layers add to the one gradient: dV here is the second path of the encoder's dW.
+    Both layers add to the same gradient: dV is the second contribution to the encoder's dW.
     """
 
     def __init__(self, dense: Dense) -> None:
@@ -93,7 +93,7 @@ class TiedDense(Layer):
 
     @property
     def children(self) -> dict[str, Module]:
-        return {}  # of the borrowed layer, W alone is used here
+        return {}  # of the other layer only W is used
 
     @property
     def params(self) -> dict[str, Param]:

@@ -11,9 +11,9 @@ __all__ = ["Dropout"]
 
 
 class Dropout(ParameterFree):
-    """In training each entry is zero with probability p; the rest grow, so that the mean stays.
+    """In training each entry becomes 0 with probability p; the others are scaled to keep the mean.
 
-    Forward   y = x ∘ m,   m = 0 with probability p, else 1/(1 − p), drawn anew from ``rng``
+    Forward   y = x ∘ m,   m = 0 with probability p, else 1/(1 − p), drawn from ``rng`` at each call
     Calling   y = x
     Shapes    x, y of any shape
     Backward  dx = dy ∘ m

@@ -1,16 +1,16 @@
-"""Normalisation: numbers with mean 0 and variance 1, then a learnt scale γ and shift β.
+"""Normalisation: scale to mean 0 and variance 1, then apply a learnt scale γ and shift β.
 
-Both layers subtract a mean over m entries and divide by their deviation. They differ in whose:
-BatchNorm takes one feature over the batch, LayerNorm one sample over its features. With c the
-centred x, σ² its variance plus ε, x̂ = c/σ and ⟨·,·⟩ a sum over the m entries:
+Both layers subtract the mean of m entries and divide by their standard deviation. BatchNorm takes
+the entries of one feature over the batch, LayerNorm those of one sample over its features. With c
+the centred x, σ² its variance plus ε, x̂ = c/σ and ⟨·,·⟩ a sum over the m entries:
 
     Backward  with g = γ ∘ dy:   dx = (g − mean g − x̂ ⟨x̂, g⟩/m) / σ
     Tangent   with a = ẋ − mean ẋ:   ẏ = γ ∘ (a − x̂ ⟨x̂, a⟩/m) / σ
-              and of φ = ⟨dẏ, ẏ⟩, with b = γ ∘ dẏ − mean (γ ∘ dẏ):
+              and for φ = ⟨dẏ, ẏ⟩, with b = γ ∘ dẏ − mean (γ ∘ dẏ):
               ∂φ/∂ẋ = (b − x̂ ⟨x̂, b⟩/m) / σ      ∂φ/∂γ = Σ dẏ ∘ (a − x̂ ⟨x̂, a⟩/m) / σ
               ∂φ/∂x = [3/m ⟨x̂, a⟩⟨x̂, b⟩ x̂ − ⟨a, b⟩ x̂ − ⟨x̂, b⟩ a − ⟨x̂, a⟩ b] / (m σ²)
 
-The Jacobian is symmetric in x̂'s space, so one function serves ẏ, dx and ∂φ/∂ẋ.
+The Jacobian ∂x̂/∂x is symmetric, so one function serves ẏ, dx and ∂φ/∂ẋ.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Axes = tuple[int, ...]
 
 
 class _Norm(Layer):
-    """x̂ and its derivatives; a subclass says over which axes, and how γ lies along x."""
+    """x̂ and its derivatives. A subclass chooses the axes and how γ broadcasts against x."""
 
     gamma: Param
     beta: Param
@@ -41,15 +41,15 @@ class _Norm(Layer):
         raise NotImplementedError
 
     def wide(self, theta: Array, ndim: int) -> Array:
-        """γ or β, shaped to go with x."""
+        """γ or β, reshaped to broadcast against x."""
         raise NotImplementedError
 
     def narrow(self, a: Array) -> Array:
-        """The sum of an array like x over all that γ is repeated along: of γ's shape."""
+        """An array of x's shape, summed down to γ's shape: the transpose of :meth:`wide`."""
         raise NotImplementedError
 
     def normalize(self, x: Array) -> tuple[Array, Array, Array, Array]:
-        """mean, variance, x̂ and σ; all but x̂ keep the axes of the mean, with length 1."""
+        """mean, variance, x̂ and σ. All but x̂ keep the averaged axes, with length 1."""
         axes = self.axes(x.ndim)
         mean = x.mean(axis=axes, keepdims=True)
         c = x - mean
@@ -102,17 +102,17 @@ class BatchNorm(_Norm):
               running_mean += momentum (μ − running_mean)
               running_var  += momentum (v m/(m − 1) − running_var)
     Calling   y = γ (x − running_mean) / √(running_var + ε) + β
-    Shapes    x, y (N, D) or (N, C, H, W)   γ, β and the running ones (D,) or (C,)
+    Shapes    x, y (N, D) or (N, C, H, W)   γ, β, running_mean, running_var (D,) or (C,)
               m = N, or N·H·W
     Backward  dx = (g − mean g − x̂ mean(g x̂)) / σ,   g = γ dy
               dγ = Σ dy x̂      dβ = Σ dy
-    Tangent   see the head of this file
+    Tangent   see the top of this file
     Cache     x̂, σ = √(v + ε)
     Raises    ValueError in training on fewer than two values a channel: their variance is 0
     Source    Ioffe & Szegedy (2015), algorithms 1 and 2
 
-    PyTorch's names for gamma and beta are weight and bias. As there, the running variance is
-    the unbiased one, while x̂ uses the biased.
+    PyTorch calls gamma and beta weight and bias. As in PyTorch, the running variance is the
+    unbiased estimate, while x̂ uses the biased one.
     """
 
     def __init__(
@@ -174,18 +174,18 @@ class BatchNorm(_Norm):
 
 
 class LayerNorm(_Norm):
-    """Each sample normalised over its trailing axes: no batch, no running statistics.
+    """Each sample normalised over its trailing axes, without batch or running statistics.
 
     Forward   μ, v = mean and variance over the trailing axes
               y = γ ∘ x̂ + β,   x̂ = (x − μ) / √(v + ε)
     Shapes    x, y (N, …, *normalized_shape)   γ, β normalized_shape   m = its product
     Backward  dx = (g − mean g − x̂ mean(g ∘ x̂)) / σ,   g = γ ∘ dy
               dγ = Σₙ dy ∘ x̂      dβ = Σₙ dy
-    Tangent   see the head of this file
+    Tangent   see the top of this file
     Cache     x̂, σ = √(v + ε)
     Source    Ba, Kiros & Hinton (2016), eq. 3
 
-    PyTorch's names for gamma and beta are weight and bias.
+    PyTorch calls gamma and beta weight and bias.
     """
 
     def __init__(

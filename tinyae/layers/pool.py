@@ -17,9 +17,9 @@ Pair = tuple[int, int]
 
 
 class _Pool(ParameterFree):
-    """Windows of ``kernel_size`` that start every ``stride`` (by default: side by side).
+    """Windows of ``kernel_size``, ``stride`` apart (by default adjacent, without overlap).
 
-    Rows and columns that no window reaches, at the bottom and the right, are left out.
+    Rows and columns at the bottom and right that no window reaches are ignored.
     """
 
     def __init__(self, kernel_size: int | Pair, stride: int | Pair | None = None) -> None:
@@ -49,9 +49,9 @@ class MaxPool2d(_Pool):
 
     Forward   y[n,c,i,j] = max over u, v of x[n,c, i·s+u, j·s+v]
     Shapes    x (N, C, H, W)   y (N, C, H′, W′), H′ = ⌊(H − kh)/s⌋ + 1
-    Backward  dx[where the largest lies] += dy: the first of equal entries takes all
+    Backward  dx[where the largest lies] += dy; among equal entries the first gets it all
     Tangent   ẏ = ẋ[where the largest of x lies]
-    Cache     that place in every window, and the image's size
+    Cache     the index of the largest in every window, and the image's size
     """
 
     def forward(self, x: Array) -> tuple[Array, tuple[Array, Pair]]:

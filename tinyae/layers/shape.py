@@ -1,4 +1,4 @@
-"""Layers that move numbers without changing them."""
+"""Layers that rearrange or repeat numbers without changing them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["Flatten", "Reshape", "Upsample2d"]
 class Flatten(ParameterFree):
     """Each sample as one row.
 
-    Forward   y = x, seen as (N, D)
-    Shapes    x (N, …)   y (N, D), D the product of the rest
-    Backward  dx = dy, seen as x was
+    Forward   y = x, reshaped to (N, D)
+    Shapes    x (N, …)   y (N, D), D the product of the other axes
+    Backward  dx = dy, reshaped to x's shape
     Cache     the shape of x
     """
 
@@ -29,9 +29,9 @@ class Flatten(ParameterFree):
 class Reshape(ParameterFree):
     """Each sample in a given shape: ``Reshape(1, 28, 28)``.
 
-    Forward   y = x, seen as (N, *shape)
+    Forward   y = x, reshaped to (N, *shape)
     Shapes    x (N, …)   y (N, *shape)
-    Backward  dx = dy, seen as x was
+    Backward  dx = dy, reshaped to x's shape
     Cache     the shape of x
     Raises    ValueError if a sample has another number of elements
     """
@@ -46,7 +46,7 @@ class Reshape(ParameterFree):
             raise ValueError(
                 f"Reshape: a sample of x has shape {x.shape[1:]}, expected "
                 f"{math.prod(self.shape)} elements for {self.shape}; "
-                "make the layer before it as wide, or change the shape"
+                "give the layer before it as many outputs, or change the shape"
             )
         return x.reshape(len(x), *self.shape), x.shape
 
@@ -58,7 +58,7 @@ class Reshape(ParameterFree):
 
 
 class Upsample2d(ParameterFree):
-    """Nearest-neighbour enlargement: every pixel becomes a block of a × b equal ones.
+    """Nearest-neighbour upsampling: every pixel becomes a block of a × b equal pixels.
 
     Forward   y[n,c,i,j] = x[n,c, ⌊i/a⌋, ⌊j/b⌋]
     Shapes    x (N, C, H, W)   y (N, C, a·H, b·W)

@@ -20,12 +20,12 @@ class TopK(ParameterFree):
     Shapes    x, y (N, …) with at least k entries a sample
     Backward  dx = dy ∘ m: the support, like a ReLU's, does not move under a small change of x
     Cache     m
-    Raises    ValueError if a sample has fewer than k entries, or k is no int ≥ 1
-    Source    Makhzani & Frey (2014), §2.1; ``inference_k`` is their αk, of which they find
-              that α slightly above 1 makes better features
+    Raises    ValueError if a sample has fewer than k entries, or k is not an int ≥ 1
+    Source    Makhzani & Frey (2014), §2.1; ``inference_k`` is their αk; they find that
+              α slightly above 1 gives better features
 
-    Largest means largest, not largest in size: a negative entry passes only if fewer than k are
-    positive. Of equal entries the first pass, so that it is always exactly k.
+    Largest means largest in value, not in magnitude: a negative entry passes only if fewer than k
+    are positive. Among equal entries the first ones pass, so that exactly k pass.
     """
 
     def __init__(self, k: int, inference_k: int | None = None) -> None:
@@ -58,13 +58,13 @@ class TopK(ParameterFree):
                 f"a sample; pass a smaller {name} or a wider code"
             )
         rows = x.reshape(len(x), entries)
-        least = np.partition(rows, entries - k, axis=1)[:, entries - k, None]  # that still passes
-        m = rows >= least
-        tied = np.flatnonzero(m.sum(axis=1) > k)  # more than k: of those equal to least, the first
+        threshold = np.partition(rows, entries - k, axis=1)[:, entries - k, None]  # k-th largest
+        m = rows >= threshold
+        tied = np.flatnonzero(m.sum(axis=1) > k)  # more than k reach it
         if tied.size:
-            above, equal = rows[tied] > least[tied], rows[tied] == least[tied]
-            room = k - above.sum(axis=1, keepdims=True)
-            m[tied] = above | (equal & (equal.cumsum(axis=1) <= room))
+            above, equal = rows[tied] > threshold[tied], rows[tied] == threshold[tied]
+            missing = k - above.sum(axis=1, keepdims=True)
+            m[tied] = above | (equal & (equal.cumsum(axis=1) <= missing))
         return m.reshape(x.shape)
 
     def __repr__(self) -> str:

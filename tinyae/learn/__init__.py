@@ -1,13 +1,13 @@
-"""``tinyae learn``: exercises in writing backward passes, each checked, and answered by the doctor.
+"""``tinyae learn``: exercises in writing backward passes, which are checked and diagnosed.
 
 ``command``     the verbs: list, start, check, hint, solution, watch, reset; ``arguments``: their options
 ``track``       the exercises in their order; how the learner's file is made from the solution
 ``exercises``   one file each: hints, and what is checked
-``solutions``   one file each: equation, task and reason; what the learner gets is this file with
-                the bodies of the functions to be written taken out
-``starts``      the learner's file where it is no such cut: the capstone's, with its five mistakes
-``examiner``    runs the learner's functions and compares: values, gradients, inputs unchanged
-``consult``     asks the doctor about what is wrong; ``wording`` and ``outcome``: how it is said
-``child``       the process that a learner's file runs in, and the limits on it
-``state``       what was done so far, in one JSON file
+``solutions``   one file each: equation, task and reason. The learner gets this file without the
+                bodies of the functions to write
+``starts``      files that are not made from the solution: the capstone's, with five mistakes
+``examiner``    runs the learner's functions; checks values, gradients and unchanged inputs
+``consult``     asks the doctor what is wrong; ``wording`` and ``outcome`` hold the answer's texts
+``child``       the process in which a learner's file runs, and the limits on it
+``state``       the learner's progress, in one JSON file
 """

@@ -1,4 +1,4 @@
-"""The options of ``tinyae learn``, apart from what its verbs do: ``--help`` needs no more."""
+"""The options of ``tinyae learn``, apart from its verbs, so that ``--help`` imports little."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The learner's file runs in a process of its own: what it does there harms nothing here.
+"""The learner's file runs in a child process, where it cannot harm the command.
 
-``examine`` (parent) starts the child, waits for at most ``seconds`` and returns what it found.
-``main`` (child) loads the file, has the examiner check it, and leaves the outcome in a file, so
-that whatever the learner's code prints cannot be mistaken for it.
+``examine`` (parent) starts the child, waits for at most ``seconds`` and returns the outcome.
+``main`` (child) loads the file, lets the examiner check it, and writes the outcome to a file, so
+that it cannot be mixed up with what the learner's code prints.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from tinyae.learn.wording import place
 
 SECONDS = 10.0
 PRINTED = 2_000  # characters of the learner's own output that are shown
-MEMORY = 3 << 30  # bytes, where the system can hold a process to it (not on Windows)
+MEMORY = 3 << 30  # bytes, if the system can limit a process (not on Windows)
 
-# The child finds tinyae where the parent found it, and runs in an empty folder: no file that
-# lies beside the learner's, such as a numpy.py, is imported by mistake.
+# The child imports tinyae from where the parent did, and runs in an empty folder. So no file next
+# to the learner's, such as a numpy.py, is imported by mistake.
 _START = """
 import sys
 root = {root!r}
@@ -45,7 +45,7 @@ main({id!r}, {path!r}, {outcome!r}, {full!r})
 
 
 def examine(entry: Entry, path: Path, seconds: float = SECONDS, full: bool = False) -> Outcome:
-    """What the examiner says about the learner's file; ``full`` with all that the doctor says."""
+    """The outcome of the check of a learner's file; ``full`` includes all that the doctor says."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         outcome = Path(folder) / "outcome.json"
         root = str(Path(__file__).resolve().parents[2])
@@ -76,20 +76,20 @@ def examine(entry: Entry, path: Path, seconds: float = SECONDS, full: bool = Fal
         text = b"".join(printed).decode("utf-8", "replace")
         result = _read(outcome)
     if stopped:
-        result = Outcome([Row("no", "stopped", _endless(seconds))])
+        result = Outcome([Row("no", "stopped", _timeout_text(seconds))])
     elif result is None:
-        result = Outcome([Row("no", "ended", _ended(process.returncode, text))])
+        result = Outcome([Row("no", "ended", _exit_text(process.returncode, text))])
     result.printed = text
     return result
 
 
-def _drain(pipe: IO[bytes], kept: list[bytes]) -> None:
-    """Read to the end, so that the child never waits; keep the beginning."""
-    room = 4 * PRINTED
+def _drain(pipe: IO[bytes], chunks: list[bytes]) -> None:
+    """Read the pipe to its end, so that the child never blocks, and keep the beginning."""
+    remaining = 4 * PRINTED
     with pipe, contextlib.suppress(OSError, ValueError):
         while chunk := pipe.read1(65536):  # type: ignore[attr-defined]
-            kept.append(chunk[:room])
-            room -= len(kept[-1])
+            chunks.append(chunk[:remaining])
+            remaining -= len(chunks[-1])
 
 
 def _read(path: Path) -> Outcome | None:
@@ -99,14 +99,14 @@ def _read(path: Path) -> Outcome | None:
         return None
 
 
-def _endless(seconds: float) -> str:
+def _timeout_text(seconds: float) -> str:
     return (
         f"your file had not finished after {seconds:g} s and was stopped. A check takes less than a "
         "second: look for a loop that never ends, or one that runs over far too much."
     )
 
 
-def _ended(code: int, printed: str) -> str:
+def _exit_text(code: int, printed: str) -> str:
     if "MemoryError" in printed or "Unable to allocate" in printed:
         return "Python ran out of memory: look for an array, or a list, that is far too large."
     return (
@@ -121,15 +121,15 @@ def _ended(code: int, printed: str) -> str:
 def main(id: str, path: str, outcome: str, full: bool) -> None:
     """Check the file at ``path``; write the outcome as JSON."""
     _limit_memory()
-    text = json.dumps(found(find(id), Path(path), full).to_json())
+    text = json.dumps(check(find(id), Path(path), full).to_json())
     Path(outcome).write_text(text, encoding="utf-8")
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
-    os._exit(0)  # the outcome is written: no thread or exit handler of the file delays it
+    os._exit(0)  # the outcome is written: do not wait for threads or exit handlers
 
 
-def found(entry: Entry, path: Path, full: bool = False) -> Outcome:
-    """What the examiner says, and NumPy's warnings from the learner's lines."""
+def check(entry: Entry, path: Path, full: bool = False) -> Outcome:
+    """The examiner's outcome, with NumPy's warnings from the learner's lines."""
     path = path.resolve()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -145,7 +145,7 @@ def _examine(entry: Entry, path: Path, full: bool) -> Outcome:
     solution = load(entry.solution_path, "solution")
     try:
         mine = load(path, "exercise")
-    except BaseException as error:  # the file may raise what it likes, SystemExit too
+    except BaseException as error:  # the file may raise anything, even SystemExit
         return Outcome([Row("no", "import", _not_imported(error, path))])
     examiner = Examiner(mine, solution, path, full)
     try:
@@ -183,10 +183,10 @@ def _not_imported(error: BaseException, path: Path) -> str:
 
 
 def _limit_memory() -> None:
-    """Hold this process to MEMORY, if the system can: then Python raises MemoryError."""
+    """Limit this process to MEMORY bytes, if the system can: then Python raises MemoryError."""
     try:
         import resource
-    except ModuleNotFoundError:  # Windows: there the time limit ends what grows
+    except ModuleNotFoundError:  # Windows, where only the time limit applies
         return
     for what in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
         with contextlib.suppress(ValueError, OSError):

@@ -22,11 +22,11 @@ WIDTH = 96
 
 
 class Misuse(Exception):
-    """The command was called wrongly: its message, and exit code 2."""
+    """The command was called wrongly: print the message, and exit with code 2."""
 
 
 def run(args: argparse.Namespace) -> int:
-    """One verb. 0 is success, 1 a check that failed, 2 a mistake in the call."""
+    """Run one verb. Return 0 for success, 1 for a failed check, 2 for a mistake in the call."""
     folder = _folder()
     try:
         state = load(folder)
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _folder() -> Path:
-    """./tinyae_learn, or here if this is it."""
+    """./tinyae_learn, or the current folder if it is that one."""
     here = Path.cwd()
     return here if here.name == FOLDER and (here / FILE).exists() else Path(FOLDER)
 
@@ -75,7 +75,7 @@ def start(args: argparse.Namespace, state: State) -> int:
     state.folder.mkdir(exist_ok=True)
     written = False
     if not path.exists():
-        with path.open("x", encoding="utf-8") as file:  # "x": never over what is there
+        with path.open("x", encoding="utf-8") as file:  # "x" never overwrites a file
             file.write(entry.start())
         written = True
     state.current = entry.id
@@ -101,7 +101,7 @@ def check(args: argparse.Namespace, state: State) -> int:
 def _check(entry: Entry, state: State, more: bool, seconds: float) -> int:
     path = _existing(entry, state)
     outcome = child.examine(entry, path, seconds, full=more)
-    state = load(state.folder)  # the check took its time: another verb may have written
+    state = load(state.folder)  # another verb may have changed it during the check
     record = state.of(entry.id)
     record.checks += 1
     record.passed = record.passed or outcome.ok
@@ -151,25 +151,25 @@ def watch(args: argparse.Namespace, state: State) -> int:
     say(f"Watching {state.folder}. Save an exercise's file to have it checked; Ctrl-C ends.")
     for entry in changes(state):
         say("")
-        with contextlib.suppress(Misuse):  # the file has gone again
+        with contextlib.suppress(Misuse):  # the file was deleted
             _check(entry, load(state.folder), more=False, seconds=child.SECONDS)
         sys.stdout.flush()
     return 0
 
 
 def changes(state: State, pause: float = 0.3) -> Iterator[Entry]:
-    """Each exercise whose file has changed, once a change and when the change is complete."""
+    """Yield each exercise whose file has changed, once per change, when writing is complete."""
     seen = _stamps(state)
     while True:
         time.sleep(pause)
         now = _stamps(state)
-        fresh = [e for e in TRACK if e.id in now and now[e.id] != seen.get(e.id)]
-        if not fresh:
+        changed = [e for e in TRACK if e.id in now and now[e.id] != seen.get(e.id)]
+        if not changed:
             seen = now
             continue
         time.sleep(pause / 3)
         settled = _stamps(state)
-        for entry in fresh:
+        for entry in changed:
             if settled.get(entry.id) == now[entry.id]:
                 seen[entry.id] = now[entry.id]
                 yield entry
@@ -179,10 +179,10 @@ def _stamps(state: State) -> dict[str, tuple[int, int]]:
     stamps = {}
     for entry in TRACK:
         try:
-            found = path_of(entry, state).stat()
-        except OSError:  # not begun, or an editor is just replacing it
+            stat = path_of(entry, state).stat()
+        except OSError:  # not started, or an editor is just replacing it
             continue
-        stamps[entry.id] = (found.st_mtime_ns, found.st_size)
+        stamps[entry.id] = (stat.st_mtime_ns, stat.st_size)
     return stamps
 
 
@@ -193,10 +193,10 @@ def reset(args: argparse.Namespace, state: State) -> int:
     if path.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n") == fresh:
         say(f"{path} is as `start` wrote it: nothing to do.")
     else:
-        kept = free_name(path, ".bak")
-        path.rename(kept)
+        backup = free_name(path, ".bak")
+        path.rename(backup)
         path.write_text(fresh, encoding="utf-8")
-        say(f"{path} is new again; your version is kept as {kept.name}.")
+        say(f"{path} is new again; your version is kept as {backup.name}.")
     state.of(entry.id).passed = False
     state.current = entry.id
     state.save()
@@ -256,7 +256,7 @@ def _after(entry: Entry, state: State) -> str:
 
 
 def _next_step(state: State) -> str:
-    """Where to go on: the first that is open after the current one, or the first of all."""
+    """What comes next: the first open exercise after the current one, or else before it."""
     current = _find(state.current).number if state.current else 0
     ahead = TRACK[current:] + TRACK[:current]
     for entry in ahead:
@@ -269,7 +269,7 @@ def _next_step(state: State) -> str:
 
 
 def show(outcome: Outcome, entry: Entry, more: bool) -> None:
-    """The rows, what the file printed, NumPy's warnings, and the doctor."""
+    """Print the rows, what the file printed, NumPy's warnings, and the doctor's answer."""
     for row in outcome.rows:
         say(_wrapped(row.text, f"{MARKS[row.mark]}{row.what:<10} ", " " * 18))
     for text in outcome.warnings:
@@ -308,6 +308,6 @@ def _wrapped(text: str, first: str, rest: str | None = None) -> str:
 
 
 def say(text: str) -> None:
-    """Print, on a terminal without Greek letters too: there they become question marks."""
+    """Print a text; a character that the terminal cannot show becomes a question mark."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     print(text.encode(encoding, "replace").decode(encoding))

@@ -1,14 +1,14 @@
-"""Runs a learner's functions and says what they give: values, gradients, inputs unchanged.
+"""Runs a learner's functions and checks values, gradients, and that inputs do not change.
 
-An exercise's ``check(e)`` asks for each thing that is checked, and each becomes a row that is
-printed: nothing is checked in secret.
+An exercise's ``check(e)`` calls the methods below. Each check becomes a row that is printed:
+nothing is checked in secret.
 
-    e.values(…)     the function's results at small numbers, beside the right ones
-    e.gradient(…)   each gradient beside central differences, for a random upstream gradient dy
-    e.loss(…)       both for a function that returns its value and its gradients
+    e.values(…)     the function's results for small numbers against the right ones
+    e.gradient(…)   each gradient against central differences, for a random upstream gradient dy
+    e.loss(…)       the gradients of a function that returns its value and its gradients
     e.holds(…)      a statement that must be true
 
-The first gradient that is wrong is shown to the doctor, ``tinyae.gradcheck.diagnose``.
+The doctor, ``tinyae.gradcheck.diagnose``, examines the first wrong gradient.
 """
 
 from __future__ import annotations
@@ -32,34 +32,35 @@ Results = dict[str, Array]
 
 
 class Unusable(Exception):
-    """The learner's function gave nothing that could be compared; a row says why."""
+    """The learner's function returned nothing that can be compared; a row says why."""
 
 
 class Examiner:
-    """The learner's module ``mine`` beside the ``solution``; ``rows`` grows as it is asked."""
+    """Compares the learner's module ``mine`` with the ``solution``; checks add to ``rows``."""
 
     def __init__(
         self, mine: ModuleType, solution: ModuleType, path: Path, full: bool = False
     ) -> None:
         self.mine, self.solution, self.path, self.full = mine, solution, path, full
         self.rows: list[Row] = []
-        self._said: set[str] = set()  # functions that do not run: said once, then left alone
-        self._given: dict[str, None] = {}  # inputs that were watched, in order
-        self._written: dict[str, str] = {}  # function → input that it wrote into
-        self._case: Question | None = None  # the first wrong gradient, for the doctor
-        self._small: tuple[Array, Array, str] | None = None  # the first wrong value, likewise
+        self._failed: set[str] = set()  # functions that do not run: reported once, then skipped
+        self._compared: dict[str, None] = {}  # inputs that were compared before and after, in order
+        self._written_inputs: dict[str, str] = {}  # function → input that it wrote into
+        self._question: Question | None = None  # the first wrong gradient, for the doctor
+        # The first wrong value, for the doctor: found, right, name.
+        self._wrong_value: tuple[Array, Array, str] | None = None
 
     def outcome(self) -> Outcome:
-        if self._given and not self._written and not self._said:
-            names = ", ".join(self._given)
+        if self._compared and not self._written_inputs and not self._failed:
+            names = ", ".join(self._compared)
             self.rows.append(Row("ok", "unchanged", f"{names}: nothing is written into"))
-        for function, name in self._written.items():
+        for function, name in self._written_inputs.items():
             text = (
                 f"{function} writes into {name}, which belongs to its caller: "
                 f"make a new array (a = a * b, not a *= b), or work on {name}.copy()"
             )
             self.rows.append(Row("no", "unchanged", text))
-        doctor, more = consult(self._case, self._small, self.full)
+        doctor, more = consult(self._question, self._wrong_value, self.full)
         return Outcome(self.rows, doctor, more)
 
     @property
@@ -79,7 +80,7 @@ class Examiner:
     ) -> bool:
         """``name(*inputs)`` against the solution's results.
 
-        ``known``: of a result, {what to say: the value that this mistake gives}.
+        ``known``: for a result, {remark: the value that a known mistake gives}.
         """
         right = dict(zip(gives, parts(getattr(self.solution, name)(*copied(inputs)), gives)))
         try:
@@ -91,16 +92,16 @@ class Examiner:
             wrong = difference(found[key], right[key])
             if not wrong:
                 continue
-            told = [
+            remarks = [
                 what
                 for what, value in (known or {}).get(key, {}).items()
                 if same(found[key], value)
             ]
-            text = ". ".join([f"{call}: {key} {wrong}", *told[:1]])
+            text = ". ".join([f"{call}: {key} {wrong}", *remarks[:1]])
             table = {**inputs, f"your {key}": found[key], f"right {key}": right[key]}
             self.rows.append(Row("no", "values", text + listed(table)))
-            if not told and key.startswith("d") and self._small is None:
-                self._small = (found[key], np.asarray(right[key], float), key)
+            if not remarks and key.startswith("d") and self._wrong_value is None:
+                self._wrong_value = (found[key], np.asarray(right[key], float), key)
             return False
         self.rows.append(Row("ok", "values", f"{call} at {sizes_of(inputs)}: {', '.join(gives)}"))
         return True
@@ -119,27 +120,28 @@ class Examiner:
         sizes: dict[str, int] | None = None,
         note: str = "",
     ) -> bool:
-        """The gradients that ``name(dy, *inputs)`` gives of ``f(*inputs)``, for a random dy.
+        """The gradients of ``f(*inputs)`` that ``name(dy, *inputs)`` returns, for a random dy.
 
-        ``gives``      what the function returns, dx for x, …; default: of each in ``wrt``
-        ``arguments``  (dy, *inputs) → what the function takes by name, where that is something else
+        ``gives``      the names of the results, dx for x, …; default: one for each in ``wrt``
+        ``arguments``  (dy, *inputs) → the function's arguments by name, if they are not these
         ``upstream``   False: f is a number and the function takes no dy
-        The others are for the doctor.
+        The other options are for the doctor.
         """
         gives = tuple(gives or (f"d{w}" for w in wrt))
         inputs = {k: np.asarray(v) for k, v in inputs.items()}
         y = np.asarray(f(*copied(inputs)), float)
         dy = np.random.default_rng(0).normal(size=y.shape) if upstream else np.ones(y.shape)
 
-        def taken(dy: Array, *args: Any) -> dict[str, Any]:
-            """What the function takes, by name, in its order."""
+        def call_arguments(dy: Array, *args: Any) -> dict[str, Any]:
+            """The function's arguments, by name, in its order."""
             if arguments is not None:
                 return arguments(dy, *args)
             return {**({"dy": dy} if upstream else {}), **dict(zip(inputs, args))}
 
         try:
-            found = self.results(name, taken(dy, *inputs.values()), gives)
-            self._repeatable(name, taken(dy, *inputs.values()), gives, found)
+            given = call_arguments(dy, *inputs.values())
+            found = self.results(name, given, gives)
+            self._check_repeatable(name, given, gives, found)
         except Unusable:
             return False
         right: list[str] = []
@@ -157,15 +159,15 @@ class Examiner:
             )
         for text in wrong:
             self.rows.append(Row("no", "gradient", f"{name} at {at}: {text}"))
-        if wrong and self._case is None:
-            self._case = Question(
+        if wrong and self._question is None:
+            self._question = Question(
                 f,
                 inputs,
                 getattr(self.mine, name),
                 getattr(self.solution, name),
                 tuple(wrt),
                 gives,
-                taken,
+                call_arguments,
                 upstream,
                 tensors,
                 sizes,
@@ -175,29 +177,29 @@ class Examiner:
     def loss(
         self, name: str, inputs: dict[str, Any], *wrt: str, value: str = "L", **more: Any
     ) -> bool:
-        """A function that returns its value and its gradients, all of ``inputs`` by name."""
+        """The gradients of a function that takes ``inputs`` and returns its value and gradients."""
         right = getattr(self.solution, name)
 
         def f(*args: Any) -> float:
             return float(right(*args)[0])
 
         gives = (value, *(f"d{w}" for w in wrt))
-        before, case = len(self.rows), self._case
+        before, question = len(self.rows), self._question
         if self.gradient(name, f, inputs, wrt, gives=gives, upstream=False, **more):
             return True
         for row in self.rows[before:]:
             if (
                 row.what == "gradient"
                 and row.mark == "no"
-                and self._of_own(name, inputs, wrt, gives)
+                and self._matches_own_value(name, inputs, wrt, gives)
             ):
                 row.text += (
                     f". It is the slope of your own {value}: {value} is what is to be mended"
                 )
-                self._case, self._small = case, None  # nothing for the doctor: dy is not the fault
+                self._question, self._wrong_value = question, None  # the gradient is not at fault
         return False
 
-    def _of_own(
+    def _matches_own_value(
         self, name: str, inputs: dict[str, Any], wrt: Sequence[str], gives: Sequence[str]
     ) -> bool:
         """Whether the gradients are those of the learner's own value."""
@@ -214,7 +216,7 @@ class Examiner:
         return not any(difference(found[f"d{w}"], numeric[w]) for w in wrt)
 
     def holds(self, what: str, statement: str, true: bool, otherwise: str = "") -> bool:
-        """A row that is ok if ``true``; ``otherwise`` says what was found."""
+        """Add a row that is ok if ``true``; ``otherwise`` says what was found instead."""
         text = statement if true else f"{statement}: {otherwise}" if otherwise else statement
         self.rows.append(Row("ok" if true else "no", what, text))
         return true
@@ -222,7 +224,7 @@ class Examiner:
     # --- the learner's function --------------------------------------------------------------
 
     def results(self, name: str, inputs: dict[str, Any], gives: Sequence[str]) -> Results:
-        """What the learner's function returns, by name; raises Unusable, once with a row."""
+        """The results of the learner's function, by name; raises Unusable, with a row once."""
         out = self.call(name, inputs)
         signature = f"{name} should return {', '.join(gives)}"
         if out is None:
@@ -247,8 +249,8 @@ class Examiner:
         return found
 
     def call(self, name: str, inputs: dict[str, Any]) -> Any:
-        """``name(*inputs)``, on copies, which are looked at afterwards."""
-        if name in self._said:
+        """``name(*inputs)``, on copies, which are compared with the inputs afterwards."""
+        if name in self._failed:
             raise Unusable(name)
         f = getattr(self.mine, name, None)
         if not callable(f):
@@ -258,30 +260,30 @@ class Examiner:
         try:
             out = f(*given)
         except NotImplementedError:
-            self._said.add(name)
+            self._failed.add(name)
             self.rows.append(
                 Row("todo", "not yet", f"{name} is not written yet: put its lines for the `raise`")
             )
             raise Unusable(name) from None
-        except BaseException as error:  # learners' code may raise what it likes, SystemExit too
+        except BaseException as error:  # the learner's code may raise anything, even SystemExit
             if isinstance(error, KeyboardInterrupt):
                 raise
             self._unusable(name, raised(name, inputs, error, self.path))
         for (key, before), after in zip(inputs.items(), given):
             if isinstance(before, np.ndarray):
-                self._given.setdefault(key)
-                same = before.shape == after.shape and np.array_equal(before, after)
-                if not same:
-                    self._written.setdefault(name, key)
+                self._compared.setdefault(key)
+                unchanged = before.shape == after.shape and np.array_equal(before, after)
+                if not unchanged:
+                    self._written_inputs.setdefault(name, key)
         return out
 
-    def _repeatable(
+    def _check_repeatable(
         self, name: str, inputs: dict[str, Any], gives: Sequence[str], found: Results
     ) -> None:
         with contextlib.redirect_stdout(io.StringIO()):
             again = self.results(name, inputs, gives)
         if any(not np.array_equal(found[key], again[key], equal_nan=True) for key in gives):
-            self._small = None  # what random numbers give is nothing for the doctor
+            self._wrong_value = None  # the doctor cannot examine random results
             self._unusable(
                 name,
                 f"{name} gives other numbers when it is called again with the same arguments: "
@@ -290,7 +292,7 @@ class Examiner:
             )
 
     def _unusable(self, name: str, text: str) -> None:
-        self._said.add(name)
+        self._failed.add(name)
         self.rows.append(Row("no", "runs", text))
         raise Unusable(name)
 

@@ -1,4 +1,4 @@
-"""What a check has found, as data: it travels from the child process to the command as JSON."""
+"""The outcome of a check, as data: the child process sends it to the command as JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Row:
 
 @dataclass
 class Outcome:
-    """All that a check found. ``doctor`` is the first answer, ``more`` the rest of it."""
+    """All that a check found. ``doctor`` is the doctor's short answer, ``more`` its full one."""
 
     rows: list[Row] = field(default_factory=list)
     doctor: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What a learner has done so far: one JSON file, written whole or not at all."""
+"""A learner's progress: one JSON file, which is replaced as a whole."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FILE = "state.json"
 
 @dataclass
 class Record:
-    """One exercise: passed, how often checked, how many hints were read, solution looked at."""
+    """The progress in one exercise: passed, number of checks and hints, solution shown."""
 
     passed: bool = False
     checks: int = 0
@@ -32,16 +32,16 @@ class State:
         return self.records.setdefault(id, Record())
 
     def save(self) -> None:
-        """Into a file beside it first: an interruption leaves the old state, never half a one."""
+        """Write a temporary file first, so that an interruption leaves the old state."""
         self.folder.mkdir(exist_ok=True)
         records = {id: asdict(record) for id, record in sorted(self.records.items())}
         text = json.dumps({"current": self.current, "exercises": records}, indent=1)
-        beside = self.folder / f"{FILE}.{os.getpid()}.tmp"
+        temporary = self.folder / f"{FILE}.{os.getpid()}.tmp"
         try:
-            beside.write_text(text + "\n", encoding="utf-8")
-            os.replace(beside, self.folder / FILE)
+            temporary.write_text(text + "\n", encoding="utf-8")
+            os.replace(temporary, self.folder / FILE)
         finally:
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
 
 def load(folder: Path) -> State:
@@ -75,20 +75,20 @@ def _parse(folder: Path, data: Any) -> State:
 
 
 def _set_aside(path: Path, why: str) -> State:
-    kept = free_name(path, ".broken")
-    os.replace(path, kept)
+    backup = free_name(path, ".broken")
+    os.replace(path, backup)
     warning = (
-        f"{path} could not be read ({why}). It is kept as {kept.name}, and a new one begun; "
+        f"{path} could not be read ({why}). It is kept as {backup.name}, and a new one begun; "
         "your exercises are untouched: `tinyae learn check NN` marks each as done again."
     )
     return State(path.parent, warning=warning)
 
 
 def free_name(path: Path, suffix: str) -> Path:
-    """path.bak, or path.bak2, path.bak3, …: the first that does not exist yet."""
-    kept = path.with_name(path.name + suffix)
+    """path.bak, path.bak2, path.bak3, …: the first name that does not exist yet."""
+    candidate = path.with_name(path.name + suffix)
     number = 2
-    while kept.exists():
-        kept = path.with_name(f"{path.name}{suffix}{number}")
+    while candidate.exists():
+        candidate = path.with_name(f"{path.name}{suffix}{number}")
         number += 1
-    return kept
+    return candidate

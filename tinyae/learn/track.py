@@ -12,7 +12,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 
-# A learner grows: losses and the numeric gradient, layers, whole models, then what is hard.
+# From easy to hard: losses and the numeric gradient, layers, whole models, then the hardest ones.
 ORDER = (
     "mse",
     "numeric_gradient",
@@ -43,9 +43,9 @@ ORDER = (
 
 @dataclass(frozen=True)
 class Exercise:
-    """``fill``: the functions to write. ``check(e)`` asks an Examiner for all that is checked.
+    """``fill`` names the functions to write. ``check(e)`` makes all checks by an Examiner.
 
-    ``task`` says what is to be done where that is not to write those functions.
+    ``task`` describes the task if it is not to write those functions.
     """
 
     title: str
@@ -57,7 +57,7 @@ class Exercise:
 
 @dataclass(frozen=True)
 class Entry:
-    """An exercise's place in the track. What it consists of is read when it is needed."""
+    """An exercise's place in the track. Its files are read only when needed."""
 
     number: int
     name: str
@@ -79,7 +79,7 @@ class Entry:
         return self.solution_path.read_text(encoding="utf-8")
 
     def start(self) -> str:
-        """The learner's file."""
+        """The text of the learner's file at the start."""
         own = HERE / "starts" / f"{self.id}.py"
         if own.exists():
             return own.read_text(encoding="utf-8")
@@ -106,7 +106,7 @@ def find(text: str) -> Entry:
 
 
 def without_bodies(source: str, names: tuple[str, ...]) -> str:
-    """The source with those functions' bodies cut to their docstring and NotImplementedError."""
+    """The source with those functions' bodies reduced to a docstring and NotImplementedError."""
     lines = source.splitlines()
     for node in reversed(ast.parse(source).body):
         if isinstance(node, ast.FunctionDef) and node.name in names:

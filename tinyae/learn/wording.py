@@ -1,4 +1,4 @@
-"""What is said to a learner: differences, arrays, exceptions, in plain words."""
+"""The texts for a learner: differences, arrays and exceptions, in plain words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from tinyae.param import Array
 
-CLOSE = 1e-6  # of the largest entry: values and gradients that differ by less are equal
+CLOSE = 1e-6  # times the largest entry: values and gradients that differ by less are equal
 
 
 def difference(found: Any, right: Any, source: str = "expected") -> str:
@@ -43,7 +43,7 @@ def difference(found: Any, right: Any, source: str = "expected") -> str:
 
 
 def same(found: Any, other: Any) -> bool:
-    """Whether both agree; here NaN is equal to NaN."""
+    """Whether both agree, where NaN is equal to NaN."""
     found, other = np.asarray(found), np.asarray(other)
     return found.shape == other.shape and np.allclose(found, other, CLOSE, 1e-9, equal_nan=True)
 
@@ -92,8 +92,8 @@ def place(error: BaseException, path: Path) -> str:
     return ""
 
 
-def _misfit(message: str) -> str:
-    """NumPy's words for shapes that do not fit, in plainer ones."""
+def _shape_error(message: str) -> str:
+    """NumPy's message about shapes that do not fit, in plainer words; "" for other messages."""
     if "core dimension" in message:
         sizes = re.search(r"size (\d+) is different from (\d+)", message)
         inner = f", and here they are {sizes[2]} and {sizes[1]}" if sizes else ""
@@ -118,7 +118,7 @@ def raised(name: str, inputs: dict[str, Any], error: BaseException, path: Path) 
         return f"{name} calls itself without end{where}"
     what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
     if isinstance(error, ValueError):
-        what = _misfit(str(error)) or what
+        what = _shape_error(str(error)) or what
     if isinstance(error, TypeError) and "argument" in str(error):
         what += f". It is called as {name}({', '.join(inputs)})"
     sizes = sizes_of(inputs)

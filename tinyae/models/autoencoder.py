@@ -1,10 +1,10 @@
-"""The autoencoder, the pattern of every model: forward through the layers to the loss, and back.
+"""The autoencoder, the pattern for every model: forward through the layers to the loss, and back.
 
-The other models of this folder are small files that show what differs from this one.
+The other models are small files that show only how they differ from this one.
 
 ``@fused`` above a method says that a faster twin may run in its place, with the same numbers
-(:mod:`tinyae.twin`). For dense layers and a batch of some size the twin of ``step`` is one compiled
-kernel that does all of its lines; :mod:`tinyae.fusion` has the twins and when each is used.
+(:mod:`tinyae.twin`). For dense layers and all but small batches, the twin of ``step`` is a single
+compiled kernel. :mod:`tinyae.fusion` holds the twins and decides when each is used.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Autoencoder(ReconstructionModel):
 
     Forward   z = f(x)      y = g(z)      total = reconstruction = L(y, x)
     Shapes    x (N, …)   z (N, latent_dim) or any   y as x
-    Backward  dy = ∂L/∂y      dz = J_gᵀ dy      (J_fᵀ dz is not needed: nothing lies before x)
+    Backward  dy = ∂L/∂y      dz = J_gᵀ dy      (J_fᵀ dz is not needed: x is data)
     Units     the loss's, see :mod:`tinyae.losses`
     Source    Goodfellow, Bengio & Courville (2016), §14.1
     """
@@ -42,7 +42,7 @@ class Autoencoder(ReconstructionModel):
     # --- training --------------------------------------------------------------------------
 
     def input_and_target(self, x: Any, rng: np.random.Generator | None) -> tuple[Array, Array]:
-        """What goes in, and what should come out: here x and x."""
+        """The encoder's input and the loss's target: here x and x."""
         return x, x
 
     def objective(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
@@ -87,7 +87,7 @@ class Autoencoder(ReconstructionModel):
         yield from self.decoder.trace(z, "decoder")
 
     def check_data(self, x: Any) -> None:
-        """As every model's; besides, the decoder must be able to reach the data.
+        """Check x as every model does, and that the decoder can reach the data.
 
         Raises
             ValueError  data outside [0, 1] for a decoder that ends in Sigmoid or Softmax or for a
@@ -109,18 +109,18 @@ class Autoencoder(ReconstructionModel):
         check_reach(f"{who}: x", x, (bounds, decoder), (self.loss.target_range, loss))
 
     def pair(self, x: Any, rng: np.random.Generator | None) -> tuple[Array, Array]:
-        """:meth:`input_and_target` by its name in version 0.1."""
+        """The name of :meth:`input_and_target` in version 0.1."""
         return self.input_and_target(x, rng)
 
     # --- use -------------------------------------------------------------------------------
 
     def encode(self, x: Array) -> Array:
         """The codes z, in inference mode, 1,024 rows at a time. Takes any real dtype."""
-        return self._rows(self.encoder, x)
+        return self._in_chunks(self.encoder, x)
 
     def decode(self, z: Array) -> Array:
-        """What the codes stand for, in the data's unit (for a loss on logits that is σ(y))."""
-        return self._rows(lambda part: self.loss.prediction(self.decoder(part)), z)
+        """The reconstruction from the codes, in the data's unit (σ(y) for a loss on logits)."""
+        return self._in_chunks(lambda part: self.loss.prediction(self.decoder(part)), z)
 
     def _reconstruct(self, x: Array) -> Array:
         return self._same_shape(x, self.loss.prediction(self.decoder(self.encoder(x))))

@@ -1,11 +1,11 @@
-"""What every model is: layers plus an objective.
+"""A model is layers plus an objective.
 
     terms = model.backprop(x, rng)      # the terms of the objective; adds its gradient to each Param
     terms = model.objective(x, rng)     # the same terms, gradients left alone
     terms = model.evaluate(x, rng)      # the same terms in inference mode, over a whole set
 
-``backprop`` runs forward through the layers to the loss and back again. ``objective`` is what a
-gradient check differentiates, ``evaluate`` what validation reports. Terms are floats by name,
+``backprop`` runs forward through the layers to the loss and back again. A gradient check
+differentiates ``objective``; validation reports ``evaluate``. Terms are floats by name,
 ``{"total": …, "reconstruction": …}``.
 """
 
@@ -21,15 +21,15 @@ from tinyae.layers import Module
 from tinyae.param import Array
 
 Terms = dict[str, float]
-CHUNK = 1024  # rows at a time when a whole set goes through
+CHUNK = 1024  # rows in one forward pass when a whole data set is processed
 
 
 class Model(Module):
     """Layers plus an objective.
 
-    A subclass gives ``backprop``, ``objective`` and ``evaluate_batch``; each returns its terms by
-    name, ``"total"`` among them. ``fit``, ``save`` and ``compile`` are attached from outside, by
-    the training loop, ``io`` and ``program``, so that a model knows of none of them.
+    A subclass defines ``backprop``, ``objective`` and ``evaluate_batch``. Each returns its terms by
+    name, including ``"total"``. The training loop, ``io`` and ``program`` attach ``fit``, ``save``
+    and ``compile`` from outside, so that models need not import them.
     """
 
     fit: ClassVar[Callable[..., Any]]
@@ -38,9 +38,9 @@ class Model(Module):
 
     @property
     def players(self) -> tuple[Model, ...]:
-        """Those that learn, each with its own objective and parameters: the model itself.
+        """The models that are trained in turn, each with its own objective and parameters.
 
-        A game (:mod:`tinyae.models.gan`) has several, which move in turn.
+        Here this is only the model itself; a GAN (:mod:`tinyae.models.gan`) has two players.
         """
         return (self,)
 
@@ -49,7 +49,7 @@ class Model(Module):
         raise NotImplementedError
 
     def objective(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
-        """The same terms for the same rng state, leaving gradients alone."""
+        """The same terms for the same rng state; changes no gradient."""
         raise NotImplementedError
 
     def evaluate_batch(self, x: Any, rng: np.random.Generator) -> Terms:
@@ -59,12 +59,12 @@ class Model(Module):
     def evaluate(
         self, x: Any, rng: np.random.Generator | None = None, batch_size: int = CHUNK
     ) -> Terms:
-        """The terms over a whole set in inference mode, averaged over its samples.
+        """The terms over a whole data set in inference mode, averaged over its samples.
 
-        ``rng`` is for models that sample; without one they draw the same noise at every call.
+        ``rng`` is for models that sample. Without it they draw the same noise at every call.
 
         Raises
-            ValueError  the set is empty
+            ValueError  the data set is empty
         """
         rng = np.random.default_rng(0) if rng is None else rng
         sums: Terms = {}
@@ -80,15 +80,15 @@ class Model(Module):
         return {name: value / rows for name, value in sums.items()}
 
     def trace(self, x: Any, rng: np.random.Generator | None = None) -> Iterator[tuple[str, Array]]:
-        """The training output of every layer on the way to the loss, by dotted name."""
+        """Yield the dotted name and training output of every layer on the way to the loss."""
         raise NotImplementedError
 
     def as_input(self, batch: Any) -> Any:
-        """The batch in the model's dtype; in a tuple only what is floating-point (not labels)."""
+        """The batch in the model's dtype; in a tuple only floating-point arrays, not labels."""
         return cast(batch, self.dtype)
 
     def check_data(self, x: Any) -> None:
-        """Raise unless x (an array, a tuple of arrays) can be learnt from. Reads it in chunks.
+        """Raise unless x (an array or a tuple of arrays) is fit for training. Reads x in chunks.
 
         Raises
             TypeError   not numbers
@@ -105,8 +105,8 @@ class Model(Module):
             if a.dtype.kind == "f":
                 _check_finite(f"{type(self).__name__}: {name}", a)
 
-    def _rows(self, f: Callable[[Array], Array], x: Array) -> Array:
-        """f of x, a chunk of rows at a time, so that inner layers never hold the whole set."""
+    def _in_chunks(self, f: Callable[[Array], Array], x: Array) -> Array:
+        """f(x), a chunk of rows at a time, so that no layer holds the whole data set."""
         if not isinstance(x, np.ndarray) or x.ndim < 2:
             got = f"shape {x.shape}" if isinstance(x, np.ndarray) else f"type {type(x).__name__}"
             raise ValueError(
@@ -128,30 +128,30 @@ class Model(Module):
 
 
 class ReconstructionModel(Model):
-    """A model that gives back what it is given. A subclass gives ``_reconstruct`` of a batch."""
+    """A model that reconstructs its input. A subclass defines ``_reconstruct`` for one batch."""
 
     def reconstruct(self, x: Any) -> Array:
         """``decode(encode(x))``, in inference mode, a chunk at a time."""
-        return self._rows(self._reconstruct, x)
+        return self._in_chunks(self._reconstruct, x)
 
     def reconstruction_error(self, x: Any, per_feature: bool = False) -> Array:
         """The squared error of each sample, averaged over features: (N,).
 
-        With ``per_feature`` the squared error of each entry, in x's shape: where it went wrong.
+        With ``per_feature``, the squared error of each entry, in x's shape.
         """
 
         def error(batch: Any) -> Array:
-            x = self._given(batch)
+            x = self._samples(batch)
             squared = np.square(self._same_shape(x, self._reconstruct(batch)) - x)
             return squared if per_feature else squared.mean(axis=tuple(range(1, x.ndim)))
 
-        return self._rows(error, x)
+        return self._in_chunks(error, x)
 
     def _reconstruct(self, batch: Any) -> Array:
         raise NotImplementedError
 
-    def _given(self, batch: Any) -> Array:
-        """The samples of a batch, without what may stand beside them."""
+    def _samples(self, batch: Any) -> Array:
+        """The samples of a batch, without their labels."""
         return batch
 
     def _same_shape(self, x: Array, y: Array) -> Array:
@@ -164,7 +164,7 @@ class ReconstructionModel(Model):
 
 
 def cast(batch: Any, dtype: np.dtype[Any]) -> Any:
-    """An array in ``dtype``; of a tuple only what is floating-point. No copy where none is due."""
+    """An array, or the floating-point arrays of a tuple, in ``dtype``; copied only if needed."""
     if isinstance(batch, tuple):
         return tuple(cast(a, dtype) if a.dtype.kind == "f" else a for a in batch)
     return batch if batch.dtype == dtype else batch.astype(dtype)
@@ -173,7 +173,7 @@ def cast(batch: Any, dtype: np.dtype[Any]) -> Any:
 def _check_finite(what: str, a: Array) -> None:
     for start in range(0, len(a), CHUNK):
         chunk = np.asarray(a[start : start + CHUNK])
-        # min and max carry a NaN or an infinity along: two passes and no temporary
+        # min and max propagate a NaN or an infinity: two passes, no temporary array
         if chunk.size and not (np.isfinite(chunk.min()) and np.isfinite(chunk.max())):
             where = np.argwhere(~np.isfinite(chunk))
             index = (start + int(where[0][0]), *map(int, where[0][1:]))

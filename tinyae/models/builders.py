@@ -1,7 +1,9 @@
-"""Symmetric encoders and decoders: the hourglass, built once and usable in every model.
+"""Builders of symmetric encoders and decoders.
 
-encoder, decoder = dense_encoder_decoder((1, 28, 28), [256, 16], rng=rng)
-model = Autoencoder(encoder, decoder, MSE())          # or Denoising…, Sparse…, Contractive…
+The same pair of parts can be used in every model::
+
+    encoder, decoder = dense_encoder_decoder((1, 28, 28), [256, 16], rng=rng)
+    model = Autoencoder(encoder, decoder, MSE())          # or Denoising…, Sparse…, Contractive…
 """
 
 from __future__ import annotations
@@ -49,10 +51,10 @@ def dense_encoder_decoder(
     Shapes    ``shape`` is that of one sample, such as (1, 28, 28); the code is (N, units[−1])
     Raises    ValueError unless shape and units hold ints ≥ 1
 
-    ``activation`` makes the layer after each Dense, ``code_activation`` that after the code and
-    ``output`` the last one; None leaves it linear. With ``tied`` the decoder's matrices are the
-    encoder's, transposed, so they need no memory and get both gradients (Vincent et al. 2010,
-    §2.2). One hidden layer, ``units=[64]``, is the plain undercomplete autoencoder.
+    ``activation`` makes the layer after each Dense, ``code_activation`` the one after the code and
+    ``output`` the last one; None leaves it linear. With ``tied`` the decoder shares the encoder's
+    matrices, transposed, so that they get both gradients (Vincent et al. 2010, §2.2). One hidden
+    layer, ``units=[64]``, is the plain undercomplete autoencoder.
 
     Source    Hinton & Salakhutdinov (2006), fig. 1
     """
@@ -66,7 +68,7 @@ def dense_encoder_decoder(
     encoder: list[Layer] = [Flatten()] if len(shape) > 1 else []
     for dense in denses[:-1]:
         encoder += [dense, activation()]
-    encoder += [denses[-1], *_maybe(code_activation)]
+    encoder += [denses[-1], *_optional(code_activation)]
     decoder: list[Layer] = []
     for dense in reversed(denses):
         if tied:
@@ -74,7 +76,7 @@ def dense_encoder_decoder(
         else:
             mirror = Dense(dense.out_features, dense.in_features, rng=rng, init=init, dtype=dtype)
             decoder += [mirror, activation()]
-    decoder[-1:] = _maybe(output)
+    decoder[-1:] = _optional(output)
     decoder += [Reshape(*shape)] if len(shape) > 1 else []
     return Sequential(*encoder), Sequential(*decoder)
 
@@ -91,16 +93,16 @@ def dense_variational(
 ) -> tuple[Sequential, Dense, Dense, Sequential]:
     """A variational autoencoder's encoder, mean, logvar and decoder.
 
-    Forward   as :func:`dense_encoder_decoder`, but the code has two heads of units[−1] numbers
-              each, on an encoder that ends in units[−2]; ``output`` is None, as Bernoulli takes
-              logits
+    Forward   as :func:`dense_encoder_decoder`, but the encoder ends in units[−2], and two
+              heads lead from there to units[−1] numbers each; ``output`` is None by default,
+              because Bernoulli takes logits
     Shapes    mean and logvar (N, units[−1])
     Raises    ValueError unless shape and units hold ints ≥ 1, units at least two
     Source    Kingma & Welling (2014), appendix C
     """
     if len(sizes_of("dense_variational", "units", units)) < 2:
         raise ValueError(
-            f"dense_variational: units is {units!r}, expected a hidden layer or more and the code; "
+            f"dense_variational: units is {units!r}, expected at least one hidden layer and the code; "
             "pass e.g. [500, 20]"
         )
     encoder, decoder = dense_encoder_decoder(
@@ -127,8 +129,8 @@ def conv_encoder_decoder(
     """Strided convolutions that halve the image at each step, and transposed ones that double it.
 
     Forward   (C, H, W) → (channels[0], H/2, W/2) → (channels[1], H/4, W/4) → … and back; the
-              last layer is a plain convolution to C channels. With ``latent_dim`` a Dense to a
-              code of that size, and one from it, stand in the middle
+              last layer is a plain convolution to C channels. With ``latent_dim``, a Dense
+              layer in the middle leads to a code of that size and another one from it
     Shapes    ``shape`` is one image's, (C, H, W); the code is (N, latent_dim), or without one
               (N, channels[−1], H/2ᵏ, W/2ᵏ)
     Raises    ValueError unless H and W can be halved that often and all sizes are ints ≥ 1
@@ -162,10 +164,10 @@ def conv_encoder_decoder(
         up = ConvTranspose2d(outer, inner, kernel_size, 2, "same", rng=rng, init=init, dtype=dtype)
         decoder += [up, activation()]
     last = Conv2d(channels[0], shape[0], kernel_size, 1, "same", rng=rng, init=init, dtype=dtype)
-    return Sequential(*encoder), Sequential(*decoder, last, *_maybe(output))
+    return Sequential(*encoder), Sequential(*decoder, last, *_optional(output))
 
 
-def _maybe(activation: Activation | None) -> list[Layer]:
+def _optional(activation: Activation | None) -> list[Layer]:
     return [] if activation is None else [activation()]
 
 

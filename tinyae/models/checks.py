@@ -1,4 +1,4 @@
-"""Checks that models share: are the parts what they should be, and can the decoder reach the data?"""
+"""Checks that models share: of their parts, and of whether the decoder can reach the data."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from tinyae.param import Array
 
 
 def output_range(decoder: Layer) -> tuple[Range | None, Layer]:
-    """Where a decoder's output lies, judged by its last layer that is not about shape."""
+    """The range of a decoder's output, from its last layer that does more than reshape."""
     last: Layer = decoder
     while isinstance(last, Sequential) and last.layers:
-        shaped = (Flatten, Reshape, Upsample2d)
-        last = next((p for p in reversed(last.layers) if not isinstance(p, shaped)), last.layers[0])
+        reshapes = (Flatten, Reshape, Upsample2d)
+        candidates = (p for p in reversed(last.layers) if not isinstance(p, reshapes))
+        last = next(candidates, last.layers[0])
     if isinstance(last, (Sigmoid, Softmax)):
         return BCE.output_range, last
     return ((-1.0, 1.0) if isinstance(last, Tanh) else None), last
 
 
 def check_reach(what: str, x: Array, *limits: tuple[Range | None, str]) -> None:
-    """Raise unless x lies within each of the limits, given with what to do about it.
+    """Raise unless x lies within every limit. A limit is a range and the advice for its error.
 
     Reads x once, in chunks.
 
@@ -38,7 +39,7 @@ def check_parts(who: str, kind: type, **parts: object) -> None:
     """Raise unless each part is a ``kind``.
 
     Raises
-        TypeError  otherwise; most often a class was passed where an object was meant
+        TypeError  otherwise, most often because a class was passed instead of an object
     """
     for name, part in parts.items():
         if not isinstance(part, kind):
@@ -48,7 +49,7 @@ def check_parts(who: str, kind: type, **parts: object) -> None:
 
 
 def check_weight(who: str, name: str, value: float, example: str) -> float:
-    """A number by which a term is weighted: at least 0, and finite.
+    """The weight of a term, which must be a finite number ≥ 0.
 
     Raises
         ValueError  otherwise

@@ -1,4 +1,4 @@
-"""A classifier: what an encoder's features are good for, measured in labels."""
+"""A classifier, to measure how well an encoder's features predict labels."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Classifier(Model):
     Forward   s = f(x)      p = softmax(s)      total = cross_entropy = −1/N Σₙ ln p[n, tₙ]
     Shapes    a batch is (x, t):   x (N, …)   labels t (N,), ints 0 … K − 1   s, p (N, K)
     Backward  ds = (p − onehot(t)) / N
-    Units     nats a sample: ln K for a guess;   ``error`` is the share of wrong labels
-    Raises    TypeError, ValueError for labels that are no ints, or out of range
+    Units     nats a sample: ln K for a uniform guess;   ``error`` is the share of wrong guesses
+    Raises    TypeError, ValueError for labels that are not integers or are out of range
     Source    Goodfellow, Bengio & Courville (2016), §6.2.2.3
 
-    ``network`` ends in a linear layer with one output a class; ln p is computed from s by a
-    log-sum-exp, which no s overflows.
+    ``network`` ends in a linear layer with one output per class. ln p is computed from s by
+    log-sum-exp, which cannot overflow.
     """
 
     def __init__(self, network: Layer) -> None:
@@ -74,7 +74,7 @@ class Classifier(Model):
         yield from self.network.trace(self._pair(x)[0], "network")
 
     def check_data(self, x: Any) -> None:
-        """x and one label a sample, an int from 0."""
+        """Check x, and that every sample has one label, an integer ≥ 0."""
         super().check_data(x)
         count(x)
         self._pair(x)
@@ -101,13 +101,13 @@ class Classifier(Model):
     def predict_proba(self, x: Array) -> Array:
         """p (N, K), each row a distribution over the classes."""
         softmax = Softmax()
-        return self._rows(lambda part: softmax(self.network(part)), x)
+        return self._in_chunks(lambda part: softmax(self.network(part)), x)
 
     def predict(self, x: Array) -> Array:
-        """The likeliest class of each sample, (N,) ints."""
-        return self._rows(lambda part: self.network(part).argmax(axis=1), x)
+        """The most probable class of each sample, (N,) ints."""
+        return self._in_chunks(lambda part: self.network(part).argmax(axis=1), x)
 
     def error(self, x: Array, labels: Array) -> float:
-        """The share of samples whose likeliest class is not their label."""
+        """The share of samples whose most probable class is not their label."""
         wrong = [np.sum(self.predict(a) != t) for a, t in batches((x, np.asarray(labels)), 1024)]
         return float(np.sum(wrong) / len(x))

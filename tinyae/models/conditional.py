@@ -1,4 +1,4 @@
-"""The conditional variational autoencoder: the label is given, the code is for what else there is."""
+"""The conditional variational autoencoder: the label is given, and the code describes the rest."""
 
 from __future__ import annotations
 
@@ -12,26 +12,24 @@ from tinyae.data.corruption import Corruption
 from tinyae.layers import Layer
 from tinyae.layers.base import positive_int
 from tinyae.likelihoods import Likelihood
-from tinyae.models.base import Model
+from tinyae.models.base import CHUNK, Model
 from tinyae.models.variational import VariationalAutoencoder
 from tinyae.param import Array
 
-_CHUNK = 1024  # rows at a time
-
 
 class ConditionalVariationalAutoencoder(VariationalAutoencoder):
-    """The variational autoencoder of p(x | c), where c says which of ``classes`` x is.
+    """The variational autoencoder of p(x | c), where c is the class of x.
 
-    Forward   h = [f(x), c]      y = g([z, c]),   c one-hot, beside the features on axis 1
+    Forward   h = [f(x), c]      y = g([z, c]),   c one-hot, concatenated on axis 1
     Shapes    a batch is a tuple: x (N, …) and labels (N,), integers from 0 to classes − 1
               f(x) (N, H) or (N, H, …)   h (N, H + classes, …), as the heads take it
               z (N, latent_dim)   the decoder takes (N, latent_dim + classes)
-    Backward  of ∂L/∂[f(x), c] and ∂L/∂[z, c] the first half; c is data
-    Raises    ValueError, TypeError where labels are no such integers
-    Source    Sohn, Lee & Yan (2015), §4.1; Kingma et al. (2014), eq. 7, with y always seen
+    Backward  of ∂L/∂[f(x), c] and ∂L/∂[z, c] only the first part is used: c is data
+    Raises    ValueError, TypeError if the labels are not such integers
+    Source    Sohn, Lee & Yan (2015), §4.1; Kingma et al. (2014), eq. 7, with y always observed
 
-    Wherever the unconditional model takes x it takes ``(x, labels)``, and where it takes z, as in
-    ``decode``, ``(z, labels)``. ``sample(labels, rng)`` makes one sample a label.
+    This model takes ``(x, labels)`` where the unconditional one takes x, and ``(z, labels)`` where
+    that takes z, as in ``decode``. ``sample(labels, rng)`` makes one sample for each label.
     """
 
     def __init__(
@@ -74,7 +72,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         return x, c
 
     def _labels(self, labels: Any) -> Array:
-        """The labels as an array, if that is what they are."""
+        """The labels as an array, after checking them."""
         who, labels = type(self).__name__, np.asarray(labels)
         if labels.dtype.kind not in "iu":
             raise TypeError(
@@ -90,7 +88,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         return labels
 
     def _join(self, a: Array, c: Array) -> Array:
-        shape = (*c.shape, *a.shape[2:])  # in a map, c stands at each place
+        shape = (*c.shape, *a.shape[2:])  # in a feature map, c is repeated at every place
         return np.concatenate(
             [a, np.broadcast_to(c.reshape(*c.shape, *[1] * (a.ndim - 2)), shape)], 1
         )
@@ -98,14 +96,14 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
     def _cut(self, da: Array, c: Array) -> Array:
         return np.ascontiguousarray(da[:, : -self.classes])
 
-    def _with(self, z: Array, batch: Any) -> Any:
+    def _with_condition(self, z: Array, batch: Any) -> Any:
         return z, batch[1]
 
-    def _rows(self, f: Callable[[Any], Array], x: Any) -> Array:
-        return np.concatenate([f(self.as_input(part)) for part in batches(x, _CHUNK)])
+    def _in_chunks(self, f: Callable[[Any], Array], x: Any) -> Array:
+        return np.concatenate([f(self.as_input(part)) for part in batches(x, CHUNK)])
 
     def check_data(self, x: Any) -> None:
-        """As the unconditional model's, for x and its labels."""
+        """Check x as the unconditional model does, and the labels."""
         Model.check_data(self, x)
         if isinstance(x, tuple) and len(x) == 2:
             count(x)
@@ -115,7 +113,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
             self._split(x)
 
     def sample(self, labels: Any, rng: np.random.Generator | int = 0) -> Array:
-        """A new sample of each label: z ~ N(0, I), and the mean E[x | z, c]. (len(labels), …)"""
+        """A new sample for each label: z ~ N(0, I), then the mean E[x | z, c]. (len(labels), …)"""
         return self.decode(self._prior_of(labels, np.random.default_rng(rng)))
 
     def draw(self, labels: Any, rng: np.random.Generator | int = 0) -> Array:

@@ -1,14 +1,14 @@
-"""The contractive autoencoder: the plain one, and a price on how fast the code moves with x.
+"""The contractive autoencoder: the plain one, with a penalty on how fast the code changes with x.
 
-The price is ‖J‖²_F, the squared entries of J = ∂h/∂x summed, so its gradient is a second
-derivative. It is taken a row or a column of J at a time, whichever there are fewer of:
+The penalty is ‖J‖²_F, the sum of the squared entries of J = ∂h/∂x, so its gradient contains second
+derivatives. It is computed by rows or by columns of J, whichever are fewer:
 
     columns   J v, by ``tangent``          ‖J‖²_F = Σᵢ ‖J eᵢ‖²  = E ‖J v‖² for random v, E vvᵀ = I
     rows      Jᵀu, by ``backward_input``   ‖J‖²_F = Σⱼ ‖Jᵀeⱼ‖²
 
-and differentiated by ``tangent_backward``, which knows the gradient of φ = ⟨u, J v⟩ at fixed u and
-v: d ‖J v‖² = 2 ⟨J v, dJ v⟩ is that at u = J v, and d ‖Jᵀu‖² = 2 ⟨u, dJ Jᵀu⟩ that at v = Jᵀu, twice.
-Where the encoder is one Dense and one activation, the whole sum has a closed form.
+``tangent_backward`` differentiates it, by the gradient of φ = ⟨u, J v⟩ for fixed u and v:
+d ‖J v‖² = 2 ⟨J v, dJ v⟩ is twice that gradient at u = J v, and d ‖Jᵀu‖² = 2 ⟨u, dJ Jᵀu⟩ is twice
+that gradient at v = Jᵀu. If the encoder is one Dense and one activation, ‖J‖²_F has a closed form.
 """
 
 from __future__ import annotations
@@ -32,32 +32,32 @@ from tinyae.twin import fused
 class ContractiveAutoencoder(Autoencoder):
     """The plain autoencoder with a penalty on the encoder's Jacobian.
 
-    Forward   h = f(x)      y = g(h)      J = ∂h/∂x, for each sample its own
+    Forward   h = f(x)      y = g(h)      J = ∂h/∂x, one for each sample
               contraction = 1/N Σₙ ‖Jₙ‖²_F,   summed over code units and inputs
               total = reconstruction + weight · contraction,   reconstruction = L(y, x)
     Shapes    x (N, …)   h (N, latent_dim) or any   y as x
-    Backward  the plain one's, and for each row or column of J, v pushed forward by ``tangent`` and
-              2 weight/N · u pulled back by ``tangent_backward``
+    Backward  the plain one's; and for each row or column of J, ``tangent`` pushes v forward and
+              ``tangent_backward`` pulls 2 weight/N · u back
     Units     reconstruction: the loss's; contraction: code² / input², raw, without the weight
     Raises    ValueError if a layer of the encoder draws noise or keeps running statistics
-              (Dropout, BatchNorm), or probes are to be drawn without a generator
+              (Dropout, BatchNorm), or if probes are drawn without a generator
     Source    Rifai, Vincent, Muller, Glorot & Bengio (2011), eq. 5 and 6
 
-    With one layer h = f(a), a = W x + b, it costs next to nothing (their eq. 6): as J = diag(f′) W,
+    For one layer h = f(a), a = W x + b, it costs next to nothing (their eq. 6): as J = diag(f′) W,
 
         ‖J‖²_F = Σⱼ f′(aⱼ)² wⱼ,   wⱼ = Σᵢ W²ⱼᵢ
-        ∂/∂W = 2 f′² W by way of w,   ∂/∂a = 2 f′ f″ w = f′ · (2 f″ w), so ∂/∂h is 2 f″ w
+        ∂/∂W = 2 f′² W through w,   ∂/∂a = 2 f′ f″ w = f′ · (2 f″ w), so ∂/∂h is 2 f″ w
 
-    and the last goes back through the layers together with the reconstruction's dh. An encoder
-    of any other form, deep or convolutional, takes one pass a code unit or input, whichever are
-    fewer. Where both are many pass ``probes=n``: n random v, every entry ±1, drawn for each sample
-    and step; the contraction shown is then an unbiased estimate (Hutchinson 1990).
+    The last is added to the reconstruction's dh before that goes back through the layers. Any other
+    encoder, deep or convolutional, takes one pass per code unit or per input, whichever are fewer.
+    If both are many, pass ``probes=n``: n random v with entries ±1 are drawn for each sample at
+    each step, and the contraction is then an unbiased estimate (Hutchinson 1990).
 
-    After BatchNorm a code depends on the other samples, after Dropout on noise that ``encode``
-    does not add: their J would be another's than the code's. Both are welcome in the decoder.
+    With BatchNorm in the encoder a code would depend on the other samples, with Dropout on noise
+    that ``encode`` does not add: J would not be the code's Jacobian. The decoder may have both.
 
-    The weight has a meaning only with the loss's reduction: Rifai's λ stands against a sum over
-    the D inputs, so weight = λ/D for MSE and BCE, which are means.
+    The weight depends on the loss's reduction: Rifai's λ weighs the penalty against a sum over the
+    D inputs, so weight = λ/D for MSE and BCE, which are means.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class ContractiveAutoencoder(Autoencoder):
         super().__init__(encoder, decoder, loss)
         who = type(self).__name__
         self.weight = check_weight(who, "weight", weight, "1e-4")
-        _check_one_map(who, encoder, "encoder")
+        _check_deterministic(who, encoder, "encoder")
         self.probes = None if probes is None else positive_int(who, "probes", probes, 4)
 
     # --- training --------------------------------------------------------------------------
@@ -107,47 +107,47 @@ class ContractiveAutoencoder(Autoencoder):
         self, x: Array, h: Array, encoder_cache: Any, rng: np.random.Generator | None
     ) -> float:
         """1/N Σₙ ‖Jₙ‖²_F"""
-        layer = self._one_layer()
+        layer = self._single_layer()
         if layer is not None:
             return _closed_form(*layer, encoder_cache[-1])
         total, f = 0.0, self.encoder
         if self._by_rows(x, h):
-            for u in _axes(h):
-                total += _squared(f.backward_input(u, encoder_cache))
+            for u in _unit_vectors(h):
+                total += _sq_norm(f.backward_input(u, encoder_cache))
         else:
             for v in self._directions(x, rng):
-                total += _squared(f.tangent(v, encoder_cache)[0])
+                total += _sq_norm(f.tangent(v, encoder_cache)[0])
         return total / (len(x) * (self.probes or 1))
 
     def _contract(
         self, x: Array, h: Array, encoder_cache: Any, rng: np.random.Generator | None
     ) -> tuple[float, Array | float]:
-        """The same, and weight · ∂/∂h of it; adds weight · ∂/∂θ to the encoder's gradients."""
-        layer = self._one_layer()
+        """The contraction and weight · ∂/∂h; adds weight · ∂/∂θ to the encoder's gradients."""
+        layer = self._single_layer()
         if layer is not None:
             return _closed_form_backward(*layer, encoder_cache[-1], self.weight)
-        total, f, share = 0.0, self.encoder, len(x) * (self.probes or 1)
-        scale = x.dtype.type(2 * self.weight / share)
-        # What tangent_backward returns, ∂/∂v and ∂/∂x, ends here: v is held fixed and x is data.
+        total, f, count = 0.0, self.encoder, len(x) * (self.probes or 1)
+        scale = x.dtype.type(2 * self.weight / count)
+        # The ∂/∂v and ∂/∂x of tangent_backward are not needed: v is held fixed and x is data.
         if self._by_rows(x, h):
-            for u in _axes(h):
+            for u in _unit_vectors(h):
                 v = f.backward_input(u, encoder_cache)
-                total += _squared(v)
+                total += _sq_norm(v)
                 _, tcache = f.tangent(v, encoder_cache)
                 f.tangent_backward(scale * u, tcache)
         else:
             for v in self._directions(x, rng):
                 ydot, tcache = f.tangent(v, encoder_cache)
-                total += _squared(ydot)
+                total += _sq_norm(ydot)
                 f.tangent_backward(scale * ydot, tcache)
-        return total / share, 0.0
+        return total / count, 0.0
 
     def _by_rows(self, x: Array, h: Array) -> bool:
-        """Whether J has fewer rows than columns, and all of it is wanted."""
+        """Whether J has fewer rows than columns, and no probes are drawn."""
         return self.probes is None and h.size < x.size
 
-    def _one_layer(self) -> tuple[Dense, Activation] | None:
-        """Dense and activation, if the encoder is those two (Flatten may stand before)."""
+    def _single_layer(self) -> tuple[Dense, Activation] | None:
+        """The Dense and the activation of an encoder with only these two, or a Flatten before."""
         parts = self.encoder.layers if isinstance(self.encoder, Sequential) else ()
         if parts and isinstance(parts[0], Flatten):
             parts = parts[1:]
@@ -158,9 +158,9 @@ class ContractiveAutoencoder(Autoencoder):
         return None
 
     def _directions(self, x: Array, rng: np.random.Generator | None) -> Iterator[Array]:
-        """Every eᵢ, or ``probes`` draws of ±1; each in x's shape, for all samples at once."""
+        """Every unit vector eᵢ, or ``probes`` draws of ±1, in x's shape, for all samples."""
         if self.probes is None:
-            yield from _axes(x)
+            yield from _unit_vectors(x)
             return
         if rng is None:
             raise ValueError(
@@ -173,17 +173,17 @@ class ContractiveAutoencoder(Autoencoder):
     # --- use -------------------------------------------------------------------------------
 
     def jacobian(self, x: Array) -> Array:
-        """J of each sample, (N, K, D): how code unit k, of K, moves with input d, of D.
+        """J of each sample, (N, K, D): the derivative of code unit k with respect to input d.
 
-        Images and their codes are counted along flat axes. Exact: one ``tangent`` an input.
+        Images and their codes are flattened. Exact: one ``tangent`` per input.
         """
-        return self._rows(self._jacobian, x)
+        return self._in_chunks(self._jacobian, x)
 
     def _jacobian(self, x: Array) -> Array:
         h, encoder_cache = self.encoder.forward(x)
         n, width = len(x), math.prod(x.shape[1:])
         J = np.empty((n, math.prod(h.shape[1:]), width), h.dtype)
-        for i, e in enumerate(_axes(x)):
+        for i, e in enumerate(_unit_vectors(x)):
             J[:, :, i] = self.encoder.tangent(e, encoder_cache)[0].reshape(J.shape[:2])
         return J
 
@@ -199,8 +199,8 @@ def _closed_form_backward(
 ) -> tuple[float, Array | float]:
     s, curvature = _mean_square(f.slope(cache)), f.curvature(cache)
     scale = dense.W.dtype.type(2 * weight)
-    w = row_sq_norms_with_gradient(dense, scale * s)  # wⱼ moves with W
-    dh = 0.0 if curvature is None else curvature * (scale / len(curvature) * w)  # sⱼ with a
+    w = row_sq_norms_with_gradient(dense, scale * s)  # wⱼ depends on W
+    dh = 0.0 if curvature is None else curvature * (scale / len(curvature) * w)  # sⱼ depends on a
     return _dot(s, w), dh
 
 
@@ -220,21 +220,21 @@ def _dot(s: Array, w: Array) -> float:
     return float(np.dot(s.astype(np.float64), w))
 
 
-def _axes(x: Array) -> Iterator[Array]:
-    """Every eᵢ, for all samples at once."""
+def _unit_vectors(x: Array) -> Iterator[Array]:
+    """Every unit vector eᵢ, for all samples at once."""
     for i in np.ndindex(x.shape[1:]):
         e = np.zeros_like(x)
-        everywhere = (slice(None), *i)
-        e[everywhere] = 1
+        all_samples = (slice(None), *i)
+        e[all_samples] = 1
         yield e
 
 
-def _squared(a: Array) -> float:
+def _sq_norm(a: Array) -> float:
     return float(np.vdot(a, a))
 
 
-def _check_one_map(who: str, part: Module, name: str) -> None:
-    """Raise unless ``part`` is one map, in training and inference, of each sample by itself."""
+def _check_deterministic(who: str, part: Module, name: str) -> None:
+    """Raise unless ``part`` maps each sample by itself, and alike in training and inference."""
     if any(isinstance(v, (np.ndarray, np.random.Generator)) for v in vars(part).values()):
         raise ValueError(
             f"{who}: {name} is {part!r}, which draws noise or keeps running statistics, so that J "
@@ -242,4 +242,4 @@ def _check_one_map(who: str, part: Module, name: str) -> None:
             "or corrupt the input with a DenoisingAutoencoder"
         )
     for key, child in part.children.items():
-        _check_one_map(who, child, f"{name}.{key}")
+        _check_deterministic(who, child, f"{name}.{key}")

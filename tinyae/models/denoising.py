@@ -1,4 +1,4 @@
-"""The denoising autoencoder: the plain one, but what goes in is not what must come out."""
+"""The denoising autoencoder: the plain one, but its input is a corrupted copy of the target."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class DenoisingAutoencoder(Autoencoder):
 
     Forward   x̃ ~ q(x̃ | x)      z = f(x̃)      y = g(z)      total = reconstruction = L(y, x)
     Shapes    x (N, …)   x̃ as x   z (N, latent_dim) or any   y as x
-    Backward  the plain autoencoder's: x̃ is data, nothing lies before it
+    Backward  the plain autoencoder's: x̃ is data and needs no gradient
     Units     the loss's, see :mod:`tinyae.losses`
-    Raises    ValueError where the model needs a corruption, or a pair, and has neither
+    Raises    ValueError if x is not a pair and the model has no corruption, or no generator is given
     Source    Vincent et al. (2008), §2.3; (2010), §3
 
-    A given pair ``(x̃, x)``, a tuple of two arrays, is used as it is. So the same model does
-    whatever can be told by examples: super-resolution (x̃ is smaller than x), inpainting (a part
-    of x̃ is blank), a rotated view set upright. With pairs alone, ``corruption`` is None.
+    A batch may also be a pair ``(x̃, x)``, a tuple of two arrays, which is used as it is. So the
+    model can learn any task from examples: super-resolution (x̃ is smaller than x), inpainting
+    (part of x̃ is blank), turning pictures upright. For pairs alone, ``corruption`` may be None.
 
-    ``reconstruct(x̃)`` denoises: it is given what is corrupted and corrupts no further.
-    ``evaluate`` corrupts as training does, with noise that is the same at every call.
+    ``reconstruct(x̃)`` denoises: it takes corrupted data and does not corrupt it further.
+    ``evaluate`` corrupts as training does, by default with the same noise at every call.
     """
 
     def __init__(
@@ -56,10 +56,10 @@ class DenoisingAutoencoder(Autoencoder):
         return self.corruption(x, rng), x
 
     def _reconstruct(self, x: Array) -> Array:
-        return self.loss.prediction(self.decoder(self.encoder(x)))  # of any shape
+        return self.loss.prediction(self.decoder(self.encoder(x)))  # y may differ in shape from x̃
 
     def check_data(self, x: Any) -> None:
-        """As the plain model's, for the targets; of a pair the corrupted half must be finite."""
+        """Check the target as the plain model does; in a pair, x̃ must be finite too."""
         if isinstance(x, tuple) and len(x) == 2:
             super(Autoencoder, self).check_data(x)
             super().check_data(x[1])

@@ -1,8 +1,8 @@
 """Generative adversarial networks: a game of two players, each with a loss of its own.
 
-The generator makes samples from noise, the discriminator says which samples are data. Neither
-loss is the other's negative, and nothing goes down hill for both: that is why a GAN is not one
-objective but two, each a :class:`Player` with its own parameters, which ``fit`` lets move in turn.
+The generator makes samples from noise; the discriminator estimates which samples are data. No
+single loss decreases for both. So a GAN has two objectives, each a :class:`Player` with its own
+parameters, and ``fit`` trains the players in turn.
 
     generator, discriminator = dcgan((1, 28, 28), rng=rng)
     model = GAN(generator, discriminator)
@@ -36,7 +36,7 @@ class GAN(Model):
               discriminator = −1/n Σ [α ln σ(D(x)) + (1 − α) ln(1 − σ(D(x)))]
                               −1/n Σ ln(1 − σ(D(x̃)))
               generator     = −1/n Σ ln σ(D(x̃))       (or another :class:`GeneratorLoss`)
-              total = discriminator + generator      (to be reported; nobody makes it small)
+              total = discriminator + generator      (reported, but minimised by neither player)
     Shapes    z (N, latent_dim)   x, x̃ (N, …)   s (N, 1)
     Backward  each player's own loss in its own parameters, see :class:`Player`
     Units     nats a sample; at the equilibrium, x̃ distributed as x and σ(s) = 1/2, the
@@ -46,15 +46,15 @@ class GAN(Model):
               that of the generator's first layer
     Source    Goodfellow et al. (2014), algorithm 1, with one step of D for each of G
 
-    ``real_label`` is α: below 1 (0.9, say) it keeps D from growing overconfident; one-sided, as the
-    label of fakes stays 0 (Salimans et al. 2016, §3.4). ``latent_dim`` is read off a generator
-    that begins with Dense; for any other it must be given.
+    ``real_label`` is α: a value below 1, such as 0.9, keeps D from becoming overconfident. It is
+    one-sided: the label of fakes stays 0 (Salimans et al. 2016, §3.4). ``latent_dim`` is known for
+    a generator that begins with Dense; for any other it must be given.
 
-    A check of gradients is for a player, ``check_model(model.players[0], x)``: what ``backprop``
-    adds is not the gradient of ``total``, as each player disregards the other's loss.
+    To check gradients, pass a player, ``check_model(model.players[0], x)``: what ``backprop`` of
+    the GAN adds is not the gradient of ``total``, because each player ignores the other's loss.
 
-    Batch normalisation sees real and fake samples in separate passes, each with its own mean and
-    variance, as is usual; all passes, of either player's turn, move the running statistics.
+    Batch normalisation gets real and fake samples in separate passes, each with its own mean and
+    variance, as is usual. Every pass updates the running statistics, in either player's turn.
     """
 
     def __init__(
@@ -83,20 +83,20 @@ class GAN(Model):
 
     @property
     def players(self) -> tuple[Model, ...]:
-        """The discriminator, who moves first, and the generator."""
+        """The discriminator, which is trained first, and the generator."""
         return DiscriminatorPlayer(self), GeneratorPlayer(self)
 
     # --- training --------------------------------------------------------------------------
 
     def objective(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
-        return _joined(player.objective(x, rng) for player in self.players)
+        return _merged(player.objective(x, rng) for player in self.players)
 
     def backprop(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
         """Both players' gradients at the same point, each of its own loss."""
-        return _joined(player.backprop(x, rng) for player in self.players)
+        return _merged(player.backprop(x, rng) for player in self.players)
 
     def evaluate_batch(self, x: Any, rng: np.random.Generator) -> Terms:
-        return _joined(player.evaluate_batch(x, rng) for player in self.players)
+        return _merged(player.evaluate_batch(x, rng) for player in self.players)
 
     def trace(self, x: Any, rng: np.random.Generator | None = None) -> Iterator[tuple[str, Array]]:
         fake = z = self.noise(len(x), rng)
@@ -115,10 +115,10 @@ class GAN(Model):
         return rng.standard_normal((n, self.latent_dim)).astype(self.dtype, copy=False)
 
     def check_data(self, x: Any) -> None:
-        """As every model's; besides, the generator must be able to reach the data.
+        """Check x as every model does, and that the generator can reach the data.
 
         Raises
-            TypeError   a tuple of arrays: a GAN takes samples alone
+            TypeError   a tuple of arrays: a GAN takes only samples
             ValueError  data beyond the generator's last layer: outside [0, 1] for Sigmoid,
                         outside [−1, 1] for Tanh
         """
@@ -129,8 +129,8 @@ class GAN(Model):
         super().check_data(x)
         bounds, last = output_range(self.generator)
         do = (
-            f"the generator's last layer, {last}, reaches no further and would be told apart "
-            "by that alone: scale the data, or end in another layer"
+            f"the generator's last layer, {last}, reaches no further, so that D could tell "
+            "its samples by that alone: scale the data, or end in another layer"
         )
         check_reach("GAN: x", x, (bounds, do))
 
@@ -148,15 +148,15 @@ class GAN(Model):
                 f"GAN: z is of {got}, expected (N, {self.latent_dim}); "
                 f"pass rng.standard_normal((n, {self.latent_dim}))"
             )
-        return self._rows(self.generator, z)
+        return self._in_chunks(self.generator, z)
 
     def discriminate(self, x: Array) -> Array:
         """σ(D(x)), the probability that each sample is data and not generated: (N,)."""
-        s = self._rows(lambda part: self.logits(self.discriminator(part)), x)
+        s = self._in_chunks(lambda part: self.logits(self.discriminator(part)), x)
         return kernels.sigmoid(s[:, 0])
 
     def logits(self, s: Array) -> Array:
-        """s, if it is one logit a sample.
+        """Return s if it has one logit per sample.
 
         Raises
             ValueError  otherwise
@@ -169,8 +169,8 @@ class GAN(Model):
         return s
 
 
-def _joined(parts: Iterable[Terms]) -> Terms:
-    """The players' terms in one table; the totals are added."""
+def _merged(parts: Iterable[Terms]) -> Terms:
+    """The players' terms in one dictionary, with their totals added."""
     terms: Terms = {"total": 0.0}
     for part in parts:
         terms |= part | {"total": terms["total"] + part["total"]}
@@ -178,21 +178,21 @@ def _joined(parts: Iterable[Terms]) -> Terms:
 
 
 def _latent_dim(generator: Layer, given: int | None) -> int:
-    """What the generator's first layer takes, which must be what is given."""
+    """The input width of the generator's first layer; the given size must be equal to it."""
     first: Layer = generator
     while isinstance(first, Sequential) and first.layers:
         first = first.layers[0]
-    takes = first.in_features if isinstance(first, Dense) else None
+    width = first.in_features if isinstance(first, Dense) else None
     if given is None:
-        if takes is None:
+        if width is None:
             raise ValueError(
                 "GAN: latent_dim is not given and cannot be read off the generator's first layer, "
                 f"{first!r:.60}; pass latent_dim=64, or begin with Dense(64, …)"
             )
-        return takes
-    if takes not in (None, positive_int("GAN", "latent_dim", given)):
+        return width
+    if width not in (None, positive_int("GAN", "latent_dim", given)):
         raise ValueError(
-            f"GAN: latent_dim is {given}, the generator's first layer takes {takes}; "
+            f"GAN: latent_dim is {given}, the generator's first layer takes {width}; "
             "they must be equal: leave latent_dim out"
         )
     return int(given)

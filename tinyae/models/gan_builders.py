@@ -1,4 +1,4 @@
-"""Pairs for a GAN: (generator, discriminator) of Dense layers, and of convolutions (DCGAN)."""
+"""Builders of (generator, discriminator): from Dense layers, and from convolutions (DCGAN)."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ def dcgan(
 
     Each entry of ``channels`` is a stride-2 convolution in the discriminator, which halves the
     image, with LeakyReLU(0.2), and is mirrored by a transposed one in the generator, with ReLU.
-    BatchNorm everywhere but at the generator's output and the discriminator's input. A Dense layer
-    at either end leads from z to the smallest image, and from there to the logit. A kernel that
-    the stride divides covers every pixel equally often, which spares the checkerboard.
+    BatchNorm is everywhere but at the generator's output and the discriminator's input. One Dense
+    layer leads from z to the smallest image, another from the smallest image to the logit. A kernel
+    size that is a multiple of the stride covers every pixel equally often and avoids a checkerboard.
 
     Source    Radford, Metz & Chintala (2016), §3 and §4; weights begin as N(0, 0.02²)
 

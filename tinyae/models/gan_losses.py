@@ -1,4 +1,4 @@
-"""What the generator of a GAN makes small."""
+"""Losses for the generator of a GAN."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _bce = BCEWithLogits()
 
 
 class GeneratorLoss:
-    """What the generator makes small: ``L, ds = loss(s)``, from the logits s of its samples."""
+    """A generator's loss: ``L, ds = loss(s)``, from the logits s of its samples."""
 
     def __call__(self, s: Array) -> tuple[float, Array]:
         raise NotImplementedError
@@ -25,7 +25,7 @@ class NonSaturating(GeneratorLoss):
 
     Forward   L = −1/n Σ ln σ(s)
     Backward  ds = (σ(s) − 1) / n
-    Units     nats a sample; ln 2 where the discriminator is at a loss
+    Units     nats a sample; ln 2 where the discriminator can only guess
     Source    Goodfellow et al. (2014), §3: the same fixed point, much stronger gradients early on
     """
 
@@ -37,8 +37,8 @@ class Saturating(GeneratorLoss):
     """The generator wants its samples not to be called fake: the two-player minimax game itself.
 
     Forward   L = 1/n Σ ln(1 − σ(s))
-    Backward  ds = −σ(s) / n, which fades away (saturates) where samples are plainly fake, s ≪ 0
-    Units     nats a sample; −ln 2 where the discriminator is at a loss
+    Backward  ds = −σ(s) / n, which vanishes (saturates) where samples are plainly fake, s ≪ 0
+    Units     nats a sample; −ln 2 where the discriminator can only guess
     Source    Goodfellow et al. (2014), eq. 1
     """
 

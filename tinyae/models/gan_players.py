@@ -1,4 +1,4 @@
-"""The two players of a GAN: each a loss of its own, and as ``params`` what it may change."""
+"""The two players of a GAN. Each has its own loss, and its ``params`` are those it may change."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _bce = BCEWithLogits()
 
 
 class Player(Model):
-    """One side of the game: its loss, and as ``params`` only what it may change.
+    """One side of the game: its loss, and only the parameters that it may change.
 
-    It is a view of its GAN and owns nothing: make one when you need one, and save the GAN.
+    A player is a view of its GAN: create one when you need it, and save the GAN.
     """
 
     def __init__(self, gan: Any) -> None:
@@ -31,9 +31,9 @@ class Player(Model):
 
 
 class DiscriminatorPlayer(Player):
-    """Learns to tell data from what the generator makes; to it, the generator is a mere source.
+    """Learns to tell data from generated samples; here the generator only supplies samples.
 
-    Forward   x̃ = G(z)      s = D(x)      s̃ = D(x̃)      (two passes, a cache each)
+    Forward   x̃ = G(z)      s = D(x)      s̃ = D(x̃)      (two passes, each with its cache)
               total = discriminator = BCE(σ(s), α) + BCE(σ(s̃), 0)
     Backward  ds = (σ(s) − α) / n      ds̃ = σ(s̃) / n
               ∂L/∂θ_D = J_D(x)ᵀ ds + J_D(x̃)ᵀ ds̃, the two passes' gradients added
@@ -41,7 +41,7 @@ class DiscriminatorPlayer(Player):
 
     @property
     def params(self) -> dict[str, Param]:
-        return _under("discriminator", self.game.discriminator)
+        return _prefixed("discriminator", self.game.discriminator)
 
     def objective(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
         fake, _ = self.game.generator.forward(self.game.noise(len(x), rng))
@@ -57,7 +57,7 @@ class DiscriminatorPlayer(Player):
         terms, ds, ds_fake = self.score(s, s_fake)
         D.backward_params(ds_fake, fake_cache)
         D.backward_params(ds, real_cache)
-        return terms  # the generator's gradient is left alone: x̃ is data here
+        return terms  # the generator gets no gradient: x̃ is data here
 
     def evaluate_batch(self, x: Any, rng: np.random.Generator) -> Terms:
         D = self.game.discriminator
@@ -78,7 +78,7 @@ class DiscriminatorPlayer(Player):
         return terms, ds, ds_fake
 
     def alike(self, x: Array, fake: Array) -> Array:
-        """x, if the generator makes samples of its shape.
+        """Return x if the generator makes samples of its shape.
 
         Raises
             ValueError  otherwise
@@ -92,16 +92,16 @@ class DiscriminatorPlayer(Player):
 
 
 class GeneratorPlayer(Player):
-    """Learns to make what the discriminator takes for data; it sees data only through D's slope.
+    """Learns to make samples that the discriminator takes for data, by D's gradient alone.
 
     Forward   x̃ = G(z)      s̃ = D(x̃)      total = generator = L(s̃), see :class:`GeneratorLoss`
-    Backward  ds̃ = ∂L/∂s̃      dx̃ = J_Dᵀ ds̃ (D's own gradients are left alone)
+    Backward  ds̃ = ∂L/∂s̃      dx̃ = J_Dᵀ ds̃ (D's parameters get no gradient)
               ∂L/∂θ_G = J_G(z)ᵀ dx̃
     """
 
     @property
     def params(self) -> dict[str, Param]:
-        return _under("generator", self.game.generator)
+        return _prefixed("generator", self.game.generator)
 
     def objective(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
         fake, _ = self.game.generator.forward(self.game.noise(len(x), rng))
@@ -123,5 +123,5 @@ class GeneratorPlayer(Player):
         return {"total": L, "generator": L}
 
 
-def _under(name: str, part: Layer) -> dict[str, Param]:
+def _prefixed(name: str, part: Layer) -> dict[str, Param]:
     return {f"{name}.{key}": p for key, p in part.params.items()}

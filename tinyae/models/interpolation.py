@@ -1,8 +1,9 @@
-"""From one code to another, and along one dimension of a code.
+"""Interpolation between two codes, and traversal of one dimension of a code.
 
 A path is a function ``path(z0, z1, t)`` that gives z0 at t = 0 and z1 at t = 1. In many dimensions a
-draw of N(0, I) has a length near √latent_dim, and the middle of a straight line is shorter than
-that by √2: a place that the decoder has hardly seen. A spherical path keeps the length.
+draw from N(0, I) has a length near √latent_dim. The middle of a straight line between two draws is
+shorter by a factor of √2, where the decoder saw hardly any codes. A spherical path keeps the
+length.
 """
 
 from __future__ import annotations
@@ -17,24 +18,24 @@ from tinyae.models.variational import VariationalAutoencoder
 from tinyae.param import Array
 
 Path = Callable[[Array, Array, float], Array]
-_STRAIGHT = 1e-4  # an angle or its sine, below which the arc and the chord cannot be told apart
+_MIN_SINE = 1e-4  # for a smaller sine of the angle, use the straight line
 
 
 def linear(z0: Array, z1: Array, t: float) -> Array:
     """The straight line.
 
     Forward   (1 − t) z₀ + t z₁
-    Shapes    z₀, z₁ (N, …), of which each row is a code
+    Shapes    z₀, z₁ (N, …), one code in each row
     """
     return (1 - t) * z0 + t * z1
 
 
 def spherical(z0: Array, z1: Array, t: float) -> Array:
-    """The arc: for codes of one length that is the shortest way on their sphere.
+    """The arc: for codes of equal length, the shortest path on their sphere.
 
     Forward   [sin((1 − t) Ω) z₀ + sin(t Ω) z₁] / sin Ω,   Ω the angle between z₀ and z₁
               the straight line where sin Ω is 0 to rounding: z₀ and z₁ parallel, opposite, or 0
-    Shapes    z₀, z₁ (N, …), of which each row is a code
+    Shapes    z₀, z₁ (N, …), one code in each row
     Source    Shoemake (1985), eq. 3.3; for codes: White (2016), §2.1
     """
     axes = tuple(range(1, z0.ndim))
@@ -42,10 +43,10 @@ def spherical(z0: Array, z1: Array, t: float) -> Array:
     cosine = (z0 * z1).sum(axes, keepdims=True) / np.where(lengths > 0, lengths, 1)
     angle = np.arccos(np.clip(cosine, -1, 1))
     sine = np.sin(angle)
-    bent = (sine > _STRAIGHT) & (lengths > 0)
-    sine = np.where(bent, sine, 1)
-    a = np.where(bent, np.sin((1 - t) * angle) / sine, 1 - t)
-    b = np.where(bent, np.sin(t * angle) / sine, t)
+    on_arc = (sine > _MIN_SINE) & (lengths > 0)
+    sine = np.where(on_arc, sine, 1)
+    a = np.where(on_arc, np.sin((1 - t) * angle) / sine, 1 - t)
+    b = np.where(on_arc, np.sin(t * angle) / sine, t)
     return (a * z0 + b * z1).astype(z0.dtype, copy=False)
 
 
@@ -54,31 +55,31 @@ def interpolate(
 ) -> Array:
     """From x0 to x1 through their codes, both ends included: (steps, N, …).
 
-    ``path`` is :func:`linear` or :func:`spherical`. A condition stays x0's.
+    ``path`` is :func:`linear` or :func:`spherical`. A conditional model keeps the labels of x0.
     """
     steps = positive_int(type(self).__name__, "steps", steps, 8)
     z0, z1 = self.encode(x0), self.encode(x1)
-    along = np.linspace(0, 1, steps).tolist()
-    return np.stack([self.decode(self._with(path(z0, z1, t), x0)) for t in along])
+    ts = np.linspace(0, 1, steps).tolist()
+    return np.stack([self.decode(self._with_condition(path(z0, z1, t), x0)) for t in ts])
 
 
 def traverse(self: VariationalAutoencoder, x: Any, dimension: int, values: Any) -> Array:
     """x's code with one dimension set to each value in turn, decoded: (len(values), N, …).
 
     Raises
-        ValueError  the code has no such dimension
+        ValueError  the code does not have that dimension
     """
     z = self.encode(x)
     if not 0 <= dimension < z.shape[1]:
         raise ValueError(
             f"{type(self).__name__}: dimension is {dimension}, expected 0 to {z.shape[1] - 1}"
         )
-    pictures = []
+    decoded = []
     for value in np.asarray(values).ravel():
-        moved = z.copy()
-        moved[:, dimension] = value
-        pictures.append(self.decode(self._with(moved, x)))
-    return np.stack(pictures)
+        changed = z.copy()
+        changed[:, dimension] = value
+        decoded.append(self.decode(self._with_condition(changed, x)))
+    return np.stack(decoded)
 
 
 VariationalAutoencoder.interpolate = interpolate

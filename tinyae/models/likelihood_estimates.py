@@ -13,12 +13,12 @@ from tinyae.likelihoods import per_sample
 from tinyae.models.variational import VariationalAutoencoder
 from tinyae.param import Array
 
-_BLOCK = 256  # decoded rows at a time, rows × samples together: they stay in the cache
+_BLOCK = 256  # rows × samples decoded at a time: few enough to stay in the CPU cache
 Score = Callable[[Array, Array, Array], Array]
 
 
 class Estimate(NamedTuple):
-    """A mean over samples, its standard error over samples, and the value of each."""
+    """The mean over a data set, its standard error, and the value of each sample."""
 
     value: float
     standard_error: float
@@ -28,13 +28,13 @@ class Estimate(NamedTuple):
 def elbo(
     self: VariationalAutoencoder, x: Any, rng: np.random.Generator | int = 0, samples: int = 1
 ) -> Estimate:
-    """The lower bound of log p(x), in nats, its expectation averaged over ``samples`` draws.
+    """The evidence lower bound of log p(x), in nats, with ``samples`` draws per expectation.
 
     Forward   E_q[log p(x | z)] − KL(q(z | x) ‖ p(z))
     Source    Kingma & Welling (2014), eq. 3
 
-    β, free bits and ``resample`` play no part: x is taken as it is. The higher the better;
-    it is negative where x is discrete. The same seed gives the same value at each call.
+    β, free bits and ``resample`` are not used: x is taken as it is. Higher is better; the bound is
+    negative where x is discrete. The same seed gives the same value at each call.
     """
     return _estimate(self, x, rng, samples, lambda log_p, _, kl: log_p.mean(axis=0) - kl)
 
@@ -47,14 +47,14 @@ def log_likelihood(
     Forward   log 1/K Σₖ p(x | zₖ) p(zₖ) / q(zₖ | x),   zₖ ~ q(z | x),   K = ``samples``
     Source    Burda, Grosse & Salakhutdinov (2016), eq. 8
 
-    On average it lies below log p(x) and rises to it with K; K = 1 is the ELBO. x is taken
-    as it is. The same seed gives the same value at each call.
+    On average it lies below log p(x), and approaches it as K grows; K = 1 is the ELBO.
+    ``resample`` is not used. The same seed gives the same value at each call.
     """
 
     def score(log_p: Array, log_ratio: Array, kl: Array) -> Array:
         log_w = log_p + log_ratio
-        top = log_w.max(axis=0)  # the largest weight is taken out, so that no exp overflows
-        return top + np.log(np.exp(log_w - top).mean(axis=0))
+        largest = log_w.max(axis=0)  # subtracted, so that no exp overflows
+        return largest + np.log(np.exp(log_w - largest).mean(axis=0))
 
     return _estimate(self, x, rng, samples, score)
 
@@ -69,38 +69,38 @@ def _estimate(
     samples = positive_int(type(model).__name__, "samples", samples, 500)
     rng = np.random.default_rng(rng)
 
-    def scored(batch: Any) -> Array:
+    def score_batch(batch: Any) -> Array:
         x, c = model._split(batch)
         blocks = (slice(i, i + _BLOCK) for i in range(0, len(x), _BLOCK))
         parts = [(x[rows], None if c is None else c[rows]) for rows in blocks]
-        return np.concatenate([score(*_weigh(model, x, c, rng, samples)) for x, c in parts])
+        return np.concatenate([score(*_log_weights(model, x, c, rng, samples)) for x, c in parts])
 
-    each = model._rows(scored, x)
+    each = model._in_chunks(score_batch, x)
     error = float(each.std(ddof=1)) / math.sqrt(len(each)) if len(each) > 1 else math.nan
     return Estimate(float(each.mean()), error, each)
 
 
-def _weigh(
+def _log_weights(
     model: VariationalAutoencoder, x: Array, c: Any, rng: np.random.Generator, samples: int
 ) -> tuple[Array, Array, Array]:
-    """K draws zₖ of each row: log p(x | zₖ) and log p(zₖ) / q(zₖ | x), (K, N), and KL, (N,)."""
+    """For K draws zₖ: log p(x | zₖ) and log p(zₖ) / q(zₖ | x), both (K, N), and KL, (N,)."""
     mu, logvar = model.posterior(x, c)
     kl = 0.5 * per_sample(mu * mu + np.exp(logvar) - 1 - logvar)
     log_p, log_ratio = np.empty((2, samples, len(x)))
-    at_once = max(_BLOCK // len(x), 1)
-    for first in range(0, samples, at_once):
-        k = min(at_once, samples - first)
+    block = max(_BLOCK // len(x), 1)
+    for first in range(0, samples, block):
+        k = min(block, samples - first)
         m, s = _repeat(mu, k), _repeat(logvar, k)
         z, _, eps = model.draw_code(m, s, rng)
         y = model.decoder(model._join(z, None if c is None else _repeat(c, k)))
         log_p[first : first + k] = model.likelihood.log_prob(y, _repeat(x, k)).reshape(k, -1)
-        ratio = 0.5 * per_sample(eps * eps + s - z * z)  # both densities have the same 2π
+        ratio = 0.5 * per_sample(eps * eps + s - z * z)  # the 2π of the two densities cancel
         log_ratio[first : first + k] = ratio.reshape(k, -1)
     return log_p, log_ratio, kl
 
 
 def _repeat(a: Array, k: int) -> Array:
-    """The whole of a, k times over."""
+    """k copies of a, joined along the first axis."""
     return a if k == 1 else np.concatenate([a] * k)
 
 

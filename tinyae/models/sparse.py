@@ -1,8 +1,8 @@
-"""The sparse autoencoder: the plain one, and a price on the code.
+"""The sparse autoencoder: the plain one, with a penalty on the code.
 
 L1Sparsity    the sum of |z|: few units far from zero
-KLSparsity    every unit active, on average over the data, as often as a target says
-TopK          no price but a rule: a layer at the encoder's end (:mod:`tinyae.layers.topk`)
+KLSparsity    the divergence of each unit's mean activation from a target
+TopK          no penalty but a constraint: a layer at the encoder's end (:mod:`tinyae.layers.topk`)
 """
 
 from __future__ import annotations
@@ -20,24 +20,25 @@ from tinyae.param import Array
 
 
 class Penalty:
-    """``value, dz = penalty(z)``: what a batch of codes costs, and the cost's gradient."""
+    """``value, dz = penalty(z)``: the penalty of a batch of codes, and its gradient."""
 
     def __call__(self, z: Array) -> tuple[float, Array]:
         raise NotImplementedError
 
 
 class L1Sparsity(Penalty):
-    """The codes' size, summed over units, averaged over the batch.
+    """The absolute value of the code, summed over units and averaged over the batch.
 
     Forward   value = weight · 1/N Σₙ Σⱼ |zₙⱼ|
-    Shapes    z (N, …): every entry of a code is a unit j, in an image too
+    Shapes    z (N, …): every entry of a code is a unit j, also in an image
     Backward  dz = weight / N · sign z,   0 where z = 0
     Units     the code's, times ``weight``, a sample
     Raises    ValueError unless weight ≥ 0
     Source    Olshausen & Field (1996), eq. 2, with S(z) = |z|
 
-    The decoder can undo the price: a code half as large and a matrix twice as large reconstruct
-    the same. Tie the weights, let them decay, or end the encoder in an activation with a limit.
+    The decoder can evade the penalty: a code half as large and a matrix twice as large give the
+    same reconstruction. Tie the weights, use weight decay, or end the encoder in a bounded
+    activation.
     """
 
     def __init__(self, weight: float = 1e-4) -> None:
@@ -56,17 +57,18 @@ class KLSparsity(Penalty):
 
     Forward   ρ̂ⱼ = 1/N Σₙ zₙⱼ
               value = weight · Σⱼ KL(ρ‖ρ̂ⱼ),   KL = ρ ln ρ/ρ̂ + (1 − ρ) ln (1 − ρ)/(1 − ρ̂)
-    Shapes    z (N, …), in [0, 1]: end the encoder in Sigmoid. Every entry of a code is a unit j,
-              at its own place in an image
-    Backward  dzₙⱼ = weight / N · [(1 − ρ)/(1 − ρ̂ⱼ) − ρ/ρ̂ⱼ]: every sample has its share 1/N in ρ̂
-    Units     nats, times ``weight``, summed over units; of the batch, not of a sample: KL of a
-              mean, so a larger batch costs a little less
+    Shapes    z (N, …), in [0, 1]: end the encoder in Sigmoid. Every entry of a code is a unit j;
+              in an image, every place is a unit of its own
+    Backward  dzₙⱼ = weight / N · [(1 − ρ)/(1 − ρ̂ⱼ) − ρ/ρ̂ⱼ]: every sample contributes 1/N of ρ̂
+    Units     nats, times ``weight``, summed over units; of the batch, not of a sample: it is the
+              KL of a mean, which is a little smaller for a larger batch
     Raises    ValueError if z leaves [0, 1], unless 0 < target < 1 and weight ≥ 0
     Source    Ng, CS294A lecture notes, Sparse autoencoder (2011), §3
 
-    Value and slope are taken at ρ̂ clipped to [ε, 1 − ε], ε the dtype's machine epsilon, so a dead
-    unit is still pulled back. Ng weighs by β against ½ Σᵢ (yᵢ − xᵢ)², a sum over the D entries of
-    a sample; MSE is their mean, so his β is weight = 2β/D here: β = 3 on 28 × 28 is 0.0077.
+    Value and slope are computed at ρ̂ clipped to [ε, 1 − ε], ε the dtype's machine epsilon, so a
+    dead unit still gets a gradient. Ng's β weighs the penalty against ½ Σᵢ (yᵢ − xᵢ)², a sum over
+    the D entries of a sample. MSE is their mean, so β corresponds to weight = 2β/D: for 28 × 28
+    pixels, β = 3 is 0.0077.
     """
 
     def __init__(self, target: float = 0.05, weight: float = 3.0) -> None:
@@ -83,7 +85,7 @@ class KLSparsity(Penalty):
         eps = np.finfo(z.dtype).eps
         rho, rho_hat = self.target, np.clip(z.mean(axis=0, dtype=np.float64), eps, 1 - eps)
         kl = rho * np.log(rho / rho_hat) + (1 - rho) * np.log((1 - rho) / (1 - rho_hat))
-        slope = (1 - rho) / (1 - rho_hat) - rho / rho_hat  # of KL in ρ̂
+        slope = (1 - rho) / (1 - rho_hat) - rho / rho_hat  # ∂KL/∂ρ̂
         dz = (self.weight / len(z) * slope).astype(z.dtype)
         return self.weight * float(kl.sum()), np.broadcast_to(dz, z.shape)
 
@@ -96,11 +98,11 @@ class SparseAutoencoder(Autoencoder):
 
     Forward   z = f(x)      y = g(z)      total = reconstruction + sparsity = L(y, x) + Ω(z)
     Shapes    x (N, …)   z (N, latent_dim) or any, often wider than x   y as x
-    Backward  dz = J_gᵀ dy + ∂Ω/∂z, and on into the encoder
-    Units     reconstruction: the loss's; sparsity: the penalty's, its weight already in it
+    Backward  dz = J_gᵀ dy + ∂Ω/∂z, then through the encoder
+    Units     reconstruction: the loss's; sparsity: the penalty's, weight included
     Source    Ng, CS294A lecture notes, Sparse autoencoder (2011), §3
 
-    ``evaluate`` takes the penalty of the codes as ``encode`` gives them.
+    ``evaluate`` applies the penalty to the codes that ``encode`` returns.
     """
 
     def __init__(self, encoder: Layer, decoder: Layer, loss: Loss, penalty: Penalty) -> None:

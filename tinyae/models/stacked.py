@@ -6,8 +6,8 @@
     ta.fit(model, x, epochs=20)               # fine-tuning
     stack.classifier(10, rng=rng)             # or with a softmax on top, for labels
 
-Once this was what made deep networks trainable: saturating units pass hardly any gradient down,
-but each block is shallow. It still helps where labels are few and samples many.
+This once made deep networks trainable: saturating units pass hardly any gradient back, but each
+block is shallow. It still helps if samples are many and labels few.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 
 
 class StackedAutoencoder(Module):
-    """Autoencoders one on the other: each reconstructs the code of the one below.
+    """A stack of autoencoders: each reconstructs the code of the one below.
 
     Forward   h₀ = x      hₖ = fₖ(hₖ₋₁)      block k learns gₖ(fₖ(hₖ₋₁)) ≈ hₖ₋₁, the lower ones fixed
     Shapes    x (N, …)   hₖ (N, units[k])
@@ -40,8 +40,8 @@ class StackedAutoencoder(Module):
               DenoisingAutoencoder blocks, Vincent et al. (2010), §3.5
 
     The blocks may be of any kind: plain, denoising (each corrupts its own input), sparse, ….
-    ``unroll`` and ``classifier`` share the blocks' Params, not copies of them: what they learn,
-    the stack has learnt. Tied matrices alone are copied, where the decoder gets its own.
+    ``unroll`` and ``classifier`` share the blocks' Params, so training them also trains the stack.
+    Only tied matrices are copied: the unrolled decoder gets its own.
     """
 
     def __init__(self, *blocks: Autoencoder) -> None:
@@ -58,7 +58,7 @@ class StackedAutoencoder(Module):
     def pretrain(self, x: Array, train: Callable[[Autoencoder, Array], Result]) -> list[Result]:
         """Train block after block on the codes of those below, in inference mode.
 
-        ``train(block, codes)`` is called once a block, from below; its results are returned.
+        ``train(block, codes)`` is called once for each block, bottom up; its results are returned.
         """
         results, codes = [], x
         for k, block in enumerate(self.blocks):
@@ -68,17 +68,17 @@ class StackedAutoencoder(Module):
         return results
 
     def encode(self, x: Array) -> Array:
-        """The uppermost code."""
+        """The code of the top block."""
         for block in self.blocks:
             x = block.encode(x)
         return x
 
     def unroll(self, loss: Loss | None = None) -> Autoencoder:
-        """All encoders, then all decoders in reverse: one deep autoencoder to be fine-tuned.
+        """All encoders, then all decoders in reverse: one deep autoencoder, ready for fine-tuning.
 
-        ``loss`` is the first block's unless given. Where a block was tied, its decoder begins
-        from a transposed copy of the encoder's matrix and is free to leave it, as with Hinton &
-        Salakhutdinov: the two halves fit each other from the start, and the whole learns better.
+        ``loss`` defaults to the first block's. The decoder of a tied block starts from a transposed
+        copy of the encoder's matrix and may then differ from it, as in Hinton & Salakhutdinov: the
+        two halves fit each other from the start, and the whole learns better.
         """
         decoder = [_untied(layer) for b in reversed(self.blocks) for layer in _layers(b.decoder)]
         return Autoencoder(
@@ -92,10 +92,10 @@ class StackedAutoencoder(Module):
         rng: np.random.Generator | None = None,
         init: Initializer | None = None,
     ) -> Classifier:
-        """The encoders with a softmax of ``classes`` outputs on top, to be fine-tuned by labels.
+        """The encoders with a softmax of ``classes`` outputs on top, for fine-tuning with labels.
 
         Raises
-            ValueError  the encoders hold no Dense, whose outputs would say how wide the code is
+            ValueError  no encoder has a Dense layer, so the code's width is unknown
         """
         encoder = self._encoder()
         widths = [layer.out_features for layer in encoder if isinstance(layer, Dense)]
@@ -130,13 +130,13 @@ def stack_of(
     """Dense blocks shape → units[0] → units[1] → …, each a one-layer autoencoder.
 
     ``activation`` ends every hidden code, ``code_activation`` the last one and ``output`` the
-    reconstruction of the data; a block above reconstructs hidden codes, so its decoder ends in
-    ``activation``. The default loss, BCE, suits units in [0, 1]: for others pass MSE(). With
-    ``corruption`` the blocks are denoising. With ``tied`` each decoder's matrix is its encoder's,
-    transposed, until the stack is unrolled.
+    reconstruction of the data; the higher blocks reconstruct hidden codes, so their decoders end
+    in ``activation``. The default loss, BCE, suits units in [0, 1]: for others pass MSE(). With
+    ``corruption`` the blocks are denoising autoencoders. With ``tied`` each decoder
+    shares its encoder's matrix, transposed, until the stack is unrolled.
 
     Raises
-        ValueError  shape or units hold what is no int ≥ 1
+        ValueError  shape or units are not ints ≥ 1
     """
     loss = loss or BCE()
     shape, units = sizes_of("stack_of", "shape", shape), sizes_of("stack_of", "units", units)
@@ -164,7 +164,7 @@ def _layers(part: Layer) -> tuple[Layer, ...]:
 
 
 def _untied(layer: Layer) -> Layer:
-    """Of a TiedDense, a Dense that computes the same with a matrix of its own."""
+    """The layer; for a TiedDense, a Dense that computes the same with a matrix of its own."""
     if not isinstance(layer, TiedDense):
         return layer
     W = layer.dense.W.T.value

@@ -1,10 +1,10 @@
-"""The variational autoencoder: the code of x is a distribution, and the decoder sees a draw of it.
+"""The variational autoencoder: the code is a distribution, and the decoder gets a draw from it.
 
-What differs from the plain one: two heads, μ and ln σ², on the encoder's features; the draw
-z = μ + σ ε, through which the gradient passes since ε does not depend on the weights; and the
-KL divergence, the price of what z tells about x. Both terms are in nats a sample.
+It adds three things to the plain one: two heads, μ and ln σ², on the encoder's features; the draw
+z = μ + σ ε, through which gradients pass because ε does not depend on the weights; and the KL
+divergence, a penalty on what z tells about x. Both terms are in nats a sample.
 
-What can be done with a trained one stands beside it: :mod:`tinyae.models.likelihood_estimates` and
+For the use of a trained model, see also :mod:`tinyae.models.likelihood_estimates` and
 :mod:`tinyae.models.interpolation`.
 """
 
@@ -26,13 +26,13 @@ from tinyae.twin import fused
 
 
 class VariationalAutoencoder(ReconstructionModel):
-    """Maximise the ELBO, a lower bound of log p(x): reconstruct from a draw, pay for the code.
+    """Maximise the ELBO, a lower bound of log p(x): reconstruct from a draw, penalise the code.
 
     Forward   h = f(x)      μ = m(h)      s = clip(l(h)), which is ln σ²
               z = μ + exp(s/2) ε,   ε ~ N(0, I)      y = g(z)
               reconstruction = −log p(x | y)      kl = Σⱼ KLⱼ,   KLⱼ = ½ (μⱼ² + eˢʲ − 1 − sⱼ)
               total = reconstruction + β (kl + free_bits)
-    Shapes    x (N, …)   h as the heads take it   μ, s, ε, z alike, (N, latent_dim)   y (N, …)
+    Shapes    x (N, …)   h as the heads take it   μ, s, ε, z (N, latent_dim)   y (N, …)
     Backward  dz = J_gᵀ dy      dμ = dz + β μ / N      ds = ½ dz ε exp(s/2) + β ½ (eˢ − 1) / N
               ds = 0 where s was clipped;   dh = J_mᵀ dμ + J_lᵀ ds
     Units     nats a sample: summed over features and dimensions, averaged over the batch
@@ -42,18 +42,18 @@ class VariationalAutoencoder(ReconstructionModel):
 
     mean, logvar    the heads m and l: layers on the encoder's output
     likelihood      p(x | y), of :mod:`tinyae.likelihoods`
-    beta            1 is the ELBO; more presses the code towards N(0, I), less lets go of it
-    free_bits       λ, nats that each dimension has for nothing: Σⱼ max(λ, KLⱼ) is paid, KLⱼ being
-                    the batch's mean, and one below λ gets no gradient. The term ``free_bits``,
-                    Σⱼ max(λ − KLⱼ, 0), appears with it (Kingma et al. 2016, eq. 15)
-    warm_up         β rises from 0 to its value over so many calls of ``backprop``, counted in
-                    ``steps`` (Sønderby et al. 2016, §2.3). ``evaluate`` always uses the whole β, so
+    beta            1 is the ELBO; a larger β draws the code closer to N(0, I), a smaller one less
+    free_bits       λ, nats that are free in each dimension: the penalty is Σⱼ max(λ, KLⱼ), KLⱼ the
+                    batch's mean, and a KLⱼ below λ gets no gradient. The terms then include
+                    ``free_bits``, Σⱼ max(λ − KLⱼ, 0) (Kingma et al. 2016, eq. 15)
+    warm_up         β rises from 0 to its value over this many calls of ``backprop``, counted in
+                    ``steps`` (Sønderby et al. 2016, §2.3). ``evaluate`` always uses the full β, so
                     that validation totals can be compared
-    logvar_range    what s is clipped to, so that no exp overflows
-    resample        how a batch is drawn anew each time, to be input and target both, such as
+    logvar_range    the range to which s is clipped, so that no exp overflows
+    resample        redraws each batch, which is then both input and target, such as
                     :class:`~tinyae.data.binarize.Binarize`. Only training and ``evaluate`` use it
 
-    ``encode`` gives μ, so it is the same at each call, and ``decode`` the mean of p(x | z).
+    ``encode`` returns μ, which is not random, and ``decode`` the mean of p(x | z).
     """
 
     elbo: ClassVar[Callable[..., Any]]  # attached by likelihood_estimates
@@ -97,7 +97,7 @@ class VariationalAutoencoder(ReconstructionModel):
         self.warm_up = warm_up if warm_up == 0 else positive_int(who, "warm_up", warm_up, 1000)
         self.logvar_range = interval(who, "logvar_range", logvar_range)
         self.resample = resample
-        self.steps = np.zeros(())  # calls of backprop so far: an array, so it is saved as state
+        self.steps = np.zeros(())  # calls of backprop so far; an array, so that it is saved
 
     # --- training --------------------------------------------------------------------------
 
@@ -155,7 +155,7 @@ class VariationalAutoencoder(ReconstructionModel):
         return self._terms(nll, mu, logvar, self.beta)[0]
 
     def _batch(self, x: Any, rng: np.random.Generator | None) -> tuple[Array, Any, Any]:
-        """x, drawn anew if so wished, its condition, and the generator, which must be there."""
+        """x, resampled if the model does so, its condition and the generator, which is required."""
         if rng is None:
             raise ValueError(
                 f"{type(self).__name__}: z is drawn at random, which needs a generator; "
@@ -193,12 +193,11 @@ class VariationalAutoencoder(ReconstructionModel):
         yield from self.decoder.trace(self._join(z, c), "decoder")
 
     def check_data(self, x: Any) -> None:
-        """As every model's; besides, the decoder must be able to reach the data.
+        """Check x as every model does, and that the decoder can reach the data.
 
         Raises
             TypeError   a tuple of arrays
-            ValueError  data outside of what the likelihood or ``resample`` is for, or of where the
-                        decoder's last layer reaches
+            ValueError  data outside the range of the likelihood or of the decoder's last layer
         """
         super().check_data(x)
         if isinstance(x, tuple):
@@ -215,33 +214,33 @@ class VariationalAutoencoder(ReconstructionModel):
         likelihood = f"{self.likelihood} is for such data: scale x to it, or use Gaussian()"
         check_reach(f"{who}: x", x, (bounds, decoder), (self.likelihood.target_range, likelihood))
 
-    # --- what a condition changes; here there is none ----------------------------------------
+    # --- what a conditional model overrides --------------------------------------------------
 
     def _split(self, batch: Any) -> tuple[Array, Any]:
         """A batch as x and its condition c."""
         return batch, None
 
     def _join(self, a: Array, c: Any) -> Array:
-        """[a, c]: what a head or the decoder is given."""
+        """[a, c], the input of the heads or of the decoder."""
         return a
 
     def _cut(self, da: Array, c: Any) -> Array:
-        """The half of :meth:`_join`'s gradient that belongs to a."""
+        """The part of ∂L/∂[a, c] that belongs to a."""
         return da
 
-    def _with(self, z: Array, batch: Any) -> Any:
+    def _with_condition(self, z: Array, batch: Any) -> Any:
         """z and the condition of a batch, as :meth:`decode` takes them."""
         return z
 
     # --- use -------------------------------------------------------------------------------
 
     def encode(self, x: Any) -> Array:
-        """The means μ of the codes, in inference mode, 1,024 rows at a time. Nothing is drawn."""
-        return self._rows(lambda part: self.posterior(*self._split(part))[0], x)
+        """The means μ of the codes, in inference mode, 1,024 rows at a time. Draws no noise."""
+        return self._in_chunks(lambda part: self.posterior(*self._split(part))[0], x)
 
     def decode(self, z: Any) -> Array:
-        """What the codes stand for: E[x | z], in the data's unit."""
-        return self._rows(self._decode, z)
+        """The reconstruction from the codes: E[x | z], in the data's unit."""
+        return self._in_chunks(self._decode, z)
 
     def posterior(self, x: Array, c: Any) -> tuple[Array, Array]:
         """μ and s of q(z | x), in inference mode."""
@@ -252,7 +251,7 @@ class VariationalAutoencoder(ReconstructionModel):
         z, c = self._split(batch)
         return self.likelihood.mean(self.decoder(self._join(z, c)))
 
-    def _given(self, batch: Any) -> Array:
+    def _samples(self, batch: Any) -> Array:
         return self._split(batch)[0]
 
     def _reconstruct(self, batch: Any) -> Array:
@@ -261,7 +260,7 @@ class VariationalAutoencoder(ReconstructionModel):
         return self._same_shape(x, y)
 
     def sample(self, n: int, rng: np.random.Generator | int = 0) -> Array:
-        """n new samples: z ~ N(0, I), and of each the mean E[x | z]. (n, …)"""
+        """n new samples: z ~ N(0, I), then the mean E[x | z]. (n, …)"""
         return self.decode(self._prior(n, np.random.default_rng(rng)))
 
     def draw(self, n: int, rng: np.random.Generator | int = 0) -> Array:
@@ -278,14 +277,14 @@ class VariationalAutoencoder(ReconstructionModel):
             z, c = self._split(batch)
             return self.likelihood.sample(self.decoder(self._join(z, c)), rng)
 
-        return self._rows(x, z)
+        return self._in_chunks(x, z)
 
     @property
     def latent_dim(self) -> int:
-        """How many numbers a code has: the width of the mean head's last layer.
+        """The size of a code: the width of the mean head's last layer.
 
         Raises
-            ValueError  that is no Dense, so the size of z depends on x's
+            ValueError  that layer is not a Dense, so the size of z depends on that of x
         """
         last = self.mean
         while isinstance(last, Sequential) and last.layers:
