@@ -1,15 +1,23 @@
-"""What is read is what trains: one definition of every gradient and, where it pays, a faster twin.
+"""One definition of every gradient and, where it pays, a faster twin that is held to it.
 
     @fused                                  # a faster twin may run in its place
     def step(self, x, target): ...          # the definition, which is read and checked
 
 ``layers/`` and ``models/`` hold the definitions and know nothing of speed. :mod:`tinyae.fusion`
 attaches a twin from outside. A twin is called with the definition's arguments. It returns the
-definition's result, or ``NotImplemented`` for arguments that it does not cover; then the definition
-runs.
+definition's result, or ``NotImplemented`` where it does not stand for what it is given: a derived
+class, an object whose methods were changed, a method replaced on a class, a batch too small to be
+worth it. Then the definition runs, so whoever changes a gradient trains with the change.
+
+    from tinyae.twin import definitions_only, watching
 
     with definitions_only(): ...            # every definition, no twin
     with watching() as used: ...            # the names of the definitions whose twins ran
+
+Twins are compared with their definitions by ``tests/test_fusion.py`` and, for a layer or model of
+your own, by ``gradcheck.check`` and ``check_model`` (the row "as trained"). Definition and twin may
+differ by rounding. Below both lie the kernels (:mod:`tinyae.kernels`): loops over bare arrays, in
+NumPy or compiled by Numba, which ``kernels.use("numpy")`` chooses.
 """
 
 from __future__ import annotations

@@ -15,7 +15,14 @@ forward, ẏ = J ẋ, and ``tangent_backward`` differentiates φ = ⟨dẏ, ẏ�
 parameters and, because J depends on it, to x itself.
 
 A line ``@fused`` above a method says that a faster twin may run in its place, with the same numbers
-(:mod:`tinyae.twin`). The method itself is the definition, and every twin is tested against it.
+but for rounding (:mod:`tinyae.twin`). The method itself is the definition, and every twin is tested
+against it. ``kernels.matmul`` and the like are loops over bare arrays (:mod:`tinyae.kernels`), whose
+plain NumPy form is in ``kernels/reference.py``.
+
+A class derived from :class:`Layer` gives ``forward`` and ``backward``, and ``__call__`` where
+inference differs from training. A class derived from a layer that has its own ``backward_params`` or
+``backward_input``, such as Dense, and that changes ``backward``, changes those as well: a model's
+first layer learns by ``backward_params``. ``gradcheck.check`` says so where they differ.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class Sequential(Layer):
         first = next((i for i, layer in enumerate(self.layers) if layer.params), None)
         if first is None:
             return
-        for layer, cache in zip(self.layers[:first:-1], caches[:first:-1]):
+        for layer, cache in zip(self.layers[:first:-1], caches[:first:-1]):  # last … first + 1
             dy = layer.backward(dy, cache)
         self.layers[first].backward_params(dy, caches[first])
 

@@ -2,9 +2,10 @@
 
 The other models are small files that show only how they differ from this one.
 
-``@fused`` above a method says that a faster twin may run in its place, with the same numbers
-(:mod:`tinyae.twin`). For dense layers and all but small batches, the twin of ``step`` is a single
-compiled kernel. :mod:`tinyae.fusion` holds the twins and decides when each is used.
+``@fused`` above a method says that a faster twin may run in its place (:mod:`tinyae.twin`). The twin
+of ``step`` runs for batches of 16 samples or more, with MSE, L1 or BCEWithLogits: where all layers are
+Dense, activations and reshapes, one compiled kernel does all lines of ``step``; networks with
+convolutions take the batch in smaller pieces. Everything else runs line by line as it stands here.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class Autoencoder(ReconstructionModel):
 
     Forward   z = f(x)      y = g(z)      total = reconstruction = L(y, x)
     Shapes    x (N, …)   z (N, latent_dim) or any   y as x
-    Backward  dy = ∂L/∂y      dz = J_gᵀ dy      (J_fᵀ dz is not needed: x is data)
+    Backward  dy = ∂L/∂y      dz = J_gᵀ dy, and from dz the gradients of f's parameters; ∂L/∂x is not
+              needed, for nothing lies before x
     Units     the loss's, see :mod:`tinyae.losses`
     Source    Goodfellow, Bengio & Courville (2016), §14.1
     """
@@ -115,7 +117,9 @@ class Autoencoder(ReconstructionModel):
     # --- use -------------------------------------------------------------------------------
 
     def encode(self, x: Array) -> Array:
-        """The codes z, in inference mode, 1,024 rows at a time. Takes any real dtype."""
+        """The codes z, in inference mode, 1,024 rows at a time. x is converted to the model's
+        dtype.
+        """
         return self._in_chunks(self.encoder, x)
 
     def decode(self, z: Array) -> Array:
