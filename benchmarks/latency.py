@@ -1,17 +1,17 @@
-"""How long a reconstruction takes: one sample, 32, 1,024. Against ONNX Runtime and PyTorch.
+"""The time of a reconstruction of 1, 32 and 1,024 samples, against ONNX Runtime and PyTorch.
 
     python benchmarks/latency.py [--only dense conv] [--batches 1 32 1024] [--peers onnxruntime,torch]
     python benchmarks/latency.py --quick        # does it run?
 
-From a NumPy array to a NumPy array, float32, in turns in one process (timing.py); the median and
-the quartiles in microseconds. Before the clock starts all must give the same reconstruction, to
-1e-5. Networks: peers/networks.py.
+Each call maps a float32 NumPy array to another. Contestants take turns in one process (timing.py);
+the table gives the median and quartiles in microseconds. Before timing, all reconstructions must
+agree to 1e-5. Networks: peers/networks.py.
 
-    tinyae       model.compile(), one call a batch
-    ORT 1, 2     ONNX Runtime with one and two threads, every optimisation of the graph
+    tinyae       model.compile(), one call per batch
+    ORT 1, 2     ONNX Runtime with one and two threads and all graph optimisations
     PyTorch      the modules under inference_mode, with --threads threads
 
-``vs ORT`` and ``vs PyTorch`` are their medians over ours, ONNX Runtime's the better of its two.
+``vs ORT`` and ``vs PyTorch`` are their medians over ours; for ONNX Runtime, the better of the two.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ def contestants(
 
 
 def same_output(calls: dict[str, Callable[[], Any]], want: Any) -> None:
-    """Raise unless each gives the reconstruction.
+    """Raise unless every call gives the same reconstruction.
 
     Raises
-        ValueError  one is of another shape, or further off than 1e-5
+        ValueError  one has another shape, or differs by more than 1e-5
     """
     for name, call in calls.items():
         got = call()
@@ -68,7 +68,7 @@ def same_output(calls: dict[str, Callable[[], Any]], want: Any) -> None:
 
 
 def ratio(spreads: dict[str, timing.Spread], name: str) -> str:
-    """The best median of the peers whose names begin so, over ours."""
+    """The best median of the peers whose names start with ``name``, over ours."""
     winner = timing.best({k: s for k, s in spreads.items() if k.startswith(name)})
     return "–" if winner is None else f"{spreads[winner].median / spreads[OURS].median:.2f}"
 
@@ -79,8 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 32, 1024])
     parser.add_argument("--peers", default=",".join(PEERS), help="any of them; '' for none")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=10, help="blocks a contestant")
-    parser.add_argument("--json", metavar="FILE", help="write the figures there too")
+    parser.add_argument("--repeats", type=int, default=10, help="blocks per contestant")
+    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
     parser.add_argument("--quick", action="store_true", help="one call each: does it run?")
     options = parser.parse_args(arguments)
     timing.limit_threads(options.threads)  # before anything imports NumPy

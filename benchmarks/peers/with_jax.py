@@ -1,7 +1,7 @@
 """The networks in JAX: forward, backward and Adam as one jitted function.
 
-Images are kept (N, H, W, C), which is the order XLA computes in on a CPU; the batch is brought
-into it before the clock starts.
+Images are (N, H, W, C), the order in which XLA computes on a CPU; the batch is converted before the
+clock starts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def layers_of(layer: ta.Layer) -> tuple[list[Any], Apply]:
     """A tinyae layer as its params, a list of arrays or lists, and a function of them and x.
 
     Raises
-        TypeError  there is no translation of it
+        TypeError  there is no translation for its type
     """
     if isinstance(layer, ta.Sequential):
         parts = [layers_of(part) for part in layer.layers]
@@ -40,13 +40,13 @@ def layers_of(layer: ta.Layer) -> tuple[list[Any], Apply]:
         p, q = layer.padding
         return _convolution(layer.W.value, layer.b.value, layer.stride, ((p, p), (q, q)), (1, 1))
     if isinstance(layer, ta.ConvTranspose2d):
-        # the adjoint: zeros between the pixels, the kernel turned by 180°, its channels swapped
+        # the adjoint: zeros between the pixels, kernel rotated by 180°, channels swapped
         W = layer.W.value[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
         sides = zip(layer.kernel_size, layer.padding, layer.output_padding)
         pads = tuple((k - 1 - p, k - 1 - p + more) for k, p, more in sides)
         return _convolution(W, layer.b.value, (1, 1), pads, layer.stride)
     simple = {
-        ta.Flatten: lambda _, x: x.reshape(len(x), -1),  # of one channel: the order is the same
+        ta.Flatten: lambda _, x: x.reshape(len(x), -1),  # with one channel, the order is the same
         ta.ReLU: lambda _, x: jax.nn.relu(x),
         ta.ELU: lambda _, x: jax.nn.elu(x),
         ta.Sigmoid: lambda _, x: jax.nn.sigmoid(x),
@@ -61,7 +61,7 @@ def layers_of(layer: ta.Layer) -> tuple[list[Any], Apply]:
 
 
 def _arrays(*arrays: np.ndarray) -> list[Any]:
-    return [jnp.array(a) for a in arrays]  # copies: the training step gives its buffers away
+    return [jnp.array(a) for a in arrays]  # copies, because the training step donates its buffers
 
 
 def _convolution(W: Any, b: Any, stride: Any, pads: Any, spread: Any) -> tuple[list[Any], Apply]:
@@ -104,7 +104,7 @@ def objective_of(model: ta.Model) -> tuple[Any, Callable[[Any, Any, Any], Any]]:
 
 
 def jitted(model: ta.Model, x: np.ndarray, threads: int) -> Callable[[], Any]:
-    """A training step. How many threads it has is set by the environment, before JAX is loaded."""
+    """A training step. The environment sets the number of threads before JAX is loaded."""
     params, objective = objective_of(model)
     m, v = (jax.tree.map(jnp.zeros_like, params) for _ in range(2))
     batch = jnp.array(x.transpose(0, 2, 3, 1) if x.ndim == 4 else x)

@@ -2,10 +2,10 @@
 
     python benchmarks/quality.py denoiser
 
-x̃ = x + 0.2 ε, clipped to [0, 1]; two strided convolutions (16 and 8 channels), their two transposed
-mirrors (8 and 16), and a convolution to one channel: 3,217 parameters. MSE, Adam 1e-3 held
-constant, batches of 32, 10 epochs, as the TensorFlow tutorial has it. The test noise comes from a
-generator of its own, so that it is the same whatever the seed.
+x̃ = x + 0.2 ε, clipped to [0, 1]; two strided convolutions (16 and 8 channels), their two
+transposed mirrors (8 and 16), and a convolution to one channel: 3,217 parameters. MSE, constant
+Adam 1e-3, batches of 32, 10 epochs, as in the TensorFlow tutorial. The test noise has its own
+generator, so that it does not depend on the seed.
 
 Source    tensorflow.org/tutorials/generative/autoencoder; Vincent et al. (2010), §3
 """
@@ -70,5 +70,5 @@ def parameters(model: ta.Model) -> int:
 
 
 def picture(x: np.ndarray, noisy: np.ndarray, y: np.ndarray, run: Run) -> None:
-    """Ten test images: as they are, with noise, denoised; a row each."""
+    """Ten test images: one row clean, one noisy, one denoised."""
     ta.plot.page(np.concatenate([x[:10], noisy[:10], y[:10]]), run.out / "denoiser.png")

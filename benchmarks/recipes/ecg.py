@@ -1,29 +1,31 @@
-"""Abnormal heartbeats, found by a model that has seen normal ones only: ECG5000.
+"""Anomaly detection on ECG5000: a model of normal heartbeats finds abnormal ones.
 
     python benchmarks/quality.py ecg
 
-A beat that the model reconstructs badly is abnormal. Two protocols, each beside two baselines that
-need no network: the distance to the mean normal beat, and the residual of PCA with two components.
+A beat with a large reconstruction error counts as abnormal. There are two protocols, each compared
+with two baselines without a network: the distance to the mean normal beat, and the residual of PCA
+with two components.
 
-The tutorial's: 140-32-16-8-16-32-140, ReLU, sigmoid, beats scaled by the training minimum and
-maximum, mean absolute error, Adam 1e-3, 20 epochs, batches of 512; threshold = mean + 1 standard
-deviation of the *training* losses. Its notebook draws one split (80/20, scikit-learn's with
-``random_state=21``), on which five networks are trained here; then five splits, one network each.
-The spread between splits is five times that between networks.
+The tutorial's protocol: 140-32-16-8-16-32-140, ReLU, sigmoid, beats scaled by the training minimum
+and maximum, mean absolute error, Adam 1e-3, 20 epochs, batches of 512; threshold = mean + 1
+standard deviation of the *training* losses. Its notebook uses one split (80/20, scikit-learn's with
+``random_state=21``). Here five networks are trained on this split, then one network on each of five
+other splits. The spread between splits is five times that between networks.
 
-Ours: a denoising 140-64-32-8-32-64-140 with tanh, linear output, squared error, on beats minus their
-mean beat. The score is the squared residual after a moving average over nine of the 140 samples:
-what is abnormal is a shape, and noise from one sample to the next is not. A fifth of the normal training
-beats is held out, and the threshold is the 97.5 % quantile of *their* scores: one healthy beat in
-forty may raise a false alarm. It is no higher because above it the held-out scores leap: about one
-beat in a hundred that is labelled normal does not look it. Neither the test labels nor any abnormal
-beat has a part in training or threshold.
+Our protocol: a denoising 140-64-32-8-32-64-140 with tanh, linear output and squared error, trained
+on beats minus the mean beat. The score is the squared residual after a moving average over nine of
+the 140 samples, because abnormal shapes extend over many samples and noise does not. A fifth of the
+normal training beats is held out, and the threshold is the 97.5 % quantile of *their* scores, so
+one normal beat in forty may be a false alarm. A higher quantile would be unstable: about one in a
+hundred beats labelled normal looks abnormal. Neither test labels nor abnormal beats are used for
+training or threshold.
 
-Positive is *normal*, as in the tutorial: precision is the share of normal among the beats passed as
-normal, recall the share of normal beats that pass. ROC-AUC needs no threshold.
+*Normal* is the positive class, as in the tutorial: precision is the fraction of normal beats among
+those classified as normal, recall the fraction of normal beats that are. ROC-AUC needs no
+threshold.
 
-Network and score were chosen on other random splits (seeds 1000 to 1004), where the AUC is .993:
-two or three odd beats labelled normal decide its third digit, and that with the split.
+Network and score were chosen on other random splits (seeds 1000 to 1004), where the AUC is .993.
+Its third digit depends on two or three odd beats labelled normal, and so on the split.
 
 Source    Chen et al. (2015), UCR archive; tensorflow.org/tutorials/generative/autoencoder
 """
@@ -46,7 +48,7 @@ WINDOW = 9
 
 
 def ecg(run: Run) -> None:
-    """The tutorial's protocol on its split and on five; then ours on the five."""
+    """The tutorial's protocol on its split and on five random ones; then ours on the five."""
     data = run.load("ecg5000", quick_rows=1000)
     assert data.y_train is not None
     assert data.y_test is not None
@@ -102,7 +104,7 @@ def tutorial_order(n: int) -> np.ndarray:
 
 
 class Trial(NamedTuple):
-    """A split and the seed of the network that is trained on it; a label of 1 is normal."""
+    """A split, and the seed of the network trained on it; label 1 is normal."""
 
     seed: int
     x: np.ndarray
@@ -112,7 +114,7 @@ class Trial(NamedTuple):
 
 
 def split(x: np.ndarray, y: np.ndarray, order: np.ndarray, seed: int) -> Trial:
-    """The first 80 % of the order to train on, the rest to test."""
+    """Train on the first 80 % of the order, test on the rest."""
     train, test = np.split(order, [len(x) - len(x) // 5])
     return Trial(seed, x[train], y[train], x[test], y[test])
 
@@ -133,7 +135,7 @@ def tutorial_scores(
 
 
 def our_scores(fitted: np.ndarray, seed: int, epochs: int) -> Iterator[tuple[str, Score, float]]:
-    """Name, score and seconds of training: the baselines by either score, then the network."""
+    """Name, score and seconds of training: baselines with both scores, then the network."""
     mean, pca = fitted.mean(axis=0), PCA(2).fit(fitted)
     yield "mean beat", lambda x: np.square(x - mean).mean(axis=1), 0.0
     yield "mean beat, smoothed", lambda x: np.square(smooth(x - mean)).mean(axis=1), 0.0
@@ -182,7 +184,7 @@ def judge(scores: np.ndarray, truth: np.ndarray, threshold: float, seconds: floa
 
 
 def summaries(rows: dict[str, list[list[float]]]) -> list[list[str]]:
-    """Mean ± standard deviation over the trials; seconds alone, where there are any."""
+    """Mean ± standard deviation over the trials; only the mean for seconds, if not zero."""
     lines = []
     for name, trials in rows.items():
         *figures, seconds = np.transpose(trials)
