@@ -1,4 +1,4 @@
-"""The plain kernels, by which every other set is judged."""
+"""The reference kernels, with which the jitted kernels are compared."""
 
 from __future__ import annotations
 
