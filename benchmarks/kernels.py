@@ -46,14 +46,8 @@ RESET_AFTER = 256  # calls of an optimizer step after which its arrays are resto
 
 
 MLPS = ("mlp", "mlp_backward", "mlp_backprop")
-STEPS = (
-    "sgd",
-    "momentum",
-    "nesterov",
-    "rmsprop",
-    "adam",
-    "adamw",
-)  # in place, for all params at once
+# in place, for all params at once
+STEPS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")
 
 
 class Call(NamedTuple):

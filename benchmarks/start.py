@@ -227,9 +227,8 @@ def memory(children: Children, threads: int, peers: Sequence[str], quick: bool) 
             theirs = children.run(code + PEAK)[0]
         for kernels in ["numba"] * has_numba + ["numpy"]:
             code = ours.format(file=file) + PEAK
-            children.run(
-                code, kernels=kernels
-            )  # compile first, because compiling needs memory, too
+            # compile first, because compiling needs memory, too
+            children.run(code, kernels=kernels)
             used = children.run(code, kernels=kernels)[0]
             cells = [megabytes(used), ""]
             if theirs is not None:

@@ -156,9 +156,8 @@ def field(path, epochs, seed, sigma=0.25):
     mean = weight @ x / weight.sum(axis=1, keepdims=True)  # E[x | x̃], exactly
     score, arrow = mean - grid, model.reconstruct(grid) - grid
     lengths = np.linalg.norm(score, axis=1) * np.linalg.norm(arrow, axis=1)
-    sure = (
-        np.linalg.norm(score, axis=1) > 0.2 * sigma
-    )  # on the curve itself, the direction is undefined
+    # on the curve itself, the direction is undefined
+    sure = np.linalg.norm(score, axis=1) > 0.2 * sigma
 
     figure, panels = sheet(9.2, 4.2, 2)
     for axis, v, title in zip(

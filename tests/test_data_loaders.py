@@ -505,9 +505,8 @@ def test_ecg_download(
     np.testing.assert_array_equal(ecg.y_train, beats.y[:4])
     assert cached(tmp_path) == ["ecg.csv"]
     stored = tmp_path / "cache" / "tinyae" / "ecg5000" / "ecg.csv"
-    assert (
-        stored.read_bytes() == beats.csv()
-    )  # rounded to 7 digits: the same text from every source
+    # rounded to 7 digits: the same text from every source
+    assert stored.read_bytes() == beats.csv()
 
 
 def test_ecg_download_of_something_else(

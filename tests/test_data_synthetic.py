@@ -126,9 +126,8 @@ def test_strokes_skeletons_are_whole() -> None:
         for way in ways:
             assert way.masters.min() >= 0
             assert way.masters.max() <= 100
-            np.testing.assert_allclose(
-                way.basis.sum(axis=1), 1
-            )  # an affine combination of controls
+            # an affine combination of controls
+            np.testing.assert_allclose(way.basis.sum(axis=1), 1)
             reached = way.basis @ way.masters[0]
             for end in way.ends[:, 0]:  # the curves begin and end at the strokes' ends
                 assert np.abs(reached - way.masters[0, end]).max(axis=1).min() < 1e-9

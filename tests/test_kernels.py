@@ -529,9 +529,8 @@ def test_a_child_process_works_alone(always_shared):
     arrays = TestReproducible().arrays()
     first = TestReproducible().results(*arrays)
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", DeprecationWarning
-        )  # forking with running threads is intended
+        # forking with running threads is intended
+        warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
         os._exit(TestReproducible().results(*arrays) != first)

@@ -299,9 +299,8 @@ def _read_images(
                 f"load: {files[n]} is {image.shape[0]} × {image.shape[1]} pixels, the first image "
                 f"{height} × {width}; pass image_size=(height, width) to resize all"
             )
-        x[n] = (
-            image.transpose(2, 0, 1) if image.ndim == 3 else image
-        )  # grey is broadcast to all channels
+        # grey is broadcast to all channels
+        x[n] = image.transpose(2, 0, 1) if image.ndim == 3 else image
     x /= 255
     y = np.repeat(np.arange(len(groups)), [len(group) for group in groups]) if classes else None
     return x, y

@@ -5,8 +5,7 @@ fuse_activations   an activation is fused into the operation before it
 share_blocks       a block that is only copied is written directly to the copy's destination, and
                    operations work in place where they can
 
-Each takes a list of operations and returns a shorter one. A slot's space is still the name of its
-block.
+Each takes a list of operations and returns a new one. A slot's space is still its block's name.
 """
 
 from __future__ import annotations

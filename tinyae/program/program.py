@@ -42,7 +42,7 @@ class Slot(NamedTuple):
 
 
 class Function(NamedTuple):
-    """An activation by its name; ``alpha`` is LeakyReLU's or ELU's."""
+    """An activation by name, with its parameter ``alpha``, if it has one."""
 
     name: str
     alpha: float = 0.0

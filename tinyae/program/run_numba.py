@@ -107,9 +107,8 @@ class NumbaRuntime:
 
     def _run_with_helper(self, x: Array, y: Array, n: int) -> None:
         """Run with a helper thread, if one is free."""
-        pairs = max(
-            -(-n // (2 * self.block)), 2
-        )  # of tasks, so that both threads get the same number
+        # of tasks, so that both threads get the same number
+        pairs = max(-(-n // (2 * self.block)), 2)
         block = max(-(-n // (2 * pairs * ROWS)), 1) * ROWS
         tasks = np.zeros(2 + 2 * int(self.code[OPERATIONS]), np.int64)
         arena = np.empty(int(self.code[ARENA_SIZE]) if n == 1 else 0, self.dtype)

@@ -42,10 +42,9 @@ from tinyae.kernels.jitted.threads import (
 from tinyae.kernels.reference import LINEAR, MLPLayer, MLPLayers
 from tinyae.param import Array
 
-_REPACK_BYTES = (
-    1 << 15
-)  # bytes of W up to which each thread packs it, instead of waiting for others
-_REPACK_SAMPLES = 256  # samples from which on it does so for any W
+# Each thread packs all of W itself, instead of waiting for others, if W has at most so many bytes
+# or the batch has at least so many samples.
+_REPACK_BYTES, _REPACK_SAMPLES = 1 << 15, 256
 _CACHE_LINE = 64  # bytes
 _MAX_PLANS = 8  # plans in a plan cache
 
@@ -73,13 +72,13 @@ class _Operation(NamedTuple):
     loss: int = -1  # the loss's C function
     y: int = -1  # the loss's first argument
     sums: int = -1  # its block sums
-    count: int = 0  # elements or samples that the loss is a mean over
+    mean_over: int = 0  # elements or samples that the loss is a mean over
     ends_phase: bool = False  # whether all threads wait after this operation
 
 
 _A, _A_ROWS, _A_COLUMNS, _A_TRANSPOSED, _B, _B_ROWS, _B_COLUMNS, _B_TRANSPOSED = range(8)
 _C, _C_ROWS, _C_COLUMNS, _START, _F, _SLOPE, _CACHE, _LAYER, _BIAS = range(8, 17)
-_LOSS, _Y, _SUMS, _COUNT, _ENDS_PHASE = range(17, 22)
+_LOSS, _Y, _SUMS, _MEAN_OVER, _ENDS_PHASE = range(17, 22)
 _PART = 22  # a part follows the operation: four numbers
 _NO_B = -1, 0, 0, False
 # The first entries of ``addresses``; _N_RESULTS holds the number of results.
@@ -95,7 +94,7 @@ def _run_operation(operation: Any, addresses_pointer: Any, numbers: Any, layers:
     1. with B, the product C = start + A B, or C += A B without a start;
        with a loss, C is its gradient at y, and A the target; with neither, C = A
     2. with f, C = f(C) or C = C ∘ f′
-    3. with a bias, bias += the column sums of A, stored transposed: the gradient of b
+    3. with a bias, bias += the column sums of the stored matrix a, which is g: the gradient of b
     """
     op, addresses = carray(operation, (_PART + 4,)), carray(addresses_pointer, (1 << 30,))
     alphas = carray(numbers, (layers,))
@@ -118,7 +117,7 @@ def _run_operation(operation: Any, addresses_pointer: Any, numbers: Any, layers:
         )
     if op[_LOSS] >= 0:
         strips = np.empty(3, np.intp)  # the loss sums each strip of ROWS rows separately
-        strips[0], strips[1], strips[2] = row0 // ROWS, -(-row1 // ROWS), op[_COUNT]
+        strips[0], strips[1], strips[2] = row0 // ROWS, -(-row1 // ROWS), op[_MEAN_OVER]
         call(
             addresses[op[_LOSS]],
             *(addresses[op[_Y]], addresses[op[_A]], addresses[op[_C]], addresses[op[_SUMS]]),
@@ -384,7 +383,7 @@ def _backprop(
         loss=builder.constant(loss_cfunc(loss, builder.itemsize).address),
         y=y[-1],
         sums=sums,
-        count=n if per_sample else n * outputs,
+        mean_over=n if per_sample else n * outputs,
     )
     builder.add(builder.sample_parts(outputs), op)
     _add_backward(builder, layers, y, z, g, False, input_grad)
@@ -436,9 +435,8 @@ def _add_backward(
             builder.add(parts, op)
         delayed.clear()
 
-    ready = (
-        "all" if all_ready else "its samples"
-    )  # what a thread may read of g before the next barrier
+    # What a thread may read of g before the next barrier: "all", "its samples" or "its columns".
+    ready = "all" if all_ready else "its samples"
     parts = builder.sample_parts(len(layers[-1].W))
     for k in reversed(range(len(layers))):
         W, _, dW, db, _, _ = layers[k]
