@@ -46,7 +46,7 @@ RESET_AFTER = 256  # calls of an optimizer step after which its arrays are resto
 
 
 MLPS = ("mlp", "mlp_backward", "mlp_backprop")
-# in place, for all params at once
+# optimizer steps, for all params at once
 STEPS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")
 
 
@@ -95,7 +95,7 @@ def public() -> list[str]:
     ]
 
 
-# --- which calls ------------------------------------------------------------------------------
+# --- the calls to time ------------------------------------------------------------------------
 
 
 def calls_of(step: Callable[[], Any]) -> dict[str, Call]:
@@ -109,12 +109,12 @@ def calls_of(step: Callable[[], Any]) -> dict[str, Call]:
     from tinyae.fusion.plan_cache import forget_plans
     from tinyae.twin import definitions_only
 
-    found: dict[str, Call] = {}
+    calls: dict[str, Call] = {}
 
     def recording(name: str, kernel: Callable[..., Any]) -> Callable[..., Any]:
         def record(*arguments: Any) -> Any:
             call = Call(name, tuple(map(_copy, arguments)))
-            found.setdefault(str(call), call)
+            calls.setdefault(str(call), call)
             return kernel(*arguments)
 
         return record
@@ -136,7 +136,7 @@ def calls_of(step: Callable[[], Any]) -> dict[str, Call]:
         forget_plans()
         for name, kernel in before.items():
             setattr(kernels, name, kernel)
-    return found
+    return calls
 
 
 def _arrays(a: Any) -> list[Any]:
@@ -158,15 +158,15 @@ def calls_in_use(networks: Sequence[str], n: int | None) -> dict[str, Call]:
     from benchmarks.peers.networks import NETWORKS
     from benchmarks.train_step import our_step
 
-    found: dict[str, Call] = {}
+    calls: dict[str, Call] = {}
     for key in networks:
         network = NETWORKS[key]
         for size in network.batches if n is None else (n,):
             step = our_step(network, network.data(size))
             step()
             for name, call in calls_of(step).items():
-                found.setdefault(name, call)
-    return found
+                calls.setdefault(name, call)
+    return calls
 
 
 def other_calls(n: int) -> Iterator[Call]:
@@ -234,10 +234,10 @@ def ready(kernel: Callable[..., Any], call: Call) -> Callable[[], Any]:
     An optimizer step clears the gradient, so with every further call the moments decay, finally to
     subnormal numbers, which are slow. So the arrays are restored after every RESET_AFTER calls.
     """
-    own = Call(call.kernel, tuple(map(_copy, call.arguments)))
+    copied = Call(call.kernel, tuple(map(_copy, call.arguments)))
     if call.kernel not in STEPS:
-        return lambda: kernel(*own.arguments)
-    pairs = list(zip(own.arrays, call.arrays))
+        return lambda: kernel(*copied.arguments)
+    pairs = list(zip(copied.arrays, call.arrays))
     calls = 0
 
     def run() -> None:
@@ -246,7 +246,7 @@ def ready(kernel: Callable[..., Any], call: Call) -> Callable[[], Any]:
         if calls % RESET_AFTER == 0:
             for a, b in pairs:
                 a[...] = b
-        kernel(*own.arguments)
+        kernel(*copied.arguments)
 
     return run
 
@@ -284,8 +284,8 @@ def measure_machine(peers: Sequence[str], threads: int, n: int) -> Machine:
     products = {TWIN: lambda: a @ a, OURS: lambda: kernels.matmul(a, a)}
     if peers:
         products[PEER] = importlib.import_module("benchmarks.peers.with_torch").twin("matmul", a, a)
-    took = {name: timing.fastest(run, seconds) for name, run in products.items()}
-    winner = min(took, key=lambda name: took[name])
+    seconds_of = {name: timing.fastest(run, seconds) for name, run in products.items()}
+    winner = min(seconds_of, key=lambda name: seconds_of[name])
     moved = []
     for power in range(11, 25 if n > 256 else 13):
         source = np.ones(1 << power, np.float32)
@@ -297,7 +297,7 @@ def measure_machine(peers: Sequence[str], threads: int, n: int) -> Machine:
                 shared = functools.partial(_copy_halves, pool, halves)
                 least = min(least, timing.fastest(shared, seconds / 3))
         moved.append((2 * source.nbytes, least))
-    return Machine(2 * n**3 / took[winner], winner, moved)
+    return Machine(2 * n**3 / seconds_of[winner], winner, moved)
 
 
 def _copy_halves(pool: ThreadPoolExecutor, halves: Sequence[tuple[Any, Any]]) -> None:
@@ -393,13 +393,13 @@ def rule(plan: dict[str, Any], quick: bool) -> tuple[list[str], list[list[str]]]
     rows = []
     for wide, deep in pairs[: 1 if quick else None]:
         W = rng.random((wide, deep), np.float32)
-        found: dict[str, list[str]] = {"x Wᵀ": [], "dy W": [], "dyᵀ x": []}
+        ratios: dict[str, list[str]] = {"x Wᵀ": [], "dy W": [], "dyᵀ x": []}
         for n in batches:
             x, dy = rng.random((n, deep), np.float32), rng.random((n, wide), np.float32)
-            found["x Wᵀ"].append(ratio(kernels.matmul_nt, reference.matmul_nt, x, W))
-            found["dy W"].append(ratio(kernels.matmul, reference.matmul, dy, W))
-            found["dyᵀ x"].append(ratio(kernels.matmul_tn, reference.matmul_tn, dy, x))
-        rows += [[f"{name}   W {wide}×{deep}", *cells] for name, cells in found.items()]
+            ratios["x Wᵀ"].append(ratio(kernels.matmul_nt, reference.matmul_nt, x, W))
+            ratios["dy W"].append(ratio(kernels.matmul, reference.matmul, dy, W))
+            ratios["dyᵀ x"].append(ratio(kernels.matmul_tn, reference.matmul_tn, dy, x))
+        rows += [[f"{name}   W {wide}×{deep}", *cells] for name, cells in ratios.items()]
     return ["BLAS over ours", *(f"N {n}" for n in batches)], rows
 
 

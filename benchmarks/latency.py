@@ -42,14 +42,14 @@ def contestants(
 ) -> dict[str, Callable[[], Any]]:
     """Name → a call that gives the reconstruction, ours first."""
     model, x = network.model(), network.data(n)
-    found = {OURS: ours(model, x)}
+    calls = {OURS: ours(model, x)}
     if "onnxruntime" in peers:
         with_onnx = importlib.import_module("benchmarks.peers.with_onnx")
-        found |= {f"ORT {k}": with_onnx.inference(model, x, k) for k in (1, 2)}
+        calls |= {f"ORT {k}": with_onnx.inference(model, x, k) for k in (1, 2)}
     if "torch" in peers:
         with_torch = importlib.import_module("benchmarks.peers.with_torch")
-        found["PyTorch"] = with_torch.inference(model, x, threads)
-    return found
+        calls["PyTorch"] = with_torch.inference(model, x, threads)
+    return calls
 
 
 def same_output(calls: dict[str, Callable[[], Any]], want: Any) -> None:
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     plan = {"repeats": options.repeats}
     if options.quick:
         plan = {"repeats": 1, "settle": 0.0, "block": 0.0}
-    found, figures = [], {}
+    results, figures = [], {}
     with timing.Neighbours() as others:
         for key in chosen:
             network = networks[key]
@@ -101,9 +101,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 calls = contestants(network, n, peers, options.threads)
                 same_output(calls, network.model().reconstruct(network.data(n)))
                 spreads = timing.interleaved(calls, **plan)
-                found.append((f"{network.title} × {n}", spreads))
+                results.append((f"{network.title} × {n}", spreads))
                 figures[f"{key}-{n}"] = {name: s._asdict() for name, s in spreads.items()}
-    names = list(found[0][1])
+    names = list(results[0][1])
     common.table(
         f"µs a call: median (quartiles), {options.threads} threads where not said otherwise",
         ["network × batch", *names, "vs ORT", "vs PyTorch"],
@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 ratio(s, "ORT"),
                 ratio(s, "PyTorch"),
             ]
-            for title, s in found
+            for title, s in results
         ],
     )
     print(others)

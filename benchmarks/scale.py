@@ -114,12 +114,14 @@ def steps(common: Any, options: Any) -> None:
 def threads(common: Any, options: Any) -> None:
     script = [str(ROOT / "benchmarks" / "train_step.py"), "--peers", "", "--json", "-"]
     script += ["--quick", "--only", "dense-32"] if options.quick else ["--repeats", "5"]
-    found = []
+    results = []
     for count in (1, 2):
         printed = child([*script, "--threads", str(count)], count)
         figures = json.loads(printed.splitlines()[-1])
-        found.append({row: timing.Spread(**spreads["tinyae"]) for row, spreads in figures.items()})
-    one, two = found
+        results.append(
+            {row: timing.Spread(**spreads["tinyae"]) for row, spreads in figures.items()}
+        )
+    one, two = results
     common.table(
         "ms a training step: median (quartiles)",
         ["network-batch", "1 thread", "2 threads", "times faster"],

@@ -101,20 +101,20 @@ def _block(run: Callable[[], Any], calls: int, settle: float, block: float) -> l
         run()
     end = clock() + block
     while True:
-        began = clock()
+        start = clock()
         for _ in range(calls):
             run()
         now = clock()
-        seconds.append((now - began) / calls)
+        seconds.append((now - start) / calls)
         if now >= end:
             return seconds
 
 
 def _calls_at_once(run: Callable[[], Any]) -> int:
     run()
-    began = time.perf_counter()
+    start = time.perf_counter()
     run()
-    return max(1, int(20e-6 / max(time.perf_counter() - began, 1e-9)))
+    return max(1, int(20e-6 / max(time.perf_counter() - start, 1e-9)))
 
 
 def fastest(run: Callable[[], Any], seconds: float = 0.2) -> float:
@@ -130,10 +130,10 @@ def best(spreads: Mapping[str, Spread]) -> str | None:
 
 def digits(value: float) -> str:
     """Three significant digits, without an exponent: 0.0312, 3.12, 312, 3,120."""
-    size, places = abs(value), 0
-    while 0 < size < 99.95 and places < 6:
-        size, places = size * 10, places + 1
-    return f"{value:,.{places}f}"
+    size, decimals = abs(value), 0
+    while 0 < size < 99.95 and decimals < 6:
+        size, decimals = size * 10, decimals + 1
+    return f"{value:,.{decimals}f}"
 
 
 class Neighbours:

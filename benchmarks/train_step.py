@@ -62,12 +62,12 @@ def our_step(network: Any, x: Any) -> Callable[[], float]:
 
 def contestants(network: Any, x: Any, names: Sequence[str], threads: int) -> dict[str, Any]:
     """Name → step; ours comes first, because the others are compared with it."""
-    found: dict[str, Callable[[], Any]] = {OURS: our_step(network, x)}
+    steps: dict[str, Callable[[], Any]] = {OURS: our_step(network, x)}
     for name in names:
         _, file, function = OTHERS[name]
         module = importlib.import_module(f"benchmarks.peers.{file}")
-        found[name] = getattr(module, function)(network.model(), x, threads)
-    return found
+        steps[name] = getattr(module, function)(network.model(), x, threads)
+    return steps
 
 
 def runnable(wanted: str) -> list[str]:
@@ -87,8 +87,8 @@ def same_losses(steps: dict[str, Callable[[], Any]], tolerance: float) -> None:
         ValueError  a loss differs from ours by more than the relative ``tolerance``
     """
     losses = {name: [float(step()) for _ in range(3)] for name, step in steps.items()}
-    for name, found in losses.items():
-        for k, (got, want) in enumerate(zip(found, losses[OURS])):
+    for name, values in losses.items():
+        for k, (got, want) in enumerate(zip(values, losses[OURS])):
             if not abs(got - want) <= tolerance * abs(want):
                 raise ValueError(
                     f"train_step: the loss of step {k + 1} is {got:.6g} with {name}, {want:.6g} "
@@ -127,7 +127,7 @@ def race(network: Any, n: int, names: Sequence[str], options: Any) -> dict[str, 
 
 def apart(row: str, names: Sequence[str], options: Any) -> dict[str, timing.Spread]:
     """Time each contestant in its own process, one after the other."""
-    found = {}
+    results = {}
     for name in [OURS, *names]:
         package = OTHERS[name][0] if name in OTHERS else ""
         command = [sys.executable, __file__, "--only", row, "--alone", name, "--peers", package]
@@ -137,8 +137,8 @@ def apart(row: str, names: Sequence[str], options: Any) -> dict[str, timing.Spre
         if done.returncode:
             raise RuntimeError(f"train_step: {name} alone failed:\n{done.stderr}")
         spreads = json.loads(done.stdout.splitlines()[-1])[row]
-        found.update({name: timing.Spread(**s) for name, s in spreads.items()})
-    return found
+        results.update({name: timing.Spread(**s) for name, s in spreads.items()})
+    return results
 
 
 def line(title: str, spreads: dict[str, timing.Spread], names: Sequence[str]) -> list[str]:

@@ -99,9 +99,9 @@ def save(module: Module, path: str | os.PathLike[str]) -> None:
         raise FileNotFoundError(
             f"save: the folder {folder} does not exist; make it, or pass another path"
         )
-    header, arrays, own = _describe(module)
+    header, arrays, custom_classes = _describe(module)
     try:
-        _assemble(header, arrays, _classes() | own)
+        _assemble(header, arrays, _classes() | custom_classes)
     except FileError as error:  # do not write what could not be read
         raise ValueError(f"save: {type(module).__name__} would not load again: {error}") from error
     if is_safetensors(path):
@@ -128,7 +128,7 @@ def load(path: str | os.PathLike[str], custom: Iterable[type] = ()) -> Any:
         )
     if not os.path.exists(path):
         raise FileNotFoundError(f"load: there is no file {path}; check the path")
-    table = _classes() | _own_classes(custom)
+    table = _classes() | _custom_classes(custom)
     read = from_safetensors if is_safetensors(path) else from_npz
     try:
         header, arrays = read(path)
@@ -167,15 +167,15 @@ def _classes() -> dict[str, type]:
     return table
 
 
-def _own_classes(custom: Iterable[type]) -> dict[str, type]:
-    own: dict[str, type] = {}
+def _custom_classes(custom: Iterable[type]) -> dict[str, type]:
+    found: dict[str, type] = {}
     for cls in custom:
         if not isinstance(cls, type):
             raise TypeError(f"load: custom holds {cls!r}, expected classes; pass custom=[MyLayer]")
-        if _classes().get(cls.__name__, cls) is not cls or own.get(cls.__name__, cls) is not cls:
+        if _classes().get(cls.__name__, cls) is not cls or found.get(cls.__name__, cls) is not cls:
             raise ValueError(f"load: custom names two classes {cls.__name__}; rename yours")
-        own[cls.__name__] = cls
-    return own
+        found[cls.__name__] = cls
+    return found
 
 
 # ---------------------------------------------------------------------------- model → header
@@ -202,7 +202,7 @@ def _describe(module: Module) -> tuple[Json, dict[str, Array], dict[str, type]]:
         "architecture": architecture,
         "aliases": aliases,
     }
-    return header, arrays, writer.own
+    return header, arrays, writer.custom_classes
 
 
 def _named_arrays(module: Module) -> dict[str, Array]:
@@ -225,7 +225,7 @@ class _Writer:
         self.ids: dict[int, int] = {}
         self.ancestors: list[int] = []  # ids of the objects that contain the current one
         self.arrays: dict[str, Array] = {}
-        self.own: dict[str, type] = {}
+        self.custom_classes: dict[str, type] = {}
 
     def value(self, v: Any, where: str) -> Json:
         if v is None or isinstance(v, (bool, str)):
@@ -262,11 +262,11 @@ class _Writer:
         entry = {"$class": self.class_name(v, where), "$id": number}
         for name, p in _arguments(type(v)).items():
             if name in vars(v) if name in _INIT_ARGUMENTS else hasattr(v, name):
-                kept = getattr(v, name)
-                if isinstance(kept, Param) and isinstance(v, Module):
-                    kept = kept.value.item() if kept.size == 1 else kept.value
-                kept = list(kept) if p.kind is p.VAR_POSITIONAL else kept
-                entry[name] = self.value(kept, f"{where}.{name}")
+                argument = getattr(v, name)
+                if isinstance(argument, Param) and isinstance(v, Module):
+                    argument = argument.value.item() if argument.size == 1 else argument.value
+                argument = list(argument) if p.kind is p.VAR_POSITIONAL else argument
+                entry[name] = self.value(argument, f"{where}.{name}")
             elif name not in _INIT_ARGUMENTS:
                 raise TypeError(
                     f"save: {where} does not keep its constructor's argument {name}; "
@@ -284,9 +284,9 @@ class _Writer:
             )
         name = cls.__name__
         if _classes().get(name) is not cls:
-            if name in _classes() or self.own.get(name, cls) is not cls:
+            if name in _classes() or self.custom_classes.get(name, cls) is not cls:
                 raise TypeError(f"save: there are two classes called {name}; rename your own")
-            self.own[name] = cls
+            self.custom_classes[name] = cls
         return name
 
 
@@ -349,16 +349,16 @@ def _check_names(
     ``used`` are the file's arrays that were constructor arguments. ``scalars`` are Params that were
     built from a plain number: only the file knows whether their shape is (), (1,) or (1, 1).
     """
-    seen: dict[str, Array] = {}
+    resolved: dict[str, Array] = {}
     faults = []
     for name, a in empty.items():
         transposed = aliases.get(name, "").startswith("T:")
         source = aliases.get(name, name)[2 * transposed :]
-        got = seen.get(source) if name in aliases else arrays.get(name)
+        got = resolved.get(source) if name in aliases else arrays.get(name)
         if got is None:
             faults.append(f"{name} {a.shape} is missing")
             continue
-        seen[name] = got = got.T if transposed else got
+        resolved[name] = got = got.T if transposed else got
         if got.shape != a.shape and not (name in scalars and got.size == 1):
             faults.append(f"{name} has shape {got.shape}, expected {a.shape}")
         elif (got.dtype.kind == "f") != (a.dtype.kind == "f"):
@@ -478,8 +478,8 @@ class _Reader:
                     and isinstance(arguments[name], (int, float))
                 ):
                     self.scalars.add(id(p))
-            own = [v.value if isinstance(v, Param) else v for v in vars(built).values()]
-            self.budget -= sum(a.size for a in own if isinstance(a, np.ndarray))
+            arrays = [v.value if isinstance(v, Param) else v for v in vars(built).values()]
+            self.budget -= sum(a.size for a in arrays if isinstance(a, np.ndarray))
             if self.budget < 0:
                 raise FileError("its architecture needs more numbers than the file holds")
         return built

@@ -206,9 +206,9 @@ def roc_auc(labels: ArrayLike, scores: ArrayLike) -> float:
     Source    Hanley & McNeil (1982); Mann & Whitney (1947)
     """
     labels, scores = _ranked("roc_auc", labels, scores)
-    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)  # the highest rank among equal scores, counted from 1
-    ranks = (last - (counts - 1) / 2)[place]
+    ranks = (last - (counts - 1) / 2)[inverse]
     n_pos, n_neg = int(labels.sum()), int((~labels).sum())
     return float((ranks[labels].sum() - n_pos * (n_pos + 1) / 2) / (n_pos * n_neg))
 

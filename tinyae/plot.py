@@ -237,7 +237,7 @@ def _scatter(figure: Figure, axis: Any, z: Array, labels: Array | None) -> None:
     if labels is None:
         axis.scatter(z[:, 0], z[:, 1], color=_BLUE, **dots)
         return
-    classes, place = np.unique(labels[order], return_inverse=True)
+    classes, class_index = np.unique(labels[order], return_inverse=True)
     if len(classes) > 20 or np.any(
         classes != np.round(classes) if classes.dtype.kind == "f" else 0
     ):
@@ -248,13 +248,13 @@ def _scatter(figure: Figure, axis: Any, z: Array, labels: Array | None) -> None:
     colours = importlib.import_module("matplotlib").colormaps[
         "tab10" if len(classes) <= 10 else "tab20"
     ]
-    axis.scatter(z[:, 0], z[:, 1], color=colours(place), **dots)
+    axis.scatter(z[:, 0], z[:, 1], color=colours(class_index), **dots)
     effects = importlib.import_module("matplotlib.patheffects")
     halo = [effects.withStroke(linewidth=3, foreground="white")]
     for k, name in enumerate(classes):
         text = f"{name:g}" if classes.dtype.kind in "fiu" else str(name)
         axis.plot([], [], "o", color=colours(k), markersize=6, label=text)
-        middle = np.median(z[place == k], axis=0)  # so that colour is not the only clue
+        middle = np.median(z[class_index == k], axis=0)  # so that colour is not the only clue
         axis.text(
             *middle,
             text,

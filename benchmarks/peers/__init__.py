@@ -24,7 +24,7 @@ def present(wanted: str, known: Sequence[str]) -> list[str]:
     Raises
         ValueError  a name is not among the ``known``
     """
-    found = []
+    installed = []
     for peer in filter(None, wanted.split(",")):
         if peer not in known:
             raise ValueError(f"peers: there is no {peer!r}, expected some of {','.join(known)}")
@@ -33,8 +33,8 @@ def present(wanted: str, known: Sequence[str]) -> list[str]:
             names = " ".join(missing)
             print(f"skipped: {peer}; {names} not installed; run pip install {names}", flush=True)
         else:
-            found.append(peer)
-    return found
+            installed.append(peer)
+    return installed
 
 
 def compiler() -> str | None:

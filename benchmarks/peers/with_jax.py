@@ -29,8 +29,8 @@ def layers_of(layer: ta.Layer) -> tuple[list[Any], Apply]:
         parts = [layers_of(part) for part in layer.layers]
 
         def chain(params: Any, x: Any) -> Any:
-            for (_, apply), own in zip(parts, params):
-                x = apply(own, x)
+            for (_, apply), layer_params in zip(parts, params):
+                x = apply(layer_params, x)
             return x
 
         return [params for params, _ in parts], chain
@@ -43,7 +43,7 @@ def layers_of(layer: ta.Layer) -> tuple[list[Any], Apply]:
         # the adjoint: zeros between the pixels, kernel rotated by 180°, channels swapped
         W = layer.W.value[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
         sides = zip(layer.kernel_size, layer.padding, layer.output_padding)
-        pads = tuple((k - 1 - p, k - 1 - p + more) for k, p, more in sides)
+        pads = tuple((k - 1 - p, k - 1 - p + extra) for k, p, extra in sides)
         return _convolution(W, layer.b.value, (1, 1), pads, layer.stride)
     simple = {
         ta.Flatten: lambda _, x: x.reshape(len(x), -1),  # with one channel, the order is the same
@@ -78,7 +78,7 @@ def objective_of(model: ta.Model) -> tuple[Any, Callable[[Any, Any, Any], Any]]:
     names = ["encoder", "decoder"]
     names += ["mean", "logvar"] if isinstance(model, ta.VariationalAutoencoder) else []
     parts = {name: layers_of(getattr(model, name)) for name in names}
-    params = {name: own for name, (own, _) in parts.items()}
+    params = {name: part_params for name, (part_params, _) in parts.items()}
     run = {name: apply for name, (_, apply) in parts.items()}
 
     def plain(p: Any, x: Any, key: Any) -> Any:
@@ -87,7 +87,7 @@ def objective_of(model: ta.Model) -> tuple[Any, Callable[[Any, Any, Any], Any]]:
         L = jnp.abs(d).mean() if isinstance(model.loss, ta.L1) else jnp.square(d).mean()
         if not isinstance(model, ta.ContractiveAutoencoder):
             return L
-        W = next(own[0] for own in p["encoder"] if own)
+        W = next(part_params[0] for part_params in p["encoder"] if part_params)
         slope = jnp.square(h * (1 - h)).mean(axis=0)
         return L + model.weight * jnp.square(W).sum(axis=1) @ slope
 

@@ -45,8 +45,8 @@ class Graph:
             (p, q), s = layer.padding, layer.stride
             self.add("Conv", layer.W.value, layer.b.value, strides=s, pads=[p, q, p, q])
         elif isinstance(layer, ta.ConvTranspose2d):
-            (p, q), s, more = layer.padding, layer.stride, layer.output_padding
-            settings = {"strides": s, "pads": [p, q, p, q], "output_padding": more}
+            (p, q), s, output_padding = layer.padding, layer.stride, layer.output_padding
+            settings = {"strides": s, "pads": [p, q, p, q], "output_padding": output_padding}
             self.add("ConvTranspose", layer.W.value, layer.b.value, **settings)
         elif isinstance(layer, ta.Flatten):
             self.add("Flatten")

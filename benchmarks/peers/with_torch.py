@@ -28,8 +28,8 @@ def layers_of(layer: ta.Layer) -> nn.Module:
         return _filled(nn.Conv2d(*sizes, layer.stride, layer.padding), layer)
     if isinstance(layer, ta.ConvTranspose2d):
         sizes = (layer.in_channels, layer.out_channels, layer.kernel_size)
-        more = (layer.stride, layer.padding, layer.output_padding)
-        return _filled(nn.ConvTranspose2d(*sizes, *more), layer)
+        options = (layer.stride, layer.padding, layer.output_padding)
+        return _filled(nn.ConvTranspose2d(*sizes, *options), layer)
     if isinstance(layer, ta.Reshape):
         return nn.Unflatten(1, layer.shape)
     simple = {
@@ -180,10 +180,12 @@ def twin(kernel: str, *arguments: Any) -> Callable[[], Any] | None:
         shape = (b.shape[1], a.shape[1], *rest[0])
         return lambda: nn.grad.conv2d_weight(a, shape, b, stride, pad)
     sizes = zip(rest[0], a.shape[2:], stride, pad, b.shape[2:])
-    more = [size - ((rows - 1) * s - 2 * p + k) for size, rows, s, p, k in sizes]
-    if any(not 0 <= m < s for m, s in zip(more, stride)):
+    output_padding = [size - ((rows - 1) * s - 2 * p + k) for size, rows, s, p, k in sizes]
+    if any(not 0 <= m < s for m, s in zip(output_padding, stride)):
         return None
-    return lambda: _after_relu(F.conv_transpose2d(a, b, bias, stride, pad, more), relu, mask)
+    return lambda: _after_relu(
+        F.conv_transpose2d(a, b, bias, stride, pad, output_padding), relu, mask
+    )
 
 
 def _after_relu(y: torch.Tensor, relu: bool, mask: torch.Tensor | None) -> torch.Tensor:

@@ -75,7 +75,7 @@ def _train(
     model.save(run.out / "deep.npz")
     pca = ta.metrics.PCA(UNITS[-1]).fit(x)
     heads = ["squared error an image", "test", "training", "reference (test)", "reach"]
-    seen = history.epochs[-1].terms["reconstruction"] * x[0].size
+    augmented = history.epochs[-1].terms["reconstruction"] * x[0].size
     ours = squared_error(x_test, model.reconstruct(x_test))
     trained = squared_error(x, model.reconstruct(x))
     linear = [squared_error(part, pca.reconstruct(part)) for part in (x_test, x)]
@@ -85,7 +85,7 @@ def _train(
         heads,
         [
             ["tinyae", f"{ours:.3f}", f"{trained:.3f}", reference, reach],
-            ["… of the images as it saw them, in the last epoch", "", f"{seen:.3f}", "", ""],
+            ["… of the images as it saw them, in the last epoch", "", f"{augmented:.3f}", "", ""],
             ["PCA, 30 components", *(f"{e:.2f}" for e in linear), "13.87 (published)", ""],
             ["the same network, pre-trained", "", "", "3.00 (Hinton & Salakhutdinov 2006)", ""],
         ],

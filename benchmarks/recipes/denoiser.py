@@ -27,7 +27,7 @@ def denoiser(run: Run) -> None:
     noisy = NOISE(x_test, np.random.default_rng(2026))
     rng = np.random.default_rng(run.seed)
     model = ta.DenoisingAutoencoder(*network(x.shape[1:], rng), ta.MSE(), NOISE)
-    seen: list[float] = []
+    errors: list[float] = []
     with Stopwatch() as watch:
         history = ta.fit(
             model,
@@ -36,7 +36,7 @@ def denoiser(run: Run) -> None:
             batch_size=32,
             optimizer=ta.Adam(1e-3),
             rng=rng,
-            on_epoch=lambda _: seen.append(ta.metrics.mse(x_test, model.reconstruct(noisy))),
+            on_epoch=lambda _: errors.append(ta.metrics.mse(x_test, model.reconstruct(noisy))),
         )
     y = model.reconstruct(noisy)
     model.save(run.out / "denoiser.npz")
@@ -52,8 +52,8 @@ def denoiser(run: Run) -> None:
             ["MSE, mean over pixels", f"{before[0]:.4f}", f"{ours[0]:.5f}", "0.00789", "≤ 0.0079"],
             ["PSNR, mean over images", f"{before[1]:.2f}", f"{ours[1]:.2f}", "21.34 dB", "≥ 21.3"],
             ["SSIM", f"{before[2]:.3f}", f"{ours[2]:.3f}", "", ""],
-            ["MSE after epoch 1", "", f"{seen[0]:.4f}", "0.0126", ""],
-            ["MSE after epoch 5", "", f"{seen[4]:.4f}" if epochs > 4 else "", "0.0087", ""],
+            ["MSE after epoch 1", "", f"{errors[0]:.4f}", "0.0126", ""],
+            ["MSE after epoch 5", "", f"{errors[4]:.4f}" if epochs > 4 else "", "0.0087", ""],
             ["seconds an epoch, median", "", f"{an_epoch:.2f}", "8.7", "half"],
         ],
     )

@@ -74,11 +74,11 @@ def ecg(run: Run) -> None:
             for name, score, seconds in tutorial_scores(normal, t.seed, epochs):
                 losses = score(normal)
                 threshold = losses.mean() + losses.std()
-                found = judge(score(test), t.y_test, threshold, seconds)
-                rows.setdefault(name, []).append(found)
-        own = [published, korean, reference] if trials is same else []
+                result = judge(score(test), t.y_test, threshold, seconds)
+                rows.setdefault(name, []).append(result)
+        references = [published, korean, reference] if trials is same else []
         reach = ["reach", "0.945", "0.992", "0.909", "", ""]
-        table(title, ["", *FIGURES], [*summaries(rows), *own, reach])
+        table(title, ["", *FIGURES], [*summaries(rows), *references, reach])
 
     epochs = run.number_of_epochs(60)
     rows = {}
@@ -87,8 +87,8 @@ def ecg(run: Run) -> None:
         held_out, fitted = normal[::5], np.delete(normal, np.s_[::5], axis=0)
         for name, score, seconds in our_scores(fitted, t.seed, epochs):
             threshold = float(np.quantile(score(held_out), QUANTILE))
-            found = judge(score(t.x_test), t.y_test, threshold, seconds)
-            rows.setdefault(name, []).append(found)
+            result = judge(score(t.x_test), t.y_test, threshold, seconds)
+            rows.setdefault(name, []).append(result)
     table(
         f"Ours, {len(anew)} random splits; threshold: the {QUANTILE:.1%} quantile of held-out "
         "normal beats",
@@ -179,8 +179,8 @@ def smooth(residual: np.ndarray) -> np.ndarray:
 
 def judge(scores: np.ndarray, truth: np.ndarray, threshold: float, seconds: float) -> list[float]:
     """Accuracy, precision and recall of *normal*, ROC-AUC of *abnormal*, seconds of training."""
-    found = detection(truth == 1, scores <= threshold)
-    return [*found, roc_auc(truth != 1, scores), seconds]
+    result = detection(truth == 1, scores <= threshold)
+    return [*result, roc_auc(truth != 1, scores), seconds]
 
 
 def summaries(rows: dict[str, list[list[float]]]) -> list[list[str]]:

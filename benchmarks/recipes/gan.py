@@ -90,7 +90,7 @@ def _play(
 
     judge = _classifier(x, data.y_train, 1 if run.quick else 10, np.random.default_rng(0))
     right = 1 - judge.error(data.x_test, data.y_test)
-    real, made = _seen(judge, data.x_test), _seen(judge, samples)
+    real, generated = _scores(judge, data.x_test), _scores(judge, samples)
     perfect = ["0", f"{np.log(10):.3f}", "10", "100%", "10%"]
     names = ["entropy of one, nats", "entropy of all, nats", "score", "plain", "rarest class"]
     images = run.data or ("strokes" if run.quick else name)
@@ -98,7 +98,7 @@ def _play(
         f"{kind}, {images}: {epochs} epochs, {watch.seconds:.0f} s; judged by a classifier that "
         f"names {right:.2%} of the test images rightly",
         ["", "generated", "real test images", "perfect"],
-        list(zip(names, made, real, perfect)),
+        list(zip(names, generated, real, perfect)),
     )
     share = np.bincount(judge.predict(samples), minlength=10) / SAMPLES
     print("classes: " + ", ".join(f"{k} {part:.1%}" for k, part in enumerate(share)))
@@ -110,7 +110,7 @@ def _play(
     print(f"a page of samples: {run.out / kind}.png")
 
 
-def _seen(judge: ta.Classifier, x: np.ndarray) -> list[str]:
+def _scores(judge: ta.Classifier, x: np.ndarray) -> list[str]:
     p = judge.predict_proba(x).astype(np.float64)
     one, whole = _entropy(p).mean(), _entropy(p.mean(axis=0))
     rarest = np.bincount(p.argmax(axis=1), minlength=10).min() / len(p)

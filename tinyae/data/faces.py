@@ -195,15 +195,15 @@ def faces(
     Raises ValueError unless identities is an integer >= 0, per_identity one >= 1, size one >= 16
     and rng a numpy Generator.
     """
-    for name, value, least in (
+    for name, value, minimum in (
         ("identities", identities, 0),
         ("per_identity", per_identity, 1),
         ("size", size, 16),
     ):
-        if not isinstance(value, (int, np.integer)) or value < least:
+        if not isinstance(value, (int, np.integer)) or value < minimum:
             raise ValueError(
-                f"faces: {name} is {value!r}, expected an integer >= {least}; "
-                f"pass e.g. {name}={max(32, least)}"
+                f"faces: {name} is {value!r}, expected an integer >= {minimum}; "
+                f"pass e.g. {name}={max(32, minimum)}"
             )
     if not isinstance(rng, np.random.Generator):
         raise ValueError(

@@ -255,13 +255,13 @@ def _bad_cell(path: Path) -> str:
             cells = _cells(line)
             width = width or len(cells)
             for column, cell in enumerate(cells, start=1):
-                place = f"line {number}, column {column}"
+                position = f"line {number}, column {column}"
                 if not cell:
-                    return f"{place} is empty; fill the gap or remove the line"
+                    return f"{position} is empty; fill the gap or remove the line"
                 if not _is_number(cell):
-                    return f"{place} is {cell!r}; expected numbers with commas between"
+                    return f"{position} is {cell!r}; expected numbers with commas between"
                 if not abs(float(cell)) <= LARGEST:
-                    return f"{place} is {cell!r}; expected a finite float32 number"
+                    return f"{position} is {cell!r}; expected a finite float32 number"
             if len(cells) != width:
                 return f"line {number} has {len(cells)} cells; expected {width}, as above it"
     return ""

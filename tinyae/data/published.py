@@ -154,8 +154,8 @@ def _locate(name: str) -> dict[str, Path]:
 
 def _folders(name: str) -> list[Path]:
     folders = [cache_folder() / name]
-    if given := os.environ.get("TINYAE_DATA"):
-        root = Path(given).expanduser()
+    if data_folder := os.environ.get("TINYAE_DATA"):
+        root = Path(data_folder).expanduser()
         folders.insert(0, root if root.name == name else root / name)
     return folders
 

@@ -359,8 +359,8 @@ def centred(images: NDArray) -> NDArray:
     pixel = np.arange(size)
     mass = images.sum(axis=(1, 2))
     y, x = images.sum(axis=2) @ pixel / mass, images.sum(axis=1) @ pixel / mass
-    most = 3 * size // 28  # the empty margin, so that no ink leaves the image
-    shift = np.rint(size / 2 - np.stack([y, x], axis=1)).astype(int).clip(-most, most)
+    margin = 3 * size // 28  # the empty margin, so that no ink leaves the image
+    shift = np.rint(size / 2 - np.stack([y, x], axis=1)).astype(int).clip(-margin, margin)
     return np.stack([np.roll(image, s, axis=(0, 1)) for image, s in zip(images, shift)])
 
 

@@ -175,10 +175,10 @@ def max_pool2d_backward(dy: Array, index: Array, kernel: Pair, stride: Pair, siz
     """dx[argmax] += dy: each dy goes to its window's largest entry.      dx (N, C, *size)"""
     n, channels, rows, columns = dy.shape
     dx = np.zeros((n, channels, *size), dy.dtype)
-    for place in range(kernel[0] * kernel[1]):
-        u, v = divmod(place, kernel[1])
+    for position in range(kernel[0] * kernel[1]):
+        u, v = divmod(position, kernel[1])
         dx[:, :, u : u + stride[0] * rows : stride[0], v : v + stride[1] * columns : stride[1]] += (
-            np.where(index == place, dy, 0)
+            np.where(index == position, dy, 0)
         )
     return dx
 

@@ -325,10 +325,10 @@ def _apply_to_rows(
     """y = f(y) in ``rows`` rows of ``size``, ``pitch`` apart; f is an ``in_place`` address."""
     if pitch == size:  # contiguous
         rows, size = 1, rows * size
-    here = np.int64(y.ctypes.data) + at * y.itemsize
+    address = np.int64(y.ctypes.data) + at * y.itemsize
     for _ in range(rows):
-        call(f, np.intp(0), alpha, here, here, size)
-        here += pitch * y.itemsize
+        call(f, np.intp(0), alpha, address, address, size)
+        address += pitch * y.itemsize
 
 
 # --- operations -----------------------------------------------------------------------------------
@@ -376,13 +376,15 @@ def _dense(
             fits = columns in (width, narrow)
             for n in range(0, whole, ROWS):
                 u, v = x_at + n * x_row, y_at + n * y_row + j
-                into, to, row = corner, 0, width
+                out, out_at, out_row = corner, 0, width
                 if fits:
-                    into, to, row = y, v, y_row
+                    out, out_at, out_row = y, v, y_row
                 if columns > narrow:
-                    tile(x, u, x_row, 1, w, at, offsets, into, to, row, depth, w, bias, 0)
+                    tile(x, u, x_row, 1, w, at, offsets, out, out_at, out_row, depth, w, bias, 0)
                 else:
-                    narrow_tile(x, u, x_row, 1, w, at, offsets, into, to, row, depth, w, bias, 0)
+                    narrow_tile(
+                        x, u, x_row, 1, w, at, offsets, out, out_at, out_row, depth, w, bias, 0
+                    )
                 if not fits:
                     for i in range(ROWS):
                         copy(view(corner, i * width, width), view(y, v + i * y_row, columns))
@@ -579,7 +581,7 @@ def _top_k(k: int, x: Array, y: Array) -> None:
 @jit
 def _largest(a: Array, k: int) -> float:
     """The k-th largest of a, which is reordered (quickselect: Hoare 1961, algorithm 65)."""
-    low, high, place = 0, a.size - 1, k - 1
+    low, high, rank = 0, a.size - 1, k - 1
     while low < high:
         pivot, i, j = a[(low + high) // 2], low, high
         while i <= j:
@@ -591,13 +593,13 @@ def _largest(a: Array, k: int) -> float:
                 a[i], a[j] = a[j], a[i]
                 i += 1
                 j -= 1
-        if place <= j:
+        if rank <= j:
             high = j
-        elif place >= i:
+        elif rank >= i:
             low = i
         else:
             break
-    return a[place]
+    return a[rank]
 
 
 @jit

@@ -243,7 +243,7 @@ class _Plan:
     workspace_size: int
     results: list[tuple[int, int]]  # first and one past the last element of each returned result
     ys: int  # index of the first y
-    kept: list[Array]
+    constants: list[Array]
 
 
 class _PlanBuilder:
@@ -255,7 +255,7 @@ class _PlanBuilder:
         self.n, self.threads, self.itemsize = n, threads, layers[0].W.itemsize
         self.addresses = [matmul_cfunc(self.itemsize).address, 0, 0, 0]
         self.results: list[tuple[int, int]] = []
-        self.kept: list[Array] = []
+        self.constants: list[Array] = []
         self.rows: list[list[tuple[int, ...]]] = []  # of the table
         self.workspace_size = 0
 
@@ -275,7 +275,7 @@ class _PlanBuilder:
         return len(self.addresses) - 1
 
     def constant_array(self, a: Array) -> int:
-        self.kept.append(a)
+        self.constants.append(a)
         return self.constant(_address(a))
 
     def constant(self, address: int) -> int:
@@ -326,7 +326,7 @@ class _PlanBuilder:
         self.barrier()
         table, addresses = np.array(self.rows, np.int64), np.array(self.addresses, np.int64)
         workspace = self.workspace_size + _CACHE_LINE // self.itemsize
-        return _Plan(table, addresses, workspace, self.results[:returned], ys, self.kept)
+        return _Plan(table, addresses, workspace, self.results[:returned], ys, self.constants)
 
 
 def _forward(layers: MLPLayers, n: int, threads: int) -> _Plan:

@@ -174,15 +174,15 @@ def _emit(
 
     # for k in range(depth): sums[i, v] += a[i, k] · b[k, v]
     builder.position_at_end(loop)
-    k, here = builder.phi(index), builder.phi(start_a.type)
+    k, a_address = builder.phi(index), builder.phi(start_a.type)
     k.add_incoming(index(0), before)
-    here.add_incoming(start_a, before)
+    a_address.add_incoming(start_a, before)
     sums = [builder.phi(vector) for _ in targets]
     row_of_b = at(start_b, builder.load(at(offsets, k)))
     bs = [builder.load(address, align=itemsize) for address in addresses(row_of_b, b_group)]
     new_sums: list[Any] = []
     for i in range(rows):
-        one = builder.insert_element(undefined, builder.load(at(here, row_of_a[i])), lane(0))
+        one = builder.insert_element(undefined, builder.load(at(a_address, row_of_a[i])), lane(0))
         broadcast = builder.shuffle_vector(one, undefined, first_lane)
         for b_vector in bs:
             product = builder.fmul(broadcast, b_vector, flags=("contract",))
@@ -192,7 +192,7 @@ def _emit(
         old.add_incoming(new, loop)
     next_k = builder.add(k, index(1))
     k.add_incoming(next_k, loop)
-    here.add_incoming(at(here, a_k), loop)
+    a_address.add_incoming(at(a_address, a_k), loop)
     builder.cbranch(builder.icmp_signed("<", next_k, depth), loop, after)
 
     # c[i, v] = sums[i, v]
