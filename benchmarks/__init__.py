@@ -1,1 +1,1 @@
-"""What tinyae reaches, measured: see README.md beside this file."""
+"""Benchmarks of speed and quality: see README.md in this folder."""

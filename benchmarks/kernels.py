@@ -1,25 +1,25 @@
-"""Every kernel over the sizes in use: against NumPy, PyTorch, and the floor of the machine.
+"""Time every kernel at the sizes in use, against NumPy, PyTorch and the machine's limits.
 
     python benchmarks/kernels.py [--only matmul conv2d] [--networks dense conv] [--peers torch]
     python benchmarks/kernels.py --rule         # which products should go to BLAS?
     python benchmarks/kernels.py --quick        # does it run?
 
-The sizes are taken from life: a training step of every network (peers/networks.py) is run, and each
-kernel that it calls is timed on the very arguments, strides included; then once more with the dense
-layers called one by one, for the kernels that these call. Kernels that none of them calls are timed
-on sizes given here. Microseconds, medians of turns in one process.
+A training step of every network (peers/networks.py) is run with and without fusion, and each kernel
+that it calls is timed on the same arguments, strides included. Kernels that no network calls are
+timed on the sizes in ``other_calls``. Times are medians in microseconds; all contestants run in
+turns in one process.
 
-    NumPy      the twin in kernels/reference.py: the definition, with BLAS for products
-    PyTorch    the operation that computes the same, where there is one
-    floor      the least that this machine could take: the larger of
-               operations / peak, the best rate of large matrix products measured in this run, and
-               bytes / copy rate, measured in this run on as many bytes (each array moved once);
+    NumPy      the definition in kernels/reference.py, with BLAS for matrix products
+    PyTorch    the equivalent operation, if there is one
+    floor      a lower bound of the time on this machine: the larger of
+               operations / peak, the best rate of large matrix products in this run, and
+               bytes / copy rate, measured in this run for that many bytes (each array moved once);
                both by their fastest call
-    share      floor over ours; "of" says which of the two is the larger. Above 100 %: a copy of
-               that size is bound by something else than the kernel is
+    share      floor over ours; "of" says which of the two bounds is larger. Above 100 %, copying
+               that many bytes is limited by something that does not limit the kernel
 
-``--rule`` prints BLAS's time over ours for products of growing size; where it is below 1, the
-rule in kernels/ that sends a product to the loops or to BLAS sends it the wrong way.
+``--rule`` prints BLAS's time over ours for products of growing size. A value below 1 at a size that
+kernels/jitted/matmul.py computes itself means that it should leave this size to BLAS.
 """
 
 from __future__ import annotations
@@ -42,32 +42,33 @@ from benchmarks import timing
 from benchmarks.peers import present
 
 OURS, TWIN, PEER = "tinyae", "NumPy", "PyTorch"
-RENEWED = 256  # calls of an optimizer's step after which its arrays are as at the start
+RESET_AFTER = 256  # calls of an optimizer step after which its arrays are restored
 
 
 MLPS = ("mlp", "mlp_backward", "mlp_backprop")
-STEPS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")  # in place, all params at once
+# optimizer steps, for all params at once
+STEPS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")
 
 
 class Call(NamedTuple):
-    """A kernel and the arguments it was given."""
+    """A kernel and its arguments."""
 
     kernel: str
     arguments: tuple[Any, ...]
 
     @property
     def arrays(self) -> list[Any]:
-        """Those among the arguments, or in lists and rows among them."""
+        """All arrays in the arguments, including nested ones."""
         return _arrays(self.arguments)
 
     @property
     def widths(self) -> list[int]:
-        """Of an MLP: the numbers in, and out of each layer."""
-        stages = self.arguments[0]
-        return [stages[0].W.shape[1], *(len(stage.W) for stage in stages)]
+        """For an MLP: the number of inputs, and of outputs of each layer."""
+        layers = self.arguments[0]
+        return [layers[0].W.shape[1], *(len(layer.W) for layer in layers)]
 
     def __str__(self) -> str:
-        """As ``matmul 32×784 784×64``; a ᵀ marks an array in another order than C's."""
+        """As ``matmul 32×784 784×64``; ᵀ marks an array that is not in C order."""
         if self.kernel in STEPS:
             rows = self.arguments[0]
             return f"{self.kernel} {sum(row[0].size for row in rows):,} in {len(rows)} arrays"
@@ -81,7 +82,7 @@ class Call(NamedTuple):
         return " ".join([self.kernel, *shapes])
 
 
-HOMES = ("tinyae.kernels.reference", "tinyae.kernels.special")
+KERNEL_MODULES = ("tinyae.kernels.reference", "tinyae.kernels.special")
 
 
 def public() -> list[str]:
@@ -90,35 +91,35 @@ def public() -> list[str]:
     return [
         name
         for name, f in vars(reference).items()
-        if inspect.isfunction(f) and f.__module__ in HOMES and name[0] != "_"
+        if inspect.isfunction(f) and f.__module__ in KERNEL_MODULES and name[0] != "_"
     ]
 
 
-# --- which calls ------------------------------------------------------------------------------
+# --- the calls to time ------------------------------------------------------------------------
 
 
 def calls_of(step: Callable[[], Any]) -> dict[str, Call]:
-    """The kernel calls of a step, each kind once, with copies of their arguments as they began.
+    """The distinct kernel calls of a step, with copies of their arguments before the call.
 
-    The step is run three times: as it is, with forward and back apart, and by the definitions, with
-    every layer called by itself.
+    The step is run three times: as it is, without fusing forward and backward, and with the
+    definitions only, which call every layer by itself.
     """
     from tinyae import kernels
     from tinyae.fusion import steps
     from tinyae.fusion.plan_cache import forget_plans
     from tinyae.twin import definitions_only
 
-    found: dict[str, Call] = {}
+    calls: dict[str, Call] = {}
 
     def recording(name: str, kernel: Callable[..., Any]) -> Callable[..., Any]:
         def record(*arguments: Any) -> Any:
             call = Call(name, tuple(map(_copy, arguments)))
-            found.setdefault(str(call), call)
+            calls.setdefault(str(call), call)
             return kernel(*arguments)
 
         return record
 
-    kernels.active()  # chooses the set, whose kernels then are that module's own functions
+    kernels.active()  # activates a set, so that its kernels are attributes of the module
     before = {name: getattr(kernels, name) for name in public()}
     for name, kernel in before.items():
         setattr(kernels, name, recording(name, kernel))
@@ -135,7 +136,7 @@ def calls_of(step: Callable[[], Any]) -> dict[str, Call]:
         forget_plans()
         for name, kernel in before.items():
             setattr(kernels, name, kernel)
-    return found
+    return calls
 
 
 def _arrays(a: Any) -> list[Any]:
@@ -153,23 +154,23 @@ def _copy(a: Any) -> Any:
 
 
 def calls_in_use(networks: Sequence[str], n: int | None) -> dict[str, Call]:
-    """Those of the second training step of each network; ``n`` in place of its batch sizes."""
+    """The calls in the second training step of each network; ``n`` overrides its batch sizes."""
     from benchmarks.peers.networks import NETWORKS
     from benchmarks.train_step import our_step
 
-    found: dict[str, Call] = {}
+    calls: dict[str, Call] = {}
     for key in networks:
         network = NETWORKS[key]
         for size in network.batches if n is None else (n,):
             step = our_step(network, network.data(size))
             step()
             for name, call in calls_of(step).items():
-                found.setdefault(name, call)
-    return found
+                calls.setdefault(name, call)
+    return calls
 
 
 def other_calls(n: int) -> Iterator[Call]:
-    """Of each kernel that the networks above may not call, one call of an ordinary size."""
+    """One call of a typical size for each kernel, in case no network calls it."""
     import numpy as np
 
     from tinyae.kernels import reference
@@ -181,13 +182,13 @@ def other_calls(n: int) -> Iterator[Call]:
 
     x, y, images = array(n, 500), array(n, 500), array(n, 8, 28, 28)
     a, b = array(n, 64), array(64, 784)
-    stages = reference.MLPLayers(
+    layers = reference.MLPLayers(
         reference.MLPLayer(array(o, i) / i, array(o), array(o, i), array(o), f)
         for i, o, f in ((500, 64, "ReLU"), (64, 500, "Sigmoid"))
     )
-    yield Call("mlp", (stages, x))
-    yield Call("mlp_backward", (stages, x, reference.mlp(stages, x), y, True))
-    yield Call("mlp_backprop", (stages, x, y, "mse", False, False))
+    yield Call("mlp", (layers, x))
+    yield Call("mlp_backward", (layers, x, reference.mlp(layers, x), y, True))
+    yield Call("mlp_backprop", (layers, x, y, "mse", False, False))
     yield Call("row_sq_norms", (array(64, 784), array(64), array(64, 784)))
     yield Call("affine", (x, array(20, 500), array(20)))
     yield Call("matmul", (a, b))
@@ -228,24 +229,24 @@ def other_calls(n: int) -> Iterator[Call]:
 
 
 def ready(kernel: Callable[..., Any], call: Call) -> Callable[[], Any]:
-    """The call as a function, on arguments of its own.
+    """The call as a function, on its own copies of the arguments.
 
-    An optimizer's step clears the gradient, so moments decay call by call, in the end to subnormal
-    numbers, which are slow; every so many calls they are brought back.
+    An optimizer step clears the gradient, so with every further call the moments decay, finally to
+    subnormal numbers, which are slow. So the arrays are restored after every RESET_AFTER calls.
     """
-    own = Call(call.kernel, tuple(map(_copy, call.arguments)))
+    copied = Call(call.kernel, tuple(map(_copy, call.arguments)))
     if call.kernel not in STEPS:
-        return lambda: kernel(*own.arguments)
-    pairs = list(zip(own.arrays, call.arrays))
-    taken = 0
+        return lambda: kernel(*copied.arguments)
+    pairs = list(zip(copied.arrays, call.arrays))
+    calls = 0
 
     def run() -> None:
-        nonlocal taken
-        taken += 1
-        if taken % RENEWED == 0:
+        nonlocal calls
+        calls += 1
+        if calls % RESET_AFTER == 0:
             for a, b in pairs:
                 a[...] = b
-        kernel(*own.arguments)
+        kernel(*copied.arguments)
 
     return run
 
@@ -254,14 +255,14 @@ def ready(kernel: Callable[..., Any], call: Call) -> Callable[[], Any]:
 
 
 class Machine(NamedTuple):
-    """What was measured of it: operations a second and who reached it; seconds to move bytes."""
+    """Measured limits: operations per second and what reached them; seconds to move bytes."""
 
     peak: float
     winner: str
     moved: list[tuple[int, float]]  # bytes read and written, seconds
 
     def seconds_to_move(self, size: int) -> float:
-        """As long as a copy that moves so many bytes takes, between the sizes measured."""
+        """The time of a copy that moves ``size`` bytes, interpolated between measured sizes."""
         import numpy as np
 
         sizes, seconds = np.log(np.array(self.moved)).T
@@ -273,7 +274,7 @@ class Machine(NamedTuple):
 
 
 def measure_machine(peers: Sequence[str], threads: int, n: int) -> Machine:
-    """The best rate of an (n, n) product by anyone; copies of 4 kB to 64 MB, by one thread or all."""
+    """The best rate of (n, n) products; copies of 8 kB to 64 MB with one thread or with all."""
     import numpy as np
 
     from tinyae import kernels
@@ -283,20 +284,20 @@ def measure_machine(peers: Sequence[str], threads: int, n: int) -> Machine:
     products = {TWIN: lambda: a @ a, OURS: lambda: kernels.matmul(a, a)}
     if peers:
         products[PEER] = importlib.import_module("benchmarks.peers.with_torch").twin("matmul", a, a)
-    took = {name: timing.fastest(run, seconds) for name, run in products.items()}
-    winner = min(took, key=lambda name: took[name])
+    seconds_of = {name: timing.fastest(run, seconds) for name, run in products.items()}
+    winner = min(seconds_of, key=lambda name: seconds_of[name])
     moved = []
     for power in range(11, 25 if n > 256 else 13):
         source = np.ones(1 << power, np.float32)
         target = np.empty_like(source)
         least = timing.fastest(functools.partial(np.copyto, target, source), seconds / 3)
-        if power > 18:  # less is done before a second thread has begun
+        if power > 18:  # smaller copies end before a second thread has started
             halves = list(zip(np.array_split(target, threads), np.array_split(source, threads)))
             with ThreadPoolExecutor(threads) as pool:
                 shared = functools.partial(_copy_halves, pool, halves)
                 least = min(least, timing.fastest(shared, seconds / 3))
         moved.append((2 * source.nbytes, least))
-    return Machine(2 * n**3 / took[winner], winner, moved)
+    return Machine(2 * n**3 / seconds_of[winner], winner, moved)
 
 
 def _copy_halves(pool: ThreadPoolExecutor, halves: Sequence[tuple[Any, Any]]) -> None:
@@ -306,10 +307,10 @@ def _copy_halves(pool: ThreadPoolExecutor, halves: Sequence[tuple[Any, Any]]) ->
 
 
 def operations(call: Call, result: Any) -> int:
-    """Multiplications and additions of products and convolutions; 0 of others: bytes bound them."""
+    """Multiplications and additions in matrix products and convolutions; 0 for other kernels."""
     if call.kernel in MLPS:
         sizes = [i * o for i, o in itertools.pairwise(call.widths)]
-        gradients = sum(sizes) if call.arguments[-1] is True else sum(sizes[1:])  # but for weights'
+        gradients = sum(sizes) if call.arguments[-1] is True else sum(sizes[1:])  # input gradients
         products = {
             "mlp": sum(sizes),
             "mlp_backward": sum(sizes) + gradients,
@@ -333,12 +334,12 @@ def operations(call: Call, result: Any) -> int:
 
 
 def bytes_moved(call: Call, result: Any) -> int:
-    """Each array read or written once; what changes in place, read and written."""
+    """Bytes with each array read or written once; arrays changed in place count twice."""
     arrays = call.arrays + _arrays(result if isinstance(result, (tuple, list)) else (result,))
     if call.kernel == "mlp":
         arrays = [a for a in arrays if not any(a is s.dW or a is s.db for s in call.arguments[0])]
     if call.kernel in ("mlp_backward", "mlp_backprop"):
-        arrays += [a for stage in call.arguments[0] for a in (stage.dW, stage.db)]
+        arrays += [a for layer in call.arguments[0] for a in (layer.dW, layer.db)]
     if call.kernel in STEPS:
         arrays += arrays
     changed = {"affine_grad": arrays[2:], "bias_grad": arrays[1:], "row_sq_norms": arrays[2:3]}
@@ -375,7 +376,7 @@ def row(call: Call, machine: Machine, peers: Sequence[str], plan: dict[str, Any]
 
 
 def rule(plan: dict[str, Any], quick: bool) -> tuple[list[str], list[list[str]]]:
-    """BLAS's time over ours: a row a kind and size of matrix, a column a batch size."""
+    """BLAS's time over ours: one row for each product and size, one column for each batch size."""
     import numpy as np
 
     from tinyae import kernels
@@ -392,13 +393,13 @@ def rule(plan: dict[str, Any], quick: bool) -> tuple[list[str], list[list[str]]]
     rows = []
     for wide, deep in pairs[: 1 if quick else None]:
         W = rng.random((wide, deep), np.float32)
-        found: dict[str, list[str]] = {"x Wᵀ": [], "dy W": [], "dyᵀ x": []}
+        ratios: dict[str, list[str]] = {"x Wᵀ": [], "dy W": [], "dyᵀ x": []}
         for n in batches:
             x, dy = rng.random((n, deep), np.float32), rng.random((n, wide), np.float32)
-            found["x Wᵀ"].append(ratio(kernels.matmul_nt, reference.matmul_nt, x, W))
-            found["dy W"].append(ratio(kernels.matmul, reference.matmul, dy, W))
-            found["dyᵀ x"].append(ratio(kernels.matmul_tn, reference.matmul_tn, dy, x))
-        rows += [[f"{name}   W {wide}×{deep}", *cells] for name, cells in found.items()]
+            ratios["x Wᵀ"].append(ratio(kernels.matmul_nt, reference.matmul_nt, x, W))
+            ratios["dy W"].append(ratio(kernels.matmul, reference.matmul, dy, W))
+            ratios["dyᵀ x"].append(ratio(kernels.matmul_tn, reference.matmul_tn, dy, x))
+        rows += [[f"{name}   W {wide}×{deep}", *cells] for name, cells in ratios.items()]
     return ["BLAS over ours", *(f"N {n}" for n in batches)], rows
 
 
@@ -408,7 +409,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--networks", nargs="+", metavar="NETWORK", help="dense, ecg, conv, …")
     parser.add_argument("--peers", default="torch", help="torch; '' for none")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=3, help="blocks a contestant")
+    parser.add_argument("--repeats", type=int, default=3, help="blocks per contestant")
     parser.add_argument("--rule", action="store_true", help="products of growing size only")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: does it run?")
     options = parser.parse_args(arguments)

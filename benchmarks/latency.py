@@ -1,17 +1,17 @@
-"""How long a reconstruction takes: one sample, 32, 1,024. Against ONNX Runtime and PyTorch.
+"""The time of a reconstruction of 1, 32 and 1,024 samples, against ONNX Runtime and PyTorch.
 
     python benchmarks/latency.py [--only dense conv] [--batches 1 32 1024] [--peers onnxruntime,torch]
     python benchmarks/latency.py --quick        # does it run?
 
-From a NumPy array to a NumPy array, float32, in turns in one process (timing.py); the median and
-the quartiles in microseconds. Before the clock starts all must give the same reconstruction, to
-1e-5. Networks: peers/networks.py.
+Each call maps a float32 NumPy array to another. Contestants take turns in one process (timing.py);
+the table gives the median and quartiles in microseconds. Before timing, all reconstructions must
+agree to 1e-5. Networks: peers/networks.py.
 
-    tinyae       model.compile(), one call a batch
-    ORT 1, 2     ONNX Runtime with one and two threads, every optimisation of the graph
+    tinyae       model.compile(), one call per batch
+    ORT 1, 2     ONNX Runtime with one and two threads and all graph optimisations
     PyTorch      the modules under inference_mode, with --threads threads
 
-``vs ORT`` and ``vs PyTorch`` are their medians over ours, ONNX Runtime's the better of its two.
+``vs ORT`` and ``vs PyTorch`` are their medians over ours; for ONNX Runtime, the better of the two.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ def contestants(
 ) -> dict[str, Callable[[], Any]]:
     """Name → a call that gives the reconstruction, ours first."""
     model, x = network.model(), network.data(n)
-    found = {OURS: ours(model, x)}
+    calls = {OURS: ours(model, x)}
     if "onnxruntime" in peers:
         with_onnx = importlib.import_module("benchmarks.peers.with_onnx")
-        found |= {f"ORT {k}": with_onnx.inference(model, x, k) for k in (1, 2)}
+        calls |= {f"ORT {k}": with_onnx.inference(model, x, k) for k in (1, 2)}
     if "torch" in peers:
         with_torch = importlib.import_module("benchmarks.peers.with_torch")
-        found["PyTorch"] = with_torch.inference(model, x, threads)
-    return found
+        calls["PyTorch"] = with_torch.inference(model, x, threads)
+    return calls
 
 
 def same_output(calls: dict[str, Callable[[], Any]], want: Any) -> None:
-    """Raise unless each gives the reconstruction.
+    """Raise unless every call gives the same reconstruction.
 
     Raises
-        ValueError  one is of another shape, or further off than 1e-5
+        ValueError  one has another shape, or differs by more than 1e-5
     """
     for name, call in calls.items():
         got = call()
@@ -68,7 +68,7 @@ def same_output(calls: dict[str, Callable[[], Any]], want: Any) -> None:
 
 
 def ratio(spreads: dict[str, timing.Spread], name: str) -> str:
-    """The best median of the peers whose names begin so, over ours."""
+    """The best median of the peers whose names start with ``name``, over ours."""
     winner = timing.best({k: s for k, s in spreads.items() if k.startswith(name)})
     return "–" if winner is None else f"{spreads[winner].median / spreads[OURS].median:.2f}"
 
@@ -79,8 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 32, 1024])
     parser.add_argument("--peers", default=",".join(PEERS), help="any of them; '' for none")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=10, help="blocks a contestant")
-    parser.add_argument("--json", metavar="FILE", help="write the figures there too")
+    parser.add_argument("--repeats", type=int, default=10, help="blocks per contestant")
+    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
     parser.add_argument("--quick", action="store_true", help="one call each: does it run?")
     options = parser.parse_args(arguments)
     timing.limit_threads(options.threads)  # before anything imports NumPy
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     plan = {"repeats": options.repeats}
     if options.quick:
         plan = {"repeats": 1, "settle": 0.0, "block": 0.0}
-    found, figures = [], {}
+    results, figures = [], {}
     with timing.Neighbours() as others:
         for key in chosen:
             network = networks[key]
@@ -101,9 +101,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 calls = contestants(network, n, peers, options.threads)
                 same_output(calls, network.model().reconstruct(network.data(n)))
                 spreads = timing.interleaved(calls, **plan)
-                found.append((f"{network.title} × {n}", spreads))
+                results.append((f"{network.title} × {n}", spreads))
                 figures[f"{key}-{n}"] = {name: s._asdict() for name, s in spreads.items()}
-    names = list(found[0][1])
+    names = list(results[0][1])
     common.table(
         f"µs a call: median (quartiles), {options.threads} threads where not said otherwise",
         ["network × batch", *names, "vs ORT", "vs PyTorch"],
@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 ratio(s, "ORT"),
                 ratio(s, "PyTorch"),
             ]
-            for title, s in found
+            for title, s in results
         ],
     )
     print(others)

@@ -1,12 +1,11 @@
-"""How good the models get on real data: one command a question, the reference beside the answer.
+"""The quality of models on real data, beside reference values.
 
     python benchmarks/quality.py list
     python benchmarks/quality.py deep [--seed 0] [--out FOLDER] [--epochs N] [--data NAME]
     python benchmarks/quality.py ecg --quick        # small built-in data: does it run?
 
-Run from the project's root with tinyae installed. The data sets are fetched as by
-``tinyae data fetch``, or found where TINYAE_DATA points. README.md beside this file says what each
-name measures.
+Run from the project's root with tinyae installed. Data sets are found under TINYAE_DATA or
+downloaded, as by ``tinyae data fetch``. README.md in this folder describes what each name measures.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-# name -> the file in recipes/ that has the function of that name, and what it asks
+# name -> the file in recipes/ with the function of that name, and its question
 RECIPES = {
     "deep": ("deep", "MNIST 784-1000-500-250-30 and its mirror, within 4 minutes"),
     "deep_long": ("deep", "the same within 20 minutes"),
@@ -39,7 +38,7 @@ RECIPES = {
 
 
 def recipe(name: str) -> Callable[..., None]:
-    """The function of that name; its module alone is imported."""
+    """The function of that name; imports only its module."""
     root = str(Path(__file__).resolve().parent.parent)
     if root not in sys.path:
         sys.path.insert(0, root)  # so that recipes find each other as benchmarks.recipes

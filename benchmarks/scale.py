@@ -1,17 +1,17 @@
-"""How training grows: with rows, with steps, with threads, with width, with depth.
+"""How training scales with rows, steps, threads, width and depth.
 
     python benchmarks/scale.py [--only rows steps threads width depth] [--threads 2]
     python benchmarks/scale.py --quick          # does it run?
 
-    rows      microseconds a sample of ``ta.fit`` on a memory-mapped file of 1 thousand to 1 million
-              rows (256 MB), 64-32-8-32-64 at batch 128. Peak memory is what the process holds by
-              itself: the file's pages belong to the system, which may drop them
-    steps     memory held after so many training steps: nothing may grow with their number
-    threads   ms a training step of every network with one thread and with two
-    width     784-w-784 at batch 128: where the work is all in the products, ms grow as w does
-    depth     256-256-…-256 at batch 128: ms grow as the number of layers does
+    rows      µs per sample of ``ta.fit`` on a memory-mapped file of 1 thousand to 1 million rows
+              (256 MB), 64-32-8-32-64 at batch 128. Peak memory is the process's private memory,
+              without the pages of the file, which the system may drop
+    steps     private memory after a number of training steps, which must not grow
+    threads   ms per training step of every network with one thread and with two
+    width     784-w-784 at batch 128: ms grow linearly in w once matrix products dominate
+    depth     256-256-…-256 at batch 128: ms grow linearly in the number of layers
 
-Each row of the first three comes from a process of its own.
+Each row of the first three is measured in its own process.
 """
 
 from __future__ import annotations
@@ -114,12 +114,14 @@ def steps(common: Any, options: Any) -> None:
 def threads(common: Any, options: Any) -> None:
     script = [str(ROOT / "benchmarks" / "train_step.py"), "--peers", "", "--json", "-"]
     script += ["--quick", "--only", "dense-32"] if options.quick else ["--repeats", "5"]
-    found = []
+    results = []
     for count in (1, 2):
         printed = child([*script, "--threads", str(count)], count)
         figures = json.loads(printed.splitlines()[-1])
-        found.append({row: timing.Spread(**spreads["tinyae"]) for row, spreads in figures.items()})
-    one, two = found
+        results.append(
+            {row: timing.Spread(**spreads["tinyae"]) for row, spreads in figures.items()}
+        )
+    one, two = results
     common.table(
         "ms a training step: median (quartiles)",
         ["network-batch", "1 thread", "2 threads", "times faster"],
@@ -143,10 +145,10 @@ def depth(common: Any, options: Any) -> None:
 
 
 def grown(common: Any, options: Any, title: str, sizes: dict[str, tuple[int, list[int]]]) -> None:
-    """A row a network: ms a step, and by its multiplications and additions.
+    """One row for each network: ms per step and GFLOP/s.
 
-    Of those a step takes 2·N·|W| forward, as many for dW, and as many for dx except for the first
-    layer's.
+    A step takes 2·N·|W| operations forward, as many for dW, and as many for dx except in the first
+    layer.
     """
     runs = {name: stepper(*size) for name, size in sizes.items()}
     plan = {"repeats": 1, "settle": 0.0, "block": 0.0} if options.quick else {"repeats": 4}
@@ -159,7 +161,7 @@ def grown(common: Any, options: Any, title: str, sizes: dict[str, tuple[int, lis
 
 
 def stepper(features: int, units: list[int]) -> tuple[Callable[[], float], int, int]:
-    """A training step, how many weights it trains, and how many of these are the first layer's."""
+    """A training step, the number of weights, and the number of weights in the first layer."""
     import numpy as np
 
     import tinyae as ta

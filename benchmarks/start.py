@@ -1,17 +1,17 @@
-"""What it takes to begin: import, first training step, size on disk, memory of a training.
+"""The cost of starting: import, first training step, size on disk, memory.
 
-python benchmarks/start.py [--only import step size memory] [--peers torch]
-python benchmarks/start.py --quick          # does it run?
+    python benchmarks/start.py [--only import step size memory] [--peers torch]
+    python benchmarks/start.py --quick          # does it run?
 
 import    ``import tinyae`` against ``import numpy``, each in fresh processes, in turns
 step      from the start of ``import tinyae`` to the end of the first training step, with an
-          empty Numba cache and with the cache which that has filled
-size      bytes of the installed packages: tinyae with NumPy; with Numba; with all it asks for
-memory    the largest resident set of a process that trains 784-64-784 on Fashion-MNIST, one
-          epoch at batch 32, and of one that does the same with PyTorch. Both read the same
-          file; the rows say how: all of it as float32, 188 MB, or one byte a pixel, 47 MB, each
-          batch scaled by itself; with the Numba kernels and with NumPy's, which a machine of
-          little memory would choose
+          empty Numba cache and with a filled one
+size      bytes of the installed packages: tinyae with NumPy, with Numba, with all dependencies
+memory    the peak resident set of a process that trains 784-64-784 on Fashion-MNIST for one
+          epoch at batch 32, and of one that does the same with PyTorch. Both read the same file,
+          either all of it as float32 (188 MB), or as one byte per pixel (47 MB) with each batch
+          converted separately; with the Numba kernels and with the NumPy kernels, which suit
+          machines with little memory
 """
 
 from __future__ import annotations
@@ -110,9 +110,9 @@ TORCH_BYTES = ("torch.from_numpy(np.load({file!r}))", "x[order[start : start + 3
 
 
 class Children:
-    """Fresh processes, which find the bytecode of all they import, as an installed package has it.
+    """New processes with precompiled bytecode, like that of an installed package.
 
-    It is kept in a folder of its own, so that nothing is written beside the sources.
+    The bytecode is kept in a separate folder, so that nothing is written beside the sources.
     """
 
     def __init__(self, threads: int, folder: Path) -> None:
@@ -127,8 +127,8 @@ class Children:
         }
 
     def run(self, code: str, numba: str = "numba", kernels: str = "") -> list[float]:
-        """The numbers that a program prints; ``numba`` names the folder of Numba's cache, and
-        ``kernels`` the set that is chosen, if one is.
+        """The numbers that a program prints. ``numba`` is the folder of Numba's cache, and
+        ``kernels`` the kernel set, if not the default.
 
         Raises
             RuntimeError  the program failed
@@ -148,7 +148,7 @@ def imports(children: Children, repeats: int) -> list[list[str]]:
     for k in range(repeats + 1):
         for module, found in seconds.items():
             took = children.run(IMPORT.format(module=module))
-            if k:  # the first translates to bytecode
+            if k:  # the first run compiles to bytecode
                 found += took
     numpy, tinyae = (timing.spread(found) for found in seconds.values())
     more = (tinyae.median - numpy.median) * 1e3
@@ -166,7 +166,7 @@ def first_steps(children: Children, repeats: int, networks: Sequence[str]) -> li
     for key in networks:
         network = NETWORKS[key]
         code = FIRST_STEP.format(network=key, n=network.batches[0])
-        children.run(code)  # for the bytecode
+        children.run(code)  # compiles to bytecode
         empty = children.run(code, numba=key)[0]
         warm = timing.spread([children.run(code, numba=key)[0] for _ in range(repeats)]).median
         reach = ("≤ 8 s", "≤ 1 s") if key == "dense" else ("", "")
@@ -196,7 +196,7 @@ def sizes(peers: Sequence[str]) -> list[list[str]]:
 
 
 def installed_size(name: str) -> int | None:
-    """Bytes of a package's files as its wheel brought them, None if it is not installed."""
+    """The bytes of a package's files, as in its wheel; None if it is not installed."""
     try:
         files = importlib.metadata.distribution(name).files or []
     except importlib.metadata.PackageNotFoundError:
@@ -227,7 +227,8 @@ def memory(children: Children, threads: int, peers: Sequence[str], quick: bool) 
             theirs = children.run(code + PEAK)[0]
         for kernels in ["numba"] * has_numba + ["numpy"]:
             code = ours.format(file=file) + PEAK
-            children.run(code, kernels=kernels)  # compiling takes memory, too
+            # compile first, because compiling needs memory, too
+            children.run(code, kernels=kernels)
             used = children.run(code, kernels=kernels)[0]
             cells = [megabytes(used), ""]
             if theirs is not None:
@@ -248,7 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--networks", nargs="+", default=["dense", "conv", "vae"])
     parser.add_argument("--peers", default="torch", help="torch; '' for none")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=15, help="fresh processes an import")
+    parser.add_argument("--repeats", type=int, default=15, help="processes per import")
     parser.add_argument("--quick", action="store_true", help="once each, small: does it run?")
     options = parser.parse_args(arguments)
     timing.limit_threads(options.threads)  # before anything imports NumPy

@@ -1,11 +1,11 @@
-"""How the benchmarks measure: contestants in turns, in one process, and the median of many runs.
+"""How the benchmarks measure: contestants take turns in one process; the result is a median.
 
-Clocks drift: a neighbour on the machine, heat, another process. Contestants that are run one after
-the other get different machines; in turns, a block each, they get the same one.
+The speed of a machine drifts, with heat and with other processes. If contestants ran one after the
+other, they would be timed under different conditions. So they take turns, one block at a time.
 
-Threads interfere too. The pools of OpenBLAS, OpenMP (PyTorch) and XLA spin for a while after
-their last call, waiting for the next, and take a core from whoever comes after: OpenBLAS for some
-25 ms, OpenMP for some 5. So each block begins with ``settle`` seconds that are not counted.
+Threads interfere, too. The thread pools of OpenBLAS, OpenMP (PyTorch) and XLA spin for a while
+after their last call and occupy a core during the next contestant's turn: OpenBLAS for about 25 ms,
+OpenMP for about 5. So each block starts with ``settle`` seconds that are not counted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-THREADS = (  # what each pool reads when it is first loaded
+THREADS = (  # environment variables that each thread pool reads when it is loaded
     "OPENBLAS_NUM_THREADS",
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -28,7 +28,7 @@ THREADS = (  # what each pool reads when it is first loaded
 
 
 class Spread(NamedTuple):
-    """Seconds: the median and the quartiles of so many runs."""
+    """The median and quartiles of a number of runs, in seconds."""
 
     low: float
     median: float
@@ -48,10 +48,10 @@ class Spread(NamedTuple):
 
 
 def spread(seconds: Sequence[float]) -> Spread:
-    """The quartiles; of one run, itself thrice.
+    """The median and quartiles of times; for a single run, three times its own time.
 
     Raises
-        ValueError  there is none
+        ValueError  there are no runs
     """
     if not seconds:
         raise ValueError("spread: there are no runs, expected one or more; pass more repeats")
@@ -67,12 +67,12 @@ def interleaved(
     settle: float = 0.06,
     block: float = 0.1,
 ) -> dict[str, Spread]:
-    """Seconds of one call of each, in turns: ``settle`` uncounted, then ``block`` seconds counted.
+    """Time calls of each contestant in turns: ``settle`` seconds, then ``block`` counted seconds.
 
-    Every other round runs in the opposite order, so that nobody always follows the same one. Each
-    block counts at least one call, and calls of less than 20 µs are timed several at once, since
-    reading the clock takes a twentieth of a µs and its answer is coarse. A block in which other
-    processes took more than a tenth of the cores does not count, unless most blocks were such.
+    Every other round runs in the opposite order, so that no contestant always follows the same one.
+    Each block counts at least one call. Calls of less than 20 µs are timed several at once, because
+    reading the clock takes 0.05 µs and its resolution is coarse. A block in which other processes
+    took more than a tenth of the cores is discarded, unless most blocks are disturbed.
     """
     inner = {name: _calls_at_once(run) for name, run in contestants.items()}
     blocks: dict[str, list[tuple[float, list[float]]]] = {name: [] for name in contestants}
@@ -86,7 +86,7 @@ def interleaved(
 
 
 def undisturbed(blocks: Sequence[tuple[float, Sequence[float]]], most: float = 0.1) -> list[float]:
-    """The seconds of all blocks whose share of other processes is small; of all if these are few."""
+    """The times in blocks with little load by other processes; in all blocks if those are few."""
     quiet = [seconds for share, seconds in blocks if share <= most]
     if 3 * len(quiet) < len(blocks):
         quiet = [seconds for _, seconds in blocks]
@@ -94,53 +94,53 @@ def undisturbed(blocks: Sequence[tuple[float, Sequence[float]]], most: float = 0
 
 
 def _block(run: Callable[[], Any], calls: int, settle: float, block: float) -> list[float]:
-    """Seconds of one call, again and again until ``block`` is over."""
+    """Seconds of each call, repeated until ``block`` seconds are over."""
     clock, seconds = time.perf_counter, []
     end = clock() + settle
     while clock() < end:
         run()
     end = clock() + block
     while True:
-        began = clock()
+        start = clock()
         for _ in range(calls):
             run()
         now = clock()
-        seconds.append((now - began) / calls)
+        seconds.append((now - start) / calls)
         if now >= end:
             return seconds
 
 
 def _calls_at_once(run: Callable[[], Any]) -> int:
     run()
-    began = time.perf_counter()
+    start = time.perf_counter()
     run()
-    return max(1, int(20e-6 / max(time.perf_counter() - began, 1e-9)))
+    return max(1, int(20e-6 / max(time.perf_counter() - start, 1e-9)))
 
 
 def fastest(run: Callable[[], Any], seconds: float = 0.2) -> float:
-    """The least seconds of one call: what the machine can do, undisturbed. Of 3 calls or more."""
+    """The shortest time of one call, out of at least 3 calls."""
     calls = _calls_at_once(run)
     return min(_block(run, calls, 0.0, seconds) + _block(run, calls, 0.0, 0.0))
 
 
 def best(spreads: Mapping[str, Spread]) -> str | None:
-    """The name of the smallest median, None of an empty table."""
+    """The name with the smallest median; None if there are none."""
     return min(spreads, key=lambda name: spreads[name].median, default=None)
 
 
 def digits(value: float) -> str:
     """Three significant digits, without an exponent: 0.0312, 3.12, 312, 3,120."""
-    size, places = abs(value), 0
-    while 0 < size < 99.95 and places < 6:
-        size, places = size * 10, places + 1
-    return f"{value:,.{places}f}"
+    size, decimals = abs(value), 0
+    while 0 < size < 99.95 and decimals < 6:
+        size, decimals = size * 10, decimals + 1
+    return f"{value:,.{decimals}f}"
 
 
 class Neighbours:
-    """``with Neighbours() as others: …`` and then ``others.share``: of the cores' time, how much went
-    to other processes. Measured speeds mean little where it is more than a few percent.
+    """``with Neighbours() as others: …``; then ``others.share`` is the fraction of the cores' time
+    that other processes took. Timings mean little if it is more than a few percent.
 
-    None where the system does not tell (/proc/stat is Linux's).
+    It is None if the system does not report it (/proc/stat exists on Linux only).
     """
 
     share: float | None = None
@@ -157,7 +157,7 @@ class Neighbours:
 
     @staticmethod
     def _now() -> tuple[float, float, float] | None:
-        """Seconds of all cores: passed, busy, busy with this process and its finished children."""
+        """Core seconds: elapsed, busy, and used by this process and its finished children."""
         try:
             fields = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:9]
             ticks = os.sysconf("SC_CLK_TCK")
@@ -175,10 +175,9 @@ class Neighbours:
 
 
 def peak_memory() -> int:
-    """Bytes of the largest resident set that this process has had.
+    """The peak resident set of this process, in bytes.
 
-    Not by ``getrusage`` where the system tells otherwise: Linux counts the parent's in, as it was
-    when the child was forked.
+    ``getrusage`` is only the fallback: on Linux, it includes the parent's memory at the fork.
     """
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
@@ -191,17 +190,17 @@ def peak_memory() -> int:
 
 
 def held_memory() -> int:
-    """Bytes that this process holds by itself just now: pages of mapped files are not among them.
+    """The private memory of this process now, in bytes, without pages of mapped files.
 
     Raises
-        OSError  the system does not tell (/proc is Linux's)
+        OSError  the system does not report it (/proc exists on Linux only)
     """
     status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) << 10 for line in status if line.startswith("RssAnon"))
 
 
 class Held:
-    """``with Held() as held: …`` and then ``held.before`` and ``held.most``, looked up each 2 ms."""
+    """``with Held() as held: …``: private memory before, and its maximum (sampled every 2 ms)."""
 
     def __enter__(self) -> Held:
         self.before = self.most = held_memory()
@@ -220,7 +219,7 @@ class Held:
 
 
 def limit_threads(threads: int) -> None:
-    """Tell every pool of threads its size. To be called before NumPy is imported: they read it once."""
+    """Set the size of every thread pool. Must be called before NumPy is imported."""
     for name in THREADS:
         os.environ[name] = str(threads)
     os.environ["XLA_FLAGS"] = (
@@ -230,7 +229,7 @@ def limit_threads(threads: int) -> None:
 
 
 def find_the_package() -> None:
-    """So that a script finds this folder as ``benchmarks``, from wherever it is started."""
+    """Make the package ``benchmarks`` importable, wherever a script is started."""
     root = str(Path(__file__).resolve().parent.parent)
     if root not in sys.path:
         sys.path.insert(0, root)

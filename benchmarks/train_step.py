@@ -1,16 +1,16 @@
-"""Seconds of one training step: forward, backward, optimizer. Against PyTorch and JAX.
+"""The time of one training step (forward, backward, optimizer), against PyTorch and JAX.
 
     python benchmarks/train_step.py [--only dense-32 conv] [--peers torch,jax] [--threads 2]
-    python benchmarks/train_step.py --separate       # each contestant in a process of its own
+    python benchmarks/train_step.py --separate       # each contestant in its own process
     python benchmarks/train_step.py --quick          # does it run?
 
-Contestants run in turns in one process, see timing.py; each row gives the median and the quartiles
-of one step in milliseconds, and the ratio, the best peer's median over ours. All start with the
-same weights (float32), on the same batch, with Adam 1e-3; before the clock starts, the losses of
-the first three steps must be the same. Networks: peers/networks.py.
+Contestants take turns in one process (timing.py). Each row gives the median and quartiles of one
+step in milliseconds, and the ratio of the best peer's median to ours. All start with the same
+weights (float32), on the same batch, with Adam 1e-3. Before timing, the losses of the first three
+steps must agree. Networks: peers/networks.py.
 
     tinyae          terms = model.backprop(x, rng); optimizer.step(model.params)
-    PyTorch eager   zero_grad, forward, backward, Adam as it comes
+    PyTorch eager   zero_grad, forward, backward, default Adam
     PyTorch fused   the same with Adam(fused=True)
     torch.compile   torch.compile of forward and loss, Adam(fused=True); needs a C++ compiler
     JAX jit         all of it in one jitted function that may reuse its buffers
@@ -33,7 +33,7 @@ from benchmarks import timing
 from benchmarks.peers import compiler, present
 
 OURS = "tinyae"
-OTHERS = {  # name: the package, its file in peers/ and the function there
+OTHERS = {  # name: package, file in peers/, function in that file
     "PyTorch eager": ("torch", "with_torch", "eager"),
     "PyTorch fused": ("torch", "with_torch", "fused"),
     "torch.compile": ("torch", "with_torch", "compiled"),
@@ -42,7 +42,7 @@ OTHERS = {  # name: the package, its file in peers/ and the function there
 
 
 def our_step(network: Any, x: Any) -> Callable[[], float]:
-    """As ``ta.fit`` takes it, which also tells the allocator to keep what a step frees."""
+    """A training step as in ``ta.fit``, which also sets the allocator to keep freed memory."""
     import numpy as np
 
     import tinyae as ta
@@ -61,17 +61,17 @@ def our_step(network: Any, x: Any) -> Callable[[], float]:
 
 
 def contestants(network: Any, x: Any, names: Sequence[str], threads: int) -> dict[str, Any]:
-    """Name → step, ours first: the others are compared with it."""
-    found: dict[str, Callable[[], Any]] = {OURS: our_step(network, x)}
+    """Name → step; ours comes first, because the others are compared with it."""
+    steps: dict[str, Callable[[], Any]] = {OURS: our_step(network, x)}
     for name in names:
         _, file, function = OTHERS[name]
         module = importlib.import_module(f"benchmarks.peers.{file}")
-        found[name] = getattr(module, function)(network.model(), x, threads)
-    return found
+        steps[name] = getattr(module, function)(network.model(), x, threads)
+    return steps
 
 
 def runnable(wanted: str) -> list[str]:
-    """The names of those whose package is asked for and installed; what is missing is named."""
+    """The peers whose package is wanted and installed; reports missing ones."""
     peers = present(wanted, ["torch", "jax"])
     names = [name for name, (package, _, _) in OTHERS.items() if package in peers]
     if "torch.compile" in names and compiler() is None:
@@ -81,14 +81,14 @@ def runnable(wanted: str) -> list[str]:
 
 
 def same_losses(steps: dict[str, Callable[[], Any]], tolerance: float) -> None:
-    """Take three steps with each; raise unless all see the same losses. It is a warm-up, too.
+    """Take three steps with each (also a warm-up); raise unless all have the same losses.
 
     Raises
-        ValueError  a loss differs from ours by more than that share
+        ValueError  a loss differs from ours by more than the relative ``tolerance``
     """
     losses = {name: [float(step()) for _ in range(3)] for name, step in steps.items()}
-    for name, found in losses.items():
-        for k, (got, want) in enumerate(zip(found, losses[OURS])):
+    for name, values in losses.items():
+        for k, (got, want) in enumerate(zip(values, losses[OURS])):
             if not abs(got - want) <= tolerance * abs(want):
                 raise ValueError(
                     f"train_step: the loss of step {k + 1} is {got:.6g} with {name}, {want:.6g} "
@@ -97,7 +97,7 @@ def same_losses(steps: dict[str, Callable[[], Any]], tolerance: float) -> None:
 
 
 def races(only: Sequence[str], quick: bool) -> list[tuple[str, Any, int]]:
-    """The rows: name, network, batch size. ``only`` picks by network or by name: dense, dense-32."""
+    """Rows (name, network, batch size). ``only`` selects by network or name: dense, dense-32."""
     from benchmarks.peers.networks import NETWORKS
 
     rows = [
@@ -113,7 +113,7 @@ def races(only: Sequence[str], quick: bool) -> list[tuple[str, Any, int]]:
 
 
 def race(network: Any, n: int, names: Sequence[str], options: Any) -> dict[str, timing.Spread]:
-    """All in turns; with ``--alone`` that one, after a look at its losses beside ours."""
+    """Time all contestants in turns; with ``--alone``, only that one, after comparing losses."""
     if options.alone:
         names = [name for name in names if name == options.alone]
     steps = contestants(network, network.data(n), names, options.threads)
@@ -126,8 +126,8 @@ def race(network: Any, n: int, names: Sequence[str], options: Any) -> dict[str, 
 
 
 def apart(row: str, names: Sequence[str], options: Any) -> dict[str, timing.Spread]:
-    """The same race with a process for each contestant, one after the other."""
-    found = {}
+    """Time each contestant in its own process, one after the other."""
+    results = {}
     for name in [OURS, *names]:
         package = OTHERS[name][0] if name in OTHERS else ""
         command = [sys.executable, __file__, "--only", row, "--alone", name, "--peers", package]
@@ -137,12 +137,12 @@ def apart(row: str, names: Sequence[str], options: Any) -> dict[str, timing.Spre
         if done.returncode:
             raise RuntimeError(f"train_step: {name} alone failed:\n{done.stderr}")
         spreads = json.loads(done.stdout.splitlines()[-1])[row]
-        found.update({name: timing.Spread(**s) for name, s in spreads.items()})
-    return found
+        results.update({name: timing.Spread(**s) for name, s in spreads.items()})
+    return results
 
 
 def line(title: str, spreads: dict[str, timing.Spread], names: Sequence[str]) -> list[str]:
-    """A row of the table: each contestant's figures, the best peer and its time over ours."""
+    """A row of the table: each contestant's times, the best peer, and its time over ours."""
     cells = [str(spreads[name]) if name in spreads else "–" for name in names]
     winner = timing.best({name: s for name, s in spreads.items() if name != OURS})
     if winner is None or OURS not in spreads:
@@ -155,10 +155,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", nargs="+", default=[], metavar="ROW", help="dense, dense-32, …")
     parser.add_argument("--peers", default="torch,jax", help="any of torch,jax; '' for none")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=10, help="blocks a contestant")
-    parser.add_argument("--separate", action="store_true", help="a process a contestant")
+    parser.add_argument("--repeats", type=int, default=10, help="blocks per contestant")
+    parser.add_argument("--separate", action="store_true", help="one process per contestant")
     parser.add_argument("--alone", default="", help="time one contestant by its name")
-    parser.add_argument("--json", metavar="FILE", help="write the figures too; - is the last line")
+    parser.add_argument(
+        "--json", metavar="FILE", help="also write the figures; - prints them as the last line"
+    )
     parser.add_argument("--quick", action="store_true", help="tiny batches: does it run?")
     options = parser.parse_args(arguments)
     timing.limit_threads(options.threads)  # before anything imports NumPy

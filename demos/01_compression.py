@@ -1,24 +1,23 @@
-"""A picture of 784 pixels in 8, 16 or 32 numbers: three ways to choose them, two of them the same.
+"""Compress pictures of 784 pixels to 8, 16 or 32 numbers, in three ways.
 
-An autoencoder squeezes x through a code z with fewer numbers, and learns to undo the squeeze:
+An autoencoder maps x to a code z with fewer numbers, and learns to reconstruct x from z:
 
     z = f(x)      y = g(z)      minimise the mean of (y − x)² over the pixels
 
 PCA     f and g are linear, from the eigenvectors of the covariance: z = Vᵀ(x − m), y = Vz + m.
         The singular value decomposition of the centred data, X = U S Vᵀ, has the same V: its first
-        k terms are the best matrix of rank k (Eckart & Young 1936). Below, both are computed.
-linear  f and g are one Dense layer each, without an activation, trained by gradient descent. It has
-        no minimum but the best one, which spans PCA's subspace (Baldi & Hornik 1989): other axes,
-        the same plane. The largest angle between the two planes is printed. It shrinks as training
-        goes on, soon where PCA's last axis has clearly more variance than the next one, which is left
-        out, and late where they have nearly the same, since then it hardly matters which is kept:
-        the ratio of the two variances stands beside it.
-deep    f and g are three layers each, with ReLU between. Digits do not lie on a plane but on
-        something curved, and a curved map needs fewer numbers to say where (Hinton &
-        Salakhutdinov 2006).
+        k terms are the best matrix of rank k (Eckart & Young 1936). Both are computed below.
+linear  f and g are one Dense layer each, without an activation, trained by gradient descent. Every
+        local minimum is global and spans PCA's subspace (Baldi & Hornik 1989): the axes differ, but
+        the plane is the same. The largest angle between the two planes is printed. It shrinks
+        quickly if PCA's last axis has clearly more variance than the next one, and slowly if both
+        have nearly the same variance, because then either axis is almost as good. So the ratio of
+        these two variances is printed, too.
+deep    f and g are three layers each, with ReLU between. Digits lie near a curved surface, not a
+        plane, and a nonlinear map needs fewer numbers to describe it (Hinton & Salakhutdinov 2006).
 
-What does a picture cost? 784 bytes as it is; k bytes as a code, since a byte a number is enough,
-which is checked. The decoder must be stored as well, but once for all pictures.
+How large is a compressed picture? A picture takes 784 bytes, a code k bytes: one byte per number is
+enough, as the demo checks. The decoder must be stored as well, but only once for all pictures.
 
     python demos/01_compression.py                     # built-in digits, about half a minute
     python demos/01_compression.py --data fashion-mnist --epochs 5
@@ -54,11 +53,11 @@ def main(argv=None):
         x, x_test, sizes, epochs = x[:1500], x_test[:300], (8,), 15
     shape = x.shape[1:]
 
-    # PCA at every size from 1 to 64: axes are sorted, so the first k of them are PCA with k.
+    # PCA at every size from 1 to 64: the axes are sorted, so the first k give PCA with k.
     every = np.array([1, 2, 4, 8, 16, 32, 64])
     most = PCA(64).fit(x)
     pca_curve = [mse(x_test, first(most, k).reconstruct(x_test)) for k in every]
-    few = x[:2000]  # as many as it takes to see that SVD gives the same
+    few = x[:2000]  # enough to check that SVD gives the same
     gap = float(np.abs(svd(few, 16) - PCA(16).fit(few).reconstruct(few)).max())
     print(f"PCA by eigenvectors and by SVD, 16 numbers: the same to {gap:.0e} in every pixel\n")
 
@@ -87,7 +86,7 @@ def main(argv=None):
         "mean squared error a pixel on test images; angle: linear to PCA; in bytes: deep, rounded\n"
     )
 
-    # What it costs.
+    # The size of a compressed picture.
     pixels = np.round(255 * x_test).astype(np.uint8)
     raw, coded = pixels[0].nbytes, sizes[-1]
     packed = float(np.mean([len(zlib.compress(image.tobytes(), 9)) for image in pixels]))
@@ -110,7 +109,7 @@ def main(argv=None):
 
 
 def first(pca, k):
-    """PCA with k components, out of PCA with more."""
+    """PCA with k components, from PCA with more."""
     small = PCA(k)
     small.mean_, small.shape_ = pca.mean_, pca.shape_
     small.components_ = pca.components_[:k]
@@ -118,7 +117,7 @@ def first(pca, k):
 
 
 def svd(x, k):
-    """The best approximation of rank k of the centred data, its mean put back."""
+    """The best rank-k approximation of the centred data, plus the mean."""
     X = x.reshape(len(x), -1)
     m = X.mean(axis=0)
     U, S, Vt = np.linalg.svd(X - m, full_matrices=False)
@@ -126,14 +125,14 @@ def svd(x, k):
 
 
 def largest_angle(A, B):
-    """Between the planes that the columns of A and B span: the largest principal angle, degrees."""
+    """The largest principal angle between the column spaces of A and B, in degrees."""
     Q, R = np.linalg.qr(A.astype(np.float64))[0], np.linalg.qr(B)[0]
     cosines = np.linalg.svd(Q.T @ R)[1]
     return float(np.degrees(np.arccos(np.clip(cosines.min(), -1, 1))))
 
 
 def as_bytes(z):
-    """Codes rounded to 256 levels between each number's least and largest value."""
+    """Codes rounded to 256 levels between each number's minimum and maximum."""
     low, high = z.min(axis=0), z.max(axis=0)
     step = np.maximum(high - low, 1e-12) / 255
     return low + step * np.round((z - low) / step).astype(np.uint8)

@@ -1,27 +1,28 @@
-"""Clean pictures from noisy ones, by a network that has learnt what pictures look like.
+"""Remove noise from pictures with a denoising autoencoder.
 
-A denoising autoencoder is given a corrupted x̃ and must return the clean x:
+A denoising autoencoder receives a corrupted x̃ and must return the clean x:
 
     x̃ ~ q(x̃ | x)      z = f(x̃)      y = g(z)      minimise L(y, x)
 
-The noise is drawn anew for every picture at every step, so it cannot be learnt by heart; what can
-be learnt is the clean pictures, the target. L is the cross-entropy of each pixel: like (y − x)² it
-is least at the mean E[x | x̃], and its slope does not fade where y is near 0 or 1.
+The noise is drawn anew for every picture at every step, so the network cannot memorise it. It
+learns the structure of clean pictures. L is the cross-entropy of each pixel: like (y − x)², it is
+minimal at the mean E[x | x̃], and its gradient does not vanish where y is near 0 or 1.
 
-Three kinds of noise q: Gaussian, x̃ = x + σ ε, clipped to [0, 1]; masking, half of the pixels lost;
-salt and pepper, a third of them black or white. Beside the network stand two classical filters that
-know nothing of digits: a Gaussian blur, its width the best for that noise, and the median of 3 × 3
-pixels. Noise also makes pictures paler, so each filter is followed by the straight line a y + b that
-is best for it. PSNR = 10 log₁₀(1 / MSE), in dB.
+There are three kinds of noise q: Gaussian, x̃ = x + σ ε, clipped to [0, 1]; masking, with half of
+the pixels lost; salt and pepper, with a third of them black or white. The network is compared with
+two classical filters, which know nothing about digits: a Gaussian blur of the best width for that
+noise, and the median of 3 × 3 pixels. Noise also reduces the contrast, so each filter is followed
+by its best linear map a y + b. PSNR = 10 log₁₀(1 / MSE), in dB.
 
-Why it works is seen in the plane (denoising_field.png). Among all functions the best is the mean of
-the clean points that x̃ may have come from, r(x̃) = E[x | x̃], and that has a slope to follow:
+A two-dimensional example (denoising_field.png) shows why denoising works. The optimal function is
+the mean of the clean points that may have produced x̃, r(x̃) = E[x | x̃], and it satisfies
 
     (r(x̃) − x̃) / σ² = ∂/∂x̃ log p(x̃)
 
-The arrow from a noisy point to its reconstruction points to where the data are dense: the residual
-of a denoising autoencoder is the score, from which diffusion models draw. The points here lie on
-a curve, for which E[x | x̃] can be computed, and the network's arrows are compared with it.
+The arrow from a noisy point to its reconstruction points to where the data are dense. The residual
+of a denoising autoencoder thus estimates the score, which diffusion models sample with. The points
+of this example lie on a curve for which E[x | x̃] can be computed and compared with the network's
+arrows.
 
     python demos/02_image_denoising.py                      # built-in digits, about half a minute
     python demos/02_image_denoising.py --data fashion-mnist --epochs 1
@@ -102,7 +103,7 @@ def main(argv=None):
 
 
 def blur(x, width):
-    """A Gaussian of that width in pixels, along rows, then along columns."""
+    """A Gaussian blur, along rows and then along columns; the width is in pixels."""
     reach = int(np.ceil(3 * width))
     w = np.exp(-np.square(np.arange(-reach, reach + 1) / width) / 2)
     w /= w.sum()
@@ -123,17 +124,17 @@ def median(x):
 
 
 def stretch(y, x):
-    """a y + b, the nearest to x by least squares, in [0, 1]."""
+    """a y + b with the least squared error against x, clipped to [0, 1]."""
     a, b = np.polyfit(y.ravel(), x.ravel(), 1)
     return np.clip(a * y + b, 0, 1).astype(x.dtype)
 
 
 def field(path, epochs, seed, sigma=0.25):
-    """Points on a spiral, a small denoising autoencoder of the plane, and its arrows."""
+    """Points on a spiral, a small denoising autoencoder in the plane, and its arrows."""
     rng = np.random.default_rng(seed)
     turn = np.sqrt(rng.random(4000)) * 3 * np.pi + 0.5
     x = (turn[:, None] / 4 * np.stack([np.cos(turn), np.sin(turn)], axis=1)).astype(np.float32)
-    arrows = ta.Sequential(  # the layers make r(x̃) − x̃; Residual adds x̃
+    arrows = ta.Sequential(  # the layers compute r(x̃) − x̃; Residual adds x̃
         ta.Dense(2, 64, rng=rng),
         ta.ReLU(),
         ta.Dense(64, 64, rng=rng),
@@ -149,13 +150,14 @@ def field(path, epochs, seed, sigma=0.25):
     side = np.linspace(-2.9, 2.9, 27, dtype=np.float32)
     grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
     far = np.square(grid[:, None] - x).sum(axis=2)
-    near = far.min(axis=1) < (2 * sigma) ** 2  # where noise may have brought a point
+    near = far.min(axis=1) < (2 * sigma) ** 2  # where noisy points are likely
     grid, far = grid[near], far[near]
     weight = np.exp(-(far - far.min(axis=1, keepdims=True)) / (2 * sigma**2))
     mean = weight @ x / weight.sum(axis=1, keepdims=True)  # E[x | x̃], exactly
     score, arrow = mean - grid, model.reconstruct(grid) - grid
     lengths = np.linalg.norm(score, axis=1) * np.linalg.norm(arrow, axis=1)
-    sure = np.linalg.norm(score, axis=1) > 0.2 * sigma  # on the curve itself there is no direction
+    # on the curve itself, the direction is undefined
+    sure = np.linalg.norm(score, axis=1) > 0.2 * sigma
 
     figure, panels = sheet(9.2, 4.2, 2)
     for axis, v, title in zip(

@@ -1,36 +1,36 @@
-"""Clean a worn record: a network learns, from melodies it hears, which sounds are noise.
+"""Remove hiss and crackle from music with a denoising autoencoder.
 
-A plucked-string melody s is made here, and noise added: a steady hiss and the crackle of clicks,
-y = s + n. Sound is looked at in overlapping windows, S and Y their spectra (each bin a frequency
-at a time). To denoise is to choose for every bin a gain between 0 and 1:
+A plucked-string melody s is generated, and noise is added: a steady hiss and crackling clicks,
+y = s + n. S and Y are the spectra of overlapping windows; a bin is a frequency in a window.
+Denoising means to choose a gain between 0 and 1 for every bin:
 
     ŝ = overlap-add of  m Y        best gain  m = clip(Re(S Ȳ) / |Y|², 0, 1)
 
-A denoising autoencoder is given pairs (x̃, x). x̃ is the noisy spectrum, ln |Y|² of a few windows
-in a row; x is the best gain of the middle one, known in training because the noise was added by
-us. It minimises E‖x − g(f(x̃))‖², so it answers with the expected gain given what it sees.
-Melodies and noise are made anew for the test; the noise is also made anew in every epoch.
+A denoising autoencoder is trained on pairs (x̃, x). x̃ is the noisy spectrum, ln |Y|² of several
+consecutive windows; x is the best gain of the middle one, which is known because we added the
+noise. It minimises E‖x − g(f(x̃))‖², so it predicts the expected gain given x̃. New melodies and
+noise are generated for the test; new noise is also generated in every epoch.
 
-The classical rival, Wiener's filter, knows the noise's average power exactly. Bin by bin,
+It is compared with the classical Wiener filter, which is given the exact mean power of the noise:
 
     m = ξ / (1 + ξ)      ξ = α (m² |Y|² / E|N|²)_before
                            + (1 − α) max(|Y|² / E|N|² − 1, 0)      "decision-directed"
 
-Against steady hiss alone, of which the filter knows all there is to know, the network is not
-better. Clicks are another matter: the filter takes them for music, the network has seen that they
-stand upright in the spectrum where notes lie flat, and removes them.
+For steady hiss alone, which this power describes completely, the network is not better. Clicks are
+different: the filter treats them as music. The network has learned that clicks are vertical lines
+in the spectrogram and notes horizontal ones, and removes the clicks.
 
-It writes clean.wav, noisy.wav, wiener.wav and denoised.wav to listen to, and a picture.
+The demo writes clean.wav, noisy.wav, wiener.wav and denoised.wav to listen to, and a picture.
 
     python demos/03_audio_denoising.py
     python demos/03_audio_denoising.py --data RECORDING.wav
 
-With --data your own noisy recording is cleaned by the network that learnt from the melodies (no
-clean original of yours is there to learn from, and none to measure a ratio with). It does best
-on music that is like them; it is brought to 8,000 samples a second and one channel.
+With --data, the network trained on the melodies cleans your own noisy recording. Without a clean
+original, no signal-to-noise ratio can be computed. It works best on similar music; the recording is
+converted to 8,000 samples per second and one channel.
 
 Source: Vincent et al. (2010); Lu, Tsao, Matsuda & Hori (2013), denoising autoencoders for sound;
-Erdogan, Hershey, Watanabe & Le Roux (2015) for the target; Ephraim & Malah (1984) for the rival.
+Erdogan, Hershey, Watanabe & Le Roux (2015) for the target; Ephraim & Malah (1984) for the filter.
 """
 
 import argparse
@@ -42,9 +42,9 @@ import numpy as np
 
 import tinyae as ta
 
-RATE = 8_000  # samples a second
+RATE = 8_000  # samples per second
 WINDOW, HOP = 512, 256  # samples: 64 ms, every 32 ms
-BEFORE, AFTER = 3, 3  # windows that the network sees around the one in question
+BEFORE, AFTER = 3, 3  # windows that the network sees before and after the middle one
 SINE = np.sin(np.pi * (np.arange(WINDOW) + 0.5) / WINDOW)  # SINE² + SINE² half a window later = 1
 BINS = WINDOW // 2 + 1
 
@@ -85,7 +85,7 @@ def main(argv=None):
         print(f"{folder}/noisy.wav: {options.data} at {RATE} Hz; {folder}/denoised.wav: cleaned")
         return {}
 
-    # Other melodies, other noise. Of the signal-to-noise ratios the mean over the melodies.
+    # Test on new melodies and noise: the mean signal-to-noise ratio over the melodies.
     rng = np.random.default_rng([options.seed, 1])
     tests = [melody(5, rng) for _ in range(2 if options.quick else 8)]
     numbers = {}
@@ -122,7 +122,7 @@ def main(argv=None):
 
 
 def melody(seconds, rng):
-    """Notes of a plucked string that wander over a pentatonic scale; their power is 0.05².
+    """Random notes of a plucked string on a pentatonic scale, with power 0.05².
 
     u(t) = Σ_k a_k exp(−t/τ_k) sin(2π k f t + φ_k), a_k ~ sin(π k p)/k for a string plucked at p
     """
@@ -149,7 +149,7 @@ def melody(seconds, rng):
 
 
 def scratches(clean, snr_db, crackle, rng):
-    """Noise as of a worn record; ``crackle`` is the part of its power that is in clicks."""
+    """The noise of a worn record; ``crackle`` is the fraction of its power in clicks."""
     n = len(clean)
     clicks = np.zeros(n)
     at = np.flatnonzero(rng.random(n) < 12 / RATE)  # twelve a second
@@ -166,7 +166,7 @@ def scratches(clean, snr_db, crackle, rng):
 
 
 def snr(clean, sound):
-    """10 lg of the clean sound's power over the error's, in dB."""
+    """10 log₁₀ of the clean sound's power over the error's, in dB."""
     return 10 * np.log10(np.sum(clean**2) / np.sum((sound - clean) ** 2))
 
 
@@ -185,11 +185,11 @@ def istft(spectra, length):
     return sound.ravel()[HOP : HOP + length]
 
 
-# --- what the network sees, and what it is to say -------------------------------------------------
+# --- the network's input and target ---------------------------------------------------------------
 
 
 def view(Y):
-    """ln |Y|² of each window and its neighbours, the middle of all levels taken as 0."""
+    """ln |Y|² of each window and its neighbours, relative to the median, scaled and clipped."""
     level = np.log(np.abs(Y) ** 2 + 1e-12)
     level = np.maximum(level - np.median(level), -4) / 4
     padded = np.pad(level, ((BEFORE, AFTER), (0, 0)), mode="edge")
@@ -202,7 +202,7 @@ def best_gain(S, Y):
 
 
 class Pairs:
-    """Batches of (x̃, x) = (noisy view, best gain), with new noise each time through."""
+    """Batches of (x̃, x) = (noisy view, best gain), with new noise in every epoch."""
 
     def __init__(self, melodies, rng):
         self.melodies, self.rng = melodies, rng
@@ -229,7 +229,7 @@ def denoise(model, noisy):
 
 
 def wiener_gain(Y, N, alpha=0.9):
-    """The rival's gains, window after window; it knows the noise's mean power at each frequency."""
+    """The Wiener filter's gains, window by window, given the noise's mean power per frequency."""
     ratio = np.abs(Y) ** 2 / np.mean(np.abs(N) ** 2, axis=0)
     gain, before = np.empty_like(ratio), 0.0
     for i, r in enumerate(ratio):
@@ -251,7 +251,7 @@ def write_wav(path, sound):
 
 
 def read_wav(path):
-    """A recording of 16 bits a sample, as one channel at RATE: what lies above RATE/2 is cut off."""
+    """A 16-bit recording as one channel at RATE, low-pass filtered at RATE/2."""
     with wave.open(str(path), "rb") as file:
         if file.getsampwidth() != 2:
             raise ValueError(f"{path} has {8 * file.getsampwidth()} bits a sample; save it with 16")

@@ -1,23 +1,22 @@
-"""A model of healthy heartbeats finds the sick ones: it cannot draw what it has never seen.
+"""Find abnormal heartbeats with an autoencoder trained on normal ones.
 
 An autoencoder f, g is trained on normal beats alone. Its score of a beat x is
 
     e(x) = 1/140 Σᵢ (x̂ᵢ − xᵢ)²,   x̂ = g(f(x)),
 
 and a beat is flagged if e(x) > t. The threshold t is the 97.5 % quantile of the scores of normal
-beats that were held out of the training: one healthy beat in forty will raise a false alarm. No
-abnormal beat has a part in the training or in t, so what is found need not be of a known kind.
+beats held out from training, so about one normal beat in forty is a false alarm. Neither training
+nor t uses abnormal beats, so unknown kinds of anomalies can be found, too.
 
-The code has 8 numbers for 140, and the input is noisy in training (x + 0.5 ε → x), so that the
-network cannot simply copy. Two scores that need no network stand beside it, each with a threshold
-chosen in the same way: the distance to the mean normal beat, and what PCA with two components
-leaves. A network that does not beat them has learnt nothing worth its trouble.
+The code has 8 numbers for 140 samples, and the input is noisy in training (x + 0.5 ε → x), so that
+the network cannot simply copy. Two scores without a network serve as baselines, with thresholds
+chosen in the same way: the distance to the mean normal beat, and the residual of PCA with two
+components. A network is useful only if it beats them.
 
-The picture shows both kinds of score, what each threshold would find (the ROC curve: the area under
-it is the chance that an abnormal beat scores higher than a normal one), and four beats with the
-error shaded: it is large where the beat is strange.
+The picture shows the distribution of scores, the ROC curve (the area under it is the probability
+that an abnormal beat scores higher than a normal one), and four beats with the error shaded.
 
-    python demos/04_anomalies.py                  # generated heartbeats, some seconds
+    python demos/04_anomalies.py                  # generated heartbeats, a few seconds
     python demos/04_anomalies.py --data ecg5000   # real ones
 
 Source: Japkowicz, Myers & Gluck (1995); the data set: Chen et al. (2015), UCR archive.
@@ -46,14 +45,14 @@ def main(argv=None):
     folder = Path(options.out)
     folder.mkdir(parents=True, exist_ok=True)
 
-    # Four fifths to train, the rest to test; a label of 1 is normal.
+    # Four fifths for training, the rest for testing; label 1 is normal.
     data = ta.data.load(options.data)
     x = np.concatenate([data.x_train, data.x_test])
     abnormal = np.concatenate([data.y_train, data.y_test]) == 0
     order = rng.permutation(len(x))[: 1000 if options.quick else None]
     train, test = np.split(order, [len(order) * 4 // 5])
 
-    # Of the normal training beats, four fifths to fit, the rest for the threshold.
+    # Four fifths of the normal training beats to fit the model, the rest for the threshold.
     normal = x[train][~abnormal[train]]
     fitted, held_out = np.split(normal, [len(normal) * 4 // 5])
     mean = fitted.mean(axis=0)
@@ -106,7 +105,7 @@ def main(argv=None):
 
 
 def draw(x, drawn, e, truth, threshold, curves, unit, path):
-    """Above: the scores' histogram and the ROC curves. Below: four beats, the error shaded."""
+    """Top: histogram of scores, ROC curves. Bottom: four beats with the error shaded."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 6.8), dpi=150, layout="constrained")
@@ -163,7 +162,7 @@ def draw(x, drawn, e, truth, threshold, curves, unit, path):
 
 
 def choose(e, truth, threshold):
-    """Four beats to show, by name: of each kind the one in the middle of its scores."""
+    """Four beats to show, by name: the one with the median score of each group."""
     kinds = {
         "normal, passed": ~truth & (e <= threshold),
         "normal, flagged: a false alarm": ~truth & (e > threshold),

@@ -1,27 +1,27 @@
-"""The midpoint of two pictures is no picture; the midpoint of their codes is.
+"""Interpolate between pictures: in pixel space and in code space.
 
-Pictures of digits fill next to nothing of the space of all pictures: they lie near a curved
-surface of a few dimensions, the manifold, which the decoder g maps out. A straight line between two
-of them leaves it; a straight line between their codes is a path on it:
+Pictures of digits occupy a tiny part of the space of all pictures. They lie near a curved surface
+of a few dimensions, the manifold, which the decoder g parametrises. A straight line between two
+pictures leaves this surface; a straight line between their codes gives a path on it:
 
     pixels   (1 − t) a + t b                two pictures, each half faded
     codes    g((1 − t) f(a) + t f(b))       one picture, between the two
 
-manifold.png            pairs of one digit and pairs of two digits, as they come
-manifold_distances.png  left: how far from the nearest of all training pictures the way leads. On the
-                        way through the pixels there is a hill in the middle, where nothing is. Right:
-                        the curse of dimensionality. Among points strewn evenly in a cube the
-                        farthest is hardly farther than the nearest, the more so the more dimensions
-                        there are: near and far lose their meaning. Digits have 784 pixels, yet
-                        their distances differ as if they had a dozen or two. What
-                        they owe to the manifold is seen when each pixel is shuffled among the
-                        pictures by itself: every pixel is as bright as before, and it is gone.
+manifold.png            interpolations within one digit and between two digits, not selected
+manifold_distances.png  left: distance to the nearest training picture along both paths. The path in
+                        pixel space has a maximum in the middle, where there are no data. Right: the
+                        curse of dimensionality. For points distributed uniformly in a cube, the
+                        farthest is hardly farther than the nearest in high dimensions. Digits have
+                        784 pixels, yet the ratio of their distances is that of a cube of one or two
+                        dozen dimensions. If each pixel is shuffled among the pictures separately,
+                        brightness stays the same but the manifold is destroyed, and so is the
+                        effect.
 
-Two measures of a midpoint: its distance to the nearest training picture, and the share of its ink that
-is grey (0.2 to 0.8), as a pen leaves it only at a stroke's edge. The decoder blurs a little, so the
-reconstructions of real pictures are the yardstick. Between two different digits the surface may have
-a gap, and some midpoints are smudged: the codes of a plain autoencoder need not fill their space.
-A variational one is made to (05_generation.py).
+Two numbers describe a midpoint: its distance to the nearest training picture, and the fraction of
+its ink that is grey (0.2 to 0.8); a pen leaves grey only at the edges of strokes. The decoder blurs
+a little, so reconstructions of real pictures are the reference. Between two different digits the
+surface may have gaps, and some midpoints are smudged, because the codes of a plain autoencoder need
+not fill the latent space. Those of a variational one do (05_generation.py).
 
     python demos/06_manifold.py                  # built-in digits, about half a minute
     python demos/06_manifold.py --data mnist --epochs 3
@@ -60,7 +60,7 @@ def main(argv=None):
     schedule = ta.Cosine(2e-3, epochs * -(-len(x) // 64))
     ta.fit(model, x, epochs=epochs, batch_size=64, optimizer=ta.Adam(schedule), rng=rng)
 
-    # Two ways from picture to picture, for pairs at random.
+    # Two paths between the pictures of random pairs.
     through = {
         "pixels": lambda a, b, t: (1 - t) * x_test[a] + t * x_test[b],
         "codes": lambda a, b, t: model.decode((1 - t) * z[a] + t * z[b]),
@@ -70,7 +70,7 @@ def main(argv=None):
     one, two = (labels[a] == labels[b]) & (a != b), labels[a] != labels[b]
     pairs = {"one digit": (a[one][:n], b[one][:n]), "two digits": (a[two][:n], b[two][:n])}
 
-    # The numbers, in the middle of the way.
+    # The numbers at the midpoint.
     sets = {"real": x_test, "reconstructed": model.reconstruct(x_test)}
     for kind, (a, b) in pairs.items():
         for space, at in through.items():
@@ -100,7 +100,7 @@ def main(argv=None):
 
 
 def distances(a, b):
-    """Of each row of a to each row of b: ‖a − b‖² = ‖a‖² − 2 aᵀb + ‖b‖²."""
+    """Distances of each row of a to each row of b: ‖a − b‖² = ‖a‖² − 2 aᵀb + ‖b‖²."""
     a, b = a.reshape(len(a), -1), b.reshape(len(b), -1)
     squared = (a * a).sum(axis=1)[:, None] - 2 * a @ b.T + (b * b).sum(axis=1)
     return np.sqrt(np.maximum(squared, 0))
@@ -111,27 +111,27 @@ def nearest(images, among):
 
 
 def grey(images):
-    """Of the pixels with ink, the share that is neither paper nor full ink."""
+    """The fraction of pixels with ink that are neither paper nor full ink."""
     flat = images.reshape(len(images), -1)
     return ((flat > 0.2) & (flat < 0.8)).sum(axis=1) / np.maximum((flat > 0.2).sum(axis=1), 1)
 
 
 def curse(x, rng):
-    """Farthest over nearest, mean over the points, for cubes of more and more dimensions, and x."""
+    """Mean ratio of the farthest to the nearest distance, for cubes of rising dimension and x."""
 
     def ratio(points):
         d = distances(points[:200], points)
-        d[np.arange(200), np.arange(200)] = np.nan  # not to itself
+        d[np.arange(200), np.arange(200)] = np.nan  # exclude the distance to itself
         return float(np.mean(np.nanmax(d, axis=1) / np.nanmin(d, axis=1)))
 
     D = x[0].size
     ratios = {d: ratio(rng.random((len(x), d))) for d in (2, 3, 5, 8, 12, 20, 40, 100, 300, D)}
-    shuffled = rng.permuted(x.reshape(len(x), D), axis=0)  # each pixel among the pictures
+    shuffled = rng.permuted(x.reshape(len(x), D), axis=0)  # each pixel separately
     return ratios | {"digits": ratio(x), "shuffled": ratio(shuffled)}
 
 
 def picture(x, labels, pairs, through, path):
-    """The first pair of each of five digits, then the first five pairs of two digits."""
+    """The first pair of each of five digits, then the first five pairs of different digits."""
     a, b = pairs["one digit"]
     chosen = [np.flatnonzero(labels[a] == digit)[0] for digit in (1, 2, 4, 5, 7)]
     a = np.concatenate([a[chosen], pairs["two digits"][0][:5]])

@@ -1,21 +1,21 @@
-"""More pixels than there were: small pictures made large, and pictures with holes made whole.
+"""Enlarge pictures (super-resolution) and fill holes in them (inpainting).
 
-Both are a denoising autoencoder, whose x̃ is not a noisy x but one of which a part is lost:
+Both use a denoising autoencoder, where x̃ is not a noisy x but an incomplete one:
 
     z = f(x̃)      y = g(z)      minimise the mean of (y − x)²
 
-super-resolution  Pairs (x̃, x) are given: x̃ has 14 × 14 pixels, each the mean of four of x. Two
-                  convolutions see the small picture; a transposed convolution doubles it. Beside
-                  it: each pixel repeated (nearest), and straight lines between them (bilinear).
-inpainting        x̃ has a grey square somewhere, ten by ten pixels that are lost. That is a
-                  corruption of one's own, a class with one method, and draws another square each
-                  time. A stroke that enters on one side must leave on another, so the whole picture
-                  counts: the layers are dense. Beside it: the mean picture in the hole, and the
-                  smoothest surface over it, where each pixel is the mean of its four neighbours
-                  (Laplace's equation). Measured in the hole alone; what was there is kept.
+super-resolution  Trained on pairs (x̃, x): x̃ has 14 × 14 pixels, each the mean of four of x. Two
+                  convolutions process the small picture; a transposed convolution doubles its size.
+                  Baselines: repeating each pixel (nearest) and linear interpolation (bilinear).
+inpainting        x̃ has a grey square of ten by ten lost pixels. It is a custom corruption, a
+                  class with one method, and draws a new square each time. A stroke that enters the
+                  hole must leave it, so the whole picture matters, and the layers are dense.
+                  Baselines: the mean picture in the hole, and the smoothest surface over it, where
+                  each pixel is the mean of its four neighbours (Laplace's equation). The error is
+                  measured in the hole only; other pixels are kept.
 
-No network brings back what is lost. It gives the mean of all pictures that fit what is left, which
-is sharp where they agree: what it adds is what it knows of digits.
+No network can recover what is lost. It predicts the mean of all pictures that are consistent with
+the rest, which is sharp where these agree: it adds what it has learned about digits.
 
     python demos/07_super_resolution.py                     # built-in digits, about half a minute
     python demos/07_super_resolution.py --data fashion-mnist --epochs 1
@@ -85,7 +85,7 @@ def main(argv=None):
         lines.append((name, y[show], f"{decibel:.1f} dB"))
     rows([*lines, ("original", x_test[show], "")], folder / "super_resolution.png")
 
-    # A square is missing.
+    # Fill a missing square.
     encoder, decoder = ta.dense_pair(x.shape[1:], [512, 128], rng=rng)
     model = ta.DenoisingAutoencoder(encoder, decoder, ta.MSE(), Hole())
     schedule = ta.Cosine(1e-3, 3 * epochs * -(-len(x) // 64))
@@ -100,7 +100,7 @@ def main(argv=None):
     print(f"\n{f'a hole of {SIDE} × {SIDE}':20} {'PSNR in it':>12}")
     lines = [("damaged", damaged[show], "")]
     for name, y in made.items():
-        y = np.where(hole, y, x_test)  # what is not lost is kept
+        y = np.where(hole, y, x_test)  # keep known pixels
         decibel = psnr(inside(x_test, hole), inside(y, hole))
         numbers[f"hole, {name}"] = decibel
         print(f"{name:20} {decibel:9.2f} dB")
@@ -111,7 +111,7 @@ def main(argv=None):
 
 
 def halve(x):
-    """The mean of each 2 × 2 pixels."""
+    """Half the size: the mean of each 2 × 2 pixels."""
     N, C, H, W = x.shape
     return x.reshape(N, C, H // 2, 2, W // 2, 2).mean(axis=(3, 5))
 
@@ -130,14 +130,14 @@ def bilinear(x):
 
 
 class Hole(Corruption):
-    """x̃ = x but for a square, which is grey."""
+    """x̃ = x except in a square, which is grey."""
 
     def __call__(self, x, rng):
         return np.where(square(x, rng), GREY, x)
 
 
 def square(x, rng):
-    """True in a square of each picture, its place drawn at random, off the margin."""
+    """True in a random square of each picture, away from the margin."""
     H, W = x.shape[2:]
     row = rng.integers(4, H - SIDE - 3, (len(x), 1, 1, 1))
     column = rng.integers(4, W - SIDE - 3, (len(x), 1, 1, 1))
@@ -146,7 +146,7 @@ def square(x, rng):
 
 
 def laplace(x, hole, sweeps=150):
-    """Each lost pixel becomes the mean of its four neighbours, again and again."""
+    """Repeatedly replace each lost pixel by the mean of its four neighbours."""
     for _ in range(sweeps):
         around = sum(np.roll(x, s, axis) for s in (1, -1) for axis in (2, 3)) / 4
         x = np.where(hole, around, x)
@@ -154,7 +154,7 @@ def laplace(x, hole, sweeps=150):
 
 
 def inside(x, hole):
-    """The pixels of the hole, a row a picture."""
+    """The pixels of the hole, one row per picture."""
     return x[hole].reshape(len(x), -1)
 
 

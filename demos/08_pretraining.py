@@ -1,7 +1,7 @@
-"""What unlabelled pictures teach: a network that has seen many needs few of them named.
+"""Pre-training on unlabelled pictures, so that few labels are enough.
 
-Pictures are plentiful; somebody to say what each one shows is not. So learn first without labels,
-layer by layer, then put a softmax on top and learn the labels there are:
+Unlabelled pictures are plentiful, labels are expensive. So first train without labels, layer by
+layer; then put a softmax on top and train with the few labels:
 
     h₀ = x      hₖ = σ(Wₖ hₖ₋₁ + bₖ)
 
@@ -9,14 +9,14 @@ layer by layer, then put a softmax on top and learn the labels there are:
                    h̃ with 40 % of its entries masked, cross-entropy; no label is used
     fine-tuning    p = softmax(V h₂ + c), minimise −ln p[label] over V, c and every Wₖ, bₖ
 
-The same network is fine-tuned in the same way from random weights. Such a network learns any 100
-labels by heart; what it says of other pictures is then much of it chance. Pre-trained, it starts
-where pictures that differ in strokes, not in stray pixels, have different codes. Read the curves
-across as well: pre-training is worth about as much as naming twice as many pictures. In points it is
-worth the less, the more labels there are. To save time the pictures are halved to 14 × 14.
+For comparison, the same network is fine-tuned in the same way from random weights. It fits any 100
+labels, but generalises poorly. The pre-trained network starts with codes that distinguish strokes
+and ignore stray pixels. Pre-training is worth about as much as twice the number of labels; the gain
+in percentage points falls as the number of labels rises. To save time, the pictures are halved to
+14 × 14.
 
-pretraining.png shows the errors; pretraining_filters.png what the units of the first layer look
-for, before any label was seen: dots, edges and pieces of strokes.
+pretraining.png shows the errors, and pretraining_filters.png the weights of the first layer after
+pre-training: dots, edges and pieces of strokes.
 
     python demos/08_pretraining.py                       # built-in digits, about half a minute
     python demos/08_pretraining.py --data mnist --epochs 5
@@ -59,7 +59,7 @@ def main(argv=None):
     # Without labels: each block is a shallow denoising autoencoder on the codes of the one below.
     rng = np.random.default_rng(options.seed)
     stack = ta.stack_of(x.shape[1:], HIDDEN, corruption=ta.MaskingNoise(0.4), rng=rng)
-    random = stack.astype(np.float32)  # a copy, as it was drawn
+    random = stack.astype(np.float32)  # a copy of the initial weights
 
     def train(block, codes):
         schedule = ta.Cosine(1e-2, epochs * -(-len(x) // 50))
@@ -67,7 +67,7 @@ def main(argv=None):
 
     stack.pretrain(x, train)
 
-    # With labels: the same samples, the same steps, from either start.
+    # With labels: the same samples and steps from both starts.
     errors = {start: np.zeros((len(labelled), draws)) for start in START}
     print(f"\n{'labels':>7} " + " ".join(f"{start:>18}" for start in START) + "   test error in %")
     for i, n in enumerate(labelled):
@@ -92,19 +92,19 @@ def main(argv=None):
 
 
 def halved(x):
-    """Each pixel the mean of 2 × 2."""
+    """Half the size: each pixel is the mean of 2 × 2."""
     N, C, H, W = x.shape
     return x.reshape(N, C, H // 2, 2, W // 2, 2).mean(axis=(3, 5))
 
 
 def choose(labels, n, rng):
-    """Places of n samples, as many of each class as of any other."""
+    """Indices of n samples, the same number of each class."""
     each = [rng.permutation(np.flatnonzero(labels == c))[: n // 10] for c in range(10)]
     return rng.permutation(np.concatenate(each))
 
 
 def fine_tune(model, x, y, seed):
-    """300 steps, or 20 epochs if those are more; no early stopping, which would take labels."""
+    """300 steps, or 20 epochs if that is more; no early stopping, which would need labels."""
     batch = min(100, max(10, len(x) // 10))
     each = -(-len(x) // batch)
     epochs = max(300 // each, 20)

@@ -1,25 +1,25 @@
-"""Genuine match or not: enrol a face with three pictures, then verify others by their codes.
+"""Verify faces: enrol a person with three pictures, then compare codes of other pictures.
 
-Is this new picture the enrolled person? Pixels do not say: light, background, pose and expression
-change them more than the person does. A plain autoencoder keeps all that in its code, too, since
-it must draw it again. So this one is asked for less. It is a denoising autoencoder whose "noise"
-is how the picture was taken: what goes in is one picture, what must come out is the mean of the
-same person's other pictures,
+Does a new picture show the enrolled person? Pixels cannot tell: light, background, pose and
+expression change them more than the person does. A plain autoencoder keeps all of that in its code,
+because it must reconstruct it. So this is a denoising autoencoder whose "noise" is the
+circumstances of a picture: the input is one picture, and the target is the mean of the same
+person's other pictures,
 
     x̃ = a picture of a person      x = the mean of the other pictures of that person
     minimise E‖x − g(f(x̃))‖²
 
-The same optimum as with one other picture, drawn at random, as the target, but less noise in the
-gradient: the best answer is E[x | x̃], the face without its circumstances. To give it, the code
-z = f(x̃) must carry who it is, and need carry nothing else. Verification is then a distance,
+A single random other picture as the target would give the same optimum, but a noisier gradient. The
+optimum is E[x | x̃], the face averaged over circumstances. To predict it, the code z = f(x̃) must
+contain the identity, and nothing else. Verification then compares a distance with a threshold:
 
-    enrolled  c = mean of f over three pictures      genuine, if ‖f(x̃) − c‖ < threshold
+    enrolled  c = mean of f over three pictures      genuine if ‖f(x̃) − c‖ < threshold
 
-All who are verified are strangers to the network: it learnt from other people, and the threshold
-was chosen with others again, there with as many false alarms as misses (the equal error rate).
-Beside it: distances of pixels; of PCA's codes of the same size; of these codes whitened by their
-covariance within a person, learnt from the same pictures with the same labels (Fisher's linear
-discriminant, the "Fisherfaces"); and of a plain autoencoder's codes, with the same layers.
+The network is trained on some people, the threshold is chosen on others (where false alarms and
+misses are equally frequent: the equal error rate), and verification is tested on a third group. The
+baselines are distances between pixels; between PCA codes of the same size; between PCA codes
+whitened by the covariance within a person, estimated from the same labelled pictures (Fisher's
+linear discriminant, "Fisherfaces"); and between codes of a plain autoencoder with the same layers.
 
     python demos/09_genuine_match.py
     python demos/09_genuine_match.py --data FOLDER     # your own: a sub-folder for each person
@@ -36,7 +36,7 @@ import numpy as np
 import tinyae as ta
 from tinyae.data.faces import faces
 
-ENROL = 3  # pictures to know a person by
+ENROL = 3  # pictures to enrol a person
 SHOTS = 8  # pictures of each person
 
 
@@ -51,7 +51,7 @@ def main(argv=None):
     folder = Path(options.out)
     folder.mkdir(parents=True, exist_ok=True)
 
-    # People to learn from, to choose the threshold with, and to try it on: nobody is in two parts.
+    # People for training, for the threshold and for testing: nobody is in two groups.
     sizes, units, epochs = (1200, 200, 300), [512, 128, 32], 14
     if options.quick:
         sizes, units, epochs = (240, 60, 60), [128, 32], 10
@@ -61,13 +61,13 @@ def main(argv=None):
         learn, choose, verify = (people(n, rng) for n in sizes)
     x = learn.reshape(-1, *learn.shape[2:])
 
-    # The network is shown one picture and asked for the mean of the person's others.
+    # The input is one picture, the target the mean of the person's other pictures.
     others = (learn.sum(axis=1, keepdims=True) - learn) / (SHOTS - 1)
     model = train(x, others.reshape(x.shape), units, epochs, rng)
     plain = train(x, x, units, epochs, rng)
     model.save(folder / "genuine_match.npz")
 
-    # Its rivals see the same pictures, and the last of them the same names.
+    # The baselines use the same pictures, and Fisherfaces also the same labels.
     pca = ta.metrics.PCA(units[-1]).fit(x)
     white = whitening(pca.transform(x).reshape(len(learn), SHOTS, -1))
     codes = {
@@ -106,13 +106,13 @@ def main(argv=None):
 
 
 def people(n, rng):
-    """Pictures (n, SHOTS, 1, 32, 32) of people never seen before."""
+    """Pictures (n, SHOTS, 1, 32, 32) of n new people."""
     images, _ = faces(n, SHOTS, rng)
     return images.reshape(n, SHOTS, *images.shape[1:])
 
 
 def own_people(path, rng):
-    """Three parts of the people in a folder, 3 : 1 : 1, who have SHOTS pictures or more."""
+    """The people in a folder with at least SHOTS pictures, in three groups of ratio 3 : 1 : 1."""
     data = ta.data.load(path, image_size=32, test_fraction=0)
     if data.y_train is None:
         raise ValueError(f"{path} has no sub-folders; sort the pictures by person")
@@ -139,7 +139,7 @@ def train(source, target, units, epochs, rng):
 
 
 def whitening(z):
-    """The map after which codes (people, SHOTS, k) vary within a person alike in all directions."""
+    """The linear map that gives codes (people, SHOTS, k) unit covariance within a person."""
     within = (z - z.mean(axis=1, keepdims=True)).reshape(-1, z.shape[-1])
     variance, axes = np.linalg.eigh(within.T @ within / (len(z) * (SHOTS - 1)))
     return axes / np.sqrt(np.maximum(variance, 1e-6 * variance.max()))
@@ -149,7 +149,7 @@ def whitening(z):
 
 
 def distances(code, pictures):
-    """Of every picture that is not enrolled, to its own person, and to all the other people."""
+    """Distances of every test picture to its own person's code and to all other people's."""
     z = code(pictures.reshape(-1, *pictures.shape[2:])).astype(np.float64)
     z = z.reshape(len(pictures), SHOTS, -1)
     enrolled, probe = z[:, :ENROL].mean(axis=1), z[:, ENROL:]
@@ -161,9 +161,9 @@ def distances(code, pictures):
 
 
 def equal_error(genuine, impostor):
-    """The threshold at which as large a part of genuine is missed as of impostors accepted."""
+    """The threshold at which the miss rate equals the false alarm rate."""
     thresholds, impostor = np.sort(genuine), np.sort(impostor)
-    misses = 1 - np.arange(len(thresholds)) / len(thresholds)  # those not below the threshold
+    misses = 1 - np.arange(len(thresholds)) / len(thresholds)  # distances not below the threshold
     alarms = np.searchsorted(impostor, thresholds) / len(impostor)
     k = np.argmin(np.abs(misses - alarms))
     return float(thresholds[k]), float(misses[k] + alarms[k]) / 2
@@ -173,7 +173,7 @@ def equal_error(genuine, impostor):
 
 
 def strip(model, pictures, threshold, rng, path):
-    """Six people: enrolled, what their code stands for, three genuine and three impostors."""
+    """Six people: enrolled pictures, decoded code, three genuine pictures, three impostors."""
     from matplotlib.figure import Figure
 
     who = rng.choice(len(pictures), 6, replace=False)
@@ -224,7 +224,7 @@ def roc(curves, threshold, path):
         hits = [np.mean(genuine <= t) for t in thresholds]
         right.plot(alarms, hits, color=color, label=f"{name}, AUC {auc:.3f}")
     rate = np.geomspace(1e-4, 1, 100)
-    right.plot(rate, 1 - rate, ":", color="#999999", linewidth=1)  # as many alarms as misses
+    right.plot(rate, 1 - rate, ":", color="#999999", linewidth=1)  # equal error rates
     right.set(xscale="log", xlim=(1e-3, 1), ylim=(0, 1))
     right.set(xlabel="impostors accepted", ylabel="genuine accepted")
     right.legend(frameon=False, fontsize=9)

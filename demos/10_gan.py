@@ -1,18 +1,18 @@
-"""Two networks play a game, and one of them learns to write digits that nobody wrote.
+"""Generate digits with a generative adversarial network (GAN).
 
-The generator G turns noise z ~ N(0, I) into an image. The discriminator D sees images and says
-with which probability each is real; s = D(x) is the logit, σ(s) the probability:
+The generator G maps noise z ~ N(0, I) to an image. The discriminator D estimates the probability
+that an image is real: D(x) is the logit, σ(D(x)) the probability. Each minimises its own loss:
 
-    discriminator   −E ln σ(D(x)) − E ln(1 − σ(D(G(z))))     tell real from made
-    generator       −E ln σ(D(G(z)))                         be taken for real
+    discriminator   −E ln σ(D(x)) − E ln(1 − σ(D(G(z))))     tell real from generated images
+    generator       −E ln σ(D(G(z)))                         make D classify its images as real
 
-G never sees an image. All that it knows of them it learns from D's slope, ∂D/∂x: in which
-direction would this image look more real? When D can only guess, its loss is 2 ln 2 ≈ 1.386.
+G never sees a real image. It learns only from the gradient ∂D/∂x, the direction in which an image
+would look more real. If D can only guess, its loss is 2 ln 2 ≈ 1.386.
 
-The first picture shows the same noise at several moments of the training, a row each; the second,
-a page of new digits. Neither loss says how good they are. So a small classifier, trained on real
-images, looks at 2,000 of them. Each should be plainly one digit (low entropy), and all ten digits
-should be among them: a generator that knows one perfect trick ("mode collapse") fails this test.
+The first picture shows images from the same noise at several epochs, one row each; the second, a
+page of new digits. Neither loss measures their quality. So a small classifier, trained on real
+images, judges 2,000 of them. Each should clearly be one digit (low entropy), and all ten digits
+should occur: a generator that produces only one good image ("mode collapse") fails this test.
 
     python demos/10_gan.py                  # built-in data, about a minute
     python demos/10_gan.py --data mnist --epochs 3     # real ones
@@ -47,11 +47,11 @@ def main(argv=None):
     if options.quick:
         x, channels, epochs = x[:512], (4, 8), 2
 
-    # The players: transposed convolutions that draw, convolutions that judge.
+    # The generator has transposed convolutions, the discriminator convolutions.
     generator, discriminator = ta.dcgan(x.shape[1:], channels, latent_dim=32, rng=rng)
     model = ta.GAN(generator, discriminator, real_label=0.9)
 
-    # The same twelve noise vectors, drawn after each of these epochs: a row each.
+    # Images from the same twelve noise vectors after each of these epochs, one row each.
     z = model.noise(12, rng)
     rows, stages = [model.decode(z)], [e for e in (1, 2, 4, 8, 16, 32) if e < epochs] + [epochs]
     before = model.sample(2000, rng)
@@ -66,7 +66,7 @@ def main(argv=None):
         x,
         epochs=epochs,
         batch_size=32,
-        # one optimizer a player: they never share a step
+        # one optimizer for each network
         optimizer=tuple(ta.Adam(ta.Cosine(1e-3, steps), beta1=0.5) for _ in model.players),
         rng=rng,
         on_epoch=keep,
@@ -74,7 +74,7 @@ def main(argv=None):
     ta.plot.page(np.concatenate(rows), folder / "gan_training.png", columns=12)
     ta.plot.page(model.sample(100, rng), folder / "gan_samples.png")
 
-    # What a classifier of real images sees in them.
+    # Judge the samples with a classifier of real images.
     judge = classifier(data.x_train, data.y_train, 1 if options.quick else 8, rng)
     seen = {
         "real": probabilities(judge, data.x_test),
@@ -106,7 +106,7 @@ def main(argv=None):
 
 
 def classifier(x, y, epochs, rng):
-    """Dense 784-128-10 and a softmax."""
+    """784-128-10 with a softmax."""
     network = ta.Sequential(
         ta.Flatten(), ta.Dense(x[0].size, 128, rng=rng), ta.ReLU(), ta.Dense(128, 10, rng=rng)
     )

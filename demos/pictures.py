@@ -1,7 +1,7 @@
-"""What the demos draw with: labelled rows of pictures, and a plain figure for curves.
+"""Figures for the demos: labelled rows of pictures, and a plain figure for curves.
 
-The look is that of :mod:`tinyae.plot`, which has the pictures every model needs (reconstructions,
-training curves, latent maps, pages); here is what only the demos do.
+The style is that of :mod:`tinyae.plot`, which has the general figures (reconstructions, training
+curves, latent maps, pages).
 """
 
 import numpy as np
@@ -12,10 +12,10 @@ BLUE, ORANGE, GREEN, GREY = "#1f77b4", "#ff7f0e", "#2ca02c", "#9a9a9a"
 
 
 def rows(lines, path, *, heads=(), cell=0.66, limits=(0, 1)):
-    """Rows of pictures, a name to the left of each and a remark to the right.
+    """Rows of pictures, each with a name at the left and a remark at the right.
 
     lines    (name, images (n, 1, H, W), remark) for a row, or None for a gap
-    heads    a word above each column
+    heads    a label above each column
     """
     filled = [line for line in lines if line is not None]
     n = max(len(images) for _, images, _ in filled)
@@ -49,7 +49,7 @@ def rows(lines, path, *, heads=(), cell=0.66, limits=(0, 1)):
 
 
 def sheet(width, height, panels=1):
-    """An empty figure and its panels, side by side, in the plain look."""
+    """An empty figure and its panels, side by side."""
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
     axes = figure.subplots(1, panels, squeeze=False)[0]
     for axis in axes:
@@ -64,7 +64,7 @@ def sheet(width, height, panels=1):
 
 
 def one_each(labels, n=10):
-    """The place of the first sample of each class, then of each class's second, …: n places."""
+    """Indices of n samples: the first of each class, then the second of each class, …"""
     turn = np.zeros(len(labels), int)
     for c in np.unique(labels):
         turn[labels == c] = np.arange((labels == c).sum())

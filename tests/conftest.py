@@ -1,4 +1,4 @@
-"""What every test shares: hypothesis' profile, the two kernel sets, and which tests wait."""
+"""Shared by all tests: the hypothesis profile, the two kernel sets, and skipped tests."""
 
 import os
 
@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, settings
 
 from tinyae import kernels
 
-# Derandomised: the same examples at every run, so that a red build is red for everybody.
+# Derandomised: every run uses the same examples, so failures are reproducible.
 settings.register_profile(
     "tinyae",
     deadline=None,
@@ -29,7 +29,7 @@ def kernel_set(request):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Slow tests run when asked for (``-m slow``); tests on published data when it is there."""
+    """Skip slow tests unless selected (``-m slow``), and real-data tests without the data."""
     if not config.option.markexpr and not any("::" in arg for arg in config.args):
         slow = [item for item in items if "slow" in item.keywords]
         config.hook.pytest_deselected(items=slow)

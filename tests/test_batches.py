@@ -1,4 +1,4 @@
-"""Mini-batches: every row once, nothing copied but the batch, and clear words for misuse."""
+"""Mini-batches: every row once, only the batch is copied, and clear errors for misuse."""
 
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -82,11 +82,11 @@ def test_a_memory_map_is_read_batch_by_batch(tmp_path: Path, seed: int | None) -
     tracemalloc.stop()
     assert total == 64 * 40000 * 39999 / 2
     assert kinds == {np.ndarray}
-    assert peak < 1e6  # the order (0.3 MB) and a batch or two (0.07 MB each)
+    assert peak < 1e6  # the order (0.3 MB) and one or two batches (0.07 MB each)
 
 
 class Loader:
-    """A re-iterable with an order of its own."""
+    """A re-iterable loader with its own order."""
 
     def __init__(self, found: list[Any]) -> None:
         self.found = found

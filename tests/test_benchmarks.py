@@ -1,4 +1,4 @@
-"""The speed benchmarks: their statistics, what they count, and that each script runs, small."""
+"""The speed benchmarks: statistics, counts, and a small run of each script."""
 
 import importlib
 import json
@@ -21,8 +21,8 @@ LINUX = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """Run a script small and without peers, in this process; what it prints."""
-    monkeypatch.setattr(timing, "limit_threads", lambda threads: None)  # NumPy has read it long ago
+    """Run a script at small size without peers, in this process; returns its output."""
+    monkeypatch.setattr(timing, "limit_threads", lambda threads: None)  # NumPy is already loaded
 
     def run(script, *arguments) -> str:
         script.main(["--quick", *arguments])
@@ -77,7 +77,7 @@ class TestScripts:
             assert float(capsys.readouterr().out) > 1e7
         for data, batch in (start.TORCH_FLOAT, start.TORCH_BYTES):
             code = start.TORCH.format(threads=1, data=data.format(file=file), batch=batch)
-            compile(code, "torch", "exec")  # it is not there to run it
+            compile(code, "torch", "exec")  # PyTorch may not be installed
 
     @LINUX
     def test_scale(self, run, tmp_path):
@@ -186,7 +186,7 @@ class TestStatistics:
         return clock
 
     def test_turns(self, clock):
-        """A block each, in the opposite order every other round; what settles is not counted."""
+        """One block each, in reverse order every other round; the settling time is not counted."""
         order = []
 
         def runner(name, seconds):
@@ -205,7 +205,7 @@ class TestStatistics:
         assert order.count("slow") == 2 + 2 * (2 + 4)
 
     def test_the_first_of_a_block_does_not_count(self, clock):
-        """Here each block's first call waits for another's threads, which spin."""
+        """Each block's first call here waits for spinning threads of the previous contestant."""
         last = [""]
 
         def runner(name):
@@ -257,7 +257,7 @@ class TestMachine:
 
     @LINUX
     def test_memory(self):
-        # in a process of its own, which holds no freed memory that an array might get again
+        # in a new process, which has no freed memory that an array could reuse
         code = """
 import time
 import numpy as np
@@ -331,7 +331,7 @@ def test_networks_are_what_their_titles_say(key):
     assert model.reconstruct(x).shape == x.shape
     weights = [p.shape for p in model.params.values() if len(p.shape) == 2]
     numbers = network.title.rpartition(" ")[2].split("-")
-    if key != "conv":  # every number is a width on the way in or out
+    if key != "conv":  # every number is a layer's width
         assert {int(n) for n in numbers} == {n for shape in weights for n in shape}
 
 
@@ -350,7 +350,7 @@ class TestKernels:
         step = train_step.our_step(network, network.data(4))
         calls = kernels.calls_of(step)
         assert {"affine 4×784 64×784 64", "relu 4×64", "sigmoid 4×784"} <= set(calls)
-        assert not any(call.kernel == "mlp" for call in calls.values())  # so few samples
+        assert not any(call.kernel == "mlp" for call in calls.values())  # too few samples to fuse
         calls = kernels.calls_of(train_step.our_step(network, network.data(16)))
         assert {"mlp 16×784-64", "mlp_backward 16×64-784 dx", "relu 16×64"} <= set(calls)
         whole = calls["mlp_backprop 16×784-64-784 mse"]
@@ -368,7 +368,7 @@ class TestKernels:
         assert {name: getattr(ta.kernels, name) for name in before} == before
 
     def test_arguments_are_as_they_began(self):
-        """A step in place changes its arrays; the record has them from before."""
+        """An in-place step changes its arrays; the record holds copies from before."""
         network = NETWORKS["dense"]
         step = train_step.our_step(network, network.data(4))
         step()
@@ -378,7 +378,7 @@ class TestKernels:
         assert all(grad.any() for grad in grads)
         run = kernels.ready(REFERENCE["adam"], adam)
         run()
-        assert all(grad.any() for grad in grads)  # on arrays of its own
+        assert all(grad.any() for grad in grads)  # it ran on its own arrays
 
     @pytest.mark.parametrize(
         ("kernel", "shapes", "more", "want"),

@@ -26,7 +26,7 @@ REAL = os.environ.get("TINYAE_DATA")
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the user's own data or cache, and none reaches the network."""
+    """Hide the user's data and cache, and the network, from all tests."""
     monkeypatch.delenv("TINYAE_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "cache"))
@@ -43,7 +43,7 @@ def idx(array: np.ndarray) -> bytes:
 
 @pytest.fixture
 def digits(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """A set of 6 + 3 images that goes by the name of mnist: file name → unpacked bytes."""
+    """A set of 6 + 3 images in place of mnist: file name → unpacked bytes."""
     rng = np.random.default_rng(1)
     raws, table = {}, {}
     for part, n in (("train", 6), ("t10k", 3)):
@@ -73,7 +73,7 @@ class Beats:
     def __init__(self) -> None:
         x = np.random.default_rng(2).normal(size=(12, 140))
         x = (x - x.mean(axis=1, keepdims=True)) / x.std(axis=1, ddof=1, keepdims=True)
-        # of 7 digits, as the published text
+        # with 7 digits, like the published text
         self.x = np.array([[float(f"{v:.7g}") for v in row] for row in x], np.float32)
         self.kinds = np.array([1, 1, 2, 4, 1, 3, 1, 5, 1, 1, 2, 1])
         self.y = (self.kinds == 1).astype(np.int64)
@@ -258,7 +258,7 @@ def test_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert published.cache_folder() == tmp_path / "cache" / "tinyae"
     if os.name != "nt":
         monkeypatch.setenv("HOME", str(tmp_path))
-        for unset in ("", "relative/path"):  # the XDG specification: ignore what is not absolute
+        for unset in ("", "relative/path"):  # the XDG specification: ignore relative paths
             monkeypatch.setenv("XDG_CACHE_HOME", unset)
             assert published.cache_folder() == tmp_path / ".cache" / "tinyae"
 
@@ -316,12 +316,12 @@ def test_ecg_with_another_content_is_refused(
 
 
 class Mirror:
-    """A web server on this computer; `pages` maps a path to what is sent for it."""
+    """A local web server; `pages` maps a path to the content sent for it."""
 
     def __init__(self) -> None:
         self.pages: dict[str, bytes] = {}
         self.asked: list[str] = []
-        self.cut = 0  # bytes that are announced but never sent
+        self.cut = 0  # bytes announced but not sent
         self.stalls = False
         self.closing = threading.Event()
         mirror = self
@@ -366,7 +366,7 @@ def mirror(digits: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 def cached(tmp_path: Path) -> list[str]:
-    """What the cache holds, temporary files too."""
+    """The files in the cache, including temporary ones."""
     folder = tmp_path / "cache" / "tinyae"
     return sorted(p.name for p in folder.rglob("*") if p.is_file())
 
@@ -505,7 +505,8 @@ def test_ecg_download(
     np.testing.assert_array_equal(ecg.y_train, beats.y[:4])
     assert cached(tmp_path) == ["ecg.csv"]
     stored = tmp_path / "cache" / "tinyae" / "ecg5000" / "ecg.csv"
-    assert stored.read_bytes() == beats.csv()  # 7 digits: one text, whatever the source
+    # rounded to 7 digits: the same text from every source
+    assert stored.read_bytes() == beats.csv()
 
 
 def test_ecg_download_of_something_else(
@@ -631,7 +632,7 @@ def test_npy_truncated(tmp_path: Path) -> None:
 def test_test_fraction(tmp_path: Path) -> None:
     path = save(tmp_path / "x.npy", np.zeros((20, 3), np.float32))
     assert data.load(path, test_fraction=0.25).x_test.shape == (5, 3)
-    assert data.load(path, test_fraction=0.001).x_test.shape == (1, 3)  # not silently none
+    assert data.load(path, test_fraction=0.001).x_test.shape == (1, 3)  # at least one sample
     assert data.load(path, test_fraction=0).x_test.shape == (0, 3)
     for wrong in (-0.1, 1, 1.5, float("nan")):
         with pytest.raises(ValueError, match="expected 0 ≤ test_fraction < 1"):
@@ -677,7 +678,7 @@ def test_npz_x_and_y_are_divided_alike(tmp_path: Path) -> None:
     assert own.x_test.shape == (10, 1)
     np.testing.assert_array_equal(own.x_train[:, 0], own.y_train)
     np.testing.assert_array_equal(own.x_test[:, 0], own.y_test)
-    assert not np.array_equal(own.x_test[:, 0], np.arange(40, 50))  # not just the last ones
+    assert not np.array_equal(own.x_test[:, 0], np.arange(40, 50))  # not simply the last samples
 
 
 @pytest.mark.parametrize("labelled", [True, False])
@@ -931,7 +932,7 @@ def test_images_without_pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         data.load(tmp_path)
 
 
-# ---- the real thing ------------------------------------------------------------------------------
+# ---- published data ------------------------------------------------------------------------------
 
 
 class TestReal:

@@ -88,7 +88,7 @@ def test_strokes_are_sized_and_centred_as_mnist(size: int) -> None:
     sides = [max(np.ptp(np.nonzero(i)[0]), np.ptp(np.nonzero(i)[1])) + 1 for i in inked]
     assert abs(np.mean(sides) * 28 / size - 20) < 1
     if size >= 28:
-        assert images[:, 0].max() == 0  # nothing that left at the bottom came in at the top
+        assert images[:, 0].max() == 0  # nothing wrapped around from the bottom to the top
 
 
 def test_strokes_vary_within_a_digit(digits: tuple[np.ndarray, np.ndarray]) -> None:
@@ -126,7 +126,8 @@ def test_strokes_skeletons_are_whole() -> None:
         for way in ways:
             assert way.masters.min() >= 0
             assert way.masters.max() <= 100
-            np.testing.assert_allclose(way.basis.sum(axis=1), 1)  # moves with its controls
+            # an affine combination of controls
+            np.testing.assert_allclose(way.basis.sum(axis=1), 1)
             reached = way.basis @ way.masters[0]
             for end in way.ends[:, 0]:  # the curves begin and end at the strokes' ends
                 assert np.abs(reached - way.masters[0, end]).max(axis=1).min() < 1e-9

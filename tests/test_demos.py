@@ -1,4 +1,4 @@
-"""Every demo at small size: the pictures it promises are there, and its number says what it claims."""
+"""Every demo at small size: it writes its pictures, and its numbers support its claims."""
 
 import functools
 import importlib.util
@@ -12,12 +12,12 @@ import tinyae as ta
 pytest.importorskip("matplotlib")
 
 DEMOS = Path(__file__).parent.parent / "demos"
-load_once = functools.cache(ta.data.load)  # the digits are drawn once for all
+load_once = functools.cache(ta.data.load)  # load the digits only once
 
 
 @pytest.fixture
 def run(monkeypatch, tmp_path):
-    """Run a demo as its command would, and return its numbers."""
+    """Run a demo as from the command line; returns its numbers."""
     monkeypatch.syspath_prepend(str(DEMOS))
     monkeypatch.setattr(ta.data, "load", load_once)
 
@@ -30,13 +30,13 @@ def run(monkeypatch, tmp_path):
     return run
 
 
-# --- what each claims ------------------------------------------------------------------------
+# --- the claims of each demo -----------------------------------------------------------------
 
 
 def compression(n):
     assert n["svd"] < 1e-5  # PCA is the truncated SVD
     assert n["pca 8"] <= n["linear 8"] < 1.02 * n["pca 8"]  # a linear autoencoder reaches it …
-    assert n["angle 8"] < 60  # … and turns to its plane
+    assert n["angle 8"] < 60  # … and spans nearly the same plane
     assert n["deep 8"] < 0.9 * n["pca 8"]
     assert n["bytes 8"] < 1.01 * n["deep 8"]  # a byte a number is enough
     assert n["zlib"] > 8

@@ -1,4 +1,4 @@
-"""Faces from formulas: pictures of people, in which the person is not the largest difference."""
+"""Synthetic faces: pictures differ more by circumstances than by person."""
 
 import hashlib
 
@@ -57,7 +57,7 @@ def test_factors_have_the_moments_of_their_table(table: dict) -> None:
     mean, std = np.array(list(table.values())).T
     assert drawn.shape == (20_000, len(table))
     assert np.abs((drawn.mean(axis=0) - mean) / std).max() < 5 / np.sqrt(20_000)
-    np.testing.assert_allclose(drawn.std(axis=0) / std, 0.959, atol=0.03)  # cut off at 2 σ
+    np.testing.assert_allclose(drawn.std(axis=0) / std, 0.959, atol=0.03)  # clipped at 2 σ
     assert np.abs((drawn - mean) / std).max() < 2.0001
     correlation = np.corrcoef(drawn, rowvar=False) - np.eye(len(table))
     assert np.abs(correlation).max() < 0.04  # independent
@@ -76,7 +76,7 @@ def test_the_ellipse_distance() -> None:
 
 
 def typical(**changes: float) -> np.ndarray:
-    """The mean person's mean picture, (32, 32), but for ``changes`` ("head_width" …)."""
+    """The mean person's mean picture, (32, 32), with ``changes`` ("head_width" …)."""
     person, picture = (
         {name: np.full((1, 1, 1), mean, np.float32) for name, (mean, _) in table.items()}
         for table in (PERSON, PICTURE)
@@ -143,7 +143,7 @@ def test_a_person_differs_from_herself_nearly_as_much_as_from_others(people: np.
 
 
 def test_the_person_can_be_told_by_a_linear_map(people: np.ndarray) -> None:
-    """Ridge regression to the name of each of 40 people, from 6 pictures, tried on 2 others."""
+    """Ridge regression identifies 40 people: fitted on 6 pictures each, tested on 2 others."""
     x = people[:40] - people[:40, :6].mean(axis=(0, 1))
     train, test = x[:, :6].reshape(240, -1), x[:, 6:].reshape(80, -1)
     names = np.repeat(np.eye(40), 6, axis=0)

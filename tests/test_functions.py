@@ -1,4 +1,4 @@
-"""The table of activations: every language computes what the layer does, and a row is enough."""
+"""The table of activations: every translation agrees with the layer, and one row is enough."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 
 def grid(dtype):
-    """Numbers of every size, the kinks, and what is not finite."""
+    """Numbers of every magnitude, kinks, and non-finite values."""
     x = np.concatenate([np.linspace(-30, 30, 2001), np.geomspace(1e-12, 1e3, 200)])
     return np.concatenate([x, -x, [0.0, -0.0, np.inf, -np.inf, np.nan]]).astype(dtype)
 
@@ -72,9 +72,9 @@ def test_numba_computes_what_numpy_does(row, dtype):
     y = numpy_function(row.f)(x, ALPHA)
     cache = x if row.cache == "x" else y
     dx = dy * numpy_function(row.slope)(cache, ALPHA)
-    apart, alpha = activations.apart(row.name, x.itemsize).address, dtype(ALPHA)
+    out_of_place, alpha = activations.out_of_place(row.name, x.itemsize).address, dtype(ALPHA)
     in_place = activations.in_place(row.name, x.itemsize).address
-    for f, both in ((apart, False), (in_place, True)):
+    for f, both in ((out_of_place, False), (in_place, True)):
         got_y, got_dx = (x.copy(), dy.copy()) if both else (np.empty_like(x), np.empty_like(x))
         if both:
             call_in_place(f, False, alpha, got_y, got_y)
@@ -159,7 +159,7 @@ README = Path(__file__).parent.parent / "README.md"
 
 
 def readme_block(begin: str) -> str:
-    """The Python in the README that begins so."""
+    """The Python block in the README that starts with this text."""
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     return next(block for block in blocks if block.startswith(begin))
 
@@ -201,9 +201,9 @@ print("done")
 
 
 def test_a_class_and_a_row_are_enough(tmp_path):
-    """As the README says. Then it is fused, lowered, compiled: in a copy, SiLU is added."""
+    """Follow the README in a copy: add SiLU, which then is fused, lowered and compiled."""
     silu, row = readme_block("class SiLU"), readme_block("Function(")
-    shutil.copytree(ROOT, tmp_path / "tinyae")  # with what Numba has compiled
+    shutil.copytree(ROOT, tmp_path / "tinyae")  # including Numba's cache
     layers = tmp_path / "tinyae" / "layers" / "activation.py"
     text = layers.read_text(encoding="utf-8")
     before, classes, after = text.partition("class Softmax(")

@@ -1,4 +1,4 @@
-"""Every twin against its definition: same numbers, and declined where it is not what it stands for."""
+"""Every twin against its definition: the same numbers, or it declines."""
 
 import copy
 import gc
@@ -55,7 +55,7 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture
 def small_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So small that the catalog's convolutions take a batch of 130 in micro-batches."""
+    """A cache size for which the catalog's convolutions split 130 samples into micro-batches."""
     monkeypatch.setattr(microbatches, "CACHE_BYTES", 1)
 
 
@@ -76,7 +76,7 @@ def drawn(row: Any, n: int, dtype: Any, seed: int = 0) -> tuple[Any, Any]:
 
 
 def through_layer(layer: Any, x: Any) -> dict[str, np.ndarray]:
-    """All that comes out of a layer: y, dx, its gradients, and those of the halves of backward."""
+    """All results of a layer: y, dx and gradients, also those of the two halves of backward."""
     y, cache = layer.forward(x)
     dy = np.random.default_rng(1).normal(size=y.shape).astype(y.dtype)
     found = {"y": y, "dx": layer.backward(dy, cache)}
@@ -93,7 +93,7 @@ def through_model(model: Any, x: Any) -> dict[str, np.ndarray]:
 
 
 def compare(subject: Any, x: Any, run: Any) -> set[str]:
-    """With the twins and without, from the same state; the names of the twins that took part."""
+    """Compare results with and without twins; returns the names of the twins that ran."""
     twin = copy.deepcopy(subject)
     with definitions_only():
         want = run(twin, x)
@@ -122,17 +122,17 @@ def test_a_model_is_its_definition(
     row: Any, dtype: Any, kernel_set: str, small_cache: None
 ) -> None:
     for n in ROWS:
-        if n > 1 or ("tied" not in row.name and "GAN" not in row.name):  # those have a BatchNorm
+        if n > 1 or ("tied" not in row.name and "GAN" not in row.name):  # these have a BatchNorm
             compare(*drawn(row, n, dtype), through_model)
 
 
 def test_every_twin_takes_part(small_cache: None) -> None:
-    """What no row of the catalog reaches would never be compared."""
+    """A twin that no catalog row reaches would never be compared."""
     used: set[str] = set()
     for row in catalog.LAYERS:
         used |= compare(*drawn(row, 37, np.float32), through_layer)
     for row in catalog.MODELS:
-        for seed in range(3):  # of which some draw a contractive encoder of one layer
+        for seed in range(3):  # some draw a contractive encoder of one layer
             used |= compare(*drawn(row, 37, np.float32, seed), through_model)
     assert used == set(DEFINITIONS)
     assert {definition.__qualname__ for definition in fusion.TWINS} == set(DEFINITIONS)
@@ -142,7 +142,7 @@ def test_every_twin_takes_part(small_cache: None) -> None:
 
 
 def readme_model() -> tuple[Autoencoder, np.ndarray]:
-    """The README's ten lines, on fewer and smaller pictures."""
+    """The README's example, with fewer and smaller pictures."""
     return make(), images(64)
 
 
@@ -188,7 +188,7 @@ KERNELS = {
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_a_fused_kernel_made_wrong_is_found(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By ``check`` and ``check_model`` on a few rows, and so by ``tinyae gradcheck``."""
+    """``check`` and ``check_model``, and so ``tinyae gradcheck``, find it on a few rows."""
     kernels.active()
     right = getattr(kernels, kernel)
 
@@ -216,7 +216,7 @@ def test_a_fused_kernel_made_wrong_is_found(kernel: str, monkeypatch: pytest.Mon
 
 
 def grads_of(kernel: str, arguments: tuple[Any, ...]) -> list[np.ndarray]:
-    """The gradients that a call of the kernel adds to."""
+    """The gradients to which a call of the kernel adds."""
     if kernel.startswith("mlp"):
         return [stage.dW for stage in arguments[0]]
     return [arguments[2]]
@@ -243,7 +243,7 @@ def test_a_twin_declines_for_what_it_does_not_stand_for(monkeypatch: pytest.Monk
     assert used(tagged) == {"Autoencoder.step"}
     for cls, method in ((Sigmoid, "forward"), (Sequential, "backward"), (MSE, "measure")):
         model = make()
-        assert "Autoencoder.step" in used(model)  # its plan is there
+        assert "Autoencoder.step" in used(model)  # its plan is cached
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(cls, method, lambda *arguments: pytest.fail("unused"))
             with pytest.raises(pytest.fail.Exception, match="unused"):
@@ -252,7 +252,7 @@ def test_a_twin_declines_for_what_it_does_not_stand_for(monkeypatch: pytest.Monk
 
 
 def test_without_twins_only_here(rng: np.random.Generator) -> None:
-    """``definitions_only`` holds in its own thread alone."""
+    """``definitions_only`` affects only its own thread."""
     model, x = make(), images(32)
 
     def names() -> set[str]:
@@ -300,7 +300,7 @@ def test_plans_go_with_the_model() -> None:
     assert len(plan_cache._entries) <= entries
 
 
-# --- dense layers in a row, run by one kernel ------------------------------------------------------
+# --- consecutive dense layers, run by one kernel ---------------------------------------------------
 
 
 def in_a_row(rng) -> Sequential:
@@ -339,7 +339,7 @@ def test_dense_layers_in_a_row_are_the_layers_one_by_one(n, rng):
     np.testing.assert_allclose(model.backward(dy, found), dx, atol=1e-12)
     for name, grad in take_grads(model).items():
         np.testing.assert_allclose(grad, grads[name], atol=1e-12, err_msg=name)
-    model.backward_params(dy, caches)  # the caches of either way serve the other
+    model.backward_params(dy, caches)  # the caches are interchangeable
     for name, grad in take_grads(model).items():
         np.testing.assert_allclose(grad, grads[name], atol=1e-12, err_msg=name)
     np.testing.assert_allclose(model.backward_input(dy, found), dx, atol=1e-12)
@@ -509,12 +509,12 @@ def noisy() -> Autoencoder:
 
 
 class TestAtOnce:
-    """A step of dense layers alone is one kernel's: with the numbers of the layers one by one."""
+    """A step of only dense layers runs in one kernel, with the same results as layer by layer."""
 
     @pytest.fixture
     def counted(self, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-        """What the kernel has returned, call by call."""
-        kernels.active()  # chosen before one of them is replaced
+        """The results of all calls of the kernel."""
+        kernels.active()  # activate a set before one of its kernels is replaced
         calls: list[Any] = []
         kernel = kernels.mlp_backprop
 
@@ -577,7 +577,7 @@ class TestAtOnce:
         for model in (make(BCE()), make(HalfMSE()), noisy(), changed, patched, tied, derived):
             want, _ = self.by_layers(model, images(20))
             assert copy.deepcopy(model).backprop(images(20)) == want
-        make().backprop(images(15))  # too few to be worth it
+        make().backprop(images(15))  # too few samples to fuse
         assert counted == []
 
     def test_what_does_not_fit_is_named_by_layer_or_loss(self, counted: list) -> None:
@@ -606,7 +606,7 @@ class TestAtOnce:
 
 
 class TestMicrobatches:
-    """A batch of images goes through convolutions in micro-batches: the same sums, in smaller pieces."""
+    """Convolutions process a batch in micro-batches, with the same results."""
 
     def convolutional(
         self, loss: Loss | None = None, kind: type[Conv2d] = Conv2d, *more: Layer
@@ -627,7 +627,7 @@ class TestMicrobatches:
 
     @pytest.fixture
     def sizes(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-        """How many samples each part had. A cache is said to be small enough for 32 of them."""
+        """The number of samples in each micro-batch, with a cache that fits 32."""
         monkeypatch.setattr(microbatches, "CACHE_BYTES", 1 << 15)
         sizes: list[int] = []
 
@@ -665,7 +665,7 @@ class TestMicrobatches:
 
     def test_as_many_as_the_cache_bears(self, sizes: list[int], monkeypatch) -> None:
         model, x = self.convolutional(), self.pictures(200)
-        monkeypatch.setattr(microbatches, "CACHE_BYTES", 100 * x[0].nbytes)  # no output is larger
+        monkeypatch.setattr(microbatches, "CACHE_BYTES", 100 * x[0].nbytes)  # the largest output
         model.backprop(x)
         assert sizes == [96, 104]
 

@@ -1,7 +1,7 @@
-"""The rooms of the house: what ``layers/`` and ``models/`` may know, and how long a file may be.
+"""The structure of the library: what ``layers/`` and ``models/`` may use, and lengths of files.
 
-``layers/`` and ``models/`` hold the mathematics. Whatever is there for speed alone lives in
-``fusion/`` and in the kernels, so that what one reads is the one definition.
+``layers/`` and ``models/`` hold only the mathematics, the single definition of each gradient. Code
+that exists for speed is in ``fusion/`` and in the kernels.
 """
 
 import ast
@@ -23,8 +23,8 @@ READ = sorted(
         *(ROOT / name for name in ("losses.py", "optim.py", "param.py", "twin.py")),
     ]
 )
-SPEED = ("fusion", "memory")  # what only speed needs
-# Arguments and kernels that fuse what the mathematics keeps apart.
+SPEED = ("fusion", "memory")  # parts that exist for speed
+# Arguments and kernels that fuse separate operations.
 FUSED_ARGUMENTS = {"relu", "relu_mask", "out", "input_grad", "per_sample"}
 FUSED_KERNELS = {
     name
@@ -38,7 +38,7 @@ def named(path: Path) -> str:
 
 
 def findings(tree: ast.AST) -> list[str]:
-    """What in a file of mathematics is about speed, with its line."""
+    """Code for speed in a file of mathematics, with line numbers."""
     found = []
     for node in ast.walk(tree):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -69,7 +69,7 @@ _SIZE = re.compile(r"(len\((x|y|z|dy|dz|batch|source|target)\)|\b(x|y|z|dy|dz|ba
 
 
 def _thresholds(node: ast.Compare) -> list[ast.expr]:
-    """Sides that are a batch's size, held against a number above 2 or a CONSTANT."""
+    """Sides of a comparison of a batch size with a number above 2 or a CONSTANT."""
     sides = [node.left, *node.comparators]
     sizes = [side for side in sides if _SIZE.fullmatch(ast.unparse(side))]
     bounds = [
@@ -85,7 +85,7 @@ def _thresholds(node: ast.Compare) -> list[ast.expr]:
 def test_the_mathematics_knows_nothing_of_speed(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     found = findings(tree)
-    if named(path) == "models/base.py":  # a whole set goes through in chunks of rows
+    if named(path) == "models/base.py":  # processes a whole data set in chunks
         found = [f for f in found if "threshold" not in f]
     assert not found, f"{named(path)}: {'; '.join(found)}"
 

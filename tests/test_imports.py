@@ -1,4 +1,4 @@
-"""Imports point down only, and importing tinyae costs no more than NumPy."""
+"""Imports only point down, and importing tinyae needs only NumPy."""
 
 import ast
 import os
@@ -12,7 +12,7 @@ import tinyae
 
 ROOT = Path(tinyae.__file__).parent
 
-# Bottom up. A file may import from lower levels, and from its own where that makes no circle.
+# Bottom up. A file may import from lower levels, and from its own level without cycles.
 LEVELS = (
     {"memory", "param", "twin", "kernels", "lazy"},
     {"layers", "losses", "likelihoods", "gradcheck"},
@@ -47,7 +47,7 @@ def imported(path):
 
 
 def circle(edges):
-    """The parts that lie on a circle of imports."""
+    """The parts in an import cycle."""
 
     def reach(start):
         found, todo = set(), [start]
@@ -69,12 +69,12 @@ def test_every_part_has_a_level():
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_imports_point_down(path):
     if part(path) in ("__init__", "__main__"):
-        return  # the public names: above everything
+        return  # the public names are above everything
     level = LEVEL[part(path)]
     for line, name in imported(path):
         if name.startswith("__"):
             continue  # tinyae.__version__
-        if not name:  # `import tinyae as ta`: all of it, so only for those at the top
+        if not name:  # `import tinyae as ta` imports everything: allowed at the top only
             assert level >= LEVEL["io"], f"{path}:{line} imports all of tinyae"
         elif name in LEVEL:
             assert LEVEL[name] <= level, f"{path}:{line} imports {name}, which lies above it"
@@ -90,7 +90,7 @@ def test_no_circle_within_a_level():
 
 
 def modules(tree):
-    """Every module and name that a tree imports, inside functions too, but not for types alone."""
+    """Every imported module and name, also inside functions, but not under TYPE_CHECKING."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             continue
@@ -106,7 +106,7 @@ def test_no_circle_of_files():
     names = {".".join(("tinyae", *path.with_suffix("").parts)): path for path in FILES}
     edges = {}
     for name, path in names.items():
-        if path.name != "__init__.py":  # a package gives the names of its files
+        if path.name != "__init__.py":  # a package re-exports names of its files
             tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
             edges[name] = {m for m in modules(tree) if m in names} - {name}
     assert not circle(edges)
@@ -118,7 +118,7 @@ def test_models_never_import_optimizers():
             assert "optim" not in {name for _, name in imported(path)}, path
 
 
-FORMER = {"train"}  # names that are kept for a version, for other people's code
+FORMER = {"train"}  # old names that are kept for one version
 
 
 def test_nothing_imports_by_a_former_name():
@@ -142,7 +142,7 @@ HEAVY = ("numba", "matplotlib", "tqdm", "PIL", "safetensors", "sklearn", "scipy"
 
 
 def printed_by(code):
-    """What another Python prints that finds this tinyae."""
+    """The output of another Python process that imports this tinyae."""
     path = os.pathsep.join([str(ROOT.parent), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, "-c", code],

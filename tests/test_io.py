@@ -1,4 +1,4 @@
-"""Saving and loading: the same model comes back, and nothing else gets in."""
+"""Saving and loading: the same model comes back, and invalid files are rejected."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tinyae.param import Param
 
 
 def small(dtype: Any = np.float32) -> ta.Autoencoder:
-    """A bit of everything: a tied weight, a shared layer, a generator, running statistics."""
+    """A model with a tied weight, a shared layer, a generator and running statistics."""
     rng = np.random.default_rng(3)
     dense = ta.Dense(12, 4, rng=rng, dtype=dtype)
     act = ta.LeakyReLU(0.2)
@@ -31,7 +31,7 @@ def small(dtype: Any = np.float32) -> ta.Autoencoder:
     decoder = ta.Sequential(ta.TiedDense(dense), ta.Sigmoid(), ta.Reshape(3, 2, 2))
     model = ta.Autoencoder(encoder, decoder, ta.MSE())
     x = np.random.default_rng(0).random((8, 3, 2, 2)).astype(dtype)
-    model.backprop(x)  # moves the running statistics and the generator
+    model.backprop(x)  # changes the running statistics and the generator
     return model
 
 
@@ -62,7 +62,7 @@ def header(good: Path) -> dict[str, Any]:
 
 
 def write(path: Path, header: Any, arrays: dict[str, np.ndarray] | None = None) -> Path:
-    """A file by hand, well-formed as an archive whatever it says."""
+    """Write a well-formed archive with any header and arrays."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     with open(path, "wb") as file:
         np.savez(file, __header__=np.frombuffer(text, np.uint8), **(arrays or {}))
@@ -78,7 +78,7 @@ def architecture(tree: Any, **more: Any) -> dict[str, Any]:
     return {"format": 1, "tinyae": "x", "architecture": tree, "aliases": {}} | more
 
 
-# --- what goes out comes back ----------------------------------------------------------------
+# --- round trips -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("suffix", ["npz", "safetensors"])
@@ -103,7 +103,7 @@ def test_it_trains_on_with_the_same_noise(tmp_path: Path) -> None:
     for p in model.params.values():
         p.grad[...] = 0
     x = np.random.default_rng(1).random((5, 3, 2, 2)).astype(np.float32)
-    assert model.backprop(x) == back.backprop(x)  # dropout draws on from the saved state
+    assert model.backprop(x) == back.backprop(x)  # dropout continues from the saved state
     for name, p in model.params.items():
         assert np.array_equal(p.grad, back.params[name].grad)
 
@@ -122,7 +122,7 @@ def test_what_was_shared_is_shared_again(tmp_path: Path) -> None:
     assert first.layers[7] is first.layers[3]
     assert other.rng is first.layers[3].rng
     assert other.rng.random() == drop.rng.random()
-    assert rng.random() != 0  # the fixture's own generator is another
+    assert rng.random() != 0  # not the fixture's own generator
 
 
 def test_params_tied_by_hand_stay_tied(tmp_path: Path) -> None:
@@ -166,14 +166,14 @@ def test_special_values_and_memory_orders_are_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"])
 def test_every_bit_generator(tmp_path: Path, kind: str) -> None:
     rng = np.random.Generator(getattr(np.random, kind)(5))
-    rng.random(7, dtype=np.float32)  # leaves half a word waiting
+    rng.random(7, dtype=np.float32)  # leaves half of a 64-bit word in the buffer
     ta.save(ta.Dropout(0.5, rng=rng), tmp_path / "m.npz")
     back = ta.load(tmp_path / "m.npz")
     assert np.array_equal(rng.random(700, np.float32), back.rng.random(700, np.float32))
 
 
 class Scale(ta.Layer):
-    """A layer of one's own, with an array among its arguments."""
+    """A custom layer with an array argument."""
 
     def __init__(self, by: np.ndarray, bounds: tuple[float, float], *, name: str | None = None):
         self.by, self.bounds, self.name = by, bounds, name
@@ -219,7 +219,7 @@ class Gain(ta.Layer):
         self.scale = Param(np.array(scale))
 
 
-LEARNT = {  # layers whose Params bear their arguments' names, and a value to learn
+LEARNT = {  # layers whose Params have the names of their arguments, and a value to set
     "PReLU": (lambda dtype: PReLU(dtype=dtype), [0.1]),
     "PReLU of -inf": (lambda dtype: PReLU(dtype=dtype), [-np.inf]),
     "Gain": (lambda dtype: Gain(np.ones(3, dtype)), [0.1, -0.0, np.nan]),
@@ -313,7 +313,7 @@ def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
-# --- what cannot be saved says so, and leaves no trace ---------------------------------------
+# --- what cannot be saved raises an error and leaves no file ---------------------------------
 
 
 def _circle() -> ta.Module:
@@ -391,7 +391,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     assert_same(ta.load(link), small())
 
 
-# --- what cannot be loaded says so -----------------------------------------------------------
+# --- what cannot be loaded raises an error ---------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -624,7 +624,7 @@ def test_a_name_twice(tmp_path: Path, good: Path) -> None:
         ta.load(tmp_path / "m.npz")
 
 
-# --- fuzz: a damaged file is refused, or was not damaged where it matters ---------------------
+# --- fuzzing: a damaged file is rejected, or loads a valid model -------------------------------
 
 
 def _load(path: Path) -> ta.Module | str:
@@ -661,7 +661,7 @@ def test_flipped_bytes(victim: Any, data: st.DataObject) -> None:
     place = st.one_of(
         st.integers(0, len(content) - 1),
         st.integers(0, 300),
-        st.integers(len(content) - 900, len(content) - 1),  # a zip's table of contents
+        st.integers(len(content) - 900, len(content) - 1),  # the zip's central directory
     )
     for at in data.draw(st.lists(place, min_size=1, max_size=4)):
         damaged[at] = data.draw(st.integers(0, 255))

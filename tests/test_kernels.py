@@ -1,4 +1,4 @@
-"""The two kernel sets agree: every jitted kernel against its plain twin, on awkward inputs."""
+"""The two kernel sets agree: every jitted kernel against its reference, on awkward inputs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ jitted_matmul = pytest.importorskip("tinyae.kernels.jitted.matmul")
 optimizer_steps = pytest.importorskip("tinyae.kernels.jitted.optimizer_steps")
 threads = pytest.importorskip("tinyae.kernels.jitted.threads")
 jitted_warp = pytest.importorskip("tinyae.kernels.jitted.warp")
-SHARING = (  # modules that ask for the workers
+SHARING = (  # modules with parallel loops
     *(jitted_matmul, jitted_mlp, jitted_warp, convolution, conv_batch_last),
     *(elementwise, layout, optimizer_steps),
 )
@@ -44,7 +44,7 @@ KERNELS = {
 }
 STEPS = {"sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"}
 IN_PLACE = STEPS | {"affine_grad", "bias_grad", "mlp_backward", "mlp_backprop", "row_sq_norms"}
-# around the blocks, primes, and beyond a panel of the matrix products
+# around block sizes, primes, and beyond a panel of the matrix products
 SIZES = [1, 2, 3, 4, 5, 7, 8, 11, 13, 16, 29, 31, 37, 71]
 
 
@@ -64,8 +64,8 @@ class Draw:
     def size(self) -> int:
         return self.data.draw(st.sampled_from(SIZES))
 
-    def then(self, *shape: int) -> tuple:
-        """A ReLU or none, and a ReLU's mask or none, of images of that shape."""
+    def relu_arguments(self, *shape: int) -> tuple:
+        """With ReLU or without, and a ReLU mask or None, for images of that shape."""
         mask = reference.relu(self.array(*shape)) if self.integer(0, 1) else None
         return bool(self.integer(0, 1)), mask
 
@@ -88,7 +88,7 @@ class Draw:
         return self.integer(least, most), self.integer(least, most)
 
     def image(self) -> tuple[tuple[int, int], tuple, tuple, tuple, tuple[int, int]]:
-        """(N, C), kernel, stride, an asymmetric pad, and a size that holds the kernel."""
+        """(N, C), kernel, stride, an asymmetric pad, and an image size at least the kernel's."""
         kernel, stride = self.pair(1, 4), self.pair(1, 3)
         pad = (*self.pair(0, 3), *self.pair(0, 3))
         size = tuple(
@@ -100,7 +100,7 @@ class Draw:
 
 
 def windows(size: tuple, kernel: tuple, stride: tuple, pad: tuple) -> tuple[int, int]:
-    """How many windows fit: ⌊(H + top + bottom − kh)/s⌋ + 1, and across."""
+    """The number of windows: ⌊(H + top + bottom − kh)/s⌋ + 1, likewise across."""
     rows = (size[0] + pad[0] + pad[1] - kernel[0]) // stride[0] + 1
     return rows, (size[1] + pad[2] + pad[3] - kernel[1]) // stride[1] + 1
 
@@ -133,26 +133,26 @@ def matmul_tn(d: Draw) -> tuple:
 def mlp(d: Draw) -> tuple:
     names = ["linear", *FUNCTIONS]
     n, sizes = d.batch(), [d.size() for _ in range(d.integer(2, 5))]
-    stages = MLPLayers()
+    layers = MLPLayers()
     for i, o in itertools.pairwise(sizes):
         W = d.array(o, i) / d.array(1).dtype.type(np.sqrt(i))
         f, alpha = d.data.draw(st.sampled_from(names)), d.number(0.5, 2)
-        stages.append(MLPLayer(W, d.array(o), d.array(o, i), d.array(o), f, alpha))
-    return stages, d.array(n, sizes[0])
+        layers.append(MLPLayer(W, d.array(o), d.array(o, i), d.array(o), f, alpha))
+    return layers, d.array(n, sizes[0])
 
 
 def mlp_backward(d: Draw) -> tuple:
-    stages, x = mlp(d)
-    ys = reference.mlp(stages, x)
-    return stages, x, ys, d.array(*ys[len(stages) - 1].shape), bool(d.integer(0, 1))
+    layers, x = mlp(d)
+    ys = reference.mlp(layers, x)
+    return layers, x, ys, d.array(*ys[len(layers) - 1].shape), bool(d.integer(0, 1))
 
 
 def mlp_backprop(d: Draw) -> tuple:
-    stages, x = mlp(d)
+    layers, x = mlp(d)
     x = x if len(x) else d.array(1, x.shape[1])  # a mean needs a sample
     loss = d.data.draw(st.sampled_from(["mse", "l1", "bce_with_logits"]))
-    target = d.array(len(x), len(stages[-1].W))
-    return stages, x, target, loss, bool(d.integer(0, 1)), bool(d.integer(0, 1))
+    target = d.array(len(x), len(layers[-1].W))
+    return layers, x, target, loss, bool(d.integer(0, 1)), bool(d.integer(0, 1))
 
 
 def row_sq_norms(d: Draw) -> tuple:
@@ -169,7 +169,7 @@ def conv2d(d: Draw) -> tuple:
 def conv2d_relu(d: Draw) -> tuple:
     x, W, stride, pad, b = conv2d(d)
     shape = windows(x.shape[2:], W.shape[2:], stride, pad)
-    return x, W, stride, pad, b, *d.then(len(x), len(W), *shape)
+    return x, W, stride, pad, b, *d.relu_arguments(len(x), len(W), *shape)
 
 
 def conv2d_input_grad(d: Draw) -> tuple:
@@ -181,7 +181,7 @@ def conv2d_input_grad(d: Draw) -> tuple:
 
 def conv2d_input_grad_relu(d: Draw) -> tuple:
     dy, W, stride, pad, size, b = conv2d_input_grad(d)
-    return dy, W, stride, pad, size, b, *d.then(len(dy), W.shape[1], *size)
+    return dy, W, stride, pad, size, b, *d.relu_arguments(len(dy), W.shape[1], *size)
 
 
 def conv2d_weight_grad(d: Draw) -> tuple:
@@ -214,7 +214,7 @@ def max_pool2d_backward(d: Draw) -> tuple:
 def warp(d: Draw) -> tuple:
     n, (rows, columns) = d.integer(0, 3), d.pair(1, 9)
     maps = np.eye(2, 3) + 0.3 * d.rng.normal(size=(n, 2, 3))
-    maps[:, :, 2] *= d.integer(1, 30)  # some look far beyond the border
+    maps[:, :, 2] *= d.integer(1, 30)  # some positions are far outside the image
     return d.array(n, d.integer(1, 3), rows, columns), maps.astype(d.dtype)
 
 
@@ -326,11 +326,11 @@ LAYOUTS = ["C", "F", "batch innermost", "gaps", "reversed", "read-only"]
 
 
 def laid_out(a: object, layout: str) -> object:
-    """A fresh array with a's entries in another memory layout; what is no array passes."""
+    """A copy of a in another memory layout; other arguments pass unchanged."""
     if isinstance(a, ParamGroup):
         return ParamGroup(tuple(laid_out(b, layout) for b in row) for row in a)
     if isinstance(a, MLPLayers):
-        return MLPLayers(MLPLayer(*(laid_out(b, "C") for b in stage)) for stage in a)
+        return MLPLayers(MLPLayer(*(laid_out(b, "C") for b in layer)) for layer in a)
     if isinstance(a, list):
         return [laid_out(b, layout) for b in a]
     if not isinstance(a, np.ndarray):
@@ -363,7 +363,7 @@ def close(got: object, want: object, tolerance: float) -> None:
         return
     if isinstance(want, np.ndarray):
         assert (got.shape, got.dtype) == (want.shape, want.dtype)
-        tolerance *= 1 + np.abs(want).max(initial=0)  # a sum errs by its terms, not by itself
+        tolerance *= 1 + np.abs(want).max(initial=0)  # the error of a sum scales with its terms
     np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
 
 
@@ -393,7 +393,7 @@ def agree(name: str, dtype: str, data: st.DataObject) -> None:
             assert result is None or name in ("mlp_backward", "mlp_backprop", "row_sq_norms")
             return *mine, result
         for a, before in zip(mine, arguments):
-            close(a, before, 0)  # nothing was written into the input
+            close(a, before, 0)  # inputs are unchanged
         return result if isinstance(result, tuple) else (result,)
 
     tolerance = {"float32": 1e-5, "float64": 1e-13}[dtype]
@@ -429,19 +429,19 @@ SHARED = {
 
 @pytest.fixture
 def always_shared(monkeypatch):
-    """However small the work, it is shared among threads."""
+    """Share all work among threads, however small."""
     for module, name in [
-        (jitted_matmul, "SHARED"),
-        (jitted_matmul, "_SHARED_ROWS"),
-        (jitted_mlp, "SHARED"),
-        (convolution, "_SHARED"),
-        (convolution, "_COPIED"),
-        (conv_batch_last, "_SHARED"),
-        (jitted_warp, "_SHARED"),
-        (elementwise, "_SHARED"),
-        (elementwise, "_SHARED_LOSS"),
-        (layout, "_SHARED"),
-        (optimizer_steps, "_SHARED"),
+        (jitted_matmul, "MIN_PARALLEL_WORK"),
+        (jitted_matmul, "_MIN_PARALLEL_SIZE"),
+        (jitted_mlp, "MIN_PARALLEL_WORK"),
+        (convolution, "_MIN_PARALLEL_WORK"),
+        (convolution, "_MIN_PARALLEL_COPY"),
+        (conv_batch_last, "_MIN_PARALLEL_WORK"),
+        (jitted_warp, "_MIN_PARALLEL_SIZE"),
+        (elementwise, "_MIN_PARALLEL_SIZE"),
+        (elementwise, "_MIN_PARALLEL_LOSS"),
+        (layout, "_MIN_PARALLEL_SIZE"),
+        (optimizer_steps, "_MIN_PARALLEL_SIZE"),
     ]:
         monkeypatch.setattr(module, name, 0)
 
@@ -462,12 +462,12 @@ def test_a_shared_kernel_gives_the_same_bits(always_shared, monkeypatch):
     arrays = TestReproducible().arrays()
     shared = TestReproducible().results(*arrays)
     for module in SHARING:
-        monkeypatch.setattr(module, "share", lambda: 1)
+        monkeypatch.setattr(module, "claim_threads", lambda: 1)
     assert TestReproducible().results(*arrays) == shared
 
 
 def test_eight_python_threads_at_once_are_right(always_shared):
-    """One of them has the workers, the others work alone; none waits, and none aborts."""
+    """One uses the worker threads, the others work alone; nobody waits and nothing aborts."""
     arrays = TestReproducible().arrays()
     first = TestReproducible().results(*arrays)
     with ThreadPoolExecutor(8) as pool:
@@ -491,7 +491,7 @@ def test_a_large_result_begins_with_a_line_of_the_cache(shape, dtype):
     for like in (np.ones(shape, dtype), np.ones(shape[::-1], dtype).T):
         made = memory.empty_like(like)
         assert (made.shape, made.dtype, made.strides) == (like.shape, like.dtype, like.strides)
-        made[...] = 1  # it is ours to write into
+        made[...] = 1  # the result is writable
         if made.nbytes >= memory._LARGE and like.flags.c_contiguous:
             assert made.ctypes.data % 64 == 0
     inside = np.ones((3, 28, 28, 64), dtype).transpose(3, 0, 1, 2)
@@ -510,26 +510,27 @@ def test_dead_moments_do_not_linger_below_the_normal_numbers():
 
 
 def test_the_workers_are_lent_to_one_python_thread_at_a_time(monkeypatch):
-    if threads.share() < 2:
+    if threads.claim_threads() < 2:
         pytest.skip("one processor, or no threading layer that bears several Python threads")
     try:
-        assert threads.share() == 1
+        assert threads.claim_threads() == 1
     finally:
-        threads.join()
-    assert threads.share() > 1
-    threads.join()
-    monkeypatch.setattr(threads, "_forked", True)  # a child has none of its parent's workers
-    assert threads.share() == 1
+        threads.release_threads()
+    assert threads.claim_threads() > 1
+    threads.release_threads()
+    monkeypatch.setattr(threads, "_forked", True)  # a forked child has no worker threads
+    assert threads.claim_threads() == 1
 
 
 def test_a_child_process_works_alone(always_shared):
-    """OpenMP's workers do not survive a fork; a child that waited for them would hang or die."""
+    """OpenMP's workers do not survive a fork; a child that used them would hang or crash."""
     if not hasattr(os, "fork"):
         pytest.skip("no fork on this system")
     arrays = TestReproducible().arrays()
     first = TestReproducible().results(*arrays)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # forking beside threads: just so
+        # forking with running threads is intended
+        warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
         os._exit(TestReproducible().results(*arrays) != first)
@@ -539,7 +540,7 @@ def test_a_child_process_works_alone(always_shared):
 @pytest.mark.parametrize("name", sorted(STEPS))
 @pytest.mark.parametrize("kernel_set", [reference, jitted])
 def test_a_step_clears_the_gradient_and_moves_the_value(name: str, kernel_set):
-    # of an array in Fortran's order too, whose flat form is a copy
+    # including Fortran order, for which the flat form is a copy
     for layout in LAYOUTS[:-1]:
         numbers = {"sgd": [0.1], "momentum": [0.1, 0.9], "nesterov": [0.1, 0.9]}
         numbers |= {"rmsprop": [0.1, 0.9, 1e-8], "adam": [0.1, 0.9, 0.999, 1e-8, 1]}
@@ -583,18 +584,18 @@ def test_a_memory_map_is_an_array(kernel_set, tmp_path):
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(data=st.data(), wide=st.booleans())
 def test_convolutions_of_long_runs_agree(data, wide):
-    """Rows of many samples, which the jitted set takes a piece at a time."""
+    """Long rows, which the jitted set processes in pieces."""
     d = Draw(data, "float32")
     kernel, stride, pad = d.pair(1, 3), d.pair(1, 2), (*d.pair(0, 2), *d.pair(0, 2))
-    # just too few samples to fill a tile of this processor's
+    # one sample less than a tile of this processor
     few = conv_batch_last.VECTORS * conv_batch_last.lanes(4) - 1
-    across = 2200 // few  # images so wide that with a stride of 2 there is still a long run
+    across = 2200 // few  # wide enough that a stride of 2 still gives long rows
     n, columns = (d.integer(210, 300), 12) if wide else (few, d.integer(across, across + 10))
     x = d.array(n, d.integer(1, 3), 4, columns)
     W = d.array(d.integer(1, 5), x.shape[1], *kernel)
     y = reference.conv2d(x, W, stride, pad)
-    assert conv_batch_last.serves(x) == wide
-    assert x.shape[0] * y.shape[3] > convolution._RUN
+    assert conv_batch_last.supports(x) == wide
+    assert x.shape[0] * y.shape[3] > convolution._MAX_RUN
     dy = d.array(*y.shape)
     close(jitted.conv2d(x, W, stride, pad), y, 1e-5)
     for f, arguments in (
@@ -607,7 +608,7 @@ def test_convolutions_of_long_runs_agree(data, wide):
 @pytest.mark.parametrize("outputs", [1, 3, 8, 11])
 @pytest.mark.parametrize("size", [(14, 2), (2, 11), (3, 3), (7, 6)])
 def test_narrow_images_agree(always_shared, size, outputs):
-    """Few outputs go by tiles of some pixels, in a row or in a column, the last of which overlap."""
+    """With few outputs, a tile covers pixels of a row or column; the last tiles overlap."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(33, 2, *size)).astype(np.float32)
     W = rng.normal(size=(outputs, 2, 3, 3)).astype(np.float32)
@@ -628,7 +629,7 @@ def test_the_bias_gradient_of_a_batch_that_lies_innermost(always_shared):
 
 
 class TestNotANumber:
-    """A training that has failed must be seen to have failed: no kernel swallows NaN."""
+    """A diverged training run must remain visible: no kernel swallows NaN."""
 
     @pytest.fixture(params=[reference, jitted], ids=["numpy", "numba"])
     def k(self, request):
@@ -644,7 +645,7 @@ class TestNotANumber:
             k.elu(x, 2.0)[:6], [np.nan, -2, k.elu(x, 2.0)[2], 0, 1, np.inf]
         )
         np.testing.assert_allclose(k.elu(x, 2.0)[2], 2 * np.expm1(-1.0), rtol=1e-6)
-        tiny = np.array([-1e-30, -1e-7, -1e-3], dtype)  # where eˣ − 1 would round to nothing
+        tiny = np.array([-1e-30, -1e-7, -1e-3], dtype)  # where eˣ − 1 would round to 0
         np.testing.assert_allclose(k.elu(tiny, 1.0), np.expm1(tiny), rtol=4 * np.finfo(dtype).eps)
         np.testing.assert_array_equal(k.sigmoid(x[[1, 3, 5]]), [0, 0.5, 1])
         for f in (k.relu_backward, k.sigmoid_backward, k.tanh_backward):
@@ -664,7 +665,7 @@ class TestNotANumber:
             a, b = np.ones((7, 5)), np.zeros((5, 6))
             a[where, where % 5] = np.nan
             want = np.zeros((7, 6), bool)
-            want[where] = True  # even times zero
+            want[where] = True  # even 0 · NaN is NaN
             np.testing.assert_array_equal(np.isnan(k.matmul(a, b)), want)
             np.testing.assert_array_equal(np.isnan(k.matmul_nt(a, b.T)), want)
             np.testing.assert_array_equal(np.isnan(k.matmul_tn(a.T, b)), want)
@@ -699,13 +700,13 @@ class TestNotANumber:
 # --- multilayer perceptrons ----------------------------------------------------------------------
 
 
-def stages_of(sizes, functions) -> MLPLayers:
+def layers_of(sizes, functions) -> MLPLayers:
     rng = np.random.default_rng(7)
-    stages = MLPLayers()
+    layers = MLPLayers()
     for (i, o), f in zip(itertools.pairwise(sizes), itertools.cycle(functions)):
         W, b = ((rng.normal(size=s) / np.sqrt(i)).astype(np.float32) for s in ((o, i), (o,)))
-        stages.append(MLPLayer(W, b, np.zeros_like(W), np.zeros_like(b), f))
-    return stages
+        layers.append(MLPLayer(W, b, np.zeros_like(W), np.zeros_like(b), f))
+    return layers
 
 
 WIDTHS = st.lists(st.sampled_from([1, 3, 8, 9, 16, 32, 40, 64, 71, 300]), min_size=2, max_size=5)
@@ -717,13 +718,13 @@ WIDTHS = st.lists(st.sampled_from([1, 3, 8, 9, 16, 32, 40, 64, 71, 300]), min_si
 )
 def test_no_thread_reads_what_another_one_writes_in_the_same_phase(sizes, n, threads, dx, data):
     names = data.draw(st.lists(st.sampled_from(["linear", "ReLU", "GELU"]), min_size=1, max_size=4))
-    stages = stages_of(sizes, names)
+    layers = layers_of(sizes, names)
     for plan in (
-        jitted_mlp._forward(stages, n, threads),
-        jitted_mlp._backward(stages, n, threads, dx),
-        jitted_mlp._backprop(stages, n, threads, "mse", False, dx),
+        jitted_mlp._forward(layers, n, threads),
+        jitted_mlp._backward(layers, n, threads, dx),
+        jitted_mlp._backprop(layers, n, threads, "mse", False, dx),
     ):
-        phase = np.cumsum([0, *plan.table[:-1, 0, jitted_mlp._ENDS]])
+        phase = np.cumsum([0, *plan.table[:-1, 0, jitted_mlp._ENDS_PHASE]])
         for number in range(phase[-1] + 1):
             touched = [Touched() for _ in range(threads)]
             for row in plan.table[phase == number]:
@@ -735,11 +736,11 @@ def test_no_thread_reads_what_another_one_writes_in_the_same_phase(sizes, n, thr
 
 def test_all_of_each_result_is_computed_once():
     for n, threads in itertools.product((8, 17, 64, 300), (1, 2, 3)):
-        stages = stages_of([71, 64, 8, 40], ["ReLU", "linear", "GELU"])
+        layers = layers_of([71, 64, 8, 40], ["ReLU", "linear", "GELU"])
         for plan in (
-            jitted_mlp._forward(stages, n, threads),
-            jitted_mlp._backward(stages, n, threads, True),
-            jitted_mlp._backprop(stages, n, threads, "mse", True, True),
+            jitted_mlp._forward(layers, n, threads),
+            jitted_mlp._backward(layers, n, threads, True),
+            jitted_mlp._backprop(layers, n, threads, "mse", True, True),
         ):
             for row in plan.table:
                 op = jitted_mlp._Operation(*row[0, : jitted_mlp._PART])
@@ -750,7 +751,7 @@ def test_all_of_each_result_is_computed_once():
 
 
 class Touched:
-    """The entries that a thread reads and writes in a phase: a mask of each array, by its place."""
+    """The entries that a thread reads and writes in a phase: a mask for each array's index."""
 
     def __init__(self) -> None:
         self.read: dict[int, np.ndarray] = {}
@@ -763,10 +764,10 @@ class Touched:
             return
         rows, columns, all_ = slice(first, last), slice(left, right), slice(None)
         self.mark(self.written, op.c, (op.c_rows, op.c_columns), (rows, columns))
-        a = (all_, rows) if op.a_turned else (rows, all_ if op.b >= 0 else columns)
+        a = (all_, rows) if op.a_transposed else (rows, all_ if op.b >= 0 else columns)
         self.mark(self.read, op.a, (op.a_rows, op.a_columns), a)
         if op.b >= 0:
-            b = (columns, all_) if op.b_turned else (all_, columns)
+            b = (columns, all_) if op.b_transposed else (all_, columns)
             self.mark(self.read, op.b, (op.b_rows, op.b_columns), b)
         if op.f >= 0 and op.cache >= 0:
             by = self.read if op.slope else self.written
@@ -785,7 +786,7 @@ class Touched:
         mask[where] = True
 
     def clashes(self, other: Touched) -> list[int]:
-        """The places of arrays where it writes what the other reads or writes."""
+        """The arrays in which this thread writes what the other reads or writes."""
         return [
             place
             for place, mask in self.written.items()
@@ -800,11 +801,11 @@ def test_gradients_of_matrices_cut_by_columns_or_rows(sizes, always_shared):
     x = np.random.default_rng(0).normal(size=(n, sizes[0])).astype(np.float32)
     found = []
     for kernel_set in (reference, jitted):
-        stages = stages_of(sizes, ["Tanh", "Sigmoid"])
-        ys = kernel_set.mlp(stages, x)
-        dx = kernel_set.mlp_backward(stages, x, ys, ys[-1], True)
-        more = kernel_set.mlp_backprop(stages, x, np.zeros_like(ys[-1]), "mse", False, True)
-        found.append([*ys, dx, *more, *(a for stage in stages for a in (stage.dW, stage.db))])
+        layers = layers_of(sizes, ["Tanh", "Sigmoid"])
+        ys = kernel_set.mlp(layers, x)
+        dx = kernel_set.mlp_backward(layers, x, ys, ys[-1], True)
+        more = kernel_set.mlp_backprop(layers, x, np.zeros_like(ys[-1]), "mse", False, True)
+        found.append([*ys, dx, *more, *(a for layer in layers for a in (layer.dW, layer.db))])
     for got, want in zip(*found):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
@@ -812,27 +813,27 @@ def test_gradients_of_matrices_cut_by_columns_or_rows(sizes, always_shared):
 @pytest.mark.parametrize("f", ["linear", *FUNCTIONS])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_not_finite_is_seen_behind_an_mlp(f, bad):
-    stages = stages_of([9, 20, 12], [f])
+    layers = layers_of([9, 20, 12], [f])
     x = np.random.default_rng(0).normal(size=(24, 9)).astype(np.float32)
-    want = reference.mlp(stages, x)
+    want = reference.mlp(layers, x)
     x[3, 2] = bad
-    ys = jitted.mlp(stages, x)
+    ys = jitted.mlp(layers, x)
     for y, before in zip(ys, want):
         rest = np.delete(np.arange(24), 3)
         np.testing.assert_allclose(y[rest], before[rest], rtol=1e-5, atol=1e-6)
     with np.errstate(invalid="ignore", over="ignore"):
-        want_bad = reference.mlp(stages, x)
+        want_bad = reference.mlp(layers, x)
     for y, before in zip(ys, want_bad):
         np.testing.assert_array_equal(np.isnan(y), np.isnan(before))
         np.testing.assert_array_equal(np.isinf(y), np.isinf(before))
     assert np.isnan(ys[0][3]).all() == np.isnan(bad)
     dy = np.ones_like(ys[-1])
     dy[5, 1] = bad
-    jitted.mlp_backward(stages, x, want, dy, False)
-    assert not np.isfinite(stages[0].dW).all()
-    assert not np.isfinite(stages[1].dW[1]).any()
-    assert np.isfinite(stages[1].dW[2]).all()
-    assert not np.isfinite(jitted.mlp_backprop(stages, x, dy, "mse", False, False)[0])
+    jitted.mlp_backward(layers, x, want, dy, False)
+    assert not np.isfinite(layers[0].dW).all()
+    assert not np.isfinite(layers[1].dW[1]).any()
+    assert np.isfinite(layers[1].dW[2]).all()
+    assert not np.isfinite(jitted.mlp_backprop(layers, x, dy, "mse", False, False)[0])
 
 
 @pytest.mark.parametrize(("dtype", "edge"), [(np.float32, 87), (np.float64, 708)])
@@ -875,7 +876,7 @@ def test_losses_of_several_blocks(name, always_shared, monkeypatch):
         L, dy = getattr(reference, name)(y, target)
         shared = getattr(jitted, name)(y, target)
         with monkeypatch.context() as alone:
-            alone.setattr(elementwise, "share", lambda: 1)
+            alone.setattr(elementwise, "claim_threads", lambda: 1)
             single = getattr(jitted, name)(y, target)
         assert shared[0] == single[0] == pytest.approx(L, rel=1e-12)
         for got in (shared[1], single[1]):
@@ -922,18 +923,18 @@ class TestReproducible:
     def results(self, x, W, images, K) -> list[bytes]:
         y = jitted.affine(x, W, W[:, 0])
         found = []
-        for part in (images[:6], images[6:]):  # few samples, and as many as fill a tile
+        for part in (images[:6], images[6:]):  # fewer samples than a tile, and at least as many
             z = jitted.conv2d(part, K, (2, 1), (1, 0, 1, 1))
             dW = jitted.conv2d_weight_grad(part, z, (2, 1), (1, 0, 1, 1), (3, 3))
             dx = jitted.conv2d_input_grad(z, K, (2, 1), (1, 0, 1, 1), (14, 13))
             found += [z, dW, dx]
         small = jitted.matmul_tn(y[:3, :9], y[:3, 9:17])
-        stages = stages_of([71, 67, 300, 9, 40], ["ReLU", "Sigmoid", "linear", "Tanh"])
-        ys = jitted.mlp(stages, x)
-        found += [*ys, jitted.mlp_backward(stages, x, ys, ys[-1], True)]
-        L, dx = jitted.mlp_backprop(stages, x, ys[-1][::-1], "l1", True, True)
+        layers = layers_of([71, 67, 300, 9, 40], ["ReLU", "Sigmoid", "linear", "Tanh"])
+        ys = jitted.mlp(layers, x)
+        found += [*ys, jitted.mlp_backward(layers, x, ys, ys[-1], True)]
+        L, dx = jitted.mlp_backprop(layers, x, ys[-1][::-1], "l1", True, True)
         found += [np.float64(L), dx]
-        found += [a for stage in stages for a in (stage.dW, stage.db)]
+        found += [a for layer in layers for a in (layer.dW, layer.db)]
         L, dL = jitted.mse(y, jitted.relu(y))
         arrays = (y, *found, small, np.float64(L), dL)
         return [a.tobytes() for a in arrays]
@@ -942,7 +943,7 @@ class TestReproducible:
         arrays = self.arrays()
         first = self.results(*arrays)
         assert self.results(*arrays) == first
-        assert self.results(*self.arrays()) == first  # elsewhere in memory
+        assert self.results(*self.arrays()) == first  # at other addresses
 
     def test_the_same_bits_in_many_threads(self):
         arrays = self.arrays()
@@ -955,7 +956,7 @@ class TestReproducible:
 class TestChoice:
     @pytest.fixture
     def fresh(self, monkeypatch):
-        """As before the first use of any kernel."""
+        """The state before the first use of any kernel."""
         before = kernels._active
         kernels._switch(None)
         monkeypatch.delenv("TINYAE_KERNELS", raising=False)

@@ -1,8 +1,8 @@
 """One table, every layer × every law.
 
-The rows are in :mod:`tinyae.catalog`; hypothesis draws their shapes, strides and paddings and the
-seed of their values. The laws are below, one test each. A layer class that the library exports
-and the table lacks fails the suite; so does any broken backward.
+The rows are in :mod:`tinyae.catalog`; hypothesis draws shapes, strides, paddings and the seed of the
+values. Each law below is one test. An exported layer class that is missing in the catalog fails the
+suite, and so does a wrong backward.
 """
 
 import copy
@@ -24,7 +24,7 @@ every_layer = pytest.mark.parametrize("row", catalog.LAYERS, ids=lambda row: row
 every_loss = pytest.mark.parametrize("row", catalog.LOSSES, ids=lambda row: row.name)
 every_model = pytest.mark.parametrize("row", catalog.MODELS, ids=lambda row: row.name)
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
-measured = settings(max_examples=10)  # the laws that take a gradient check
+measured = settings(max_examples=10)  # for laws that run a gradient check
 quick = settings(max_examples=5)
 
 
@@ -35,7 +35,7 @@ def case(data, row):
 
 
 def same_noise(layer):
-    """A copy, its generators in the same state: layers that draw will draw alike."""
+    """A copy with its generators in the same state, so that it draws the same noise."""
     return copy.deepcopy(layer)
 
 
@@ -44,7 +44,7 @@ def gradients(layer):
 
 
 def assert_same(a, b):
-    """Equal arrays, or trees of them."""
+    """Assert that arrays, or trees of arrays, are equal."""
     assert pickle.dumps(a) == pickle.dumps(b)
 
 
@@ -178,7 +178,7 @@ def test_read_only_and_strided_arrays_are_as_good(row, data):
     y, cache = layer.forward(x)
     dy = rng.normal(size=y.shape)
     dx = layer.backward(dy, cache)
-    # The batch innermost in memory, as the convolutions like to keep it, and not to be written.
+    # Batch innermost in memory, as the convolutions store it, and read-only.
     strided = [np.moveaxis(np.moveaxis(a, 0, -1).copy(), -1, 0) for a in (x, dy)]
     for a in strided:
         a.flags.writeable = False
@@ -324,7 +324,7 @@ def test_astype_is_a_copy(row, data):
         np.testing.assert_array_equal(q.grad, p.grad)
         assert not np.shares_memory(q.value, p.value)
         assert not np.shares_memory(q.grad, p.grad)
-    assert len(unique(same.params)) == len(unique(layer.params))  # what was shared still is
+    assert len(unique(same.params)) == len(unique(layer.params))  # sharing is preserved
     for name, a in layer.state.items():
         assert not np.shares_memory(same.state[name], a)
     for a in (*(p.value for p in same.params.values()), *same.state.values()):
@@ -339,7 +339,7 @@ def test_astype_is_a_copy(row, data):
 def test_save_and_load(row, dtype, data, tmp_path):
     layer, x, rng = case(data, row)
     layer, x = layer.astype(dtype), x.astype(dtype)
-    layer.forward(x)  # moves what is state
+    layer.forward(x)  # changes the state
     ta.save(layer, tmp_path / "layer.npz")
     loaded = ta.load(tmp_path / "layer.npz")
     assert repr(loaded) == repr(layer)
@@ -348,7 +348,7 @@ def test_save_and_load(row, dtype, data, tmp_path):
     assert len(unique(loaded.params)) == len(unique(layer.params))
     for name, a in layer.state.items():
         np.testing.assert_array_equal(loaded.state[name], a)
-    (y, cache), (y2, cache2) = layer.forward(x), loaded.forward(x)  # its noise goes on as well
+    (y, cache), (y2, cache2) = layer.forward(x), loaded.forward(x)  # its noise continues, too
     np.testing.assert_array_equal(y2, y)
     dy = rng.normal(size=y.shape).astype(dtype)
     np.testing.assert_array_equal(loaded.backward(dy, cache2), layer.backward(dy, cache))
@@ -449,7 +449,7 @@ def test_a_loss_is_least_at_its_target(row, data):
         L, dy = loss(y, y.copy())
         assert L == 0
         assert not dy.any()
-    else:  # the cross-entropy of t with itself is t's entropy, not 0; there dy is
+    else:  # the cross-entropy of t with itself is t's entropy, not 0, but its dy is 0
         target = rng.uniform(0.01, 0.99, y.shape)
         best = target if row.probabilities else np.log(target / (1 - target))
         L, dy = loss(best, target)
@@ -475,9 +475,9 @@ def test_bce_is_safe_at_zero_and_one(dtype):
     assert np.isfinite(dy).all()
     assert dy.dtype == dtype
     eps = float(np.finfo(dtype).eps)
-    surprise = -np.log(eps)  # the most that one element can cost
+    surprise = -np.log(eps)  # the largest loss of one element
     assert pytest.approx((2 * surprise + surprise) / 6, rel=1e-3) == L
-    np.testing.assert_array_equal(np.sign(dy[2:]), [-1, 1, -1, 1])  # each towards its target
+    np.testing.assert_array_equal(np.sign(dy[2:]), [-1, 1, -1, 1])  # −dy points to the target
     right, _ = ta.BCE()(y[:2], target[:2])
     assert right == pytest.approx(0, abs=2 * eps)
 
@@ -551,7 +551,7 @@ def test_a_models_gradients_add_and_its_input_is_left_alone(row, data):
 @given(data=st.data())
 def test_a_model_saves_and_loads(row, dtype, data, tmp_path):
     model, x, _ = case(data, row)
-    model = getattr(model, "game", model).astype(dtype)  # of a player, the game that it plays
+    model = getattr(model, "game", model).astype(dtype)  # for a player, its game
     model.save(tmp_path / "model.npz")
     loaded = ta.load(tmp_path / "model.npz")
     assert repr(loaded) == repr(model)

@@ -1,4 +1,4 @@
-"""What the general laws cannot see: layers against definitions, known values and statistics."""
+"""Beyond the general laws: layers against definitions, known values and statistics."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_conv_is_its_definition(kernel, stride, padding, size, c, o, n, seed):
 def test_conv_and_its_transpose_are_adjoint(kernel, stride, padding, size, c, o, seed):
     rng = np.random.default_rng(seed)
     conv = Conv2d(c, o, kernel, stride, padding, rng=rng, dtype=np.float64)
-    if padding == "same":  # its transpose makes H·s of H, so begin from a multiple
+    if padding == "same":  # its transpose maps H to H·s, so start from a multiple
         size = tuple(s * (1 + length // 3) for s, length in zip(stride, size))
         extra = 0
     else:
@@ -171,7 +171,7 @@ def test_conv_and_its_transpose_are_adjoint(kernel, stride, padding, size, c, o,
     Cty = back(y)
     assert Cty.shape == x.shape
     assert (Cx * y).sum() == pytest.approx((x * Cty).sum(), rel=1e-11, abs=1e-11)
-    # and each runs the other backward
+    # each one's forward is the other's backward
     np.testing.assert_allclose(conv.backward(y, x), Cty, atol=1e-13)
     np.testing.assert_allclose(back.backward(x, y), Cx, atol=1e-13)
     np.testing.assert_allclose(conv.W.grad, back.W.grad, atol=1e-12)
@@ -190,7 +190,7 @@ def test_transposed_conv_is_its_definition(kernel, stride, padding, size, data):
     if padding != "same":
         extra = tuple(data.draw(st.integers(0, s - 1)) for s in stride)
         if min((h - 1) * s + k + e for h, s, k, e in zip(size, stride, kernel, extra)) < 5:
-            extra, padding = (0, 0), 0  # else the padding may leave nothing
+            extra, padding = (0, 0), 0  # otherwise padding may leave an empty output
     rng = np.random.default_rng(0)
     layer = ConvTranspose2d(2, 3, kernel, stride, padding, extra, rng=rng, dtype=np.float64)
     layer.b.value[...] = [1, 2, 3]
@@ -221,7 +221,7 @@ def test_conv_by_hand():
     layer.W.value[...] = np.arange(4).reshape(1, 1, 2, 2)
     x = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
     np.testing.assert_array_equal(layer(x)[0, 0], [[24, 30, 36], [48, 54, 60], [72, 78, 84]])
-    # cross-correlation, not flipped: the entry at the kernel's corner meets the image's corner
+    # cross-correlation without flipping: the kernel's first entry meets the image's first pixel
     layer.W.value[...] = np.array([[1, 0], [0, 0]]).reshape(1, 1, 2, 2)
     np.testing.assert_array_equal(layer(x)[0, 0], x[0, 0, :3, :3])
 
@@ -395,7 +395,7 @@ def test_batch_norm_statistics(shape, rng):
     wide = (1, 3) if len(shape) == 2 else (1, 3, 1, 1)
     g, b, m, v = (a.reshape(wide) for a in (layer.gamma.value, layer.beta.value, mean, var))
     np.testing.assert_allclose(layer(x), g * (x - m) / np.sqrt(v + 1e-5) + b, rtol=1e-12)
-    assert layer(x[:1]).shape == (1, *shape[1:])  # inference knows no smallest batch
+    assert layer(x[:1]).shape == (1, *shape[1:])  # inference works on any batch size
     assert layer(x[:0]).shape == (0, *shape[1:])
     for name, a in before.items():
         np.testing.assert_array_equal(layer.state[name], a)
@@ -418,7 +418,7 @@ def test_batch_norm_gradient_ignores_shift_and_scale(shape, rng):
     axes = (0,) if len(shape) == 2 else (0, 2, 3)
     _, cache = layer.forward(x)
     dx = layer.backward(rng.normal(size=shape), cache)
-    # y does not feel x + c, nor (up to ε) c·x: dx is at right angles to both
+    # y does not change with x + c nor (up to ε) with c·x: dx is orthogonal to both
     np.testing.assert_allclose(dx.sum(axis=axes), 0, atol=1e-13)
     np.testing.assert_allclose((dx * x).sum(axis=axes), 0, atol=1e-4)
 
@@ -447,7 +447,7 @@ def test_layer_norm(normalized, shape, rng):
     np.testing.assert_allclose(y, layer.gamma.value * want + layer.beta.value, rtol=1e-12)
     dx = layer.backward(rng.normal(size=shape), cache)
     np.testing.assert_allclose(dx.sum(axis=axes), 0, atol=1e-12)
-    np.testing.assert_allclose(layer(x[1:2]), y[1:2], rtol=1e-13)  # a sample stands alone
+    np.testing.assert_allclose(layer(x[1:2]), y[1:2], rtol=1e-13)  # samples are independent
 
 
 def test_layer_norm_by_hand():
@@ -568,7 +568,7 @@ def test_gradients_of_the_containers_add_where_x_was_used_twice(rng):
         _, cache = layer.forward(x)
         np.testing.assert_allclose(layer.backward(upstream, cache), want, atol=1e-14)
         ydot, tcache = layer.tangent(x, cache)
-        dxdot, dx = layer.tangent_backward(upstream, tcache)  # linear: the transpose again
+        dxdot, dx = layer.tangent_backward(upstream, tcache)  # linear, so the same transpose
         np.testing.assert_allclose(dxdot, want, atol=1e-14)
         assert dx is None
         assert (ydot * upstream).sum() == pytest.approx((x * want).sum(), rel=1e-12)

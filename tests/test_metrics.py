@@ -1,4 +1,4 @@
-"""Metrics against closed forms, other people's code, and what must not change them."""
+"""Metrics against closed forms, other implementations and invariances."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_mse_of_float32_and_bytes_is_computed_in_float64() -> None:
     x = np.full((4, 100_000), 1e-4, np.float32)
     assert metrics.mse(x, np.zeros_like(x)) == pytest.approx(float(x[0, 0]) ** 2, rel=1e-12)
     byte = np.array([[0, 255]], np.uint8)
-    assert metrics.mse(byte, byte[:, ::-1]) == 255**2  # no wrap-around
+    assert metrics.mse(byte, byte[:, ::-1]) == 255**2  # no integer overflow
 
 
 def test_psnr_of_a_constant_error() -> None:
@@ -143,7 +143,7 @@ def test_pca_laws(shape: tuple[int, int]) -> None:
     z = pca.transform(x)
     np.testing.assert_allclose(z.mean(axis=0), 0, atol=1e-10)
     np.testing.assert_allclose(np.cov(z.T), np.diag(pca.explained_variance_), atol=1e-8)
-    # what is lost is the variance along the other axes
+    # the error is the variance along the other axes
     rest = np.linalg.eigvalsh(np.cov(x.T))[::-1][4:].sum()
     lost = metrics.mse(x, pca.reconstruct(x)) * x.size / (len(x) - 1)
     assert lost == pytest.approx(rest, rel=1e-9)
@@ -310,7 +310,7 @@ def test_bad_input(call: Any, says: str) -> None:
 
 @pytest.mark.real_data
 def test_pca_on_fashion_mnist() -> None:
-    """The published baseline at 64 numbers: 0.01037, or 0.00984 clipped to [0, 1]."""
+    """The published baseline with 64 numbers: 0.01037, or 0.00984 clipped to [0, 1]."""
     dataset = ta.data.load("fashion-mnist")
     y = metrics.PCA(64).fit(dataset.x_train).reconstruct(dataset.x_test)
     assert metrics.mse(y, dataset.x_test) == pytest.approx(0.01037, abs=5e-6)

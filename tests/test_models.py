@@ -1,4 +1,4 @@
-"""The plain autoencoder: its parts, its edges, and PCA, which its linear form must reach."""
+"""The plain autoencoder: its methods, edge cases, and PCA as the optimum of a linear one."""
 
 import copy
 import tracemalloc
@@ -69,7 +69,7 @@ def test_terms_are_the_same_where_layers_draw_noise() -> None:
     assert model.objective(x) == twin.backprop(x)
 
 
-@pytest.mark.parametrize("n", [4, 20])  # layer by layer, and at once
+@pytest.mark.parametrize("n", [4, 20])  # below and above the size for fusion
 @pytest.mark.parametrize("loss", [MSE(), BCE(), BCEWithLogits()], ids=repr)
 def test_gradients_are_those_of_the_objective(loss: Loss, n: int) -> None:
     last = Tanh() if isinstance(loss, BCEWithLogits) else None
@@ -245,7 +245,7 @@ def test_data_must_be_in_reach() -> None:
     x = images(4)
     for model in (make(), make(BCE()), make(BCEWithLogits(), last=ReLU())):
         model.check_data(x)
-        model.check_data(x + np.float32(5e-7))  # rounding is forgiven
+        model.check_data(x + np.float32(5e-7))  # rounding errors are tolerated
         with pytest.raises(ValueError, match="expected"):
             model.check_data(x * 2)
     make(last=Tanh()).check_data(x * 2 - 1)
@@ -262,7 +262,7 @@ def test_a_model_is_an_interface() -> None:
     assert "encoder = Sequential(Flatten(), Dense(12, 5)" in repr(make())
 
 
-# --- the oracle: Baldi & Hornik (1989) -------------------------------------------------------
+# --- the optimum: Baldi & Hornik (1989) ------------------------------------------------------
 
 
 def pca(x: np.ndarray, k: int) -> tuple[float, np.ndarray]:

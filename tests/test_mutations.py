@@ -1,7 +1,7 @@
 """The mutation bank: every broken backward is caught, and the gradient doctor is right about it.
 
-How right is asked of the half that it was not tuned on; ``python -m tests.mutations`` shows both
-halves, kind by kind, with the times.
+The doctor is judged on the half that it was not tuned on; ``python -m tests.mutations`` shows both
+halves, by kind, with times.
 """
 
 import copy
@@ -52,7 +52,7 @@ def test_every_file_that_differentiates_is_in_the_bank():
 
 
 def test_every_twin_is_in_the_bank():
-    """Each turns the tests red: ``python -m tests.mutations --suite --only twin:``."""
+    """``python -m tests.mutations --suite --only twin:`` checks that each makes a test fail."""
     assert len({m.name for m in (*BANK, *FUSED)}) == len(BANK) + len(FUSED)
     for mutation in FUSED:
         assert mutation.patched() != mutation.source()
@@ -100,7 +100,7 @@ def wrong(report: gradcheck.Report) -> set[str]:
 
 
 def gradients(layer, inputs, of):
-    """Of one pass among several: forward through all, then backward through that one."""
+    """The gradients of one of several passes: forward through all, then backward through one."""
     layer = copy.deepcopy(layer)
     passes = [layer.forward(x) for x in inputs]
     y, cache = passes[of]
@@ -148,7 +148,7 @@ def test_the_doctor_is_right_where_it_was_not_tuned():
 
 
 def correct_cases(number):
-    """Random layers, losses and models of the catalog; in every third some numbers at a kink."""
+    """Random catalog layers, losses and models; every third has some entries at a kink."""
     rng = np.random.default_rng(7)
     rows = [*catalog.LAYERS, *catalog.LOSSES, *catalog.MODELS]
 
@@ -160,9 +160,9 @@ def correct_cases(number):
         case = Case(*row.draw(integers, rng))
         kinks = rng.random(np.shape(case.x)) < 0.2 if case.kind != "model" else False
         if i % 3 == 0 and case.kind == "layer":
-            case.x[kinks] = 0  # of ReLU; of a max pool, two that are equally large
+            case.x[kinks] = 0  # the kink of ReLU; for a max pool, a tie
         if i % 3 == 0 and case.kind == "loss":
-            case.x[kinks] = case.target[kinks]  # of |y − t|
+            case.x[kinks] = case.target[kinks]  # the kink of |y − t|
         yield row.name, case
 
 

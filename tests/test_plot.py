@@ -1,4 +1,4 @@
-"""Pictures: what they show can be read back from the figure."""
+"""Figures: their content is read back from the figure objects."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def history(epochs: int, validation: bool = True, floor: float = 0.01) -> Histor
 
 
 def texts(figure: Any) -> str:
-    """Everything written in a figure."""
+    """All texts in a figure."""
     import matplotlib.text
 
     return " | ".join(t.get_text() for t in figure.findobj(matplotlib.text.Text) if t.get_text())
@@ -87,7 +87,7 @@ def test_the_suffix_chooses_the_format(tmp_path: Path) -> None:
 
 
 def test_no_pyplot() -> None:
-    """No window can open: pyplot is never even imported."""
+    """No window can open: pyplot is not imported."""
     code = (
         "import sys, numpy as np; from tinyae import plot; assert 'matplotlib' not in sys.modules; "
         "plot.page(np.ones((2, 4, 4))); assert 'matplotlib.pyplot' not in sys.modules"
@@ -110,7 +110,7 @@ def test_reconstructions_show_the_numbers() -> None:
     np.testing.assert_allclose(pictures[4].get_array(), (y - x)[0, 0])
     low, high = pictures[4].get_clim()
     assert low == -high == -np.abs(y - x)[:2].max()  # white is zero
-    assert pictures[0].get_clim() == pictures[2].get_clim()  # input and output on one scale
+    assert pictures[0].get_clim() == pictures[2].get_clim()  # one scale for input and output
     said = texts(figure)
     for word in (
         "input",

@@ -1,4 +1,4 @@
-"""A compiled program gives what the layers give, in both runtimes, and its plan is a good one."""
+"""A compiled program agrees with the layers in both runtimes, and its arena is small."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def rng():
 
 
 both_sets = pytest.mark.parametrize("kernel_set", SETS)
-BATCHES = [0, 1, 2, 5, 6, 7, 31, 33, 130]  # one by one, a part of a block, several blocks
+BATCHES = [0, 1, 2, 5, 6, 7, 31, 33, 130]  # single samples, partial blocks, several blocks
 
 
 def compiled_by(kernel_set, model, part="autoencoder", shape=None):
@@ -42,13 +42,13 @@ def compiled_by(kernel_set, model, part="autoencoder", shape=None):
 
 
 def identity(*layers, dtype=np.float32):
-    """A model whose encoder is these layers; of its decoder the dtype alone matters."""
+    """A model whose encoder is these layers; the decoder only sets the dtype."""
     unused = ta.Dense(1, 1, rng=np.random.default_rng(0), dtype=dtype)
     return ta.Autoencoder(ta.Sequential(*layers), unused, ta.MSE())
 
 
 def repeat(x, n):
-    """n samples, all different, made of those of x."""
+    """n different samples, derived from those of x."""
     scale = np.linspace(0.5, 1.5, n).reshape(-1, *[1] * (x.ndim - 1)).astype(x.dtype)
     return x[np.arange(n) % len(x)] * scale
 
@@ -77,7 +77,7 @@ def widths(draw, low=1, high=70):
 
 
 class Architecture:
-    """A random chain of layers and the shape of what it takes."""
+    """A random chain of layers and its input shape."""
 
     def __init__(self, draw, rng):
         self.draw, self.rng = draw, rng
@@ -146,7 +146,7 @@ class Architecture:
         return layer
 
     def nested(self, depth):
-        """Around, or side by side: what is inside must keep the image's size."""
+        """Residual, Skip or Parallel, whose layers must keep the image's size."""
         shape, first = self.shape, self.keeping(depth)
         wide = self.shape[0]
         kind = self.draw(st.sampled_from(["skip", "parallel", "residual", "sequential"]))
@@ -187,7 +187,7 @@ def test_any_architecture(kernel_set, data):
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     built = Architecture(data.draw, rng)
     model = identity(*built.layers, dtype=np.float64)
-    for p in model.encoder.params.values():  # biases too, which begin at zero
+    for p in model.encoder.params.values():  # including biases, which are initially zero
         p.value += rng.normal(0, 0.1, p.shape)
     x = rng.normal(size=(data.draw(st.sampled_from(BATCHES)), *built.input_shape))
     f = compiled_by(kernel_set, model, "encoder")
@@ -284,7 +284,7 @@ def test_generators_and_conditional_decoders(kernel_set, rng):
 @both_sets
 @pytest.mark.parametrize("width", [1, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 48, 63, 65])
 def test_dense_layers_of_every_width(kernel_set, width, rng):
-    """As wide as a tile or not: nothing is written beside the place that is meant."""
+    """For any width, nothing is written outside the result."""
     layers = (
         ta.Dense(5, width, rng=rng),
         ta.Dense(width, width, rng=rng),
@@ -318,7 +318,7 @@ def conv_model(rng):
     return ta.Autoencoder(encoder, decoder, ta.MSE())
 
 
-# --- what is left of the layers ---------------------------------------------------------------
+# --- the operations that remain ---------------------------------------------------------------
 
 
 def kinds(p):
@@ -356,7 +356,7 @@ def test_what_has_a_second_reader_is_left_as_it_is(rng):
         y = compile_model(model, "encoder")(x[:n])
         np.testing.assert_allclose(y, model.encode(x[:n]), rtol=1e-6, atol=1e-6)
     p = program_of(identity(ta.Dense(2, 3, rng=rng), skip), "encoder", (2,))
-    assert kinds(p) == [("Dense", ""), ("Affine", "ReLU")]  # and no copy: both write in place
+    assert kinds(p) == [("Dense", ""), ("Affine", "ReLU")]  # no Copy: both write in place
     assert p.arena == 0
 
 
@@ -408,13 +408,13 @@ blocks = st.lists(
 
 
 def smallest(listed):
-    """The least arena, by trying every order of first fit with every block at its lowest place."""
+    """The smallest arena, by trying first fit in every order."""
     best = sum(b.size for b in listed)
     for order in itertools.permutations(range(len(listed))):
         put = {}
         for k in order:
             taken = [
-                range(put[j], put[j] + listed[j].size) for j in put if listed[j].meets(listed[k])
+                range(put[j], put[j] + listed[j].size) for j in put if listed[j].overlaps(listed[k])
             ]
             cells = set().union(*taken)
             put[k] = next(
@@ -427,21 +427,21 @@ def smallest(listed):
 @settings(max_examples=150, deadline=None)
 @given(blocks)
 def test_arena_is_the_smallest(listed):
-    offsets, size = plan.place(listed)
+    offsets, size = plan.assign_offsets(listed)
     for (a, at), (b, bt) in itertools.combinations(zip(listed, offsets), 2):
-        assert not a.meets(b) or at + a.size <= bt or bt + b.size <= at
+        assert not a.overlaps(b) or at + a.size <= bt or bt + b.size <= at
     assert size == max((b.size + at for b, at in zip(listed, offsets)), default=0)
-    assert plan.least(listed) <= size == smallest(listed)
+    assert plan.lower_bound(listed) <= size == smallest(listed)
 
 
 def test_a_chain_wants_its_two_largest_neighbours():
-    sizes = [9, 5, 2, 8]  # largest first alone gives 16
+    sizes = [9, 5, 2, 8]  # largest first gives only 16
     chain = [plan.Block(size, k, k + 1) for k, size in enumerate(sizes)]
-    assert plan.place(chain)[1] == plan.least(chain) == 14
+    assert plan.assign_offsets(chain)[1] == plan.lower_bound(chain) == 14
 
 
 def check_plan(p):
-    """No operation writes over what a later one reads, as told by running it on tags."""
+    """No operation overwrites what a later one reads, checked by running it on tags."""
     made = {("input", i): ("input", i) for i in range(math.prod(p.input_shape))}
     expected = dict(made)
     for k, op in enumerate(p.ops):
@@ -511,24 +511,24 @@ def test_shared_work_is_the_same_work(rng, monkeypatch):
     model = conv_model(rng)
     x = rng.random((700, 1, 14, 14), np.float32)
     alone = compiled_by("numba", model)(x)
-    monkeypatch.setattr(run_numba, "_SHARED", 1)
+    monkeypatch.setattr(run_numba, "_MIN_PARALLEL_FLOPS", 1)
     monkeypatch.setattr("numba.get_num_threads", lambda: 2)
     np.testing.assert_allclose(compiled_by("numba", model)(x), alone, atol=1e-6)
 
 
 @pytest.mark.skipif("numba" not in SETS, reason="needs numba")
 def test_a_shared_sample_is_the_same_sample(rng, monkeypatch):
-    """Each takes some columns of a layer, and applies the activation to these."""
+    """Each thread computes some columns of a layer and applies the activation to these."""
     from tinyae.program import run_numba
 
     model = identity(
         ta.Dense(7, 300, rng=rng), ta.Tanh(), ta.Dense(300, 200, rng=rng), ta.Sigmoid()
     )
     x = rng.normal(size=(1, 7)).astype(np.float32)
-    monkeypatch.setattr(run_numba, "_SHARED_SAMPLE", 1)
+    monkeypatch.setattr(run_numba, "_MIN_PARALLEL_SAMPLE_FLOPS", 1)
     monkeypatch.setattr("numba.get_num_threads", lambda: 2)
     f = compiled_by("numba", model, "encoder")
-    for _ in range(20):  # the helper may come, or not
+    for _ in range(20):  # the helper may or may not take part
         np.testing.assert_allclose(f(x), model.encode(x), atol=1e-6)
 
 
@@ -584,7 +584,7 @@ def test_functions_are_exact_over_their_whole_range(kernel_set):
             assert error[np.abs(want) > 1e-30].max() < 4 * bound, layer
 
 
-# --- mistakes -----------------------------------------------------------------------------------
+# --- errors -------------------------------------------------------------------------------------
 
 
 def test_mistakes_are_named(rng):
@@ -617,7 +617,7 @@ def test_the_former_name_still_works():
 
 
 class Doubled(ta.Dense):
-    """A layer of the user's own."""
+    """A custom layer."""
 
     def __call__(self, x):
         return 2 * super().__call__(x)

@@ -1,4 +1,4 @@
-"""The quality benchmark: that its frame holds, and that each recipe runs at small size."""
+"""The quality benchmark: its shared code, and each recipe at small size."""
 
 import importlib.util
 import sys
@@ -62,7 +62,12 @@ def test_wrong_arguments_are_named(arguments, capsys):
     assert "usage" in capsys.readouterr().err
 
 
-TWINS = {"deep_long", "burda_hour", "gan_fashion", "dcgan_fashion"}  # another's code, once more
+TWINS = {
+    "deep_long",
+    "burda_hour",
+    "gan_fashion",
+    "dcgan_fashion",
+}  # variants that run the same code
 
 
 @pytest.mark.parametrize(
@@ -78,7 +83,7 @@ def test_a_quick_run_of_each(name, tmp_path, capsys):
     assert str(tmp_path) not in out.splitlines()[-1]
 
 
-# --- what recipes share ----------------------------------------------------------------------
+# --- shared code of the recipes --------------------------------------------------------------
 
 
 def test_table_aligns_its_columns(common, capsys):

@@ -1,4 +1,4 @@
-"""What the README promises: its program runs, its links lead somewhere, NumPy alone is enough."""
+"""The README: its programs run, its links resolve, and NumPy alone is enough."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_doctor_says_what_stands_there(tmp_path):
         encoding="utf-8",
         check=True,
     )
-    exactness = re.compile(r"exact to \S+,")  # the last digits are the processor's
+    exactness = re.compile(r"exact to \S+,")  # the last digits depend on the processor
     assert exactness.sub("", run.stdout) == exactness.sub("", said)
 
 

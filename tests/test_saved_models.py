@@ -1,4 +1,4 @@
-"""Models that earlier versions saved: they load, and give what they gave then."""
+"""Models saved by earlier versions load and give the same results."""
 
 from pathlib import Path
 

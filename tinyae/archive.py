@@ -1,7 +1,7 @@
-"""Arrays and a JSON header as bytes on disk: ``.npz`` and ``.safetensors``.
+"""File formats: arrays and a JSON header as ``.npz`` or ``.safetensors``.
 
-A file is written whole or not at all. Reading trusts no byte: no pickle, no compression, and every
-claimed size is compared with the file's own before anything is allocated.
+A file is written completely or not at all. Files need not be trusted: pickles and compression are
+rejected, and every stated size is checked against the file's size before anything is allocated.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ from numpy.lib import format as npy
 
 from tinyae.param import Array
 
-_HEADER = "__header__"  # the header's name among the arrays of an npz
+_HEADER = "__header__"  # the header's name in an npz
 
 Json = Any
 
 
 class FileError(ValueError):
-    """Something is wrong with a file; ``load`` adds the file's name."""
+    """A file is invalid; ``load`` adds its name to the message."""
 
 
 def write_atomically(target: str, write: Callable[[Any], Any]) -> None:
-    """Replace ``target`` by what ``write`` writes; if that fails, leave it as it was."""
+    """Replace ``target`` with what ``write`` writes; if that fails, leave it unchanged."""
     folder, name = os.path.split(target)
-    part = os.path.join(folder, f".{name[:100]}.{os.urandom(4).hex()}.part")
+    temporary = os.path.join(folder, f".{name[:100]}.{os.urandom(4).hex()}.part")
     try:
-        with open(part, "xb") as file:
+        with open(temporary, "xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, target)
+        os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(part)
+            os.unlink(temporary)
         raise
 
 
 def to_npz(file: Any, header: Json, arrays: dict[str, Array]) -> None:
     text = json.dumps(header, allow_nan=False).encode()
-    import zipfile  # here, because it would take a quarter of the time of `import tinyae`
+    import zipfile  # imported here: it would be a quarter of the time of `import tinyae`
 
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, a in {_HEADER: np.frombuffer(text, np.uint8), **arrays}.items():
@@ -69,7 +69,7 @@ def from_npz(path: str | os.PathLike[str]) -> tuple[Json, dict[str, Array]]:
             arrays = _unzip(file, size)
         except (FileError, MemoryError):
             raise
-        except Exception as error:  # zipfile raises many kinds of error for wrong bytes
+        except Exception as error:  # zipfile raises many types of error for damaged files
             raise FileError(
                 f"the file is damaged or cut short ({str(error)[:120]}); "
                 "copy it again from where it came, or save the model again"
@@ -163,7 +163,7 @@ def from_safetensors(path: str | os.PathLike[str]) -> tuple[Json, dict[str, Arra
 
 
 def _checksum(text: str, arrays: dict[str, Array]) -> int:
-    """A checksum of header and arrays, because safetensors, unlike zip, has none of its own."""
+    """A checksum of header and arrays: safetensors, unlike zip, does not include one."""
     crc = zlib.crc32(text.encode())
     for name in sorted(arrays):
         a = arrays[name]

@@ -1,23 +1,22 @@
-"""Save and load: a model as one file of arrays and a description, never as code.
+"""Save and load: a model as one file of arrays and a description, without code.
 
-A file holds every learnt and state array under its dotted name, and a header in JSON::
+A file holds every parameter and state array under its dotted name, and a header in JSON::
 
     {"format": 1, "tinyae": "0.1.0", "aliases": {…},
      "architecture": {"$class": "Sequential", "$id": 0, "layers": [
          {"$class": "Dense", "$id": 1, "in_features": 784, "out_features": 64}, …]}}
 
-The description comes from the objects themselves. A constructor stores each argument under its own
-name, so the class name and the arguments are enough to build the object again; of an argument that
-has become a Param, as in ``self.alpha = Param(…alpha…)``, the Param's value is written. Loading looks
-every class up in a table of tinyae's own (and in ``custom``), builds the model empty, and fills it
-with the file's arrays. What was shared (a tied layer, a generator, one Param under two names) is
-shared again.
+A constructor stores each argument under its own name, so the class name and the arguments are
+enough to build an object again. Where an argument has become a Param, as in
+``self.alpha = Param(…alpha…)``, the Param's value is written. Loading looks up each class in a
+table of tinyae's classes (and in ``custom``), builds the model with zeros, and fills it with the
+file's arrays. What was shared (a tied layer, a generator, a Param under two names) is shared again.
 
 ``.npz``          a plain NumPy archive: ``np.load(path)["encoder.1.W"]`` reads it too
-``.safetensors``  by suffix, with the package of that name
+``.safetensors``  chosen by suffix; needs the package safetensors
 
-A file may come from anywhere. No pickle is read, no name in it is imported or evaluated, and
-sizes are compared with the file's own length before anything is allocated.
+A file need not be trusted. No pickle is read, no name in it is imported or evaluated, and sizes
+are checked against the length of the file before anything is allocated.
 """
 
 from __future__ import annotations
@@ -59,30 +58,30 @@ _HOMES = (
     corruption,
     binarize,
     models,
-)  # a file may build the classes of these modules
-FORMAT = 1  # raise it when an older tinyae would misread the file
+)  # modules whose classes a file may build
+FORMAT = 1  # to be increased when an older tinyae would misread a file
 
-_DRAWN = {"rng", "init", "dtype"}  # arguments for the first weights, not needed again
-_DEPTH = 64  # how deep objects may be nested
-_NAMES = 100_000  # modules; a shared one counts each time it is reached
-_SLACK = 2**24  # elements that a model may have beyond those in its file: 64 MB of float32
+_INIT_ARGUMENTS = {"rng", "init", "dtype"}  # for the initial weights only: not needed again
+_MAX_DEPTH = 64  # levels of nested objects
+_MAX_MODULES = 100_000  # a shared module counts each time it is reached
+_SLACK = 2**24  # elements that a model may have besides those in its file: 64 MB of float32
 
 Json = Any
 
 
-# ---------------------------------------------------------------------------- the two verbs
+# ---------------------------------------------------------------------------- save and load
 
 
 def save(module: Module, path: str | os.PathLike[str]) -> None:
-    """Write a layer or model to ``path``, whole or not at all.
+    """Write a layer or model to ``path``, completely or not at all.
 
-    The bytes go to a temporary file in the same folder, which then takes the name in one step:
-    a crash leaves the old file or the new one. An object of your own class is saved too;
-    name the class again in ``load(path, custom=[…])``. The optimizer is not part of a model.
+    The data go to a temporary file in the same folder, which is then renamed in one step: a crash
+    leaves either the old file or the new one. Objects of your own classes are saved too; name these
+    classes in ``load(path, custom=[…])``. The optimizer is not part of a model.
 
     Raises
-        TypeError             something in the model cannot be described by class and arguments
-        ValueError            the model is nested too deeply or holds itself; path is a folder
+        TypeError             an object in the model cannot be described by class and arguments
+        ValueError            the model is nested too deeply or contains itself; path is a folder
         FileNotFoundError     the folder does not exist
         ModuleNotFoundError   a .safetensors path without that package
     """
@@ -100,10 +99,10 @@ def save(module: Module, path: str | os.PathLike[str]) -> None:
         raise FileNotFoundError(
             f"save: the folder {folder} does not exist; make it, or pass another path"
         )
-    header, arrays, own = _describe(module)
+    header, arrays, custom_classes = _describe(module)
     try:
-        _assemble(header, arrays, _classes() | own)
-    except FileError as error:  # what could not be read back is not written
+        _assemble(header, arrays, _classes() | custom_classes)
+    except FileError as error:  # do not write what could not be read
         raise ValueError(f"save: {type(module).__name__} would not load again: {error}") from error
     if is_safetensors(path):
         content = to_safetensors(header, arrays)
@@ -113,14 +112,14 @@ def save(module: Module, path: str | os.PathLike[str]) -> None:
 
 
 def load(path: str | os.PathLike[str], custom: Iterable[type] = ()) -> Any:
-    """The layer or model in a file that ``save`` wrote: same classes, same bits.
+    """The layer or model in a file that ``save`` wrote: same classes, identical arrays.
 
-    ``custom`` lists the classes in it that are your own.
+    ``custom`` lists your own classes that occur in it.
 
     Raises
         FileNotFoundError     no such file
-        ValueError            not a tinyae file, damaged, from a newer tinyae, or its parts do
-                              not fit each other; the message says which
+        ValueError            the file is not from tinyae, is damaged, comes from a newer tinyae,
+                              or is inconsistent; the message says which
         ModuleNotFoundError   a .safetensors path without that package
     """
     if os.path.isdir(path):
@@ -129,7 +128,7 @@ def load(path: str | os.PathLike[str], custom: Iterable[type] = ()) -> Any:
         )
     if not os.path.exists(path):
         raise FileNotFoundError(f"load: there is no file {path}; check the path")
-    table = _classes() | _own_classes(custom)
+    table = _classes() | _custom_classes(custom)
     read = from_safetensors if is_safetensors(path) else from_npz
     try:
         header, arrays = read(path)
@@ -155,8 +154,8 @@ def _check_format(header: Json) -> None:
 
 @functools.cache
 def _classes() -> dict[str, type]:
-    """Every public class of tinyae's layers, losses and models, by name: all a file may build."""
-    import pkgutil  # here, and inspect below: they would slow `import tinyae`
+    """The public classes of tinyae that a file may build, by name."""
+    import pkgutil  # imported here, like inspect below, to keep `import tinyae` fast
 
     table = {}
     for home in _HOMES:
@@ -168,33 +167,33 @@ def _classes() -> dict[str, type]:
     return table
 
 
-def _own_classes(custom: Iterable[type]) -> dict[str, type]:
-    own: dict[str, type] = {}
+def _custom_classes(custom: Iterable[type]) -> dict[str, type]:
+    found: dict[str, type] = {}
     for cls in custom:
         if not isinstance(cls, type):
             raise TypeError(f"load: custom holds {cls!r}, expected classes; pass custom=[MyLayer]")
-        if _classes().get(cls.__name__, cls) is not cls or own.get(cls.__name__, cls) is not cls:
+        if _classes().get(cls.__name__, cls) is not cls or found.get(cls.__name__, cls) is not cls:
             raise ValueError(f"load: custom names two classes {cls.__name__}; rename yours")
-        own[cls.__name__] = cls
-    return own
+        found[cls.__name__] = cls
+    return found
 
 
 # ---------------------------------------------------------------------------- model → header
 
 
 def _describe(module: Module) -> tuple[Json, dict[str, Array], dict[str, type]]:
-    """The header, the arrays by name, and the classes that are not tinyae's."""
+    """The header, the arrays by name, and the classes that are not from tinyae."""
     writer = _Writer()
     architecture = writer.value(module, type(module).__name__)
     arrays, aliases = writer.arrays, {}
-    first: dict[Any, str] = {}  # an array's place in memory → the name under which it is saved
+    first: dict[Any, str] = {}  # an array's memory layout → the name under which it is saved
     for name, a in _named_arrays(module).items():
         _check_dtype(name, a)
-        alias = first.setdefault(_place(a), name)
+        alias = first.setdefault(_memory_layout(a), name)
         if alias != name:
             aliases[name] = alias
-        elif a.ndim == 2 and first.get(_place(a.T), name) != name:
-            aliases[name] = "T:" + first[_place(a.T)]  # Param.T: the same memory, transposed
+        elif a.ndim == 2 and first.get(_memory_layout(a.T), name) != name:
+            aliases[name] = "T:" + first[_memory_layout(a.T)]  # Param.T shares its Param's memory
         else:
             arrays[name] = a
     header = {
@@ -203,14 +202,14 @@ def _describe(module: Module) -> tuple[Json, dict[str, Array], dict[str, type]]:
         "architecture": architecture,
         "aliases": aliases,
     }
-    return header, arrays, writer.own
+    return header, arrays, writer.custom_classes
 
 
 def _named_arrays(module: Module) -> dict[str, Array]:
     return {name: p.value for name, p in module.params.items()} | module.state
 
 
-def _place(a: Array) -> Any:
+def _memory_layout(a: Array) -> Any:
     return a.__array_interface__["data"][0], a.shape, a.strides, a.dtype.str
 
 
@@ -220,13 +219,13 @@ def _check_dtype(name: str, a: Array) -> None:
 
 
 class _Writer:
-    """Turns objects into JSON, each once: later mentions become {"$ref": id}."""
+    """Writes objects as JSON, each only once: repeated ones become {"$ref": id}."""
 
     def __init__(self) -> None:
         self.ids: dict[int, int] = {}
-        self.open: list[int] = []  # the objects that contain the present one
+        self.ancestors: list[int] = []  # ids of the objects that contain the current one
         self.arrays: dict[str, Array] = {}
-        self.own: dict[str, type] = {}
+        self.custom_classes: dict[str, type] = {}
 
     def value(self, v: Any, where: str) -> Json:
         if v is None or isinstance(v, (bool, str)):
@@ -248,32 +247,32 @@ class _Writer:
         return self.object(v, where)
 
     def object(self, v: Any, where: str) -> Json:
-        if id(v) in self.open:
+        if id(v) in self.ancestors:
             raise ValueError(f"save: {where} holds itself; a model must be a tree of parts")
         if id(v) in self.ids:
             return {"$ref": self.ids[id(v)]}
-        if len(self.open) >= _DEPTH:
+        if len(self.ancestors) >= _MAX_DEPTH:
             raise ValueError(
-                f"save: {where} lies more than {_DEPTH} objects deep; flatten the model"
+                f"save: {where} lies more than {_MAX_DEPTH} objects deep; flatten the model"
             )
         self.ids[id(v)] = number = len(self.ids)
         if isinstance(v, np.random.Generator):
             return {"$generator": generator_state(v), "$id": number}
-        self.open.append(id(v))
+        self.ancestors.append(id(v))
         entry = {"$class": self.class_name(v, where), "$id": number}
         for name, p in _arguments(type(v)).items():
-            if name in vars(v) if name in _DRAWN else hasattr(v, name):
-                kept = getattr(v, name)
-                if isinstance(kept, Param) and isinstance(v, Module):
-                    kept = kept.value.item() if kept.size == 1 else kept.value
-                kept = list(kept) if p.kind is p.VAR_POSITIONAL else kept
-                entry[name] = self.value(kept, f"{where}.{name}")
-            elif name not in _DRAWN:
+            if name in vars(v) if name in _INIT_ARGUMENTS else hasattr(v, name):
+                argument = getattr(v, name)
+                if isinstance(argument, Param) and isinstance(v, Module):
+                    argument = argument.value.item() if argument.size == 1 else argument.value
+                argument = list(argument) if p.kind is p.VAR_POSITIONAL else argument
+                entry[name] = self.value(argument, f"{where}.{name}")
+            elif name not in _INIT_ARGUMENTS:
                 raise TypeError(
                     f"save: {where} does not keep its constructor's argument {name}; "
                     f"write self.{name} = {name} in {type(v).__name__}.__init__"
                 )
-        self.open.pop()
+        self.ancestors.pop()
         return entry
 
     def class_name(self, v: Any, where: str) -> str:
@@ -285,9 +284,9 @@ class _Writer:
             )
         name = cls.__name__
         if _classes().get(name) is not cls:
-            if name in _classes() or self.own.get(name, cls) is not cls:
+            if name in _classes() or self.custom_classes.get(name, cls) is not cls:
                 raise TypeError(f"save: there are two classes called {name}; rename your own")
-            self.own[name] = cls
+            self.custom_classes[name] = cls
         return name
 
 
@@ -308,7 +307,7 @@ def _arguments(cls: type) -> dict[str, inspect.Parameter]:
 
 
 def _assemble(header: Json, arrays: dict[str, Array], table: dict[str, type]) -> Module:
-    """Build the model empty, compare every name and shape with the file, then fill it."""
+    """Build the model with zeros, compare names and shapes with the file, then fill it."""
     reader = _Reader(arrays, table)
     module = reader.value(header.get("architecture"))
     if not isinstance(module, Module):
@@ -321,7 +320,7 @@ def _assemble(header: Json, arrays: dict[str, Array], table: dict[str, type]) ->
     scalars = {name for name, p in params.items() if id(p) in reader.scalars}
     _check_names(_named_arrays(module), arrays, aliases, reader.used, scalars)
     filled: dict[str, Any] = {}
-    memo: dict[int, Any] = {}  # empty array → filled one: deepcopy exchanges them and keeps sharing
+    memo: dict[int, Any] = {}  # zero array → filled one, for deepcopy, which preserves sharing
     for name, part in [*params.items(), *state.items()]:
         if name in aliases:
             other = aliases[name]
@@ -345,21 +344,21 @@ def _check_names(
     used: set[str],
     scalars: set[str],
 ) -> None:
-    """Raise a FileError unless the model's arrays and the file's are the same, by name and shape.
+    """Raise a FileError unless the model's arrays match the file's by name and shape.
 
-    ``used`` are arrays of the file that were constructor arguments. ``scalars`` are Params that were
-    built from a plain number: the file alone knows whether their shape is (), (1,) or (1, 1).
+    ``used`` are the file's arrays that were constructor arguments. ``scalars`` are Params that were
+    built from a plain number: only the file knows whether their shape is (), (1,) or (1, 1).
     """
-    seen: dict[str, Array] = {}
+    resolved: dict[str, Array] = {}
     faults = []
     for name, a in empty.items():
-        turned = aliases.get(name, "").startswith("T:")
-        source = aliases.get(name, name)[2 * turned :]
-        got = seen.get(source) if name in aliases else arrays.get(name)
+        transposed = aliases.get(name, "").startswith("T:")
+        source = aliases.get(name, name)[2 * transposed :]
+        got = resolved.get(source) if name in aliases else arrays.get(name)
         if got is None:
             faults.append(f"{name} {a.shape} is missing")
             continue
-        seen[name] = got = got.T if turned else got
+        resolved[name] = got = got.T if transposed else got
         if got.shape != a.shape and not (name in scalars and got.size == 1):
             faults.append(f"{name} has shape {got.shape}, expected {a.shape}")
         elif (got.dtype.kind == "f") != (a.dtype.kind == "f"):
@@ -376,16 +375,16 @@ def _check_names(
 
 
 def _count(module: Module, known: dict[int, int]) -> int:
-    """How many modules are reached from here: a few nested references could name billions."""
+    """Count the modules reached from here: a few nested references could make billions."""
     if id(module) not in known:
         known[id(module)] = 1 + sum(_count(part, known) for part in module.children.values())
-    if known[id(module)] > _NAMES:
-        raise FileError(f"it describes more than {_NAMES} parts; this is no honest model")
+    if known[id(module)] > _MAX_MODULES:
+        raise FileError(f"it describes more than {_MAX_MODULES} parts; this is no honest model")
     return known[id(module)]
 
 
 class _Reader:
-    """Builds objects from JSON by class name and arguments, within the file's own size."""
+    """Builds objects from JSON by class name and arguments, within a memory budget."""
 
     def __init__(self, arrays: dict[str, Array], table: dict[str, type]) -> None:
         self.arrays, self.table = arrays, table
@@ -393,9 +392,9 @@ class _Reader:
         self.used: set[str] = set()  # arrays that were constructor arguments
         self.scalars: set[int] = set()  # ids of one-entry Params built from a plain number
         self.depth = 0
-        # Elements that modules may still allocate: twice the file's, because two tied weights are
-        # stored once, and some more, because a few arrays are never stored.
-        self.room = 2 * sum(a.size for a in arrays.values()) + _SLACK
+        # Elements that modules may still allocate: twice the file's, because tied weights are
+        # stored once, plus some for arrays that are never stored.
+        self.budget = 2 * sum(a.size for a in arrays.values()) + _SLACK
 
     def value(self, v: Json) -> Any:
         if isinstance(v, list):
@@ -420,12 +419,12 @@ class _Reader:
                 return self.remember(v, restore_generator(state))
         raise FileError(f"its header has the entry {str(v)[:60]!r}, which tinyae does not know")
 
-    def remember(self, v: dict[str, Json], thing: Any) -> Any:
+    def remember(self, v: dict[str, Json], built: Any) -> Any:
         number = v.get("$id")
         if not isinstance(number, int) or number in self.objects:
             raise FileError(f"object number {number!s:.20} is missing or given twice")
-        self.objects[number] = thing
-        return thing
+        self.objects[number] = built
+        return built
 
     def object(self, name: str, v: dict[str, Json]) -> Any:
         if name not in self.table:
@@ -434,59 +433,63 @@ class _Reader:
                 f"pass it: load(path, custom=[{name:.60}])"
             )
         self.depth += 1
-        if self.depth > _DEPTH:
-            raise FileError(f"its architecture is nested more than {_DEPTH} deep")
+        if self.depth > _MAX_DEPTH:
+            raise FileError(f"its architecture is nested more than {_MAX_DEPTH} deep")
         cls = self.table[name]
-        given = {key: self.value(arg) for key, arg in v.items() if not key.startswith("$")}
+        arguments = {key: self.value(arg) for key, arg in v.items() if not key.startswith("$")}
         try:
-            thing = self.build(cls, given)
+            built = self.build(cls, arguments)
         except FileError:
             raise
         except Exception as error:
             raise FileError(f"{name} cannot be built: {str(error)[:300]}") from error
         self.depth -= 1
-        return self.remember(v, thing)
+        return self.remember(v, built)
 
-    def build(self, cls: type, given: dict[str, Any]) -> Any:
+    def build(self, cls: type, arguments: dict[str, Any]) -> Any:
         parameters = _arguments(cls)
-        unknown = given.keys() - parameters.keys()
+        unknown = arguments.keys() - parameters.keys()
         if unknown:
             raise FileError(f"{cls.__name__} has no argument {min(unknown):.60}")
-        if not issubclass(cls, ParameterFree):  # those allocate no arrays, so any size is harmless
-            for name, arg in given.items():
-                _check_size(f"{cls.__name__}: {name}", arg, self.room)
+        if not issubclass(cls, ParameterFree):  # these allocate no arrays, so any size is harmless
+            for name, arg in arguments.items():
+                _check_size(f"{cls.__name__}: {name}", arg, self.budget)
         starred = any(p.kind is p.VAR_POSITIONAL for p in parameters.values())
         args: list[Any] = []
         kwargs: dict[str, Any] = {}
         for name, p in parameters.items():
             if p.kind is p.VAR_POSITIONAL:
-                args += given.get(name, [])
-            elif name == "init" and name not in given:
-                kwargs[name] = _Blank(self.room)
-            elif name in given and (
+                args += arguments.get(name, [])
+            elif name == "init" and name not in arguments:
+                kwargs[name] = _LimitedZeros(self.budget)
+            elif name in arguments and (
                 p.kind is p.POSITIONAL_ONLY or (starred and p.kind is p.POSITIONAL_OR_KEYWORD)
             ):
-                args.append(given[name])
-            elif name in given:
-                kwargs[name] = given[name]
-        thing = cls(*args, **kwargs)
-        if isinstance(thing, Module):
-            for name in given.keys() & vars(thing).keys():
-                p = vars(thing)[name]
-                if isinstance(p, Param) and p.size == 1 and isinstance(given[name], (int, float)):
+                args.append(arguments[name])
+            elif name in arguments:
+                kwargs[name] = arguments[name]
+        built = cls(*args, **kwargs)
+        if isinstance(built, Module):
+            for name in arguments.keys() & vars(built).keys():
+                p = vars(built)[name]
+                if (
+                    isinstance(p, Param)
+                    and p.size == 1
+                    and isinstance(arguments[name], (int, float))
+                ):
                     self.scalars.add(id(p))
-            own = [v.value if isinstance(v, Param) else v for v in vars(thing).values()]
-            self.room -= sum(a.size for a in own if isinstance(a, np.ndarray))
-            if self.room < 0:
+            arrays = [v.value if isinstance(v, Param) else v for v in vars(built).values()]
+            self.budget -= sum(a.size for a in arrays if isinstance(a, np.ndarray))
+            if self.budget < 0:
                 raise FileError("its architecture needs more numbers than the file holds")
-        return thing
+        return built
 
 
-class _Blank(Initializer):
-    """An initialiser of zeros that refuses arrays larger than what the reader has room for."""
+class _LimitedZeros(Initializer):
+    """An initialiser of zeros that rejects arrays larger than the reader's budget."""
 
-    def __init__(self, room: int) -> None:
-        self.room = room
+    def __init__(self, budget: int) -> None:
+        self.budget = budget
 
     def __call__(
         self,
@@ -496,14 +499,14 @@ class _Blank(Initializer):
         rng: np.random.Generator | None,
         dtype: DTypeLike,
     ) -> Array:
-        if math.prod(shape) > self.room:
+        if math.prod(shape) > self.budget:
             raise FileError(f"a weight of shape {shape} is larger than what the file holds")
         return np.zeros(shape, dtype)
 
 
-def _check_size(what: str, arg: Any, most: int) -> None:
+def _check_size(what: str, arg: Any, limit: int) -> None:
     sizes = [s for s in (arg if isinstance(arg, (list, tuple)) else [arg]) if isinstance(s, int)]
-    if math.prod(max(abs(s), 1) for s in sizes) > most:
+    if math.prod(max(abs(s), 1) for s in sizes) > limit:
         raise FileError(f"{what} is {str(arg)[:60]}, larger than what the file holds")
 
 
@@ -528,12 +531,12 @@ def generator_state(rng: np.random.Generator) -> Json:
 
 
 _BIT_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
-# NumPy does not check these fields, and would read past the end of its buffer.
+# NumPy does not check these fields; wrong values would read past the end of its buffer.
 _STATE_LIMITS = {"pos": 624, "buffer_pos": 4, "has_uint32": 1, "uinteger": 2**32 - 1}
 
 
 def restore_generator(state: Json) -> np.random.Generator:
-    """A generator in a saved state; every field is compared with a fresh generator's."""
+    """A generator in a saved state; every field is validated against a new generator's state."""
 
     def like(model: Any, v: Json, key: str) -> Any:
         if isinstance(model, dict):

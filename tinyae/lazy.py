@@ -1,7 +1,7 @@
-"""Names of a package that are imported when they are first asked for (PEP 562).
+"""Lazy imports: names of a package that are imported at their first use (PEP 562).
 
-``import tinyae`` on a small board should not wait for the plots, the data sets and the gradient
-checks that a run of a trained model never needs.
+On a small computer, ``import tinyae`` should not wait for plots, data sets and gradient checks,
+which inference with a trained model never needs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 
 def attach(package: str, homes: dict[str, str]) -> Callable[[str], Any]:
-    """A package's ``__getattr__``: name → where it is, ``"module"`` or ``"module:attribute"``."""
+    """A package's ``__getattr__``; ``homes`` maps a name to "module" or "module:attribute"."""
 
     def get(name: str) -> Any:
         if name not in homes:

@@ -1,12 +1,12 @@
-"""How good a reconstruction or a score is, and what PCA reaches with as many numbers.
+"""Metrics for reconstructions and anomaly scores, and PCA as the linear baseline.
 
-    mse, psnr, ssim    how far a reconstruction is from its original
-    PCA                the best linear code of a given size: the baseline of every report
-    roc_auc            how well a score tells two classes apart
-    roc_curve          the same at every threshold
-    detection          accuracy, precision and recall at one
+    mse, psnr, ssim    how close a reconstruction is to its original
+    PCA                the best linear code of a given size
+    roc_auc            how well a score separates two classes
+    roc_curve          true and false positive rates at every threshold
+    detection          accuracy, precision and recall at one threshold
 
-All are computed in float64, a chunk of rows at a time, whatever dtype comes in.
+All are computed in float64, one chunk of rows at a time, for any input dtype.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 from tinyae.layers.base import positive_int
 from tinyae.param import Array
 
-_CHUNK = 2**17  # numbers at a time: 1 MB in float64, which stays in the cache
+_CHUNK = 2**17  # numbers at a time: 1 MB in float64, which fits into the cache
 
 
 def mse(x: Array, y: Array) -> float:
@@ -46,8 +46,8 @@ def psnr(x: Array, y: Array, data_range: float = 1.0) -> float:
     Raises    ValueError if the shapes differ or are empty, or unless R > 0
     Source    Huynh-Thu & Ghanbari (2008), eq. 1; Wang et al. (2004), §I
 
-    The mean of logarithms is not the logarithm of the mean: it is a little above
-    10 log₁₀(R² / MSE) of the whole set (Jensen), the more so the more samples differ.
+    The mean of logarithms differs from the logarithm of the mean: it is at least
+    10 log₁₀(R² / MSE) of the whole set (Jensen), and larger the more the samples' errors differ.
     """
     x, y = _pair("psnr", x, y)
     _check_range("psnr", data_range)
@@ -57,12 +57,12 @@ def psnr(x: Array, y: Array, data_range: float = 1.0) -> float:
 
 
 def ssim(x: Array, y: Array, data_range: float = 1.0) -> float:
-    """Structural similarity: local means, contrasts and patterns compared under a window.
+    """Structural similarity: compares local means, contrasts and patterns under a window.
 
     Forward   (2 μₓμᵧ + C₁)(2 σₓᵧ + C₂) / ((μₓ² + μᵧ² + C₁)(σₓ² + σᵧ² + C₂)), averaged
-              μ, σ², σₓᵧ under an 11 × 11 Gaussian with σ = 1.5 that sums to one
+              μ, σ², σₓᵧ weighted by an 11 × 11 Gaussian with σ = 1.5 that sums to one
               C₁ = (0.01 R)²   C₂ = (0.03 R)²   R = ``data_range``
-    Shapes    x, y (N, C, H, W) or (N, H, W), H and W ≥ 11; windows that lie inside the image
+    Shapes    x, y (N, C, H, W) or (N, H, W), H and W ≥ 11; only windows inside the image count
     Units     1 for equal images, less otherwise, at least −1
     Raises    ValueError if the shapes differ or are not images of that size, or unless R > 0
     Source    Wang, Bovik, Sheikh & Simoncelli (2004), eq. 13–16 and §III.B
@@ -92,7 +92,7 @@ _WINDOW /= _WINDOW.sum()
 
 
 def _blur(a: Array) -> Array:
-    """The mean under the window over the last two axes: a Gaussian is one pass along each."""
+    """The mean under the window over the last two axes, one 1-D pass along each."""
     reach = _WINDOW.size - 1
     for _ in range(2):
         length = a.shape[-1] - reach
@@ -108,8 +108,8 @@ class PCA:
     Raises    ValueError unless 1 ≤ k ≤ min(N, D), x is finite, and later x has the same D
     Source    Eckart & Young (1936); Bishop (2006), §12.1
 
-    The rows of V are the eigenvectors of the covariance with the largest eigenvalues, by which
-    they are sorted; the entry of largest size in each is positive. The optimum of a linear
+    The rows of V are the eigenvectors of the covariance with the largest eigenvalues, in falling
+    order; the entry of largest magnitude in each is positive. The optimum of a linear
     autoencoder with k units has PCA's error (Baldi & Hornik 1989).
     """
 
@@ -117,7 +117,7 @@ class PCA:
         self.n_components = positive_int("PCA", "n_components", n_components)
 
     def fit(self, x: Array) -> PCA:
-        """Find mean, axes and variances along them; returns self."""
+        """Compute the mean, the axes and the variances along them; returns self."""
         x = np.asarray(x)
         rows, width = len(x) if x.ndim else 0, math.prod(x.shape[1:])
         if x.ndim < 2 or self.n_components > min(rows, width):
@@ -132,7 +132,7 @@ class PCA:
         self.shape_ = x.shape[1:]
         if width <= rows:
             scatter = np.zeros((width, width))
-            for (a,) in _chunks(x, minimum=4 * width):  # enough rows that BLAS is at its best
+            for (a,) in _chunks(x, minimum=4 * width):  # enough rows for efficient BLAS
                 centred = a.reshape(len(a), width) - self.mean_
                 scatter += centred.T @ centred
             variances, axes = np.linalg.eigh(scatter / max(rows - 1, 1))
@@ -159,7 +159,7 @@ class PCA:
         return out
 
     def inverse_transform(self, z: Array) -> Array:
-        """The data x̂ (N, …) that the codes stand for, in z's dtype."""
+        """The reconstruction x̂ (N, …) of codes z, in z's dtype."""
         self._check_fitted()
         z = np.asarray(z)
         if z.ndim != 2 or z.shape[1] != self.n_components:
@@ -174,7 +174,7 @@ class PCA:
         return out.reshape(len(z), *self.shape_)
 
     def reconstruct(self, x: Array) -> Array:
-        """``inverse_transform(transform(x))``: x as k numbers can tell it."""
+        """``inverse_transform(transform(x))``: the best reconstruction from k numbers."""
         return self.inverse_transform(self.transform(x))
 
     def _check_fitted(self) -> None:
@@ -201,20 +201,20 @@ def roc_auc(labels: ArrayLike, scores: ArrayLike) -> float:
     Forward   (R₊ − n₊(n₊ + 1)/2) / (n₊ n₋),   R₊ the sum of the positives' ranks among all
               scores, equal scores sharing their mean rank
     Shapes    labels (N,) of 0 and 1 (or bool)   scores (N,), higher for the positive class
-    Units     0.5 for chance, 1 for perfect order; no threshold is involved
-    Raises    ValueError if lengths differ, a label is another, a class is absent, a score is NaN
+    Units     0.5 for chance, 1 for perfect order; needs no threshold
+    Raises    ValueError if lengths differ, a label is not 0 or 1, a class is absent, a score is NaN
     Source    Hanley & McNeil (1982); Mann & Whitney (1947)
     """
     labels, scores = _ranked("roc_auc", labels, scores)
-    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)  # the highest rank among equal scores, counted from 1
-    ranks = (last - (counts - 1) / 2)[place]
+    ranks = (last - (counts - 1) / 2)[inverse]
     n_pos, n_neg = int(labels.sum()), int((~labels).sum())
     return float((ranks[labels].sum() - n_pos * (n_pos + 1) / 2) / (n_pos * n_neg))
 
 
 class RocCurve(NamedTuple):
-    """At ``thresholds[k]`` all that score it or more are flagged; both rates grow with k."""
+    """With ``thresholds[k]``, samples that score at least that are flagged; rates grow with k."""
 
     false_positive_rate: Array
     true_positive_rate: Array
@@ -222,13 +222,13 @@ class RocCurve(NamedTuple):
 
 
 def roc_curve(labels: ArrayLike, scores: ArrayLike) -> RocCurve:
-    """Receiver operating characteristic: what each threshold finds, and what it flags wrongly.
+    """Receiver operating characteristic: true and false positive rate at each threshold.
 
     Forward   TPR(t) = P(score ≥ t | positive)      FPR(t) = P(score ≥ t | negative)
     Shapes    labels (N,) of 0 and 1 (or bool)   scores (N,), higher for the positive class
-              each field (K,): one more than there are distinct scores, from (0, 0) with the
-              threshold ∞ to (1, 1)
-    Units     the area under it, by trapezia, is :func:`roc_auc`
+              each field (K,), where K is the number of distinct scores plus one: from (0, 0)
+              at threshold ∞ to (1, 1)
+    Units     the area under the curve, by the trapezoidal rule, is :func:`roc_auc`
     Raises    ValueError as :func:`roc_auc`
     Source    Fawcett (2006), algorithm 2
     """
@@ -246,7 +246,7 @@ def roc_curve(labels: ArrayLike, scores: ArrayLike) -> RocCurve:
 
 
 class Detection(NamedTuple):
-    """Shares in [0, 1]; precision is NaN if nothing is flagged, recall if there is no positive."""
+    """Fractions; precision is NaN if nothing is flagged, recall if there are no positives."""
 
     accuracy: float
     precision: float
@@ -254,17 +254,17 @@ class Detection(NamedTuple):
 
 
 def detection(labels: ArrayLike, flagged: ArrayLike) -> Detection:
-    """How right it is to flag these samples as positive.
+    """Accuracy, precision and recall of flagging samples as positive.
 
     Forward   accuracy = P(flagged = label)
               precision = P(label | flagged) = TP / (TP + FP)
               recall = P(flagged | label) = TP / (TP + FN)
     Shapes    labels, flagged (N,) of 0 and 1 (or bool)
-    Raises    ValueError if lengths differ, there is no sample, or an entry is another
+    Raises    ValueError if lengths differ, there is no sample, or an entry is not 0 or 1
     Source    Fawcett (2006), fig. 1
 
-    Precision and recall depend on which class is called positive, and precision and accuracy on how
-    frequent it is. Take the threshold from data that these samples are no part of.
+    Precision and recall depend on which class is called positive, precision and accuracy on how
+    frequent it is. Choose the threshold on other data than these samples.
     """
     labels, flagged = _binary("detection", labels), _binary("detection", flagged, "flagged")
     if labels.shape != flagged.shape:
@@ -294,7 +294,7 @@ def _binary(who: str, a: ArrayLike, name: str = "labels") -> Array:
 
 
 def _ranked(who: str, labels: ArrayLike, scores: ArrayLike) -> tuple[Array, Array]:
-    """Labels as bool, both classes among them, and scores that have an order."""
+    """Labels as bool, with both classes present, and scores without NaN."""
     labels, scores = np.asarray(labels), np.asarray(scores)
     if labels.ndim != 1 or labels.shape != scores.shape:
         raise ValueError(
@@ -335,7 +335,7 @@ def _floating(x: Array) -> np.dtype[Any]:
 
 
 def _chunks(*arrays: Array, minimum: int = 1) -> Iterator[tuple[Array, ...]]:
-    """The arrays' rows in float64, about a megabyte at a time, at least ``minimum`` rows."""
+    """Chunks of the arrays' rows in float64, of about 1 MB and at least ``minimum`` rows."""
     step = max(_CHUNK // max(math.prod(arrays[0].shape[1:]), 1), minimum, 1)
     for start in range(0, len(arrays[0]), step):
         yield tuple(a[start : start + step].astype(np.float64) for a in arrays)

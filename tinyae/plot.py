@@ -1,15 +1,15 @@
-"""Pictures: what went in and came out, how training went, how the code is laid out.
+"""Figures: reconstructions, training curves and latent spaces.
 
-    reconstructions    input, output and their signed difference, sample by sample
-    training_curves    the objective against the epoch
+    reconstructions    input, output and their signed difference for each sample
+    training_curves    the objective over epochs
     latent_map         codes in the plane, coloured by class
-    filters            what each unit of a first layer looks for
-    page               a sheet of samples
+    filters            the weights of each first-layer unit as a picture
+    page               a grid of samples
 
-Each returns a ``matplotlib.figure.Figure`` and writes it to ``path`` if one is given (the suffix
-chooses the format). No window is opened and no pyplot state touched, so they work on a server and
-from any thread. Colours hold for colour-blind eyes too: grey for data, blue–red for signed
-quantities with white at zero, the first blue and orange of tab10 for two curves.
+Each returns a ``matplotlib.figure.Figure``, and writes it to ``path`` if given (the suffix chooses
+the format). No window is opened and pyplot is not used, so they work on a server and from any
+thread. The colours suit colour-blind readers: grey for data, blue–red for signed quantities with
+white at zero, the blue and orange of tab10 for two curves.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy as np
 from tinyae import metrics
 from tinyae.param import Array
 
-Figure = Any  # matplotlib.figure.Figure: named here without importing it
+Figure = Any  # matplotlib.figure.Figure, without importing it
 Path = str | os.PathLike[str] | None
 
 _INK, _QUIET, _FAINT = "#222222", "#6b6b6b", "#d9d9d9"
@@ -35,13 +35,13 @@ _DPI = 150
 
 
 def reconstructions(x: Array, y: Array, path: Path = None, n: int = 10) -> Figure:
-    """Input, output and difference of the first ``n`` samples, with each one's squared error.
+    """Input, output and difference of the first ``n`` samples, with the MSE of each.
 
-    Shapes    x, y alike: images (N, H, W), (N, 1, H, W) or (N, 3, H, W); signals (N, L) or
+    Shapes    x, y of one shape: images (N, H, W), (N, 1, H, W) or (N, 3, H, W); signals (N, L) or
               (N, 1, L), which are drawn as lines
-    Units     the difference is output − input in the data's unit; colour images show its mean
+    Units     the difference is output − input in the data's unit; for colour images, its mean
               over the channels
-    Raises    ValueError if the shapes differ or are neither
+    Raises    ValueError if the shapes differ or are not among these
     """
     x, y = _samples("reconstructions: x", x, n), _samples("reconstructions: y", y, n)
     if x.shape != y.shape:
@@ -103,8 +103,8 @@ def _line_pairs(x: Array, y: Array) -> Figure:
             top.axis("off")
             bottom.axis("off")
             continue
-        (given,) = top.plot(t, x[k], color="#b0b0b0", linewidth=2.6, solid_capstyle="round")
-        (made,) = top.plot(t, y[k], color=_BLUE, linewidth=1.1)
+        (input_line,) = top.plot(t, x[k], color="#b0b0b0", linewidth=2.6, solid_capstyle="round")
+        (output_line,) = top.plot(t, y[k], color=_BLUE, linewidth=1.1)
         top.set_ylim(low - margin, high + margin)
         top.set_title(f"MSE {metrics.mse(x[k], y[k]):.2g}", fontsize=8, color=_QUIET, pad=3)
         for side, color in ((difference[k] >= 0, _RED), (difference[k] < 0, "#2166ac")):
@@ -127,7 +127,7 @@ def _line_pairs(x: Array, y: Array) -> Figure:
             bottom.set_xlabel("time step", fontsize=8)
     figure.align_ylabels(axes[:, 0])
     figure.legend(
-        [given, made],
+        [input_line, output_line],
         ["input", "output"],
         loc="outside upper left",
         ncols=2,
@@ -138,7 +138,7 @@ def _line_pairs(x: Array, y: Array) -> Figure:
 
 
 def training_curves(history: Any, path: Path = None) -> Figure:
-    """The mean objective of each epoch in training and, where there was one, in validation.
+    """The mean objective of each epoch, in training and in validation if there was any.
 
     ``history`` is what ``fit`` returned. The axis is logarithmic where the values span more than
     a factor of three; the best validation is marked.
@@ -150,7 +150,7 @@ def training_curves(history: Any, path: Path = None) -> Figure:
         raise ValueError("training_curves: history is empty; train for at least one epoch first")
     train = np.asarray(history["total"], np.float64)
     curves = [("training", train, _BLUE)]
-    with contextlib.suppress(KeyError):  # there may have been none
+    with contextlib.suppress(KeyError):  # there may be no validation
         curves.append(("validation", np.asarray(history["validation.total"], np.float64), _ORANGE))
     epochs = np.arange(1, len(train) + 1)
     figure = _figure(7.0, 4.0)
@@ -188,11 +188,11 @@ def training_curves(history: Any, path: Path = None) -> Figure:
 def latent_map(z: Array, labels: Array | None = None, path: Path = None) -> Figure:
     """Codes as points in the plane, coloured by class.
 
-    A code of more than two numbers is seen along its first two principal axes, which the title
-    says. Up to twenty classes have a legend; more, or labels that are not whole numbers, a scale.
+    A code of more than two numbers is projected onto its first two principal axes, as the title
+    says. Up to 20 classes get a legend; more classes, or non-integer labels, a colour bar.
 
     Shapes    z (N, D) or (N, …), seen as (N, D)   labels (N,), or None
-    Raises    ValueError if z has fewer than two columns or samples, or labels another length
+    Raises    ValueError if z has fewer than two columns or samples, or labels has another length
     """
     z = np.asarray(z)
     z = z.reshape(len(z), -1).astype(np.float64) if z.ndim else z
@@ -226,7 +226,7 @@ def latent_map(z: Array, labels: Array | None = None, path: Path = None) -> Figu
 
 
 def _scatter(figure: Figure, axis: Any, z: Array, labels: Array | None) -> None:
-    order = np.random.default_rng(0).permutation(len(z))  # so that no class lies on top
+    order = np.random.default_rng(0).permutation(len(z))  # so that no class covers the others
     z = z[order]
     dots: dict[str, Any] = {
         "s": float(np.clip(30000 / len(z), 5, 30)),
@@ -237,7 +237,7 @@ def _scatter(figure: Figure, axis: Any, z: Array, labels: Array | None) -> None:
     if labels is None:
         axis.scatter(z[:, 0], z[:, 1], color=_BLUE, **dots)
         return
-    classes, place = np.unique(labels[order], return_inverse=True)
+    classes, class_index = np.unique(labels[order], return_inverse=True)
     if len(classes) > 20 or np.any(
         classes != np.round(classes) if classes.dtype.kind == "f" else 0
     ):
@@ -248,13 +248,13 @@ def _scatter(figure: Figure, axis: Any, z: Array, labels: Array | None) -> None:
     colours = importlib.import_module("matplotlib").colormaps[
         "tab10" if len(classes) <= 10 else "tab20"
     ]
-    axis.scatter(z[:, 0], z[:, 1], color=colours(place), **dots)
+    axis.scatter(z[:, 0], z[:, 1], color=colours(class_index), **dots)
     effects = importlib.import_module("matplotlib.patheffects")
     halo = [effects.withStroke(linewidth=3, foreground="white")]
     for k, name in enumerate(classes):
         text = f"{name:g}" if classes.dtype.kind in "fiu" else str(name)
         axis.plot([], [], "o", color=colours(k), markersize=6, label=text)
-        middle = np.median(z[place == k], axis=0)  # a name in place: colour is not the only clue
+        middle = np.median(z[class_index == k], axis=0)  # so that colour is not the only clue
         axis.text(
             *middle,
             text,
@@ -271,13 +271,13 @@ def _scatter(figure: Figure, axis: Any, z: Array, labels: Array | None) -> None:
 
 
 def filters(W: Array, path: Path = None, image_shape: tuple[int, int] | None = None) -> Figure:
-    """The weights of each first-layer unit as a picture, all on one scale with white at zero.
+    """The weights of each first-layer unit as a picture, on one colour scale with white at zero.
 
-    At most 100 are shown: those with the largest norm.
+    At most 100 are shown, those with the largest norm.
 
     Shapes    W (O, I) of a Dense, seen as ``image_shape`` (a square where none is given);
               (O, C, kh, kw) of a Conv2d, one picture for each output and input channel
-    Raises    ValueError if W is neither or its rows do not have that shape
+    Raises    ValueError if W has another shape, or its rows do not fit ``image_shape``
     """
     W = np.asarray(W, np.float64)
     if W.ndim == 2 and image_shape is None:
@@ -311,7 +311,7 @@ def filters(W: Array, path: Path = None, image_shape: tuple[int, int] | None = N
 
 
 def page(x: Array, path: Path = None, columns: int = 10) -> Figure:
-    """A sheet of samples, row by row: all of x, so pass as many as should be seen.
+    """All samples of x in a grid, row by row.
 
     Shapes    x as in :func:`reconstructions`
     """
@@ -339,7 +339,7 @@ def page(x: Array, path: Path = None, columns: int = 10) -> Figure:
     return _save(figure, path)
 
 
-# ---------------------------------------------------------------------------- what they share
+# ---------------------------------------------------------------------------- shared helpers
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -386,7 +386,7 @@ def _extreme(a: Array) -> float:
 
 
 def _mosaic(tiles: Array, columns: int) -> Array:
-    """Pictures (K, h, w, …) in one, ``columns`` across, a white gap between."""
+    """Pictures (K, h, w, …) as one picture, ``columns`` across, with white gaps."""
     count, height, width = tiles.shape[:3]
     rows = math.ceil(count / columns)
     gap = max(1, round(min(height, width) / 14))

@@ -1,12 +1,12 @@
-"""The networks of the benchmarks, and how each of the others runs the same ones.
+"""The networks of the benchmarks, and their translations to other libraries.
 
 networks.py     the networks, as tinyae models with their data
 with_torch.py   the same layers and weights in PyTorch: eager, fused Adam, torch.compile, inference
-with_jax.py     in JAX: one jitted function a training step
+with_jax.py     in JAX: one jitted function per training step
 with_onnx.py    as an ONNX graph in ONNX Runtime
 
-Each translates a tinyae model layer by layer, so that there is one definition of every network
-and all start from the same weights. What is not installed is named and skipped.
+Each translates a tinyae model layer by layer, so that every network is defined once and all start
+from the same weights. Packages that are not installed are reported and skipped.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ NEEDS = {"torch": ["torch"], "jax": ["jax"], "onnxruntime": ["onnxruntime", "onn
 
 
 def present(wanted: str, known: Sequence[str]) -> list[str]:
-    """Those of the peers asked for, "torch,jax", that are installed; the others are named.
+    """Those of the ``wanted`` peers, e.g. "torch,jax", that are installed; reports the others.
 
     Raises
-        ValueError  a name is none of the ``known``
+        ValueError  a name is not among the ``known``
     """
-    found = []
+    installed = []
     for peer in filter(None, wanted.split(",")):
         if peer not in known:
             raise ValueError(f"peers: there is no {peer!r}, expected some of {','.join(known)}")
@@ -33,8 +33,8 @@ def present(wanted: str, known: Sequence[str]) -> list[str]:
             names = " ".join(missing)
             print(f"skipped: {peer}; {names} not installed; run pip install {names}", flush=True)
         else:
-            found.append(peer)
-    return found
+            installed.append(peer)
+    return installed
 
 
 def compiler() -> str | None:

@@ -1,4 +1,4 @@
-"""The networks of the benchmarks: small autoencoders as they are used, with the batch sizes asked.
+"""The networks of the benchmarks: small, typical autoencoders and their batch sizes.
 
     Dense         784-64-784, ReLU, sigmoid, MSE
     ECG           140-32-16-8-16-32-140, ReLU, sigmoid, L1
@@ -7,8 +7,8 @@
     deep          784-1000-500-250-30 and its mirror, ELU, sigmoid, MSE
     contractive   784-120-784, sigmoid, MSE, λ = 1e-4
 
-The convolution is padded by one pixel on every side, as PyTorch's users write it; its noise is
-not drawn, so that input and target are the same numbers for everybody.
+The convolutions are padded by one pixel on every side, as is usual in PyTorch. No noise is added to
+their input, so that input and target are the same for all libraries.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ IMAGE = (1, 28, 28)
 
 
 class Network(NamedTuple):
-    """How to make the model, the shape of one sample, and the batch sizes of the race."""
+    """A model builder, the shape of one sample, and the batch sizes to time."""
 
     title: str
     make: Callable[[np.random.Generator], ta.Model]
     shape: tuple[int, ...]
     batches: tuple[int, ...]
-    random: bool = False  # whether a step draws noise, so that losses agree on average only
+    random: bool = False  # whether a step draws noise: then losses agree only on average
 
     def model(self) -> ta.Model:
-        """The same weights at every call."""
+        """A new model, with the same weights at every call."""
         return self.make(np.random.default_rng(0))
 
     def data(self, n: int) -> np.ndarray:
-        """n samples, uniform in [0, 1): the same ones at every call."""
+        """n samples, uniform in [0, 1): the same at every call."""
         return np.random.default_rng(1).random((n, *self.shape), np.float32)
 
 

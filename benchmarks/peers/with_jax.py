@@ -1,7 +1,7 @@
 """The networks in JAX: forward, backward and Adam as one jitted function.
 
-Images are kept (N, H, W, C), which is the order XLA computes in on a CPU; the batch is brought
-into it before the clock starts.
+Images are (N, H, W, C), the order in which XLA computes on a CPU; the batch is converted before the
+clock starts.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ def layers_of(layer: ta.Layer) -> tuple[list[Any], Apply]:
     """A tinyae layer as its params, a list of arrays or lists, and a function of them and x.
 
     Raises
-        TypeError  there is no translation of it
+        TypeError  there is no translation for its type
     """
     if isinstance(layer, ta.Sequential):
         parts = [layers_of(part) for part in layer.layers]
 
         def chain(params: Any, x: Any) -> Any:
-            for (_, apply), own in zip(parts, params):
-                x = apply(own, x)
+            for (_, apply), layer_params in zip(parts, params):
+                x = apply(layer_params, x)
             return x
 
         return [params for params, _ in parts], chain
@@ -40,13 +40,13 @@ def layers_of(layer: ta.Layer) -> tuple[list[Any], Apply]:
         p, q = layer.padding
         return _convolution(layer.W.value, layer.b.value, layer.stride, ((p, p), (q, q)), (1, 1))
     if isinstance(layer, ta.ConvTranspose2d):
-        # the adjoint: zeros between the pixels, the kernel turned by 180°, its channels swapped
+        # the adjoint: zeros between the pixels, kernel rotated by 180°, channels swapped
         W = layer.W.value[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
         sides = zip(layer.kernel_size, layer.padding, layer.output_padding)
-        pads = tuple((k - 1 - p, k - 1 - p + more) for k, p, more in sides)
+        pads = tuple((k - 1 - p, k - 1 - p + extra) for k, p, extra in sides)
         return _convolution(W, layer.b.value, (1, 1), pads, layer.stride)
     simple = {
-        ta.Flatten: lambda _, x: x.reshape(len(x), -1),  # of one channel: the order is the same
+        ta.Flatten: lambda _, x: x.reshape(len(x), -1),  # with one channel, the order is the same
         ta.ReLU: lambda _, x: jax.nn.relu(x),
         ta.ELU: lambda _, x: jax.nn.elu(x),
         ta.Sigmoid: lambda _, x: jax.nn.sigmoid(x),
@@ -61,7 +61,7 @@ def layers_of(layer: ta.Layer) -> tuple[list[Any], Apply]:
 
 
 def _arrays(*arrays: np.ndarray) -> list[Any]:
-    return [jnp.array(a) for a in arrays]  # copies: the training step gives its buffers away
+    return [jnp.array(a) for a in arrays]  # copies, because the training step donates its buffers
 
 
 def _convolution(W: Any, b: Any, stride: Any, pads: Any, spread: Any) -> tuple[list[Any], Apply]:
@@ -78,7 +78,7 @@ def objective_of(model: ta.Model) -> tuple[Any, Callable[[Any, Any, Any], Any]]:
     names = ["encoder", "decoder"]
     names += ["mean", "logvar"] if isinstance(model, ta.VariationalAutoencoder) else []
     parts = {name: layers_of(getattr(model, name)) for name in names}
-    params = {name: own for name, (own, _) in parts.items()}
+    params = {name: part_params for name, (part_params, _) in parts.items()}
     run = {name: apply for name, (_, apply) in parts.items()}
 
     def plain(p: Any, x: Any, key: Any) -> Any:
@@ -87,7 +87,7 @@ def objective_of(model: ta.Model) -> tuple[Any, Callable[[Any, Any, Any], Any]]:
         L = jnp.abs(d).mean() if isinstance(model.loss, ta.L1) else jnp.square(d).mean()
         if not isinstance(model, ta.ContractiveAutoencoder):
             return L
-        W = next(own[0] for own in p["encoder"] if own)
+        W = next(part_params[0] for part_params in p["encoder"] if part_params)
         slope = jnp.square(h * (1 - h)).mean(axis=0)
         return L + model.weight * jnp.square(W).sum(axis=1) @ slope
 
@@ -104,7 +104,7 @@ def objective_of(model: ta.Model) -> tuple[Any, Callable[[Any, Any, Any], Any]]:
 
 
 def jitted(model: ta.Model, x: np.ndarray, threads: int) -> Callable[[], Any]:
-    """A training step. How many threads it has is set by the environment, before JAX is loaded."""
+    """A training step. The environment sets the number of threads before JAX is loaded."""
     params, objective = objective_of(model)
     m, v = (jax.tree.map(jnp.zeros_like, params) for _ in range(2))
     batch = jnp.array(x.transpose(0, 2, 3, 1) if x.ndim == 4 else x)

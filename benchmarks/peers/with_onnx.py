@@ -11,11 +11,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 import tinyae as ta
 
-OPSET, IR_VERSION = 17, 8  # old enough for any runtime of the last years
+OPSET, IR_VERSION = 17, 8  # supported by all recent runtimes
 
 
 class Graph:
-    """A chain of nodes from "x" on; ``last`` is the name of what the newest gives."""
+    """A chain of nodes that starts at "x"; ``last`` is the name of the last node's output."""
 
     def __init__(self) -> None:
         self.nodes: list[Any] = []
@@ -23,7 +23,7 @@ class Graph:
         self.last = "x"
 
     def add(self, op: str, *arrays: np.ndarray, **attributes: Any) -> None:
-        """One node on ``last`` and constants."""
+        """Append a node whose inputs are ``last`` and constants."""
         names = [f"w{len(self.weights) + k}" for k in range(len(arrays))]
         self.weights += [numpy_helper.from_array(a, n) for a, n in zip(arrays, names)]
         out = f"a{len(self.nodes)}"
@@ -31,10 +31,10 @@ class Graph:
         self.last = out
 
     def add_layer(self, layer: ta.Layer) -> None:
-        """A tinyae layer.
+        """Append the nodes of a tinyae layer.
 
         Raises
-            TypeError  there is no translation of it
+            TypeError  there is no translation for its type
         """
         if isinstance(layer, ta.Sequential):
             for part in layer.layers:
@@ -45,8 +45,8 @@ class Graph:
             (p, q), s = layer.padding, layer.stride
             self.add("Conv", layer.W.value, layer.b.value, strides=s, pads=[p, q, p, q])
         elif isinstance(layer, ta.ConvTranspose2d):
-            (p, q), s, more = layer.padding, layer.stride, layer.output_padding
-            settings = {"strides": s, "pads": [p, q, p, q], "output_padding": more}
+            (p, q), s, output_padding = layer.padding, layer.stride, layer.output_padding
+            settings = {"strides": s, "pads": [p, q, p, q], "output_padding": output_padding}
             self.add("ConvTranspose", layer.W.value, layer.b.value, **settings)
         elif isinstance(layer, ta.Flatten):
             self.add("Flatten")
@@ -60,7 +60,7 @@ class Graph:
 
 
 def parts(model: ta.Model) -> Iterator[ta.Layer]:
-    """What ``reconstruct`` runs, in order."""
+    """The layers that ``reconstruct`` runs, in order."""
     yield model.encoder
     if isinstance(model, ta.VariationalAutoencoder):
         yield model.mean
@@ -78,15 +78,15 @@ def graph_of(model: ta.Model, shape: tuple[int, ...]) -> bytes:
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *shape])
         for name in ("x", graph.last)
     )
-    made = helper.make_graph(graph.nodes, "reconstruction", [x], [y], graph.weights)
+    onnx_graph = helper.make_graph(graph.nodes, "reconstruction", [x], [y], graph.weights)
     opsets = [helper.make_opsetid("", OPSET)]
-    file = helper.make_model(made, opset_imports=opsets, ir_version=IR_VERSION)
+    file = helper.make_model(onnx_graph, opset_imports=opsets, ir_version=IR_VERSION)
     data: bytes = file.SerializeToString()
     return data
 
 
 def inference(model: ta.Model, x: np.ndarray, threads: int) -> Callable[[], np.ndarray]:
-    """Reconstruct a batch, from array to array, with every optimisation of the graph."""
+    """Reconstruct a batch, from array to array, with all graph optimisations."""
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = threads
     settings.inter_op_num_threads = 1

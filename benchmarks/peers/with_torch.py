@@ -1,4 +1,4 @@
-"""The networks in PyTorch: the same layers, weights and losses, as its users write them."""
+"""The networks in PyTorch: the same layers, weights and losses, in idiomatic PyTorch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def layers_of(layer: ta.Layer) -> nn.Module:
     """A tinyae layer as a module with a copy of its weights.
 
     Raises
-        TypeError  there is no translation of it
+        TypeError  there is no translation for its type
     """
     if isinstance(layer, ta.Sequential):
         return nn.Sequential(*map(layers_of, layer.layers))
@@ -28,8 +28,8 @@ def layers_of(layer: ta.Layer) -> nn.Module:
         return _filled(nn.Conv2d(*sizes, layer.stride, layer.padding), layer)
     if isinstance(layer, ta.ConvTranspose2d):
         sizes = (layer.in_channels, layer.out_channels, layer.kernel_size)
-        more = (layer.stride, layer.padding, layer.output_padding)
-        return _filled(nn.ConvTranspose2d(*sizes, *more), layer)
+        options = (layer.stride, layer.padding, layer.output_padding)
+        return _filled(nn.ConvTranspose2d(*sizes, *options), layer)
     if isinstance(layer, ta.Reshape):
         return nn.Unflatten(1, layer.shape)
     simple = {
@@ -52,7 +52,7 @@ def _filled(module: nn.Module, layer: Any) -> nn.Module:
 
 
 class Plain(nn.Module):
-    """Reconstruction and its loss, MSE or L1; with a weight, the contractive penalty besides."""
+    """Reconstruction with MSE or L1, plus the contractive penalty if it has a weight."""
 
     def __init__(self, model: ta.Autoencoder) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class Plain(nn.Module):
 
 
 class Variational(nn.Module):
-    """−ELBO in nats a sample, one draw, Bernoulli."""
+    """Bernoulli −ELBO in nats per sample, with one draw of z."""
 
     def __init__(self, model: ta.VariationalAutoencoder) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ def module_of(model: ta.Model) -> nn.Module:
 
 
 def eager(model: ta.Model, x: np.ndarray, threads: int) -> Callable[[], Any]:
-    """A training step with Adam as it comes."""
+    """A training step with the default Adam."""
     return _step(model, x, threads, fused=False, compiled=False)
 
 
@@ -110,8 +110,8 @@ def fused(model: ta.Model, x: np.ndarray, threads: int) -> Callable[[], Any]:
 
 
 def compiled(model: ta.Model, x: np.ndarray, threads: int) -> Callable[[], Any]:
-    """The latter with forward and loss, and so backward, compiled for this very batch size."""
-    torch._dynamo.reset()  # else the second batch size is compiled for any size, and is slower
+    """The same with forward, loss and backward compiled for this batch size."""
+    torch._dynamo.reset()  # otherwise a second batch size is compiled for all sizes, and is slower
     return _step(model, x, threads, fused=True, compiled=True)
 
 
@@ -135,7 +135,7 @@ def _step(
 
 
 def inference(model: ta.Model, x: np.ndarray, threads: int) -> Callable[[], np.ndarray]:
-    """Reconstruct a batch under ``inference_mode``, from array to array."""
+    """Reconstruct a batch under ``inference_mode``, from a NumPy array to a NumPy array."""
     torch.set_num_threads(threads)
     net = module_of(model).eval()
 
@@ -147,30 +147,30 @@ def inference(model: ta.Model, x: np.ndarray, threads: int) -> Callable[[], np.n
 
 
 def twin(kernel: str, *arguments: Any) -> Callable[[], Any] | None:
-    """PyTorch's operation for a kernel of tinyae, on the same arrays; None where there is none."""
-    given = [torch.from_numpy(a) if isinstance(a, np.ndarray) else a for a in arguments]
+    """PyTorch's equivalent of a tinyae kernel, on the same arrays; None if there is none."""
+    tensors = [torch.from_numpy(a) if isinstance(a, np.ndarray) else a for a in arguments]
     if kernel in ("mlp", "mlp_backward"):
-        return _perceptron(*arguments)
+        return _mlp(*arguments)
     if kernel == "mlp_backprop":
-        return _perceptron_step(*arguments)
+        return _mlp_step(*arguments)
     if kernel == "adam":
         return _fused_adam(*arguments)
     if kernel == "affine_grad":
-        dy, x, dW, db = (a.clone() for a in given)
+        dy, x, dW, db = (a.clone() for a in tensors)
         return lambda: (dW.addmm_(dy.T, x), db.add_(dy.sum(dim=0)))
     if kernel == "bias_grad":
-        db = given[1].clone()
-        return lambda: db.add_(given[0].sum(dim=(0, 2, 3)))
+        db = tensors[1].clone()
+        return lambda: db.add_(tensors[0].sum(dim=(0, 2, 3)))
     if kernel in _TWINS:
         f = _TWINS[kernel]
-        return lambda: f(*given)
+        return lambda: f(*tensors)
     fused = kernel.endswith("_relu")
     kernel = kernel.removesuffix("_relu")
     if kernel not in ("conv2d", "conv2d_input_grad", "conv2d_weight_grad"):
         return None
-    a, b, stride, (top, bottom, left, right), *rest = given
+    a, b, stride, (top, bottom, left, right), *rest = tensors
     if (top, left) != (bottom, right):
-        return None  # PyTorch pads both sides alike
+        return None  # PyTorch pads both sides equally
     pad = (top, left)
     after = rest[kernel != "conv2d" :]
     bias, relu, mask = [*after, *(None, fused, None)[len(after) :]]
@@ -180,10 +180,12 @@ def twin(kernel: str, *arguments: Any) -> Callable[[], Any] | None:
         shape = (b.shape[1], a.shape[1], *rest[0])
         return lambda: nn.grad.conv2d_weight(a, shape, b, stride, pad)
     sizes = zip(rest[0], a.shape[2:], stride, pad, b.shape[2:])
-    more = [size - ((rows - 1) * s - 2 * p + k) for size, rows, s, p, k in sizes]
-    if any(not 0 <= m < s for m, s in zip(more, stride)):
+    output_padding = [size - ((rows - 1) * s - 2 * p + k) for size, rows, s, p, k in sizes]
+    if any(not 0 <= m < s for m, s in zip(output_padding, stride)):
         return None
-    return lambda: _after_relu(F.conv_transpose2d(a, b, bias, stride, pad, more), relu, mask)
+    return lambda: _after_relu(
+        F.conv_transpose2d(a, b, bias, stride, pad, output_padding), relu, mask
+    )
 
 
 def _after_relu(y: torch.Tensor, relu: bool, mask: torch.Tensor | None) -> torch.Tensor:
@@ -191,21 +193,21 @@ def _after_relu(y: torch.Tensor, relu: bool, mask: torch.Tensor | None) -> torch
     return y if mask is None else _TWINS["relu_backward"](y, mask)
 
 
-def _forward(stages: Any, parts: Any, y: torch.Tensor) -> torch.Tensor:
-    for (W, b, *_), stage in zip(parts, stages):
+def _forward(layers: Any, parts: Any, y: torch.Tensor) -> torch.Tensor:
+    for (W, b, *_), layer in zip(parts, layers):
         y = F.linear(y, W, b)
-        if stage.f != "linear":
-            y = _TWINS[stage.f.lower()](y, *([stage.alpha] if stage.f == "ELU" else []))
+        if layer.f != "linear":
+            y = _TWINS[layer.f.lower()](y, *([layer.alpha] if layer.f == "ELU" else []))
     return y
 
 
-def _perceptron(stages: Any, x: Any, *way_back: Any) -> Callable[[], Any]:
-    """The operations of dense layers in a row one after the other, forward or back."""
-    parts = [[torch.from_numpy(a) for a in stage[:4]] for stage in stages]
-    functions = [(stage.f, stage.alpha) for stage in stages]
+def _mlp(layers: Any, x: Any, *backward_arguments: Any) -> Callable[[], Any]:
+    """The operations of consecutive dense layers, forward or backward."""
+    parts = [[torch.from_numpy(a) for a in layer[:4]] for layer in layers]
+    functions = [(layer.f, layer.alpha) for layer in layers]
 
     def forward() -> None:
-        _forward(stages, parts, given)
+        _forward(layers, parts, x_tensor)
 
     def backward() -> None:
         g = dy
@@ -213,30 +215,32 @@ def _perceptron(stages: Any, x: Any, *way_back: Any) -> Callable[[], Any]:
             (W, _, dW, db), (f, alpha) = parts[k], functions[k]
             if f != "linear":
                 g = _TWINS[f"{f.lower()}_backward"](g, ys[k], *([alpha] if f == "ELU" else []))
-            dW.addmm_(g.T, ys[k - 1] if k else given)
+            dW.addmm_(g.T, ys[k - 1] if k else x_tensor)
             db.add_(g.sum(dim=0))
-            if k or way_back[-1]:
+            if k or backward_arguments[-1]:
                 g = g @ W
 
-    given = torch.from_numpy(x)
-    if not way_back:
+    x_tensor = torch.from_numpy(x)
+    if not backward_arguments:
         return forward
-    ys, dy = [torch.from_numpy(y) for y in way_back[0]], torch.from_numpy(way_back[1])
+    ys = [torch.from_numpy(y) for y in backward_arguments[0]]
+    dy = torch.from_numpy(backward_arguments[1])
     parts = [[a.clone() for a in part] for part in parts]
     return backward
 
 
-def _perceptron_step(
-    stages: Any, x: Any, target: Any, loss: str, per_sample: bool, input_grad: bool
+def _mlp_step(
+    layers: Any, x: Any, target: Any, loss: str, per_sample: bool, input_grad: bool
 ) -> Callable[[], Any]:
-    """Forward, loss and PyTorch's own way back."""
-    parts = [[torch.from_numpy(a.copy()).requires_grad_() for a in stage[:2]] for stage in stages]
-    given, wanted = torch.from_numpy(x.copy()).requires_grad_(input_grad), torch.from_numpy(target)
+    """Forward, loss and PyTorch's own backward."""
+    parts = [[torch.from_numpy(a.copy()).requires_grad_() for a in layer[:2]] for layer in layers]
+    x_tensor = torch.from_numpy(x.copy()).requires_grad_(input_grad)
+    target_tensor = torch.from_numpy(target)
     features = target.shape[1] if per_sample else 1
 
     def run() -> None:
-        y = _forward(stages, parts, given)
-        (features * _LOSSES[loss](y, wanted)).backward()
+        y = _forward(layers, parts, x_tensor)
+        (features * _LOSSES[loss](y, target_tensor)).backward()
 
     return run
 

@@ -1,1 +1,1 @@
-"""One file a family of questions, one function a NAME of ``benchmarks/quality.py``."""
+"""The recipes of ``benchmarks/quality.py``: one file for each topic, one function for each NAME."""

@@ -1,4 +1,4 @@
-"""What the recipes share: how a run is asked for, data, seconds, and the table at the end."""
+"""Shared by the recipes: command-line options, data, stopwatch and tables."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ import tinyae as ta
 
 @dataclass(frozen=True)
 class Run:
-    """What the command line says.
+    """The command-line options.
 
     seed      of weights, order and noise
     out       the folder for pictures and models; it exists
-    quick     small built-in data and few epochs: shows that the recipe runs, and no more
-    epochs    in place of the recipe's own number
-    data      a data set's name, in place of the recipe's own
+    quick     small generated data and few epochs, only to check that the recipe runs
+    epochs    overrides the recipe's own number
+    data      overrides the recipe's data set
     """
 
     seed: int = 0
@@ -34,13 +34,13 @@ class Run:
     data: str | None = None
 
     def number_of_epochs(self, full: int) -> int:
-        """``epochs`` if asked for, 1 for a quick run, else ``full``."""
+        """``epochs`` if given, 1 for a quick run, else ``full``."""
         if self.epochs is not None:
             return self.epochs
         return 1 if self.quick else full
 
     def load(self, name: str, quick_rows: int = 512) -> ta.data.Dataset:
-        """The data set, or ``data`` in its place; quick: that many generated rows of its shape."""
+        """The data set, or ``data`` if given; for a quick run, generated samples of its shape."""
         if not self.quick:
             return ta.data.load(self.data or name)
         ecg = (self.data or name) in ("ecg5000", "heartbeats")
@@ -51,7 +51,7 @@ class Run:
 
 
 class Stopwatch:
-    """``with Stopwatch() as watch: …`` and then ``watch.seconds``; inside, the seconds so far."""
+    """``with Stopwatch() as watch: …``; ``watch.seconds`` is the time taken (so far)."""
 
     def __enter__(self) -> Stopwatch:
         self._began = time.perf_counter()
@@ -67,10 +67,10 @@ class Stopwatch:
 
 
 def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a title and columns in line: the first to the left, the others to the right.
+    """Print a title and aligned columns: the first to the left, the others to the right.
 
-    By habit a row is a quantity, and the columns after ours are named "reference" (what others
-    got, published or run) and "reach" (what was to be reached).
+    By convention, columns after ours are named "reference" (results of others, published or run)
+    and "reach" (the target).
 
     Raises
         ValueError  a row has more or fewer cells than there are heads
@@ -92,7 +92,7 @@ def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[object]]) ->
 
 
 def machine() -> str:
-    """When and on what the figures were measured: date, cores, kernels, versions."""
+    """The date, cores, kernel set and versions with which the figures were measured."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     parts = [
         datetime.date.today().isoformat(),

@@ -1,10 +1,10 @@
-"""What contraction costs: the reconstruction's error against ‖J‖², and the penalty's seconds.
+"""The cost of contraction: reconstruction error against ‖J‖², and the time of the penalty.
 
     python benchmarks/quality.py contractive
 
 784-120 sigmoid units, untied, MSE (the mean over pixels), Adam, 10 epochs at batch 128 on MNIST.
 λ is ``ContractiveAutoencoder``'s weight of ‖∂h/∂x‖²_F, which is summed over units and pixels and
-averaged over images. λ = 0 is timed as the plain autoencoder, which has no penalty to compute.
+averaged over images. λ = 0 is timed with the plain autoencoder, which computes no penalty.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import tinyae as ta
 from benchmarks.recipes.common import Run, table
 from tinyae.models.contractive import ContractiveAutoencoder
 
-# λ: test MSE, ‖J‖² and seconds an epoch of the same run in PyTorch 2.13 on two cores
+# λ: test MSE, ‖J‖² and seconds per epoch of the same run in PyTorch 2.13 on two cores
 REFERENCE = {0.0: "0.0068, 39.5, 0.556 s", 1e-4: "0.0080, 13.3, 0.638 s", 1e-3: "0.0145, 3.2"}
 
 

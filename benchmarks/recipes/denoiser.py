@@ -2,10 +2,10 @@
 
     python benchmarks/quality.py denoiser
 
-x̃ = x + 0.2 ε, clipped to [0, 1]; two strided convolutions (16 and 8 channels), their two transposed
-mirrors (8 and 16), and a convolution to one channel: 3,217 parameters. MSE, Adam 1e-3 held
-constant, batches of 32, 10 epochs, as the TensorFlow tutorial has it. The test noise comes from a
-generator of its own, so that it is the same whatever the seed.
+x̃ = x + 0.2 ε, clipped to [0, 1]; two strided convolutions (16 and 8 channels), their two
+transposed mirrors (8 and 16), and a convolution to one channel: 3,217 parameters. MSE, constant
+Adam 1e-3, batches of 32, 10 epochs, as in the TensorFlow tutorial. The test noise has its own
+generator, so that it does not depend on the seed.
 
 Source    tensorflow.org/tutorials/generative/autoencoder; Vincent et al. (2010), §3
 """
@@ -27,7 +27,7 @@ def denoiser(run: Run) -> None:
     noisy = NOISE(x_test, np.random.default_rng(2026))
     rng = np.random.default_rng(run.seed)
     model = ta.DenoisingAutoencoder(*network(x.shape[1:], rng), ta.MSE(), NOISE)
-    seen: list[float] = []
+    errors: list[float] = []
     with Stopwatch() as watch:
         history = ta.fit(
             model,
@@ -36,7 +36,7 @@ def denoiser(run: Run) -> None:
             batch_size=32,
             optimizer=ta.Adam(1e-3),
             rng=rng,
-            on_epoch=lambda _: seen.append(ta.metrics.mse(x_test, model.reconstruct(noisy))),
+            on_epoch=lambda _: errors.append(ta.metrics.mse(x_test, model.reconstruct(noisy))),
         )
     y = model.reconstruct(noisy)
     model.save(run.out / "denoiser.npz")
@@ -52,8 +52,8 @@ def denoiser(run: Run) -> None:
             ["MSE, mean over pixels", f"{before[0]:.4f}", f"{ours[0]:.5f}", "0.00789", "≤ 0.0079"],
             ["PSNR, mean over images", f"{before[1]:.2f}", f"{ours[1]:.2f}", "21.34 dB", "≥ 21.3"],
             ["SSIM", f"{before[2]:.3f}", f"{ours[2]:.3f}", "", ""],
-            ["MSE after epoch 1", "", f"{seen[0]:.4f}", "0.0126", ""],
-            ["MSE after epoch 5", "", f"{seen[4]:.4f}" if epochs > 4 else "", "0.0087", ""],
+            ["MSE after epoch 1", "", f"{errors[0]:.4f}", "0.0126", ""],
+            ["MSE after epoch 5", "", f"{errors[4]:.4f}" if epochs > 4 else "", "0.0087", ""],
             ["seconds an epoch, median", "", f"{an_epoch:.2f}", "8.7", "half"],
         ],
     )
@@ -70,5 +70,5 @@ def parameters(model: ta.Model) -> int:
 
 
 def picture(x: np.ndarray, noisy: np.ndarray, y: np.ndarray, run: Run) -> None:
-    """Ten test images: as they are, with noise, denoised; a row each."""
+    """Ten test images: one row clean, one noisy, one denoised."""
     ta.plot.page(np.concatenate([x[:10], noisy[:10], y[:10]]), run.out / "denoiser.png")

@@ -1,29 +1,31 @@
-"""Abnormal heartbeats, found by a model that has seen normal ones only: ECG5000.
+"""Anomaly detection on ECG5000: a model of normal heartbeats finds abnormal ones.
 
     python benchmarks/quality.py ecg
 
-A beat that the model reconstructs badly is abnormal. Two protocols, each beside two baselines that
-need no network: the distance to the mean normal beat, and the residual of PCA with two components.
+A beat with a large reconstruction error counts as abnormal. There are two protocols, each compared
+with two baselines without a network: the distance to the mean normal beat, and the residual of PCA
+with two components.
 
-The tutorial's: 140-32-16-8-16-32-140, ReLU, sigmoid, beats scaled by the training minimum and
-maximum, mean absolute error, Adam 1e-3, 20 epochs, batches of 512; threshold = mean + 1 standard
-deviation of the *training* losses. Its notebook draws one split (80/20, scikit-learn's with
-``random_state=21``), on which five networks are trained here; then five splits, one network each.
-The spread between splits is five times that between networks.
+The tutorial's protocol: 140-32-16-8-16-32-140, ReLU, sigmoid, beats scaled by the training minimum
+and maximum, mean absolute error, Adam 1e-3, 20 epochs, batches of 512; threshold = mean + 1
+standard deviation of the *training* losses. Its notebook uses one split (80/20, scikit-learn's with
+``random_state=21``). Here five networks are trained on this split, then one network on each of five
+other splits. The spread between splits is five times that between networks.
 
-Ours: a denoising 140-64-32-8-32-64-140 with tanh, linear output, squared error, on beats minus their
-mean beat. The score is the squared residual after a moving average over nine of the 140 samples:
-what is abnormal is a shape, and noise from one sample to the next is not. A fifth of the normal training
-beats is held out, and the threshold is the 97.5 % quantile of *their* scores: one healthy beat in
-forty may raise a false alarm. It is no higher because above it the held-out scores leap: about one
-beat in a hundred that is labelled normal does not look it. Neither the test labels nor any abnormal
-beat has a part in training or threshold.
+Our protocol: a denoising 140-64-32-8-32-64-140 with tanh, linear output and squared error, trained
+on beats minus the mean beat. The score is the squared residual after a moving average over nine of
+the 140 samples, because abnormal shapes extend over many samples and noise does not. A fifth of the
+normal training beats is held out, and the threshold is the 97.5 % quantile of *their* scores, so
+one normal beat in forty may be a false alarm. A higher quantile would be unstable: about one in a
+hundred beats labelled normal looks abnormal. Neither test labels nor abnormal beats are used for
+training or threshold.
 
-Positive is *normal*, as in the tutorial: precision is the share of normal among the beats passed as
-normal, recall the share of normal beats that pass. ROC-AUC needs no threshold.
+*Normal* is the positive class, as in the tutorial: precision is the fraction of normal beats among
+those classified as normal, recall the fraction of normal beats that are. ROC-AUC needs no
+threshold.
 
-Network and score were chosen on other random splits (seeds 1000 to 1004), where the AUC is .993:
-two or three odd beats labelled normal decide its third digit, and that with the split.
+Network and score were chosen on other random splits (seeds 1000 to 1004), where the AUC is .993.
+Its third digit depends on two or three odd beats labelled normal, and so on the split.
 
 Source    Chen et al. (2015), UCR archive; tensorflow.org/tutorials/generative/autoencoder
 """
@@ -46,7 +48,7 @@ WINDOW = 9
 
 
 def ecg(run: Run) -> None:
-    """The tutorial's protocol on its split and on five; then ours on the five."""
+    """The tutorial's protocol on its split and on five random ones; then ours on the five."""
     data = run.load("ecg5000", quick_rows=1000)
     assert data.y_train is not None
     assert data.y_test is not None
@@ -72,11 +74,11 @@ def ecg(run: Run) -> None:
             for name, score, seconds in tutorial_scores(normal, t.seed, epochs):
                 losses = score(normal)
                 threshold = losses.mean() + losses.std()
-                found = judge(score(test), t.y_test, threshold, seconds)
-                rows.setdefault(name, []).append(found)
-        own = [published, korean, reference] if trials is same else []
+                result = judge(score(test), t.y_test, threshold, seconds)
+                rows.setdefault(name, []).append(result)
+        references = [published, korean, reference] if trials is same else []
         reach = ["reach", "0.945", "0.992", "0.909", "", ""]
-        table(title, ["", *FIGURES], [*summaries(rows), *own, reach])
+        table(title, ["", *FIGURES], [*summaries(rows), *references, reach])
 
     epochs = run.number_of_epochs(60)
     rows = {}
@@ -85,8 +87,8 @@ def ecg(run: Run) -> None:
         held_out, fitted = normal[::5], np.delete(normal, np.s_[::5], axis=0)
         for name, score, seconds in our_scores(fitted, t.seed, epochs):
             threshold = float(np.quantile(score(held_out), QUANTILE))
-            found = judge(score(t.x_test), t.y_test, threshold, seconds)
-            rows.setdefault(name, []).append(found)
+            result = judge(score(t.x_test), t.y_test, threshold, seconds)
+            rows.setdefault(name, []).append(result)
     table(
         f"Ours, {len(anew)} random splits; threshold: the {QUANTILE:.1%} quantile of held-out "
         "normal beats",
@@ -102,7 +104,7 @@ def tutorial_order(n: int) -> np.ndarray:
 
 
 class Trial(NamedTuple):
-    """A split and the seed of the network that is trained on it; a label of 1 is normal."""
+    """A split, and the seed of the network trained on it; label 1 is normal."""
 
     seed: int
     x: np.ndarray
@@ -112,7 +114,7 @@ class Trial(NamedTuple):
 
 
 def split(x: np.ndarray, y: np.ndarray, order: np.ndarray, seed: int) -> Trial:
-    """The first 80 % of the order to train on, the rest to test."""
+    """Train on the first 80 % of the order, test on the rest."""
     train, test = np.split(order, [len(x) - len(x) // 5])
     return Trial(seed, x[train], y[train], x[test], y[test])
 
@@ -133,7 +135,7 @@ def tutorial_scores(
 
 
 def our_scores(fitted: np.ndarray, seed: int, epochs: int) -> Iterator[tuple[str, Score, float]]:
-    """Name, score and seconds of training: the baselines by either score, then the network."""
+    """Name, score and seconds of training: baselines with both scores, then the network."""
     mean, pca = fitted.mean(axis=0), PCA(2).fit(fitted)
     yield "mean beat", lambda x: np.square(x - mean).mean(axis=1), 0.0
     yield "mean beat, smoothed", lambda x: np.square(smooth(x - mean)).mean(axis=1), 0.0
@@ -177,12 +179,12 @@ def smooth(residual: np.ndarray) -> np.ndarray:
 
 def judge(scores: np.ndarray, truth: np.ndarray, threshold: float, seconds: float) -> list[float]:
     """Accuracy, precision and recall of *normal*, ROC-AUC of *abnormal*, seconds of training."""
-    found = detection(truth == 1, scores <= threshold)
-    return [*found, roc_auc(truth != 1, scores), seconds]
+    result = detection(truth == 1, scores <= threshold)
+    return [*result, roc_auc(truth != 1, scores), seconds]
 
 
 def summaries(rows: dict[str, list[list[float]]]) -> list[list[str]]:
-    """Mean ± standard deviation over the trials; seconds alone, where there are any."""
+    """Mean ± standard deviation over the trials; only the mean for seconds, if not zero."""
     lines = []
     for name, trials in rows.items():
         *figures, seconds = np.transpose(trials)

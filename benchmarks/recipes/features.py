@@ -1,17 +1,17 @@
-"""What is a code good for? A linear classifier on the codes of each kind of autoencoder, MNIST.
+"""The quality of codes: a linear classifier on the codes of each kind of autoencoder, MNIST.
 
     python benchmarks/quality.py features
 
-Every autoencoder has one hidden layer of 1,000 units, 784-1000-784, and learns without labels from
-the 60,000 training images. Then it is frozen, and a softmax regression learns the digits from its
-codes: the error on the 10,000 test images is the code's quality. Beside them the same regression
-on raw pixels and on PCA (784 components, all there are, so the same information as raw pixels).
+Every autoencoder has one hidden layer of 1,000 units, 784-1000-784, and is trained without labels
+on the 60,000 training images. Then it is frozen, and a softmax regression learns the digits from
+its codes. The error on the 10,000 test images measures the quality of the code. For comparison, the
+same regression is trained on raw pixels and on PCA (all 784 components, so the same information).
 
-The regression is tinyae's Classifier around one Dense layer (cross-entropy, Adam with a cosine
-schedule): the 60,000 × 1,000 codes take it seconds, where scikit-learn's solver takes minutes.
-Codes are centred and divided by their mean deviation. Its learning rate, and the masking and the
-penalties' weights, were chosen on the last 10,000 training images among a few values; the k-sparse
-settings are the paper's. The test set had no part in any choice.
+The regression is tinyae's Classifier with one Dense layer (cross-entropy, Adam with a cosine
+schedule). It takes seconds for 60,000 × 1,000 codes; scikit-learn's solver takes minutes. Codes are
+centred and divided by the root of their mean variance. The learning rate, the masking and the weights
+of penalties were chosen among a few values on the last 10,000 training images; the k-sparse settings
+are the paper's. The test set was not used for any choice.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tinyae.models.contractive import ContractiveAutoencoder
 from tinyae.models.sparse import KLSparsity, SparseAutoencoder
 
 UNITS = 1000
-K = 25  # of the k-sparse one
+K = 25  # of the k-sparse autoencoder
 EPOCHS = 10
 Pair = tuple[ta.Layer, ta.Layer]
 PUBLISHED = {
@@ -110,9 +110,9 @@ KINDS = {
 
 
 def train(model: ta.Autoencoder, x: np.ndarray, epochs: int, seed: int) -> None:
-    """Adam with a cosine schedule. A TopK begins at 4k and falls to k in the first half.
+    """Adam with a cosine schedule. The k of a TopK falls from 4k to k in the first half.
 
-    With k = 25 from the start most units never win, and so never learn (Makhzani & Frey 2014).
+    With k = 25 from the start, most units are never selected and never learn (Makhzani & Frey 2014).
     """
     optimizer = ta.Adam(ta.Cosine(1e-3, epochs * -(-len(x) // 128)))
     rng, last = np.random.default_rng(seed), model.encoder.children.popitem()[1]

@@ -1,22 +1,22 @@
-"""Generative adversarial networks: samples to look at, and what a classifier sees in them.
+"""Generative adversarial networks: samples, and a classifier's judgement of them.
 
     python benchmarks/quality.py gan             Dense layers, MNIST
     python benchmarks/quality.py dcgan           convolutions, MNIST
     python benchmarks/quality.py gan_fashion     the same two on Fashion-MNIST
     python benchmarks/quality.py dcgan_fashion
 
-No loss of a GAN says how good its samples are. So a classifier, trained on the real training set,
-gives each of 10,000 samples its class probabilities p(y | x̃):
+The loss of a GAN does not measure the quality of its samples. So a classifier, trained on the real
+training set, computes the class probabilities p(y | x̃) of 10,000 samples:
 
-    entropy of one    E H[p(y | x̃)], nats: small if each sample is plainly of one class
+    entropy of one    E H[p(y | x̃)], nats: small if each sample clearly belongs to one class
     entropy of all    H[E p(y | x̃)], nats: ln 10 ≈ 2.303 if all classes are equally frequent
     score             exp E KL(p(y | x̃) ‖ p(y)) = exp (entropy of all − entropy of one), 1 to 10:
-                      the inception score of Salimans et al. (2016), with our classifier, so its
-                      numbers compare with those of this table alone
-    plain             share of samples with max p(y | x̃) > 0.9
-    rarest class      share of the class that is least often seen
+                      the inception score of Salimans et al. (2016), but with our classifier, so
+                      its values are comparable only within this table
+    plain             fraction of samples with max p(y | x̃) > 0.9
+    rarest class      fraction of samples in the rarest class
 
-beside the same of the 10,000 real test images, which is what a perfect generator would reach.
+The same numbers for the 10,000 real test images are what a perfect generator would reach.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def gan_fashion(run: Run) -> None:
 
 
 def dcgan(run: Run) -> None:
-    """Convolutions on MNIST: 4 × 4 kernels, stride 2, 16 and 32 channels, against their mirror."""
+    """Convolutions on MNIST: 4 × 4 kernels, stride 2, 16 and 32 channels, and their mirror."""
     _convolutional(run, "mnist")
 
 
@@ -70,7 +70,7 @@ def _play(
     rates: tuple[float, float],
     rng: np.random.Generator,
 ) -> None:
-    """Train, save a page of samples, and let a classifier look at more of them."""
+    """Train, save a page of samples, and judge more samples with a classifier."""
     data, epochs = run.load(name), run.number_of_epochs(epochs)
     x = data.x_train
     model = ta.GAN(*pair, real_label=0.9)
@@ -90,7 +90,7 @@ def _play(
 
     judge = _classifier(x, data.y_train, 1 if run.quick else 10, np.random.default_rng(0))
     right = 1 - judge.error(data.x_test, data.y_test)
-    real, made = _seen(judge, data.x_test), _seen(judge, samples)
+    real, generated = _scores(judge, data.x_test), _scores(judge, samples)
     perfect = ["0", f"{np.log(10):.3f}", "10", "100%", "10%"]
     names = ["entropy of one, nats", "entropy of all, nats", "score", "plain", "rarest class"]
     images = run.data or ("strokes" if run.quick else name)
@@ -98,7 +98,7 @@ def _play(
         f"{kind}, {images}: {epochs} epochs, {watch.seconds:.0f} s; judged by a classifier that "
         f"names {right:.2%} of the test images rightly",
         ["", "generated", "real test images", "perfect"],
-        list(zip(names, made, real, perfect)),
+        list(zip(names, generated, real, perfect)),
     )
     share = np.bincount(judge.predict(samples), minlength=10) / SAMPLES
     print("classes: " + ", ".join(f"{k} {part:.1%}" for k, part in enumerate(share)))
@@ -110,7 +110,7 @@ def _play(
     print(f"a page of samples: {run.out / kind}.png")
 
 
-def _seen(judge: ta.Classifier, x: np.ndarray) -> list[str]:
+def _scores(judge: ta.Classifier, x: np.ndarray) -> list[str]:
     p = judge.predict_proba(x).astype(np.float64)
     one, whole = _entropy(p).mean(), _entropy(p.mean(axis=0))
     rarest = np.bincount(p.argmax(axis=1), minlength=10).min() / len(p)

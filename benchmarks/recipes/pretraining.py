@@ -1,26 +1,26 @@
-"""What learning layer by layer is good for: two questions, MNIST.
+"""The benefit of layer-wise pre-training, in two experiments on MNIST.
 
-    python benchmarks/quality.py deep_sigmoid     a deep network of sigmoid units, made to learn
-    python benchmarks/quality.py pretraining      digits told apart with few labels
+    python benchmarks/quality.py deep_sigmoid     a deep autoencoder of sigmoid units
+    python benchmarks/quality.py pretraining      classification with few labels
 
 **deep_sigmoid**  784-1000-500-250-30 and its mirror (Hinton & Salakhutdinov 2006), all units
-sigmoid but for the linear code. From random weights it gets stuck: the squared error of a test
-image, summed over its pixels, stays at 22.9 with Adam's usual settings (PCA: 13.87).
-Here every layer is first trained as a shallow autoencoder on the codes of the one below, tied
-(the decoder's matrix is the encoder's, transposed) and by cross-entropy; then all are unrolled,
-untied and trained together by squared error. A sigmoid's slope is ¼ of tanh's, so the rates are
+sigmoid except for the linear code. From random weights it gets stuck: the squared error of a test
+image, summed over its pixels, stays at 22.9 with Adam's default settings (PCA: 13.87). Here every
+layer is first trained as a shallow autoencoder on the codes of the layer below, with tied weights
+(the decoder's matrix is the encoder's, transposed) and cross-entropy. Then all are unrolled, untied
+and trained together with squared error. A sigmoid's slope is at most ¼, so the learning rates are
 several times those of the ELU network.
 
 **pretraining**  A classifier with two hidden layers, 784-500-500-10, learns from 100, 1,000 and
 10,000 labelled images: from random weights, and from a stack of denoising autoencoders that has
-seen all 60,000 images without their labels (Vincent et al. 2010). Both are trained alike, for a
-fixed number of steps with a cosine schedule, so nothing is stopped early and no test label is
-looked at before the end. A third row is today's answer without pre-training: the same network with
-ReLU units. Every number of labels is drawn anew DRAWS times, as many of each digit; beside the
-mean stands the standard deviation over the draws.
+seen all 60,000 images without labels (Vincent et al. 2010). Both are trained in the same way, for a
+fixed number of steps with a cosine schedule, so there is no early stopping and no test label is used
+before the end. A third row is the modern alternative without pre-training: the same network with ReLU
+units. For each number of labels, DRAWS balanced subsets are drawn; the table gives the mean and
+standard deviation over them.
 
-Settings were chosen by training images alone: the rates of the first by the error after 400 steps,
-those of the second, the best of a few for each row, by the last 10,000 labels of the training set.
+Settings were chosen on training images only: the rates of the first experiment by the error after 400
+steps; those of the second, separately for each row, on the last 10,000 labels of the training set.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ DRAWS = 5
 
 
 def optimizer(rate: float, epochs: int, samples: int, batch: int = BATCH) -> ta.Adam:
-    """Adam on a cosine from ``rate`` to nought."""
+    """Adam with a cosine schedule from ``rate`` to 0."""
     return ta.Adam(ta.Cosine(rate, epochs * -(-samples // batch)))
 
 
@@ -159,7 +159,7 @@ def denoising_stack(x: np.ndarray, epochs: int, seed: int) -> ta.StackedAutoenco
 
 
 def on_top_of(stack: ta.StackedAutoencoder, seed: int) -> ta.Classifier:
-    """A softmax on a copy of the stack: fine-tuning one classifier must not change the next."""
+    """A softmax on a copy of the stack, so that fine-tuning does not change the stack itself."""
     copy = stack.astype(stack.dtype)
     return copy.classifier(10, rng=np.random.default_rng(seed))
 
@@ -173,7 +173,7 @@ def from_random(shape: tuple[int, ...], unit: Callable[[], ta.Layer], seed: int)
 def fine_tuned(
     start: Start, x: np.ndarray, labels: np.ndarray, steps: int, seed: int
 ) -> ta.Classifier:
-    """Trained for about so many steps: as many for every start."""
+    """A classifier trained for about ``steps`` steps."""
     make, rate = start
     model, batch = make(seed), min(BATCH, len(x) // 10)
     epochs = -(-steps * batch // len(x))
@@ -190,6 +190,6 @@ def fine_tuned(
 
 
 def balanced(labels: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Places of n labels, n / 10 of each class."""
+    """Indices of n samples, n / 10 of each class."""
     each = [rng.permutation(np.flatnonzero(labels == c))[: n // 10] for c in range(10)]
     return rng.permutation(np.concatenate(each))

@@ -5,14 +5,13 @@
     python benchmarks/quality.py burda         784-200-200-z50-200-200-784, tanh, about 3 minutes
     python benchmarks/quality.py burda_hour    the same network, 700 epochs
 
-In training each batch is binarised anew: x ~ Bernoulli(grey value). The tables are of two test
-sets, and say which:
+In training, each batch is binarised anew: x ~ Bernoulli(grey value). The tables use two test sets:
 
-    drawn anew    the grey test images, binarised while they are scored (``evaluate``): −ELBO
+    drawn anew    the grey test images, binarised during evaluation (``evaluate``): −ELBO
     fixed         the same, binarised once with seed 0: −ELBO, and NLL, the negative
                   log-likelihood by importance sampling (Burda et al. 2016, eq. 8)
 
-The fixed set's are log-likelihoods of given data, with standard errors over the test images.
+The results on the fixed set have standard errors over the test images.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ def vae(run: Run) -> None:
 
 
 def vae_2d(run: Run) -> None:
-    """The reference: −ELBO 156.9, of which the latent plane can be drawn whole."""
+    """The reference: −ELBO 156.9. With two latent numbers, the latent plane can be drawn."""
     rng = np.random.default_rng(run.seed)
     model = network([500, 2], ta.ReLU, rng)
     seconds = train(run, model, 10, 4e-3, rng, "vae-2d")
@@ -75,7 +74,7 @@ def train(
     rng: np.random.Generator,
     name: str,
 ) -> float:
-    """The seconds that training took. The learning rate falls along half a cosine."""
+    """Train with a cosine schedule; returns the seconds."""
     x = run.load("mnist").x_train
     epochs = run.number_of_epochs(epochs)
     start_at_the_mean(model, x)
@@ -101,7 +100,7 @@ def train(
 
 
 def start_at_the_mean(model: ta.VariationalAutoencoder, x: np.ndarray) -> None:
-    """The last bias begins at the logit of the mean image: no step is spent on learning it."""
+    """Set the last bias to the logit of the mean image, so that it need not be learned."""
     *_, last = (layer for layer in model.decoder.layers if isinstance(layer, ta.Dense))
     mean = np.clip(x.mean(axis=0).ravel(), 1e-3, 1 - 1e-3)
     last.b.value[...] = np.log(mean / (1 - mean))

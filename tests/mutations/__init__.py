@@ -1,22 +1,22 @@
 """The mutation bank: broken backward passes, each a small edit of the library's own source.
 
-A mutation is data: the function to change, the old text, the new one, what shows it, and what a
-true diagnosis of it may say. They serve twice:
+A mutation is data: the function to change, the old and the new text, a subject that shows the
+fault, and what a correct diagnosis may say. The bank has two uses:
 
-``python -m tests.mutations``           how often the gradient doctor is right, and how fast it is
-``python -m tests.mutations --suite``   whether the tests of the changed file turn red
+``python -m tests.mutations``           how often the gradient doctor is right, and how fast
+``python -m tests.mutations --suite``   whether the tests of the changed file fail
 
 ``mutation``    Mutation
-``library``     the library with a mutation in it, made without touching the disk
+``library``     the library with a mutation applied in memory
 ``subjects``    small layers, losses and models, with pairwise different sizes where they matter
 ``layers`` · ``convolutions`` · ``norms`` · ``compose`` · ``losses`` · ``models`` · ``kernel_set``
                 the bank itself
-``fused``       broken twins, for the tests alone
+``fused``       broken twins, for the tests only
 ``verdict``     what counts as right, unknown or misleading
 ``suite``       a mutated copy of the tree, and its tests
 
-The doctor is tuned on one half of the bank and judged on the other. Which half a mutation is of
-depends on its name alone: tuned on, if crc32(name) is even (``Mutation.tuned``).
+The doctor is tuned on one half of the bank and judged on the other. The half depends only on the
+mutation's name: the doctor may be tuned on it if crc32(name) is even (``Mutation.tuned``).
 """
 
 from .compose import COMPOSE

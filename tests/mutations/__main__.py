@@ -1,13 +1,13 @@
 """``python -m tests.mutations``: how good the gradient doctor is, and how fast.
 
---show WORD     print the diagnoses of the mutations whose names contain it
---readable      let the doctor read the mutated source, which differs from the library's in
-                one place: to find that by comparing is no diagnosis, so it is hidden else
---failures      list what is not right, of the tuned half
---suite         apply each to a copy of the tree and run the tests that concern it
---only WORD     of either, those alone whose names contain it
---part I/N      of --suite, the I-th of N slices
---jobs J        of --suite, how many copies run at once
+--show WORD     print the diagnoses of the mutations whose names contain WORD
+--readable      let the doctor read the mutated source; by default it is hidden, because
+                comparing it with the library's source would be no diagnosis
+--failures      list wrong diagnoses in the tuned half
+--suite         apply each mutation to a copy of the tree and run the relevant tests
+--only WORD     only mutations whose names contain WORD
+--part I/N      with --suite: the I-th of N slices
+--jobs J        with --suite: the number of copies that run at once
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def table(verdicts: list[Verdict]) -> str:
-    """A row for each kind of mistake, by the first true name for it, and one for all."""
+    """One row for each kind of mistake (its first true kind), and one for all."""
     groups: dict[str, list[Verdict]] = defaultdict(list)
     for v in verdicts:
         groups[v.mutation.kinds[0].partition(":")[0]].append(v)
@@ -77,7 +77,7 @@ def table(verdicts: list[Verdict]) -> str:
 
 
 def failure(v: Verdict) -> str:
-    """One of the tuned half that is not right, for those who tune."""
+    """A description of a wrong diagnosis in the tuned half."""
     m = v.mutation
     first = v.diagnosis.findings[0] if v.diagnosis.findings else None
     said = "nothing" if first is None else f"[{first.kind} {first.name}] {first.tensor}"

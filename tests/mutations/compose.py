@@ -1,4 +1,4 @@
-"""Layers made of layers: a lost path, a wrong half, a part left out."""
+"""Containers: a lost path, a wrong half, a part left out."""
 
 from __future__ import annotations
 

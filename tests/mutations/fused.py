@@ -1,6 +1,6 @@
-"""Broken twins: edits of what trains in place of a definition, in ``fusion/`` and in its kernels.
+"""Broken twins: edits of the faster code in ``fusion/`` and in the fused kernels.
 
-The doctor examines definitions, so these are for the tests alone:
+The doctor examines only definitions, so these mutations are for the tests:
 ``python -m tests.mutations --suite --only twin:``.
 """
 
@@ -115,7 +115,7 @@ FUSED: tuple[Mutation, ...] = (
     ),
     _twin(
         "kernel: db is set, not added",
-        *(_JITTED, "_operate", "total[row0 + t] += sums[t]", "total[row0 + t] = sums[t]"),
+        *(_JITTED, "_run_operation", "total[row0 + t] += sums[t]", "total[row0 + t] = sums[t]"),
     ),
     _twin(
         "kernel: a mean over samples",

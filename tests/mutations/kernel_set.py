@@ -1,4 +1,4 @@
-"""The plain kernels, by which every other set is judged."""
+"""The reference kernels, with which the jitted kernels are compared."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ KERNELS = (
     _kernel(
         "max pool: the window counted by columns",
         "max_pool2d_backward",
-        "u, v = divmod(place, kernel[1])",
-        "v, u = divmod(place, kernel[0])",
+        "u, v = divmod(position, kernel[1])",
+        "v, u = divmod(position, kernel[0])",
         s.MAX_POOL_OVERLAP,
         ("dx",),
         ("conv", "operands", "axes", "entries", "shifted"),

@@ -10,7 +10,8 @@ _DW = "self.W.grad += kernels.matmul_tn(dy, x)"
 _DB = "self.b.grad += dy.sum(axis=0)"
 _DV = "self.dense.W.grad += kernels.matmul_tn(x, dy)"
 _ACT = "layers/activation.py"
-_SLOPE = ("missing_factor", "extra_factor", "wrong_factor", "operands")  # any may put it truly
+# each is a correct description
+_SLOPE = ("missing_factor", "extra_factor", "wrong_factor", "operands")
 
 
 def _dense(name, where, old, new, wrong, kinds, subject=s.DENSE, **more):

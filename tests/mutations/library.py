@@ -1,12 +1,12 @@
-"""The library as it would be with a mutation.
+"""The library with a mutation applied.
 
-``mutated(mutation)`` is a namespace of the library's classes. Those that the edit concerns are
-subclasses of the originals, under the same names, whose functions come from the edited source; so
-``isinstance`` holds everywhere, a mutated layer works inside a Sequential or a model, and nothing
-on the disk or in the imported package changes.
+``mutated(mutation)`` is a namespace of the library's classes. Classes affected by the edit are
+replaced by subclasses of the same name, whose functions come from the edited source. So
+``isinstance`` still works, a mutated layer can be used in a Sequential or a model, and neither the
+files nor the imported package change.
 
-What is mutated is the definition: where a class has a function of its own here, it is the bare one,
-without a twin. A kernel that twins alone call is shown by the twin, in the definition's place.
+The mutation applies to definitions: the functions of these subclasses have no twins. For a kernel
+that only twins call, the twin replaces the definition.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ Space = dict[str, Any]  # a module's globals
 
 
 def library() -> SimpleNamespace:
-    """The library's classes by name, none of them mutated."""
+    """The library's unmodified classes by name."""
     return SimpleNamespace(**_classes())
 
 
@@ -74,10 +74,10 @@ def _classes() -> dict[str, type]:
 
 
 def mutated(mutation: Mutation, readable: bool = False) -> SimpleNamespace:
-    """The classes by name, the mutated ones among them.
+    """The classes by name, including the mutated ones.
 
-    Its source cannot be read (``inspect.getsource`` fails) unless ``readable``: a diagnosis is not
-    to compare it with the library's own, which differs in that one place.
+    Unless ``readable``, ``inspect.getsource`` fails on mutated functions: a diagnosis must not
+    compare their source with the library's.
     """
     module_name = "tinyae." + mutation.file.removesuffix(".py").replace("/", ".")
     original = importlib.import_module(module_name)
@@ -98,7 +98,7 @@ def mutated(mutation: Mutation, readable: bool = False) -> SimpleNamespace:
 
 
 def _twins_that_call(kernel: str, kernels: ModuleType) -> dict[tuple[type, str], FunctionType]:
-    """The methods that do without the kernel while their twins call it; of each the twin's code."""
+    """Methods whose twins call the kernel while they do not themselves, with the twins' code."""
     found = {}
     for definition, twin in TWINS.items():
         owner, _, name = definition.__qualname__.rpartition(".")
@@ -114,7 +114,7 @@ def _twins_that_call(kernel: str, kernels: ModuleType) -> dict[tuple[type, str],
 
 
 def _space(module: ModuleType, changes: Space) -> Space:
-    """A module's globals with these changes, and its functions as they are among those."""
+    """A module's globals with these changes, and its functions rebound to these globals."""
     space = vars(module) | changes
     for key, value in vars(module).items():
         value = changes.get(key, _bare(value))
@@ -124,7 +124,7 @@ def _space(module: ModuleType, changes: Space) -> Space:
 
 
 def _bare(function: Any) -> Any:
-    """The definition, without the way to its twin."""
+    """The definition, without its twin."""
     return getattr(function, "definition", function)
 
 
@@ -150,7 +150,7 @@ def _compiled(mutation: Mutation, space: Space, readable: bool) -> FunctionType:
 
 
 def _rebound(function: Any, space: Space, closure: Any) -> FunctionType:
-    """The same function in other globals."""
+    """The same function with other globals."""
     new = FunctionType(function.__code__, space, function.__name__, function.__defaults__, closure)
     new.__kwdefaults__ = function.__kwdefaults__
     new.__qualname__, new.__doc__ = function.__qualname__, function.__doc__
@@ -161,8 +161,8 @@ def _rebound(function: Any, space: Space, closure: Any) -> FunctionType:
 def _subclasses(
     edited: dict[tuple[type, str], FunctionType], spaces: dict[str, Space]
 ) -> dict[str, type]:
-    """Every class; of those concerned a subclass that holds the edited functions, and all of its
-    module's functions with that module's new globals.
+    """All classes. Affected ones are replaced by subclasses with the edited functions, whose other
+    functions use the module's new globals.
     """
     result = {}
     for title, cls in _classes().items():
@@ -175,7 +175,7 @@ def _subclasses(
                 elif isinstance(value, FunctionType) and value.__module__ in spaces:
                     own[name] = _rebound(value, spaces[value.__module__], value.__closure__)
                 elif name in own:
-                    own.pop(name)  # a subclass has its own again
+                    own.pop(name)  # a subclass gets its own
         if own and not issubclass(cls, tuple):
             cls = type(title, (cls,), {**own, "__module__": cls.__module__, "__doc__": cls.__doc__})
         result[title] = cls

@@ -1,4 +1,4 @@
-"""Losses, likelihoods, and what a generator makes small."""
+"""Losses, likelihoods, and the objective of a generator."""
 
 from __future__ import annotations
 

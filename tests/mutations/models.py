@@ -1,4 +1,4 @@
-"""Models: lost paths and terms, wrong weights, noise that is not the same twice."""
+"""Models: lost paths and terms, wrong weights, noise that is not reproducible."""
 
 from __future__ import annotations
 

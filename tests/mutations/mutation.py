@@ -1,4 +1,4 @@
-"""A mutation: an edit of one function, as data."""
+"""Mutation: an edit of one function, as data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(tinyae.__file__).parent
 
 @dataclass(frozen=True)
 class Case:
-    """What is checked or diagnosed: a layer or a model with its x, a loss with y and target."""
+    """The subject of a check: a layer or a model with x, or a loss with y and a target."""
 
     subject: Any
     x: Any
@@ -33,19 +33,19 @@ class Case:
 
 @dataclass(frozen=True)
 class Mutation:
-    """An edit of one function, and what is true of it.
+    """An edit of one function, and what a correct diagnosis says.
 
-    name      says what is wrong; decides by its crc32 which half it is of
+    name      describes the fault; its crc32 decides which half the mutation belongs to
     file      in tinyae/
-    where     the function, "Dense.backward_params"; within it ``old`` occurs exactly once
+    where     the function, e.g. "Dense.backward_params", in which ``old`` occurs exactly once
     old, new  source text
-    subject   makes a Case of the (mutated) library
-    wrong     the gradients that are wrong, by the check's row names
-    kinds     the true first findings: "factor", or "factor:1/N" if a word must occur in what is
-              said; several words are separated by "|"
-    seen_by   "check": the analytic gradient differs from the numeric one, or the check says what
-              else is wrong. "two forwards": only a second forward before the backward shows it
-    parts     gradients that may be named besides: of the part in which the fault lies
+    subject   builds a Case from the (mutated) library
+    wrong     the wrong gradients, by the check's row names
+    kinds     correct first findings: "factor", or "factor:1/N" if a word must occur in the text;
+              several words are separated by "|"
+    seen_by   "check": the analytic gradient differs from the numeric one, or the check reports
+              another fault. "two forwards": only a second forward before the backward shows it
+    parts     other gradients that may be named: those of the faulty part
     """
 
     name: str
@@ -68,10 +68,10 @@ class Mutation:
         return (ROOT / self.file).read_text(encoding="utf-8")
 
     def function(self) -> tuple[int, str, str]:
-        """Of the function: its first line's number, its text, and its text after the edit.
+        """The function's first line number, its text, and its text after the edit.
 
         Raises
-            LookupError  the source has moved on: no such function, or not the old text, once
+            LookupError  the source has changed: no such function, or ``old`` does not occur once
         """
         part = _definition(ast.parse(self.source()), self.where)
         if part is None:
@@ -86,19 +86,19 @@ class Mutation:
         return part.lineno, text, text.replace(self.old, self.new)
 
     def patched(self) -> str:
-        """The whole file's source, edited."""
+        """The edited source of the whole file."""
         first, text, edited = self.function()
         lines = self.source().splitlines(keepends=True)
         rest = lines[first - 1 + len(text.splitlines()) :]
         return "".join([*lines[: first - 1], edited, *rest])
 
     def lines(self) -> set[str]:
-        """The edited lines, before and after, without their indentation."""
+        """The edited lines before and after, without indentation."""
         _, text, edited = self.function()
         return {line.strip() for line in set(text.splitlines()) ^ set(edited.splitlines())}
 
     def case(self, readable: bool = False) -> Case:
-        """What is diagnosed; its source cannot be read unless ``readable``."""
+        """The subject to diagnose; its source is hidden unless ``readable``."""
         from .library import mutated
 
         return self.subject(mutated(self, readable))
@@ -114,6 +114,6 @@ def _definition(tree: ast.AST, where: str) -> Any:
 
 
 def normal(seed: int, *shape: int) -> Any:
-    """Random numbers, well away from the kinks at 0."""
+    """Random numbers, away from kinks at 0."""
     rng = np.random.default_rng(seed)
     return rng.choice([-1.0, 1.0], shape) * rng.uniform(0.1, 2, shape)

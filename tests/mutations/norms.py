@@ -1,4 +1,4 @@
-"""Batch and layer normalisation: dx has three terms, and each can be lost."""
+"""Batch and layer normalisation: dx has three terms, and each may be missing."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What the mutations are shown on: small, float64, and their lengths pairwise different primes
-where a factor could come from a length. ``t`` is the library, mutated or not.
+"""The subjects of the mutations: small, float64, and with pairwise different primes as lengths
+where a wrong factor could come from a length. ``t`` is the library, mutated or not.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def rng() -> np.random.Generator:
 
 
 def drawn(module: Any, scale: float = 0.7) -> Any:
-    """In float64, every parameter moved away from where it begins (zero biases, γ = 1)."""
+    """Convert to float64 and move every parameter from its initial value (b = 0, γ = 1)."""
     module, r = module.astype(np.float64), rng()
     for p in module.params.values():
         p.value[...] += scale * r.normal(size=p.shape)
@@ -50,7 +50,7 @@ def labelled(build: Callable[[Any], Any], classes: int, *shape: int) -> Subject:
 
 
 def loss(build: Callable[[Any], Any], *shape: int, features: int = 1) -> Subject:
-    """A loss of any real y; ``features`` times as many in y as in the target, along axis 1."""
+    """A loss of any real y; axis 1 of y is ``features`` times as long as the target's."""
 
     def case(t: Any) -> Case:
         r = np.random.default_rng(4)

@@ -1,7 +1,7 @@
-"""Whether our own tests notice: each mutation in a copy of the tree, and the tests of its file.
+"""Apply each mutation to a copy of the tree, and check that the tests of the changed file fail.
 
-The copy lies in a temporary folder and goes away; the tree itself is never touched. A mutation
-that leaves the tests green has survived, and a test is missing.
+The copy is in a temporary folder; the tree itself is not changed. A mutation that leaves all tests
+green has survived: a test is missing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from queue import Queue
 
 from .mutation import ROOT, Mutation
 
-# What is run for a change of a file, the likeliest to notice first.
+# The tests for each changed file, those most likely to fail first.
 _LAYERS = ("test_laws.py", "test_layers.py", "test_kernels.py")
 TESTS = {
     "layers/": _LAYERS,
@@ -39,9 +39,9 @@ TESTS = {
     "models/interpolation.py": ("test_variational.py",),
     "models/conditional.py": ("test_variational.py", "test_laws.py"),
     "models/classifier.py": ("test_classifier.py", "test_laws.py"),
-    "models/gan": ("test_gan.py", "test_laws.py"),  # the players and their losses too
+    "models/gan": ("test_gan.py", "test_laws.py"),  # with its players and their losses
 }
-# A failure is enough: nobody reads its smallest example.
+# A failure is enough; minimal examples are not needed.
 _NO_SHRINKING = """
 
 from hypothesis import Phase
@@ -58,7 +58,7 @@ def files_of(file: str) -> tuple[str, ...]:
 
 
 def run(mutations: Sequence[Mutation], jobs: int = 1) -> int:
-    """Print a line for each and the survivors at the end; their number."""
+    """Print one line for each mutation, then the survivors; returns their number."""
     survivors = []
     with tempfile.TemporaryDirectory(prefix="tinyae-mutations-") as folder:
         copies: Queue[Path] = Queue()
@@ -84,7 +84,7 @@ def run(mutations: Sequence[Mutation], jobs: int = 1) -> int:
 
 
 def _copy(to: Path) -> Path:
-    """The tree's code and tests, with the compiled kernels, so that none is compiled anew."""
+    """Copy the code, the tests and the cache of compiled kernels."""
     top = ROOT.parent
     shutil.copytree(ROOT, to / "tinyae")
     shutil.copytree(top / "tests", to / "tests", ignore=shutil.ignore_patterns("__pycache__"))
@@ -95,26 +95,26 @@ def _copy(to: Path) -> Path:
 
 
 def _noticed(mutation: Mutation, copy: Path) -> str:
-    """The first test that fails, or "" if none does."""
+    """The first failing test, or "" if none fails."""
     path = copy / "tinyae" / mutation.file
     kept = path.read_bytes()
     path.write_text(mutation.patched(), encoding="utf-8")
     tests = [f"tests/{name}" for name in files_of(mutation.file)]
     owner = mutation.where.partition(".")[0]
-    try:  # the tests that have the class in their name are asked first: most often they notice
+    try:  # first run the tests with the class in their name: they usually fail
         return _failed(["-k", owner, *tests], copy) or _failed(tests, copy)
     finally:
         path.write_bytes(kept)
 
 
 def _failed(arguments: list[str], copy: Path) -> str:
-    """The first of these tests that fails, or ""."""
+    """The first failing test of these, or ""."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *arguments]
     environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     result = subprocess.run(
         command, cwd=copy, env=environment, capture_output=True, text=True, timeout=1800
     )
-    if result.returncode in (0, 5):  # 5: none was selected
+    if result.returncode in (0, 5):  # 5: no test was selected
         return ""
     lines = result.stdout.splitlines()
     failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]

@@ -1,13 +1,13 @@
-"""What a diagnosis of a mutation is worth: right, unknown or misleading.
+"""Judge the diagnosis of a mutation: right, unknown or misleading.
 
-right        the first finding names a gradient that is wrong (or is about the whole) and a kind
-             that the bank lists as true. A finding of kind "line" is right if it shows one of the
+right        the first finding names a wrong gradient (or the whole) and a kind that the bank
+             lists as correct. A finding of kind "line" is right if it shows one of the
              edited lines, before or after the edit. "entries" is listed only where most entries
              are right
-unknown      the first finding says so: it does not guess
-misleading   anything else, and finding nothing at all
+unknown      the first finding says that the cause is unknown
+misleading   anything else, including no finding at all
 
-``diagnose`` may not learn what the bank says: it is given the mutated subject alone.
+``diagnose`` receives only the mutated subject, nothing from the bank.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Verdict(NamedTuple):
 
 
 def judge(mutation: Mutation, readable: bool = False) -> Verdict:
-    """Diagnose it, twice for the time (of the processor): the first may load or compile."""
+    """Diagnose twice, because the first run may load or compile; measures processor time."""
     case = mutation.case(readable)
     diagnosis = diagnosed(case)
     start = time.process_time()
@@ -65,7 +65,7 @@ def _kind(mutation: Mutation, finding: Any) -> bool:
 
 
 def _occurs(word: str, text: str) -> bool:
-    """Whether it is said; a number or a factor must stand by itself: "N" is not in "1/N"."""
+    """Whether a word occurs; numbers and factors must stand alone: "N" does not occur in "1/N"."""
     if not re.fullmatch(r"[-\d./*()ndhw]+", word):
         return word in text
     tail = r"\d*" if "." in word else r"(?![\w./*])"

@@ -10,8 +10,8 @@
 
 `make_strokes`, `make_heartbeats` and `make_faces` generate as many samples as you ask for.
 
-Read next: published.py, files.py, then strokes.py, heartbeats.py, faces.py and batches.py;
-corruption.py, augmentation.py and binarize.py for what training does to samples.
+Read next: published.py, files.py, then strokes.py, heartbeats.py, faces.py and batches.py.
+corruption.py, augmentation.py and binarize.py change samples during training.
 """
 
 import os
@@ -40,7 +40,7 @@ __getattr__ = lazy.attach(
     },
 )
 
-# What `load` knows by name: training + test samples, content, licence.
+# The names that `load` knows: training + test samples, content, licence.
 DATASETS = {
     "mnist": "60,000 + 10,000 handwritten digits, 28 × 28 grey; CC BY-SA 3.0",
     "fashion-mnist": "60,000 + 10,000 garments of 10 kinds, 28 × 28 grey; MIT",
@@ -53,7 +53,7 @@ DATASETS = {
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """Samples to train on and samples held out, with labels where there are any.
+    """Training samples and held-out test samples, with labels if there are any.
 
     Shapes    x_train (N, …)   y_train (N,) or None   x_test (M, …)   y_test (M,) or None
               x is float32
@@ -83,20 +83,20 @@ def load(
     """Load a data set by name (see `DATASETS`), or your own from a file or a folder of images.
 
     name_or_path    a name, or the path of a .npy, .npz, .csv or .csv.gz file or a folder of
-                    images. A name wins over a file of that name, which "./name" reaches
-    test_fraction   own data: the part to hold out as x_test, 0.1 if not given
+                    images. A known name takes precedence over a file; "./name" is the file
+    test_fraction   own data: the fraction to hold out as x_test, by default 0.1
     image_size      a folder of images: resize all to (height, width) or to a square
 
     Shapes    mnist, fashion-mnist, strokes: x (N, 1, 28, 28) in [0, 1]
               ecg5000: x (N, 140), as published: each beat has mean 0, standard deviation 1
               heartbeats: x (N, 140) in mV; of both, y is 1 for normal and 0 for abnormal
-              faces: x (N, 1, 32, 32) in [0, 1]; y says who it is, and nobody is in both sets
+              faces: x (N, 1, 32, 32) in [0, 1]; y identifies the person; nobody is in both sets
               own data: as `tinyae.data.files` describes
     Raises    ValueError for an unknown name, or data that is damaged or cannot be used;
-              FileNotFoundError for a path where nothing is, or a published set that is not on this
-              computer and cannot be downloaded. Both say what to do.
+              FileNotFoundError for a path that does not exist, or a published set that is not on
+              this computer and cannot be downloaded. Both messages say what to do.
     """
-    from pathlib import Path  # here, and not above: a fifth of the time of `import tinyae`
+    from pathlib import Path  # imported here: it would be a fifth of the time of `import tinyae`
 
     from tinyae.data import files, published
     from tinyae.data.faces import faces as make_faces

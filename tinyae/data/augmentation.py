@@ -1,8 +1,8 @@
-"""Augmentation: x′ ~ q(x′ | x), another sample that might as well have been in the data.
+"""Augmentation: x′ ~ q(x′ | x), a new sample that is as plausible as x.
 
-Unlike a corruption (:mod:`tinyae.data.corruption`) it changes what goes in and what must come out
-alike. ``fit(model, x, augment=RandomAffine())`` draws anew at every step, so that no sample is seen
-twice: where training and test error have come apart, this brings them together.
+A corruption (:mod:`tinyae.data.corruption`) changes only the input; augmentation changes the input
+and the target alike. ``fit(model, x, augment=RandomAffine())`` draws new samples at every step, so
+that no sample is seen twice. This reduces overfitting, the gap between training and test error.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from tinyae.param import Array
 
 
 class RandomAffine:
-    """Each image a little turned, stretched, slanted and moved.
+    """Each image is rotated, stretched, slanted and shifted a little.
 
-    Forward   x′(p) = x(A p + t) for each pixel p, from the middle of the image, with
+    Forward   x′(p) = x(A p + t) for each pixel p, relative to the image's centre, with
               A = [[cos θ, −sin θ], [sin θ, cos θ]] [[eᵃ, s], [0, eᵇ]]   and
               θ ~ N(0, rotation²)   a, b ~ N(0, stretch²)   s ~ N(0, slant²)   t ~ N(0, shift² I);
-              between the pixels by cubic convolution, zero outside, within the image's own range
+              interpolated by cubic convolution, zero outside, clipped to the image's range
     Shapes    x (N, C, H, W)   x′ as x; the channels of an image move together
-    Units     rotation in radians, stretch and slant as shares, shift in pixels
-    Raises    ValueError unless all four are ≥ 0 and finite; TypeError for what is no batch of images
+    Units     rotation in radians, stretch and slant as fractions, shift in pixels
+    Raises    ValueError unless all four are ≥ 0 and finite; TypeError unless x is a batch of images
     Source    Keys (1981), eq. (15), for the interpolation; Simard et al. (2003), §2, for the idea
     """
 
@@ -33,13 +33,13 @@ class RandomAffine:
         slant: float = 0.05,
         shift: float = 0.2,
     ) -> None:
-        given = {"rotation": rotation, "stretch": stretch, "slant": slant, "shift": shift}
-        for name, value in given.items():
+        arguments = {"rotation": rotation, "stretch": stretch, "slant": slant, "shift": shift}
+        for name, value in arguments.items():
             if not 0 <= value < np.inf:
                 raise ValueError(
                     f"RandomAffine: {name} is {value}, expected ≥ 0 and finite; pass e.g. 0.05"
                 )
-        self.rotation, self.stretch, self.slant, self.shift = map(float, given.values())
+        self.rotation, self.stretch, self.slant, self.shift = map(float, arguments.values())
 
     def __call__(self, x: Array, rng: np.random.Generator) -> Array:
         if not isinstance(x, np.ndarray) or x.ndim != 4 or x.dtype.kind != "f":
@@ -51,7 +51,7 @@ class RandomAffine:
         return kernels.warp(x, self.maps(len(x), x.shape[2:], rng).astype(x.dtype))
 
     def maps(self, n: int, size: tuple[int, ...], rng: np.random.Generator) -> Array:
-        """(n, 2, 3): pixel (i, j) of x′ is read at the product with (i, j, 1)."""
+        """(n, 2, 3): pixel (i, j) of x′ is x at the position maps[n] (i, j, 1)."""
         angle = self.rotation * rng.standard_normal(n)
         down, across = np.exp(self.stretch * rng.standard_normal((2, n)))
         slant, shift = self.slant * rng.standard_normal(n), self.shift * rng.standard_normal((n, 2))

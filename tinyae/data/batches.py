@@ -1,10 +1,10 @@
-"""Mini-batches, from whatever holds the samples, one batch in memory at a time.
+"""Mini-batches from any source of samples, with one batch in memory at a time. A source is
 
-    an array (N, …)                 or a memory map of one: rows are read as they are needed
-    a tuple of arrays               of one length: rows that belong together stay together
-    an iterable of such batches     a list, a loader: its own order and batch sizes
+    an array (N, …)                 or a memory map, whose rows are read when they are needed
+    a tuple of arrays               of one length, whose rows stay paired
+    an iterable of such batches     a list or a loader, with its own order and batch sizes
 
-A set is never copied as a whole: in order a batch is a view, shuffled a copy of its own rows.
+The data are never copied as a whole: a batch is a view, or a copy of its own rows if shuffled.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ def batches(
     rng: np.random.Generator | None = None,
     drop_last: bool = False,
 ) -> Iterator[Any]:
-    """One pass over x. With ``rng`` in a new random order, without in x's own.
+    """One pass over x, in a new random order if ``rng`` is given.
 
-    ``drop_last`` leaves out a last batch that is not full. An iterable of batches decides on
-    order and sizes itself, and the other arguments do not touch it.
+    ``drop_last`` leaves out a last batch that is not full. An iterable of batches has its own order
+    and sizes, and the other arguments do not affect it.
 
     Raises
-        ValueError  the batch size is no int ≥ 1, x is empty, the arrays of a tuple differ in
+        ValueError  the batch size is not an int ≥ 1, x is empty, the arrays of a tuple differ in
                     length, or ``drop_last`` would leave nothing
         TypeError   x, or a batch of it, is neither an array nor a tuple of arrays
     """
@@ -69,17 +69,17 @@ def _checked(x: Iterable[Any]) -> Iterator[Any]:
 
 
 def rows(x: Any, index: Any) -> Any:
-    """x[index], of each array of a tuple; a plain array where x is a memory map."""
+    """x[index], applied to each array of a tuple; a memory map gives a plain array."""
     if isinstance(x, tuple):
         return tuple(rows(a, index) for a in x)
     return np.asarray(x[index] if isinstance(index, slice) else x.take(index, axis=0))
 
 
 def is_rows(x: Any) -> bool:
-    """Is x an array or a tuple of arrays, so that its rows can be counted and picked?
+    """Whether x is an array or a tuple of arrays, so that its rows can be counted and selected.
 
     Raises
-        TypeError  x is not even an iterable of batches
+        TypeError  x is not an iterable of batches either
     """
     if isinstance(x, np.ndarray):
         if x.ndim == 0:
@@ -96,11 +96,11 @@ def is_rows(x: Any) -> bool:
 
 
 def count(x: Any) -> int:
-    """How many rows an array, or a tuple of arrays of one length, has.
+    """The number of rows of an array, or of a tuple of arrays of one length.
 
     Raises
         ValueError  the arrays of a tuple differ in length
-        TypeError   x is an iterable: its rows are not known before it has run
+        TypeError   x is an iterable, whose number of rows is not known in advance
     """
     if not is_rows(x):
         raise TypeError(
@@ -119,9 +119,9 @@ def count(x: Any) -> int:
 
 
 def split(x: Any, fraction: float, rng: np.random.Generator) -> tuple[Any, Any]:
-    """Two random parts of x: ``rest, held_out = split(x, 0.1, rng)``, each in x's order.
+    """Two random parts of x: ``rest, held_out = split(x, 0.1, rng)``.
 
-    Both are copies of their rows.
+    Both are copies, with rows in x's order.
 
     Raises
         ValueError  a part would be empty

@@ -1,4 +1,4 @@
-"""Grey values seen as probabilities, so that every draw of a picture is black and white."""
+"""Binarisation: grey values as probabilities of white, so that each draw is black and white."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tinyae.param import Array
 
 
 class Binarize(Corruption):
-    """Each entry 1 with the probability that its grey value names, else 0.
+    """Each entry is 1 with probability equal to its grey value, else 0.
 
     Forward   x̃ᵢ ~ Bernoulli(xᵢ)
     Shapes    x̃ as x, in [0, 1]
-    Raises    ValueError where x leaves [0, 1]
-    Source    Salakhutdinov & Murray (2008), §4.2; drawn anew for each batch: Burda et al. (2016), §5.1
+    Raises    ValueError unless x is in [0, 1]
+    Source    Salakhutdinov & Murray (2008), §4.2; new draws per batch: Burda et al. (2016), §5.1
     """
 
     def __call__(self, x: Array, rng: np.random.Generator) -> Array:

@@ -1,11 +1,11 @@
-"""Corruption: x̃ ~ q(x̃ | x), what a denoising autoencoder is given in x's place.
+"""Corruption: x̃ ~ q(x̃ | x), the noisy input of a denoising autoencoder.
 
-    GaussianNoise    x + σ ε, every entry moved a little
+    GaussianNoise    x + σ ε
     MaskingNoise     some entries set to 0, as if they were missing
     SaltAndPepper    some entries set to the lowest or highest value
 
-Each is an object that is called with x and a generator, draws anew at every call, and leaves x
-as it is. Source: Vincent, Larochelle, Lajoie, Bengio & Manzagol (2010), §3.3 and §5.3.
+Each is called with x and a generator, draws new noise at every call, and does not modify x.
+Source: Vincent, Larochelle, Lajoie, Bengio & Manzagol (2010), §3.3 and §5.3.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Corruption:
 class GaussianNoise(Corruption):
     """Isotropic Gaussian noise.
 
-    Forward   x̃ = x + σ ε,   ε ~ N(0, 1) for each entry; then, if asked for, clipped to ``clip``
+    Forward   x̃ = x + σ ε,   ε ~ N(0, 1) for each entry; then clipped to ``clip``, if given
     Shapes    x̃ as x
     Units     ``std`` is σ, in the data's unit
     Raises    ValueError unless σ ≥ 0 and ``clip``, if given, is (low, high) with low < high
@@ -57,13 +57,13 @@ class GaussianNoise(Corruption):
 
 
 class MaskingNoise(Corruption):
-    """Entries lost.
+    """Entries set to zero at random.
 
     Forward   x̃ = m · x,   mᵢ ~ Bernoulli(1 − p) for each entry
     Shapes    x̃ as x
     Raises    ValueError unless 0 ≤ p ≤ 1
 
-    Unlike dropout, what remains is not scaled up: the network is to see that something is missing.
+    Unlike dropout, the remaining entries are not scaled up.
     """
 
     def __init__(self, p: float = 0.3) -> None:
@@ -77,7 +77,7 @@ class MaskingNoise(Corruption):
 
 
 class SaltAndPepper(Corruption):
-    """Entries thrown to either end of their range, by the toss of a fair coin.
+    """Entries set to either end of their range at random, each end with equal probability.
 
     Forward   x̃ᵢ = xᵢ with probability 1 − p, ``low`` and ``high`` with p/2 each
     Shapes    x̃ as x

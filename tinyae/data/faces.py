@@ -1,17 +1,16 @@
-"""Simple grey faces, drawn from formulas: who it is, and how the picture was taken.
+"""Synthetic grey faces: people, each in several pictures.
 
-A picture is painted from back to front with soft-edged ellipses. Two kinds of numbers say what:
+A picture is painted from back to front with soft-edged ellipses, from two sets of random factors:
 
-person    proportions and tones: head, hair, brows, eyes, nose, mouth, beard. Drawn once a person
-picture   where the head is and how it is turned, the expression, the light, the background and the
-          noise of the camera. Drawn anew for every picture
+person    proportions and tones of head, hair, brows, eyes, nose, mouth, beard; once per person
+picture   position and pose of the head, expression, light, background and camera noise; anew for
+          every picture
 
-Each is a table below. So two pictures of one person may differ in more pixels than two people do,
-and what they have in common has to be looked for: that is what makes "is it the same person?" a
-question. Nobody is shown: every face is a point of a distribution.
+Each set is a table below. Two pictures of one person may differ in more pixels than pictures of two
+people, so recognising a person is not trivial. No real person is shown.
 
 Forward   canvas ← canvas + α (tone − canvas)      α = clip(1/2 − d / pixel, 0, 1)
-          d the distance to the shape's edge, negative inside
+          d is the distance to the shape's edge, negative inside
 Source    Quílez (2017), distance to an ellipse (the first-order estimate); Porter & Duff (1984),
           "over"; Turk & Pentland (1991) for the use of a distribution of faces
 """
@@ -21,22 +20,22 @@ from numpy.typing import NDArray
 
 Factors = dict[str, NDArray]  # name -> (n, 1, 1), to go with pixels (n, size, size)
 
-# Factor -> mean, standard deviation (cut off at two). Lengths in half pictures, x to the right,
+# Factor -> mean, standard deviation (clipped at two). Lengths in half pictures, x to the right,
 # y downwards, (0, 0) in the middle of the head; tones from 0 black to 1 white; slopes as dy/dx.
 PERSON = {
     "head width": (0.54, 0.045),
     "head height": (0.66, 0.045),
-    "jaw": (0.10, 0.10),  # how much narrower the head is below than above
+    "jaw": (0.10, 0.10),  # how much narrower the head is at the bottom
     "skin": (0.74, 0.10),
     "hair": (0.28, 0.17),
-    "hair volume": (0.09, 0.035),  # how far it stands off the head
-    "hair length": (0.20, 0.42),  # down to which y it falls
+    "hair volume": (0.09, 0.035),  # distance from the head
+    "hair length": (0.20, 0.42),  # y of its lower end
     "hairline": (-0.39, 0.085),
-    "hairline bend": (0.0, 0.45),  # a peak in the middle, or temples covered
+    "hairline bend": (0.0, 0.45),  # a peak in the middle, or covered temples
     "parting": (0.0, 0.2),
     "ears": (0.10, 0.025),
     "eye height": (-0.04, 0.035),
-    "eye distance": (0.225, 0.022),  # of each from the middle
+    "eye distance": (0.225, 0.022),  # of each eye from the middle
     "eye width": (0.105, 0.013),
     "eye opening": (0.060, 0.011),
     "eye slant": (0.0, 0.12),
@@ -51,16 +50,16 @@ PERSON = {
     "mouth width": (0.18, 0.028),
     "lips": (0.040, 0.012),
     "lip tone": (0.62, 0.10),  # times the skin's
-    "beard": (-0.15, 0.30),  # 0 and less: none
+    "beard": (-0.15, 0.30),  # ≤ 0: none
 }
 PICTURE = {
     "x": (0.0, 0.035),
     "y": (0.0, 0.035),
     "roll": (0.0, 0.07),  # in the plane of the picture, rad
     "size": (0.0, 0.045),  # ln of the scale
-    "turn": (0.0, 0.045),  # to the side: what stands out of the face moves more
+    "turn": (0.0, 0.045),  # to the side; protruding parts move more
     "nod": (0.0, 0.025),
-    "smile": (0.25, 0.35),  # how high the mouth's corners are, in mouth widths
+    "smile": (0.25, 0.35),  # height of the mouth's corners, in mouth widths
     "mouth opening": (0.0, 0.022),
     "eyelids": (0.92, 0.16),  # times the eye opening
     "brows raised": (0.0, 0.015),
@@ -72,17 +71,17 @@ PICTURE = {
     "light from above": (0.06, 0.12),
 }
 NOISE = 0.02  # standard deviation of every pixel
-BLOCK = 64  # pictures painted at once, to stay in the processor's cache
+BLOCK = 64  # pictures painted at once, which fit into the cache
 
 
 def draw(table: dict[str, tuple[float, float]], n: int, rng: np.random.Generator) -> NDArray:
-    """(n, factors): normal, and drawn to the edge where beyond two standard deviations."""
+    """Factors (n, factors): normal, clipped at two standard deviations."""
     mean, std = np.array(list(table.values())).T
     return (mean + std * rng.normal(size=(n, len(table))).clip(-2, 2)).astype(np.float32)
 
 
 class Canvas:
-    """Grey pictures (n, size, size) in the making, and the edge of a shape for one pixel."""
+    """Grey pictures (n, size, size) being painted; ``pixel`` is the width of a soft edge."""
 
     def __init__(self, tone: NDArray, size: int, pixel: float) -> None:
         self.grey = np.empty((len(tone), size, size), np.float32)
@@ -90,7 +89,7 @@ class Canvas:
         self.pixel = np.float32(pixel)
 
     def cover(self, distance: NDArray, soft: float = 1.0) -> NDArray:
-        """α of a shape by the distance to its edge; ``soft`` pixels wide is the edge."""
+        """α of a shape from the distance to its edge, which is ``soft`` pixels wide."""
         return np.clip(0.5 - distance / (soft * self.pixel), 0, 1)
 
     def paint(self, tone: NDArray | float, alpha: NDArray) -> None:
@@ -106,7 +105,7 @@ def ellipse(x: NDArray, y: NDArray, a: NDArray | float, b: NDArray | float) -> N
 
 
 def paint(person: Factors, picture: Factors, size: int) -> NDArray:
-    """Pictures (n, size, size) without noise, not yet limited to [0, 1]."""
+    """Pictures (n, size, size), without noise and not yet clipped to [0, 1]."""
     p, q = person, picture
     pixel = 2 / size
     v, u = np.meshgrid(*2 * [(np.arange(size, dtype=np.float32) + 0.5) * pixel - 1], indexing="ij")
@@ -119,7 +118,7 @@ def paint(person: Factors, picture: Factors, size: int) -> NDArray:
     canvas = Canvas(q["background"], size, pixel)
     cover, over = canvas.cover, canvas.paint
 
-    # hair behind the head: a cap, and what falls to the shoulders
+    # hair behind the head: a cap, and hair down to the shoulders
     tall, wide = height + p["hair volume"], width + 0.8 * p["hair volume"]
     fall = np.where(y > 0, np.abs(x) - wide, ellipse(x, y, wide, tall))
     behind = np.maximum(fall, y - p["hair length"])
@@ -134,9 +133,9 @@ def paint(person: Factors, picture: Factors, size: int) -> NDArray:
     taper = x / (1 - p["jaw"] * y / height)
     head = ellipse(taper, y, width, height)
     on_head = cover(head)
-    over(skin * (1 - 0.25 * np.square(x / width)), on_head)  # round: darker to the sides
+    over(skin * (1 - 0.25 * np.square(x / width)), on_head)  # round, so darker at the sides
 
-    # what is in front of the head moves as it turns
+    # features in front of the head move when it turns
     x, y = x - q["turn"], y - q["nod"]
     side = np.abs(x)
     outwards = side - p["eye distance"]
@@ -155,13 +154,13 @@ def paint(person: Factors, picture: Factors, size: int) -> NDArray:
     brow_y = brow_y - p["brow slant"] * outwards + 1.2 * np.square(outwards)
     over(0.75 * hair, cover(ellipse(outwards, brow_y, p["brow width"], p["brow thickness"])) * 0.85)
 
-    # the nose, which stands out most: a ridge that catches light, and a shadow under its tip
+    # the nose protrudes most: a light ridge, and a shadow under its tip
     nose_x, tip = x - 0.7 * q["turn"], p["eye height"] + p["nose length"]
     ridge = ellipse(nose_x, y - tip + 0.14, 0.55 * p["nose width"], 0.15)
     over(np.minimum(1.12 * skin, 1), cover(ridge, 2) * 0.6)
     over(0.58 * skin, cover(ellipse(nose_x, y - tip, p["nose width"], 0.032), 1.2) * 0.9)
 
-    # the mouth is bent by a smile, and dark inside
+    # the mouth: bent by a smile, dark inside
     bend = q["smile"] * (0.4 - np.square(x / p["mouth width"])) * p["mouth width"]
     mouth_y = y - p["mouth height"] - 0.5 * bend
     opened = np.maximum(q["mouth opening"], 0)
@@ -184,27 +183,27 @@ def faces(
 ) -> tuple[NDArray, NDArray]:
     """Draw pictures of people, each person several times.
 
-    identities    number of people, all new: two calls have nobody in common
+    identities    number of people; two calls have nobody in common
     per_identity  number of pictures of each
     rng           source of all randomness: the same state gives the same bits
     size          height and width of a picture in pixels
 
     Returns the pictures, (identities · per_identity, 1, size, size) float32, 0 black to 1 white,
-    and the labels, (identities · per_identity,) int64, who it is. A person's pictures stand
-    together: ``pictures.reshape(identities, per_identity, 1, size, size)`` sorts them by person.
+    and the labels, (identities · per_identity,) int64, which identify the person. The pictures of a
+    person are adjacent: ``pictures.reshape(identities, per_identity, 1, size, size)``.
 
     Raises ValueError unless identities is an integer >= 0, per_identity one >= 1, size one >= 16
     and rng a numpy Generator.
     """
-    for name, value, least in (
+    for name, value, minimum in (
         ("identities", identities, 0),
         ("per_identity", per_identity, 1),
         ("size", size, 16),
     ):
-        if not isinstance(value, (int, np.integer)) or value < least:
+        if not isinstance(value, (int, np.integer)) or value < minimum:
             raise ValueError(
-                f"faces: {name} is {value!r}, expected an integer >= {least}; "
-                f"pass e.g. {name}={max(32, least)}"
+                f"faces: {name} is {value!r}, expected an integer >= {minimum}; "
+                f"pass e.g. {name}={max(32, minimum)}"
             )
     if not isinstance(rng, np.random.Generator):
         raise ValueError(

@@ -1,20 +1,20 @@
 """The user's own data: .npy, .npz, .csv (or .csv.gz), or a folder of images.
 
-What comes in          What comes out as x, always float32
+Input                  x, always float32
 ---------------------  -----------------------------------------------------------------------------
-.npy, .npz: float32    the numbers as they are; an .npy stays on disk, memory-mapped and read-only
-  other floats, bool   the numbers as they are, converted in memory
-  uint8                pixels: divided by 255, hence in [0, 1], in memory
-  other integers       refused: pixels belong in uint8, other numbers in float32
-.csv, .csv.gz          the numbers as they are, every column a feature; a line of names is skipped
+.npy, .npz: float32    unchanged; an .npy stays on disk, memory-mapped and read-only
+  other floats, bool   converted to float32 in memory
+  uint8                pixels: divided by 255 to be in [0, 1], in memory
+  other integers       rejected: save pixels as uint8 and other numbers as float32
+.csv, .csv.gz          unchanged, with one feature per column; a header line is skipped
 folder of images       (N, C, H, W) pixels in [0, 1], C = 1 if all images are grey, otherwise 3
 
-The first axis counts the samples; the shape is kept. Labels come from the y arrays of an .npz and
+The first axis is the sample axis; the shape is kept. Labels come from the y arrays of an .npz or
 from sub-folders of images: class k is the k-th sub-folder by name.
 
-A part of the samples is held out as the test set. Of an .npy it is the last part, so that both
-parts stay mapped (shuffle sorted data before you save it); of all else a random choice, the same
-every time. NaN and infinity are refused; for that an .npy is read through once. Nothing is
+Some samples are held out as the test set. For an .npy these are the last ones, so that both sets
+stay memory-mapped (shuffle sorted data before you save it). Otherwise they are a random choice with
+a fixed seed. NaN and infinity are rejected; to check this, an .npy is read once in full. Nothing is
 unpickled.
 """
 
@@ -42,13 +42,14 @@ def load(
 ) -> Arrays:
     """Read x_train, y_train, x_test, y_test from a file or a folder; y is None without labels.
 
-    test_fraction   the part to hold out as x_test, 0 ≤ test_fraction < 1; None means 0.1.
-                    Not for an .npz that has its own x_test
+    test_fraction   the fraction to hold out as x_test, 0 ≤ test_fraction < 1; None means 0.1.
+                    Not for an .npz with its own x_test
     image_size      resize every image to (height, width), or to a square, bilinearly.
                     Only for a folder of images
 
-    Raises    FileNotFoundError if there is nothing at the path; ValueError for data that cannot
-              be read or used, naming the place; ModuleNotFoundError for images without Pillow.
+    Raises    FileNotFoundError if the path does not exist; ValueError for data that cannot be
+              read or used, with the position of the fault; ModuleNotFoundError for images
+              without Pillow.
     """
     if not path.exists():
         raise FileNotFoundError(f"load: there is no file or folder {path}")
@@ -83,7 +84,7 @@ def load(
 
 def _hold_out_last(x: np.ndarray, fraction: float) -> Arrays:
     n = len(x) - _test_size(len(x), fraction)
-    return x[:n], None, x[n:], None  # views: what is mapped stays mapped
+    return x[:n], None, x[n:], None  # views, so that memory maps stay mapped
 
 
 def _hold_out_some(x: np.ndarray, y: np.ndarray | None, fraction: float) -> Arrays:
@@ -110,7 +111,7 @@ def _test_size(n: int, fraction: float) -> int:
 
 def _read_npy(path: Path) -> np.ndarray:
     try:
-        # a plain view: slices of a memmap that lie in memory would still call themselves memmap
+        # As a plain array: copies of slices of a memmap would still have the type memmap.
         array = np.asarray(np.lib.format.open_memmap(path, mode="r"))
     except ValueError as error:
         raise ValueError(f"load: {path} is not a readable .npy file ({error})") from error
@@ -118,7 +119,7 @@ def _read_npy(path: Path) -> np.ndarray:
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    """x (and y), or x_train and x_test (and y_train and y_test), whichever the file has."""
+    """The arrays x (and y), or x_train and x_test (and y_train and y_test)."""
     try:
         if not zipfile.is_zipfile(path):
             raise ValueError("it is not a zip archive")
@@ -156,7 +157,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def _samples(x: np.ndarray, where: str) -> np.ndarray:
-    """x as finite float32 with at least one sample; x itself if it is that already."""
+    """x as finite float32 with at least one sample; not copied if it is float32 already."""
     if x.ndim < 2 or x.size == 0:
         raise ValueError(
             f"load: {where} has shape {x.shape}, expected at least one sample along the first axis "
@@ -171,9 +172,9 @@ def _samples(x: np.ndarray, where: str) -> np.ndarray:
         )
     if x.dtype.kind not in "fb":
         raise ValueError(f"load: {where} is {x.dtype}, expected real numbers; save it as float32")
-    with np.errstate(over="ignore"):  # told below
+    with np.errstate(over="ignore"):  # reported below
         x = x.astype(np.float32, copy=False)
-    rows = max(1, (1 << 22) // x[0].size)  # at a time: x may be larger than memory
+    rows = max(1, (1 << 22) // x[0].size)  # rows at a time: x may be larger than memory
     count, first = 0, ""
     for start in range(0, len(x), rows):
         bad = np.argwhere(~np.isfinite(x[start : start + rows]))
@@ -231,7 +232,7 @@ def _cells(line: str) -> list[str]:
 
 
 def _is_header(line: str) -> bool:
-    """True for names only. With a number or a gap it is a line of data, perhaps a faulty one."""
+    """True if all cells are names. A line with a number or an empty cell counts as data."""
     return all(cell and not _is_number(cell) for cell in _cells(line))
 
 
@@ -244,7 +245,7 @@ def _is_number(cell: str) -> bool:
 
 
 def _bad_cell(path: Path) -> str:
-    """Where the first fault of a table is, and what to do about it."""
+    """The position of the first fault in a table, and how to correct it."""
     with _open_text(path) as stream:
         lines = ((n, line) for n, line in enumerate(stream, start=1) if line.strip())
         width = 0
@@ -254,13 +255,13 @@ def _bad_cell(path: Path) -> str:
             cells = _cells(line)
             width = width or len(cells)
             for column, cell in enumerate(cells, start=1):
-                place = f"line {number}, column {column}"
+                position = f"line {number}, column {column}"
                 if not cell:
-                    return f"{place} is empty; fill the gap or remove the line"
+                    return f"{position} is empty; fill the gap or remove the line"
                 if not _is_number(cell):
-                    return f"{place} is {cell!r}; expected numbers with commas between"
+                    return f"{position} is {cell!r}; expected numbers with commas between"
                 if not abs(float(cell)) <= LARGEST:
-                    return f"{place} is {cell!r}; expected a finite float32 number"
+                    return f"{position} is {cell!r}; expected a finite float32 number"
             if len(cells) != width:
                 return f"line {number} has {len(cells)} cells; expected {width}, as above it"
     return ""
@@ -298,7 +299,8 @@ def _read_images(
                 f"load: {files[n]} is {image.shape[0]} × {image.shape[1]} pixels, the first image "
                 f"{height} × {width}; pass image_size=(height, width) to resize all"
             )
-        x[n] = image.transpose(2, 0, 1) if image.ndim == 3 else image  # grey: to every channel
+        # grey is broadcast to all channels
+        x[n] = image.transpose(2, 0, 1) if image.ndim == 3 else image
     x /= 255
     y = np.repeat(np.arange(len(groups)), [len(group) for group in groups]) if classes else None
     return x, y
@@ -310,7 +312,7 @@ def _images_in(folder: Path) -> list[Path]:
 
 
 def _pixels(file: Path, size: tuple[int, int] | None) -> np.ndarray:
-    """(H, W) grey or (H, W, 3) colour, uint8; turned upright, without transparency."""
+    """(H, W) grey or (H, W, 3) colour, uint8; rotated upright, transparency removed."""
     try:
         from PIL import Image, ImageOps
     except ImportError as error:
@@ -326,5 +328,5 @@ def _pixels(file: Path, size: tuple[int, int] | None) -> np.ndarray:
             if size is not None:
                 upright = upright.resize((size[1], size[0]), Image.Resampling.BILINEAR)
             return np.asarray(upright)
-    except Exception as error:  # decoders raise errors of many types
+    except Exception as error:  # image decoders raise many types of error
         raise ValueError(f"load: cannot read the image {file} ({error})") from error

@@ -1,13 +1,13 @@
 """Single heartbeats of an electrocardiogram (ECG), normal and abnormal, as sums of Gaussians.
 
-A beat is seen from 0.28 s before to 0.52 s after its R peak. Each of its waves is a Gaussian:
+A signal lasts from 0.28 s before to 0.52 s after the R peak of one beat. Each wave is a Gaussian:
 
     z(t) = Σ_w a_w exp(-(t - c_w)² / (2 b_w²)) + baseline + noise        w = P, Q, R, S, R', ST, T
 
-Normal beats differ in heart rate, in the height, width and time of every wave, in the gain of the
-electrode, in the wander of the baseline, and in noise. In an abnormal beat, the table of waves is
-moved, by a random severity, from NORMAL towards that of one kind of disorder; the mildest lie
-among the normal beats. The values are typical of textbooks, not measured: no patient is shown.
+Normal beats vary in heart rate, in the height, width and time of every wave, in electrode gain, in
+baseline wander and in noise. For an abnormal beat, the table of waves is interpolated from NORMAL
+towards that of one disorder, by a random severity; the mildest overlap with normal beats. The
+values are typical of textbooks, not measured: no patient's data are included.
 
 Source    McSharry, Clifford, Tarassenko & Smith (2003), A dynamical model for generating
           synthetic electrocardiogram signals, IEEE Transactions on Biomedical Engineering 50(3)
@@ -18,21 +18,21 @@ from numpy.typing import NDArray
 
 WINDOW = (-0.28, 0.52)  # s, from the R peak
 
-# One row a wave: centre c (s), width b (s), height a (mV)
+# One row for each wave: centre c (s), width b (s), height a (mV)
 NORMAL = np.array(
     [
         (-0.170, 0.024, 0.15),  # P: the atria contract
         (-0.028, 0.009, -0.12),  # Q
         (0.000, 0.011, 1.20),  # R: the ventricles contract
         (0.030, 0.010, -0.25),  # S
-        (0.050, 0.012, 0.00),  # R': a second peak, absent in health
+        (0.050, 0.012, 0.00),  # R': a second peak, absent in normal beats
         (0.120, 0.045, 0.02),  # ST: the level between S and T
         (0.250, 0.042, 0.32),  # T: the ventricles recover
     ]
 )
 P, Q, R, S, R2, ST, T = range(len(NORMAL))
 
-# Kind of abnormal beat -> the waves in which it differs from NORMAL when fully developed
+# Kind of abnormal beat -> the waves that differ from NORMAL at full severity
 ABNORMAL: dict[str, dict[int, tuple[float, float, float]]] = {
     "premature ventricular contraction": {  # wide QRS, no P wave, T against R
         P: (-0.170, 0.024, 0.00),
@@ -49,7 +49,7 @@ ABNORMAL: dict[str, dict[int, tuple[float, float, float]]] = {
         ST: (0.120, 0.050, -0.22),
         T: (0.255, 0.040, 0.22),
     },
-    "T inversion": {  # and deep, narrow, late
+    "T inversion": {  # also deep, narrow and late
         ST: (0.120, 0.045, -0.04),
         T: (0.275, 0.036, -0.35),
     },
@@ -68,10 +68,10 @@ FIBRILLATION = list(ABNORMAL).index("atrial fibrillation")
 
 
 def waves(kind: NDArray, severity: NDArray, rng: np.random.Generator) -> tuple[NDArray, ...]:
-    """Centres, widths (s) and heights (mV) of the waves of each beat, (n, 7) each.
+    """Centres (s), widths (s) and heights (mV) of the waves of each beat, (n, 7) each.
 
-    kind      (n,) index into ABNORMAL, without meaning where the severity is 0
-    severity  (n,) 0 normal to 1 fully developed
+    kind      (n,) index into ABNORMAL, ignored where the severity is 0
+    severity  (n,) from 0 normal to 1 fully developed
     """
     n = len(kind)
     full = np.repeat(NORMAL[None], len(ABNORMAL), axis=0)
@@ -101,7 +101,7 @@ def baseline(n: int, t: NDArray, rng: np.random.Generator) -> NDArray:
 
 
 def fibrillatory_waves(n: int, t: NDArray, rng: np.random.Generator) -> NDArray:
-    """What the trembling atria add (n, len(t)), in mV: small waves of 4 to 9 Hz throughout."""
+    """The waves of fibrillating atria (n, len(t)), in mV: small, of 4 to 9 Hz, throughout."""
     amplitude = rng.uniform(0.05, 0.12, size=(n, 1))
     rate = rng.uniform(4, 9, size=(n, 1))
     phase = rng.uniform(0, 2 * np.pi, size=(n, 1))
@@ -115,12 +115,12 @@ def heartbeats(
 
     n                  number of beats
     rng                source of all randomness: the same state gives the same bits
-    length             samples a beat, evenly over the 0.8 s of WINDOW; 140 is 174 samples a second
-    abnormal_fraction  share of abnormal beats, of all kinds of ABNORMAL alike, from 0 to 1
+    length             samples per beat, evenly spaced over the 0.8 s of WINDOW; 140 is 174 per s
+    abnormal_fraction  fraction of abnormal beats, from 0 to 1; each kind is equally likely
 
     Returns the signals, (n, length) float32 in mV, and the labels, (n,) int64, 1 normal and
     0 abnormal, as in the ECG5000 set. round(abnormal_fraction n) beats are abnormal, in random
-    places.
+    order.
 
     Raises ValueError unless n is an integer >= 0, length an integer >= 16, abnormal_fraction a
     number from 0 to 1 and rng a numpy Generator.

@@ -1,14 +1,14 @@
 """Published data sets: find the files, download what is missing, verify every byte, parse.
 
-Where the files of a set are looked for, in this order:
+The files of a set are looked for in this order:
 
 1. ``$TINYAE_DATA/<name>/``, or ``$TINYAE_DATA`` itself if that folder is called ``<name>``;
 2. the cache, ``<cache>/tinyae/<name>/``, where <cache> is ``$XDG_CACHE_HOME`` or ``~/.cache``,
    on Windows ``%LOCALAPPDATA%``;
-3. the publisher: what is downloaded is verified first and stored in the cache afterwards.
+3. the publisher: downloads are verified, and then stored in the cache.
 
-A folder counts if it holds all files of a set, each gzipped or not. Every file is verified each
-time it is read. Sizes are known beforehand, so nothing larger is ever downloaded or unpacked.
+A folder is used if it holds all files of a set, gzipped or not. Every file is verified each time it
+is read. Sizes are known in advance, so nothing larger is ever downloaded or unpacked.
 
 Source    LeCun, Bottou, Bengio & Haffner (1998), MNIST; Xiao, Rasul & Vollgraf (2017),
           Fashion-MNIST; Goldberger et al. (2000), BIDMC record chf07, which is ECG5000 in the
@@ -36,10 +36,10 @@ LIMIT = 64 << 20  # bytes: no file of these sets is larger, packed or unpacked
 
 
 class Idx(NamedTuple):
-    """What one IDX file must hold."""
+    """The expected content of an IDX file."""
 
     shape: tuple[int, ...]
-    sha256: str  # of the unpacked bytes; the gzip container differs from mirror to mirror
+    sha256: str  # of the unpacked bytes; the gzip files differ between mirrors
 
 
 IDX_FILES = {
@@ -74,7 +74,7 @@ IDX_FILES = {
 }
 
 # MNIST and Fashion-MNIST: folders of .gz files. ECG5000: the UCR text files in an archive.
-# TensorFlow's ecg.csv is not among them: it has 4,998 rows, the last two beats are missing.
+# TensorFlow's ecg.csv is not used: its last two beats are missing (4,998 rows).
 URLS = {
     "mnist": (
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -99,12 +99,12 @@ ECG_PROJECTION = -132.94093  # Σₖ cos(k) xₖ over all samples in the order o
 
 
 def load(name: str) -> Arrays:
-    """Read one published set, after downloading it if it is not on this computer.
+    """Read a published set; download it first if it is not on this computer.
 
     Shapes    mnist, fashion-mnist: x (N, 1, 28, 28) float32 in [0, 1], y (N,) int64 in 0 … 9
               ecg5000: x (N, 140) float32 as published, y (N,) int64, 1 normal and 0 abnormal
-    Raises    FileNotFoundError if the files are neither here nor to be had from the publisher;
-              ValueError if a file here is damaged or is not the published one.
+    Raises    FileNotFoundError if the files are not on this computer and cannot be downloaded;
+              ValueError if a file is damaged or is not the published one.
     """
     arrays = {file: _read(name, file, path) for file, path in _locate(name).items()}
     if name == "ecg5000":
@@ -120,7 +120,7 @@ def load(name: str) -> Arrays:
 
 
 def fetch(name: str) -> Path:
-    """Make sure that a published set is on this computer and unharmed; return its folder.
+    """Make sure that a published set is on this computer and intact; return its folder.
 
     Raises    ValueError for a name that is not a published set; otherwise as `load` does.
     """
@@ -135,7 +135,7 @@ def fetch(name: str) -> Path:
 
 
 def cache_folder() -> Path:
-    """The folder that downloads are kept in; it need not exist yet."""
+    """The folder for downloads, which may not exist yet."""
     base = Path(os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME", ""))
     return (base if base.is_absolute() else Path.home() / ".cache") / "tinyae"
 
@@ -144,7 +144,7 @@ def cache_folder() -> Path:
 
 
 def _locate(name: str) -> dict[str, Path]:
-    """The path of every file of a set: in the first folder that has them all, or downloaded."""
+    """The paths of a set's files, in the first folder that has them all; else download them."""
     for folder in _folders(name):
         paths = _paths(name, folder)
         if len(paths) == len(_files(name)):
@@ -154,8 +154,8 @@ def _locate(name: str) -> dict[str, Path]:
 
 def _folders(name: str) -> list[Path]:
     folders = [cache_folder() / name]
-    if given := os.environ.get("TINYAE_DATA"):
-        root = Path(given).expanduser()
+    if data_folder := os.environ.get("TINYAE_DATA"):
+        root = Path(data_folder).expanduser()
         folders.insert(0, root if root.name == name else root / name)
     return folders
 
@@ -165,17 +165,17 @@ def _files(name: str) -> list[str]:
 
 
 def _paths(name: str, folder: Path) -> dict[str, Path]:
-    """Those files of a set that a folder holds, as they are or gzipped."""
+    """The files of a set that a folder holds, gzipped or not."""
     return {
         file: path
         for file in _files(name)
-        for path in (folder / f"{file}.gz", folder / file)  # of two the later one counts
+        for path in (folder / f"{file}.gz", folder / file)  # if both exist, the second is used
         if path.is_file()
     }
 
 
 # ---- read and verify -----------------------------------------------------------------------------
-# What is wrong is told by a ValueError that completes the sentence "<path or URL> …".
+# Faults raise a ValueError whose message completes the sentence "<path or URL> …".
 
 
 def _read(name: str, file: str, path: Path) -> np.ndarray:
@@ -246,10 +246,10 @@ def _unit_images(pixels: np.ndarray) -> np.ndarray:
 def parse_ecg(raw: bytes) -> np.ndarray:
     """The rows of ecg.csv, (5000, 141) float32: 140 samples, then 1 for normal or 0 for abnormal.
 
-    No checksum of the text can be asked for: copies differ in the number of digits. So the content
-    is verified: the labels exactly, the samples by what the rounding leaves alone. Every published
-    beat has mean 0 and standard deviation 1, which a changed sample upsets; and one projection,
-    with a different weight for every sample, gives away a changed order.
+    Copies differ in the number of digits, so a checksum of the text is not possible. Instead the
+    content is verified: the labels exactly, the samples by properties that survive rounding. Every
+    published beat has mean 0 and standard deviation 1, which detects changed samples. A projection
+    with a different weight for every sample detects a changed order.
 
     Raises    ValueError if the text is not this table.
     """
@@ -267,7 +267,7 @@ def parse_ecg(raw: bytes) -> np.ndarray:
     labels = hashlib.sha256((y == 1).astype(np.int8).tobytes()).hexdigest()
     if labels != ECG_LABELS_SHA256 or not np.isin(y, (0, 1)).all():
         raise ValueError("has other labels than ECG5000: the UCR order, 1 normal, 0 abnormal")
-    with np.errstate(invalid="ignore"):  # of infinite samples
+    with np.errstate(invalid="ignore"):  # samples may be infinite
         off_mean = np.abs(x.mean(axis=1)).max()
         off_std = np.abs(x.std(axis=1, ddof=1) - 1).max()
         off_projection = abs(x.ravel() @ np.cos(np.arange(x.size)) - ECG_PROJECTION)
@@ -279,10 +279,10 @@ def parse_ecg(raw: bytes) -> np.ndarray:
 def ecg_csv(archive: bytes) -> bytes:
     """Turn the UCR archive ECG5000.zip into the text of ecg.csv, training rows first.
 
-    A UCR row is the class (1 normal, 2 … 5 kinds of abnormal), then 140 samples of 8 digits. They
-    are written as float32 in 7 digits, so that every copy of the set loads as the same numbers.
+    A UCR row is the class (1 normal, 2 … 5 abnormal), then 140 samples of 8 digits. They are
+    rounded to float32 and written with 7 digits, so that every copy loads as the same numbers.
 
-    Raises    ValueError if this is not the archive.
+    Raises    ValueError if ``archive`` is not that archive.
     """
     lines = []
     try:
@@ -302,7 +302,7 @@ def ecg_csv(archive: bytes) -> bytes:
 
 
 def _download(name: str) -> dict[str, Path]:
-    """Fill the cache with those files of a set that it lacks; return the paths of all."""
+    """Download the files of a set that the cache lacks; return the paths of all."""
     folder = cache_folder() / name
     for file in _files(name):
         if file not in _paths(name, folder):
@@ -311,11 +311,11 @@ def _download(name: str) -> dict[str, Path]:
 
 
 def _download_file(name: str, file: str, folder: Path) -> None:
-    """Try one mirror after the other until a file is verified, and only then store it."""
+    """Try one mirror after the other until a file can be verified; then store it."""
     problems = []
     for url in URLS[name]:
         try:
-            folder.mkdir(parents=True, exist_ok=True)  # first: no download without a place for it
+            folder.mkdir(parents=True, exist_ok=True)  # first: fail before downloading
             if name == "ecg5000":
                 path, raw = folder / file, ecg_csv(_get(url))
             else:
@@ -330,7 +330,7 @@ def _download_file(name: str, file: str, folder: Path) -> None:
 
 
 def _get(url: str) -> bytes:
-    # imported here, because they would make up a fifth of the time to import tinyae
+    # imported here: they would be a fifth of the time of `import tinyae`
     from http.client import HTTPException
     from urllib.error import HTTPError, URLError
     from urllib.request import Request, urlopen
@@ -339,7 +339,7 @@ def _get(url: str) -> bytes:
     size = 0
     try:
         with urlopen(Request(url, headers={"User-Agent": "tinyae"}), timeout=TIMEOUT) as response:
-            length = int(response.headers.get("Content-Length") or 0)  # 0: not told
+            length = int(response.headers.get("Content-Length") or 0)  # 0 if unknown
             with _progress(url, length) as bar:
                 while block := response.read(1 << 16):
                     blocks.append(block)
@@ -361,7 +361,7 @@ def _get(url: str) -> bytes:
 
 
 def _progress(url: str, length: int) -> Any:
-    """A tqdm bar on stderr where that is a terminal; without tqdm the download goes on silently."""
+    """A tqdm bar on stderr if that is a terminal; nothing without tqdm."""
     try:
         from tqdm import tqdm
     except ImportError:
@@ -371,7 +371,7 @@ def _progress(url: str, length: int) -> Any:
 
 
 def _store(path: Path, raw: bytes) -> None:
-    """Write a file whole or not at all, also while another process writes the same one."""
+    """Write a file completely or not at all, even if another process writes it, too."""
     handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -383,7 +383,7 @@ def _store(path: Path, raw: bytes) -> None:
 
 
 def _advice(name: str, problems: list[str]) -> str:
-    """What to do where a set is neither here nor can be downloaded."""
+    """The error message for a set that is missing and cannot be downloaded."""
     looked = []
     for folder in _folders(name):
         present = _paths(name, folder)

@@ -1,17 +1,17 @@
-"""Digits that look handwritten, from nothing but a random generator.
+"""Synthetic digits that look handwritten.
 
-A digit is a skeleton, a hand and a pen:
+A digit is drawn in three stages:
 
 skeleton  The strokes of a digit are smooth curves through a few control points. Each digit can be
-          written in several ways (a 7 with or without a bar, a 4 open or closed), and each way has
-          several masters with the same strokes, as a multiple-master typeface has: a random blend
-          of them is one writer's form.
-hand      Control points move a little, stroke ends fall short or overshoot, the whole digit is
-          warped, stretched, tapered, slanted and turned, all smoothly.
-pen       A round nib: its radius differs from writer to writer and sways along the stroke.
+          written in several ways (a 7 with or without a bar, a 4 open or closed). Each way has
+          several masters with the same strokes, as in a multiple-master typeface, and a random
+          blend of them gives one writer's form.
+hand      Control points move a little, stroke ends fall short or overshoot, and the whole digit is
+          smoothly warped, stretched, tapered, slanted and rotated.
+pen       A round nib, whose radius varies between writers and along the stroke.
 
-As in MNIST, a digit fills a box of about 20 of the 28 pixels, and is then moved by whole pixels
-until its centre of mass is in the middle of the image.
+As in MNIST, a digit fills a box of about 20 of the 28 pixels, and is shifted by whole pixels to put
+its centre of mass in the middle of the image.
 
 Source    de Boor (1978), A Practical Guide to Splines, ch. IV; LeCun, Bottou, Bengio & Haffner
           (1998) for size and position. The skeletons are this library's own.
@@ -23,9 +23,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-# A line "digit share" opens one way of writing a digit, used for that share of its images. Each
+# A line "digit share" starts one way of writing a digit, used for that fraction of its images. Each
 # line below it is a master: strokes, separated by "/", through control points "x,y" on a grid from
-# 0 to 100 with y downwards; "*" marks a corner. The masters of a way share strokes and corners.
+# 0 to 100 with y downwards; "*" marks a corner. All masters of a way have the same strokes and
+# corners.
 SKELETONS = """
     0 0.75  # one closed stroke, anticlockwise from the top, ends overlapping
       54,3 28,10 10,48 22,86 50,98 78,86 90,50 76,14 46,3                 # round
@@ -207,20 +208,20 @@ SKELETONS = """
 """
 
 SAMPLES = 128  # points along all strokes of a digit
-BLOCK = 64  # images drawn together: 0.2 MB an array at 28 pixels, which stays in the cache
-BOX = 19.6  # longer side of a digit, in pixels of a 28-pixel image, as are the next two
+BLOCK = 64  # images drawn together: 0.2 MB per array at 28 pixels, which fits into the cache
+BOX = 19.6  # longer side of a digit; this and the next two in pixels of a 28-pixel image
 NIB = 1.25  # median radius of the pen
 EDGE = 1.1  # width of the grey rim of a stroke
 
 
 class Way(NamedTuple):
-    """One way of writing a digit, ready to be blended and sampled."""
+    """One way of writing a digit."""
 
     digit: int
-    share: float  # of the digit's images
+    share: float  # fraction of the digit's images
     masters: NDArray  # (masters, controls, 2)
     basis: NDArray  # (SAMPLES, controls): points along the strokes = basis @ controls
-    ends: NDArray  # (ends, 2): the control at an end of a stroke, and its neighbour
+    ends: NDArray  # (ends, 2): indices of the control at a stroke's end and its neighbour
 
 
 def spline(t: NDArray, at: NDArray) -> NDArray:
@@ -236,7 +237,7 @@ def spline(t: NDArray, at: NDArray) -> NDArray:
     """
     k = len(t)
     p, left, right = np.eye(k), np.zeros((k, k)), np.zeros((k, k))
-    for i, h in enumerate(np.diff(t)):  # each stretch adds its terms to both its ends' equations
+    for i, h in enumerate(np.diff(t)):  # each interval adds terms to the equations of both its ends
         left[i : i + 2, i : i + 2] += np.array([[2, 1], [1, 2]]) / h
         right[i : i + 2] += 3 * (p[i + 1] - p[i]) / h**2
     m = np.linalg.solve(left, right)
@@ -252,7 +253,7 @@ def spline(t: NDArray, at: NDArray) -> NDArray:
 
 
 def parse(paragraph: str) -> Way:
-    """A paragraph of SKELETONS as numbers; points are spread along the strokes by length."""
+    """Parse a paragraph of SKELETONS. Points are distributed along the strokes by length."""
     header, *lines = [line.split("#")[0] for line in paragraph.strip().splitlines()]
     digit, share = header.split()
     pairs = [[p.strip("*").split(",") for p in line.replace("/", "").split()] for line in lines]
@@ -281,7 +282,7 @@ WAYS = [parse(paragraph) for paragraph in SKELETONS.split("\n\n")]
 
 
 def write(labels: NDArray, rng: np.random.Generator) -> NDArray:
-    """Points (n, SAMPLES, 2) along the strokes of each label's digit, on the grid from 0 to 100."""
+    """Points (n, SAMPLES, 2) along the strokes of each label's digit, on a grid from 0 to 100."""
     points = np.empty((len(labels), SAMPLES, 2))
     for digit in range(10):
         ways = [way for way in WAYS if way.digit == digit]
@@ -300,7 +301,7 @@ def write(labels: NDArray, rng: np.random.Generator) -> NDArray:
 
 
 def bend(points: NDArray, rng: np.random.Generator) -> NDArray:
-    """Warp, stretch, taper, slant and turn each digit: (n, m, 2) on the grid to about ±1/2."""
+    """Warp, stretch, taper, slant and rotate each digit: (n, m, 2), grid → about ±1/2."""
     n = len(points)
     p = points / 100 - 0.5
     for _ in range(3):  # plane waves of about the digit's size
@@ -320,21 +321,21 @@ def bend(points: NDArray, rng: np.random.Generator) -> NDArray:
 
 
 def sway(n: int, rates: tuple[float, float], rng: np.random.Generator) -> NDArray:
-    """Sines (n, SAMPLES) along the strokes: random phase, and a random rate in periods a digit."""
+    """Sines (n, SAMPLES) along the strokes: with random phase and rate (periods per digit)."""
     rate = rng.uniform(*rates, size=(n, 1))
     phase = rng.uniform(0, 2 * np.pi, size=(n, 1))
     return np.sin(2 * np.pi * rate * np.linspace(0, 1, SAMPLES) + phase)
 
 
 def fit(points: NDArray, radius: NDArray, middle: NDArray) -> NDArray:
-    """Scale digits so that the longer side with its ink is BOX; put the box's middle at middle."""
+    """Scale digits so that the longer side, ink included, is BOX, and centre them at ``middle``."""
     low, high = points.min(axis=1, keepdims=True), points.max(axis=1, keepdims=True)
     extent = (high - low).max(axis=2, keepdims=True)
     return (points - (low + high) / 2) * ((BOX - 2 * radius) / extent) + middle
 
 
 def ink(points: NDArray, radius: NDArray, size: int) -> NDArray:
-    """Grey images (n, size, size) of a round nib, its radius (n, m), at points (n, m, 2).
+    """Grey images (n, size, size) of a round nib of radius (n, m) at points (n, m, 2).
 
     r = min_k |pixel - p_k| / radius_k,    grey = clip(1/2 + (1 - r) mean(radius) / EDGE, 0, 1)
     """
@@ -353,13 +354,13 @@ def ink(points: NDArray, radius: NDArray, size: int) -> NDArray:
 
 
 def centred(images: NDArray) -> NDArray:
-    """Images (n, size, size) moved by whole pixels, their centre of mass to the middle."""
+    """Shift images (n, size, size) by whole pixels to put their centre of mass in the middle."""
     size = images.shape[1]
     pixel = np.arange(size)
     mass = images.sum(axis=(1, 2))
     y, x = images.sum(axis=2) @ pixel / mass, images.sum(axis=1) @ pixel / mass
-    most = 3 * size // 28  # the empty margin: nothing may leave the image
-    shift = np.rint(size / 2 - np.stack([y, x], axis=1)).astype(int).clip(-most, most)
+    margin = 3 * size // 28  # the empty margin, so that no ink leaves the image
+    shift = np.rint(size / 2 - np.stack([y, x], axis=1)).astype(int).clip(-margin, margin)
     return np.stack([np.roll(image, s, axis=(0, 1)) for image, s in zip(images, shift)])
 
 
@@ -370,8 +371,8 @@ def strokes(n: int, rng: np.random.Generator, *, size: int = 28) -> tuple[NDArra
     rng     source of all randomness: the same state gives the same bits
     size    height and width of an image in pixels; shapes and pens scale with it
 
-    Returns the images, (n, 1, size, size) float32, 0 paper to 1 ink, and the labels, (n,) int64,
-    0 to 9, each digit as often as any other to within one, in random order.
+    Returns the images, (n, 1, size, size) float32 from 0 (paper) to 1 (ink), and the labels, (n,)
+    int64 from 0 to 9 in random order. The counts of any two digits differ by at most one.
 
     Raises ValueError unless n is an integer >= 0, size an integer >= 8 and rng a numpy Generator.
     """
@@ -386,7 +387,7 @@ def strokes(n: int, rng: np.random.Generator, *, size: int = 28) -> tuple[NDArra
         )
     labels = rng.permutation(np.arange(n, dtype=np.int64) % 10)
     images = np.empty((n, 1, size, size), dtype=np.float32)
-    unit = size / 28  # pixels a pixel of a 28-pixel image
+    unit = size / 28  # scale relative to a 28-pixel image
     for start in range(0, n, BLOCK):
         block = labels[start : start + BLOCK]
         count = len(block)

@@ -2,7 +2,7 @@
 
 ``reference``   plain NumPy: the definition of every kernel
 ``jitted``      Numba: the same results, faster
-``functions``   the activations as expressions, which both sets and compiled programs are made from
+``functions``   each activation as an expression, from which loops and compiled programs are made
 
 ``kernels.affine(x, W, b)`` runs the active set's ``affine``. The first use chooses the set:
 ``TINYAE_KERNELS=numba`` or ``numpy`` in the environment, else Numba if it can be imported.
@@ -45,7 +45,7 @@ def _choose() -> ModuleType:
         return _load(wanted)
     try:
         return _load("numba")
-    except ImportError:  # absent, or at odds with this NumPy
+    except ImportError:  # Numba is missing or does not support this NumPy
         return _load("numpy")
 
 
@@ -57,7 +57,7 @@ def _activate() -> ModuleType:
 
 
 def _switch(to: ModuleType | None) -> None:
-    """Make the kernels of a set this module's own functions; with None, forget them."""
+    """Copy the kernels of a set into this module; ``None`` removes them."""
     global _active
     if _active is not None:
         for name in _names(_active):
@@ -68,7 +68,7 @@ def _switch(to: ModuleType | None) -> None:
 
 
 def _names(module: ModuleType) -> list[str]:
-    """The functions that a set defines, or brings together."""
+    """The names of the public functions in a kernel set."""
     return [
         name
         for name, value in vars(module).items()
@@ -99,7 +99,7 @@ def use(name: str) -> Iterator[None]:
 
 
 def __getattr__(name: str) -> Any:
-    # Reached at the first use only: from then on the kernels are this module's own functions.
+    # Python calls this only until a set is active: then the kernels are functions of this module.
     if name.startswith("_"):
         raise AttributeError(f"module 'tinyae.kernels' has no attribute {name!r}")
     return getattr(_activate(), name)

@@ -1,9 +1,9 @@
-"""From an expression of :mod:`tinyae.kernels.functions` to NumPy, Numba and C.
+"""Translate the expressions of :mod:`tinyae.kernels.functions` into NumPy, Numba and C.
 
 ``x if x > 0 else alpha * x`` becomes
 
 numpy_function    where((x > 0), x, (alpha * x)), as a function of arrays
-numba_lines       v0 = (alpha * x); v1 = x if (x > c0) else v0, lines of a loop without a branch
+numba_lines       v0 = (alpha * x); v1 = x if (x > c0) else v0, loop lines without a branch
 c_expression      ((x > 0.0f) ? x : (alpha * x))
 """
 
@@ -28,7 +28,7 @@ _COMPARISONS = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<="}
 
 @functools.cache
 def variables(expression: str) -> set[str]:
-    """The variables that an expression is written in."""
+    """The variables that occur in an expression."""
     names = {node.id for node in ast.walk(_parsed(expression)) if isinstance(node, ast.Name)}
     return names.intersection(VARIABLES)
 
@@ -38,7 +38,7 @@ def _parsed(expression: str) -> ast.expr:
 
 
 class _Translator:
-    """Walks through an expression; a language says how its numbers, choices and calls are written."""
+    """Translate an expression; each language defines how to write numbers, choices and calls."""
 
     def number(self, value: float) -> str:
         raise NotImplementedError
@@ -50,12 +50,12 @@ class _Translator:
         raise NotImplementedError
 
     def bound(self, name: str, a: str, b: str) -> str:
-        """min or max of a and b, NaN if a is."""
+        """min or max of a and b; NaN if a is NaN."""
         a = self.once(a)
         return self.choice(f"({a} {'>' if name == 'min' else '<='} {b})", b, a)
 
     def once(self, text: str) -> str:
-        """What stands for a text that is written more than once."""
+        """A text that may be repeated without being computed twice."""
         return text
 
     def text(self, node: ast.expr) -> str:
@@ -88,7 +88,7 @@ class _Translator:
 
 
 def _constant(node: ast.expr) -> float | None:
-    """The value of what has no variable in it, such as sqrt(2 * pi)."""
+    """The value of a subexpression without variables, such as sqrt(2 * pi); else None."""
     names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
     if names - {"sqrt", "pi"}:
         return None
@@ -115,7 +115,7 @@ class _Numpy(_Translator):
 
 @functools.cache
 def numpy_function(expression: str) -> Callable[[Array, float], Array]:
-    """The expression of an array, which is its x or its y, and alpha."""
+    """The expression as a function of an array (its x or its y) and alpha."""
     numpy = ("exp", "expm1", "log1p", "tanh", "abs", "where", "minimum", "maximum")
     names: dict[str, Any] = {name: getattr(np, name) for name in numpy}
     names |= {"sigmoid": sigmoid, "erf": erf}
@@ -129,7 +129,7 @@ def numpy_function(expression: str) -> Callable[[Array, float], Array]:
 
 
 class _Numba(_Translator):
-    """Constants and what is chosen from get names: a choice between two names is no branch."""
+    """Give names to constants and to both values of a choice, so that LLVM needs no branch."""
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
@@ -155,7 +155,7 @@ class _Numba(_Translator):
 
 
 def numba_lines(expression: str, prefix: str = "c") -> tuple[list[str], list[str], str]:
-    """Lines before the loop (the constants in ``number``'s precision), in it, and the result."""
+    """Lines before the loop (constants, in ``number``'s precision), lines in it, and the result."""
     numba = _Numba(prefix)
     result = numba.text(_parsed(expression))
     before = [f"{name} = number({value!r})" for value, name in numba.constants.items()]
@@ -179,5 +179,5 @@ class _C(_Translator):
 
 
 def c_expression(expression: str) -> str:
-    """The expression of floats x or y and alpha, with <math.h>."""
+    """The expression in C: a float, from floats x or y and alpha; needs <math.h>."""
     return _C().text(_parsed(expression))

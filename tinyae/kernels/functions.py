@@ -1,19 +1,18 @@
 """The activations: each one's f and f′, written once, as expressions.
 
-Whatever computes an activation in a loop of its own is made from this table by
-:mod:`tinyae.kernels.expressions`: NumPy's functions, Numba's loops (of single layers, of fused
-networks and of compiled programs) and C. To add an activation, write its class in
-``layers/activation.py`` and a row here: then it is fused, compiled and lowered like the others.
+:mod:`tinyae.kernels.expressions` translates this table into NumPy functions, Numba loops (for
+single layers, fused networks and compiled programs) and C. To add an activation, write its class in
+``layers/activation.py`` and a row here. It is then fused and compiled like the others.
 
-An expression is Python's, in x, or for a slope in y = f(x) where that is simpler; the layer's cache
-is the one of the two that its slope is written in. ``alpha`` is the layer's attribute of that name.
-There are + − · /, ``a if x > 0 else b``, min, max, abs and
+An expression is written in Python syntax. f depends on x; f′ depends on x, or on y = f(x) where
+that is simpler. The layer caches whichever of the two its slope uses. ``alpha`` is the layer's
+attribute of that name. An expression may use + − · /, ``a if x > 0 else b``, min, max, abs and
 
     exp      expm1 (of x ≤ 0)      log1p (of 0 ≤ x ≤ 1)      erf      sigmoid      tanh
-    sqrt and pi, in constants
+    sqrt and pi, in constants only
 
-Both branches of a condition are computed, so neither may overflow. Of ``min(x, c)`` and
-``max(x, c)`` the first argument is the one whose NaN is handed on.
+Both branches of a condition are computed, so neither may overflow. ``min(x, c)`` and ``max(x, c)``
+are NaN if their first argument is NaN.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from tinyae.kernels.expressions import variables
 
 
 class Function(NamedTuple):
-    """An activation: the name of its class, y = f(x), and f′ of x or of y."""
+    """An activation: its class name, y = f(x), and f′ as an expression in x or in y."""
 
     name: str
     f: str
@@ -32,7 +31,7 @@ class Function(NamedTuple):
 
     @property
     def cache(self) -> str:
-        """What the slope is written in, and so what the layer caches: "x" or "y"."""
+        """The variable that the slope uses, which the layer must cache: "x" or "y"."""
         return "x" if "x" in variables(self.slope) else "y"
 
 

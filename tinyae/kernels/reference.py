@@ -1,15 +1,15 @@
-"""Every kernel in plain NumPy: what the jitted set must compute.
+"""Every kernel in plain NumPy: the definition of what the jitted set computes.
 
 Matrix products   affine · affine_grad · matmul · matmul_nt · matmul_tn · row_sq_norms
-MLPs              mlp · mlp_backward · mlp_backprop: dense layers in a row, with activations
+MLPs              mlp · mlp_backward · mlp_backprop: consecutive dense layers with activations
 Convolution       conv2d · conv2d_input_grad · conv2d_weight_grad · bias_grad
-                  conv2d_relu · conv2d_input_grad_relu: with the ReLU after or before it
+                  conv2d_relu · conv2d_input_grad_relu: fused with the adjacent ReLU
 Pooling           max_pool2d · max_pool2d_backward
 Images            warp
 Activations       relu · elu · sigmoid · tanh, each with its backward · erf
 Losses            mse · l1 · bce · bce_with_logits: (loss, gradient) in one pass
-Optimizer steps   sgd · momentum · nesterov · rmsprop · adam · adamw: in place, gradient cleared,
-                  for all params of a model in one call
+Optimizer steps   sgd · momentum · nesterov · rmsprop · adam · adamw: update all params of a
+                  model in one call, in place, and clear their gradients
 
 A convolution's ``stride`` is (down, right) and its ``pad`` (top, bottom, left, right).
 """
@@ -24,7 +24,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from tinyae.kernels.expressions import numpy_function
 from tinyae.kernels.functions import FUNCTIONS
-from tinyae.kernels.special import erf, sigmoid  # noqa: F401  these are kernels, too
+from tinyae.kernels.special import erf, sigmoid  # noqa: F401  they are also kernels
 from tinyae.param import Array
 
 Pair = tuple[int, int]
@@ -88,9 +88,9 @@ def conv2d(x: Array, W: Array, stride: Pair, pad: Pad, b: Array | None = None) -
 def conv2d_input_grad(
     dy: Array, W: Array, stride: Pair, pad: Pad, size: Pair, b: Array | None = None
 ) -> Array:
-    """dxᵖ[n,c, i·s+u, j·s+v] += Σ_o W[o,c,u,v] · dy[n,o,i,j], the padding is cut off, b[c] added.
+    """dxᵖ[n,c, i·s+u, j·s+v] += Σ_o W[o,c,u,v] · dy[n,o,i,j]; dx = dxᵖ without padding, + b[c]
 
-    The adjoint of :func:`conv2d` in x, and so the forward map of a transposed convolution.
+    This is the adjoint of :func:`conv2d` in x, and the forward map of a transposed convolution.
     dy (N, O, H′, W′)   W (O, C, kh, kw)   dx (N, C, *size)
     """
     (top, bottom, left, right), (down, across) = pad, stride
@@ -117,10 +117,10 @@ def conv2d_relu(
     relu: bool = False,
     relu_mask: Array | None = None,
 ) -> Array:
-    """:func:`conv2d` and, in the same pass, what a ReLU makes of y.
+    """:func:`conv2d` fused with a ReLU.
 
-    With ``relu`` it is relu(y): the ReLU that follows, on the way forward. With a ``relu_mask``, a
-    ReLU's output of y's shape, it is relu_backward(y, relu_mask): a ReLU on the way back.
+    With ``relu``, the result is relu(y): the forward pass of the next layer. With ``relu_mask``, a
+    ReLU's output in y's shape, it is relu_backward(y, relu_mask): the backward pass of that ReLU.
     """
     return _after_relu(conv2d(x, W, stride, pad, b), relu, relu_mask)
 
@@ -135,7 +135,7 @@ def conv2d_input_grad_relu(
     relu: bool = False,
     relu_mask: Array | None = None,
 ) -> Array:
-    """:func:`conv2d_input_grad` and, in the same pass, a ReLU's part: see :func:`conv2d_relu`."""
+    """:func:`conv2d_input_grad` fused with a ReLU, as in :func:`conv2d_relu`."""
     return _after_relu(conv2d_input_grad(dy, W, stride, pad, size, b), relu, relu_mask)
 
 
@@ -161,9 +161,9 @@ def bias_grad(dy: Array, db: Array) -> None:
 
 
 def max_pool2d(x: Array, kernel: Pair, stride: Pair) -> tuple[Array, Array]:
-    """The largest value under each window, and where in the window it lies (0 … kh·kw − 1).
+    """The largest value in each window, and its position in the window (0 … kh·kw − 1).
 
-    x (N, C, H, W)   y and index (N, C, H′, W′). The first of equal values is taken.
+    x (N, C, H, W)   y and index (N, C, H′, W′). Of equal values, the first counts.
     """
     windows = _windows(x, kernel, stride, (0, 0, 0, 0))
     windows = windows.reshape(*windows.shape[:4], kernel[0] * kernel[1])
@@ -172,13 +172,13 @@ def max_pool2d(x: Array, kernel: Pair, stride: Pair) -> tuple[Array, Array]:
 
 
 def max_pool2d_backward(dy: Array, index: Array, kernel: Pair, stride: Pair, size: Pair) -> Array:
-    """Each dy goes to the entry that was the largest: dx[where] += dy.      dx (N, C, *size)"""
+    """dx[argmax] += dy: each dy goes to its window's largest entry.      dx (N, C, *size)"""
     n, channels, rows, columns = dy.shape
     dx = np.zeros((n, channels, *size), dy.dtype)
-    for place in range(kernel[0] * kernel[1]):
-        u, v = divmod(place, kernel[1])
+    for position in range(kernel[0] * kernel[1]):
+        u, v = divmod(position, kernel[1])
         dx[:, :, u : u + stride[0] * rows : stride[0], v : v + stride[1] * columns : stride[1]] += (
-            np.where(index == place, dy, 0)
+            np.where(index == position, dy, 0)
         )
     return dx
 
@@ -187,14 +187,14 @@ def max_pool2d_backward(dy: Array, index: Array, kernel: Pair, stride: Pair, siz
 
 
 def warp(x: Array, maps: Array) -> Array:
-    """y[n, c, i, j] = x[n, c] at the place maps[n] (i, j, 1), by cubic convolution.
+    """y[n, c, i, j] = x[n, c] at the position maps[n] (i, j, 1), by cubic convolution.
 
-    x, y (N, C, H, W)   maps (N, 2, 3). Outside an image is zero; y stays in its image's own range.
+    x, y (N, C, H, W)   maps (N, 2, 3). x is zero outside; y is clipped to the range of its image.
     """
     n, _, rows, columns = x.shape
     i, j = np.mgrid[:rows, :columns].reshape(2, -1).astype(x.dtype)
     at = maps @ np.array([i, j, np.ones_like(i)])  # (N, 2, H·W)
-    at = np.clip(at, -3, max(rows, columns) + 2)  # so far out all is zero
+    at = np.clip(at, -3, max(rows, columns) + 2)  # beyond that, x is zero
     first = np.floor(at)
     f = at - first
     weights = np.array(
@@ -294,9 +294,9 @@ LINEAR = "linear"  # no activation
 
 
 class MLPLayer(NamedTuple):
-    """A dense layer and the activation after it: LINEAR or a name in ``functions.FUNCTIONS``.
+    """A dense layer and its activation f: LINEAR or a name in ``functions.FUNCTIONS``.
 
-    Its arrays are C-contiguous and of one dtype.
+    All arrays are C-contiguous and of one dtype.
     """
 
     W: Array  # (O, I)
@@ -304,28 +304,28 @@ class MLPLayer(NamedTuple):
     dW: Array
     db: Array
     f: str
-    alpha: float = 1.0  # the activation's, if it has one
+    alpha: float = 1.0  # of the activation, if it has one
 
 
 class MLPLayers(list[MLPLayer]):
-    """MLPLayers whose sizes fit, each one's outputs being the next one's inputs."""
+    """Consecutive layers: the outputs of each are the inputs of the next."""
 
-    plans: Any = None  # where the jitted set keeps how it goes through them
+    plans: Any = None  # the jitted set's plan cache
 
     @functools.cached_property
     def cached_x(self) -> list[int]:
-        """Which of them have an activation whose slope is written in its x."""
+        """The layers whose activation has a slope in x, by index."""
         names = [layer.f for layer in self]
         return [k for k, f in enumerate(names) if f != LINEAR and FUNCTIONS[f].cache == "x"]
 
 
-def mlp(stages: MLPLayers, x: Array) -> list[Array]:
+def mlp(layers: MLPLayers, x: Array) -> list[Array]:
     """y of each layer: y₁ = f₁(x W₁ᵀ + b₁), y₂ = f₂(y₁ W₂ᵀ + b₂), …      x (N, I₁)   yₗ (N, Oₗ)
 
-    And then zₗ = yₗ₋₁ Wₗᵀ + bₗ of those layers whose fₗ′ is written in it (``stages.cached_x``).
+    These are followed by zₗ = yₗ₋₁ Wₗᵀ + bₗ of each layer whose fₗ′ needs it (``layers.cached_x``).
     """
     ys, zs = [], []
-    for W, b, _, _, f, alpha in stages:
+    for W, b, _, _, f, alpha in layers:
         x = affine(x, W, b)
         if f != LINEAR:
             if FUNCTIONS[f].cache == "x":
@@ -336,19 +336,19 @@ def mlp(stages: MLPLayers, x: Array) -> list[Array]:
 
 
 def mlp_backward(
-    stages: MLPLayers, x: Array, ys: list[Array], dy: Array, input_grad: bool
+    layers: MLPLayers, x: Array, ys: list[Array], dy: Array, input_grad: bool
 ) -> Array | None:
-    """From the last layer to the first, with y₀ = x:
+    """From the last layer to the first, with y₀ = x and dx = dy₀:
 
     gₗ = dyₗ ∘ fₗ′      dWₗ += gₗᵀ yₗ₋₁      dbₗ += Σₙ gₗ      dyₗ₋₁ = gₗ Wₗ
 
-    and in the end dx = dy₀, unless no ``input_grad`` is wanted. ``ys`` is what :func:`mlp` gave.
+    ``ys`` is the result of :func:`mlp`. dx is computed and returned only if ``input_grad`` is true.
     """
-    caches = ys[: len(stages)]
-    for k, z in zip(stages.cached_x, ys[len(stages) :]):
+    caches = ys[: len(layers)]
+    for k, z in zip(layers.cached_x, ys[len(layers) :]):
         caches[k] = z
-    for k in reversed(range(len(stages))):
-        W, _, dW, db, f, alpha = stages[k]
+    for k in reversed(range(len(layers))):
+        W, _, dW, db, f, alpha = layers[k]
         if f != LINEAR:
             dy = dy * numpy_function(FUNCTIONS[f].slope)(caches[k], alpha)
         affine_grad(dy, ys[k - 1] if k else x, dW, db)
@@ -365,57 +365,57 @@ _LOSSES = {
 
 
 def mlp_backprop(
-    stages: MLPLayers, x: Array, target: Array, loss: str, per_sample: bool, input_grad: bool
+    layers: MLPLayers, x: Array, target: Array, loss: str, per_sample: bool, input_grad: bool
 ) -> tuple[float, Array | None]:
-    """All of a step but the optimizer's: L of the last y, "mse", "l1" or "bce_with_logits" against
-    a target of its shape, and its gradient added to each dW and db. N ≥ 1.
+    """Forward pass, loss and backward pass; adds to each dW and db, and returns L and dx.
 
-    L is the mean over all elements, or the mean over samples of the sum over features. With it
-    comes dx, if an ``input_grad`` is wanted.
+    ``loss`` is "mse", "l1" or "bce_with_logits"; the target has the shape of the last y, and N ≥ 1.
+    L is the mean over all elements or, with ``per_sample``, the mean over samples of the sum over
+    features. dx is None unless ``input_grad`` is true.
     """
-    ys = mlp(stages, x)
-    L, dy = _LOSSES[loss](ys[len(stages) - 1], target)
+    ys = mlp(layers, x)
+    L, dy = _LOSSES[loss](ys[len(layers) - 1], target)
     features = dy.shape[1] if per_sample else 1
-    return L * features, mlp_backward(stages, x, ys, dy * dy.dtype.type(features), input_grad)
+    return L * features, mlp_backward(layers, x, ys, dy * dy.dtype.type(features), input_grad)
 
 
-# --- optimizer steps: θ in place, then the gradient is cleared -------------------------------
+# --- optimizer steps: update θ in place, then clear the gradient -----------------------------
 
 
 class ParamGroup(list[tuple[Array, ...]]):
-    """One row a Param: its value, its gradient, and what the optimizer remembers of it."""
+    """One tuple for each Param: its value, its gradient, and the optimizer's moments of it."""
 
-    table: Any = None  # where the jitted set keeps the addresses of these arrays
+    table: Any = None  # the jitted set's table of these arrays' addresses
 
 
-def sgd(rows: ParamGroup, learning_rate: float) -> None:
+def sgd(group: ParamGroup, learning_rate: float) -> None:
     """θ ← θ − η g"""
-    for value, grad in rows:
+    for value, grad in group:
         value -= learning_rate * grad
         grad.fill(0)
 
 
-def momentum(rows: ParamGroup, learning_rate: float, mu: float) -> None:
+def momentum(group: ParamGroup, learning_rate: float, mu: float) -> None:
     """v ← μ v + g      θ ← θ − η v"""
-    for value, grad, v in rows:
+    for value, grad, v in group:
         v *= mu
         v += grad
         value -= learning_rate * v
         grad.fill(0)
 
 
-def nesterov(rows: ParamGroup, learning_rate: float, mu: float) -> None:
+def nesterov(group: ParamGroup, learning_rate: float, mu: float) -> None:
     """v ← μ v + g      θ ← θ − η (g + μ v)"""
-    for value, grad, v in rows:
+    for value, grad, v in group:
         v *= mu
         v += grad
         value -= learning_rate * (grad + mu * v)
         grad.fill(0)
 
 
-def rmsprop(rows: ParamGroup, learning_rate: float, rho: float, eps: float) -> None:
+def rmsprop(group: ParamGroup, learning_rate: float, rho: float, eps: float) -> None:
     """s ← ρ s + (1 − ρ) g²      θ ← θ − η g / (√s + ε)"""
-    for value, grad, s in rows:
+    for value, grad, s in group:
         s *= rho
         s += (1 - rho) * grad * grad
         value -= learning_rate * grad / (np.sqrt(s) + eps)
@@ -423,12 +423,12 @@ def rmsprop(rows: ParamGroup, learning_rate: float, rho: float, eps: float) -> N
 
 
 def adam(
-    rows: ParamGroup, learning_rate: float, beta1: float, beta2: float, eps: float, t: int
+    group: ParamGroup, learning_rate: float, beta1: float, beta2: float, eps: float, t: int
 ) -> None:
     """m ← β₁ m + (1 − β₁) g      v ← β₂ v + (1 − β₂) g²
     θ ← θ − η m̂ / (√v̂ + ε)       m̂ = m / (1 − β₁ᵗ)   v̂ = v / (1 − β₂ᵗ)
     """
-    for value, grad, m, v in rows:
+    for value, grad, m, v in group:
         m *= beta1
         m += (1 - beta1) * grad
         v *= beta2
@@ -439,7 +439,7 @@ def adam(
 
 
 def adamw(
-    rows: ParamGroup,
+    group: ParamGroup,
     learning_rate: float,
     beta1: float,
     beta2: float,
@@ -447,7 +447,7 @@ def adamw(
     weight_decay: float,
     t: int,
 ) -> None:
-    """θ ← θ − η λ θ, then a step of :func:`adam`: the decay bypasses the moments."""
-    for value, *_ in rows:
+    """θ ← θ − η λ θ, then an :func:`adam` step: the decay does not enter the moments."""
+    for value, *_ in group:
         value *= 1 - learning_rate * weight_decay
-    adam(rows, learning_rate, beta1, beta2, eps, t)
+    adam(group, learning_rate, beta1, beta2, eps, t)

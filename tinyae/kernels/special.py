@@ -1,4 +1,4 @@
-"""Functions that NumPy has not, of arrays."""
+"""Array functions that NumPy lacks."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ def sigmoid(x: Array) -> Array:
 
 
 def erf(x: Array) -> Array:
-    """2/√π ∫₀ˣ e^−t² dt, entry by entry from the C library: exact, and slow."""
+    """2/√π ∫₀ˣ e^−t² dt, computed entry by entry with the C library: exact but slow."""
     values = np.fromiter(map(math.erf, x.ravel().tolist()), dtype=x.dtype, count=x.size)
     return values.reshape(x.shape)

@@ -1,11 +1,14 @@
-"""Trained models outside of the library: as plain data, and as one compiled function.
+"""Compiled models: a trained model as plain data, and as one function for inference.
 
-program.py      what a model is when its layers are gone: operations over one buffer of weights
-lower.py        from layers to operations      passes.py      fewer operations
-plan.py         small arenas                   compile.py     ``compile_model``
+program.py      the data: a list of operations over one buffer of weights
+lower.py        translates layers into operations
+passes.py       removes operations: folding and fusion
+plan.py         places intermediate results in a small arena
+compile.py      ``compile_model`` and ``Compiled``
 run_numpy.py    runs a program with NumPy
-run_numba.py    runs it in one compiled function: ``pack.py`` writes the program as two arrays,
-                ``loops.py`` has the loops of each operation, ``thread_pool.py`` a second thread
+run_numba.py    runs a program in one compiled function
+pack.py         writes a program as the two arrays that this function reads
+thread_pool.py  a helper thread for short calls
 """
 
 from tinyae.program.compile import Compiled, compile_model, program_of

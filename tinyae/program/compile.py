@@ -1,8 +1,8 @@
-"""``compile_model``: a model as a function of an array, with nothing left to decide in between.
+"""``compile_model``: a model as a function of an array, run as a fixed list of operations.
 
 reconstruct = compile_model(model)
-y = reconstruct(x)                       # one call, one compiled function
-print(reconstruct.program((1, 28, 28)))  # what it does
+y = reconstruct(x)                       # one call of one compiled function
+print(reconstruct.program((1, 28, 28)))  # its list of operations
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class Runtime(Protocol):
 class Compiled:
     """A part of a model as a function: y = compiled(x), x (N, …) in the model's dtype.
 
-    The weights are those of the moment of compiling. A program is made for each shape of a sample
-    that comes; ``program(shape)`` shows it. Any number of threads may call it at once.
+    It keeps a copy of the weights at the time of compilation. A program is built for each new
+    sample shape; ``program(shape)`` returns it. Any number of threads may call it at once.
 
     Raises
-        TypeError   x is no array, or of another dtype than the model
-        ValueError  x has a shape that the model does not take
+        TypeError   x is not an array, or has another dtype than the model
+        ValueError  the model does not accept x's shape
     """
 
     def __init__(self, model: Model, part: str, input_shape: Shape | None = None) -> None:
@@ -54,7 +54,7 @@ class Compiled:
         self.model = copy.deepcopy(model)
         self.part = part
         self.dtype = model.dtype
-        self._with = kernels.active()
+        self._kernel_set = kernels.active()
         self._runtimes: dict[Shape, Runtime] = {}
         self._programs: dict[Shape, Program] = {}
         if input_shape is not None:
@@ -65,14 +65,14 @@ class Compiled:
             runtime = self._runtimes.get(x.shape[1:])
             if runtime is not None and x.ndim:
                 return runtime.run(x)
-        return self._first(x)
+        return self._call_unprepared(x)
 
     def program(self, input_shape: Shape) -> Program:
-        """What is done with one sample of that shape."""
+        """The program for samples of that shape."""
         return self._prepare(tuple(input_shape))[1]
 
-    def _first(self, x: Any) -> Array:
-        """A call that needs a closer look: a shape that is new, or an x that is wrong."""
+    def _call_unprepared(self, x: Any) -> Array:
+        """A call with a new sample shape, or with an invalid x."""
         who = f"compiled {self.part}"
         if not isinstance(x, np.ndarray):
             raise TypeError(
@@ -95,7 +95,7 @@ class Compiled:
         if shape not in self._runtimes:
             program = program_of(self.model, self.part, shape)
             self._programs[shape] = program
-            self._runtimes[shape] = _runtime(program, self._with)
+            self._runtimes[shape] = _runtime(program, self._kernel_set)
         return self._runtimes[shape], self._programs[shape]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -104,7 +104,7 @@ class Compiled:
     def __setstate__(self, state: dict[str, Any]) -> None:
         shapes = state.pop("shapes")
         vars(self).update(state)
-        self._with = kernels.active()
+        self._kernel_set = kernels.active()
         for shape in shapes:
             self._prepare(shape)
 
@@ -116,26 +116,26 @@ class Compiled:
 def compile_model(
     model: Model, part: str = "autoencoder", input_shape: Shape | None = None
 ) -> Compiled:
-    """A part of a trained model as one function.
+    """Compile a part of a trained model.
 
     part
         "autoencoder"   ``model.reconstruct``
-        "encoder"       ``model.encode``; of a variational model the mean
-        "decoder"       ``model.decode``; of a GAN the generator, of a conditional model the decoder
-                        of [z, c], the label one-hot behind the code
-        "score"         ``model.reconstruction_error``, a number a sample
+        "encoder"       ``model.encode``; for a variational model, the mean
+        "decoder"       ``model.decode``; for a GAN, the generator; for a conditional model, the
+                        decoder of [z, c], where c is the one-hot label
+        "score"         ``model.reconstruction_error``, one number per sample
     input_shape
-        of one sample; without it the shape of the first x decides
+        the shape of one sample; if omitted, programs are built when they are first needed
 
     Raises
-        TypeError   the model has no such part, or a layer that there is no operation for
-        ValueError  there is no part of that name, or the model does not take such a shape
+        TypeError   the model has no such part, or has a layer without an operation
+        ValueError  ``part`` is not one of these names, or the model does not accept the shape
     """
     return Compiled(model, part, input_shape)
 
 
 def program_of(model: Model, part: str, input_shape: Shape) -> Program:
-    """The part as plain data; see :func:`compile_model`."""
+    """A part of the model as plain data; see :func:`compile_model`."""
     _check(model, part)
     lowering = Lowering(tuple(input_shape), model.dtype)
     y = lowering.x
@@ -175,19 +175,19 @@ def _encode(lowering: Lowering, model: Any, x: Slot) -> Slot:
 
 
 def _decode(lowering: Lowering, model: Any, z: Slot) -> Slot:
-    """The decoder, and then what the model says its output means."""
+    """The decoder, followed by the mean of its output distribution (e.g. a sigmoid of logits)."""
     if isinstance(model, GAN):
         return lowering.add(model.generator, z)
     y = lowering.add(model.decoder, z)
     if isinstance(model, VariationalAutoencoder):
-        meaning, owner = type(model.likelihood).mean, model.likelihood
-        if meaning is HeteroscedasticGaussian.mean:  # the first half, [m, s]
+        output_mean, owner = type(model.likelihood).mean, model.likelihood
+        if output_mean is HeteroscedasticGaussian.mean:  # the first half, [m, s]
             return y._replace(shape=(y.shape[0] // 2, *y.shape[1:]))
-        plain, logistic = meaning is Likelihood.mean, meaning is Bernoulli.mean
+        identity, logistic = output_mean is Likelihood.mean, output_mean is Bernoulli.mean
     else:
-        meaning, owner = type(model.loss).prediction, model.loss
-        plain, logistic = meaning is Loss.prediction, meaning is BCEWithLogits.prediction
-    if plain:
+        output_mean, owner = type(model.loss).prediction, model.loss
+        identity, logistic = output_mean is Loss.prediction, output_mean is BCEWithLogits.prediction
+    if identity:
         return y
     if logistic:
         sigmoid: Layer = Sigmoid()

@@ -1,8 +1,8 @@
-"""From layers to operations: walk through the model once, and write down what each layer does.
+"""Lowering: translate the layers of a model into a list of operations.
 
-First every layer becomes an operation of its own, on blocks of its own. Then three passes make
-the list shorter (:mod:`tinyae.program.passes`). Last the blocks get their places
-(:mod:`tinyae.program.plan`) and the weights theirs in one buffer.
+First, each layer becomes one operation that writes its own block. Then three passes shorten the
+list (:mod:`tinyae.program.passes`). Finally each block gets an offset in the arena
+(:mod:`tinyae.program.plan`), and each array of weights an offset in one buffer.
 """
 
 from __future__ import annotations
@@ -20,15 +20,18 @@ from tinyae.layers.base import check_input
 from tinyae.param import Array
 from tinyae.program import program as ops
 from tinyae.program.passes import fold_scales, fuse_activations, move, share_blocks
-from tinyae.program.plan import Block, place
+from tinyae.program.plan import Block, assign_offsets
 from tinyae.program.program import Function, Op, Program, Shape, Slot
 
 AnyOp = TypeVar("AnyOp", bound=Op)
 
 
 class Lowering:
-    """The operations so far. While it grows, a slot's space is its block's name, and a weight's
-    offset its place in ``arrays``."""
+    """The list of operations under construction.
+
+    Until it is finished, a slot's space is the name of its block, and the offset of a weight is its
+    index in ``arrays``.
+    """
 
     def __init__(self, input_shape: Shape, dtype: np.dtype[Any]) -> None:
         self.x = Slot("input", 0, input_shape)
@@ -38,11 +41,11 @@ class Lowering:
         self.blocks = 0
 
     def add(self, layer: Layer, x: Slot) -> Slot:
-        """Append what the layer does to x; where its result lies.
+        """Append the operations of a layer on x; returns the slot of the result.
 
         Raises
-            TypeError   there is no operation for such a layer
-            ValueError  the layer does not take such an x
+            TypeError   there is no operation for this type of layer
+            ValueError  the layer does not accept x's shape
         """
         lower = _LOWER.get(type(layer))
         if lower is None:
@@ -56,12 +59,12 @@ class Lowering:
         """The finished program whose result is y."""
         result = Slot("output", 0, y.shape)
         self.ops.append(ops.Copy(y, result))
-        listed = share_blocks(fuse_activations(fold_scales(self.ops, self.arrays)))
-        listed, arena = _place(listed)
-        listed, weights = _gather(listed, self.arrays, self.dtype)
-        return Program(self.x.shape, y.shape, tuple(listed), weights, arena)
+        op_list = share_blocks(fuse_activations(fold_scales(self.ops, self.arrays)))
+        op_list, arena = _plan_arena(op_list)
+        op_list, weights = _gather(op_list, self.arrays, self.dtype)
+        return Program(self.x.shape, y.shape, tuple(op_list), weights, arena)
 
-    # --- what the layers are written with --------------------------------------------------
+    # --- used by the functions below -------------------------------------------------------
 
     def block(self, shape: Shape) -> Slot:
         """A new block for a result."""
@@ -77,11 +80,11 @@ class Lowering:
         return op.y
 
     def probe(self, x: Slot) -> Array:
-        """An input of x's shape, for a layer's own checks."""
+        """A batch of one zero sample of x's shape, for a layer's own checks."""
         return np.broadcast_to(np.zeros((), self.dtype), (1, *x.shape))
 
     def concatenate(self, who: str, parts: list[Slot]) -> Slot:
-        """The parts along the channels, one behind the other."""
+        """Concatenate the parts along the channels."""
         if len({part.shape[1:] for part in parts}) > 1 or not parts[0].shape:
             raise ValueError(
                 f"{who}: the parts have shapes {', '.join(str(('N', *p.shape)) for p in parts)}, "
@@ -99,112 +102,114 @@ class Lowering:
 # --- layers -------------------------------------------------------------------------------------
 
 
-def _nothing(to: Lowering, layer: Layer, x: Slot) -> Slot:
+def _identity(lowering: Lowering, layer: Layer, x: Slot) -> Slot:
     return x
 
 
-def _reshape(to: Lowering, layer: Any, x: Slot) -> Slot:
-    return x._replace(shape=layer(to.probe(x)).shape[1:])
+def _reshape(lowering: Lowering, layer: Any, x: Slot) -> Slot:
+    return x._replace(shape=layer(lowering.probe(x)).shape[1:])
 
 
-def _dense(to: Lowering, layer: layers.Dense, x: Slot) -> Slot:
-    check_input(layer, to.probe(x), ("N", layer.in_features))
-    W, b = to.weight(layer.W.value), to.weight(layer.b.value)
-    return to.append(ops.Dense(x, to.block((layer.out_features,)), W, b))
+def _dense(lowering: Lowering, layer: layers.Dense, x: Slot) -> Slot:
+    check_input(layer, lowering.probe(x), ("N", layer.in_features))
+    W, b = lowering.weight(layer.W.value), lowering.weight(layer.b.value)
+    return lowering.append(ops.Dense(x, lowering.block((layer.out_features,)), W, b))
 
 
-def _tied_dense(to: Lowering, layer: layers.TiedDense, x: Slot) -> Slot:
-    check_input(layer, to.probe(x), ("N", layer.dense.out_features))
-    W, b = to.weight(layer.dense.W.T.value), to.weight(layer.b.value)
-    return to.append(ops.Dense(x, to.block((layer.dense.in_features,)), W, b))
+def _tied_dense(lowering: Lowering, layer: layers.TiedDense, x: Slot) -> Slot:
+    check_input(layer, lowering.probe(x), ("N", layer.dense.out_features))
+    W, b = lowering.weight(layer.dense.W.T.value), lowering.weight(layer.b.value)
+    return lowering.append(ops.Dense(x, lowering.block((layer.dense.in_features,)), W, b))
 
 
-def _conv(to: Lowering, layer: layers.Conv2d, x: Slot) -> Slot:
-    layer.check(to.probe(x))
+def _conv(lowering: Lowering, layer: layers.Conv2d, x: Slot) -> Slot:
+    layer.check(lowering.probe(x))
     size = x.shape[1], x.shape[2]
     top, bottom, left, right = layer.pad(size)
     padded = size[0] + top + bottom, size[1] + left + right
     rows, columns = ((n - k) // s + 1 for n, k, s in zip(padded, layer.kernel_size, layer.stride))
-    W, b = to.weight(layer.W.value), to.weight(layer.b.value)
-    y = to.block((layer.out_channels, rows, columns))
-    return to.append(ops.Conv(x, y, W, b, layer.stride, (top, left)))
+    W, b = lowering.weight(layer.W.value), lowering.weight(layer.b.value)
+    y = lowering.block((layer.out_channels, rows, columns))
+    return lowering.append(ops.Conv(x, y, W, b, layer.stride, (top, left)))
 
 
-def _conv_transpose(to: Lowering, layer: layers.ConvTranspose2d, x: Slot) -> Slot:
-    layer.check(to.probe(x))
+def _conv_transpose(lowering: Lowering, layer: layers.ConvTranspose2d, x: Slot) -> Slot:
+    layer.check(lowering.probe(x))
     size = layer.output_size((x.shape[1], x.shape[2]))
     top, _, left, _ = layer.pad(size)
-    W, b = to.weight(layer.W.value), to.weight(layer.b.value)
-    y = to.block((layer.out_channels, *size))
-    return to.append(ops.ConvTranspose(x, y, W, b, layer.stride, (top, left)))
+    W, b = lowering.weight(layer.W.value), lowering.weight(layer.b.value)
+    y = lowering.block((layer.out_channels, *size))
+    return lowering.append(ops.ConvTranspose(x, y, W, b, layer.stride, (top, left)))
 
 
 def _pool(kind: type[ops.MaxPool] | type[ops.AvgPool]) -> Callable[[Lowering, Any, Slot], Slot]:
-    def lower(to: Lowering, layer: Any, x: Slot) -> Slot:
-        layer.check(to.probe(x))
-        y = to.block((x.shape[0], *layer.windows(to.probe(x)).shape[2:4]))
-        return to.append(kind(x, y, layer.kernel_size, layer.stride))
+    def lower(lowering: Lowering, layer: Any, x: Slot) -> Slot:
+        layer.check(lowering.probe(x))
+        y = lowering.block((x.shape[0], *layer.windows(lowering.probe(x)).shape[2:4]))
+        return lowering.append(kind(x, y, layer.kernel_size, layer.stride))
 
     return lower
 
 
-def _upsample(to: Lowering, layer: layers.Upsample2d, x: Slot) -> Slot:
-    check_input(layer, to.probe(x), ("N", "C", "H", "W"))
+def _upsample(lowering: Lowering, layer: layers.Upsample2d, x: Slot) -> Slot:
+    check_input(layer, lowering.probe(x), ("N", "C", "H", "W"))
     (c, height, width), (a, b) = x.shape, layer.factor
-    return to.append(ops.Upsample(x, to.block((c, a * height, b * width)), layer.factor))
+    return lowering.append(
+        ops.Upsample(x, lowering.block((c, a * height, b * width)), layer.factor)
+    )
 
 
-def _batch_norm(to: Lowering, layer: layers.BatchNorm, x: Slot) -> Slot:
-    layer.check(to.probe(x))
+def _batch_norm(lowering: Lowering, layer: layers.BatchNorm, x: Slot) -> Slot:
+    layer.check(lowering.probe(x))
     scale = layer.gamma.value / np.sqrt(layer.running_var.astype(np.float64) + layer.eps)
-    shift = layer.beta.value - layer.running_mean * scale  # float64, until all is one buffer
-    y = to.block(x.shape)
-    return to.append(ops.Affine(x, y, to.weight(scale), to.weight(shift)))
+    shift = layer.beta.value - layer.running_mean * scale  # float64 until all weights are gathered
+    y = lowering.block(x.shape)
+    return lowering.append(ops.Affine(x, y, lowering.weight(scale), lowering.weight(shift)))
 
 
-def _layer_norm(to: Lowering, layer: layers.LayerNorm, x: Slot) -> Slot:
+def _layer_norm(lowering: Lowering, layer: layers.LayerNorm, x: Slot) -> Slot:
     between = ["…"] * (len(x.shape) - len(layer.normalized_shape))
-    check_input(layer, to.probe(x), ("N", *between, *layer.normalized_shape))
-    gamma, beta = to.weight(layer.gamma.value), to.weight(layer.beta.value)
-    return to.append(ops.LayerNorm(x, to.block(x.shape), gamma, beta, layer.eps))
+    check_input(layer, lowering.probe(x), ("N", *between, *layer.normalized_shape))
+    gamma, beta = lowering.weight(layer.gamma.value), lowering.weight(layer.beta.value)
+    return lowering.append(ops.LayerNorm(x, lowering.block(x.shape), gamma, beta, layer.eps))
 
 
-def _softmax(to: Lowering, layer: layers.Softmax, x: Slot) -> Slot:
-    return to.append(ops.Softmax(x, to.block(x.shape)))
+def _softmax(lowering: Lowering, layer: layers.Softmax, x: Slot) -> Slot:
+    return lowering.append(ops.Softmax(x, lowering.block(x.shape)))
 
 
-def _top_k(to: Lowering, layer: layers.TopK, x: Slot) -> Slot:
-    layer(to.probe(x))  # its own check
-    return to.append(ops.TopK(x, to.block(x.shape), layer.inference_k or layer.k))
+def _top_k(lowering: Lowering, layer: layers.TopK, x: Slot) -> Slot:
+    layer(lowering.probe(x))  # raises if x does not fit
+    return lowering.append(ops.TopK(x, lowering.block(x.shape), layer.inference_k or layer.k))
 
 
-def _activation(to: Lowering, layer: Any, x: Slot) -> Slot:
+def _activation(lowering: Lowering, layer: Any, x: Slot) -> Slot:
     f = Function(type(layer).__name__, getattr(layer, "alpha", 0.0))
-    return to.append(ops.Activation(x, to.block(x.shape), f))
+    return lowering.append(ops.Activation(x, lowering.block(x.shape), f))
 
 
-def _sequential(to: Lowering, layer: layers.Sequential, x: Slot) -> Slot:
+def _sequential(lowering: Lowering, layer: layers.Sequential, x: Slot) -> Slot:
     for part in layer.layers:
-        x = to.add(part, x)
+        x = lowering.add(part, x)
     return x
 
 
-def _residual(to: Lowering, layer: layers.Residual, x: Slot) -> Slot:
-    fx = to.add(layer.layer, x)
+def _residual(lowering: Lowering, layer: layers.Residual, x: Slot) -> Slot:
+    fx = lowering.add(layer.layer, x)
     if fx.shape != x.shape:
         raise ValueError(
             f"Residual: the layer made {('N', *fx.shape)} of x {('N', *x.shape)}, expected the same "
             "shape; give it as many outputs as inputs, or use Skip, which concatenates"
         )
-    return to.append(ops.Add(x, to.block(x.shape), fx))
+    return lowering.append(ops.Add(x, lowering.block(x.shape), fx))
 
 
-def _skip(to: Lowering, layer: layers.Skip, x: Slot) -> Slot:
-    return to.concatenate("Skip", [x, to.add(layer.layer, x)])
+def _skip(lowering: Lowering, layer: layers.Skip, x: Slot) -> Slot:
+    return lowering.concatenate("Skip", [x, lowering.add(layer.layer, x)])
 
 
-def _parallel(to: Lowering, layer: layers.Parallel, x: Slot) -> Slot:
-    return to.concatenate("Parallel", [to.add(branch, x) for branch in layer.branches])
+def _parallel(lowering: Lowering, layer: layers.Parallel, x: Slot) -> Slot:
+    return lowering.concatenate("Parallel", [lowering.add(branch, x) for branch in layer.branches])
 
 
 _LOWER: dict[type[Layer], Callable[[Lowering, Any, Slot], Slot]] = {
@@ -220,7 +225,7 @@ _LOWER: dict[type[Layer], Callable[[Lowering, Any, Slot], Slot]] = {
     **{getattr(activation, name): _activation for name in FUNCTIONS},
     layers.Softmax: _softmax,
     layers.TopK: _top_k,
-    layers.Dropout: _nothing,
+    layers.Dropout: _identity,
     layers.Flatten: _reshape,
     layers.Reshape: _reshape,
     layers.Sequential: _sequential,
@@ -230,30 +235,30 @@ _LOWER: dict[type[Layer], Callable[[Lowering, Any, Slot], Slot]] = {
 }
 
 
-# --- places of blocks and weights --------------------------------------------------------------
+# --- offsets of blocks and weights -------------------------------------------------------------
 
 
-def _place(listed: list[Op]) -> tuple[list[Op], int]:
-    """Every block to its offset in the arena; how large that is."""
-    lives: dict[str, Block] = {}
-    for k, op in enumerate(listed):
+def _plan_arena(op_list: list[Op]) -> tuple[list[Op], int]:
+    """Give every block its offset in the arena; returns the operations and the arena's size."""
+    lifetimes: dict[str, Block] = {}
+    for k, op in enumerate(op_list):
         for s in op.slots.values():
             if s.space.startswith("block"):
-                size, first, _ = lives.get(s.space, Block(0, k, k))
-                lives[s.space] = Block(max(size, s.offset + s.size), first, k)
-    offsets, arena = place(list(lives.values()))
-    for name, offset in zip(lives, offsets):
-        listed = [move(op, name, Slot("arena", offset, ())) for op in listed]
-    return listed, arena
+                size, first, _ = lifetimes.get(s.space, Block(0, k, k))
+                lifetimes[s.space] = Block(max(size, s.offset + s.size), first, k)
+    offsets, arena = assign_offsets(list(lifetimes.values()))
+    for name, offset in zip(lifetimes, offsets):
+        op_list = [move(op, name, Slot("arena", offset, ())) for op in op_list]
+    return op_list, arena
 
 
-def _gather(listed: list[Op], arrays: list[Array], dtype: np.dtype[Any]) -> tuple[list[Op], Array]:
-    """All the weights in one buffer, each array once, and the operations that point into it."""
+def _gather(op_list: list[Op], arrays: list[Array], dtype: np.dtype[Any]) -> tuple[list[Op], Array]:
+    """Gather all weights in one buffer, each array once; returns operations that point into it."""
     offsets: dict[int, int] = {}
     parts: list[Array] = []
     end = 0
 
-    def settle(slot: Slot) -> Slot:
+    def relocate(slot: Slot) -> Slot:
         nonlocal end
         a = arrays[slot.offset]
         if id(a) not in offsets:
@@ -262,8 +267,8 @@ def _gather(listed: list[Op], arrays: list[Array], dtype: np.dtype[Any]) -> tupl
             end += a.size
         return slot._replace(offset=offsets[id(a)])
 
-    settled = []
-    for op in listed:
-        changed = {n: settle(s) for n, s in op.slots.items() if s.space == "weights"}
-        settled.append(replace(op, **changed))
-    return settled, np.concatenate([*parts, np.zeros(0, dtype)]).astype(dtype)
+    relocated = []
+    for op in op_list:
+        changed = {n: relocate(s) for n, s in op.slots.items() if s.space == "weights"}
+        relocated.append(replace(op, **changed))
+    return relocated, np.concatenate([*parts, np.zeros(0, dtype)]).astype(dtype)

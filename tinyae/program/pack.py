@@ -1,15 +1,15 @@
-"""A program as two arrays that the compiled loops read: a list of integers, and packed weights.
+"""A program as the two arrays that the compiled loops read: integers, and packed weights.
 
-The weights lie as the tiles of :mod:`tinyae.kernels.jitted.simd_tile` read them, in the order of
-a sum:
+The weights are stored in the order in which the tiles of :mod:`tinyae.kernels.jitted.simd_tile`
+read them:
 
-    Dense     ⌈O / PANEL⌉ panels (I, PANEL), zeros beyond O
+    Dense     ⌈O / panel⌉ panels (I, panel), zeros beyond O
     Conv      (C·kh·kw, O rounded up to ROWS), zeros beyond O
 
-A convolution of stride 1 of an image in rows of equal length is a sum of the flat image with
-itself, shifted: a tap (c, u, v) is one shift of the whole. So the input is first copied into a
-frame of zeros. For a stride s the frame is cut into s × s phases, of which each tap reads one; a
-transposed convolution is s × s such sums, one for each phase of the output.
+A convolution of stride 1 is a weighted sum of shifted copies of the flat image: each tap (c, u, v)
+is one shift. So the input is first copied into a frame, padded with zeros. For a stride s, the
+frame is split into s × s phases, and each tap reads one of them. A transposed convolution is s × s
+such sums, one for each phase of the output.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from tinyae.param import Array
 from tinyae.program import program as ops
 from tinyae.program.program import LINEAR, Program, Slot
 
-# What the code's integers mean. The head, before the first operation:
+# The layout of ``code``. The head, before the first operation:
 INPUTS, OUTPUTS, ARENA_SIZE, OPERATIONS, DEPTH, SUMS, FRAMES = range(7)
-HEAD = 8  # integers of it
-# Each operation: which loop nest does it, and how many integers follow;
+HEAD = 8  # integers in the head
+# Each operation: its kind (which loop nest computes it), and the number of integers that follow;
 (AFFINE, DENSE, CONV, POOL, UPSAMPLE, LAYER_NORM, SOFTMAX, TOP_K, ADD, COPY, SQUARED_ERROR) = range(
     11
 )
-# then those that every operation has (F: the address of its activation, or 0), and then its own.
+# then these, common to all operations (F: the address of its activation, or 0); then its own.
 X_SPACE, X_AT, Y_SPACE, Y_AT, X_SIZE, Y_SIZE, F, ALPHA = range(8)
 COMMON = 8
 SPACES = ("input", "output", "arena")
@@ -42,16 +42,15 @@ INPUT, OUTPUT, ARENA = range(3)
 
 
 def panel(itemsize: int) -> int:
-    """Columns of a panel of Dense weights: those of one thin tile."""
+    """Columns in a panel of Dense weights: the width of a thin tile."""
     return THIN * lanes(itemsize)
 
 
 class Packed:
-    """``code`` and ``weights``.
+    """A program as ``code`` and ``weights``.
 
-    The head of the code has the numbers of a sample in each of SPACES, how many operations there
-    are, the longest sum of a Dense, and how many numbers a convolution needs for its sums and for
-    its frames.
+    The head of ``code`` holds the numbers per sample in each of SPACES, the number of operations,
+    the largest input size of a Dense, and the numbers that convolutions need for sums and frames.
     """
 
     def __init__(self, program: Program) -> None:
@@ -72,20 +71,20 @@ class Packed:
         head[FRAMES] = max((f.size + 2 * self.panel for f in frames), default=0)
         body = [integer for op in program.ops for integer in self._op(op)]
         self.code = np.array([*head, *body], np.int64)
-        self.weights = _aligned([*self._weights, np.zeros(self.panel)], program.dtype)
+        self.weights = _cache_aligned([*self._weights, np.zeros(self.panel)], program.dtype)
 
     def _op(self, op: ops.Op) -> list[int]:
-        """The kind, how many integers follow, and these: what all have in common, and the rest."""
+        """Encode an operation: kind, number of integers, common integers, own integers."""
         f = getattr(op, "f", LINEAR)
-        common = [*self._at(op.x), *self._at(op.y), op.x.size, op.y.size]
+        common = [*self._locate(op.x), *self._locate(op.y), op.x.size, op.y.size]
         itemsize = self.program.dtype.itemsize
-        common += [0 if f == LINEAR else in_place(f.name, itemsize).address, self._keep([f.alpha])]
-        kind, own = self._kinds()[type(op)]
-        body = [*common, *own(op)]
+        common += [0 if f == LINEAR else in_place(f.name, itemsize).address, self._store([f.alpha])]
+        kind, args = self._kinds()[type(op)]
+        body = [*common, *args(op)]
         return [kind, len(body), *body]
 
     def _kinds(self) -> dict[type[ops.Op], tuple[int, Callable[[Any], list[int]]]]:
-        """The loop nest that does an operation, and that operation's own integers."""
+        """For each operation, its kind and the method that gives its own integers."""
         return {
             ops.Affine: (AFFINE, self._affine),
             ops.Dense: (DENSE, self._dense),
@@ -97,21 +96,21 @@ class Packed:
             ops.LayerNorm: (LAYER_NORM, self._layer_norm),
             ops.Softmax: (SOFTMAX, lambda op: [*(op.x.shape or (1,))[:1]]),
             ops.TopK: (TOP_K, lambda op: [op.k]),
-            ops.Add: (ADD, lambda op: [*self._at(op.other)]),
+            ops.Add: (ADD, lambda op: [*self._locate(op.other)]),
             ops.Copy: (COPY, lambda op: []),
             ops.Activation: (COPY, lambda op: []),
-            ops.SquaredError: (SQUARED_ERROR, lambda op: [*self._at(op.target)]),
+            ops.SquaredError: (SQUARED_ERROR, lambda op: [*self._locate(op.target)]),
         }
 
-    def _at(self, slot: Slot) -> tuple[int, int]:
+    def _locate(self, slot: Slot) -> tuple[int, int]:
         return SPACES.index(slot.space), slot.offset
 
     def _read(self, slot: Slot) -> Array:
         weights = self.program.weights
         return weights[slot.offset : slot.offset + slot.size].reshape(slot.shape)
 
-    def _keep(self, a: Any) -> int:
-        """Append weights, at a multiple of a panel; where they lie."""
+    def _store(self, a: Any) -> int:
+        """Append weights, padded to a multiple of a panel; returns their offset."""
         a = np.asarray(a, self.program.dtype).ravel()
         at = self._end
         size = -(-a.size // self.panel) * self.panel
@@ -119,10 +118,10 @@ class Packed:
         self._end += size
         return at
 
-    # --- the integers of each kind of operation -----------------------------------------------
+    # --- each operation's own integers --------------------------------------------------------
 
     def _affine(self, op: ops.Affine) -> list[int]:
-        scale, shift = self._keep(self._read(op.scale)), self._keep(self._read(op.shift))
+        scale, shift = self._store(self._read(op.scale)), self._store(self._read(op.shift))
         return [op.scale.size, scale, shift]
 
     def _dense(self, op: ops.Dense) -> list[int]:
@@ -131,20 +130,20 @@ class Packed:
         W = np.zeros((padded, depth), self.program.dtype)
         W[:rows] = self._read(op.W)
         panels = W.reshape(-1, self.panel, depth).transpose(0, 2, 1)
-        return [depth, self._keep(panels), self._keep(self._read(op.b))]
+        return [depth, self._store(panels), self._store(self._read(op.b))]
 
     def _conv(self, op: ops.Conv | ops.ConvTranspose) -> list[int]:
         frames, W = _Frames(op), self._read(op.W)
         by_output = W.swapaxes(0, 1) if isinstance(op, ops.ConvTranspose) else W
         body = [*op.x.shape, *op.y.shape]
         body += [*frames.phases, *frames.step, *frames.corner, *frames.frame, frames.rows]
-        body += [self._keep(self._read(op.b)), len(frames.sums)]
+        body += [self._store(self._read(op.b)), len(frames.sums)]
         for s in frames.sums:
             columns = [by_output[:, c, u, v] for c, u, v in s.taps]
             packed = np.zeros((len(columns), frames.rows), W.dtype)
             if columns:
                 packed[:, : len(by_output)] = columns
-            body += [len(columns), self._keep(packed), *s.size, *s.at, *s.step, *s.offsets]
+            body += [len(columns), self._store(packed), *s.size, *s.at, *s.step, *s.offsets]
         return body
 
     def _pool(self, op: ops.MaxPool | ops.AvgPool) -> list[int]:
@@ -152,12 +151,12 @@ class Packed:
         return [*op.x.shape, *op.y.shape[1:], *op.window, *op.stride, mean]
 
     def _layer_norm(self, op: ops.LayerNorm) -> list[int]:
-        learnt = self._keep(self._read(op.gamma)), self._keep(self._read(op.beta))
-        return [op.gamma.size, *learnt, self._keep([op.eps])]
+        gamma, beta = self._store(self._read(op.gamma)), self._store(self._read(op.beta))
+        return [op.gamma.size, gamma, beta, self._store([op.eps])]
 
 
 class _Sum:
-    """One sum of shifted frames: its taps, their shifts, and where in y its rows go."""
+    """One sum of shifted frames: its taps, their offsets, and the pixels of y that it computes."""
 
     def __init__(
         self,
@@ -171,10 +170,10 @@ class _Sum:
 
 
 class _Frames:
-    """How a convolution reads its input.
+    """The frames of a convolution's input, and the sums over them.
 
-    x is copied so that phase (a, b) of channel c holds x[c, i·step + a − corner, …], zero outside,
-    in ``frame`` = (rows, columns); ``sums`` run over it.
+    Phase (a, b) of channel c is a frame of ``frame`` = (rows, columns) pixels that holds
+    x[c, i·step + a − corner, …], and zeros outside x.
     """
 
     def __init__(self, op: ops.Conv | ops.ConvTranspose) -> None:
@@ -182,24 +181,24 @@ class _Frames:
         self.channels = op.x.shape[0]
         self.rows = -(-op.y.shape[0] // ROWS) * ROWS
         if isinstance(op, ops.ConvTranspose):
-            self._transposed(op)
+            self._from_transposed(op)
         else:
-            self._plain(op)
+            self._from_conv(op)
         self.size = self.channels * math.prod(self.phases) * math.prod(self.frame)
         self.run = max((s.size[0] - 1) * self.frame[1] + s.size[1] for s in self.sums)
         self.taps = max(len(s.taps) for s in self.sums)
 
-    def _plain(self, op: ops.Conv) -> None:
+    def _from_conv(self, op: ops.Conv) -> None:
         (sh, sw), (kh, kw), (_, rows, columns) = self.stride, self.kernel, op.y.shape
         self.phases = min(sh, kh), min(sw, kw)
         self.step, self.corner = self.stride, op.corner
         self.frame = rows + (kh - 1) // sh, columns + (kw - 1) // sw
         taps = list(itertools.product(range(self.channels), range(kh), range(kw)))
-        offsets = [self._shift(c, (u % sh, v % sw), u // sh, v // sw) for c, u, v in taps]
+        offsets = [self._frame_offset(c, (u % sh, v % sw), u // sh, v // sw) for c, u, v in taps]
         self.sums = [_Sum(taps, offsets, (rows, columns), (0, 0), (1, 1))]
 
-    def _transposed(self, op: ops.ConvTranspose) -> None:
-        """y at e = i·s + u − corner: with e + corner = q·s + α, u = α + s·m and i = q − m."""
+    def _from_transposed(self, op: ops.ConvTranspose) -> None:
+        """Pixel e = i·s + u − corner of y: with e + corner = q·s + α, u = α + s·m and i = q − m."""
         self.phases, self.step = (1, 1), (1, 1)
         size = op.y.shape[1:]
         low = [c // s for c, s in zip(op.corner, self.stride)]
@@ -212,7 +211,7 @@ class _Frames:
             first, at, count = [], [], []
             for axis in (0, 1):
                 s, c, n = self.stride[axis], op.corner[axis], size[axis]
-                q = -((phase[axis] - c) // s)  # the least q with q·s + α ≥ corner
+                q = -((phase[axis] - c) // s)  # the smallest q with q·s + α ≥ corner
                 e = q * s + phase[axis] - c
                 first.append(q - low[axis])
                 at.append(e)
@@ -227,21 +226,21 @@ class _Frames:
                 u, v = phase[0] + m * self.stride[0], phase[1] + l * self.stride[1]
                 taps.append((c, u, v))
                 down, across = first[0] + reach[0] - m, first[1] + reach[1] - l
-                offsets.append(self._shift(c, (0, 0), down, across))
+                offsets.append(self._frame_offset(c, (0, 0), down, across))
             self.sums.append(_Sum(taps, offsets, (count[0], count[1]), (at[0], at[1]), self.stride))
 
-    def _shift(self, channel: int, phase: ops.Pair, down: int, across: int) -> int:
-        """Where pixel (down, across) of a phase of a channel lies in the frames."""
+    def _frame_offset(self, channel: int, phase: ops.Pair, down: int, across: int) -> int:
+        """The offset of pixel (down, across) of a phase and channel in the frames."""
         plane = (channel * self.phases[0] + phase[0]) * self.phases[1] + phase[1]
         return (plane * self.frame[0] + down) * self.frame[1] + across
 
 
-def _aligned(parts: list[Array], dtype: np.dtype[Any]) -> Array:
-    """The parts in one array that begins at a line of the cache."""
+def _cache_aligned(parts: list[Array], dtype: np.dtype[Any]) -> Array:
+    """The parts in one array, aligned to a cache line."""
     flat = np.concatenate(parts).astype(dtype)
     line = 64 // dtype.itemsize
-    room = np.empty(flat.size + line, dtype)
-    skip = -(room.ctypes.data // dtype.itemsize) % line
-    out = room[skip : skip + flat.size]
+    buffer = np.empty(flat.size + line, dtype)
+    skip = -(buffer.ctypes.data // dtype.itemsize) % line
+    out = buffer[skip : skip + flat.size]
     out[...] = flat
     return out

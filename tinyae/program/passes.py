@@ -1,12 +1,11 @@
-"""Three passes that make a program shorter, in the order in which they are run.
+"""Three passes that shorten a program, in the order in which they run.
 
-fold_scales        what BatchNorm scales and shifts goes into the weights of the map before it
-fuse_activations   an activation becomes the end of the operation before it
-share_blocks       a result that is only copied is made where the copy would go, and an operation
-                   that may work in place does
+fold_scales        BatchNorm's scale and shift are folded into the linear map before it
+fuse_activations   an activation is fused into the operation before it
+share_blocks       a block that is only copied is written directly to the copy's destination, and
+                   operations work in place where they can
 
-Each takes the list of operations and returns a new one, in which a slot's space is still the name
-of its block.
+Each takes a list of operations and returns a new one. A slot's space is still its block's name.
 """
 
 from __future__ import annotations
@@ -24,106 +23,109 @@ AnyOp = TypeVar("AnyOp", bound=Op)
 _LINEAR_MAPS = (ops.Dense, ops.Conv, ops.ConvTranspose)
 
 
-def fold_scales(listed: list[Op], arrays: list[Array]) -> list[Op]:
-    """scale · (W x + b) + shift = (scale · W) x + (scale · b + shift), where W x + b has no other
-    reader and each row of W belongs to one channel of the scale."""
+def fold_scales(op_list: list[Op], arrays: list[Array]) -> list[Op]:
+    """scale · (W x + b) + shift = (scale · W) x + (scale · b + shift), if nothing else reads
+    W x + b and each row of W belongs to one channel of the scale.
+    """
     done: list[Op] = []
-    for op in listed:
-        before = _only_source(op, done, listed) if isinstance(op, ops.Affine) else None
-        if not isinstance(before, _LINEAR_MAPS) or before.f != LINEAR:
+    for op in op_list:
+        producer = _sole_producer(op, done, op_list) if isinstance(op, ops.Affine) else None
+        if not isinstance(producer, _LINEAR_MAPS) or producer.f != LINEAR:
             done.append(op)
             continue
         assert isinstance(op, ops.Affine)
-        rows = before.b.size
+        rows = producer.b.size
         if rows % op.scale.size:
             done.append(op)
             continue
         scale, shift = (np.repeat(arrays[s.offset], rows // s.size) for s in (op.scale, op.shift))
-        W, b = arrays[before.W.offset], arrays[before.b.offset]
-        along = 1 if isinstance(before, ops.ConvTranspose) else 0
-        wide = scale.reshape([-1 if axis == along else 1 for axis in range(W.ndim)])
-        arrays += [W * wide, b * scale + shift]
-        done[done.index(before)] = replace(
-            before,
-            W=before.W._replace(offset=len(arrays) - 2),
-            b=before.b._replace(offset=len(arrays) - 1),
-            y=op.y._replace(shape=before.y.shape),
+        W, b = arrays[producer.W.offset], arrays[producer.b.offset]
+        output_axis = 1 if isinstance(producer, ops.ConvTranspose) else 0
+        scale_column = scale.reshape([-1 if axis == output_axis else 1 for axis in range(W.ndim)])
+        arrays += [W * scale_column, b * scale + shift]
+        done[done.index(producer)] = replace(
+            producer,
+            W=producer.W._replace(offset=len(arrays) - 2),
+            b=producer.b._replace(offset=len(arrays) - 1),
+            y=op.y._replace(shape=producer.y.shape),
         )
     return done
 
 
-def fuse_activations(listed: list[Op]) -> list[Op]:
-    """An activation becomes the end of the operation before it, where nobody else reads that."""
+def fuse_activations(op_list: list[Op]) -> list[Op]:
+    """Fuse an activation into the operation before it, if nothing else reads that result."""
     done: list[Op] = []
-    for op in listed:
-        before = _only_source(op, done, listed) if isinstance(op, ops.Activation) else None
-        if isinstance(before, (ops.Affine, *_LINEAR_MAPS)) and before.f == LINEAR:
+    for op in op_list:
+        producer = _sole_producer(op, done, op_list) if isinstance(op, ops.Activation) else None
+        if isinstance(producer, (ops.Affine, *_LINEAR_MAPS)) and producer.f == LINEAR:
             assert isinstance(op, ops.Activation)
-            y = op.y._replace(shape=before.y.shape)  # a reshape may lie between
-            done[done.index(before)] = replace(before, f=op.f, y=y)
+            y = op.y._replace(shape=producer.y.shape)  # there may be a reshape in between
+            done[done.index(producer)] = replace(producer, f=op.f, y=y)
         else:
             done.append(op)
     return done
 
 
-def _only_source(op: Op, done: list[Op], listed: list[Op]) -> Op | None:
-    """The operation that made the whole of op.x, if nothing but ``op`` reads that block."""
-    readers = sum(s.space == op.x.space for o in listed for n, s in o.slots.items() if n != "y")
+def _sole_producer(op: Op, done: list[Op], op_list: list[Op]) -> Op | None:
+    """The operation that wrote all of op.x, if only ``op`` reads that block; else None."""
+    readers = sum(s.space == op.x.space for o in op_list for n, s in o.slots.items() if n != "y")
     sources = [o for o in done if o.y.space == op.x.space]
     if readers != 1 or len(sources) != 1 or sources[0].y.size != op.x.size:
         return None
     return sources[0]
 
 
-def share_blocks(listed: list[Op]) -> list[Op]:
-    """Let blocks lie in one another where that saves a copy or a second block.
+def share_blocks(op_list: list[Op]) -> list[Op]:
+    """Let blocks share memory where that saves a copy or a second block.
 
-    A block that is copied is made in the copy's place, and the copy is left out; one that is read
-    last by an operation which may write in place gives it its own place.
+    A block that is copied is written directly to the copy's destination, and the copy is removed.
+    If an operation can work in place and is the last to read a block, it writes its result there.
     """
     for copies in (True, False):
         k = 0
-        while k < len(listed):
-            op = listed[k]
+        while k < len(op_list):
+            op = op_list[k]
             sharable = isinstance(op, ops.Copy) if copies else isinstance(op, ops.IN_PLACE)
             names = [n for n in op.slots if n in ("x", "other")] if sharable else []
             for name in names:
                 x = op.slots[name]
-                dies = copies or (_last_use(x.space, listed) == k and _quiet(op.y, listed[:k]))
-                if _whole(x, listed) and dies:
-                    listed = [move(o, x.space, op.y) for o in listed]
+                dies = copies or (
+                    _last_use(x.space, op_list) == k and _is_untouched(op.y, op_list[:k])
+                )
+                if _is_whole_block(x, op_list) and dies:
+                    op_list = [move(o, x.space, op.y) for o in op_list]
                     break
-            op = listed[k]
+            op = op_list[k]
             if isinstance(op, ops.Copy) and op.x[:2] == op.y[:2]:
-                del listed[k]
+                del op_list[k]
             else:
                 k += 1
-    return listed
+    return op_list
 
 
-def _whole(x: Slot, listed: list[Op]) -> bool:
-    """Whether x is a whole block that is ours to move: not the input, not a piece, not moved yet."""
+def _is_whole_block(x: Slot, op_list: list[Op]) -> bool:
+    """Whether x is a complete block that may be moved: not input or output, and not a part."""
     if x.space in ("input", "output"):
         return False
-    sizes = [s.offset + s.size for o in listed for s in o.slots.values() if s.space == x.space]
+    sizes = [s.offset + s.size for o in op_list for s in o.slots.values() if s.space == x.space]
     return x.offset == 0 and x.size == max(sizes)
 
 
-def _last_use(space: str, listed: list[Op]) -> int:
-    return max(k for k, o in enumerate(listed) for s in o.slots.values() if s.space == space)
+def _last_use(space: str, op_list: list[Op]) -> int:
+    return max(k for k, o in enumerate(op_list) for s in o.slots.values() if s.space == space)
 
 
-def _quiet(y: Slot, before: list[Op]) -> bool:
-    """Whether none of these operations touches y's own run, so that x may lie there already."""
+def _is_untouched(y: Slot, earlier: list[Op]) -> bool:
+    """Whether none of these operations reads or writes y's range, so that x may use it."""
     return all(
         s.space != y.space or s.offset + s.size <= y.offset or y.offset + y.size <= s.offset
-        for o in before
+        for o in earlier
         for s in o.slots.values()
     )
 
 
 def move(op: AnyOp, space: str, to: Slot) -> AnyOp:
-    """The operation with all of one block now lying at ``to``."""
+    """The operation with one block moved to ``to``."""
     moved = {
         name: Slot(to.space, to.offset + s.offset, s.shape)
         for name, s in op.slots.items()

@@ -1,18 +1,18 @@
 """A trained model as plain data: a flat list of operations over one buffer of weights.
 
     program = program_of(model, "autoencoder", (1, 28, 28))
-    print(program)                    # a table: each operation, its shapes, where its numbers lie
+    print(program)                    # a table: each operation, its shapes and its slots
 
-A sample is a flat run of numbers in C order, so Flatten and Reshape are no operations, and the
-parts of a concatenation along the channels lie one behind the other. Every operation reads and
-writes :class:`Slot` s: runs in one of four spaces,
+A sample is a flat array in C order. So Flatten and Reshape need no operation, and the parts of a
+concatenation along the channels are adjacent in memory. Every operation reads and writes slots
+(:class:`Slot`): ranges of one of four spaces,
 
     input      the sample x            output   the result y
-    arena      all that lies between, planned so that it is small (:mod:`tinyae.program.plan`)
+    arena      intermediate results, placed so that the arena is small (:mod:`tinyae.program.plan`)
     weights    ``program.weights``, the same for every sample
 
-and is done before the next begins. Whoever can do these operations can run the model: the
-compiled loops and the NumPy ones of this folder, or a program in another language.
+Operations run one after the other. Any implementation of these operations can run the model: the
+NumPy and Numba runtimes in this package, or a program in another language.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Pair = tuple[int, int]
 
 
 class Slot(NamedTuple):
-    """``prod(shape)`` numbers of a space, in C order, from ``offset`` on."""
+    """``prod(shape)`` numbers of a space, in C order, starting at ``offset``."""
 
     space: str
     offset: int
@@ -42,7 +42,7 @@ class Slot(NamedTuple):
 
 
 class Function(NamedTuple):
-    """An activation by its name; ``alpha`` is LeakyReLU's or ELU's."""
+    """An activation by name, with its parameter ``alpha``, if it has one."""
 
     name: str
     alpha: float = 0.0
@@ -60,7 +60,7 @@ class Op:
 
     @property
     def flops(self) -> int:
-        """Additions and multiplications a sample; an activation, a comparison count as one each."""
+        """Operations per sample; an addition, product, comparison or activation counts as 1."""
         return self.y.size
 
     @property
@@ -80,7 +80,7 @@ class Affine(Op):
 
     @property
     def flops(self) -> int:
-        return 2 * self.y.size + _once(self.f, self.y)
+        return 2 * self.y.size + _activation_flops(self.f, self.y)
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Dense(Op):
 
     @property
     def flops(self) -> int:
-        return 2 * self.W.size + _once(self.f, self.y)
+        return 2 * self.W.size + _activation_flops(self.f, self.y)
 
 
 @dataclass(frozen=True)
@@ -111,13 +111,12 @@ class Conv(Op):
 
     @property
     def flops(self) -> int:
-        return 2 * self.W.size * math.prod(self.y.shape[1:]) + _once(self.f, self.y)
+        return 2 * self.W.size * math.prod(self.y.shape[1:]) + _activation_flops(self.f, self.y)
 
 
 @dataclass(frozen=True)
 class ConvTranspose(Op):
-    """y[o, i·s+u−top, j·s+v−left] += Σ_c W[c,o,u,v] · x[c,i,j], and what falls outside is cut off;
-    then b[o] is added, then f
+    """y[o, i·s+u−top, j·s+v−left] += Σ_c W[c,o,u,v] · x[c,i,j] where inside y; then y = f(y + b[o])
 
     x (C, H, W)   W (C, O, kh, kw)   b (O,)   y (O, H′, W′)   corner (top, left)
     """
@@ -130,7 +129,7 @@ class ConvTranspose(Op):
 
     @property
     def flops(self) -> int:
-        return 2 * self.W.size * math.prod(self.x.shape[1:]) + _once(self.f, self.y)
+        return 2 * self.W.size * math.prod(self.x.shape[1:]) + _activation_flops(self.f, self.y)
 
 
 @dataclass(frozen=True)
@@ -170,7 +169,7 @@ class Upsample(Op):
 
 @dataclass(frozen=True)
 class Activation(Op):
-    """y = f(x), entry by entry. y may be x's own place."""
+    """y = f(x), element-wise. y may be x's slot."""
 
     f: Function
 
@@ -179,7 +178,7 @@ class Activation(Op):
 class LayerNorm(Op):
     """ŷ = (x − mean x) / √(var x + ε) over each row, y = γ ∘ ŷ + β      γ, β a row's shape
 
-    x is as many rows as γ fits into. y may be x's own place.
+    x is split into rows of γ's size. y may be x's slot.
     """
 
     gamma: Slot
@@ -195,7 +194,7 @@ class LayerNorm(Op):
 class Softmax(Op):
     """y[k, p] = exp(x[k, p] − m) / Σⱼ exp(x[j, p] − m),   m = max over k of x[k, p]
 
-    x, y (K, …). y may be x's own place.
+    x, y (K, …). y may be x's slot.
     """
 
     @property
@@ -205,21 +204,21 @@ class Softmax(Op):
 
 @dataclass(frozen=True)
 class TopK(Op):
-    """y = x at the k largest entries, 0 · x elsewhere; of equal ones the first. y may be x's place."""
+    """y = x at the k largest entries, 0 · x elsewhere; ties go to the first. y may be x's slot."""
 
     k: int
 
 
 @dataclass(frozen=True)
 class Add(Op):
-    """y = x + other. y may be either's place."""
+    """y = x + other. y may be the slot of either."""
 
     other: Slot
 
 
 @dataclass(frozen=True)
 class Copy(Op):
-    """y = x, as flat runs"""
+    """y = x, as flat arrays"""
 
     @property
     def flops(self) -> int:
@@ -242,9 +241,9 @@ IN_PLACE = (Affine, Activation, LayerNorm, Softmax, TopK, Add)
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """Operations in the order in which they are done, and the weights they read.
+    """Operations in the order of execution, and the weights that they read.
 
-    Units     ``arena`` and ``flops`` are numbers and operations a sample
+    Units     ``arena``: numbers per sample; ``flops``: operations per sample
     """
 
     input_shape: Shape
@@ -280,27 +279,27 @@ class Program:
         )
 
 
-def _once(f: Function, y: Slot) -> int:
+def _activation_flops(f: Function, y: Slot) -> int:
     return 0 if f == LINEAR else y.size
 
 
 def _row(k: int, op: Op) -> tuple[str, ...]:
     f = getattr(op, "f", LINEAR)
     name = type(op).__name__ if not f.name else f"{type(op).__name__} {f.name}"
-    learnt = [slot for slot in op.slots.values() if slot.space == "weights"]
-    size = sum(slot.size for slot in learnt)
+    weights = [slot for slot in op.slots.values() if slot.space == "weights"]
+    size = sum(slot.size for slot in weights)
     other = [s for n, s in op.slots.items() if n != "y" and s.space != "weights"]
     return (
         str(k),
         name,
         "×".join(map(str, op.x.shape)),
-        ", ".join(map(_place, other)),
+        ", ".join(map(_slot_text, other)),
         "×".join(map(str, op.y.shape)) or "1",
-        _place(op.y),
-        f"{size:,} at {learnt[0].offset:,}" if learnt else "",
+        _slot_text(op.y),
+        f"{size:,} at {weights[0].offset:,}" if weights else "",
         f"{op.flops:,}",
     )
 
 
-def _place(slot: Slot) -> str:
+def _slot_text(slot: Slot) -> str:
     return f"{slot.space} {slot.offset:,}"

@@ -1,9 +1,9 @@
-"""A program run by one compiled function: a loop over operations, each a loop nest over numbers.
+"""Run a program in one compiled function: a loop over operations, each of them a loop nest.
 
-A sample is a flat run of numbers in each of three arrays: input, output and arena. All operations
-take the samples of a block one by one, but for the products: these take ROWS samples at a time, so
-that a weight is read once for all of them (and for one sample once and in order, which is all that
-a processor can do then). Their innermost loops are tiles (:mod:`tinyae.kernels.jitted.simd_tile`).
+A sample is contiguous in each of three arrays: input, output and arena. Samples are processed in
+blocks. Most operations take the samples of a block one at a time. Dense takes ROWS samples at a
+time, so that each weight is read once for all of them. The innermost loops of Dense and of
+convolutions are tiles (:mod:`tinyae.kernels.jitted.simd_tile`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numba import carray
 
-from tinyae.kernels.jitted.cfunc import call, part, pointer
+from tinyae.kernels.jitted.cfunc import call, pointer, view
 from tinyae.kernels.jitted.simd_tile import (
     ROWS,
     THIN,
@@ -65,17 +65,17 @@ from tinyae.program.pack import (
 from tinyae.program.program import Dense, Program
 from tinyae.program.thread_pool import fetch_add, leave, load, post, take, withdraw
 
-_BLOCK_BYTES = 400_000  # of what lies between input and output of a block: the second-level cache
-_LARGEST = 16  # times ROWS samples in a block
-_SHARED = 3_000_000  # operations on a batch from which on a helper gains more than it costs
-_SHARED_SAMPLE = 1_000_000  # and on one sample, in products alone
-_BYTES = lanes(1)  # of a vector
-# Where in the mailbox the job lies: two numbers, and of each array address and size.
+_BLOCK_BYTES = 400_000  # input, output and arena of a block, which fit into the second-level cache
+_MAX_BLOCK = 16  # a block has at most 16 · ROWS samples
+_MIN_PARALLEL_FLOPS = 3_000_000  # of a batch; below that, a helper thread does not pay off
+_MIN_PARALLEL_SAMPLE_FLOPS = 1_000_000  # of a single sample, counting Dense only
+_VECTOR_BYTES = lanes(1)
+# The job in the mailbox: two numbers, then the address and size of each array.
 _N, _BLOCK, _CODE, _WEIGHTS, _X, _Y, _TASKS, _ARENA = 1, 2, 3, 5, 7, 9, 11, 13
 
 
 class NumbaRuntime:
-    """The program, ready to run: ``run(x)`` with x (N, *input_shape) gives (N, *output_shape)."""
+    """Runs a program: ``run(x)`` maps x (N, *input_shape) to (N, *output_shape)."""
 
     def __init__(self, program: Program) -> None:
         packed = Packed(program)
@@ -85,12 +85,12 @@ class NumbaRuntime:
         self.dtype = program.dtype
         self.flops = program.flops
         products = sum(op.flops for op in program.ops if isinstance(op, Dense))
-        self.shares_a_sample = products >= _SHARED_SAMPLE
-        room = self.dtype.itemsize * int(self.code[[INPUTS, OUTPUTS, ARENA_SIZE]].sum())
-        # Weights that no cache can hold are read once a block: then it may be larger.
+        self.parallel_sample = products >= _MIN_PARALLEL_SAMPLE_FLOPS
+        sample_bytes = self.dtype.itemsize * int(self.code[[INPUTS, OUTPUTS, ARENA_SIZE]].sum())
+        # Weights that do not fit into a cache are read again for each block: use larger blocks.
         size = max(_BLOCK_BYTES, min(self.weights.nbytes // 4, 4 * _BLOCK_BYTES))
-        self.block = ROWS * min(max(size // (room * ROWS), 1), _LARGEST)
-        self._alone = np.zeros(0, np.int64), np.empty(0, self.dtype), thread_pool.NOBODY
+        self.block = ROWS * min(max(size // (sample_bytes * ROWS), 1), _MAX_BLOCK)
+        self._no_helper = np.zeros(0, np.int64), np.empty(0, self.dtype), thread_pool.NO_MAILBOX
         keep_freed_memory()
 
     def run(self, x: Array) -> Array:
@@ -99,39 +99,41 @@ class NumbaRuntime:
         if not (x.flags.c_contiguous and x.flags.writeable):
             x = x.copy()
         flat = x.reshape(-1)
-        if self.shares_a_sample if n == 1 else n > ROWS and n * self.flops >= _SHARED:
-            self._together(flat, y, n)
+        if self.parallel_sample if n == 1 else n > ROWS and n * self.flops >= _MIN_PARALLEL_FLOPS:
+            self._run_with_helper(flat, y, n)
         else:
-            _work(self.code, self.weights, flat, y, n, self.block, *self._alone)
+            _run_program(self.code, self.weights, flat, y, n, self.block, *self._no_helper)
         return y.reshape(n, *self.shape)
 
-    def _together(self, x: Array, y: Array, n: int) -> None:
-        """With a helper, if one is free."""
-        pairs = max(-(-n // (2 * self.block)), 2)  # of tasks, so that both have as many to do
+    def _run_with_helper(self, x: Array, y: Array, n: int) -> None:
+        """Run with a helper thread, if one is free."""
+        # of tasks, so that both threads get the same number
+        pairs = max(-(-n // (2 * self.block)), 2)
         block = max(-(-n // (2 * pairs * ROWS)), 1) * ROWS
         tasks = np.zeros(2 + 2 * int(self.code[OPERATIONS]), np.int64)
         arena = np.empty(int(self.code[ARENA_SIZE]) if n == 1 else 0, self.dtype)
         job = self.code, self.weights, x, y, n, block, tasks, arena
-        thread_pool.run(_work, job, _serve_float if self.dtype.itemsize == 4 else _serve_double)
+        serve = _serve_float if self.dtype.itemsize == 4 else _serve_double
+        thread_pool.run(_run_program, job, serve)
 
 
 @jit
-def _width(a: Array) -> int:
-    """Columns of a tile."""
-    return VECTORS * (_BYTES // a.itemsize)
+def _tile_columns(a: Array) -> int:
+    """The columns of a tile."""
+    return VECTORS * (_VECTOR_BYTES // a.itemsize)
 
 
 @jit
-def _panel(a: Array) -> int:
-    """Columns of a thin tile."""
-    return THIN * (_BYTES // a.itemsize)
+def _panel_columns(a: Array) -> int:
+    """The columns of a thin tile."""
+    return THIN * (_VECTOR_BYTES // a.itemsize)
 
 
 # --- a call ---------------------------------------------------------------------------------------
 
 
 @jit
-def _work(
+def _run_program(
     code: Array,
     weights: Array,
     x: Array,
@@ -142,83 +144,87 @@ def _work(
     arena: Array,
     mailbox: Array,
 ) -> None:
-    """All samples, a block at a time; where there are ``tasks``, what is left of them.
+    """Run the program on all samples, block by block.
 
-    Then several threads run this at once, and a task is a block. Of a single sample it is a part
-    of an operation: all work in the one ``arena``, and nobody begins an operation before all of
-    the last one is done. ``tasks`` counts what is taken: [0] the blocks, [2 + 2i] the parts of
-    operation i and [3 + 2i] those that are done. The caller has a ``mailbox``, with which it calls
-    for a helper and waits for it to leave; the helper has none.
+    With ``tasks``, several threads run this function at once and take tasks until none is left. A
+    task is a block. For a single sample, a task is a part of an operation: all threads share one
+    ``arena``, and each waits until an operation is complete before it starts the next one.
+
+    ``tasks`` holds counters: [0] blocks taken, [2 + 2i] parts of operation i taken, and [3 + 2i]
+    parts of operation i completed. The caller has a ``mailbox``, through which it posts the job for
+    a helper and waits until the helper has left. The helper's mailbox is empty.
     """
-    inputs, outputs, width = code[INPUTS], code[OUTPUTS], _panel(x)
+    inputs, outputs, width = code[INPUTS], code[OUTPUTS], _panel_columns(x)
     shared = tasks.size > 0
-    together = shared and n == 1
-    if not together:
+    cooperative = shared and n == 1
+    if not cooperative:
         arena = np.empty(code[ARENA_SIZE] * min(n, block), x.dtype)
     offsets = np.empty(code[DEPTH], np.int64)
     for k in range(offsets.size):
         offsets[k] = k * width
     scratch = np.empty(code[SUMS] + code[FRAMES], x.dtype)
     corner = np.empty(ROWS * width, x.dtype)
-    if mailbox.size:  # only now: the helper has but the addresses of arrays that must stay
-        _lay_out(mailbox, code, weights, x, y, n, block, tasks, arena)
+    # After all allocations: if one fails, the helper must not hold addresses of freed arrays.
+    if mailbox.size:
+        _write_job(mailbox, code, weights, x, y, n, block, tasks, arena)
         post(mailbox)
     first = 0
     while True:
-        if shared and not together:
+        if shared and not cooperative:
             first = fetch_add(tasks, 0, 1) * block
         if first >= n:
             break
         count = min(block, n - first)
-        xs, ys = part(x, first * inputs, count * inputs), part(y, first * outputs, count * outputs)
+        xs, ys = view(x, first * inputs, count * inputs), view(y, first * outputs, count * outputs)
         at = HEAD
         for i in range(code[OPERATIONS]):
             kind, length = code[at], code[at + 1]
-            c, own = part(code, at + 2, COMMON), part(code, at + 2 + COMMON, length - COMMON)
+            common = view(code, at + 2, COMMON)
+            args = view(code, at + 2 + COMMON, length - COMMON)
             at += 2 + length
-            a, a_row = _space(c[X_SPACE], xs, ys, arena), code[c[X_SPACE]]
-            b, b_row = _space(c[Y_SPACE], xs, ys, arena), code[c[Y_SPACE]]
-            f, alpha = c[F], weights[c[ALPHA]]
-            parts = -(-c[Y_SIZE] // width) if together and kind == DENSE else 1
+            a, a_row = _space(common[X_SPACE], xs, ys, arena), code[common[X_SPACE]]
+            b, b_row = _space(common[Y_SPACE], xs, ys, arena), code[common[Y_SPACE]]
+            f, alpha = common[F], weights[common[ALPHA]]
+            parts = -(-common[Y_SIZE] // width) if cooperative and kind == DENSE else 1
             k = 0
             while True:
-                if together:
+                if cooperative:
                     k = fetch_add(tasks, 2 + 2 * i, 1)
                 if k >= parts:
                     break
-                low, high = 0, c[Y_SIZE]
+                low, high = 0, common[Y_SIZE]
                 if kind == DENSE:
                     if parts > 1:
                         low, high = k * width, min((k + 1) * width, high)
                     _dense(
-                        *(own, weights, a, c[X_AT], a_row, b, c[Y_AT], b_row),
+                        *(args, weights, a, common[X_AT], a_row, b, common[Y_AT], b_row),
                         *(count, offsets, corner, low, high),
                     )
                     if f:
-                        _apply_to_rows(f, alpha, b, c[Y_AT] + low, b_row, count, high - low)
+                        _apply_to_rows(f, alpha, b, common[Y_AT] + low, b_row, count, high - low)
                 for j in range(count if kind != DENSE else 0):
-                    u = part(a, j * a_row + c[X_AT], c[X_SIZE])
-                    v = part(b, j * b_row + c[Y_AT], c[Y_SIZE])
+                    u = view(a, j * a_row + common[X_AT], common[X_SIZE])
+                    v = view(b, j * b_row + common[Y_AT], common[Y_SIZE])
                     if kind == AFFINE:
-                        _affine(own, weights, u, v)
+                        _affine(args, weights, u, v)
                     elif kind == CONV:
-                        _conv(own, weights, u, v, scratch, code[SUMS])
+                        _conv(args, weights, u, v, scratch, code[SUMS])
                     elif kind == POOL:
-                        _pool(own, u, v)
+                        _pool(args, u, v)
                     elif kind == UPSAMPLE:
-                        _upsample(own, u, v)
+                        _upsample(args, u, v)
                     elif kind == LAYER_NORM:
-                        _layer_norm(own, weights, u, v)
+                        _layer_norm(args, weights, u, v)
                     elif kind == SOFTMAX:
-                        _softmax(own[0], u, v)
+                        _softmax(args[0], u, v)
                     elif kind == TOP_K:
-                        _top_k(own[0], u, v)
+                        _top_k(args[0], u, v)
                     elif kind == COPY:
                         copy(u, v)
                     elif kind in (ADD, SQUARED_ERROR):
-                        space, other_at = own[0], own[1]
+                        space, other_at = args[0], args[1]
                         row = j * code[space]
-                        other = part(_space(space, xs, ys, arena), row + other_at, c[X_SIZE])
+                        other = view(_space(space, xs, ys, arena), row + other_at, common[X_SIZE])
                         if kind == ADD:
                             _add(u, other, v)
                         else:
@@ -226,9 +232,9 @@ def _work(
                     if f:
                         _apply_to_rows(f, alpha, v, 0, v.size, 1, v.size)
                 k += 1
-                if together:
+                if cooperative:
                     fetch_add(tasks, 3 + 2 * i, 1)
-            if together:
+            if cooperative:
                 while load(tasks, 3 + 2 * i) < parts:
                     pass
         first += block
@@ -237,7 +243,7 @@ def _work(
 
 
 @jit
-def _lay_out(
+def _write_job(
     mailbox: Array,
     code: Array,
     weights: Array,
@@ -248,7 +254,7 @@ def _lay_out(
     tasks: Array,
     arena: Array,
 ) -> None:
-    """The job, for the helper: addresses and sizes."""
+    """Write the job into the mailbox: numbers, and addresses and sizes of arrays."""
     mailbox[_N], mailbox[_BLOCK] = n, block
     mailbox[_CODE], mailbox[_CODE + 1] = code.ctypes.data, code.size
     mailbox[_WEIGHTS], mailbox[_WEIGHTS + 1] = weights.ctypes.data, weights.size
@@ -259,39 +265,39 @@ def _lay_out(
 
 
 @jit
-def _serve(mailbox: Array, nobody: Array, numbers: Array) -> None:
-    """Do what is posted in a mailbox, job after job, until none has come for a while."""
+def _serve_jobs(mailbox: Array, no_mailbox: Array, numbers: Array) -> None:
+    """Run the jobs posted in a mailbox, until no job has come for a while."""
     kind = numbers.dtype
     while take(mailbox):
-        code = carray(pointer(mailbox[_CODE]), (mailbox[_CODE + 1],), nobody.dtype)
+        code = carray(pointer(mailbox[_CODE]), (mailbox[_CODE + 1],), no_mailbox.dtype)
         weights = carray(pointer(mailbox[_WEIGHTS]), (mailbox[_WEIGHTS + 1],), kind)
         x = carray(pointer(mailbox[_X]), (mailbox[_X + 1],), kind)
         y = carray(pointer(mailbox[_Y]), (mailbox[_Y + 1],), kind)
-        tasks = carray(pointer(mailbox[_TASKS]), (mailbox[_TASKS + 1],), nobody.dtype)
+        tasks = carray(pointer(mailbox[_TASKS]), (mailbox[_TASKS + 1],), no_mailbox.dtype)
         arena = carray(pointer(mailbox[_ARENA]), (mailbox[_ARENA + 1],), kind)
-        _work(code, weights, x, y, mailbox[_N], mailbox[_BLOCK], tasks, arena, nobody)
+        _run_program(code, weights, x, y, mailbox[_N], mailbox[_BLOCK], tasks, arena, no_mailbox)
         leave(mailbox)
 
 
 def _serve_float(mailbox: Array) -> None:
-    _serve(mailbox, thread_pool.NOBODY, np.empty(0, np.float32))
+    _serve_jobs(mailbox, thread_pool.NO_MAILBOX, np.empty(0, np.float32))
 
 
 def _serve_double(mailbox: Array) -> None:
-    _serve(mailbox, thread_pool.NOBODY, np.empty(0, np.float64))
+    _serve_jobs(mailbox, thread_pool.NO_MAILBOX, np.empty(0, np.float64))
 
 
 @jit
 def _space(which: int, x: Array, y: Array, arena: Array) -> Array:
-    """One of ``pack.SPACES``, from the block's first sample on."""
+    """The array of one of ``pack.SPACES``, starting at the block's first sample."""
     if which == INPUT:
-        return part(x, 0, x.size)
+        return view(x, 0, x.size)
     if which == OUTPUT:
-        return part(y, 0, y.size)
-    return part(arena, 0, arena.size)
+        return view(y, 0, y.size)
+    return view(arena, 0, arena.size)
 
 
-# --- loops over a run of numbers ------------------------------------------------------------------
+# --- loops over flat arrays -----------------------------------------------------------------------
 
 
 @jit
@@ -307,7 +313,7 @@ def _add(a: Array, b: Array, y: Array) -> None:
 
 
 @jit
-def _scaled(x: Array, scale: float, shift: float, y: Array) -> None:
+def _scale_shift(x: Array, scale: float, shift: float, y: Array) -> None:
     for t in range(y.size):
         y[t] = scale * x[t] + shift
 
@@ -316,13 +322,13 @@ def _scaled(x: Array, scale: float, shift: float, y: Array) -> None:
 def _apply_to_rows(
     f: int, alpha: float, y: Array, at: int, pitch: int, rows: int, size: int
 ) -> None:
-    """y = f(y) in runs of that size, ``pitch`` apart; f is the address of ``activations.in_place``."""
-    if pitch == size:  # all of it is one run
+    """y = f(y) in ``rows`` rows of ``size``, ``pitch`` apart; f is an ``in_place`` address."""
+    if pitch == size:  # contiguous
         rows, size = 1, rows * size
-    here = np.int64(y.ctypes.data) + at * y.itemsize
+    address = np.int64(y.ctypes.data) + at * y.itemsize
     for _ in range(rows):
-        call(f, np.intp(0), alpha, here, here, size)
-        here += pitch * y.itemsize
+        call(f, np.intp(0), alpha, address, address, size)
+        address += pitch * y.itemsize
 
 
 # --- operations -----------------------------------------------------------------------------------
@@ -333,14 +339,14 @@ def _affine(c: Array, weights: Array, x: Array, y: Array) -> None:
     """y[c, p] = scale[c] x[c, p] + shift[c]"""
     channels, scale, shift = c[0], c[1], c[2]
     if channels == y.size:
-        gain, bias = part(weights, scale, channels), part(weights, shift, channels)
+        gain, bias = view(weights, scale, channels), view(weights, shift, channels)
         for t in range(y.size):
             y[t] = gain[t] * x[t] + bias[t]
         return
     length = y.size // channels
     for i in range(channels):
-        u, v = part(x, i * length, length), part(y, i * length, length)
-        _scaled(u, weights[scale + i], weights[shift + i], v)
+        u, v = view(x, i * length, length), view(y, i * length, length)
+        _scale_shift(u, weights[scale + i], weights[shift + i], v)
 
 
 @jit
@@ -359,39 +365,41 @@ def _dense(
     low: int,
     high: int,
 ) -> None:
-    """y[n, o] = Σ_k x[n, k] W[k, o] + b[o], low ≤ o < high, ``low`` at the edge of a panel"""
+    """y[n, o] = Σ_k x[n, k] W[k, o] + b[o], low ≤ o < high; ``low`` starts a panel"""
     depth, w_at, b_at = c[0], c[1], c[2]
-    panel, width, w = _panel(x), _width(x), weights
+    panel, width, w = _panel_columns(x), _tile_columns(x), weights
     narrow, whole = width // VECTORS, count - count % ROWS
     for o in range(low, high, panel):
         inside = min(panel, high - o)
         for j in range(o, o + inside, width):
-            left, at, bias = min(width, o + inside - j), w_at + o * depth + j - o, b_at + j
-            fits = left in (width, narrow)
+            columns, at, bias = min(width, o + inside - j), w_at + o * depth + j - o, b_at + j
+            fits = columns in (width, narrow)
             for n in range(0, whole, ROWS):
                 u, v = x_at + n * x_row, y_at + n * y_row + j
-                into, to, row = corner, 0, width
+                out, out_at, out_row = corner, 0, width
                 if fits:
-                    into, to, row = y, v, y_row
-                if left > narrow:
-                    tile(x, u, x_row, 1, w, at, offsets, into, to, row, depth, w, bias, 0)
+                    out, out_at, out_row = y, v, y_row
+                if columns > narrow:
+                    tile(x, u, x_row, 1, w, at, offsets, out, out_at, out_row, depth, w, bias, 0)
                 else:
-                    narrow_tile(x, u, x_row, 1, w, at, offsets, into, to, row, depth, w, bias, 0)
+                    narrow_tile(
+                        x, u, x_row, 1, w, at, offsets, out, out_at, out_row, depth, w, bias, 0
+                    )
                 if not fits:
                     for i in range(ROWS):
-                        copy(part(corner, i * width, width), part(y, v + i * y_row, left))
+                        copy(view(corner, i * width, width), view(y, v + i * y_row, columns))
         at, bias = w_at + o * depth, b_at + o
         for n in range(whole, count):
             u, v = x_at + n * x_row, y_at + n * y_row + o
             thin_tile(x, u, 0, 1, w, at, offsets, corner, 0, 0, depth, w, bias, 0)
-            copy(corner, part(y, v, inside))
+            copy(corner, view(y, v, inside))
 
 
 @jit
 def _conv(c: Array, weights: Array, x: Array, y: Array, scratch: Array, frame_at: int) -> None:
-    """Frames of x, then for each phase of y the sum of their shifts, and b."""
+    """Copy x into frames; then each phase of y is a sum of shifted frames, plus b."""
     channels, height, width, columns = c[3], c[4], c[5], c[13]
-    b_at, panel, one = c[15], _panel(x), x.dtype.type(1)
+    b_at, panel, one = c[15], _panel_columns(x), x.dtype.type(1)
     _frames(c, x, scratch, frame_at)
     at = 17
     for _ in range(c[16]):
@@ -399,16 +407,16 @@ def _conv(c: Array, weights: Array, x: Array, y: Array, scratch: Array, frame_at
         i0, j0, step_i, step_j = c[at + 4], c[at + 5], c[at + 6], c[at + 7]
         run = (down - 1) * columns + across
         pitch = -(-run // panel) * panel
-        _sums(weights, w_at, c[14], channels, part(c, at + 8, taps), scratch, frame_at, pitch)
+        _sums(weights, w_at, c[14], channels, view(c, at + 8, taps), scratch, frame_at, pitch)
         for o in range(channels):
             b = weights[b_at + o]
             for i in range(down):
-                u = part(scratch, o * pitch + i * columns, across)
+                u = view(scratch, o * pitch + i * columns, across)
                 to = (o * height + i0 + i * step_i) * width + j0
                 if step_j == 1:
-                    _scaled(u, one, b, part(y, to, across))
+                    _scale_shift(u, one, b, view(y, to, across))
                 else:
-                    v = part(y, to, (across - 1) * step_j + 1)
+                    v = view(y, to, (across - 1) * step_j + 1)
                     for j in range(across):
                         v[j * step_j] = u[j] + b
         at += 8 + taps
@@ -428,12 +436,12 @@ def _sums(
     """sums[o, t] = Σ_k W[k, o] frame[shifts[k] + t], t < pitch"""
     left, taps, w = channels % ROWS, shifts.size, weights
     whole = channels - left if left <= ROWS // 2 else rows
-    zero = w.size - _panel(w)
-    for t in range(0, pitch, _width(scratch)):
+    zero = w.size - _panel_columns(w)
+    for t in range(0, pitch, _tile_columns(scratch)):
         for o in range(0, whole, ROWS):
             a, b, to = w_at + o, frame_at + t, o * pitch + t
             tile(w, a, 1, rows, scratch, b, shifts, scratch, to, pitch, taps, w, zero, 0)
-    for t in range(0, pitch, _panel(scratch)):
+    for t in range(0, pitch, _panel_columns(scratch)):
         for o in range(whole, channels):
             a, b, to = w_at + o, frame_at + t, o * pitch + t
             thin_tile(w, a, 0, rows, scratch, b, shifts, scratch, to, 0, taps, w, zero, 0)
@@ -450,7 +458,7 @@ def _frames(c: Array, x: Array, scratch: Array, to: int) -> None:
                 low = min(max(-(b // step_j), 0), columns)  # the first j inside
                 high = min(max((width - 1 - b) // step_j + 1, low), columns)
                 for i in range(a, a + rows * step_i, step_i):
-                    line = part(scratch, to, columns)
+                    line = view(scratch, to, columns)
                     to += columns
                     if i < 0 or i >= height:
                         _fill(line, zero)
@@ -460,19 +468,19 @@ def _frames(c: Array, x: Array, scratch: Array, to: int) -> None:
                         line[j] = zero
                     for j in range(high, columns):
                         line[j] = zero
-                    v = part(line, low, high - low)
+                    v = view(line, low, high - low)
                     if step_j == 1:
-                        copy(part(x, start, high - low), v)
+                        copy(view(x, start, high - low), v)
                     else:
-                        u = part(x, start, (high - low) * step_j)
+                        u = view(x, start, (high - low) * step_j)
                         for j in range(v.size):
                             v[j] = u[j * step_j]
-    _fill(part(scratch, to, 2 * _panel(x)), zero)  # a tile reads beyond the last frame
+    _fill(view(scratch, to, 2 * _panel_columns(x)), zero)  # a tile reads beyond the last frame
 
 
 @jit
 def _pool(c: Array, x: Array, y: Array) -> None:
-    """The largest of a window, or the mean."""
+    """The maximum or the mean of each window."""
     channels, height, width, rows, columns = c[0], c[1], c[2], c[3], c[4]
     kh, kw, sh, sw, mean = c[5], c[6], c[7], c[8], c[9]
     area = x.dtype.type(kh * kw)
@@ -481,9 +489,9 @@ def _pool(c: Array, x: Array, y: Array) -> None:
         for i in range(rows):
             for j in range(columns):
                 corner = (p * height + i * sh) * width + j * sw
-                top, total = part(x, corner, 1)[0], x.dtype.type(0)
+                top, total = view(x, corner, 1)[0], x.dtype.type(0)
                 for u in range(kh):
-                    line = part(x, corner + u * width, kw)
+                    line = view(x, corner + u * width, kw)
                     for v in range(kw):
                         total += line[v]
                         top = top if top >= line[v] or top != top else line[v]
@@ -498,7 +506,7 @@ def _upsample(c: Array, x: Array, y: Array) -> None:
     to = 0
     for p in range(channels):
         for i in range(height * down):
-            u = part(x, (p * height + i // down) * width, width)
+            u = view(x, (p * height + i // down) * width, width)
             for j in range(width):
                 for _ in range(across):
                     y[to] = u[j]
@@ -507,11 +515,11 @@ def _upsample(c: Array, x: Array, y: Array) -> None:
 
 @jit
 def _layer_norm(c: Array, weights: Array, x: Array, y: Array) -> None:
-    """y = γ ∘ (x − mean) / √(var + ε) + β, of rows of ``length``"""
+    """y = γ ∘ (x − mean) / √(var + ε) + β for each row"""
     length, eps, number = c[0], weights[c[3]], x.dtype.type
-    gamma, beta = part(weights, c[1], length), part(weights, c[2], length)
+    gamma, beta = view(weights, c[1], length), view(weights, c[2], length)
     for r in range(0, x.size, length):
-        u, v = part(x, r, length), part(y, r, length)
+        u, v = view(x, r, length), view(y, r, length)
         mean = square = number(0)
         for k in range(length):
             mean += u[k]
@@ -525,55 +533,55 @@ def _layer_norm(c: Array, weights: Array, x: Array, y: Array) -> None:
 
 @jit
 def _softmax(classes: int, x: Array, y: Array) -> None:
-    """y[k, p] = exp(x[k, p] − m[p]) / Σ, over k"""
+    """y[k, p] = exp(x[k, p] − m[p]) / Σⱼ exp(x[j, p] − m[p]),   m[p] = maxₖ x[k, p]"""
     length = x.size // classes
     top, total = np.empty(length, x.dtype), np.zeros(length, x.dtype)
     copy(x, top)
     for k in range(1, classes):
-        u = part(x, k * length, length)
+        u = view(x, k * length, length)
         for t in range(length):
             top[t] = top[t] if top[t] >= u[t] else u[t]
     for k in range(classes):
-        u, v = part(x, k * length, length), part(y, k * length, length)
+        u, v = view(x, k * length, length), view(y, k * length, length)
         for t in range(length):
             v[t] = exp(u[t] - top[t])
             total[t] += v[t]
     for k in range(classes):
-        v = part(y, k * length, length)
+        v = view(y, k * length, length)
         for t in range(length):
             v[t] /= total[t]
 
 
 @jit
 def _top_k(k: int, x: Array, y: Array) -> None:
-    """What is at least the k-th largest entry passes, of equal ones the first."""
+    """Keep the k largest entries; ties go to the first. NaN counts as larger than any number."""
     numbers = np.empty(x.size, x.dtype)
-    count = 0  # of numbers; a NaN counts as larger than all of them
+    count = 0  # entries that are not NaN
     for i in range(x.size):
         if x[i] == x[i]:
             numbers[count] = x[i]
             count += 1
-    least = x.dtype.type(np.nan)
+    threshold = x.dtype.type(np.nan)
     if k > x.size - count:
-        least = _largest(part(numbers, 0, count), k - (x.size - count))
+        threshold = _largest(view(numbers, 0, count), k - (x.size - count))
     above = equal = 0
     for i in range(count):
-        above += numbers[i] > least
-        equal += numbers[i] == least
-    room = k - above if above + equal > k else equal
+        above += numbers[i] > threshold
+        equal += numbers[i] == threshold
+    ties_allowed = k - above if above + equal > k else equal
     for i in range(x.size):
         v = x[i]
-        passes = v > least
-        if v == least and room > 0:
+        passes = v > threshold
+        if v == threshold and ties_allowed > 0:
             passes = True
-            room -= 1
+            ties_allowed -= 1
         y[i] = v if passes else v * x.dtype.type(0)
 
 
 @jit
 def _largest(a: Array, k: int) -> float:
     """The k-th largest of a, which is reordered (quickselect: Hoare 1961, algorithm 65)."""
-    low, high, place = 0, a.size - 1, k - 1
+    low, high, rank = 0, a.size - 1, k - 1
     while low < high:
         pivot, i, j = a[(low + high) // 2], low, high
         while i <= j:
@@ -585,13 +593,13 @@ def _largest(a: Array, k: int) -> float:
                 a[i], a[j] = a[j], a[i]
                 i += 1
                 j -= 1
-        if place <= j:
+        if rank <= j:
             high = j
-        elif place >= i:
+        elif rank >= i:
             low = i
         else:
             break
-    return a[place]
+    return a[rank]
 
 
 @jit

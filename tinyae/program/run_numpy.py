@@ -1,7 +1,7 @@
-"""A program run with NumPy alone: the definition of what the compiled loops do.
+"""Run a program with NumPy: the definition of what the compiled loops compute.
 
-Everything a batch needs lies in one array, a row a sample: the input, the output, the arena. A
-slot is a range of its columns, and an operation reads and writes such views.
+Input, output and arena are each an array with one row per sample. A slot is a range of columns, and
+an operation reads and writes such views.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from tinyae.param import Array
 from tinyae.program import program as ops
 from tinyae.program.program import LINEAR, Function, Program, Slot
 
-_ROWS = 256  # samples at a time
+_BLOCK_ROWS = 256  # samples processed at a time
 
 
 class NumpyRuntime:
-    """The program, ready to run: ``run(x)`` with x (N, *input_shape) gives (N, *output_shape)."""
+    """Runs a program: ``run(x)`` maps x (N, *input_shape) to (N, *output_shape)."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
 
     def run(self, x: Array) -> Array:
         out = np.empty((len(x), *self.program.output_shape), x.dtype)
-        for start in range(0, len(x), _ROWS):
-            rows = slice(start, start + _ROWS)
+        for start in range(0, len(x), _BLOCK_ROWS):
+            rows = slice(start, start + _BLOCK_ROWS)
             self._run(x[rows], out[rows])
         return out
 
@@ -46,7 +46,7 @@ class NumpyRuntime:
             if slot.space == "weights":
                 return program.weights[slot.offset : slot.offset + slot.size].reshape(slot.shape)
             run = spaces[slot.space][:, slot.offset : slot.offset + slot.size]
-            return run.reshape(n, *slot.shape)  # a view: the last axis, cut into several
+            return run.reshape(n, *slot.shape)  # a view: only the last axis is split
 
         for op in program.ops:
             arrays = {name: view(slot) for name, slot in op.slots.items()}
@@ -69,7 +69,7 @@ def _conv(op: ops.Conv, x: Array, W: Array, b: Array) -> Array:
         reach = (op.y.shape[axis + 1] - 1) * op.stride[axis] + W.shape[axis + 2]
         before = op.corner[axis]
         pad += [before, reach - before - x.shape[axis + 2]]
-    # a stride may leave the last rows unread: then the image is cut instead of padded
+    # With a stride, the last rows may be unused: then crop the image instead of padding it.
     x = x[:, :, : x.shape[2] + min(pad[1], 0), : x.shape[3] + min(pad[3], 0)]
     top, bottom, left, right = (max(p, 0) for p in pad)
     y = reference.conv2d(x, W, op.stride, (top, bottom, left, right))
@@ -123,10 +123,10 @@ def _softmax(op: ops.Softmax, x: Array) -> Array:
 
 def _top_k(op: ops.TopK, x: Array) -> Array:
     rows = x.reshape(len(x), -1)
-    least = np.partition(rows, rows.shape[1] - op.k, axis=1)[:, rows.shape[1] - op.k, None]
-    above, equal = rows > least, rows == least
-    room = op.k - above.sum(axis=1, keepdims=True)
-    return rows * (above | (equal & (equal.cumsum(axis=1) <= room)))
+    threshold = np.partition(rows, rows.shape[1] - op.k, axis=1)[:, rows.shape[1] - op.k, None]
+    above, equal = rows > threshold, rows == threshold
+    ties_allowed = op.k - above.sum(axis=1, keepdims=True)
+    return rows * (above | (equal & (equal.cumsum(axis=1) <= ties_allowed)))
 
 
 def _add(op: ops.Add, x: Array, other: Array) -> Array:

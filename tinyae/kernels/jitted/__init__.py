@@ -1,25 +1,25 @@
-"""The kernels of :mod:`tinyae.kernels.reference` again, as loops that Numba compiles.
+"""The kernels of :mod:`tinyae.kernels.reference`, as loops compiled by Numba.
 
-Each function has the name, the signature and the meaning of its twin there; read that one for the
-definition. It brings its arrays into one layout (so that few variants need to be compiled),
-allocates the result and calls a loop nest, whose name begins with an underscore.
+Each function has the same name, signature and result as its definition there. It brings its arrays
+into one memory layout (so that few variants need to be compiled), allocates the result, and calls a
+compiled loop nest, whose name begins with an underscore.
 
-``simd_tile``        the innermost loop of products and convolutions, in vector registers
+``simd_tile``        the innermost loop of matrix products and convolutions, in vector registers
 ``matmul``           matrix products
-``mlp``              dense layers in a row, with their activations
+``mlp``              consecutive dense layers with their activations
 ``layout``           images with the batch outermost or innermost in memory
 ``convolution``      convolution and its two gradients; pooling
-``conv_batch_last``  convolution of batches that fill a tile
-``warp``             images resampled at other places
-``vector_math``      eˣ and its kin, as arithmetic
-``activations``      each activation's loops, from the table in ``kernels/functions.py``
-``elementwise``      single activations, and losses
-``optimizer_steps``  optimizer steps
-``cfunc``            compiled code that is called by its address
-``threads``          the compiler's options; when work is shared among threads
+``conv_batch_last``  convolution of batches of at least a tile's width
+``warp``             affine resampling of images
+``vector_math``      eˣ, ln(1 + x) and related functions, written as arithmetic
+``activations``      the loops of each activation, generated from ``kernels/functions.py``
+``elementwise``      activations and losses, one pass over memory each
+``optimizer_steps``  optimizer steps for all params in one call
+``cfunc``            compiled functions called by address, arrays found by address
+``threads``          compiler options, and when a loop is shared among threads
 
 Compiled code is cached on disk beside these files. ``fastmath`` may reorder sums and contract
-a·b + c, but keeps NaN and infinity, so a training that has failed is seen to have failed.
+a·b + c. It preserves NaN and infinity, so a diverged training run remains visible.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The loops of each activation, made from its row in :mod:`tinyae.kernels.functions`.
+"""The loops of each activation, generated from its row in :mod:`tinyae.kernels.functions`.
 
-An activation is compiled when it is first used, as a C function that everybody calls by its
-address: the kernels of single layers, fused networks and compiled programs. So they compute the
-same, and no loop is compiled twice. This is ELU's, in place:
+An activation is compiled at its first use, as a C function. Single layers, fused networks and
+compiled programs all call it by its address, so they compute the same numbers and no loop is
+compiled twice. The in-place loop of ELU is
 
     def ELU(backward, alpha, ys_at, gs_at, size):
         ys = carray(ys_at, (size,))
@@ -25,8 +25,8 @@ same, and no loop is compiled twice. This is ELU's, in place:
                 v2 = x if (x > c0) else v1
                 ys[t] = v2
 
-A choice between two numbers that are both there already is no branch, so LLVM turns such a loop
-into vector code. NaN passes through.
+Both values of each choice are computed before it, so no branch is needed and LLVM vectorises the
+loop. NaN propagates.
 """
 
 from __future__ import annotations
@@ -42,30 +42,30 @@ from numba import carray, types
 from tinyae.kernels.expressions import numba_lines
 from tinyae.kernels.functions import FUNCTIONS, Function
 from tinyae.kernels.jitted import vector_math
-from tinyae.kernels.jitted.cfunc import c_function, number
+from tinyae.kernels.jitted.cfunc import c_function, float_type
 
 
 @functools.cache
 def in_place(name: str, itemsize: int) -> Any:
-    """A C function of (backward, α, y, g, size): y = f(y), or g = g ∘ f′ from the layer's cache y."""
-    f = _loops(FUNCTIONS[name], ("ys", "gs"), x="ys", y="ys", dy="gs", dx="gs")
+    """A C function (backward, α, y, g, size): y ← f(y), or g ← g ∘ f′ with the cache in y."""
+    f = _make_loops(FUNCTIONS[name], ("ys", "gs"), x="ys", y="ys", dy="gs", dx="gs")
     return c_function(f, _signature(2, itemsize))
 
 
 @functools.cache
-def apart(name: str, itemsize: int) -> Any:
-    """A C function of (backward, α, x, dy, out, size): out = f(x), or dy ∘ f′ from the cache x."""
-    f = _loops(FUNCTIONS[name], ("xs", "dys", "outs"), x="xs", y="outs", dy="dys", dx="outs")
+def out_of_place(name: str, itemsize: int) -> Any:
+    """A C function (backward, α, x, dy, out, size): out = f(x), or dy ∘ f′ with the cache in x."""
+    f = _make_loops(FUNCTIONS[name], ("xs", "dys", "outs"), x="xs", y="outs", dy="dys", dx="outs")
     return c_function(f, _signature(3, itemsize))
 
 
 def _signature(arrays: int, itemsize: int) -> Any:
-    kind = number(itemsize)
+    kind = float_type(itemsize)
     return types.void(types.intp, kind, *[types.CPointer(kind)] * arrays, types.intp)
 
 
-def _loops(row: Function, arrays: tuple[str, ...], x: str, y: str, dy: str, dx: str) -> Any:
-    """y = f(x), or dx = dy ∘ f′(x), as a function for Numba; the four are some of the arrays."""
+def _make_loops(row: Function, arrays: tuple[str, ...], x: str, y: str, dy: str, dx: str) -> Any:
+    """A Python function for Numba: y = f(x), or dx = dy ∘ f′. x, y, dy, dx name ``arrays``."""
     f_constants, f_lines, f = numba_lines(row.f, "c")
     slope_constants, slope_lines, slope = numba_lines(row.slope, "d")
     body = [
@@ -83,7 +83,7 @@ def _loops(row: Function, arrays: tuple[str, ...], x: str, y: str, dy: str, dx: 
         *(f"            {line}" for line in f_lines),
         f"            {y}[t] = {f}",
     ]
-    # Numba finds a compiled function on disk by its name: the name changes with what it is made of.
+    # Numba's disk cache is keyed by the function's name, so the name must change with its code.
     digest = hashlib.sha256((repr(body) + inspect.getsource(vector_math)).encode()).hexdigest()
     name = f"{row.name}_{digest[:12]}"
     addresses = ", ".join(f"{array}_at" for array in arrays)

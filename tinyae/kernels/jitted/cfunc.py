@@ -1,11 +1,11 @@
-"""Compiled code that is called by its address, and arrays that are found by theirs.
+"""Compiled functions that are called by address, and arrays that are found by address.
 
-What calls a Numba function has all of its code compiled once more, in itself. A large function with
-several callers is better compiled once, as a C function, and called by its address.
+Numba compiles a function again into every caller. A large function with several callers is
+therefore compiled once, as a C function (a cfunc), and called by its address.
 
-A slice ``a[i:j]`` in compiled code first tests for negative and for too large bounds and counts
-one more owner of the memory. In a loop over short runs this costs more than the run, and a second
-to compile for each dozen slices. :func:`part` is the run alone.
+In compiled code, a slice ``a[i:j]`` checks its bounds and increments a reference count. In a loop
+over short slices that costs more than the work itself, and a dozen slices add a second of compile
+time. :func:`view` makes the same array without checks or reference counting.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from numba.extending import intrinsic
 
 from tinyae.kernels.jitted.threads import FLAGS
 
-_KEPT = ("cache", "error_model", "fastmath")
+_CFUNC_FLAGS = ("cache", "error_model", "fastmath")
 
 
 def c_function(f: Callable[..., None], signature: Any) -> Any:
-    """f compiled as a C function; keep it, and its ``address`` stays valid."""
-    return numba.cfunc(signature, **{name: FLAGS[name] for name in _KEPT})(f)
+    """Compile f as a C function. Its ``address`` is valid as long as the returned object lives."""
+    return numba.cfunc(signature, **{name: FLAGS[name] for name in _CFUNC_FLAGS})(f)
 
 
-def number(itemsize: int) -> Any:
-    """The floating-point type of that many bytes, for a signature."""
+def float_type(itemsize: int) -> Any:
+    """float32 or float64, by the number of bytes, for a signature."""
     return types.float32 if itemsize == 4 else types.float64
 
 
 @intrinsic
 def pointer(typing: Any, address: Any) -> Any:
-    """What lies at an address, for ``carray``."""
+    """An integer address as a pointer, for ``carray``."""
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.inttoptr(args[0], context.get_value_type(types.voidptr))
@@ -45,38 +45,38 @@ def pointer(typing: Any, address: Any) -> Any:
 
 
 @intrinsic
-def call(typing: Any, f: Any, *given: Any) -> Any:
-    """f(*given), f being an address, and each of ``given`` an integer or an address."""
+def call(typing: Any, f: Any, *arguments: Any) -> Any:
+    """f(*arguments), where f is the address of a C function; arguments are numbers or addresses."""
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        address, several = args
-        values = [builder.extract_value(several, k) for k in range(len(given))]
+        address, packed = args
+        values = [builder.extract_value(packed, k) for k in range(len(arguments))]
         function = ir.FunctionType(ir.VoidType(), [v.type for v in values]).as_pointer()
         builder.call(builder.inttoptr(address, function), values)
         return context.get_dummy_value()
 
-    return types.void(types.intp, types.StarArgTuple.from_types(given)), emit
+    return types.void(types.intp, types.StarArgTuple.from_types(arguments)), emit
 
 
-def _view(context: Any, builder: Any, kind: Any, data: Any, size: Any) -> Any:
-    """The flat array of that type whose entries lie at ``data``; somebody else owns them."""
-    made = context.make_array(kind)(context, builder)
+def _wrap(context: Any, builder: Any, array_type: Any, data: Any, size: Any) -> Any:
+    """A flat array over ``size`` entries at ``data``, without ownership of the memory."""
+    array = context.make_array(array_type)(context, builder)
     item = ir.Constant(size.type, context.get_abi_sizeof(data.type.pointee))
-    made.data, made.nitems, made.itemsize = data, size, item
-    made.shape = builder.insert_value(ir.Constant(made.shape.type, None), size, 0)
-    made.strides = builder.insert_value(ir.Constant(made.strides.type, None), item, 0)
-    made.meminfo = ir.Constant(made.meminfo.type, None)
-    made.parent = ir.Constant(made.parent.type, None)
-    return impl_ret_untracked(context, builder, kind, made._getvalue())
+    array.data, array.nitems, array.itemsize = data, size, item
+    array.shape = builder.insert_value(ir.Constant(array.shape.type, None), size, 0)
+    array.strides = builder.insert_value(ir.Constant(array.strides.type, None), item, 0)
+    array.meminfo = ir.Constant(array.meminfo.type, None)
+    array.parent = ir.Constant(array.parent.type, None)
+    return impl_ret_untracked(context, builder, array_type, array._getvalue())
 
 
-def _emit_part(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+def _emit_view(context: Any, builder: Any, signature: Any, args: Any) -> Any:
     a = context.make_array(signature.args[0])(context, builder, args[0])
-    return _view(context, builder, signature.return_type, builder.gep(a.data, [args[1]]), args[2])
+    return _wrap(context, builder, signature.return_type, builder.gep(a.data, [args[1]]), args[2])
 
 
 @intrinsic
-def part(typing: Any, a: Any, at: Any, size: Any) -> Any:
-    """``a[at : at + size]`` of a flat array that the caller keeps alive."""
+def view(typing: Any, a: Any, at: Any, size: Any) -> Any:
+    """``a[at : at + size]`` of a flat array, unchecked. The caller must keep ``a`` alive."""
     flat = types.Array(a.dtype, 1, "C")
-    return flat(a, types.intp, types.intp), _emit_part
+    return flat(a, types.intp, types.intp), _emit_view

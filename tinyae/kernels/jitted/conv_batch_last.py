@@ -1,19 +1,19 @@
-"""Convolution of a batch that fills a tile: pixel by pixel, and nothing is copied.
+"""Convolution of batches of at least a tile's width: pixel by pixel, without copies.
 
-In memory a batch is (C, H, W, N). The N samples of a pixel are a run of numbers, and
+A batch is stored as (C, H, W, N). The N samples of a pixel are contiguous, and
 
     y[o, i, j, :] = b[o] + Σ_{c,q,r} W[o, c, q, r] · x[c, i·sh + q − top, j·sw + r − left, :]
 
-is a sum of such runs. A tap (c, q, r) that would fall outside of the image is left out, so no
-zeros are needed around it: the pixels that see the same taps form rectangles, one in the middle
-and some along the borders, and each rectangle has a list of its taps.
+is a sum over taps (c, q, r). A tap that falls outside the image is left out, so no zero padding is
+needed. The pixels that use the same taps form rectangles, one in the middle and some along the
+borders, and each rectangle has its own list of taps.
 
-The gradient of the input is the same sum, over y in place of x, for each phase of the stride:
+The gradient of the input is the same kind of sum, of y instead of x, for each phase of the stride:
 
     x[c, a + m·sh, b + n·sw, :] = Σ_{o,q,r} W[o, c, a + q·sh, b + r·sw] · y[o, m − q, n − r, :]
 
-(but for the padding). And the gradient of a weight is the product of two such runs, summed over
-the pixels that see its tap.
+(up to the padding). The gradient of a weight is the dot product of the samples of two pixels,
+summed over the pixels that use its tap.
 """
 
 from __future__ import annotations
@@ -29,60 +29,67 @@ from tinyae.kernels.jitted.layout import batch_last
 from tinyae.kernels.jitted.simd_tile import (
     DOTS,
     GROUPS,
-    NOTHING,
+    NO_EPILOGUE,
     RELU,
     RELU_MASK,
     ROWS,
     VECTORS,
+    conv_tile,
     dots,
+    grouped_conv_tile,
     lanes,
-    pixel_tile,
-    spread_tile,
     thin_dots,
 )
-from tinyae.kernels.jitted.threads import counted, cut, jit, parallel_jit, share, together
+from tinyae.kernels.jitted.threads import (
+    claim_threads,
+    jit,
+    parallel_jit,
+    run_parallel,
+    split_points,
+    thread_ids,
+)
 from tinyae.kernels.reference import Pad, Pair
 from tinyae.memory import empty
 from tinyae.param import Array
 
-_BYTES = lanes(1)  # of a vector
-_RUN = 1024  # numbers of a run at a time: what is summed stays in the first-level cache
-_SHARED = 1 << 19  # multiply-adds from which on two threads gain more than they cost
+_VECTOR_BYTES = lanes(1)
+_MAX_RUN = 1024  # contiguous numbers at a time, which stay in the first-level cache
+_MIN_PARALLEL_WORK = 1 << 19  # multiply-adds; below that, a second thread does not pay off
 
 
-def serves(x: Array, whole: bool = False) -> bool:
-    """Whether the samples fill a tile's width; ``whole``: and leave no part of a vector over."""
+def supports(x: Array, whole: bool = False) -> bool:
+    """Whether x has at least a tile's width of samples; if ``whole``, a multiple of a vector."""
     n, lane = len(x), lanes(x.itemsize)
     return n >= VECTORS * lane and (not whole or n % lane == 0)
 
 
-# --- which pixels see which taps ----------------------------------------------------------------
+# --- which pixels use which taps ----------------------------------------------------------------
 
 
 def _ranges(
     count: int, step: int, first: int, sign: int, taps: int, length: int
 ) -> list[list[int]]:
-    """Along one axis: (i0, i1, q0, q1), the pixels i0 ≤ i < i1 that see the taps q0 ≤ q < q1.
+    """Along one axis: (i0, i1, q0, q1), where the pixels i0 ≤ i < i1 use the taps q0 ≤ q < q1.
 
-    Pixel i sees position ``first + i·step + sign·q`` by tap q, if that lies in the image.
+    With tap q, pixel i reads position ``first + i·step + sign·q``, if that is inside the image.
     """
-    found: list[list[int]] = []
+    ranges: list[list[int]] = []
     for i in range(count):
         at = first + i * step
-        seen = [q for q in range(taps) if 0 <= at + sign * q < length]
-        q0, q1 = (seen[0], seen[-1] + 1) if seen else (0, 0)
-        if found and found[-1][2:] == [q0, q1]:
-            found[-1][1] = i + 1
+        visible = [q for q in range(taps) if 0 <= at + sign * q < length]
+        q0, q1 = (visible[0], visible[-1] + 1) if visible else (0, 0)
+        if ranges and ranges[-1][2:] == [q0, q1]:
+            ranges[-1][1] = i + 1
         else:
-            found.append([i, i + 1, q0, q1])
-    return found
+            ranges.append([i, i + 1, q0, q1])
+    return ranges
 
 
 @functools.lru_cache(maxsize=256)
 def _forward(
     channels: int, size: Pair, kernel: Pair, stride: Pair, pad: Pad, out: Pair
 ) -> tuple[Array, Array]:
-    """The one phase of a convolution, and its ranges, as :func:`_table` says."""
+    """The only phase of a convolution, and its ranges, in the format of :func:`_table`."""
     rows = _ranges(out[0], stride[0], -pad[0], 1, kernel[0], size[0])
     columns = _ranges(out[1], stride[1], -pad[2], 1, kernel[1], size[1])
     area = kernel[0] * kernel[1]
@@ -95,34 +102,37 @@ def _forward(
 def _backward(
     channels: int, size: Pair, kernel: Pair, stride: Pair, pad: Pad, out: Pair
 ) -> tuple[Array, Array]:
-    """A phase for each remainder of the stride; ``size`` is that of dx, ``out`` that of dy."""
+    """One phase for each remainder of the stride. ``size`` is dx's size, ``out`` is dy's."""
     area = kernel[0] * kernel[1]
     phases, ranges = [], []
     for a in range(stride[0]):
         for b in range(stride[1]):
-            axes, seen = [], []
+            axes, visible = [], []
             for axis, phase in ((0, a), (1, b)):
                 s, p = stride[axis], pad[2 * axis]
                 start = (phase - p) % s  # the first pixel of this phase
                 count, first = len(range(start, size[axis], s)), (start + p) // s
                 taps = len(range(phase, kernel[axis], s))
-                seen.append(_ranges(count, 1, first, -1, taps, out[axis]))
+                visible.append(_ranges(count, 1, first, -1, taps, out[axis]))
                 axes.append((1, first, start, s))
             at = a * kernel[1] + b
             weights = (at, area, channels * area, stride[0] * kernel[1], stride[1])
             phases.append((-1, *weights, *axes[0], *axes[1]))
-            ranges.append((seen[0], seen[1]))
+            ranges.append((visible[0], visible[1]))
     return _table(phases, ranges)
 
 
 def _table(
     phases: Sequence[tuple[int, ...]], ranges: list[tuple[list[list[int]], list[list[int]]]]
 ) -> tuple[Array, Array]:
-    """A row a phase, which ends with the places of its ranges: rows from, to; columns from, to.
+    """One row for each phase, and all ranges. A row has 18 numbers:
 
-    (sign of a tap's step; place of the first weight; steps of the weights by output, input,
-    tap down, tap across; and twice, down and across: step and first pixel that is seen, first
-    pixel that is made and step).
+    0        sign of a tap's step
+    1        index of the first weight
+    2–5      strides of the weights by output, input, tap down, tap across
+    6–9      down: step and first pixel in the source, first pixel and step in the result
+    10–13    the same across
+    14–17    indices of its ranges: first and last of rows, first and last of columns
     """
     lines: list[list[int]] = []
     table = []
@@ -142,29 +152,29 @@ def _convolve(
     W: Array,
     b: Array,
     y: Array,
-    then: int,
+    epilogue: int,
     relu_mask: Array,
     phases: Array,
     ranges: Array,
     t: int,
     parts: int,
 ) -> None:
-    """y[o, pixel] = b[o] + Σ_taps W[o, tap] · x[tap's pixel], for the t-th of so many parts.
+    """y[o, pixel] = b[o] + Σ_taps W[o, tap] · x[tap's pixel], for the t-th of ``parts`` parts.
 
-    x (C, H, W, N) and y (O, R, S, N); W flat; ``phases`` and ``ranges`` as :func:`_table` says.
-    A part is a share of the rows of every phase. ``then`` says what follows, by the ``relu_mask``, which
-    is y's like.
+    x (C, H, W, N)   y (O, R, S, N)   W flat   ``phases`` and ``ranges`` as in :func:`_table`.
+    A part is a range of rows in every phase. ``epilogue`` and ``relu_mask``, which has y's shape,
+    are those of :data:`conv_tile`.
     """
     outputs, y_rows, y_columns, n = y.shape
     channels, x_rows, x_columns, _ = x.shape
     flat_x, flat_y, flat_mask = x.reshape(-1), y.reshape(-1), relu_mask.reshape(-1)
     pitch = y_rows * y_columns * n
-    width = VECTORS * (_BYTES // y.itemsize)
+    width = VECTORS * (_VECTOR_BYTES // y.itemsize)
     starts = np.empty(outputs * width, y.dtype)
     for o in range(outputs):
         starts[o * width : (o + 1) * width] = b[o]
-    most = W.size // outputs
-    offsets, picks = np.empty(most, np.intp), np.empty(most, np.intp)
+    max_taps = W.size // outputs
+    offsets, weight_indices = np.empty(max_taps, np.intp), np.empty(max_taps, np.intp)
     packed = np.empty(W.size, W.dtype)
     for p in range(len(phases)):
         f = phases[p]
@@ -184,73 +194,73 @@ def _convolve(
                     for q in range(ranges[rows, 2], ranges[rows, 3]):
                         for r in range(ranges[columns, 2], ranges[columns, 3]):
                             offsets[taps] = ((c * x_rows + sign * q) * x_columns + sign * r) * n
-                            picks[taps] = w_at + c * w_input + q * w_down + r * w_across
+                            weight_indices[taps] = w_at + c * w_input + q * w_down + r * w_across
                             taps += 1
                 for o in range(outputs):
                     for k in range(taps):
-                        packed[o * taps + k] = W[o * w_output + picks[k]]
-                # Of few outputs, a tile takes some pixels in their place: in a row or a column.
+                        packed[o * taps + k] = W[o * w_output + weight_indices[k]]
+                # With few output channels, a tile covers GROUPS pixels of a row or column instead.
                 i_step, j_step, x_group, y_group = 1, 1, 0, 0
                 if outputs < ROWS and j1 - j0 >= GROUPS:
                     j_step, x_group, y_group = GROUPS, x_across, y_across
                 elif outputs < ROWS and i1 - i0 >= GROUPS:
                     i_step, x_group, y_group = GROUPS, x_down, y_down
-                # By so many samples at a time, that what neighbours share stays in the cache.
+                # A tile's width of samples at a time: what neighbouring pixels share stays cached.
                 for start in range(0, n, width):
-                    at = min(start, n - width)  # what is last may overlap what is before
+                    n_at = min(start, n - width)  # the last tile may overlap the one before
                     for above in range(i0, i1, i_step):
                         i = min(above, i1 - i_step)
                         for left in range(j0, j1, j_step):
                             j = min(left, j1 - j_step)
-                            source = x_first + i * x_down + j * x_across + at
-                            target = y_first + i * y_down + j * y_across + at
+                            source = x_first + i * x_down + j * x_across + n_at
+                            target = y_first + i * y_down + j * y_across + n_at
                             if outputs < ROWS:
                                 for o in range(outputs):
-                                    spread_tile(
+                                    grouped_conv_tile(
                                         *(packed, o * taps, taps, 1, flat_x, source, offsets),
                                         *(flat_y, o * pitch + target, pitch, taps),
                                         *(starts, o * width, width, x_group, y_group),
-                                        *(then, flat_mask),
+                                        *(epilogue, flat_mask),
                                     )
                                 continue
                             for first in range(0, outputs, ROWS):
                                 o = min(first, outputs - ROWS)
-                                pixel_tile(
+                                conv_tile(
                                     *(packed, o * taps, taps, 1, flat_x, source, offsets),
                                     *(flat_y, o * pitch + target, pitch, taps),
                                     *(starts, o * width, width, 0, 0),
-                                    *(then, flat_mask),
+                                    *(epilogue, flat_mask),
                                 )
 
 
 @parallel_jit
-def _convolve_shared(
+def _convolve_parallel(
     x: Array,
     W: Array,
     b: Array,
     y: Array,
-    then: int,
+    epilogue: int,
     relu_mask: Array,
     phases: Array,
     ranges: Array,
     parts: Array,
 ) -> None:
     for t in numba.prange(len(parts)):
-        _convolve(x, W, b, y, then, relu_mask, phases, ranges, parts[t], len(parts))
+        _convolve(x, W, b, y, epilogue, relu_mask, phases, ranges, parts[t], len(parts))
 
 
 @jit
-def _weights(x: Array, dy: Array, dW: Array, phases: Array, ranges: Array, part: Array) -> None:
-    """dW[o, k] = Σ dy[o, pixel] · x[tap k's pixel], over the pixels that see the tap and samples.
+def _weight_grad(x: Array, dy: Array, dW: Array, phases: Array, ranges: Array, part: Array) -> None:
+    """dW[o, k] = Σ dy[o, pixel] · x[tap k's pixel], over samples and the pixels that use tap k.
 
-    for the outputs and taps of a part: (first, one past the last, first, one past the last).
+    A part is (first output, one past the last, first tap, one past the last).
     """
     _, y_rows, y_columns, n = dy.shape
     channels, x_rows, x_columns, _ = x.shape
     flat_x, flat_dy, flat_dW = x.reshape(-1), dy.reshape(-1), dW.reshape(-1)
     o0, o1, k0, k1 = part[0], part[1], part[2], part[3]
-    fours, all_taps, pitch = o1 - (o1 - o0) % DOTS, dW.shape[1], y_rows * y_columns * n
-    offsets, picks = np.empty(all_taps + DOTS, np.intp), np.empty(all_taps, np.intp)
+    whole_outputs, all_taps, pitch = o1 - (o1 - o0) % DOTS, dW.shape[1], y_rows * y_columns * n
+    offsets, weight_indices = np.empty(all_taps + DOTS, np.intp), np.empty(all_taps, np.intp)
     corner = np.empty(DOTS * DOTS, dW.dtype)
     dW[o0:o1, k0:k1] = 0
     f = phases[0]
@@ -267,58 +277,61 @@ def _weights(x: Array, dy: Array, dW: Array, phases: Array, ranges: Array, part:
                         k = c * w_input + q * w_down + r
                         if k0 <= k < k1:
                             offsets[taps] = ((c * x_rows + q) * x_columns + r) * n
-                            picks[taps] = k
+                            weight_indices[taps] = k
                             taps += 1
             if taps == 0:
                 continue
-            offsets[taps : taps + DOTS] = offsets[taps - 1]  # what fills up the last block
-            # side by side, pixels are one run, and rows are pieces; else each pixel is a piece
+            offsets[taps : taps + DOTS] = offsets[taps - 1]  # fill up the last block
+            # Adjacent pixels are contiguous, and a piece is a row; otherwise a piece is one pixel.
             block, run, pieces = 1, n, j1 - j0
             dy_piece, x_piece = n, across * n
             side_by_side = across == 1 or j1 - j0 == 1
             if side_by_side:
                 run = (j1 - j0) * n
-                block = max(_RUN // run, 1)
+                block = max(_MAX_RUN // run, 1)
                 dy_piece, x_piece = y_columns * n, down * x_columns * n
             for i in range(i0, i1, block):
                 if side_by_side:
                     pieces = min(block, i1 - i)
-                for begin in range(0, run, _RUN):
-                    size = min(_RUN, run - begin)
-                    here = ((x_row + i * down) * x_columns + x_column + j0 * across) * n + begin
-                    there = (i * y_columns + j0) * n + begin
+                for start in range(0, run, _MAX_RUN):
+                    size = min(_MAX_RUN, run - start)
+                    x_at = ((x_row + i * down) * x_columns + x_column + j0 * across) * n + start
+                    dy_at = (i * y_columns + j0) * n + start
                     for k in range(0, taps, DOTS):
-                        known = min(DOTS, taps - k)
-                        straight = known == DOTS and picks[k + DOTS - 1] == picks[k] + DOTS - 1
-                        for o in range(o0, fours, DOTS):
-                            into, at, row = flat_dW, o * all_taps + picks[k], all_taps
-                            if not straight:
-                                into, at, row = corner, 0, DOTS
+                        valid = min(DOTS, taps - k)
+                        contiguous = (
+                            valid == DOTS
+                            and weight_indices[k + DOTS - 1] == weight_indices[k] + DOTS - 1
+                        )
+                        for o in range(o0, whole_outputs, DOTS):
+                            target, at, row = flat_dW, o * all_taps + weight_indices[k], all_taps
+                            if not contiguous:
+                                target, at, row = corner, 0, DOTS
                                 corner[:] = 0
                             dots(
-                                *(flat_dy, o * pitch + there, pitch, flat_x, here, offsets, k),
-                                *(into, at, row, size, pieces, dy_piece, x_piece),
+                                *(flat_dy, o * pitch + dy_at, pitch, flat_x, x_at, offsets, k),
+                                *(target, at, row, size, pieces, dy_piece, x_piece),
                             )
-                            if not straight:
+                            if not contiguous:
                                 for u in range(DOTS):
-                                    for v in range(known):
-                                        dW[o + u, picks[k + v]] += corner[u * DOTS + v]
-                        for o in range(fours, o1):
+                                    for v in range(valid):
+                                        dW[o + u, weight_indices[k + v]] += corner[u * DOTS + v]
+                        for o in range(whole_outputs, o1):
                             corner[:DOTS] = 0
                             thin_dots(
-                                *(flat_dy, o * pitch + there, pitch, flat_x, here, offsets, k),
+                                *(flat_dy, o * pitch + dy_at, pitch, flat_x, x_at, offsets, k),
                                 *(corner, 0, DOTS, size, pieces, dy_piece, x_piece),
                             )
-                            for v in range(known):
-                                dW[o, picks[k + v]] += corner[v]
+                            for v in range(valid):
+                                dW[o, weight_indices[k + v]] += corner[v]
 
 
 @parallel_jit
-def _weights_shared(
+def _weight_grad_parallel(
     x: Array, dy: Array, dW: Array, phases: Array, ranges: Array, parts: Array
 ) -> None:
     for t in numba.prange(len(parts)):
-        _weights(x, dy, dW, phases, ranges, parts[t])
+        _weight_grad(x, dy, dW, phases, ranges, parts[t])
 
 
 # --- the kernels ----------------------------------------------------------------------------------
@@ -333,20 +346,20 @@ def _run(
     relu: bool,
     relu_mask: Array | None,
 ) -> Array:
-    """y filled, as (N, C, H, W)."""
+    """Compute y; returns it as (N, C, H, W)."""
     if relu and relu_mask is not None:
         return relu_backward(_run(x, W, b, y, table, True, None), relu_mask)
-    then = RELU if relu else NOTHING if relu_mask is None else RELU_MASK
-    like_y = y if relu_mask is None else batch_last(relu_mask)
+    epilogue = RELU if relu else NO_EPILOGUE if relu_mask is None else RELU_MASK
+    mask = y if relu_mask is None else batch_last(relu_mask)
     bias = np.zeros(len(y), y.dtype) if b is None else np.ascontiguousarray(b)
     W = np.ascontiguousarray(W).reshape(-1)
-    given = batch_last(x), W, bias, y, then, like_y, *table
+    arguments = batch_last(x), W, bias, y, epilogue, mask, *table
     work = y.size * (W.size // len(y)) // len(table[0])
-    threads = share() if work >= _SHARED else 1
+    threads = claim_threads() if work >= _MIN_PARALLEL_WORK else 1
     if threads > 1:
-        together(_convolve_shared, *given, counted(threads))
+        run_parallel(_convolve_parallel, *arguments, thread_ids(threads))
     else:
-        _convolve(*given, 0, 1)
+        _convolve(*arguments, 0, 1)
     return y.transpose(3, 0, 1, 2)
 
 
@@ -389,21 +402,21 @@ def conv2d_weight_grad(x: Array, dy: Array, stride: Pair, pad: Pad, kernel: Pair
     _, outputs, rows, columns = dy.shape
     dW = np.empty((outputs, channels * kernel[0] * kernel[1]), x.dtype)
     table = _forward(channels, (size[0], size[1]), kernel, stride, pad, (rows, columns))
-    threads = share() if dy.size * dW.shape[1] >= _SHARED else 1
-    parts = weight_shares(*dW.shape, threads)
+    threads = claim_threads() if dy.size * dW.shape[1] >= _MIN_PARALLEL_WORK else 1
+    parts = weight_parts(*dW.shape, threads)
     if threads > 1:
-        together(_weights_shared, batch_last(x), batch_last(dy), dW, *table, parts)
+        run_parallel(_weight_grad_parallel, batch_last(x), batch_last(dy), dW, *table, parts)
     else:
-        _weights(batch_last(x), batch_last(dy), dW, *table, parts[0])
+        _weight_grad(batch_last(x), batch_last(dy), dW, *table, parts[0])
     return dW.reshape(outputs, channels, *kernel)
 
 
 @functools.lru_cache(maxsize=256)
-def weight_shares(outputs: int, taps: int, threads: int) -> Array:
-    """dW cut along its longer side, between blocks of sums."""
+def weight_parts(outputs: int, taps: int, threads: int) -> Array:
+    """Divide dW among the threads along its longer side, at multiples of DOTS."""
     size, axis = (outputs, 0) if outputs > taps else (taps, 2)
     blocks = -(-size // DOTS)
-    cuts = np.minimum(cut(blocks, threads) * DOTS, size)
+    bounds = np.minimum(split_points(blocks, threads) * DOTS, size)
     parts = np.tile([0, outputs, 0, taps], (threads, 1))
-    parts[:, axis], parts[:, axis + 1] = cuts[:-1], cuts[1:]
+    parts[:, axis], parts[:, axis + 1] = bounds[:-1], bounds[1:]
     return parts

@@ -1,4 +1,4 @@
-"""Convolution and pooling. Batches that fill a tile go to ``conv_batch_last``."""
+"""Convolution and pooling. Batches of at least a tile's width go to ``conv_batch_last``."""
 
 from __future__ import annotations
 
@@ -14,36 +14,42 @@ from tinyae.kernels.jitted.elementwise import relu, relu_backward
 from tinyae.kernels.jitted.layout import batch_last
 from tinyae.kernels.jitted.simd_tile import (
     DOTS,
-    NOTHING,
+    NO_EPILOGUE,
     ROWS,
     THIN,
     VECTORS,
+    conv_tile,
     dots,
     lanes,
-    pixel_tile,
     thin_dots,
     thin_tile,
 )
-from tinyae.kernels.jitted.threads import cut, jit, parallel_jit, share, together
+from tinyae.kernels.jitted.threads import (
+    claim_threads,
+    jit,
+    parallel_jit,
+    run_parallel,
+    split_points,
+)
 from tinyae.kernels.reference import Pad, Pair
 from tinyae.param import Array
 
-# --- convolution: sums of shifted runs, the batch innermost in memory -------------------------
+# --- convolution: sums of shifted rows, with the batch innermost in memory ---------------------
 #
-# In memory an image batch is kept as (C, H, W, N), and handed on as an (N, C, H, W) view. A row
-# of the output, S pixels of N samples, is then one run of S·N numbers, and
+# A batch of images is stored as (C, H, W, N), and returned as an (N, C, H, W) view. A row of the
+# output, S pixels of N samples, is then S·N contiguous numbers, and
 #
 #     y[o, i, :] = Σ_{c,u,v} W[o, c, u, v] · x[c, i + u, v : v + S]
 #
-# is a sum of such runs at fixed offsets into x, one a tap (c, u, v): a matrix product whose
-# second matrix need not be built. With a stride s the padded image is first split into its s × s
-# phases, x[a::s, b::s]: from one phase a tap reads a run again. So the same two loops serve every
-# stride, the gradient of the input too.
+# is a sum of such rows of x, at one fixed offset for each tap (c, u, v): a matrix product whose
+# second matrix need not be built. For a stride s, the padded image is first split into its s × s
+# phases x[a::s, b::s]. A tap reads contiguous rows of one phase, so the same two loops serve every
+# stride and the gradient of the input.
 
-_BYTES = lanes(1)  # of a vector
-_RUN = 1024  # numbers of a run at a time: what is summed stays in the first-level cache
-_SHARED = 1 << 19  # multiply-adds from which on two threads gain more than they cost
-_COPIED = 1 << 15  # the same for numbers that are copied
+_VECTOR_BYTES = lanes(1)
+_MAX_RUN = 1024  # numbers of a row at a time, which stay in the first-level cache
+_MIN_PARALLEL_WORK = 1 << 19  # multiply-adds; below that, a second thread does not pay off
+_MIN_PARALLEL_COPY = 1 << 15  # the same for copied elements
 
 
 @jit
@@ -52,41 +58,41 @@ def _correlate(
 ) -> None:
     """y[o, i, t] = b[o] + Σ_k W[o, k] · x[offsets[k] + i·pitch + t]
 
-    x (P,)   W (O, K)   b (O,)   y (O, R, L), for the rows i of a part: (first, one past the last).
+    x (P,)   W (O, K)   b (O,)   y (O, R, L). A part is a range of rows: (first, one past the last).
     """
     outputs, rows, length = y.shape
     taps, row = offsets.size, rows * length
     flat_W, flat_y = W.reshape(-1), y.reshape(-1)
-    width = (VECTORS if outputs >= ROWS else THIN) * (_BYTES // y.itemsize)
+    width = (VECTORS if outputs >= ROWS else THIN) * (_VECTOR_BYTES // y.itemsize)
     starts = np.empty((outputs, width), y.dtype)
     for o in range(outputs):
         starts[o] = b[o]
     for i in range(part[0], part[1]):
         for start in range(0, length, width):
             at = min(start, length - width)  # the last tile may overlap the one before
-            here, there = i * pitch + at, i * length + at
+            x_at, y_at = i * pitch + at, i * length + at
             if outputs >= ROWS:
                 for first in range(0, outputs, ROWS):
                     o = min(first, outputs - ROWS)
-                    pixel_tile(
+                    conv_tile(
                         *(flat_W, o * taps, taps, 1),
-                        *(x, here, offsets),
-                        *(flat_y, o * row + there, row, taps),
+                        *(x, x_at, offsets),
+                        *(flat_y, o * row + y_at, row, taps),
                         *(starts.reshape(-1), o * width, width),
-                        *(0, 0, NOTHING, flat_y),
+                        *(0, 0, NO_EPILOGUE, flat_y),
                     )
             else:
                 for o in range(outputs):
                     thin_tile(
                         *(flat_W, o * taps, taps, 1),
-                        *(x, here, offsets),
-                        *(flat_y, o * row + there, row, taps),
+                        *(x, x_at, offsets),
+                        *(flat_y, o * row + y_at, row, taps),
                         *(starts.reshape(-1), o * width, width),
                     )
 
 
 @parallel_jit
-def _correlate_shared(
+def _correlate_parallel(
     x: Array, offsets: Array, pitch: int, W: Array, b: Array, y: Array, parts: Array
 ) -> None:
     for t in numba.prange(len(parts)):
@@ -95,7 +101,7 @@ def _correlate_shared(
 
 @jit
 def _correlate_short(x: Array, offsets: Array, pitch: int, W: Array, b: Array, y: Array) -> None:
-    """:func:`_correlate` for runs that are shorter than a tile."""
+    """:func:`_correlate` for rows that are shorter than a tile."""
     outputs, rows, length = y.shape
     for o in range(outputs):
         for i in range(rows):
@@ -114,38 +120,38 @@ def _correlate_weights(
 ) -> None:
     """dW[o, k] = Σ_{i,t} dy[o, i, t] · x[offsets[k] + i·pitch + t]: the adjoint in W.
 
-    for the outputs and taps of a part: (first, one past the last, first, one past the last).
+    A part is (first output, one past the last, first tap, one past the last).
     """
     _, rows, length = dy.shape
     taps, row = offsets.size, rows * length
     flat_dy, flat_dW = dy.reshape(-1), dW.reshape(-1)
     o0, o1, k0, k1 = part[0], part[1], part[2], part[3]
-    fours, fours_of_taps = o1 - (o1 - o0) % DOTS, k1 - (k1 - k0) % DOTS
+    whole_outputs, whole_taps = o1 - (o1 - o0) % DOTS, k1 - (k1 - k0) % DOTS
     dW[o0:o1, k0:k1] = 0
-    for start in range(0, length, _RUN):
-        size = min(_RUN, length - start)
-        whole = size - size % (_BYTES // dy.itemsize)
+    for start in range(0, length, _MAX_RUN):
+        size = min(_MAX_RUN, length - start)
+        whole = size - size % (_VECTOR_BYTES // dy.itemsize)
         for i in range(rows):
-            here, there = i * pitch + start, i * length + start
-            for k in range(k0, fours_of_taps, DOTS):
-                for o in range(o0, fours, DOTS):
+            x_at, dy_at = i * pitch + start, i * length + start
+            for k in range(k0, whole_taps, DOTS):
+                for o in range(o0, whole_outputs, DOTS):
                     dots(
-                        *(flat_dy, o * row + there, row),
-                        *(x, here, offsets, k),
+                        *(flat_dy, o * row + dy_at, row),
+                        *(x, x_at, offsets, k),
                         *(flat_dW, o * taps + k, taps, whole, 1, 0, 0),
                     )
-                for o in range(fours, o1):
+                for o in range(whole_outputs, o1):
                     thin_dots(
-                        *(flat_dy, o * row + there, row),
-                        *(x, here, offsets, k),
+                        *(flat_dy, o * row + dy_at, row),
+                        *(x, x_at, offsets, k),
                         *(flat_dW, o * taps + k, taps, whole, 1, 0, 0),
                     )
             for o in range(o0, o1):
                 r = dy[o, i, start : start + size]
                 for k in range(k0, k1):
-                    first = whole if k < fours_of_taps else 0
+                    first = whole if k < whole_taps else 0
                     if first < size:
-                        k_at = here + offsets[k]
+                        k_at = x_at + offsets[k]
                         source = x[k_at : k_at + size]
                         s = dW.dtype.type(0)
                         for t in range(first, size):
@@ -154,7 +160,7 @@ def _correlate_weights(
 
 
 @parallel_jit
-def _correlate_weights_shared(
+def _correlate_weights_parallel(
     x: Array, offsets: Array, pitch: int, dy: Array, dW: Array, parts: Array
 ) -> None:
     for t in numba.prange(len(parts)):
@@ -166,39 +172,37 @@ def _run_correlate(x: Array, offsets: Array, pitch: int, W: Array, b: Array, y: 
     if y.shape[2] < width:
         _correlate_short(x, offsets, pitch, W, b, y)
         return
-    threads = share() if y.size * offsets.size >= _SHARED else 1
+    threads = claim_threads() if y.size * offsets.size >= _MIN_PARALLEL_WORK else 1
     if threads > 1:
-        parts = _row_shares(y.shape[1], threads)
-        together(_correlate_shared, x, offsets, pitch, W, b, y, parts)
+        parts = _row_ranges(y.shape[1], threads)
+        run_parallel(_correlate_parallel, x, offsets, pitch, W, b, y, parts)
     else:
-        _correlate(x, offsets, pitch, W, b, y, _row_shares(y.shape[1], 1)[0])
+        _correlate(x, offsets, pitch, W, b, y, _row_ranges(y.shape[1], 1)[0])
 
 
 def _run_correlate_weights(x: Array, offsets: Array, pitch: int, dy: Array, dW: Array) -> None:
-    threads = share() if dy.size * offsets.size >= _SHARED else 1
+    threads = claim_threads() if dy.size * offsets.size >= _MIN_PARALLEL_WORK else 1
     if threads > 1:
-        parts = conv_batch_last.weight_shares(*dW.shape, threads)
-        together(_correlate_weights_shared, x, offsets, pitch, dy, dW, parts)
+        parts = conv_batch_last.weight_parts(*dW.shape, threads)
+        run_parallel(_correlate_weights_parallel, x, offsets, pitch, dy, dW, parts)
     else:
-        _correlate_weights(
-            x, offsets, pitch, dy, dW, conv_batch_last.weight_shares(*dW.shape, 1)[0]
-        )
+        _correlate_weights(x, offsets, pitch, dy, dW, conv_batch_last.weight_parts(*dW.shape, 1)[0])
 
 
 @functools.lru_cache(maxsize=256)
-def _row_shares(rows: int, threads: int, more: Pair = (0, 0)) -> Array:
-    """(first, one past the last) of each thread's rows, and two numbers more for all."""
-    cuts = cut(rows, threads)
-    parts = np.tile([0, 0, *more], (threads, 1))
-    parts[:, 0], parts[:, 1] = cuts[:-1], cuts[1:]
+def _row_ranges(rows: int, threads: int, stride: Pair = (0, 0)) -> Array:
+    """Each thread's range of rows and the stride: (first, one past the last, down, across)."""
+    bounds = split_points(rows, threads)
+    parts = np.tile([0, 0, *stride], (threads, 1))
+    parts[:, 0], parts[:, 1] = bounds[:-1], bounds[1:]
     return parts
 
 
 @jit
-def _split(x: Array, top: int, left: int, split: Array, part: Array) -> None:
+def _split_phases(x: Array, top: int, left: int, split: Array, part: Array) -> None:
     """split[a, b, c, m, n] = xᵖ[c, a + m·sh, b + n·sw], x (C, H, W, N) with zeros around it.
 
-    A part is a range of the rows (a, b, c, m), counted through.
+    A part is a range of the flat index of rows (a, b, c, m).
     """
     down, across, channels, rows, columns, samples = split.shape
     _, height, width, _ = x.shape
@@ -221,11 +225,11 @@ def _split(x: Array, top: int, left: int, split: Array, part: Array) -> None:
 
 
 @jit
-def _merge(split: Array, bias: Array, top: int, left: int, x: Array, part: Array) -> None:
-    """The way back: x[c, y, z] = split[a, b, c, m, n] where a + m·sh = y + top, and so for z.
+def _merge_phases(split: Array, bias: Array, top: int, left: int, x: Array, part: Array) -> None:
+    """The inverse: x[c, y, z] = split[a, b, c, m, n] with a + m·sh = y + top, b + n·sw = z + left.
 
-    Of phases that ``split`` has not, because the kernel is smaller than the stride, x is the bias.
-    A part is a range of the rows (c, y). The strides are those by which x is longer.
+    If the kernel is smaller than the stride, some phases are missing in ``split``: there x is the
+    bias. A part is a range of the flat index of rows (c, y), and the stride (sh, sw).
     """
     phases_down, phases_across, _, _, _, samples = split.shape
     _, height, width, _ = x.shape
@@ -243,37 +247,37 @@ def _merge(split: Array, bias: Array, top: int, left: int, x: Array, part: Array
 
 
 @parallel_jit
-def _split_shared(x: Array, top: int, left: int, split: Array, parts: Array) -> None:
+def _split_parallel(x: Array, top: int, left: int, split: Array, parts: Array) -> None:
     for t in numba.prange(len(parts)):
-        _split(x, top, left, split, parts[t])
+        _split_phases(x, top, left, split, parts[t])
 
 
 @parallel_jit
-def _merge_shared(split: Array, bias: Array, top: int, left: int, x: Array, parts: Array) -> None:
+def _merge_parallel(split: Array, bias: Array, top: int, left: int, x: Array, parts: Array) -> None:
     for t in numba.prange(len(parts)):
-        _merge(split, bias, top, left, x, parts[t])
+        _merge_phases(split, bias, top, left, x, parts[t])
 
 
-def _copy(
-    alone: Callable[..., None],
-    shared: Callable[..., None],
+def _run_copy(
+    serial: Callable[..., None],
+    parallel: Callable[..., None],
     arguments: tuple[Any, ...],
     target: Array,
     rows: int,
-    more: Pair = (0, 0),
+    stride: Pair = (0, 0),
 ) -> None:
-    """Run ``alone(*arguments, part)`` for all rows, or share them where the target is large."""
-    threads = share() if target.size >= _COPIED else 1
+    """Run ``serial(*arguments, part)`` for all rows, or ``parallel`` if the target is large."""
+    threads = claim_threads() if target.size >= _MIN_PARALLEL_COPY else 1
     if threads > 1:
-        together(shared, *arguments, _row_shares(rows, threads, more))
+        run_parallel(parallel, *arguments, _row_ranges(rows, threads, stride))
     else:
-        alone(*arguments, _row_shares(rows, 1, more)[0])
+        serial(*arguments, _row_ranges(rows, 1, stride)[0])
 
 
 def _phases(x: Array, kernel: Pair, stride: Pair, pad: Pad, size: Pair) -> tuple[Array, Array, int]:
-    """The padded image by its phases, flat; each tap's offset into it; the distance of its rows.
+    """The phases of the padded image as a flat array; each tap's offset in it; its row pitch.
 
-    ``size`` is that of the output; more of the image than its taps reach is not copied.
+    ``size`` is the output's size. Pixels that no tap reads are not copied.
     """
     x = batch_last(x)
     channels, n = x.shape[0], x.shape[3]
@@ -281,7 +285,7 @@ def _phases(x: Array, kernel: Pair, stride: Pair, pad: Pad, size: Pair) -> tuple
     rows, columns = size[0] + (kh - 1) // sh, size[1] + (kw - 1) // sw
     split = np.empty((sh, sw, channels, rows, columns, n), x.dtype)
     arguments = (x, pad[0], pad[2], split)
-    _copy(_split, _split_shared, arguments, split, sh * sw * channels * rows)
+    _run_copy(_split_phases, _split_parallel, arguments, split, sh * sw * channels * rows)
     offsets = _tap_offsets(kernel, stride, channels, rows, columns, n)
     return split.reshape(-1), offsets, columns * n
 
@@ -290,7 +294,7 @@ def _phases(x: Array, kernel: Pair, stride: Pair, pad: Pad, size: Pair) -> tuple
 def _tap_offsets(
     kernel: Pair, stride: Pair, channels: int, rows: int, columns: int, n: int
 ) -> Array:
-    """Where the run of each tap (c, u, v) begins in :func:`_phases`."""
+    """The offset of each tap (c, u, v) in the array of :func:`_phases`."""
     c, u, v = np.ogrid[:channels, : kernel[0], : kernel[1]]
     phase = u % stride[0] * stride[1] + v % stride[1]
     at = ((phase * channels + c) * rows + u // stride[0]) * columns + v // stride[1]
@@ -321,7 +325,7 @@ def conv2d_relu(
     kernel = (W.shape[2], W.shape[3])
     size = _output_size(x, kernel, stride, pad)
     n = len(x)
-    if conv_batch_last.serves(x):
+    if conv_batch_last.supports(x):
         return conv_batch_last.conv2d(x, W, stride, pad, size, b, relu, relu_mask)
     y = np.empty((len(W), size[0], size[1] * n), x.dtype)
     flat_W = np.ascontiguousarray(W).reshape(len(W), -1)
@@ -354,24 +358,24 @@ def conv2d_input_grad_relu(
     relu: bool = False,
     relu_mask: Array | None = None,
 ) -> Array:
-    """By phases of dx: dx[a + m·s] = Σ_q W[a + q·s] · dy[m − q], a correlation without stride."""
-    if conv_batch_last.serves(dy):
+    """For each phase a of dx: dx[a + m·s] = Σ_q W[a + q·s] · dy[m − q], with stride 1."""
+    if conv_batch_last.supports(dy):
         return conv_batch_last.conv2d_input_grad(dy, W, stride, pad, size, b, relu, relu_mask)
     n, outputs = dy.shape[:2]
     channels, (kh, kw), (sh, sw) = W.shape[1], W.shape[2:], stride
-    above, before = (kh - 1) // sh, (kw - 1) // sw  # zeros before dy, for m − q < 0
-    # Without a stride dx is the one phase but for its padding; else the phases lie interlaced.
-    plain = stride == (1, 1)
-    (m0, n0) = (pad[0], pad[2]) if plain else (0, 0)
-    rows = size[0] if plain else -(-(pad[0] + size[0]) // sh)
-    columns = size[1] if plain else -(-(pad[2] + size[1]) // sw)
-    height, width = above + m0 + rows, before + n0 + columns
+    pad_top, pad_left = (kh - 1) // sh, (kw - 1) // sw  # zeros before dy, where m − q < 0
+    # For stride 1, the only phase is dx with its padding; otherwise the phases are interleaved.
+    unit_stride = stride == (1, 1)
+    (m0, n0) = (pad[0], pad[2]) if unit_stride else (0, 0)
+    rows = size[0] if unit_stride else -(-(pad[0] + size[0]) // sh)
+    columns = size[1] if unit_stride else -(-(pad[2] + size[1]) // sw)
+    height, width = pad_top + m0 + rows, pad_left + n0 + columns
     padded = np.empty((1, 1, outputs, height, width, n), dy.dtype)
-    arguments = (batch_last(dy), above, before, padded)
-    _copy(_split, _split_shared, arguments, padded, outputs * height)
+    arguments = (batch_last(dy), pad_top, pad_left, padded)
+    _run_copy(_split_phases, _split_parallel, arguments, padded, outputs * height)
     phases = np.empty((min(sh, kh), min(sw, kw), channels, rows, columns, n), dy.dtype)
     bias = _bias(b, phases[0, 0])
-    first = (above + m0) * width + before + n0
+    first = (pad_top + m0) * width + pad_left + n0
     for u in range(phases.shape[0]):
         for v in range(phases.shape[1]):
             taps = W[:, :, u::sh, v::sw].transpose(1, 0, 2, 3)  # (C, O, q, r)
@@ -379,10 +383,17 @@ def conv2d_input_grad_relu(
             W_phase = np.ascontiguousarray(taps).reshape(channels, -1)
             part = phases[u, v].reshape(channels, rows, columns * n)
             _run_correlate(padded.reshape(-1), offsets, width * n, W_phase, bias, part)
-    if plain:
+    if unit_stride:
         return _after_relu(phases[0, 0].transpose(3, 0, 1, 2), relu, relu_mask)
     dx = np.empty((channels, *size, n), dy.dtype)
-    _copy(_merge, _merge_shared, (phases, bias, pad[0], pad[2], dx), dx, channels * size[0], stride)
+    _run_copy(
+        _merge_phases,
+        _merge_parallel,
+        (phases, bias, pad[0], pad[2], dx),
+        dx,
+        channels * size[0],
+        stride,
+    )
     return _after_relu(dx.transpose(3, 0, 1, 2), relu, relu_mask)
 
 
@@ -390,13 +401,13 @@ def conv2d_input_grad_relu(
 def _mirrored_offsets(
     outputs: int, kh: int, kw: int, first: int, height: int, width: int, n: int
 ) -> Array:
-    """Where the run of each tap (o, q, r) begins: the further the tap, the earlier in dy."""
+    """The offset of each tap (o, q, r) in dy, which decreases with q and r."""
     o, q, r = np.ogrid[:outputs, :kh, :kw]
     return (first + (o * height - q) * width - r).reshape(-1) * n
 
 
 def conv2d_weight_grad(x: Array, dy: Array, stride: Pair, pad: Pad, kernel: Pair) -> Array:
-    if conv_batch_last.serves(x, whole=True):
+    if conv_batch_last.supports(x, whole=True):
         return conv_batch_last.conv2d_weight_grad(x, dy, stride, pad, kernel)
     n, outputs, rows, columns = dy.shape
     dW = np.empty((outputs, x.shape[1] * kernel[0] * kernel[1]), x.dtype)
@@ -407,7 +418,7 @@ def conv2d_weight_grad(x: Array, dy: Array, stride: Pair, pad: Pad, kernel: Pair
 
 @jit
 def _bias_grad(dy: Array, db: Array, first: int, last: int) -> None:
-    """db[o] += Σ_t dy[o, t] for the outputs from first to last."""
+    """db[o] += Σ_t dy[o, t] for first ≤ o < last."""
     for o in range(first, last):
         s = db.dtype.type(0)
         for t in range(dy.shape[1]):
@@ -416,20 +427,20 @@ def _bias_grad(dy: Array, db: Array, first: int, last: int) -> None:
 
 
 @parallel_jit
-def _bias_grad_shared(dy: Array, db: Array, parts: Array) -> None:
+def _bias_grad_parallel(dy: Array, db: Array, parts: Array) -> None:
     for t in numba.prange(len(parts)):
         _bias_grad(dy, db, parts[t, 0], parts[t, 1])
 
 
 def bias_grad(dy: Array, db: Array) -> None:
-    inside = dy.transpose(1, 2, 3, 0)
-    if not inside.flags.c_contiguous or not db.flags.c_contiguous:
+    batch_innermost = dy.transpose(1, 2, 3, 0)
+    if not batch_innermost.flags.c_contiguous or not db.flags.c_contiguous:
         db += dy.sum(axis=(0, 2, 3))
         return
-    flat = inside.reshape(len(db), -1)
-    threads = share() if dy.size >= _COPIED and len(db) > 1 else 1
+    flat = batch_innermost.reshape(len(db), -1)
+    threads = claim_threads() if dy.size >= _MIN_PARALLEL_COPY and len(db) > 1 else 1
     if threads > 1:
-        together(_bias_grad_shared, flat, db, _row_shares(len(db), threads))
+        run_parallel(_bias_grad_parallel, flat, db, _row_ranges(len(db), threads))
     else:
         _bias_grad(flat, db, 0, len(db))
 
@@ -444,15 +455,15 @@ def _max_pool(x: Array, y: Array, index: Array, kh: int, kw: int, sh: int, sw: i
         for c in range(channels):
             for i in range(rows):
                 for j in range(columns):
-                    best, where = x[n, c, i * sh, j * sw], 0
+                    best, argmax = x[n, c, i * sh, j * sw], 0
                     for u in range(kh):
                         for v in range(kw):
                             value = x[n, c, i * sh + u, j * sw + v]
-                            # the second half lets a NaN win, as in the twin
+                            # the second condition selects a NaN, as NumPy's argmax does
                             if value > best or (value != value and best == best):
-                                best, where = value, u * kw + v
+                                best, argmax = value, u * kw + v
                     y[n, c, i, j] = best
-                    index[n, c, i, j] = where
+                    index[n, c, i, j] = argmax
 
 
 @jit
@@ -462,8 +473,8 @@ def _max_pool_backward(dy: Array, index: Array, dx: Array, kw: int, sh: int, sw:
         for c in range(channels):
             for i in range(rows):
                 for j in range(columns):
-                    where = index[n, c, i, j]
-                    dx[n, c, i * sh + where // kw, j * sw + where % kw] += dy[n, c, i, j]
+                    argmax = index[n, c, i, j]
+                    dx[n, c, i * sh + argmax // kw, j * sw + argmax % kw] += dy[n, c, i, j]
 
 
 def max_pool2d(x: Array, kernel: Pair, stride: Pair) -> tuple[Array, Array]:

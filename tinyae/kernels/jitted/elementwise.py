@@ -1,4 +1,4 @@
-"""Activations and losses: one pass over memory each, entry by entry."""
+"""Activations and losses: element-wise loops, one pass over memory each."""
 
 from __future__ import annotations
 
@@ -12,34 +12,40 @@ import numpy as np
 from numba import carray, types
 
 from tinyae.kernels import reference
-from tinyae.kernels.jitted.activations import apart
-from tinyae.kernels.jitted.cfunc import c_function, call, number
+from tinyae.kernels.jitted.activations import out_of_place
+from tinyae.kernels.jitted.cfunc import c_function, call, float_type
 from tinyae.kernels.jitted.layout import batch_last
-from tinyae.kernels.jitted.threads import cut, jit, parallel_jit, share, together
+from tinyae.kernels.jitted.threads import (
+    claim_threads,
+    jit,
+    parallel_jit,
+    run_parallel,
+    split_points,
+)
 from tinyae.kernels.jitted.vector_math import exp, log1p
 from tinyae.memory import empty_like
 from tinyae.param import Array
 
-_SHARED = 1 << 15  # numbers from which on two threads gain more than they cost
-_SHARED_LOSS = 1 << 16  # and of a loss
+_MIN_PARALLEL_SIZE = 1 << 15  # elements; below that, a second thread does not pay off
+_MIN_PARALLEL_LOSS = 1 << 16  # the same for losses
 
 
 def flat(*arrays: Array) -> tuple[Array, ...]:
-    """1-D views of arrays of one shape, all in the element order of the last; copies where need be.
+    """Arrays of one shape as 1-D, all in the element order of the last one.
 
-    The last is what the others are read for, like ``np.empty_like(x)``: if its memory has no
-    gaps, its order is kept, whichever it is, and those in the same order cost no copy.
+    The last array is the output, such as ``np.empty_like(x)``. If its memory has no gaps, it is
+    returned as a view. An input in the same memory order is a view too; any other input is copied.
     """
     last = arrays[-1]
     if all(a.flags.c_contiguous for a in arrays):
         return tuple(a.reshape(-1) for a in arrays)
-    line = last.ravel(order="K")
-    if not (np.may_share_memory(line, last) or last.size == 0):
+    flat_last = last.ravel(order="K")
+    if not (np.may_share_memory(flat_last, last) or last.size == 0):
         return tuple(np.ascontiguousarray(a).reshape(-1) for a in arrays)
-    return (*(_in_order_of(last, a) for a in arrays[:-1]), line)
+    return (*(_flat_in_order_of(last, a) for a in arrays[:-1]), flat_last)
 
 
-def _in_order_of(last: Array, a: Array) -> Array:
+def _flat_in_order_of(last: Array, a: Array) -> Array:
     if a.strides == last.strides:
         return a.ravel(order="K")
     if last.ndim == 4 and last.transpose(1, 2, 3, 0).flags.c_contiguous:
@@ -53,9 +59,9 @@ def _in_order_of(last: Array, a: Array) -> Array:
 
 
 @functools.cache
-def _address(name: str, itemsize: int) -> int:
-    """Of an activation's loops that are not in place; they stay, as ``apart`` keeps them."""
-    return int(apart(name, itemsize).address)
+def _activation_address(name: str, itemsize: int) -> int:
+    """The address of an activation's out-of-place loops, which ``out_of_place`` keeps alive."""
+    return int(out_of_place(name, itemsize).address)
 
 
 @jit
@@ -68,30 +74,33 @@ def _forward(f: int, alpha: float, x: Array, y: Array) -> None:
 @jit
 def _backward(f: int, alpha: float, dy: Array, cache: Array, dx: Array) -> None:
     """dx = dy ∘ f′"""
-    given = cache.ctypes.data, dy.ctypes.data, dx.ctypes.data
-    call(f, np.intp(1), dx.dtype.type(alpha), *given, dx.size)
+    arguments = cache.ctypes.data, dy.ctypes.data, dx.ctypes.data
+    call(f, np.intp(1), dx.dtype.type(alpha), *arguments, dx.size)
 
 
 @parallel_jit
-def _forward_shared(f: int, alpha: float, x: Array, y: Array, cuts: Array) -> None:
-    for t in numba.prange(len(cuts) - 1):
-        i, j = cuts[t], cuts[t + 1]
+def _forward_parallel(f: int, alpha: float, x: Array, y: Array, bounds: Array) -> None:
+    for t in numba.prange(len(bounds) - 1):
+        i, j = bounds[t], bounds[t + 1]
         _forward(f, alpha, x[i:j], y[i:j])
 
 
 @parallel_jit
-def _backward_shared(f: int, alpha: float, dy: Array, cache: Array, dx: Array, cuts: Array) -> None:
-    for t in numba.prange(len(cuts) - 1):
-        i, j = cuts[t], cuts[t + 1]
+def _backward_parallel(
+    f: int, alpha: float, dy: Array, cache: Array, dx: Array, bounds: Array
+) -> None:
+    for t in numba.prange(len(bounds) - 1):
+        i, j = bounds[t], bounds[t + 1]
         _backward(f, alpha, dy[i:j], cache[i:j], dx[i:j])
 
 
 def _activation(name: str, x: Array, alpha: float = 0.0) -> Array:
     y = empty_like(x)
     u, v = flat(x, y)
-    f, threads = _address(name, y.itemsize), share() if y.size >= _SHARED else 1
+    f = _activation_address(name, y.itemsize)
+    threads = claim_threads() if y.size >= _MIN_PARALLEL_SIZE else 1
     if threads > 1:
-        together(_forward_shared, f, alpha, u, v, cut(y.size, threads))
+        run_parallel(_forward_parallel, f, alpha, u, v, split_points(y.size, threads))
     else:
         _forward(f, alpha, u, v)
     return y if np.may_share_memory(v, y) else v.reshape(y.shape)
@@ -100,9 +109,10 @@ def _activation(name: str, x: Array, alpha: float = 0.0) -> Array:
 def _activation_backward(name: str, dy: Array, cache: Array, alpha: float = 0.0) -> Array:
     dx = empty_like(cache)
     u, v, w = flat(dy, cache, dx)
-    f, threads = _address(name, dx.itemsize), share() if dx.size >= _SHARED else 1
+    f = _activation_address(name, dx.itemsize)
+    threads = claim_threads() if dx.size >= _MIN_PARALLEL_SIZE else 1
     if threads > 1:
-        together(_backward_shared, f, alpha, u, v, w, cut(dx.size, threads))
+        run_parallel(_backward_parallel, f, alpha, u, v, w, split_points(dx.size, threads))
     else:
         _backward(f, alpha, u, v, w)
     return dx if np.may_share_memory(w, dx) else w.reshape(dx.shape)
@@ -155,17 +165,18 @@ def erf(x: Array) -> Array:
 
 # --- losses ---------------------------------------------------------------------------------
 #
-# The loss is summed a run of numbers at a time and the runs one after the other, so that it is the
-# same for any number of threads. Within a run, what sums does not write: a loop that did both would
-# be vectorised or not, and so sum in another order, by how far apart the arrays happen to lie.
+# The loss is summed block by block, and the block sums are added in order, so that the result does
+# not depend on the number of threads. Within a block, one loop sums and another writes. A single
+# loop for both would be vectorised only if the arrays are far enough apart in memory, so the order
+# of summation, and the last bits of the loss, would depend on their addresses.
 
-_BLOCK = 1 << 12  # numbers of a run
+_BLOCK = 1 << 12  # elements
 
 
 def _mse(
     y_at: Any, target_at: Any, dy_at: Any, sums: Any, size: int, block: int, part: Any
 ) -> None:
-    """Σ (y − t)² of each run from first to last; dy = 2 (y − t) / n. A part is (first, last, n)."""
+    """sums[k] = Σ (y − t)² of block k; dy = 2 (y − t) / n.   part (first block, last, n)"""
     first, last, n = carray(part, (3,))
     y, target, dy = carray(y_at, (size,)), carray(target_at, (size,)), carray(dy_at, (size,))
     totals, scale = carray(sums, (last,)), y.dtype.type(2 / n)
@@ -181,7 +192,7 @@ def _mse(
 
 
 def _l1(y_at: Any, target_at: Any, dy_at: Any, sums: Any, size: int, block: int, part: Any) -> None:
-    """Σ |y − t| of each run from first to last; dy = sign(y − t) / n."""
+    """sums[k] = Σ |y − t| of block k; dy = sign(y − t) / n."""
     first, last, n = carray(part, (3,))
     y, target, dy = carray(y_at, (size,)), carray(target_at, (size,)), carray(dy_at, (size,))
     totals, scale = carray(sums, (last,)), y.dtype.type(1 / n)
@@ -198,7 +209,7 @@ def _l1(y_at: Any, target_at: Any, dy_at: Any, sums: Any, size: int, block: int,
 def _bce_with_logits(
     y_at: Any, target_at: Any, dy_at: Any, sums: Any, size: int, block: int, part: Any
 ) -> None:
-    """Σ max(y, 0) − y t + ln(1 + e^−|y|) of each run from first to last; dy = (σ(y) − t) / n."""
+    """sums[k] = Σ max(y, 0) − y t + ln(1 + e^−|y|) of block k; dy = (σ(y) − t) / n."""
     first, last, n = carray(part, (3,))
     y, target, dy = carray(y_at, (size,)), carray(target_at, (size,)), carray(dy_at, (size,))
     totals, scale = carray(sums, (last,)), y.dtype.type(1 / n)
@@ -222,16 +233,16 @@ _LOSSES = {"mse": _mse, "l1": _l1, "bce_with_logits": _bce_with_logits}
 
 
 @functools.cache
-def measurer(loss: str, itemsize: int) -> Any:
-    """A loss over some runs, compiled as a C function, which has an address."""
-    numbers, sums = types.CPointer(number(itemsize)), types.CPointer(types.float64)
+def loss_cfunc(loss: str, itemsize: int) -> Any:
+    """A loss over a range of blocks, compiled as a C function."""
+    numbers, sums = types.CPointer(float_type(itemsize)), types.CPointer(types.float64)
     integer = types.intp
     kind = types.void(*[numbers] * 3, sums, integer, integer, types.CPointer(integer))
     return c_function(_LOSSES[loss], kind)
 
 
 @jit
-def _measure(
+def _run_loss(
     f: int, y: Array, target: Array, dy: Array, sums: Array, block: int, part: Array
 ) -> None:
     call(
@@ -242,31 +253,31 @@ def _measure(
 
 
 @parallel_jit
-def _measure_shared(
+def _run_loss_parallel(
     f: int, y: Array, target: Array, dy: Array, sums: Array, block: int, parts: Array
 ) -> None:
     for t in numba.prange(len(parts)):
-        _measure(f, y, target, dy, sums, block, parts[t])
+        _run_loss(f, y, target, dy, sums, block, parts[t])
 
 
 @functools.lru_cache(maxsize=256)
-def _shares(size: int, threads: int) -> Array:
-    """Each thread's part of the runs of so many numbers: (first, last, all numbers)."""
-    cuts = cut(-(-size // _BLOCK), threads)
-    return np.array([(i, j, size) for i, j in itertools.pairwise(cuts)], np.intp)
+def _block_ranges(size: int, threads: int) -> Array:
+    """Each thread's range of blocks, and the number of elements: (first, last, size)."""
+    bounds = split_points(-(-size // _BLOCK), threads)
+    return np.array([(i, j, size) for i, j in itertools.pairwise(bounds)], np.intp)
 
 
 def _loss(loss: str, y: Array, target: Array) -> tuple[float, Array]:
     dy = empty_like(y)
     *views, view = flat(y, target, dy)
     sums = np.empty(-(-y.size // _BLOCK))
-    threads = share() if y.size >= _SHARED_LOSS else 1
-    parts = _shares(y.size, threads)
-    given = measurer(loss, y.itemsize).address, *views, view, sums, _BLOCK
+    threads = claim_threads() if y.size >= _MIN_PARALLEL_LOSS else 1
+    parts = _block_ranges(y.size, threads)
+    arguments = loss_cfunc(loss, y.itemsize).address, *views, view, sums, _BLOCK
     if threads > 1:
-        together(_measure_shared, *given, parts)
+        run_parallel(_run_loss_parallel, *arguments, parts)
     else:
-        _measure(*given, parts[0])
+        _run_loss(*arguments, parts[0])
     L = float(np.add.reduce(sums)) / y.size
     return L, dy if np.may_share_memory(view, dy) else view.reshape(dy.shape)
 
@@ -283,4 +294,4 @@ def bce_with_logits(y: Array, target: Array) -> tuple[float, Array]:
     return _loss("bce_with_logits", y, target)
 
 
-bce = reference.bce  # NumPy's log is vector code already
+bce = reference.bce  # NumPy's log is vectorised already

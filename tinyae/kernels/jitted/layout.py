@@ -1,4 +1,4 @@
-"""From one order in memory to another: a batch of images as (N, C, H, W), or with N innermost."""
+"""Convert a batch of images from (N, C, H, W) order in memory to (C, H, W, N)."""
 
 from __future__ import annotations
 
@@ -6,16 +6,22 @@ import numba
 import numpy as np
 
 from tinyae.kernels.jitted.simd_tile import SIDE, transpose
-from tinyae.kernels.jitted.threads import cut, jit, parallel_jit, share, together
+from tinyae.kernels.jitted.threads import (
+    claim_threads,
+    jit,
+    parallel_jit,
+    run_parallel,
+    split_points,
+)
 from tinyae.memory import empty
 from tinyae.param import Array
 
-_SHARED = 1 << 15  # numbers from which on two threads gain more than they cost
+_MIN_PARALLEL_SIZE = 1 << 15  # elements; below that, a second thread does not pay off
 
 
 @jit
-def _turn(a: Array, b: Array, first: int, last: int) -> None:
-    """b[j, i] = a[i, j] for the columns j from first to last, in blocks of SIDE × SIDE."""
+def _transpose_columns(a: Array, b: Array, first: int, last: int) -> None:
+    """b[j, i] = a[i, j] for first ≤ j < last, in blocks of SIDE × SIDE."""
     rows, columns = a.shape
     whole = rows - rows % SIDE
     blocks = first + (last - first) - (last - first) % SIDE
@@ -29,21 +35,21 @@ def _turn(a: Array, b: Array, first: int, last: int) -> None:
 
 
 @parallel_jit
-def _turn_shared(a: Array, b: Array, cuts: Array) -> None:
-    for t in numba.prange(len(cuts) - 1):
-        _turn(a, b, cuts[t], cuts[t + 1])
+def _transpose_parallel(a: Array, b: Array, bounds: Array) -> None:
+    for t in numba.prange(len(bounds) - 1):
+        _transpose_columns(a, b, bounds[t], bounds[t + 1])
 
 
 def batch_last(x: Array) -> Array:
-    """(N, C, H, W) as (C, H, W, N), contiguous: x itself if it lies so, else a copy."""
-    inside = x.transpose(1, 2, 3, 0)
-    if inside.flags.c_contiguous or not x.flags.c_contiguous:
-        return np.ascontiguousarray(inside)
-    out = empty(inside.shape, x.dtype)
+    """(N, C, H, W) as a contiguous (C, H, W, N): a view if x has this memory order, else a copy."""
+    batch_innermost = x.transpose(1, 2, 3, 0)
+    if batch_innermost.flags.c_contiguous or not x.flags.c_contiguous:
+        return np.ascontiguousarray(batch_innermost)
+    out = empty(batch_innermost.shape, x.dtype)
     a, b = x.reshape(len(x), -1), out.reshape(-1, len(x))
-    threads = share() if x.size >= _SHARED else 1
+    threads = claim_threads() if x.size >= _MIN_PARALLEL_SIZE else 1
     if threads > 1:
-        together(_turn_shared, a, b, cut(a.shape[1], threads))
+        run_parallel(_transpose_parallel, a, b, split_points(a.shape[1], threads))
     else:
-        _turn(a, b, 0, a.shape[1])
+        _transpose_columns(a, b, 0, a.shape[1])
     return out

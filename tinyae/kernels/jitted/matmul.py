@@ -1,11 +1,11 @@
 """Matrix products, c = A B or c += A B, by tiles of sums that stay in registers.
 
-A tile of c wants a run of each row of B. The columns of B are copied, a panel of them at a time,
-into a small buffer, where these runs lie one behind the other; a panel serves all rows of A. So
-A and B may lie in memory either way round, and one loop nest serves A B, A Bᵀ and Aᵀ B.
+A tile of c needs a few columns of B, row by row. These columns are first copied (packed) into a
+contiguous panel, which serves all rows of A. Packing also transposes if necessary, so one loop nest
+computes A B, A Bᵀ and Aᵀ B.
 
-Two threads share either the panels or the rows of A; no sum is split, so the number of threads
-does not change a bit of the result.
+Threads share either the panels of B or the rows of A. No sum is split between threads, so the
+result does not depend on their number.
 
 Source    Goto & van de Geijn (2008), §4; Van Zee & van de Geijn (2015), §3, for the blocking
 """
@@ -20,7 +20,7 @@ import numpy as np
 from numba import carray, types
 
 from tinyae.kernels import reference
-from tinyae.kernels.jitted.cfunc import c_function, call, number, pointer
+from tinyae.kernels.jitted.cfunc import c_function, call, float_type, pointer
 from tinyae.kernels.jitted.simd_tile import (
     ROWS,
     SIDE,
@@ -33,33 +33,45 @@ from tinyae.kernels.jitted.simd_tile import (
     tile,
     transpose,
 )
-from tinyae.kernels.jitted.threads import cut, jit, parallel_jit, share, together
+from tinyae.kernels.jitted.threads import (
+    claim_threads,
+    jit,
+    parallel_jit,
+    run_parallel,
+    split_points,
+)
 from tinyae.param import Array
 
-_DEPTH = 128  # the longest sums of one panel: 16 kB of it, which stay in the first-level cache
-_LARGE = 1 << 14  # numbers of c from which on it pays to pass over them half as often
-_VECTOR = lanes(1)  # bytes
-_FEW = 8  # rows of tiles for which B is read where it lies: a panel would hardly be used
-_SHARED_ROWS = 1 << 15  # numbers of a matrix that is gone through once
-_EVEN = 1.1  # how much larger than the other way's a thread's part may be
-SHARED = 1 << 19  # multiply-adds from which on two threads gain more than they cost
+_PANEL_DEPTH = 128  # rows of a packed panel: 16 kB, which fit into the first-level cache
+_LARGE = 1 << 14  # elements of c above which panels are twice as deep: fewer passes over c
+_VECTOR_BYTES = lanes(1)
+_MAX_UNPACKED_STRIPS = 8  # for up to so many rows of tiles, packing B does not pay off
+_MIN_PARALLEL_SIZE = 1 << 15  # elements; below that, a second thread does not pay off
+_MAX_IMBALANCE = 1.1  # how much larger a thread's part may be than with the other direction of cut
+MIN_PARALLEL_WORK = 1 << 19  # multiply-adds; below that, a second thread does not pay off
 
 
 @jit
 def _pack(
-    b: Array, turned: bool, k0: int, j0: int, depth: int, inside: int, panel: Array, columns: int
+    b: Array,
+    transposed: bool,
+    k0: int,
+    j0: int,
+    depth: int,
+    inside: int,
+    panel: Array,
+    columns: int,
 ) -> None:
-    """panel[k, j] = B[k0 + k, j0 + j] for j < inside; the rest of a row of ``columns`` is anything.
+    """panel[k, j] = B[k0 + k, j0 + j] for j < inside; the other entries of a row are arbitrary.
 
-    b is B as it lies in memory, ``turned`` if it is Bᵀ that lies there. A row of ``columns`` has
-    as many vectors as a tile, or one.
+    b is B, or Bᵀ if ``transposed``. ``columns`` is the width of a tile or of one vector.
     """
     pitch, source = b.shape[1], b.reshape(-1)
-    wide = VECTORS * (_VECTOR // panel.itemsize)
-    if not turned:
+    wide = VECTORS * (_VECTOR_BYTES // panel.itemsize)
+    if not transposed:
         for k in range(depth):
             at = (k0 + k) * pitch + j0
-            if at + columns > source.size:  # the last rows of what hangs over the edge of B
+            if at + columns > source.size:  # a whole row would read beyond the end of B
                 for j in range(columns):
                     panel[k * columns + j] = source[at + j] if j < inside else 0
             elif columns == wide:
@@ -79,174 +91,194 @@ def _pack(
 
 
 @jit
-def _move(
+def _copy_rows(
     x: Array, x_at: int, x_row: int, y: Array, y_at: int, y_row: int, rows: int, columns: int
 ) -> None:
-    """Rows of a matrix to another place."""
+    """Copy a block of rows × columns from x to y."""
     for i in range(rows):
         copy(x[x_at + i * x_row :], y[y_at + i * y_row : y_at + i * y_row + columns])
 
 
-def _tiles(
-    c_at: Any,
+def _matmul_tiles(
+    c_address: Any,
     c_rows: int,
     c_columns: int,
-    a_at: int,
+    a_address: int,
     a_rows: int,
     a_columns: int,
-    a_turned: int,
-    b_at: int,
+    a_transposed: int,
+    b_address: int,
     b_rows: int,
     b_columns: int,
-    b_turned: int,
-    start_at: int,
-    part_at: Any,
+    b_transposed: int,
+    start_address: int,
+    part_address: Any,
 ) -> None:
-    """c[i, j] = start[j] + Σ_k A[i, k] B[k, j], for a part of c; += where ``start_at`` is 0.
+    """c[i, j] = start[j] + Σ_k A[i, k] B[k, j] for a part of c; c += A B if ``start_address`` is 0.
 
-    All arrays are given by their addresses. a and b are A and B as they lie in memory, ``turned``
-    if it is Aᵀ or Bᵀ that lies there. A part is (first row, one past the last, first column, one
-    past the last).
+    All arrays are given by their addresses. a is A, or Aᵀ if ``a_transposed``; likewise b.
+    A part is (first row, one past the last, first column, one past the last).
 
-    Whole panels go ``_DEPTH`` deep, or twice that, each sum going on from what c has. What is left
-    over at the right goes as deep as A: in one tile that overlaps the panel before it, or in a
-    corner of its own. So each number is the same sum in the same order, wherever the parts are cut.
+    A full panel is at most ``_PANEL_DEPTH`` or twice that deep; further panels accumulate into c.
+    The remaining columns at the right are computed in one panel of full depth: by a tile that
+    overlaps the previous panel, or in a separate corner buffer. So each entry is summed in the same
+    order, however c is divided among threads.
     """
-    part, c = carray(part_at, (4,)), carray(c_at, (c_rows, c_columns))
-    a = carray(pointer(a_at), (a_rows, a_columns), c.dtype)
-    b = carray(pointer(b_at), (b_rows, b_columns), c.dtype)
-    fresh = start_at != 0
-    start = carray(pointer(start_at), (c_columns * fresh,), c.dtype)
+    part, c = carray(part_address, (4,)), carray(c_address, (c_rows, c_columns))
+    a = carray(pointer(a_address), (a_rows, a_columns), c.dtype)
+    b = carray(pointer(b_address), (b_rows, b_columns), c.dtype)
+    has_start = start_address != 0
+    start = carray(pointer(start_address), (c_columns * has_start,), c.dtype)
     row0, row1, column0, column1 = part[0], part[1], part[2], part[3]
-    depth, pitch = a.shape[0] if a_turned else a.shape[1], c.shape[1]
-    a_row, a_k = (1, a.shape[1]) if a_turned else (a.shape[1], 1)
-    few = row1 < ROWS  # than a tile has: then each row is a tile, computed ROWS times over
-    down, step_a = (1, 0) if few else (ROWS, a_row)
+    depth, pitch = a.shape[0] if a_transposed else a.shape[1], c.shape[1]
+    a_row, a_k = (1, a.shape[1]) if a_transposed else (a.shape[1], 1)
+    single_rows = row1 < ROWS  # fewer rows than a tile: compute a whole tile for each row
+    row_step, a_step = (1, 0) if single_rows else (ROWS, a_row)
     flat_a, flat_b, flat_c = a.reshape(-1), b.reshape(-1), c.reshape(-1)
-    narrow = _VECTOR // c.itemsize
+    narrow = _VECTOR_BYTES // c.itemsize
     wide = VECTORS * narrow
     panels, left = (column1 - column0) // wide, (column1 - column0) % wide
     edge = narrow if left <= narrow else wide
-    deep = _DEPTH if (row1 - row0) * (column1 - column0) < _LARGE else 2 * _DEPTH
-    blocks = max(-(-depth // deep), 1)
+    max_depth = _PANEL_DEPTH if (row1 - row0) * (column1 - column0) < _LARGE else 2 * _PANEL_DEPTH
+    blocks = max(-(-depth // max_depth), 1)
     block = max(-(-depth // blocks), 1)
     panel = np.empty(max(block * wide, depth * edge if left else 0), c.dtype)
-    corner = np.empty(ROWS * wide, c.dtype)  # a tile that hangs over the edge of c
-    offsets, pitches = np.empty(max(depth, 1), np.intp), np.empty(max(depth, 1), np.intp)
-    head = np.zeros(wide, c.dtype)
-    for turn in range(panels * blocks + (left > 0)):
-        k0, size, width, j0 = 0, depth, edge, column1 - left
-        if turn < panels * blocks:
-            k0, width, j0 = turn // panels * block, wide, column0 + turn % panels * wide
-            size = min(block, depth - k0)
-        elif fresh and column1 - column0 >= edge:
+    corner = np.empty(ROWS * wide, c.dtype)  # for a tile that extends beyond the edge of c
+    panel_offsets, b_offsets = np.empty(max(depth, 1), np.intp), np.empty(max(depth, 1), np.intp)
+    start_tile = np.zeros(wide, c.dtype)
+    for step in range(panels * blocks + (left > 0)):
+        k0, block_depth, width, j0 = 0, depth, edge, column1 - left
+        if step < panels * blocks:
+            k0, width, j0 = step // panels * block, wide, column0 + step % panels * wide
+            block_depth = min(block, depth - k0)
+        elif has_start and column1 - column0 >= edge:
             j0 = column1 - edge
         inside = min(width, column1 - j0)
-        add = k0 > 0 or not fresh
-        if turn == 0 or turn == panels * blocks:
-            for k in range(size):
-                offsets[k], pitches[k] = k * width, k * b.shape[1]
-        if fresh:
+        accumulate = k0 > 0 or not has_start
+        if step == 0 or step == panels * blocks:
+            for k in range(block_depth):
+                panel_offsets[k], b_offsets[k] = k * width, k * b.shape[1]
+        if has_start:
             for j in range(inside):
-                head[j] = start[j0 + j]
-        run, run_at, steps = flat_b, k0 * b.shape[1] + j0, pitches
-        if b_turned or inside < width or row1 - row0 > _FEW * ROWS:
-            run, run_at, steps = panel, 0, offsets
-            _pack(b, b_turned, k0, j0, size, inside, panel, width)
-        for i0 in range(row0, row1, down):
-            first = i0 if few else min(i0, row1 - ROWS)  # the last overlaps the one before
-            whole = first == i0 and inside == width and not few
-            last, mine = min(i0 + down, row1), (i0 - first) * width
-            into, to, to_row = corner, 0, width
+                start_tile[j] = start[j0 + j]
+        source, source_at, row_offsets = flat_b, k0 * b.shape[1] + j0, b_offsets
+        if b_transposed or inside < width or row1 - row0 > _MAX_UNPACKED_STRIPS * ROWS:
+            source, source_at, row_offsets = panel, 0, panel_offsets
+            _pack(b, b_transposed, k0, j0, block_depth, inside, panel, width)
+        for i0 in range(row0, row1, row_step):
+            first = i0 if single_rows else min(i0, row1 - ROWS)  # may overlap the tile before
+            whole = first == i0 and inside == width and not single_rows
+            last, corner_at = min(i0 + row_step, row1), (i0 - first) * width
+            target, target_at, target_row = corner, 0, width
             if whole:
-                into, to, to_row = flat_c, i0 * pitch + j0, pitch
-            elif add:
-                _move(flat_c, i0 * pitch + j0, pitch, corner, mine, width, last - i0, inside)
-            begin, at, at_row = head, 0, 0
-            if add:
-                begin, at, at_row = into, to, to_row
-            from_a = first * a_row + k0 * a_k
+                target, target_at, target_row = flat_c, i0 * pitch + j0, pitch
+            elif accumulate:
+                _copy_rows(
+                    flat_c, i0 * pitch + j0, pitch, corner, corner_at, width, last - i0, inside
+                )
+            init, init_at, init_row = start_tile, 0, 0
+            if accumulate:
+                init, init_at, init_row = target, target_at, target_row
+            first_a = first * a_row + k0 * a_k
             if width == wide:
                 tile(
-                    *(flat_a, from_a, step_a, a_k, run, run_at, steps),
-                    *(into, to, to_row, size, begin, at, at_row),
+                    *(flat_a, first_a, a_step, a_k, source, source_at, row_offsets),
+                    *(target, target_at, target_row, block_depth, init, init_at, init_row),
                 )
             else:
                 narrow_tile(
-                    *(flat_a, from_a, step_a, a_k, run, run_at, steps),
-                    *(into, to, to_row, size, begin, at, at_row),
+                    *(flat_a, first_a, a_step, a_k, source, source_at, row_offsets),
+                    *(target, target_at, target_row, block_depth, init, init_at, init_row),
                 )
             if not whole:
-                _move(corner, mine, width, flat_c, i0 * pitch + j0, pitch, last - i0, inside)
+                _copy_rows(
+                    corner, corner_at, width, flat_c, i0 * pitch + j0, pitch, last - i0, inside
+                )
 
 
 @functools.cache
-def tiler(itemsize: int) -> Any:
-    """:func:`_tiles` compiled as a C function, which has an address.
+def matmul_cfunc(itemsize: int) -> Any:
+    """:func:`_matmul_tiles` compiled once, as a C function.
 
-    Compiled into its callers instead, it would take a third of a first training step.
+    Compiling it into each caller would take a third of the time of a first training step.
     """
     integer = types.intp
-    numbers, integers = types.CPointer(number(itemsize)), types.CPointer(integer)
-    return c_function(_tiles, types.void(numbers, *[integer] * 11, integers))
+    numbers, integers = types.CPointer(float_type(itemsize)), types.CPointer(integer)
+    return c_function(_matmul_tiles, types.void(numbers, *[integer] * 11, integers))
 
 
 @jit
-def _tile(
-    f: int, a: Array, a_turned: bool, b: Array, b_turned: bool, c: Array, start: Array, part: Array
+def _matmul_part(
+    f: int,
+    a: Array,
+    a_transposed: bool,
+    b: Array,
+    b_transposed: bool,
+    c: Array,
+    start: Array,
+    part: Array,
 ) -> None:
     at = start.ctypes.data if start.size > 0 else np.uintp(0)
     call(
         f,
         *(c.ctypes.data, c.shape[0], c.shape[1]),
-        *(a.ctypes.data, a.shape[0], a.shape[1], np.intp(a_turned)),
-        *(b.ctypes.data, b.shape[0], b.shape[1], np.intp(b_turned)),
+        *(a.ctypes.data, a.shape[0], a.shape[1], np.intp(a_transposed)),
+        *(b.ctypes.data, b.shape[0], b.shape[1], np.intp(b_transposed)),
         *(at, part.ctypes.data),
     )
 
 
 @parallel_jit
-def _tile_shared(
-    f: int, a: Array, a_turned: bool, b: Array, b_turned: bool, c: Array, start: Array, parts: Array
+def _matmul_parallel(
+    f: int,
+    a: Array,
+    a_transposed: bool,
+    b: Array,
+    b_transposed: bool,
+    c: Array,
+    start: Array,
+    parts: Array,
 ) -> None:
-    """Every part, each in its own thread."""
+    """Compute each part in its own thread."""
     for t in numba.prange(len(parts)):
-        _tile(f, a, a_turned, b, b_turned, c, start, parts[t])
+        _matmul_part(f, a, a_transposed, b, b_transposed, c, start, parts[t])
 
 
 @functools.lru_cache(maxsize=256)
-def parts_of(rows: int, columns: int, itemsize: int, threads: int, by_row: bool) -> Array:
-    """c cut into a part a thread, along rows or panels: as wished, unless that is far less even.
+def output_parts(rows: int, columns: int, itemsize: int, threads: int, by_row: bool) -> Array:
+    """Divide c into one part for each thread: along rows or panels, unless that is far less even.
 
-    Of a layer's output panels are better: what a thread reads of the weights is what it has updated
-    itself, and need not come out of another core's cache.
+    Panels are better for a layer's output: each thread then reads the weights that it has updated
+    itself, which are still in its core's cache.
     """
     width = VECTORS * lanes(itemsize)
     panels, strips = -(-columns // width), -(-rows // ROWS)
-    in_panels, in_rows = -(-panels // threads) * strips, panels * -(-strips // threads)
-    if in_panels * _EVEN < in_rows or (not by_row and in_panels <= in_rows * _EVEN):
-        cuts, step, size, axis = cut(panels, threads), width, columns, 2
+    cost_by_panels, cost_by_rows = -(-panels // threads) * strips, panels * -(-strips // threads)
+    if cost_by_panels * _MAX_IMBALANCE < cost_by_rows or (
+        not by_row and cost_by_panels <= cost_by_rows * _MAX_IMBALANCE
+    ):
+        bounds, step, size, axis = split_points(panels, threads), width, columns, 2
     else:
-        cuts, step, size, axis = cut(strips, threads), ROWS, rows, 0
+        bounds, step, size, axis = split_points(strips, threads), ROWS, rows, 0
     parts = np.tile([0, rows, 0, columns], (threads, 1))
-    parts[:, axis] = np.minimum(cuts[:-1] * step, size)
-    parts[:, axis + 1] = np.minimum(cuts[1:] * step, size)
+    parts[:, axis] = np.minimum(bounds[:-1] * step, size)
+    parts[:, axis + 1] = np.minimum(bounds[1:] * step, size)
     return parts
 
 
 def _multiply(
-    a: Array, a_turned: bool, b: Array, b_turned: bool, out: Array, start: Array | None
+    a: Array, a_transposed: bool, b: Array, b_transposed: bool, out: Array, start: Array | None
 ) -> None:
-    """out = start + A B, or out += A B where there is no start; out is C-contiguous.
+    """out = start + A B, or out += A B if start is None; out is C-contiguous.
 
-    Of a matrix that is itself the gradient of rows, the threads take rows: the optimizer cuts it
-    so too, and finds in each core's cache what it needs.
+    With Aᵀ in memory, out is the gradient of a weight matrix, and the threads divide its rows. The
+    optimizer step divides it in the same way, so each core finds its part in its own cache.
     """
     rows, columns = out.shape
-    depth = len(a) if a_turned else a.shape[1]
-    # Where most of a tile would be idle it is left to BLAS.
+    depth = len(a) if a_transposed else a.shape[1]
+    # BLAS is faster where most of a tile would be unused.
     if rows < ROWS or 2 * columns < lanes(out.itemsize):
-        product = (a.T if a_turned else a) @ (b.T if b_turned else b)
+        product = (a.T if a_transposed else a) @ (b.T if b_transposed else b)
         if start is None:
             out += product
         else:
@@ -255,14 +287,14 @@ def _multiply(
     a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
     if start is None:
         start = out[0, :0]
-    f = tiler(out.itemsize).address
-    threads = share() if rows * depth * columns >= SHARED else 1
+    f = matmul_cfunc(out.itemsize).address
+    threads = claim_threads() if rows * depth * columns >= MIN_PARALLEL_WORK else 1
     if threads > 1:
-        parts = parts_of(rows, columns, out.itemsize, threads, a_turned)
-        together(_tile_shared, f, a, a_turned, b, b_turned, out, start, parts)
+        parts = output_parts(rows, columns, out.itemsize, threads, a_transposed)
+        run_parallel(_matmul_parallel, f, a, a_transposed, b, b_transposed, out, start, parts)
     else:
-        part = parts_of(rows, columns, out.itemsize, 1, True)[0]
-        _tile(f, a, a_turned, b, b_turned, out, start, part)
+        part = output_parts(rows, columns, out.itemsize, 1, True)[0]
+        _matmul_part(f, a, a_transposed, b, b_transposed, out, start, part)
 
 
 # --- the kernels ------------------------------------------------------------------------------
@@ -310,36 +342,36 @@ def affine_grad(dy: Array, x: Array, dW: Array, db: Array) -> None:
 
 
 @jit
-def _row_sq_norms(W: Array, scale: Array, dW: Array, w: Array, first: int, last: int) -> None:
+def _row_sq_norms(W: Array, scale: Array, dW: Array, norms: Array, first: int, last: int) -> None:
     for j in range(first, last):
         c, total = scale[j], W.dtype.type(0)
         for i in range(W.shape[1]):
             total += W[j, i] * W[j, i]
             dW[j, i] += c * W[j, i]
-        w[j] = total
+        norms[j] = total
 
 
 @parallel_jit
-def _row_sq_norms_shared(W: Array, scale: Array, dW: Array, w: Array, cuts: Array) -> None:
-    for t in numba.prange(len(cuts) - 1):
-        _row_sq_norms(W, scale, dW, w, cuts[t], cuts[t + 1])
+def _row_sq_norms_parallel(W: Array, scale: Array, dW: Array, norms: Array, bounds: Array) -> None:
+    for t in numba.prange(len(bounds) - 1):
+        _row_sq_norms(W, scale, dW, norms, bounds[t], bounds[t + 1])
 
 
 def row_sq_norms(W: Array, scale: Array, dW: Array) -> Array:
     if not (W.flags.c_contiguous and dW.flags.c_contiguous):
         return reference.row_sq_norms(W, scale, dW)
-    scale, w = np.ascontiguousarray(scale), np.empty(len(W), W.dtype)
-    threads = share() if W.size >= _SHARED_ROWS else 1
+    scale, norms = np.ascontiguousarray(scale), np.empty(len(W), W.dtype)
+    threads = claim_threads() if W.size >= _MIN_PARALLEL_SIZE else 1
     if threads > 1:
-        together(_row_sq_norms_shared, W, scale, dW, w, cut(len(W), threads))
+        run_parallel(_row_sq_norms_parallel, W, scale, dW, norms, split_points(len(W), threads))
     else:
-        _row_sq_norms(W, scale, dW, w, 0, len(W))
-    return w
+        _row_sq_norms(W, scale, dW, norms, 0, len(W))
+    return norms
 
 
 @jit
 def add_rows(a: Array, first: int, pitch: int, total: Array) -> None:
-    """total[t] += Σₙ a[first + n·pitch + t], of a matrix as it lies in memory; four rows at a time."""
+    """total[t] += Σₙ a[first + n·pitch + t], with a flat; four rows at a time."""
     size = total.size
     rows = (a.size - first - size) // pitch + 1
     whole = rows - rows % 4

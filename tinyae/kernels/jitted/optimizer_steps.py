@@ -1,9 +1,9 @@
-"""Optimizer steps: one pass over memory, the gradient cleared on the way.
+"""Optimizer steps: one pass over memory, which also clears the gradient.
 
-A model has many small parameters, and a call from Python for each would cost more than its
-arithmetic. So a kernel is given all of them at once, as a ``ParamGroup``, and walks through a table
-of their addresses. Of a large model each thread takes its part of every row, as it does where the
-gradient is computed.
+A model has many small parameters, and a Python call for each would cost more than its arithmetic.
+So a kernel takes all of them at once, as a ``ParamGroup``, and loops over a table of their
+addresses. For a large model, each thread updates its part of every parameter: the part whose
+gradient it has just computed.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import numba
 import numpy as np
 from numba import carray, types
 
-from tinyae.kernels.jitted.cfunc import c_function, call, number, pointer
-from tinyae.kernels.jitted.threads import counted, jit, parallel_jit, share, together
+from tinyae.kernels.jitted.cfunc import c_function, call, float_type, pointer
+from tinyae.kernels.jitted.threads import claim_threads, jit, parallel_jit, run_parallel, thread_ids
 from tinyae.kernels.reference import ParamGroup
 from tinyae.param import Array
 
-_SHARED = 1 << 16  # numbers from which on two threads gain more than they cost
+_MIN_PARALLEL_SIZE = 1 << 16  # elements; below that, a second thread does not pay off
 
 
-# --- one row: value, gradient and memory of a Param, as flat arrays ---------------------------
+# --- one Param: its value, gradient and moments, as flat arrays -------------------------------
 
 
 @jit
@@ -38,58 +38,58 @@ def _sgd(value: Array, grad: Array, _1: Array, _2: Array, numbers: Array) -> Non
 
 @jit
 def _momentum(value: Array, grad: Array, v: Array, _: Array, numbers: Array) -> None:
-    rate, keep = numbers[0], numbers[1]
+    rate, mu = numbers[0], numbers[1]
     for i in range(value.size):
-        v[i] = keep * v[i] + grad[i]
+        v[i] = mu * v[i] + grad[i]
         value[i] -= rate * v[i]
         grad[i] = 0
 
 
 @jit
 def _nesterov(value: Array, grad: Array, v: Array, _: Array, numbers: Array) -> None:
-    rate, keep = numbers[0], numbers[1]
+    rate, mu = numbers[0], numbers[1]
     for i in range(value.size):
-        v[i] = keep * v[i] + grad[i]
-        value[i] -= rate * (grad[i] + keep * v[i])
+        v[i] = mu * v[i] + grad[i]
+        value[i] -= rate * (grad[i] + mu * v[i])
         grad[i] = 0
 
 
 @jit
 def _rmsprop(value: Array, grad: Array, s: Array, _: Array, numbers: Array) -> None:
-    rate, keep, new, tiny = numbers[0], numbers[1], numbers[2], numbers[3]
+    rate, rho, c, eps = numbers[0], numbers[1], numbers[2], numbers[3]
     for i in range(value.size):
         g = grad[i]
-        s[i] = keep * s[i] + new * g * g
-        value[i] -= rate * g / (np.sqrt(s[i]) + tiny)
+        s[i] = rho * s[i] + c * g * g
+        value[i] -= rate * g / (np.sqrt(s[i]) + eps)
         grad[i] = 0
 
 
 @jit
 def _adam(value: Array, grad: Array, m: Array, v: Array, numbers: Array) -> None:
-    rate, keep1, new1, keep2, new2 = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
-    root, tiny, kept = numbers[5], numbers[6], numbers[7]
+    rate, beta1, c1, beta2, c2 = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
+    v_scale, eps, shrink = numbers[5], numbers[6], numbers[7]
     zero, least = numbers.dtype.type(0), numbers.dtype.type(1e-37)
     for i in range(value.size):
         g = grad[i]
-        # The moments of a unit that has died would shrink to subnormal numbers, which many
-        # processors handle a hundred times more slowly, and stay there.
-        m1, v1 = keep1 * m[i] + new1 * g, keep2 * v[i] + new2 * g * g
-        m[i] = zero if abs(m1) < least else m1
-        v[i] = zero if v1 < least else v1
-        value[i] = kept * value[i] - rate * m[i] / (np.sqrt(v[i]) * root + tiny)
+        # The moments of a dead unit would decay to subnormal numbers and stay there. Many
+        # processors are a hundred times slower with these.
+        m_new, v_new = beta1 * m[i] + c1 * g, beta2 * v[i] + c2 * g * g
+        m[i] = zero if abs(m_new) < least else m_new
+        v[i] = zero if v_new < least else v_new
+        value[i] = shrink * value[i] - rate * m[i] / (np.sqrt(v[i]) * v_scale + eps)
         grad[i] = 0
 
 
-# --- all rows ---------------------------------------------------------------------------------
+# --- all params -------------------------------------------------------------------------------
 
 _SGD, _MOMENTUM, _NESTEROV, _RMSPROP, _ADAM = range(5)
 
 
 @jit
 def _row(table: Array, sizes: Array, numbers: Array, p: int, t: int, parts: int) -> tuple[Any, ...]:
-    """Value, gradient and memory of row p, their t-th part of so many.
+    """The t-th of ``parts`` parts of param p: its value, gradient and two moments.
 
-    A row of the table has the addresses of the four.
+    A row of the table holds the addresses of these four arrays.
     """
     kind = numbers.dtype
     first, last = sizes[p] * t // parts, sizes[p] * (t + 1) // parts
@@ -106,10 +106,10 @@ def _arrays(addresses: Any, counts: Any, constants: Any, rows: int) -> tuple[Arr
     return carray(addresses, (rows, 4)), carray(counts, (rows,)), carray(constants, (8,))
 
 
-def _part(
+def _update_part(
     addresses: Any, counts: Any, constants: Any, rule: int, rows: int, t: int, parts: int
 ) -> None:
-    """The rule's step for the t-th of so many parts of every row."""
+    """Apply the update rule to the t-th of ``parts`` parts of every param."""
     table, sizes, numbers = _arrays(addresses, counts, constants, rows)
     for p in range(rows):
         row = _row(table, sizes, numbers, p, t, parts)
@@ -123,25 +123,25 @@ def _part(
             _sgd(*row, numbers)
 
 
-def _adam_part(
+def _update_part_adam(
     addresses: Any, counts: Any, constants: Any, rule: int, rows: int, t: int, parts: int
 ) -> None:
-    """Adam by itself: most models want no other, and need not wait until all are compiled."""
+    """Adam alone, compiled separately: most models need no other rule."""
     table, sizes, numbers = _arrays(addresses, counts, constants, rows)
     for p in range(rows):
         _adam(*_row(table, sizes, numbers, p, t, parts), numbers)
 
 
 @functools.cache
-def _stepper(adam: bool, itemsize: int) -> Any:
-    """A part of a step, compiled as a C function, which has an address."""
+def _update_cfunc(adam: bool, itemsize: int) -> Any:
+    """The update of one part, compiled as a C function."""
     integer, integers = types.intp, types.CPointer(types.intp)
-    kind = types.void(integers, integers, types.CPointer(number(itemsize)), *[integer] * 4)
-    return c_function(_adam_part if adam else _part, kind)
+    kind = types.void(integers, integers, types.CPointer(float_type(itemsize)), *[integer] * 4)
+    return c_function(_update_part_adam if adam else _update_part, kind)
 
 
 @jit
-def _some(
+def _update_one_part(
     f: int, rule: int, table: Array, sizes: Array, numbers: Array, t: int, parts: int
 ) -> None:
     call(
@@ -152,24 +152,26 @@ def _some(
 
 
 @parallel_jit
-def _shared(f: int, rule: int, table: Array, sizes: Array, numbers: Array, parts: Array) -> None:
+def _update_parallel(
+    f: int, rule: int, table: Array, sizes: Array, numbers: Array, parts: Array
+) -> None:
     for t in numba.prange(len(parts)):
-        _some(f, rule, table, sizes, numbers, parts[t], len(parts))
+        _update_one_part(f, rule, table, sizes, numbers, parts[t], len(parts))
 
 
 @dataclass
 class _Table:
-    """The addresses of rows of arrays; they stay alive by ``views``."""
+    """The addresses of a group's arrays; ``views`` keeps the arrays alive."""
 
-    addresses: Array  # (rows, 4) bytes; 0 where an optimizer has no such memory
-    sizes: Array  # (rows,) numbers in an array of each row
-    total: int  # of them
+    addresses: Array  # (params, 4); 0 where the optimizer has no such moment
+    sizes: Array  # (params,) elements of each param
+    total: int  # elements of all params
     views: list[tuple[Array, ...]]
     copied: list[tuple[tuple[Array, ...], tuple[Array, ...]]]  # (arrays, their flat copies)
 
     @classmethod
     def of(cls, rows: list[tuple[Array, ...]]) -> _Table:
-        views = [_views(row) for row in rows]
+        views = [_flat_views(row) for row in rows]
         copied = [
             (row, view)
             for row, view in zip(rows, views)
@@ -182,8 +184,8 @@ class _Table:
         return cls(addresses, sizes, int(sizes.sum()), views, copied)
 
 
-def _views(row: tuple[Array, ...]) -> tuple[Array, ...]:
-    """Flat views of arrays that lie in memory in one order; of others, copies in C's order."""
+def _flat_views(row: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Flat views of a param's arrays if all have one memory order; else flat copies in C order."""
     if all(a.strides == row[0].strides for a in row):
         views = tuple(a.ravel(order="K") for a in row)
         if all(np.may_share_memory(a, b) for a, b in zip(row, views)):
@@ -191,52 +193,52 @@ def _views(row: tuple[Array, ...]) -> tuple[Array, ...]:
     return tuple(a.copy(order="C").reshape(-1) for a in row)
 
 
-def _step(rule: int, rows: ParamGroup, *numbers: float) -> None:
-    if not rows:
+def _step(rule: int, group: ParamGroup, *numbers: float) -> None:
+    if not group:
         return
-    table = rows.table
+    table = group.table
     if table is None:
-        table = _Table.of(rows)
+        table = _Table.of(group)
         if not table.copied:
-            rows.table = table
-    constants = np.zeros(8, rows[0][0].dtype)
+            group.table = table
+    constants = np.zeros(8, group[0][0].dtype)
     constants[: len(numbers)] = numbers
-    threads = share() if table.total >= _SHARED else 1
-    f = _stepper(rule == _ADAM, constants.itemsize).address
-    given = f, rule, table.addresses, table.sizes, constants
+    threads = claim_threads() if table.total >= _MIN_PARALLEL_SIZE else 1
+    f = _update_cfunc(rule == _ADAM, constants.itemsize).address
+    arguments = f, rule, table.addresses, table.sizes, constants
     if threads > 1:
-        together(_shared, *given, counted(threads))
+        run_parallel(_update_parallel, *arguments, thread_ids(threads))
     else:
-        _some(*given, 0, 1)
+        _update_one_part(*arguments, 0, 1)
     for arrays, views in table.copied:
         for a, view in zip(arrays, views):
             a[...] = view.reshape(a.shape)
 
 
-def sgd(rows: ParamGroup, learning_rate: float) -> None:
-    _step(_SGD, rows, learning_rate)
+def sgd(group: ParamGroup, learning_rate: float) -> None:
+    _step(_SGD, group, learning_rate)
 
 
-def momentum(rows: ParamGroup, learning_rate: float, mu: float) -> None:
-    _step(_MOMENTUM, rows, learning_rate, mu)
+def momentum(group: ParamGroup, learning_rate: float, mu: float) -> None:
+    _step(_MOMENTUM, group, learning_rate, mu)
 
 
-def nesterov(rows: ParamGroup, learning_rate: float, mu: float) -> None:
-    _step(_NESTEROV, rows, learning_rate, mu)
+def nesterov(group: ParamGroup, learning_rate: float, mu: float) -> None:
+    _step(_NESTEROV, group, learning_rate, mu)
 
 
-def rmsprop(rows: ParamGroup, learning_rate: float, rho: float, eps: float) -> None:
-    _step(_RMSPROP, rows, learning_rate, rho, 1 - rho, eps)
+def rmsprop(group: ParamGroup, learning_rate: float, rho: float, eps: float) -> None:
+    _step(_RMSPROP, group, learning_rate, rho, 1 - rho, eps)
 
 
 def adam(
-    rows: ParamGroup, learning_rate: float, beta1: float, beta2: float, eps: float, t: int
+    group: ParamGroup, learning_rate: float, beta1: float, beta2: float, eps: float, t: int
 ) -> None:
-    adamw(rows, learning_rate, beta1, beta2, eps, 0.0, t)
+    adamw(group, learning_rate, beta1, beta2, eps, 0.0, t)
 
 
 def adamw(
-    rows: ParamGroup,
+    group: ParamGroup,
     learning_rate: float,
     beta1: float,
     beta2: float,
@@ -244,6 +246,6 @@ def adamw(
     weight_decay: float,
     t: int,
 ) -> None:
-    rate, root = learning_rate / (1 - beta1**t), 1 / math.sqrt(1 - beta2**t)
+    rate, v_scale = learning_rate / (1 - beta1**t), 1 / math.sqrt(1 - beta2**t)
     shrink = 1 - learning_rate * weight_decay
-    _step(_ADAM, rows, rate, beta1, 1 - beta1, beta2, 1 - beta2, root, eps, shrink)
+    _step(_ADAM, group, rate, beta1, 1 - beta1, beta2, 1 - beta2, v_scale, eps, shrink)

@@ -1,14 +1,14 @@
-"""The innermost loop of every product and every convolution: a tile of sums kept in registers.
+"""The innermost loop of every matrix product and convolution: a tile of sums kept in registers.
 
-Each processor has its vector width and its number of vector registers; a tile is as large as they
-allow, so that each number that is loaded takes part in as many multiplications as can be. Numba
-writes such a loop only for dot products by itself, so this one is put together from LLVM's
-vector instructions; LLVM translates them for whatever processor it finds.
+A tile is as large as the processor's vector width and number of vector registers allow, so that
+each loaded number takes part in as many multiplications as possible. Numba generates such loops
+only for dot products. This loop is therefore built from LLVM's vector instructions, which LLVM
+translates for the processor that it finds.
 
     processor      vector    tile (float32)
     AVX-512        16        8 × 32
     AVX2           8         6 × 16
-    others         4         8 × 8 (NEON), legal everywhere
+    others         4         8 × 8 (fits NEON; runs everywhere)
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tinyae.param import Array
 
 
 def _features() -> str:
-    """What the processor can do, or what NUMBA_CPU_FEATURES says that it can."""
+    """The processor's features, or those that NUMBA_CPU_FEATURES sets."""
     if config.CPU_FEATURES is not None:
         return str(config.CPU_FEATURES)
     return str(llvm.get_host_cpu_features().flatten())
@@ -38,18 +38,18 @@ elif "+avx2" in _features():
 else:
     _BYTES, ROWS = 16, 8
 
-VECTORS = 2  # across a tile of ROWS rows
-THIN = 4  # across a tile of one row
-GROUPS = 4  # of VECTORS vectors, across a tile that is spread over places apart
-NOTHING, RELU, RELU_MASK = range(3)  # what is done to sums before they are stored
+VECTORS = 2  # vectors in each row of a tile of ROWS rows
+THIN = 4  # vectors in a tile of one row
+GROUPS = 4  # groups of VECTORS vectors in a tile of one output channel and several pixels
+NO_EPILOGUE, RELU, RELU_MASK = range(3)  # what is applied to the sums before they are stored
 
 
 def lanes(itemsize: int) -> int:
-    """Numbers in a vector."""
+    """Numbers in a SIMD vector."""
     return _BYTES // itemsize
 
 
-def _make(rows: int, vectors: int) -> Any:
+def _make_tile(rows: int, vectors: int) -> Any:
     @intrinsic
     def tile(
         typing: Any,
@@ -80,7 +80,7 @@ def _make(rows: int, vectors: int) -> Any:
     return tile
 
 
-def _make_for_pixels(rows: int, vectors: int, groups: int) -> Any:
+def _make_conv_tile(rows: int, vectors: int, groups: int) -> Any:
     @intrinsic
     def tile(
         typing: Any,
@@ -100,7 +100,7 @@ def _make_for_pixels(rows: int, vectors: int, groups: int) -> Any:
         start_row: Any,
         b_group: Any,
         c_group: Any,
-        then: Any,
+        epilogue: Any,
         relu_mask: Any,
     ) -> Any:
         number = types.intp
@@ -119,19 +119,19 @@ def _make_for_pixels(rows: int, vectors: int, groups: int) -> Any:
 def _emit(
     rows: int, vectors: int, groups: int, context: Any, builder: Any, signature: Any, args: Any
 ) -> Any:
-    """The loop nest of :data:`tile`: of each row, ``groups`` times ``vectors`` sums of one vector."""
+    """The loop nest of :data:`tile`: ``groups`` · ``vectors`` vectors of sums in each row."""
 
     def pointer(k: int) -> Any:
         return context.make_array(signature.args[k])(context, builder, args[k]).data
 
     a, b, offsets, c, start = pointer(0), pointer(4), pointer(6), pointer(7), pointer(11)
     _, a_at, a_row, a_k, _, b_at, _, _, c_at, c_row, depth, _, start_at, start_row = args[:14]
-    b_group, c_group, then, _ = args[14:] or (None, None, None, None)
+    b_group, c_group, epilogue, _ = args[14:] or (None, None, None, None)
     scalar = context.get_data_type(signature.args[0].dtype)
     itemsize = 4 if isinstance(scalar, ir.FloatType) else 8
     width = lanes(itemsize)
     vector, index, lane = ir.VectorType(scalar, width), ir.IntType(64), ir.IntType(32)
-    nothing = ir.Constant(vector, ir.Undefined)
+    undefined = ir.Constant(vector, ir.Undefined)
     first_lane = ir.Constant(ir.VectorType(lane, width), [0] * width)
 
     def at(base: Any, *steps: Any) -> Any:
@@ -139,8 +139,8 @@ def _emit(
             base = builder.gep(base, [step])
         return base
 
-    def places(base: Any, group: Any) -> list[Any]:
-        """Of the vectors at a base, and of those one group further, and so on."""
+    def addresses(base: Any, group: Any) -> list[Any]:
+        """The addresses of all vectors in a row: ``vectors`` from the base, then the next group."""
         bases = [base if g == 0 else at(base, builder.mul(group, index(g))) for g in range(groups)]
         return [
             builder.bitcast(at(b, index(v * width)), vector.as_pointer())
@@ -153,109 +153,109 @@ def _emit(
         builder.append_basic_block("k"),
         builder.append_basic_block("sums"),
     )
-    firsts = []
+    initial_sums = []
     for i in range(rows):
         head = at(start, start_at, builder.mul(start_row, index(i)))
-        firsts += [builder.load(p, align=itemsize) for p in places(head, index(0))]
+        initial_sums += [builder.load(p, align=itemsize) for p in addresses(head, index(0))]
     row_of_a = [builder.mul(a_row, index(i)) for i in range(rows)]
     start_a, start_b, start_c = at(a, a_at), at(b, b_at), at(c, c_at)
 
     def targets_in(base: Any) -> list[Any]:
         rows_of_c = [at(base, builder.mul(c_row, index(i))) for i in range(rows)]
-        return [place for row in rows_of_c for place in places(row, c_group)]
+        return [address for row in rows_of_c for address in addresses(row, c_group)]
 
     targets = targets_in(start_c)
-    # While the sums are made, what they are stored to comes into the cache: of a product the tile
-    # below, since sums that go on from what c has would have to wait for their own.
-    soon = start_c if then is not None else at(start_c, builder.mul(c_row, index(rows)))
-    for place in targets_in(soon):
-        _emit_prefetch(builder, place)
+    # Prefetch the memory that will be written. A convolution prefetches this tile. A matrix product
+    # may accumulate into c, and so has loaded this tile already: it prefetches the tile below.
+    prefetched = start_c if epilogue is not None else at(start_c, builder.mul(c_row, index(rows)))
+    for address in targets_in(prefetched):
+        _emit_prefetch(builder, address)
     builder.cbranch(builder.icmp_signed(">", depth, index(0)), loop, after)
 
     # for k in range(depth): sums[i, v] += a[i, k] · b[k, v]
     builder.position_at_end(loop)
-    k, here = builder.phi(index), builder.phi(start_a.type)
+    k, a_address = builder.phi(index), builder.phi(start_a.type)
     k.add_incoming(index(0), before)
-    here.add_incoming(start_a, before)
+    a_address.add_incoming(start_a, before)
     sums = [builder.phi(vector) for _ in targets]
     row_of_b = at(start_b, builder.load(at(offsets, k)))
-    bs = [builder.load(place, align=itemsize) for place in places(row_of_b, b_group)]
-    grown: list[Any] = []
+    bs = [builder.load(address, align=itemsize) for address in addresses(row_of_b, b_group)]
+    new_sums: list[Any] = []
     for i in range(rows):
-        one = builder.insert_element(nothing, builder.load(at(here, row_of_a[i])), lane(0))
-        every = builder.shuffle_vector(one, nothing, first_lane)
+        one = builder.insert_element(undefined, builder.load(at(a_address, row_of_a[i])), lane(0))
+        broadcast = builder.shuffle_vector(one, undefined, first_lane)
         for b_vector in bs:
-            product = builder.fmul(every, b_vector, flags=("contract",))
-            grown.append(builder.fadd(product, sums[len(grown)], flags=("contract",)))
-    for old, new, first in zip(sums, grown, firsts):
+            product = builder.fmul(broadcast, b_vector, flags=("contract",))
+            new_sums.append(builder.fadd(product, sums[len(new_sums)], flags=("contract",)))
+    for old, new, first in zip(sums, new_sums, initial_sums):
         old.add_incoming(first, before)
         old.add_incoming(new, loop)
     next_k = builder.add(k, index(1))
     k.add_incoming(next_k, loop)
-    here.add_incoming(at(here, a_k), loop)
+    a_address.add_incoming(at(a_address, a_k), loop)
     builder.cbranch(builder.icmp_signed("<", next_k, depth), loop, after)
 
     # c[i, v] = sums[i, v]
     builder.position_at_end(after)
     results = [builder.phi(vector) for _ in targets]
-    for result, new, first in zip(results, grown, firsts):
+    for result, new, first in zip(results, new_sums, initial_sums):
         result.add_incoming(first, before)
         result.add_incoming(new, loop)
-    if then is None:
+    if epilogue is None:
         _emit_stores(builder, targets, results)
     else:
-        _emit_endings(builder, then, targets, results, targets_in(at(pointer(17), c_at)))
+        _emit_epilogue(builder, epilogue, targets, results, targets_in(at(pointer(17), c_at)))
     return context.get_dummy_value()
 
 
-def _emit_stores(builder: Any, places: list[Any], values: list[Any]) -> None:
-    for place, value in zip(places, values):
-        builder.store(value, place, align=_alignment(value.type))
+def _emit_stores(builder: Any, addresses: list[Any], values: list[Any]) -> None:
+    for address, value in zip(addresses, values):
+        builder.store(value, address, align=_alignment(value.type))
 
 
-def _emit_endings(
-    builder: Any, then: Any, places: list[Any], sums: list[Any], gates: list[Any]
+def _emit_epilogue(
+    builder: Any, epilogue: Any, addresses: list[Any], sums: list[Any], mask_addresses: list[Any]
 ) -> None:
-    """c = s, or relu(s), or relu_backward(s, relu_mask): as ``then`` says. NaN stays NaN."""
+    """Store s, relu(s) or relu_backward(s, relu_mask), as ``epilogue`` says. NaN stays NaN."""
     vector = sums[0].type
     zero, one = (ir.Constant(vector, [number] * vector.count) for number in (0.0, 1.0))
     plain, with_relu, masked, done = (
         builder.append_basic_block(name) for name in ("plain", "with_relu", "masked", "done")
     )
-    switch = builder.switch(then, plain)
-    switch.add_case(then.type(RELU), with_relu)
-    switch.add_case(then.type(RELU_MASK), masked)
+    switch = builder.switch(epilogue, plain)
+    switch.add_case(epilogue.type(RELU), with_relu)
+    switch.add_case(epilogue.type(RELU_MASK), masked)
 
     builder.position_at_end(plain)
-    _emit_stores(builder, places, sums)
+    _emit_stores(builder, addresses, sums)
     builder.branch(done)
 
     builder.position_at_end(with_relu)
     positive = [builder.select(builder.fcmp_ordered("<=", s, zero), zero, s) for s in sums]
-    _emit_stores(builder, places, positive)
+    _emit_stores(builder, addresses, positive)
     builder.branch(done)
 
     builder.position_at_end(masked)
-    seen = [builder.load(place, align=_alignment(vector)) for place in gates]
-    opens = [builder.select(builder.fcmp_ordered(">", g, zero), one, zero) for g in seen]
-    _emit_stores(builder, places, [builder.fmul(s, o) for s, o in zip(sums, opens)])
+    mask = [builder.load(address, align=_alignment(vector)) for address in mask_addresses]
+    factors = [builder.select(builder.fcmp_ordered(">", g, zero), one, zero) for g in mask]
+    _emit_stores(builder, addresses, [builder.fmul(s, o) for s, o in zip(sums, factors)])
     builder.branch(done)
 
     builder.position_at_end(done)
 
 
 def _alignment(vector: Any) -> int:
-    """A vector may begin with any number."""
+    """Vectors are aligned only to their element size."""
     return 4 if isinstance(vector.element, ir.FloatType) else 8
 
 
-def _emit_prefetch(builder: Any, place: Any) -> None:
-    """Ask for a line of memory that will be written."""
+def _emit_prefetch(builder: Any, address: Any) -> None:
+    """Prefetch a cache line for writing."""
     byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
     kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
     f = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
     to_write, all_levels, data = flag(1), flag(3), flag(1)
-    builder.call(f, [builder.bitcast(place, byte), to_write, all_levels, data])
+    builder.call(f, [builder.bitcast(address, byte), to_write, all_levels, data])
 
 
 #: ``tile(a, a_at, a_row, a_k, b, b_at, offsets, c, c_at, c_row, depth, start, start_at,
@@ -267,28 +267,29 @@ def _emit_prefetch(builder: Any, place: Any) -> None:
 #:                 Σ_{k < depth} a[a_at + i·a_row + k·a_k] · b[b_at + offsets[k] + j]
 #:             c[c_at + i·c_row + j] = s
 #:
-#: Nothing is checked: the caller sees to it that every index lies inside.
-tile = _make(ROWS, VECTORS)
+#: Bounds are not checked: the caller must make sure that every index is valid.
+tile = _make_tile(ROWS, VECTORS)
 
 #: The same for ROWS rows and one vector.
-narrow_tile = _make(ROWS, 1)
+narrow_tile = _make_tile(ROWS, 1)
 
 #: The same for one row and THIN vectors.
-thin_tile = _make(1, THIN)
+thin_tile = _make_tile(1, THIN)
 
-#: :data:`tile` for images, with four arguments more, ``b_group, c_group, then, relu_mask``. What follows
-#: the sums is done before they are stored: nothing, RELU for relu(s), or RELU_MASK for
-#: relu_backward(s, relu_mask), where ``relu_mask`` is c's like. Of the groups there is one.
-pixel_tile = _make_for_pixels(ROWS, VECTORS, 1)
+#: :data:`tile` for convolutions, with four more arguments, ``b_group, c_group, epilogue,
+#: relu_mask``. ``epilogue`` is applied to the sums before they are stored: NO_EPILOGUE, RELU for
+#: relu(s), or RELU_MASK for relu_backward(s, relu_mask), with ``relu_mask`` in c's shape. It has
+#: one group.
+conv_tile = _make_conv_tile(ROWS, VECTORS, 1)
 
-#: The same for one row, and GROUPS times VECTORS vectors: of these the g-th lie at
-#: b_at + g·b_group and c_at + g·c_group; ``start`` is the same for all.
-spread_tile = _make_for_pixels(1, VECTORS, GROUPS)
+#: The same for one row and GROUPS groups of VECTORS vectors. Group g is at b_at + g·b_group and
+#: c_at + g·c_group; ``start`` is shared by all groups.
+grouped_conv_tile = _make_conv_tile(1, VECTORS, GROUPS)
 
 
-# --- sums along the vectors -------------------------------------------------------------------
+# --- dot products: sums along the vectors -----------------------------------------------------
 
-DOTS = 4  # a dot tile has DOTS × DOTS sums, a thin one 1 × DOTS
+DOTS = 4  # ``dots`` computes DOTS × DOTS sums, ``thin_dots`` 1 × DOTS
 
 
 def _make_dots(rows: int) -> Any:
@@ -322,7 +323,7 @@ def _make_dots(rows: int) -> Any:
 
 
 def _emit_dots(rows: int, context: Any, builder: Any, signature: Any, args: Any) -> Any:
-    """The loop of :data:`dots`: a vector of partial sums for each of the rows × DOTS sums."""
+    """The loop nest of :data:`dots`: a vector of partial sums for each of rows × DOTS sums."""
 
     def pointer(k: int) -> Any:
         return context.make_array(signature.args[k])(context, builder, args[k]).data
@@ -371,26 +372,26 @@ def _emit_dots(rows: int, context: Any, builder: Any, signature: Any, args: Any)
         return builder.load(builder.bitcast(at(base, t), vector.as_pointer()), align=itemsize)
 
     xs, ys = [load(row) for row in as_], [load(row) for row in bs]
-    grown: list[Any] = []
+    new_sums: list[Any] = []
     for i in range(rows):
         for j in range(DOTS):
             product = builder.fmul(xs[i], ys[j], flags=("contract",))
-            grown.append(builder.fadd(product, sums[i * DOTS + j], flags=("contract",)))
+            new_sums.append(builder.fadd(product, sums[i * DOTS + j], flags=("contract",)))
     next_t = builder.add(t, index(width))
-    grow([t, *sums], (piece, [index(0), *so_far]), (loop, [next_t, *grown]))
+    grow([t, *sums], (piece, [index(0), *so_far]), (loop, [next_t, *new_sums]))
     builder.cbranch(builder.icmp_signed("<", next_t, size), loop, end)
 
     builder.position_at_end(end)
     next_p = builder.add(p, index(1))
-    grow([p, *so_far], (before, [index(0), *zeros]), (end, [next_p, *grown]))
+    grow([p, *so_far], (before, [index(0), *zeros]), (end, [next_p, *new_sums]))
     builder.cbranch(builder.icmp_signed("<", next_p, pieces), piece, after)
 
     builder.position_at_end(after)
-    totals = [builder.phi(vector) for _ in grown]
-    grow(totals, (before, zeros), (end, grown))
+    totals = [builder.phi(vector) for _ in new_sums]
+    grow(totals, (before, zeros), (end, new_sums))
     for n, total in enumerate(totals):
         half = width // 2
-        while half:  # fold the vector until one number is left
+        while half:  # add the halves of the vector until one number is left
             low, high = (
                 builder.shuffle_vector(
                     total,
@@ -402,9 +403,9 @@ def _emit_dots(rows: int, context: Any, builder: Any, signature: Any, args: Any)
             total = builder.fadd(low, high)
             half //= 2
         i, j = divmod(n, DOTS)
-        place = at(c, c_at, builder.mul(c_row, index(i)), index(j))
+        address = at(c, c_at, builder.mul(c_row, index(i)), index(j))
         one = builder.extract_element(total, ir.IntType(32)(0))
-        builder.store(builder.fadd(builder.load(place), one), place)
+        builder.store(builder.fadd(builder.load(address), one), address)
     return context.get_dummy_value()
 
 
@@ -417,21 +418,21 @@ def _emit_dots(rows: int, context: Any, builder: Any, signature: Any, args: Any)
 #:                                          b[b_at + offsets[k + j] + p·b_piece + t]
 #:             c[c_at + i·c_row + j] += s
 #:
-#: ``size`` is a multiple of the lanes. Nothing is checked.
+#: ``size`` is a multiple of the lanes. Bounds are not checked.
 dots = _make_dots(DOTS)
 
 #: The same for one row of a.
 thin_dots = _make_dots(1)
 
 
-# --- bringing rows together -------------------------------------------------------------------
+# --- transpose and copy -----------------------------------------------------------------------
 
 
 SIDE = 8
 
 
 def _emit_transpose(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-    """Rows in, columns out: log₂ SIDE rounds that exchange ever larger halves of two rows."""
+    """Transpose SIDE × SIDE numbers in log₂ SIDE rounds of shuffles of pairs of rows."""
     a = context.make_array(signature.args[0])(context, builder, args[0]).data
     b = context.make_array(signature.args[3])(context, builder, args[3]).data
     _, a_at, a_row, _, b_at, b_row = args
@@ -439,8 +440,8 @@ def _emit_transpose(context: Any, builder: Any, signature: Any, args: Any) -> An
     index, lane = ir.IntType(64), ir.IntType(32)
 
     def row(base: Any, start: Any, pitch: Any, i: int) -> Any:
-        place = builder.gep(builder.gep(base, [start]), [builder.mul(pitch, index(i))])
-        return builder.bitcast(place, vector.as_pointer())
+        address = builder.gep(builder.gep(base, [start]), [builder.mul(pitch, index(i))])
+        return builder.bitcast(address, vector.as_pointer())
 
     size = 4 if isinstance(vector.element, ir.FloatType) else 8
     lines = [builder.load(row(a, a_at, a_row, i), align=size) for i in range(SIDE)]
@@ -489,7 +490,7 @@ def _make_copy(vectors: int) -> Any:
     return run
 
 
-#: ``copy_run(a, a_at, b, b_at)``: b[b_at + j] = a[a_at + j] for j < VECTORS · lanes, on flat arrays.
+#: ``copy_run(a, a_at, b, b_at)``: b[b_at + j] = a[a_at + j] for j < VECTORS · lanes; flat arrays.
 copy_run = _make_copy(VECTORS)
 
 #: The same for one vector.
@@ -498,6 +499,6 @@ copy_vector = _make_copy(1)
 
 @jit
 def copy(x: Array, y: Array) -> None:
-    """y[t] = x[t], for as many numbers as y has."""
+    """y[t] = x[t] for every entry of y; x may be longer."""
     for t in range(y.size):
         y[t] = x[t]

@@ -1,11 +1,11 @@
-"""How the compiled kernels are compiled, and when they share their work among threads.
+"""Compiler options of the kernels, and when a loop is shared among threads.
 
-Numba's parallel loops run on one of three layers. OpenMP's starts a loop in 2 µs; ``workqueue``,
-Numba's own, takes 100 µs and aborts the process when two Python threads enter at once. So loops
-are shared on OpenMP or TBB alone, by one Python thread at a time: whoever finds the workers busy
-does all the work itself, which is what eight threads of inference want anyway.
+Numba runs parallel loops on one of three threading layers. OpenMP starts a loop in 2 µs. Numba's
+own ``workqueue`` takes 100 µs, and aborts the process if two Python threads enter it at once. So
+loops run in parallel only on OpenMP or TBB, and for one Python thread at a time. A Python thread
+that finds the workers busy runs its loop alone; with many inference threads that is faster anyway.
 
-The number of threads is Numba's: ``NUMBA_NUM_THREADS`` or ``numba.set_num_threads``.
+Numba sets the number of threads: ``NUMBA_NUM_THREADS`` or ``numba.set_num_threads``.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from tinyae.param import Array
 FLAGS: dict[str, Any] = {
     "cache": True,
     "nogil": True,
-    "error_model": "numpy",  # a division by zero gives inf; testing for it would bar vectorising
-    "fastmath": {"contract", "reassoc", "arcp", "nsz"},  # but NaN and infinity stay
+    "error_model": "numpy",  # x / 0 is inf; a test for zero would prevent vectorisation
+    "fastmath": {"contract", "reassoc", "arcp", "nsz"},  # NaN and infinity are preserved
 }
 jit: Callable[..., Any] = numba.njit(**FLAGS)
 parallel_jit: Callable[..., Any] = numba.njit(parallel=True, **FLAGS)
 
-_busy = threading.Lock()
+_workers_lock = threading.Lock()
 _forked = False
 
 
-def _after_fork() -> None:
-    """A child has a copy of the lock but none of the workers: it goes alone."""
-    global _busy, _forked
-    _busy, _forked = threading.Lock(), True
+def _forget_workers() -> None:
+    """A forked child inherits the lock but not the worker threads: it runs all loops alone."""
+    global _workers_lock, _forked
+    _workers_lock, _forked = threading.Lock(), True
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(after_in_child=_forget_workers)
 
 
 @functools.cache
-def _layer_is_safe() -> bool:
-    """Whether the layer that Numba would choose starts fast and bears several threads."""
+def _threading_layer_is_safe() -> bool:
+    """Whether Numba will choose a layer that starts fast and allows several Python threads."""
     wanted = numba.config.THREADING_LAYER
     for layer, module in (("tbb", "tbbpool"), ("omp", "omppool")):
         if wanted in (layer, "default", "safe", "threadsafe", "forksafe"):
@@ -58,39 +58,44 @@ def _layer_is_safe() -> bool:
     return False
 
 
-def share() -> int:
-    """How many threads may share a loop now. If it is 2 or more, the workers are the caller's until
-    it calls :func:`join`, which :func:`together` does.
+def claim_threads() -> int:
+    """The number of threads that may share a loop now. If it is 2 or more, the caller holds the
+    workers until it calls :func:`release_threads`; :func:`run_parallel` does so.
     """
-    # The work is cut by the number of threads there are; numba.set_num_threads says how many of
-    # them take part, and asking for it at every call would cost a small kernel's time.
+    # Work is divided by the total number of threads. numba.set_num_threads may let fewer of them
+    # run; asking Numba for that number at every call would cost as much as a small kernel.
     threads = int(numba.config.NUMBA_NUM_THREADS)
-    if threads == 1 or _forked or not _layer_is_safe() or not _busy.acquire(blocking=False):
+    if (
+        threads == 1
+        or _forked
+        or not _threading_layer_is_safe()
+        or not _workers_lock.acquire(blocking=False)
+    ):
         return 1
     return threads
 
 
 @functools.cache
-def counted(threads: int) -> Array:
-    """0, 1, …, each thread's number. A loop's own counter has another type inside than outside of
-    the loop, and what it is handed to would be compiled twice.
+def thread_ids(threads: int) -> Array:
+    """0, 1, …: an index for each thread. Numba types a prange counter differently from an int, so a
+    function that is given the counter would be compiled twice.
     """
     return np.arange(threads)
 
 
-def cut(size: int, threads: int) -> Array:
-    """Where each thread's part of so many begins, and where the last one ends."""
+def split_points(size: int, threads: int) -> Array:
+    """Boundaries that divide ``size`` items evenly: thread t takes bounds[t] to bounds[t + 1]."""
     return size * np.arange(threads + 1) // threads
 
 
-def join() -> None:
-    """The shared loop is done: let others have the workers."""
-    _busy.release()
+def release_threads() -> None:
+    """Let other Python threads use the workers."""
+    _workers_lock.release()
 
 
-def together(loop: Callable[..., None], *arguments: Any) -> None:
-    """Run the loop that :func:`share` has promised the workers to."""
+def run_parallel(loop: Callable[..., None], *arguments: Any) -> None:
+    """Run a parallel loop after :func:`claim_threads`, then release the workers."""
     try:
         loop(*arguments)
     finally:
-        join()
+        release_threads()

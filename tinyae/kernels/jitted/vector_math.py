@@ -1,15 +1,15 @@
-"""eˣ, eˣ − 1 and ln(1 + x) as arithmetic alone, so that a loop over them becomes vector code.
+"""eˣ, eˣ − 1, ln(1 + x), σ and tanh as pure arithmetic, which LLVM can vectorise in a loop.
 
-The C library's functions are exact and are called one number at a time; NumPy's are vector code
-on some processors and not on others. These are within two units of the last place, in float32 as
-in float64, and pass NaN and infinity on.
+The C library's functions are exact but take one number at a time; NumPy's are vectorised on some
+processors only. These are accurate to two units in the last place in float32 and float64, and
+propagate NaN and infinity.
 
     x = n ln 2 + r,   |r| ≤ ½ ln 2        eˣ = 2ⁿ eʳ        eˣ − 1 = 2ⁿ (eʳ − 1) + (2ⁿ − 1)
 
-eʳ − 1 is its Taylor series, whose first omitted term is below the rounding. n is rounded by adding
-a number so large that no bits are left for fractions; there n stands in its lowest bits, from where
-it is moved into the exponent of 2ⁿ. At the ends of the exponent's range that is 0 or infinite: so
-e^−87.7 and less is 0 in float32, and e^88.4 and more infinite (−708.7 and 709.4 in float64).
+eʳ − 1 is computed by its Taylor series, whose first omitted term is below the rounding error. To
+round n, a number is added that is so large that no bits remain for a fraction. The lowest bits of
+the sum then hold n, and are shifted into the exponent of 2ⁿ. At the ends of the exponent's range
+the result is 0 or infinity: in float32 at and beyond −87.7 and 88.4, in float64 −708.7 and 709.4.
 
 Source    Cody & Waite (1980), ch. 6, for splitting ln 2 into a short part and the rest
 """
@@ -25,7 +25,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
-# No "reassoc" here: x − n·long − n·short would become x − n·(long + short).
+# No "reassoc": it would turn x − n·long − n·short into x − n·(long + short).
 exact: Callable[..., Any] = numba.njit(
     cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"}
 )
@@ -33,7 +33,7 @@ exact: Callable[..., Any] = numba.njit(
 
 @intrinsic
 def _power_of_two(typing: Any, shifted: Any) -> Any:
-    """2ⁿ, from n plus the number that rounds it: its lowest bits, put into the exponent."""
+    """2ⁿ, from n plus the rounding constant: its lowest bits are shifted into the exponent."""
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         single = signature.args[0] == types.float32
@@ -47,7 +47,7 @@ def _power_of_two(typing: Any, shifted: Any) -> Any:
 
 
 def by_precision(single: Any, double: Any) -> Any:
-    """A function for compiled code, one for a float32 and the other for a float64."""
+    """A function for compiled code: ``single`` for a float32 argument, ``double`` for a float64."""
 
     def function(x):  # type: ignore[no-untyped-def]
         raise NotImplementedError("for compiled code")
@@ -63,7 +63,7 @@ def by_precision(single: Any, double: Any) -> Any:
 def _parts_single(x: float) -> tuple[float, float]:
     """eʳ − 1 and 2ⁿ, of a float32."""
     number, rounding = np.float32, np.float32(3 << 22)
-    bounded = number(-88) if x < number(-88) else x  # this way round, NaN stays NaN
+    bounded = number(-88) if x < number(-88) else x  # with this comparison NaN stays NaN
     bounded = number(89) if bounded > number(89) else bounded
     shifted = bounded * number(1.4426950408889634) + rounding
     n = shifted - rounding
@@ -80,7 +80,7 @@ def _parts_single(x: float) -> tuple[float, float]:
 
 @exact
 def _parts_double(x: float) -> tuple[float, float]:
-    """The same of a float64."""
+    """eʳ − 1 and 2ⁿ, of a float64."""
     rounding = float(3 << 51)
     bounded = -709.0 if x < -709.0 else x
     bounded = 710.0 if bounded > 710.0 else bounded
@@ -107,7 +107,7 @@ _parts = by_precision(_parts_single, _parts_double)
 
 
 def like(x, c):  # type: ignore[no-untyped-def]
-    """The number c in x's precision: a literal beside a float32 would make a float64 of it."""
+    """The constant c in x's precision; a plain literal would promote a float32 to float64."""
     raise NotImplementedError("for compiled code")
 
 
@@ -125,28 +125,28 @@ def exp(x: float) -> float:
 
 @exact
 def expm1(x: float) -> float:
-    """eˣ − 1 of x ≤ 0, exact near 0 too"""
+    """eˣ − 1 of x ≤ 0, accurate near 0"""
     s, a = _parts(x)
     return a * s + (a - like(x, 1))
 
 
 @exact
 def sigmoid(x: float) -> float:
-    """1 / (1 + e⁻ˣ); where e⁻ˣ is infinite it is 0"""
+    """1 / (1 + e⁻ˣ), which is 0 where e⁻ˣ is infinite"""
     one = like(x, 1)
     return one / (one + exp(-x))
 
 
 @exact
 def tanh(x: float) -> float:
-    """with s = e^−2|x| − 1 it is ± s / (s + 2)"""
+    """tanh x = ± s / (s + 2) with s = e^−2|x| − 1"""
     s = expm1(like(x, -2) * abs(x))
     return np.copysign(s / (s + like(x, 2)), x)
 
 
 @exact
 def _artanh_single(s: float) -> float:
-    """artanh s of |s| ≤ ⅓, a float32: s + s³/3 + s⁵/5 + …, which falls by 9 a term."""
+    """artanh s of |s| ≤ ⅓, a float32: s + s³/3 + s⁵/5 + …; each term is at most 1/9 of the last."""
     number, q = np.float32, s * s
     y = number(1 / 15)
     y = y * q + number(1 / 13)
@@ -160,7 +160,7 @@ def _artanh_single(s: float) -> float:
 
 @exact
 def _artanh_double(s: float) -> float:
-    """The same of a float64."""
+    """artanh s of |s| ≤ ⅓, a float64."""
     q = s * s
     y = 1 / 33
     y = y * q + 1 / 31

@@ -1,4 +1,4 @@
-"""Images resampled at other places."""
+"""Affine resampling of images."""
 
 from __future__ import annotations
 
@@ -7,16 +7,22 @@ import math
 import numba
 import numpy as np
 
-from tinyae.kernels.jitted.threads import cut, jit, parallel_jit, share, together
+from tinyae.kernels.jitted.threads import (
+    claim_threads,
+    jit,
+    parallel_jit,
+    run_parallel,
+    split_points,
+)
 from tinyae.memory import empty
 from tinyae.param import Array
 
-_SHARED = 1 << 14  # pixels from which on two threads gain more than they cost
+_MIN_PARALLEL_SIZE = 1 << 14  # pixels; below that, a second thread does not pay off
 
 
 @jit
-def _keys(f: float, w: Array) -> None:
-    """The weights of the pixels at −1, 0, 1, 2 for a place at f, 0 ≤ f < 1."""
+def _cubic_weights(f: float, w: Array) -> None:
+    """Cubic convolution: the weights of the pixels at −1, 0, 1, 2 for a position 0 ≤ f < 1."""
     w[0] = f * (f * (2 - f) - 1) / 2
     w[1] = f * f * (3 * f - 5) / 2 + 1
     w[2] = f * (f * (4 - 3 * f) + 1) / 2
@@ -42,8 +48,8 @@ def _warp(x: Array, maps: Array, y: Array, first: int, last: int) -> None:
                     total = y.dtype.type(0)
                     if -2 < u < rows + 1 and -2 < v < columns + 1:
                         p, q = math.floor(u), math.floor(v)
-                        _keys(u - p, down)
-                        _keys(v - q, across)
+                        _cubic_weights(u - p, down)
+                        _cubic_weights(v - q, across)
                         for k in range(max(0, 1 - p), min(4, rows + 1 - p)):
                             for l in range(max(0, 1 - q), min(4, columns + 1 - q)):
                                 total += down[k] * across[l] * image[p - 1 + k, q - 1 + l]
@@ -55,16 +61,16 @@ def _warp(x: Array, maps: Array, y: Array, first: int, last: int) -> None:
 
 
 @parallel_jit
-def _warp_shared(x: Array, maps: Array, y: Array, cuts: Array) -> None:
-    for t in numba.prange(len(cuts) - 1):
-        _warp(x, maps, y, cuts[t], cuts[t + 1])
+def _warp_parallel(x: Array, maps: Array, y: Array, bounds: Array) -> None:
+    for t in numba.prange(len(bounds) - 1):
+        _warp(x, maps, y, bounds[t], bounds[t + 1])
 
 
 def warp(x: Array, maps: Array) -> Array:
     x, maps, y = np.ascontiguousarray(x), np.ascontiguousarray(maps), empty(x.shape, x.dtype)
-    threads = share() if x.size >= _SHARED else 1
+    threads = claim_threads() if x.size >= _MIN_PARALLEL_SIZE else 1
     if threads > 1:
-        together(_warp_shared, x, maps, y, cut(len(x), threads))
+        run_parallel(_warp_parallel, x, maps, y, split_points(len(x), threads))
     else:
         _warp(x, maps, y, 0, len(x))
     return y
