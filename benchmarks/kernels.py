@@ -324,9 +324,9 @@ def operations(call: Call, result: Any) -> int:
         return 2 * result.size * shapes[0][0]
     if call.kernel == "affine_grad":
         return 2 * math.prod(shapes[0]) * shapes[1][1]
-    if call.kernel == "conv2d":
+    if call.kernel in ("conv2d", "conv2d_relu"):
         return 2 * result.size * math.prod(shapes[1][1:])
-    if call.kernel == "conv2d_input_grad":
+    if call.kernel in ("conv2d_input_grad", "conv2d_input_grad_relu"):
         return 2 * math.prod(shapes[0]) * math.prod(shapes[1][1:])
     if call.kernel == "conv2d_weight_grad":
         return 2 * math.prod(shapes[1]) * math.prod(result.shape[1:])

@@ -30,7 +30,7 @@ FUSED_KERNELS = {
     name
     for name, kernel in inspect.getmembers(reference, inspect.isfunction)
     if name.startswith("mlp") or FUSED_ARGUMENTS & set(inspect.signature(kernel).parameters)
-} | {"affine_grad", "row_sq_norms_grad"}
+} | {"affine_grad", "row_sq_norms"}
 
 
 def named(path: Path) -> str:
