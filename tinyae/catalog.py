@@ -327,7 +327,7 @@ def _parallel(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shap
 LAYERS: tuple[LayerRow, ...] = (
     LayerRow("Dense", _dense, _wider),
     LayerRow("TiedDense", _tied_dense, _wider),
-    *map(_row_for_any_shape, activation.CLASSES),
+    *map(_row_for_any_shape, activation.activations()),
     _row_for_any_shape(Softmax),
     LayerRow("Flatten", lambda integers, rng: (Flatten(), _any_shape(integers, rng))),
     LayerRow("Reshape", _reshape, _wider),

@@ -19,7 +19,9 @@ def _kebab(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", "-", name).lower()
 
 
-ACTIVATIONS: dict[str, Callable[[], Layer]] = {_kebab(f.__name__): f for f in activation.CLASSES}
+ACTIVATIONS: dict[str, Callable[[], Layer]] = {
+    _kebab(f.__name__): f for f in activation.activations()
+}
 KINDS = ("plain", "denoising", "sparse", "contractive", "variational")
 LOSSES: dict[str, type[Loss]] = {"mse": ta.MSE, "l1": ta.L1, "bce": ta.BCE}
 ReconstructingModel = ta.Autoencoder | ta.VariationalAutoencoder

@@ -245,5 +245,6 @@ def _inner(a: Array, b: Array) -> Array:
     return (a * b).sum(axis=1, keepdims=True)
 
 
-# The activations above, which act on one entry at a time; each needs no argument.
-CLASSES: tuple[type[Activation], ...] = tuple(Activation.__subclasses__())
+def activations() -> tuple[type[Activation], ...]:
+    """The activations of this file that act on one entry at a time; each needs no argument."""
+    return tuple(c for c in Activation.__subclasses__() if c.__module__ == __name__)
