@@ -39,7 +39,7 @@ import numpy as np
 import tinyae as ta
 from benchmarks import timing
 x = np.load({file!r}, mmap_mode="r")[:{rows}]
-pair = ta.dense_pair(({features},), [32, 8], rng=np.random.default_rng(0))
+pair = ta.dense_encoder_decoder(({features},), [32, 8], rng=np.random.default_rng(0))
 model = ta.Autoencoder(*pair, ta.MSE())
 ta.fit(model, x[:{batch}], epochs=2, batch_size={batch}, progress=False)  # compiles what there is
 with timing.Held() as held:
@@ -169,7 +169,7 @@ def stepper(features: int, units: list[int]) -> tuple[Callable[[], float], int, 
     from benchmarks.train_step import our_step
 
     def make(rng: np.random.Generator) -> ta.Autoencoder:
-        return ta.Autoencoder(*ta.dense_pair((features,), units, rng=rng), ta.MSE())
+        return ta.Autoencoder(*ta.dense_encoder_decoder((features,), units, rng=rng), ta.MSE())
 
     network = Network("", make, (features,), (BATCH,))
     sizes = [p.size for p in network.model().params.values() if len(p.shape) > 1]

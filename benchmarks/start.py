@@ -67,7 +67,7 @@ import numpy as np
 import tinyae as ta
 x = np.load({file!r}).astype(np.float32)
 x /= 255
-pair = ta.dense_pair((1, 28, 28), [64], code_activation=ta.ReLU, rng=np.random.default_rng(0))
+pair = ta.dense_encoder_decoder((1, 28, 28), [64], code_activation=ta.ReLU, rng=np.random.default_rng(0))
 model = ta.Autoencoder(*pair, ta.MSE())
 ta.fit(model, x, epochs=1, batch_size=32, optimizer=ta.Adam(1e-3), progress=False)
 """
@@ -76,7 +76,7 @@ TRAINED_BYTES = """
 import numpy as np
 import tinyae as ta
 x, rng = np.load({file!r}), np.random.default_rng(0)
-pair = ta.dense_pair((1, 28, 28), [64], code_activation=ta.ReLU, rng=rng)
+pair = ta.dense_encoder_decoder((1, 28, 28), [64], code_activation=ta.ReLU, rng=rng)
 model, optimizer = ta.Autoencoder(*pair, ta.MSE()), ta.Adam(1e-3)
 order = rng.permutation(len(x))
 for start in range(0, len(x), 32):

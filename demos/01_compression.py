@@ -66,8 +66,10 @@ def main(argv=None):
     numbers, restored = {"svd": gap}, {}
     for k in sizes:
         rng = np.random.default_rng(options.seed)
-        linear = ta.Autoencoder(*ta.dense_pair(shape, [k], output=None, rng=rng), ta.MSE())
-        deep = ta.Autoencoder(*ta.dense_pair(shape, [256, 64, k], rng=rng), ta.MSE())
+        linear = ta.Autoencoder(
+            *ta.dense_encoder_decoder(shape, [k], output=None, rng=rng), ta.MSE()
+        )
+        deep = ta.Autoencoder(*ta.dense_encoder_decoder(shape, [256, 64, k], rng=rng), ta.MSE())
         for model, rate in ((linear, 1e-2), (deep, 2e-3)):
             schedule = ta.Cosine(rate, epochs * -(-len(x) // 64))
             ta.fit(model, x, epochs=epochs, batch_size=64, optimizer=ta.Adam(schedule), rng=rng)

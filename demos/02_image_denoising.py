@@ -68,7 +68,7 @@ def main(argv=None):
     numbers, lines = {}, [("clean", x_test[show], "")]
     for name, noise in noises.items():
         rng = np.random.default_rng(options.seed)
-        encoder, decoder = ta.conv_pair(
+        encoder, decoder = ta.conv_encoder_decoder(
             x.shape[1:], channels, activation=ta.ELU, output=None, rng=rng
         )
         model = ta.DenoisingAutoencoder(encoder, decoder, ta.BCEWithLogits(), noise)

@@ -58,7 +58,9 @@ def main(argv=None):
     mean = fitted.mean(axis=0)
 
     epochs, batch_size = (20 if options.quick else 60), 64
-    encoder, decoder = ta.dense_pair((140,), (64, 32, 8), activation=ta.Tanh, output=None, rng=rng)
+    encoder, decoder = ta.dense_encoder_decoder(
+        (140,), (64, 32, 8), activation=ta.Tanh, output=None, rng=rng
+    )
     model = ta.DenoisingAutoencoder(encoder, decoder, ta.MSE(), ta.GaussianNoise(0.5 * x.std()))
     steps = epochs * -(-len(fitted) // batch_size)
     history = ta.fit(

@@ -55,7 +55,7 @@ def main(argv=None):
     x, x_test, labels, epochs = data.x_train, data.x_test, data.y_test, options.epochs
     if options.quick:
         x, x_test, labels, epochs = x[:2000], x_test[:300], labels[:300], 15
-    encoder, decoder = ta.dense_pair(x.shape[1:], [256, 64, 8], rng=rng)
+    encoder, decoder = ta.dense_encoder_decoder(x.shape[1:], [256, 64, 8], rng=rng)
     model = ta.Autoencoder(encoder, decoder, ta.MSE())
     schedule = ta.Cosine(2e-3, epochs * -(-len(x) // 64))
     ta.fit(model, x, epochs=epochs, batch_size=64, optimizer=ta.Adam(schedule), rng=rng)

@@ -86,7 +86,7 @@ def main(argv=None):
     rows([*lines, ("original", x_test[show], "")], folder / "super_resolution.png")
 
     # Fill a missing square.
-    encoder, decoder = ta.dense_pair(x.shape[1:], [512, 128], rng=rng)
+    encoder, decoder = ta.dense_encoder_decoder(x.shape[1:], [512, 128], rng=rng)
     model = ta.DenoisingAutoencoder(encoder, decoder, ta.MSE(), Hole())
     schedule = ta.Cosine(1e-3, 3 * epochs * -(-len(x) // 64))
     ta.fit(model, x, epochs=3 * epochs, batch_size=64, optimizer=ta.Adam(schedule), rng=rng)

@@ -131,7 +131,7 @@ def own_people(path, rng):
 
 
 def train(source, target, units, epochs, rng):
-    encoder, decoder = ta.dense_pair(source.shape[1:], units, rng=rng)
+    encoder, decoder = ta.dense_encoder_decoder(source.shape[1:], units, rng=rng)
     model = ta.DenoisingAutoencoder(encoder, decoder, ta.MSE())  # pairs are given: no corruption
     optimizer = ta.Adam(ta.Cosine(1e-3, epochs * -(-len(source) // 64)))
     ta.fit(model, (source, target), epochs=epochs, batch_size=64, optimizer=optimizer, rng=rng)

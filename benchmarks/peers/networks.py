@@ -42,11 +42,13 @@ class Network(NamedTuple):
 
 
 def dense(rng: np.random.Generator) -> ta.Autoencoder:
-    return ta.Autoencoder(*ta.dense_pair(IMAGE, [64], code_activation=ta.ReLU, rng=rng), ta.MSE())
+    return ta.Autoencoder(
+        *ta.dense_encoder_decoder(IMAGE, [64], code_activation=ta.ReLU, rng=rng), ta.MSE()
+    )
 
 
 def ecg(rng: np.random.Generator) -> ta.Autoencoder:
-    pair = ta.dense_pair((140,), [32, 16, 8], code_activation=ta.ReLU, rng=rng)
+    pair = ta.dense_encoder_decoder((140,), [32, 16, 8], code_activation=ta.ReLU, rng=rng)
     return ta.Autoencoder(*pair, ta.L1())
 
 
@@ -73,12 +75,12 @@ def vae(rng: np.random.Generator) -> ta.VariationalAutoencoder:
 
 
 def deep(rng: np.random.Generator) -> ta.Autoencoder:
-    pair = ta.dense_pair(IMAGE, [1000, 500, 250, 30], activation=ta.ELU, rng=rng)
+    pair = ta.dense_encoder_decoder(IMAGE, [1000, 500, 250, 30], activation=ta.ELU, rng=rng)
     return ta.Autoencoder(*pair, ta.MSE())
 
 
 def contractive(rng: np.random.Generator) -> ta.ContractiveAutoencoder:
-    pair = ta.dense_pair(IMAGE, [120], code_activation=ta.Sigmoid, rng=rng)
+    pair = ta.dense_encoder_decoder(IMAGE, [120], code_activation=ta.Sigmoid, rng=rng)
     return ta.ContractiveAutoencoder(*pair, ta.MSE(), weight=1e-4)
 
 

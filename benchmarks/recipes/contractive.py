@@ -24,7 +24,7 @@ def contractive(run: Run) -> None:
     x, rows, plain = data.x_train, [], 0.0
     for weight, reference in REFERENCE.items():
         rng = np.random.default_rng(run.seed)
-        pair = ta.dense_pair(x.shape[1:], [120], code_activation=ta.Sigmoid, rng=rng)
+        pair = ta.dense_encoder_decoder(x.shape[1:], [120], code_activation=ta.Sigmoid, rng=rng)
         measured = ContractiveAutoencoder(*pair, ta.MSE(), weight)
         model = measured if weight else ta.Autoencoder(*pair, ta.MSE())
         history = ta.fit(model, x, epochs=epochs, batch_size=128, rng=run.seed)

@@ -38,7 +38,7 @@ def deep_long(run: Run) -> None:
 
 
 def network(shape: tuple[int, ...], rng: np.random.Generator) -> ta.Autoencoder:
-    pair = ta.dense_pair(shape, UNITS, activation=ta.ELU, rng=rng)
+    pair = ta.dense_encoder_decoder(shape, UNITS, activation=ta.ELU, rng=rng)
     return ta.Autoencoder(*pair, ta.MSE())
 
 

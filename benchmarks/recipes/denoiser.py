@@ -62,7 +62,7 @@ def denoiser(run: Run) -> None:
 def network(
     shape: tuple[int, ...], rng: np.random.Generator
 ) -> tuple[ta.Sequential, ta.Sequential]:
-    return ta.conv_pair(shape, (16, 8), rng=rng)
+    return ta.conv_encoder_decoder(shape, (16, 8), rng=rng)
 
 
 def parameters(model: ta.Model) -> int:

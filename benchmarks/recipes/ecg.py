@@ -127,7 +127,7 @@ def tutorial_scores(
     yield "mean beat, L1", lambda x: np.abs(x - mean).mean(axis=1), 0.0
     yield "PCA-2 residual, L1", lambda x: np.abs(x - pca.reconstruct(x)).mean(axis=1), 0.0
     rng = np.random.default_rng(seed)
-    pair = ta.dense_pair(normal.shape[1:], (32, 16, 8), code_activation=ta.ReLU, rng=rng)
+    pair = ta.dense_encoder_decoder(normal.shape[1:], (32, 16, 8), code_activation=ta.ReLU, rng=rng)
     model = ta.Autoencoder(*pair, ta.L1())
     with Stopwatch() as watch:
         ta.fit(model, normal, epochs=epochs, batch_size=512, rng=seed, progress=False)
@@ -146,7 +146,9 @@ def our_scores(fitted: np.ndarray, seed: int, epochs: int) -> Iterator[tuple[str
         0.0,
     )
     rng = np.random.default_rng(seed)
-    pair = ta.dense_pair(fitted.shape[1:], (64, 32, 8), activation=ta.Tanh, output=None, rng=rng)
+    pair = ta.dense_encoder_decoder(
+        fitted.shape[1:], (64, 32, 8), activation=ta.Tanh, output=None, rng=rng
+    )
     model = ta.DenoisingAutoencoder(*pair, ta.MSE(), ta.GaussianNoise(0.5))
     with Stopwatch() as watch:
         ta.fit(

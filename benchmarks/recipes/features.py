@@ -70,7 +70,7 @@ def features(run: Run) -> None:
 
 def pair(shape: tuple[int, ...], rng: np.random.Generator, code: Callable[[], ta.Layer]) -> Pair:
     """784-1000-784; the decoder gives logits."""
-    return ta.dense_pair(shape, [UNITS], code_activation=code, output=None, rng=rng)
+    return ta.dense_encoder_decoder(shape, [UNITS], code_activation=code, output=None, rng=rng)
 
 
 def plain(shape: tuple[int, ...], rng: np.random.Generator) -> ta.Autoencoder:
@@ -85,7 +85,7 @@ def sparse(shape: tuple[int, ...], rng: np.random.Generator) -> ta.Autoencoder:
 def k_sparse(shape: tuple[int, ...], rng: np.random.Generator) -> ta.Autoencoder:
     """Tied weights, as in the paper; codes keep 3k units."""
     top = TopK(K, inference_k=3 * K)
-    parts = ta.dense_pair(
+    parts = ta.dense_encoder_decoder(
         shape, [UNITS], code_activation=lambda: top, output=None, tied=True, rng=rng
     )
     return ta.Autoencoder(*parts, ta.BCEWithLogits())

@@ -166,7 +166,9 @@ def on_top_of(stack: ta.StackedAutoencoder, seed: int) -> ta.Classifier:
 
 def from_random(shape: tuple[int, ...], unit: Callable[[], ta.Layer], seed: int) -> ta.Classifier:
     rng = np.random.default_rng(seed)
-    encoder, _ = ta.dense_pair(shape, HIDDEN, activation=unit, code_activation=unit, rng=rng)
+    encoder, _ = ta.dense_encoder_decoder(
+        shape, HIDDEN, activation=unit, code_activation=unit, rng=rng
+    )
     return ta.Classifier(ta.Sequential(encoder, ta.Dense(HIDDEN[-1], 10, rng=rng)))
 
 

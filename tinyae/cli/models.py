@@ -37,7 +37,7 @@ def dense_autoencoder(
     rng: np.random.Generator,
 ) -> ta.Autoencoder:
     """A plain symmetric autoencoder of dense layers. A name without a layer means linear."""
-    encoder, decoder = ta.dense_pair(
+    encoder, decoder = ta.dense_encoder_decoder(
         shape,
         units,
         activation=ACTIVATIONS[activation],
