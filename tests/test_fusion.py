@@ -215,6 +215,21 @@ def test_a_fused_kernel_made_wrong_is_found(kernel: str, monkeypatch: pytest.Mon
         assert "Autoencoder.step" in report["as trained"].remark
 
 
+@pytest.mark.parametrize("fault", ["raises", "nan"])
+def test_a_twin_that_fails_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*arguments: Any) -> Any:
+        if fault == "raises":
+            raise ValueError("no such plan")
+        return np.nan, None
+
+    kernels.active()
+    monkeypatch.setattr(kernels, "mlp_backprop", wrong, raising=False)
+    model, x = readme_model()
+    report = gradcheck.check_model(model, x[:4])
+    assert report["as trained"].verdict == "fail"
+    assert ("no such plan" in report["as trained"].remark) == (fault == "raises")
+
+
 def grads_of(kernel: str, arguments: tuple[Any, ...]) -> list[np.ndarray]:
     """The gradients to which a call of the kernel adds."""
     if kernel.startswith("mlp"):

@@ -93,7 +93,6 @@ from tinyae.param import (
     Param,
     Zeros,
 )
-from tinyae.schedules import Constant, Cosine, Exponential, StepDecay, WarmUp
 from tinyae.training import EarlyStopping, History, TrainingDiverged, fit
 
 
@@ -109,6 +108,7 @@ Model.compile = _compile
 if TYPE_CHECKING:
     from tinyae import export, gradcheck, metrics, plot, program
     from tinyae.explanation import explain
+    from tinyae.schedules import Constant, Cosine, Exponential, StepDecay, WarmUp
     from tinyae.training_doctor import diagnose_training
 
 __getattr__ = lazy.attach(
@@ -116,6 +116,10 @@ __getattr__ = lazy.attach(
     {
         **{
             name: f"tinyae.{name}" for name in ("export", "gradcheck", "metrics", "plot", "program")
+        },
+        **{
+            name: f"tinyae.schedules:{name}"
+            for name in ("Constant", "Cosine", "Exponential", "StepDecay", "WarmUp")
         },
         "train": "tinyae.train",  # the former name of tinyae.training
         "explain": "tinyae.explanation:explain",

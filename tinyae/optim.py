@@ -13,22 +13,32 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tinyae import kernels
+from tinyae import kernels, lazy
 from tinyae.clipping import clip_by_global_norm  # noqa: F401  old import path
 from tinyae.kernels.reference import ParamGroup
 from tinyae.memory import zeros_like
 from tinyae.param import Array, Param, unique
-from tinyae.schedules import (  # noqa: F401  old import path
-    Constant,
-    Cosine,
-    Exponential,
-    Schedule,
-    StepDecay,
-    WarmUp,
+
+if TYPE_CHECKING:
+    from tinyae.schedules import (  # noqa: F401  old import path
+        Constant,
+        Cosine,
+        Exponential,
+        Schedule,
+        StepDecay,
+        WarmUp,
+    )
+
+__getattr__ = lazy.attach(  # likewise, when first wanted
+    __name__,
+    {
+        name: f"tinyae.schedules:{name}"
+        for name in ("Constant", "Cosine", "Exponential", "Schedule", "StepDecay", "WarmUp")
+    },
 )
 
 

@@ -26,20 +26,21 @@ import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 DEFINITIONS: dict[str, Any] = {}  # every fused definition by its name, "Sequential.forward"
 
 
-class _Mode(NamedTuple):
+class _Mode:
     """What a block asks for: the definitions alone, and a set of names to fill."""
 
-    definitions_only: bool = False
-    used: set[str] | None = None
+    def __init__(self, definitions_only: bool, used: set[str] | None) -> None:
+        self.definitions_only, self.used = definitions_only, used
 
 
+_PLAIN = _Mode(False, None)
 _mode: ContextVar[_Mode | None] = ContextVar("tinyae.twin", default=None)
 
 
@@ -77,8 +78,7 @@ def attach(definition: Any, twin: Callable[..., Any]) -> None:
 @contextmanager
 def definitions_only() -> Iterator[None]:
     """Run the definitions within the block, in this thread (context) only."""
-    mode = _mode.get() or _Mode()
-    token = _mode.set(mode._replace(definitions_only=True))
+    token = _mode.set(_Mode(True, (_mode.get() or _PLAIN).used))
     try:
         yield
     finally:
@@ -89,8 +89,8 @@ def definitions_only() -> Iterator[None]:
 def watching() -> Iterator[set[str]]:
     """A set to which each twin that runs adds the name of its definition."""
     used: set[str] = set()
-    outer = _mode.get() or _Mode()
-    token = _mode.set(outer._replace(used=used))
+    outer = _mode.get() or _PLAIN
+    token = _mode.set(_Mode(outer.definitions_only, used))
     try:
         yield used
     finally:

@@ -23,11 +23,8 @@ _IRRELEVANT = {"tangent", "tangent_backward", "trace", "astype", "curvature", "p
 
 def _methods(cls: type) -> tuple[str, ...]:
     """The names of the methods that determine what the class computes."""
-    return tuple(
-        name
-        for name in dir(cls)
-        if name not in _IRRELEVANT and callable(getattr(cls, name)) and not hasattr(object, name)
-    )
+    names = {name for base in cls.__mro__ for name, value in vars(base).items() if callable(value)}
+    return tuple(sorted(names - _IRRELEVANT - vars(object).keys()))
 
 
 def _library_classes() -> list[type]:
@@ -41,7 +38,8 @@ _Getter = Callable[[Any], Any]
 _AS_DEFINED: dict[type, tuple[_Getter, Any, frozenset[str]]] = {}
 for _cls in _library_classes():
     _getter = attrgetter(*_methods(_cls))
-    _AS_DEFINED[_cls] = _getter, _getter(_cls), frozenset(dir(_cls))
+    _names = frozenset().union(*map(vars, _cls.__mro__))
+    _AS_DEFINED[_cls] = _getter, _getter(_cls), _names
 
 
 def is_unmodified(part: object) -> bool:

@@ -25,6 +25,8 @@ ROWS = (37, 130)  # no multiples of a tile; the larger is enough for micro-batch
 # sign before a ReLU, which makes a larger difference.
 _ROUNDING = {np.dtype(np.float64): 1e-6, np.dtype(np.float32): 1e-2}
 
+_LARGE = 4096  # numbers of a sample
+
 Results = dict[str, Array]
 
 
@@ -100,11 +102,8 @@ def _rows(subject: Any, double: Any, x: Any, run: Callable[[Any, Any], Results])
     dtypes = {np.dtype(np.float64), subject.dtype} & _ROUNDING.keys()
     for dtype in sorted(dtypes, key=str, reverse=True):  # float64 first
         part = double if dtype == np.float64 else double.astype(dtype)
-        for rows in sorted({_count(x), *ROWS}):
-            try:
-                row = _compare(part, _repeated(x, rows, dtype), run, dtype)
-            except (ValueError, TypeError):
-                continue  # it does not take a batch of this size
+        for rows in sorted({_count(x), *_row_counts(x)}):
+            row = _compare(part, _repeated(x, rows, dtype), run, dtype)
             if row is not None and (worst is None or row[0] > worst[0]):
                 worst = row
     if worst is not None:
@@ -117,25 +116,36 @@ def _compare(
     """The worst difference, divided by what rounding explains, and its row; None without twins."""
     params, replay = learnt(subject), Replay(subject)
 
-    def results() -> Results:
+    def reset() -> None:
         replay()
         for p in params.values():
             p.grad[...] = 0
+
+    def results() -> Results:
+        reset()
         found = run(subject, copy.deepcopy(x))
         return found | {f"d{name}": p.grad.copy() for name, p in params.items()}
 
-    with watching() as used:
-        trained = results()
+    row = Row("as trained", error=0.0)
+    where = f"at {_count(x)} rows in {dtype}"
+    try:
+        with definitions_only():
+            defined = results()
+    except (ValueError, TypeError):
+        reset()
+        return None  # it does not take a batch of this size
+    try:
+        with watching() as used:
+            trained = results()
+    except Exception as raised:
+        row.remark = f"{where} the definition runs, and what trains raises {raised!r:.200}"
+        return math.inf, row
+    finally:
+        reset()
     used.discard("Module.params")
     if not used:
         return None
-    with definitions_only():
-        defined = results()
-    replay()
-    for p in params.values():
-        p.grad[...] = 0
-    row = Row("as trained", checked=sum(a.size for a in defined.values()), error=0.0)
-    row.size = row.checked
+    row.checked = row.size = sum(a.size for a in defined.values())
     sizes = {name: max(_norm(a), _norm(trained[name])) for name, a in defined.items()}
     # A gradient that is zero up to rounding, as of a bias before BatchNorm, may differ.
     floor = math.sqrt(np.finfo(dtype).eps) * max(sizes.values())
@@ -147,10 +157,10 @@ def _compare(
             row.error, row.worst = error, tuple(map(int, at))
             row.analytic, row.numeric = float(a[at]), float(b[at])
             row.remark = (
-                f"{name} at {_count(x)} rows in {dtype}: analytic is what trains, by the twin of "
+                f"{name} {where}: analytic is what trains, by the twin of "
                 f"{', '.join(sorted(used))}; numeric is its definition"
             )
-    excess = row.error / _ROUNDING[dtype]
+    excess = math.inf if math.isnan(row.error) else row.error / _ROUNDING[dtype]
     row.verdict = "pass" if excess <= 1 else "fail"
     if row.verdict == "pass":
         row.remark = ""
@@ -163,6 +173,12 @@ def _norm(a: Array) -> float:
 
 def _count(x: Any) -> int:
     return len(x[0] if isinstance(x, tuple) else x)
+
+
+def _row_counts(x: Any) -> tuple[int, ...]:
+    """ROWS; of large samples fewer, which are enough for two micro-batches."""
+    sample = np.asarray(x[0] if isinstance(x, tuple) else x)[:1].size
+    return ROWS if sample <= _LARGE else (37, 64)
 
 
 def _repeated(x: Any, rows: int, dtype: np.dtype[Any]) -> Any:
