@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from test_models import images, make, noisy
 
 from tinyae import catalog, fusion, gradcheck, kernels
 from tinyae.fusion import microbatches, plan_cache, sequential, steps
@@ -501,26 +502,6 @@ class TestParts:
             got, found = model.forward(x)
             np.testing.assert_allclose(got, y, atol=1e-6)
             np.testing.assert_allclose(model.backward(x, found), dx, atol=1e-6)
-
-
-def make(
-    loss: Loss | None = None, *, dtype: Any = np.float32, seed: int = 0, last: Layer | None = None
-) -> Autoencoder:
-    rng = np.random.default_rng(seed)
-    encoder = Sequential(Flatten(), Dense(12, 5, rng=rng, dtype=dtype), ReLU())
-    decoder = Sequential(Dense(5, 12, rng=rng, dtype=dtype), last or Sigmoid(), Reshape(1, 3, 4))
-    return Autoencoder(encoder, decoder, loss or MSE())
-
-
-def images(n: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).random((n, 1, 3, 4), dtype=np.float32)
-
-
-def noisy() -> Autoencoder:
-    """Layers that behave differently in training: dropout and batch normalisation."""
-    rng = np.random.default_rng(0)
-    encoder = Sequential(Flatten(), Dense(12, 5, rng=rng), BatchNorm(5), Dropout(0.5, rng=rng))
-    return Autoencoder(encoder, Sequential(Dense(5, 12, rng=rng), Reshape(1, 3, 4)), MSE())
 
 
 class TestAtOnce:
