@@ -11,6 +11,7 @@ step (:mod:`tinyae.clipping`).
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,25 +22,14 @@ from tinyae import kernels, lazy
 from tinyae.clipping import clip_by_global_norm  # noqa: F401  old import path
 from tinyae.kernels.reference import ParamGroup
 from tinyae.memory import zeros_like
-from tinyae.param import Array, Param, unique
+from tinyae.param import Array, Param, check_writeable, unique
 
 if TYPE_CHECKING:
-    from tinyae.schedules import (  # noqa: F401  old import path
-        Constant,
-        Cosine,
-        Exponential,
-        Schedule,
-        StepDecay,
-        WarmUp,
-    )
+    from tinyae.schedules import Schedule
 
-__getattr__ = lazy.attach(  # likewise, when first wanted
-    __name__,
-    {
-        name: f"tinyae.schedules:{name}"
-        for name in ("Constant", "Cosine", "Exponential", "Schedule", "StepDecay", "WarmUp")
-    },
-)
+_SCHEDULES = ("Constant", "Cosine", "Exponential", "Schedule", "StepDecay", "WarmUp")
+# The old import path, when it is wanted.
+__getattr__ = lazy.attach(__name__, {name: f"tinyae.schedules:{name}" for name in _SCHEDULES})
 
 
 class Optimizer:
@@ -63,6 +53,7 @@ class Optimizer:
         self._states: dict[Param, _ParamState] = {}
         self._last_params: list[Param] = []  # the params of the last step; next, their groups
         self._groups: list[tuple[list[_ParamState], ParamGroup]] = []
+        self._copies: dict[int, Any] | None = None  # after a deep copy: the copy of each object
 
     @property
     def rate(self) -> float:
@@ -71,9 +62,14 @@ class Optimizer:
         )
 
     def step(self, params: dict[str, Param]) -> None:
-        """One update of each distinct Param; every gradient is zero afterwards."""
+        """One update of each distinct Param; every gradient is zero afterwards.
+
+        Raises
+            ValueError  a value or a gradient is read-only
+        """
         rate, distinct = self.rate, list(unique(params).values())
         if distinct != self._last_params:
+            check_writeable(type(self).__name__, params)
             self._last_params, self._groups = distinct, self._group_params(distinct)
         for states, group in self._groups:
             for state in states:
@@ -83,6 +79,7 @@ class Optimizer:
 
     def _group_params(self, params: list[Param]) -> list[tuple[list[_ParamState], ParamGroup]]:
         """The params in groups of one dtype and one number of steps: one kernel call each."""
+        self._follow_copies()
         groups: dict[Any, tuple[list[_ParamState], ParamGroup]] = {}
         for param in params:
             state = self._states.get(param)
@@ -102,10 +99,33 @@ class Optimizer:
         """
         raise NotImplementedError
 
+    # --- copies ----------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._follow_copies()
+        return vars(self) | {"_last_params": [], "_groups": []}  # which hold addresses
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Optimizer:
+        """A copy that goes on with the same Params or, copied together with a model, with its."""
+        copied = memo[id(self)] = type(self).__new__(type(self))
+        attributes = self.__getstate__()
+        states = attributes.pop("_states")
+        vars(copied).update(copy.deepcopy(attributes, memo))
+        copied._states = {param: copy.deepcopy(state, memo) for param, state in states.items()}
+        copied._copies = memo  # a model that comes after the optimizer is copied later
+        return copied
+
+    def _follow_copies(self) -> None:
+        """From the Params that were copied to their copies."""
+        copies, self._copies = self._copies, None
+        if copies is not None:
+            self._states = {copies.get(id(p), p): state for p, state in self._states.items()}
+
     # --- checkpoints -----------------------------------------------------------------------
 
     def state_arrays(self, params: dict[str, Param]) -> dict[str, Array]:
         """The arrays kept for the params, as ``{"name/slot": array}``, for a checkpoint."""
+        self._follow_copies()
         arrays: dict[str, Array] = {}
         for name, param in unique(params).items():
             state = self._states.get(param)

@@ -25,7 +25,8 @@ class Param:
     Gradients always add (``p.grad += dW``); the optimizer clears them.
 
     Raises
-        TypeError       the value is not a floating-point array
+        TypeError       the value is not a floating-point array, or the gradient of another dtype
+        ValueError      the gradient has another shape than the value
         AttributeError  on an attempt to rebind: ``p.grad = dW`` would silently lose what
                         another path has added
     """
@@ -39,8 +40,23 @@ class Param:
                 f"Param: value has dtype {value.dtype}, expected a floating-point dtype; "
                 "pass value.astype(np.float32)"
             )
+        if grad is None:
+            grad = zeros_like(value)
+        elif grad.shape != value.shape:
+            raise ValueError(
+                f"Param: grad has shape {grad.shape}, expected {value.shape}, the value's; "
+                "leave it out for zeros"
+            )
+        elif grad.dtype != value.dtype:
+            raise TypeError(
+                f"Param: grad is {grad.dtype}, expected {value.dtype}, the value's dtype; "
+                f"pass grad.astype(np.{value.dtype})"
+            )
         self._value: Array = value
-        self._grad: Array = zeros_like(value) if grad is None else grad
+        self._grad: Array = grad
+
+    def __reduce__(self) -> tuple[type[Param], tuple[Array, Array]]:
+        return type(self), (self._value, self._grad)
 
     @property
     def value(self) -> Array:
@@ -94,6 +110,21 @@ def unique(params: dict[str, Param]) -> dict[str, Param]:
     for name, param in params.items():
         first.setdefault(id(param), name)
     return {name: params[name] for name in first.values()}
+
+
+def check_writeable(who: str, params: dict[str, Param]) -> None:
+    """Raise unless every value and gradient can be changed in place.
+
+    Raises
+        ValueError  one is read-only, as of a memory map that was opened for reading
+    """
+    for name, param in params.items():
+        for what, a in (("value", param.value), ("grad", param.grad)):
+            if not a.flags.writeable:
+                raise ValueError(
+                    f"{who}: {name}, {param}: its {what} is read-only, and learning changes it; "
+                    f"make the Param of a copy, Param(np.array(…)), or set {what}.flags.writeable"
+                )
 
 
 class Initializer:

@@ -310,7 +310,10 @@ class MLPLayer(NamedTuple):
 class MLPLayers(list[MLPLayer]):
     """Consecutive layers: the outputs of each are the inputs of the next."""
 
-    plans: Any = None  # the jitted set's plan cache
+    plans: Any = None  # the jitted set's plan cache, which holds addresses
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (list(self),)  # a copy lies elsewhere
 
     @functools.cached_property
     def cached_x(self) -> list[int]:
@@ -386,6 +389,9 @@ class ParamGroup(list[tuple[Array, ...]]):
     """One tuple for each Param: its value, its gradient, and the optimizer's moments of it."""
 
     table: Any = None  # the jitted set's table of these arrays' addresses
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (list(self),)  # a copy lies elsewhere
 
 
 def sgd(group: ParamGroup, learning_rate: float) -> None:

@@ -18,6 +18,7 @@ from tinyae.data.batches import batches, count, is_rows, rows
 from tinyae.layers.base import positive_int
 from tinyae.models.base import Model
 from tinyae.optim import Adam, Optimizer
+from tinyae.param import check_writeable
 from tinyae.training.early_stopping import EarlyStopping
 
 Augment = Callable[[Any, "np.random.Generator"], Any]  # a string: NumPy loads it when first used
@@ -92,6 +93,7 @@ def dry_run(
 
     Returns x. An iterator comes back with its first batch in front again.
     """
+    check_writeable("fit", model.params)
     model_copy, rng = copy.deepcopy(model), copy.deepcopy(rng)
     first, x = _first_batch(model, x, "x", epochs, batch_size)
     sizes = {count(first)}
