@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
 
 from tinyae.data.batches import batches, count
-from tinyae.data.corruption import Corruption
-from tinyae.layers import Layer
 from tinyae.layers.base import positive_int
-from tinyae.likelihoods import Likelihood
 from tinyae.models.base import CHUNK, Model
 from tinyae.models.variational import VariationalAutoencoder
 from tinyae.param import Array
 
 
+@dataclass(eq=False, repr=False)
 class ConditionalVariationalAutoencoder(VariationalAutoencoder):
     """The variational autoencoder of p(x | c), where c is the class of x.
 
@@ -32,34 +31,12 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
     that takes z, as in ``decode``. ``sample(labels, rng)`` makes one sample for each label.
     """
 
-    def __init__(
-        self,
-        encoder: Layer,
-        mean: Layer,
-        logvar: Layer,
-        decoder: Layer,
-        likelihood: Likelihood | None = None,
-        beta: float = 1.0,
-        *,
-        classes: int,
-        free_bits: float = 0.0,
-        warm_up: int = 0,
-        logvar_range: tuple[float, float] = (-12.0, 12.0),
-        resample: Corruption | None = None,
-    ) -> None:
-        super().__init__(
-            encoder,
-            mean,
-            logvar,
-            decoder,
-            likelihood,
-            beta,
-            free_bits=free_bits,
-            warm_up=warm_up,
-            logvar_range=logvar_range,
-            resample=resample,
-        )
-        self.classes = positive_int(type(self).__name__, "classes", classes, 10)
+    _: KW_ONLY
+    classes: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.classes = positive_int(type(self).__name__, "classes", self.classes, 10)
 
     def _split(self, batch: Any) -> tuple[Array, Array]:
         who = type(self).__name__

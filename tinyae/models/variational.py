@@ -11,6 +11,7 @@ For the use of a trained model, see also :mod:`tinyae.models.likelihood_estimate
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,6 +26,7 @@ from tinyae.param import Array
 from tinyae.twin import fused
 
 
+@dataclass(eq=False, repr=False)
 class VariationalAutoencoder(ReconstructionModel):
     """Maximise the ELBO, a lower bound of log p(x): reconstruct from a draw, penalise the code.
 
@@ -61,42 +63,36 @@ class VariationalAutoencoder(ReconstructionModel):
     interpolate: ClassVar[Callable[..., Array]]  # attached by interpolation
     traverse: ClassVar[Callable[..., Array]]
 
-    def __init__(
-        self,
-        encoder: Layer,
-        mean: Layer,
-        logvar: Layer,
-        decoder: Layer,
-        likelihood: Likelihood | None = None,
-        beta: float = 1.0,
-        *,
-        free_bits: float = 0.0,
-        warm_up: int = 0,
-        logvar_range: tuple[float, float] = (-12.0, 12.0),
-        resample: Corruption | None = None,
-    ) -> None:
-        who = type(self).__name__
-        likelihood = Bernoulli() if likelihood is None else likelihood
-        check_parts(who, Layer, encoder=encoder, mean=mean, logvar=logvar, decoder=decoder)
-        check_parts(who, Likelihood, likelihood=likelihood)
-        if resample is not None:
-            check_parts(who, Corruption, resample=resample)
-        bounds, last = output_range(decoder)
-        if likelihood.logits and bounds is not None:
+    encoder: Layer
+    mean: Layer
+    logvar: Layer
+    decoder: Layer
+    likelihood: Likelihood = field(default_factory=Bernoulli)
+    beta: float = 1.0
+    _: KW_ONLY
+    free_bits: float = 0.0
+    warm_up: int = 0
+    logvar_range: tuple[float, float] = (-12.0, 12.0)
+    resample: Corruption | None = None
+
+    def __post_init__(self) -> None:
+        who, parts = type(self).__name__, ("encoder", "mean", "logvar", "decoder")
+        self.likelihood = Bernoulli() if self.likelihood is None else self.likelihood
+        check_parts(who, Layer, **{name: getattr(self, name) for name in parts})
+        check_parts(who, Likelihood, likelihood=self.likelihood)
+        if self.resample is not None:
+            check_parts(who, Corruption, resample=self.resample)
+        bounds, last = output_range(self.decoder)
+        if self.likelihood.logits and bounds is not None:
             raise ValueError(
-                f"{who}: the decoder's last layer is {last}, but {likelihood} takes logits; "
+                f"{who}: the decoder's last layer is {last}, but {self.likelihood} takes logits; "
                 "leave that layer out"
             )
-        self.encoder = encoder
-        self.mean = mean
-        self.logvar = logvar
-        self.decoder = decoder
-        self.likelihood = likelihood
-        self.beta = check_weight(who, "beta", beta, "1.0")
-        self.free_bits = check_weight(who, "free_bits", free_bits, "1.0")
-        self.warm_up = warm_up if warm_up == 0 else positive_int(who, "warm_up", warm_up, 1000)
-        self.logvar_range = interval(who, "logvar_range", logvar_range)
-        self.resample = resample
+        self.beta = check_weight(who, "beta", self.beta, "1.0")
+        self.free_bits = check_weight(who, "free_bits", self.free_bits, "1.0")
+        if self.warm_up != 0:
+            self.warm_up = positive_int(who, "warm_up", self.warm_up, 1000)
+        self.logvar_range = interval(who, "logvar_range", self.logvar_range)
         self.steps = np.zeros(())  # calls of backprop so far; an array, so that it is saved
 
     # --- training --------------------------------------------------------------------------
