@@ -14,6 +14,7 @@ import numpy as np
 from numba import carray
 
 from tinyae.kernels.jitted.cfunc import call, pointer, view
+from tinyae.kernels.jitted.pooling import largest
 from tinyae.kernels.jitted.simd_tile import (
     ROWS,
     THIN,
@@ -483,19 +484,21 @@ def _pool(c: Array, x: Array, y: Array) -> None:
     """The maximum or the mean of each window."""
     channels, height, width, rows, columns = c[0], c[1], c[2], c[3], c[4]
     kh, kw, sh, sw, mean = c[5], c[6], c[7], c[8], c[9]
+    if not mean:
+        largest(x, y, None, height, width, rows, columns, kh, kw, sh, sw)
+        return
     area = x.dtype.type(kh * kw)
     to = 0
     for p in range(channels):
         for i in range(rows):
             for j in range(columns):
                 corner = (p * height + i * sh) * width + j * sw
-                top, total = view(x, corner, 1)[0], x.dtype.type(0)
+                total = x.dtype.type(0)
                 for u in range(kh):
                     line = view(x, corner + u * width, kw)
                     for v in range(kw):
                         total += line[v]
-                        top = top if top >= line[v] or top != top else line[v]
-                y[to] = total / area if mean else top
+                y[to] = total / area
                 to += 1
 
 

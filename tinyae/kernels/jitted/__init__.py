@@ -8,8 +8,9 @@ compiled loop nest, whose name begins with an underscore.
 ``matmul``           matrix products
 ``mlp``              consecutive dense layers with their activations
 ``layout``           images with the batch outermost or innermost in memory
-``convolution``      convolution and its two gradients; pooling
+``convolution``      convolution and its two gradients
 ``conv_batch_last``  convolution of batches of at least a tile's width
+``pooling``          max-pooling, whose loop compiled programs share
 ``warp``             affine resampling of images
 ``vector_math``      eˣ, ln(1 + x) and related functions, written as arithmetic
 ``activations``      the loops of each activation, generated from ``kernels/functions.py``
@@ -31,8 +32,6 @@ from tinyae.kernels.jitted.convolution import (
     conv2d_input_grad_relu,
     conv2d_relu,
     conv2d_weight_grad,
-    max_pool2d,
-    max_pool2d_backward,
 )
 from tinyae.kernels.jitted.elementwise import (
     bce,
@@ -59,6 +58,7 @@ from tinyae.kernels.jitted.matmul import (
 )
 from tinyae.kernels.jitted.mlp import mlp, mlp_backprop, mlp_backward
 from tinyae.kernels.jitted.optimizer_steps import adam, adamw, momentum, nesterov, rmsprop, sgd
+from tinyae.kernels.jitted.pooling import max_pool2d, max_pool2d_backward
 from tinyae.kernels.jitted.warp import warp
 
 __all__ = [

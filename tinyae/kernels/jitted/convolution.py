@@ -1,4 +1,4 @@
-"""Convolution and pooling. Batches of at least a tile's width go to ``conv_batch_last``."""
+"""Convolution. Batches of at least a tile's width go to ``conv_batch_last``."""
 
 from __future__ import annotations
 
@@ -443,49 +443,3 @@ def bias_grad(dy: Array, db: Array) -> None:
         run_parallel(_bias_grad_parallel, flat, db, _row_ranges(len(db), threads))
     else:
         _bias_grad(flat, db, 0, len(db))
-
-
-# --- pooling --------------------------------------------------------------------------------
-
-
-@jit
-def _max_pool(x: Array, y: Array, index: Array, kh: int, kw: int, sh: int, sw: int) -> None:
-    n_samples, channels, rows, columns = y.shape
-    for n in range(n_samples):
-        for c in range(channels):
-            for i in range(rows):
-                for j in range(columns):
-                    best, argmax = x[n, c, i * sh, j * sw], 0
-                    for u in range(kh):
-                        for v in range(kw):
-                            value = x[n, c, i * sh + u, j * sw + v]
-                            # the second condition selects a NaN, as NumPy's argmax does
-                            if value > best or (value != value and best == best):
-                                best, argmax = value, u * kw + v
-                    y[n, c, i, j] = best
-                    index[n, c, i, j] = argmax
-
-
-@jit
-def _max_pool_backward(dy: Array, index: Array, dx: Array, kw: int, sh: int, sw: int) -> None:
-    n_samples, channels, rows, columns = dy.shape
-    for n in range(n_samples):
-        for c in range(channels):
-            for i in range(rows):
-                for j in range(columns):
-                    argmax = index[n, c, i, j]
-                    dx[n, c, i * sh + argmax // kw, j * sw + argmax % kw] += dy[n, c, i, j]
-
-
-def max_pool2d(x: Array, kernel: Pair, stride: Pair) -> tuple[Array, Array]:
-    y = np.empty((*x.shape[:2], *_output_size(x, kernel, stride, (0, 0, 0, 0))), x.dtype)
-    index = np.empty(y.shape, np.int64)
-    _max_pool(np.ascontiguousarray(x), y, index, *kernel, *stride)
-    return y, index
-
-
-def max_pool2d_backward(dy: Array, index: Array, kernel: Pair, stride: Pair, size: Pair) -> Array:
-    dx = np.zeros((*dy.shape[:2], *size), dy.dtype)
-    dy, index = np.ascontiguousarray(dy), np.ascontiguousarray(index)
-    _max_pool_backward(dy, index, dx, kernel[1], *stride)
-    return dx

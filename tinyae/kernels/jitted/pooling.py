@@ -1,0 +1,76 @@
+"""Max-pooling. Layers and compiled programs share its loop, over images that lie flat in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinyae.kernels.jitted.cfunc import view
+from tinyae.kernels.jitted.threads import jit
+from tinyae.kernels.reference import Pair
+from tinyae.param import Array
+
+
+@jit
+def largest(
+    x: Array,
+    y: Array,
+    index: Array | None,
+    height: int,
+    width: int,
+    rows: int,
+    columns: int,
+    kh: int,
+    kw: int,
+    sh: int,
+    sw: int,
+) -> None:
+    """The largest entry of each window, and its place u·kw + v unless ``index`` is None.
+
+    x holds images of height × width one after the other, y and index those of rows × columns.
+    """
+    to = 0
+    for image in range(y.size // max(rows * columns, 1)):
+        for i in range(rows):
+            for j in range(columns):
+                corner = (image * height + i * sh) * width + j * sw
+                best, argmax = view(x, corner, 1)[0], 0
+                for u in range(kh):
+                    line = view(x, corner + u * width, kw)
+                    for v in range(kw):
+                        value = line[v]
+                        keep = best >= value or best != best  # the first NaN wins, as in argmax
+                        best = best if keep else value
+                        if index is not None:
+                            argmax = argmax if keep else u * kw + v
+                y[to] = best
+                if index is not None:
+                    index[to] = argmax
+                to += 1
+
+
+@jit
+def _largest_backward(dy: Array, index: Array, dx: Array, kw: int, sh: int, sw: int) -> None:
+    n_samples, channels, rows, columns = dy.shape
+    for n in range(n_samples):
+        for c in range(channels):
+            for i in range(rows):
+                for j in range(columns):
+                    argmax = index[n, c, i, j]
+                    dx[n, c, i * sh + argmax // kw, j * sw + argmax % kw] += dy[n, c, i, j]
+
+
+def max_pool2d(x: Array, kernel: Pair, stride: Pair) -> tuple[Array, Array]:
+    (height, width), (kh, kw), (sh, sw) = x.shape[2:], kernel, stride
+    size = (height - kh) // sh + 1, (width - kw) // sw + 1
+    y = np.empty((*x.shape[:2], *size), x.dtype)
+    index = np.empty(y.shape, np.int64)
+    flat = np.ascontiguousarray(x).reshape(-1)
+    largest(flat, y.reshape(-1), index.reshape(-1), height, width, *size, kh, kw, sh, sw)
+    return y, index
+
+
+def max_pool2d_backward(dy: Array, index: Array, kernel: Pair, stride: Pair, size: Pair) -> Array:
+    dx = np.zeros((*dy.shape[:2], *size), dy.dtype)
+    dy, index = np.ascontiguousarray(dy), np.ascontiguousarray(index)
+    _largest_backward(dy, index, dx, kernel[1], *stride)
+    return dx
