@@ -23,14 +23,19 @@ def as_double(module: Any) -> Any:
             if isinstance(p, Param):
                 memo[id(p)] = Param(p.value.astype(np.float64))
         module = copy.deepcopy(module, memo)
-    for p in learnt(module).values():
-        if p.grad is not None:
-            p.grad[...] = 0
+    clear_gradients(learnt(module))
     return module
 
 
 def learnt(module: Any) -> dict[str, Any]:
     return unique(dict(getattr(module, "params", {})))
+
+
+def clear_gradients(params: dict[str, Any]) -> None:
+    """Set every gradient that there is to zero."""
+    for p in params.values():
+        if p.grad is not None:
+            p.grad[...] = 0
 
 
 class Replay:

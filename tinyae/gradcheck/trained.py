@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.gradcheck.replay import Replay, learnt
+from tinyae.gradcheck.replay import Replay, clear_gradients, learnt
 from tinyae.gradcheck.report import Report, Row
+from tinyae.gradcheck.slope import norm
 from tinyae.layers.base import Layer, Module
 from tinyae.param import Array
 from tinyae.twin import definitions_only, watching
@@ -42,8 +43,7 @@ def check_halves(layer: Any, x: Array, report: Report) -> None:
 
     def run(backward: Callable[[Array, Any], Any]) -> tuple[Any, Results]:
         replay()
-        for p in params.values():
-            p.grad[...] = 0
+        clear_gradients(params)
         y, cache = layer.forward(x.copy())
         dx = backward(np.random.default_rng(len(x)).normal(size=y.shape), cache)
         return dx, {name: p.grad.copy() for name, p in params.items()}
@@ -51,9 +51,9 @@ def check_halves(layer: Any, x: Array, report: Report) -> None:
     dx, grads = run(layer.backward)
     _, params_grads = run(layer.backward_params)
     input_dx, input_grads = run(layer.backward_input)
-    largest = max((_norm(g) for g in grads.values()), default=0.0)
+    largest = max((norm(g) for g in grads.values()), default=0.0)
     for name, g in grads.items():
-        if not _norm(params_grads[name] - g) <= 1e-9 * largest:
+        if not norm(params_grads[name] - g) <= 1e-9 * largest:
             remark = (
                 f"backward_params adds another d{name} than backward, and a model's first layer "
                 "learns by it; override both, or neither"
@@ -61,7 +61,7 @@ def check_halves(layer: Any, x: Array, report: Report) -> None:
             report.rows.append(Row("backward_params", g.shape, g.size, g.size, remark=remark))
             break
     no_grads = not any(g.any() for g in input_grads.values())
-    if not (_norm(input_dx - dx) <= 1e-9 * _norm(dx) and no_grads):
+    if not (norm(input_dx - dx) <= 1e-9 * norm(dx) and no_grads):
         remark = (
             "backward_input gives another dx than backward, or adds to a gradient; "
             "override both, or neither"
@@ -118,8 +118,7 @@ def _compare(
 
     def reset() -> None:
         replay()
-        for p in params.values():
-            p.grad[...] = 0
+        clear_gradients(params)
 
     def results() -> Results:
         reset()
@@ -146,12 +145,12 @@ def _compare(
     if not used:
         return None
     row.checked = row.size = sum(a.size for a in defined.values())
-    sizes = {name: max(_norm(a), _norm(trained[name])) for name, a in defined.items()}
+    sizes = {name: max(norm(a), norm(trained[name])) for name, a in defined.items()}
     # A gradient that is zero up to rounding, as of a bias before BatchNorm, may differ.
     floor = math.sqrt(np.finfo(dtype).eps) * max(sizes.values())
     for name, b in defined.items():
         a = trained[name]
-        error = _norm(a - b) / max(sizes[name], floor) if sizes[name] else 0.0
+        error = norm(a - b) / max(sizes[name], floor) if sizes[name] else 0.0
         if not error <= row.error:
             at = np.unravel_index(int(np.abs(a - b).argmax()), b.shape)
             row.error, row.worst = error, tuple(map(int, at))
@@ -165,10 +164,6 @@ def _compare(
     if row.verdict == "pass":
         row.remark = ""
     return excess, row
-
-
-def _norm(a: Array) -> float:
-    return float(np.linalg.norm(a))
 
 
 def _count(x: Any) -> int:

@@ -10,7 +10,7 @@ from tinyae.gradcheck.doctor.draws import independent_generator, other_rows, red
 from tinyae.gradcheck.doctor.names import cache_names, gradient_name, layer_sizes, scalars, title_of
 from tinyae.gradcheck.doctor.subjects.base import Subject
 from tinyae.gradcheck.doctor.trial import Point
-from tinyae.gradcheck.replay import Replay, as_double, learnt
+from tinyae.gradcheck.replay import Replay, as_double, clear_gradients, learnt
 from tinyae.param import Array
 
 
@@ -47,9 +47,7 @@ class LayerSubject(Subject):
         return out[0], out[1]
 
     def clear(self) -> None:
-        for p in self.params.values():
-            if p.grad is not None:
-                p.grad[...] = 0
+        clear_gradients(self.params)
 
     def gradients(self, x: Array, r: Array) -> dict[str, Any]:
         self.clear()

@@ -11,7 +11,7 @@ from tinyae.gradcheck.doctor.draws import as_float64, other_rows, redraw
 from tinyae.gradcheck.doctor.names import gradient_name, scalars, sizes_of
 from tinyae.gradcheck.doctor.subjects.base import Subject
 from tinyae.gradcheck.doctor.trial import Point
-from tinyae.gradcheck.replay import Replay, as_double, learnt
+from tinyae.gradcheck.replay import Replay, as_double, clear_gradients, learnt
 from tinyae.param import Array
 
 
@@ -46,9 +46,7 @@ class ModelSubject(Subject):
         return made if isinstance(self.x, tuple) else made[0]
 
     def clear(self) -> None:
-        for p in self.params.values():
-            if p.grad is not None:
-                p.grad[...] = 0
+        clear_gradients(self.params)
 
     def objective(self, x: Any) -> dict[str, float]:
         return self.module.objective(self._copy(x), self._same_rng())
