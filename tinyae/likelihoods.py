@@ -143,7 +143,14 @@ class Bernoulli(Likelihood):
         return kernels.sigmoid(y)
 
     def sample(self, y: Array, rng: np.random.Generator) -> Array:
-        return (rng.random(y.shape, y.dtype) < kernels.sigmoid(y)).astype(y.dtype)
+        return bernoulli(kernels.sigmoid(y), rng.random(y.shape, y.dtype))
+
+
+def bernoulli(p: Array, uniform: Array) -> Array:
+    """1 with probability p, else 0, from draws of U(0, 1); NaN where p is NaN."""
+    x = (uniform < p).astype(p.dtype)
+    x[np.isnan(p)] = np.nan
+    return x
 
 
 class Gaussian(Likelihood):

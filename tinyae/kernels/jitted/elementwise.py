@@ -130,8 +130,8 @@ def elu(x: Array, alpha: float) -> Array:
     return _activation("ELU", x, float(alpha))
 
 
-def elu_backward(dy: Array, y: Array, alpha: float) -> Array:
-    return _activation_backward("ELU", dy, y, float(alpha))
+def elu_backward(dy: Array, x: Array, alpha: float) -> Array:
+    return _activation_backward("ELU", dy, x, float(alpha))
 
 
 def sigmoid(x: Array) -> Array:
@@ -151,15 +151,15 @@ def tanh_backward(dy: Array, y: Array) -> Array:
 
 
 @jit
-def _erf(x: Array, y: Array) -> None:
+def _erfc(x: Array, y: Array) -> None:
     for i in range(x.size):
-        y[i] = math.erf(x[i])
+        y[i] = math.erfc(x[i])
 
 
-def erf(x: Array) -> Array:
+def erfc(x: Array) -> Array:
     y = empty_like(x)
     source, view = flat(x, y)
-    _erf(source, view)
+    _erfc(source, view)
     return y if np.may_share_memory(view, y) else view.reshape(y.shape)
 
 

@@ -237,7 +237,7 @@ def _emit_epilogue(
 
     builder.position_at_end(masked)
     mask = [builder.load(address, align=_alignment(vector)) for address in mask_addresses]
-    factors = [builder.select(builder.fcmp_ordered(">", g, zero), one, zero) for g in mask]
+    factors = [builder.select(builder.fcmp_ordered(">", g, zero), one, g) for g in mask]
     _emit_stores(builder, addresses, [builder.fmul(s, o) for s, o in zip(sums, factors)])
     builder.branch(done)
 
