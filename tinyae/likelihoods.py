@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinyae import kernels
+from tinyae.arrays import check_array, check_float
 from tinyae.layers.base import Module
 from tinyae.losses import Range, check_range
 from tinyae.param import Array, Param
@@ -42,7 +43,7 @@ class Likelihood(Module):
     Raises
         ValueError  y and x do not fit each other, are empty, or x leaves its range (a NaN is let
                     through: it shows in the number, where the training loop sees it)
-        TypeError   they differ in dtype
+        TypeError   they are not arrays of float32 or float64, or differ in dtype
     """
 
     target_range: ClassVar[Range | None] = None
@@ -86,7 +87,10 @@ class Likelihood(Module):
         return x.shape
 
     def check(self, y: Array, x: Array) -> None:
-        who, shape = type(self).__name__, self.output_shape(x)
+        who = type(self).__name__
+        check_float(f"{who}: y", y)
+        check_array(f"{who}: x", x)
+        shape = self.output_shape(x)
         if y.shape != shape:
             raise ValueError(
                 f"{who}: x has shape {x.shape}, so y must have {shape}, but has {y.shape}; "

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from tinyae.arrays import plain
 from tinyae.memory import aligned_copy, zeros_like
 
 Array = NDArray[Any]
@@ -25,7 +26,7 @@ class Param:
     Gradients always add (``p.grad += dW``); the optimizer clears them.
 
     Raises
-        TypeError       the value is not a floating-point array, or the gradient of another dtype
+        TypeError       the value is not of float32 or float64, or the gradient of another dtype
         ValueError      the gradient has another shape than the value
         AttributeError  on an attempt to rebind: ``p.grad = dW`` would silently lose what
                         another path has added
@@ -34,12 +35,13 @@ class Param:
     __slots__ = ("_grad", "_value")
 
     def __init__(self, value: Array, grad: Array | None = None) -> None:
-        value = np.asarray(value)
-        if not np.issubdtype(value.dtype, np.floating):
+        value = plain("Param: value", value)
+        if value.dtype.char not in "fd":
             raise TypeError(
-                f"Param: value has dtype {value.dtype}, expected a floating-point dtype; "
-                "pass value.astype(np.float32)"
+                f"Param: value has dtype {value.dtype}, expected float32 or float64, in which "
+                "everything is computed; pass value.astype(np.float32)"
             )
+        value = value.astype(value.dtype.newbyteorder("="), copy=False)  # the machine's
         if grad is None:
             grad = zeros_like(value)
         elif grad.shape != value.shape:

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from tinyae.arrays import check_array
+
 
 def batches(
     x: Any,
@@ -82,10 +84,13 @@ def is_rows(x: Any) -> bool:
         TypeError  x is not an iterable of batches either
     """
     if isinstance(x, np.ndarray):
+        check_array("batches: x", x)
         if x.ndim == 0:
             raise TypeError(f"batches: x is the number {x}, expected an array (N, …)")
         return True
     if isinstance(x, tuple) and x and all(isinstance(a, np.ndarray) and a.ndim for a in x):
+        for k, a in enumerate(x):
+            check_array(f"batches: x[{k}]", a)
         return True
     if isinstance(x, (str, bytes, dict, np.generic)) or not isinstance(x, Iterable):
         raise TypeError(

@@ -33,6 +33,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyae.arrays import real
 from tinyae.gradcheck import trained
 from tinyae.gradcheck.replay import Replay, as_double, learnt
 from tinyae.gradcheck.report import Report, Row
@@ -275,6 +276,7 @@ def _check_model(
 
 
 def _input(x: Any) -> Array:
+    x = real("gradcheck: x", x)
     x = np.array(x, np.float64)
     if not x.size or not np.isfinite(x).all():
         what = "is empty" if not x.size else "has a NaN or an infinity"

@@ -11,11 +11,13 @@ differentiates ``objective``; validation reports ``evaluate``. Terms are floats 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 
+from tinyae.arrays import check_real, lost_by_rounding
 from tinyae.data.batches import batches, count
 from tinyae.layers import Module
 from tinyae.param import Array
@@ -84,34 +86,43 @@ class Model(Module):
         raise NotImplementedError
 
     def as_input(self, batch: Any) -> Any:
-        """The batch in the model's dtype; in a tuple only floating-point arrays, not labels."""
-        return cast(batch, self.dtype)
+        """The batch in the model's dtype; in a tuple only floating-point arrays, not labels.
+
+        Raises
+            TypeError  no array of real numbers, or a masked one
+        """
+        return cast(batch, self.dtype, type(self).__name__)
 
     def check_data(self, x: Any) -> None:
         """Raise unless x (an array or a tuple of arrays) is fit for training. Reads x in chunks.
 
+        Warns where the model's dtype holds fewer of a feature's values apart than x does.
+
         Raises
             TypeError   not numbers
-            ValueError  a NaN or an infinity, named by its row
+            ValueError  a NaN, an infinity or a number beyond the model's dtype, named by its row
         """
         for which, a in enumerate(x if isinstance(x, tuple) else (x,)):
             name = f"x[{which}]" if isinstance(x, tuple) else "x"
-            if not isinstance(a, np.ndarray) or a.dtype.kind not in "fiub":
-                got = f"dtype {a.dtype}" if isinstance(a, np.ndarray) else type(a).__name__
-                raise TypeError(
-                    f"{type(self).__name__}: {name} is of {got}, expected an array of real "
-                    "numbers; pass np.asarray(…, np.float32)"
-                )
+            check_real(f"{type(self).__name__}: {name}", a)
             if a.dtype.kind == "f":
-                _check_finite(f"{type(self).__name__}: {name}", a)
+                _check_finite(f"{type(self).__name__}: {name}", a, self.dtype)
+            lost = lost_by_rounding(a, self.dtype)
+            if lost is not None:
+                place = ", ".join(map(str, (":", *lost[0])))
+                warnings.warn(
+                    f"{type(self).__name__}: {name}[{place}] {lost[1]}; subtract its least value "
+                    "or scale it before it is converted, or leave it out",
+                    stacklevel=4,
+                )
 
     def _in_chunks(self, f: Callable[[Array], Array], x: Array) -> Array:
         """f(x), a chunk of rows at a time, so that no layer holds the whole data set."""
-        if not isinstance(x, np.ndarray) or x.ndim < 2:
-            got = f"shape {x.shape}" if isinstance(x, np.ndarray) else f"type {type(x).__name__}"
+        check_real(f"{type(self).__name__}: the input", x)
+        if x.ndim < 2:
             raise ValueError(
-                f"{type(self).__name__}: the input is of {got}, expected an array whose first axis "
-                "counts the samples; for one sample pass x[None]"
+                f"{type(self).__name__}: the input is of shape {x.shape}, expected an array whose "
+                "first axis counts the samples; for one sample pass x[None]"
             )
         first = f(self.as_input(x[:CHUNK]))
         if len(x) <= CHUNK:
@@ -163,14 +174,23 @@ class ReconstructionModel(Model):
         return y
 
 
-def cast(batch: Any, dtype: np.dtype[Any]) -> Any:
-    """An array, or the floating-point arrays of a tuple, in ``dtype``; copied only if needed."""
+def cast(batch: Any, dtype: np.dtype[Any], who: str = "fit") -> Any:
+    """An array, or the floating-point arrays of a tuple, in ``dtype``; copied only if needed.
+
+    Raises
+        TypeError  no array of real numbers, or a masked one
+    """
     if isinstance(batch, tuple):
-        return tuple(cast(a, dtype) if a.dtype.kind == "f" else a for a in batch)
-    return batch if batch.dtype == dtype else batch.astype(dtype)
+        for k, a in enumerate(batch):
+            check_real(f"{who}: array {k} of the batch", a)
+        return tuple(a.astype(dtype, copy=False) if a.dtype.kind == "f" else a for a in batch)
+    if type(batch) is np.ndarray and batch.dtype == dtype:
+        return batch
+    check_real(f"{who}: the batch", batch)
+    return batch.astype(dtype, copy=False)
 
 
-def _check_finite(what: str, a: Array) -> None:
+def _check_finite(what: str, a: Array, dtype: np.dtype[Any]) -> None:
     for start in range(0, len(a), CHUNK):
         chunk = np.asarray(a[start : start + CHUNK])
         # min and max propagate a NaN or an infinity: two passes, no temporary array
@@ -180,4 +200,10 @@ def _check_finite(what: str, a: Array) -> None:
             raise ValueError(
                 f"{what} has {chunk[tuple(where[0])]} at {index}, expected finite numbers; "
                 "leave such rows out, or fill them in"
+            )
+        most = float(np.finfo(dtype).max)
+        if chunk.size and max(-chunk.min(), chunk.max()) > most:
+            raise ValueError(
+                f"{what} reaches {max(-chunk.min(), chunk.max()):.3g}, beyond {dtype}, the model's "
+                "dtype; scale the data, or pass model.astype(np.float64)"
             )

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyae.arrays import plain
 from tinyae.data.batches import batches, count
 from tinyae.layers.base import positive_int
 from tinyae.models.base import CHUNK, Model
@@ -50,7 +51,8 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
 
     def _labels(self, labels: Any) -> Array:
         """The labels as an array, after checking them."""
-        who, labels = type(self).__name__, np.asarray(labels)
+        who = type(self).__name__
+        labels = plain(f"{who}: labels", labels)
         if labels.dtype.kind not in "iu":
             raise TypeError(
                 f"{who}: labels are {labels.dtype}, expected integers; pass labels.astype(int)"

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tinyae import kernels
+from tinyae.arrays import check_array
 from tinyae.layers import Layer, Sigmoid
 from tinyae.likelihoods import Bernoulli, HeteroscedasticGaussian, Likelihood
 from tinyae.losses import BCEWithLogits, Loss
@@ -74,11 +75,7 @@ class Compiled:
     def _call_unprepared(self, x: Any) -> Array:
         """A call with a new sample shape, or with an invalid x."""
         who = f"compiled {self.part}"
-        if not isinstance(x, np.ndarray):
-            raise TypeError(
-                f"{who}: x is a {type(x).__name__}, expected a NumPy array; "
-                f"pass np.asarray(x, np.{self.dtype})"
-            )
+        check_array(f"{who}: x", x)
         if x.dtype != self.dtype:
             raise TypeError(
                 f"{who}: x is {x.dtype}, the model was compiled in {self.dtype}; "

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyae.arrays import real
 from tinyae.gradcheck.doctor.examination import Examination
 from tinyae.gradcheck.doctor.findings import Diagnosis, Finding, WrongGradient
 from tinyae.gradcheck.doctor.hypotheses import arrays
@@ -131,7 +132,7 @@ def _tangent(layer: Any, x: Any, rng: np.random.Generator, reference: Any, sizes
 def _check_input(x: Any) -> None:
     parts = x.values() if isinstance(x, dict) else x if isinstance(x, tuple) else (x,)
     for a in parts:
-        a = np.asarray(a)
+        a = real("diagnose: x", a)
         if a.dtype.kind not in "fiub" or not a.size or not np.isfinite(a).all():
             what = "is empty" if not a.size else "has a NaN or an infinity, or is no number"
             raise ValueError(
