@@ -85,6 +85,21 @@ def real(what: str, a: Any) -> np.ndarray:
     return array
 
 
+def native_float(what: str, a: Any) -> np.ndarray:
+    """float32 or float64, in the machine's order of bytes; copied only to change that.
+
+    Raises
+        TypeError  another type or dtype
+    """
+    array = plain(what, a)
+    if array.dtype.char not in "fd":
+        raise TypeError(
+            f"{what} has dtype {array.dtype}, expected float32 or float64; "
+            f"pass {what.split()[-1]}.astype(np.float32)"
+        )
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
 def _as_float(dtype: Any) -> str:
     if dtype.kind == "f" and dtype.itemsize in (4, 8):
         return f"pass x.astype(np.{dtype.newbyteorder('=')})"
@@ -110,7 +125,8 @@ def lost_by_rounding(x: np.ndarray, dtype: Any) -> tuple[tuple[int, ...], str] |
     with np.errstate(invalid="ignore"):
         coarse = (error > _VISIBLE * (high - low)) & (high > low)
     for index in map(tuple, np.argwhere(coarse | (whole & (error > 0) & (high > low)))):
-        column = np.asarray(x[(slice(None), *index)])
+        entries = (slice(None), *index)
+        column = np.asarray(x[entries])
         before, after = (len(np.unique(a)) for a in (column, column.astype(dtype)))
         if after < before:
             return tuple(int(i) for i in index), (

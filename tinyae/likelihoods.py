@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinyae import kernels
+from tinyae.arguments import float_dtype, interval, number
 from tinyae.arrays import check_array, check_float
 from tinyae.layers.base import Module
 from tinyae.losses import Range, check_range
@@ -208,7 +209,7 @@ class LearntGaussian(Likelihood):
     ) -> None:
         self.logvar_range = interval("LearntGaussian", "logvar_range", logvar_range)
         std = _positive("LearntGaussian", "std", std)
-        self.logvar = Param(np.full(1, 2 * math.log(std), dtype))
+        self.logvar = Param(np.full(1, 2 * math.log(std), float_dtype("LearntGaussian", dtype)))
 
     @property
     def std(self) -> float:
@@ -322,25 +323,13 @@ def inside(a: Array, bounds: Range) -> Array:
     return (a >= bounds[0]) & (a <= bounds[1])
 
 
-def interval(who: str, name: str, bounds: Any) -> tuple[float, float]:
-    """A pair of numbers, low < high.
-
-    Raises
-        ValueError  anything else
-    """
-    if not isinstance(bounds, (tuple, list)) or len(bounds) != 2 or not bounds[0] < bounds[1]:
-        raise ValueError(
-            f"{who}: {name} is {bounds!r}, expected (low, high) with low < high; pass (-12.0, 12.0)"
-        )
-    return float(bounds[0]), float(bounds[1])
-
-
 def per_sample(a: Array) -> Array:
     """The sum over all axes but the first, in float64."""
     return a.reshape(len(a), -1).sum(axis=1, dtype=np.float64)
 
 
 def _positive(who: str, name: str, value: float) -> float:
+    value = number(who, name, value, 0.1)
     if not 0 < value < math.inf:
         raise ValueError(f"{who}: {name} is {value}, expected > 0 and finite; pass e.g. 0.1")
-    return float(value)
+    return value

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinyae.arguments import number
 from tinyae.arrays import plain, real
 from tinyae.layers.base import positive_int
 from tinyae.param import Array
@@ -324,6 +325,7 @@ def _pair(who: str, x: Array, y: Array) -> tuple[Array, Array]:
 
 
 def _check_range(who: str, data_range: float) -> None:
+    data_range = number(who, "data_range", data_range, 1.0)
     if not (data_range > 0 and math.isfinite(data_range)):
         raise ValueError(
             f"{who}: data_range is {data_range}, expected > 0; pass the data's largest possible "

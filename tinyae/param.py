@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from tinyae.arrays import plain
+from tinyae.arguments import number
+from tinyae.arrays import native_float, plain
 from tinyae.memory import aligned_copy, zeros_like
 
 Array = NDArray[Any]
@@ -35,21 +36,14 @@ class Param:
     __slots__ = ("_grad", "_value")
 
     def __init__(self, value: Array, grad: Array | None = None) -> None:
-        value = plain("Param: value", value)
-        if value.dtype.char not in "fd":
-            raise TypeError(
-                f"Param: value has dtype {value.dtype}, expected float32 or float64, in which "
-                "everything is computed; pass value.astype(np.float32)"
-            )
-        value = value.astype(value.dtype.newbyteorder("="), copy=False)  # the machine's
-        if grad is None:
-            grad = zeros_like(value)
-        elif grad.shape != value.shape:
+        value = native_float("Param: value", value)
+        grad = zeros_like(value) if grad is None else plain("Param: grad", grad)
+        if grad.shape != value.shape:
             raise ValueError(
                 f"Param: grad has shape {grad.shape}, expected {value.shape}, the value's; "
                 "leave it out for zeros"
             )
-        elif grad.dtype != value.dtype:
+        if grad.dtype != value.dtype:
             raise TypeError(
                 f"Param: grad is {grad.dtype}, expected {value.dtype}, the value's dtype; "
                 f"pass grad.astype(np.{value.dtype})"
@@ -249,9 +243,9 @@ class Normal(Initializer):
     """
 
     def __init__(self, std: float = 0.02) -> None:
-        if not std > 0:
+        self.std = number("Normal", "std", std, 0.02)
+        if not self.std > 0:
             raise ValueError(f"Normal: std is {std}, expected > 0; pass e.g. 0.02")
-        self.std = float(std)
 
     def draw(
         self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
@@ -273,7 +267,7 @@ class Orthogonal(Initializer):
     """
 
     def __init__(self, gain: float = 1.0) -> None:
-        self.gain = gain
+        self.gain = number("Orthogonal", "gain", gain, 1.0)
 
     def draw(
         self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator

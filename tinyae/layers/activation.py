@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tinyae import kernels
+from tinyae.arguments import number
 from tinyae.layers.base import Layer
 from tinyae.param import Array
 from tinyae.twin import fused
@@ -84,9 +85,9 @@ class LeakyReLU(Activation):
     """
 
     def __init__(self, alpha: float = 0.01) -> None:
-        if not alpha > 0:
+        self.alpha = number("LeakyReLU", "alpha", alpha, 0.01)
+        if not self.alpha > 0:
             raise ValueError(f"LeakyReLU: alpha is {alpha}, expected > 0; for α = 0 use ReLU()")
-        self.alpha = float(alpha)
 
     def forward(self, x: Array) -> tuple[Array, Array]:
         y = (np.maximum if self.alpha <= 1 else np.minimum)(x, self.alpha * x)
@@ -112,9 +113,9 @@ class ELU(Activation):
     """
 
     def __init__(self, alpha: float = 1.0) -> None:
-        if not alpha > 0:
+        self.alpha = number("ELU", "alpha", alpha, 1.0)
+        if not self.alpha > 0:
             raise ValueError(f"ELU: alpha is {alpha}, expected > 0; for α = 0 use ReLU()")
-        self.alpha = float(alpha)
 
     def forward(self, x: Array) -> tuple[Array, Array]:
         return kernels.elu(x, self.alpha), x

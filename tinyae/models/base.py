@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tinyae.arguments import flag, generator
 from tinyae.arrays import check_real, lost_by_rounding
 from tinyae.data.batches import batches, count
 from tinyae.layers import Module
@@ -68,7 +69,7 @@ class Model(Module):
         Raises
             ValueError  the data set is empty
         """
-        rng = np.random.default_rng(0) if rng is None else rng
+        rng = generator(type(self).__name__, 0 if rng is None else rng)
         sums: Terms = {}
         rows = 0
         for batch in batches(x, batch_size):
@@ -116,13 +117,14 @@ class Model(Module):
                     stacklevel=4,
                 )
 
-    def _in_chunks(self, f: Callable[[Array], Array], x: Array) -> Array:
+    def _in_chunks(self, f: Callable[[Array], Array], x: Array, name: str = "x") -> Array:
         """f(x), a chunk of rows at a time, so that no layer holds the whole data set."""
-        check_real(f"{type(self).__name__}: the input", x)
+        who = type(self).__name__
+        check_real(f"{who}: {name}", x)
         if x.ndim < 2:
             raise ValueError(
-                f"{type(self).__name__}: the input is of shape {x.shape}, expected an array whose "
-                "first axis counts the samples; for one sample pass x[None]"
+                f"{who}: {name} has shape {x.shape}, expected an array whose first axis counts the "
+                f"samples; for one sample pass {name}[None]"
             )
         first = f(self.as_input(x[:CHUNK]))
         if len(x) <= CHUNK:
@@ -150,6 +152,8 @@ class ReconstructionModel(Model):
 
         With ``per_feature``, the squared error of each entry, in x's shape.
         """
+
+        per_feature = flag(type(self).__name__, "per_feature", per_feature)
 
         def error(batch: Any) -> Array:
             x = self._samples(batch)
@@ -201,9 +205,9 @@ def _check_finite(what: str, a: Array, dtype: np.dtype[Any]) -> None:
                 f"{what} has {chunk[tuple(where[0])]} at {index}, expected finite numbers; "
                 "leave such rows out, or fill them in"
             )
-        most = float(np.finfo(dtype).max)
-        if chunk.size and max(-chunk.min(), chunk.max()) > most:
+        largest = max(-float(chunk.min()), float(chunk.max())) if chunk.size else 0.0
+        if largest > float(np.finfo(dtype).max):
             raise ValueError(
-                f"{what} reaches {max(-chunk.min(), chunk.max()):.3g}, beyond {dtype}, the model's "
-                "dtype; scale the data, or pass model.astype(np.float64)"
+                f"{what} reaches {largest:.3g}, beyond {dtype}, the model's dtype; scale the data, "
+                "or use model.astype(np.float64)"
             )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.arrays import check_array, plain
+from tinyae.arrays import check_array, check_real, plain
 from tinyae.data.batches import batches, count
 from tinyae.layers import Layer, Softmax
 from tinyae.models.base import Model, Terms
@@ -126,6 +126,8 @@ class Classifier(Model):
 
     def error(self, x: Array, labels: Array) -> float:
         """The share of samples whose most probable class is not their label."""
+        check_real("Classifier: x", x)
         labels = plain("Classifier: labels", labels)
+        self._pair((x, labels))
         wrong = [np.sum(self.predict(a) != t) for a, t in batches((x, labels), 1024)]
         return float(np.sum(wrong) / len(x))

@@ -8,6 +8,7 @@ print(reconstruct.program((1, 28, 28)))  # its list of operations
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from tinyae import kernels
 from tinyae.arrays import check_array
 from tinyae.layers import Layer, Sigmoid
+from tinyae.layers.base import positive_int
 from tinyae.likelihoods import Bernoulli, HeteroscedasticGaussian, Likelihood
 from tinyae.losses import BCEWithLogits, Loss
 from tinyae.models import (
@@ -59,7 +61,12 @@ class Compiled:
         self._runtimes: dict[Shape, Runtime] = {}
         self._programs: dict[Shape, Program] = {}
         if input_shape is not None:
-            self._prepare(tuple(int(n) for n in input_shape))
+            if isinstance(input_shape, str) or not isinstance(input_shape, Sequence):
+                raise TypeError(
+                    f"compile: input_shape is {input_shape!r:.60}, expected the shape of one sample; "
+                    "pass e.g. input_shape=x.shape[1:]"
+                )
+            self._prepare(tuple(positive_int("compile", "input_shape", n) for n in input_shape))
 
     def __call__(self, x: Array) -> Array:
         if type(x) is np.ndarray and x.dtype == self.dtype:

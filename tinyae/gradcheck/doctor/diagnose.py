@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyae.arguments import generator
 from tinyae.arrays import real
 from tinyae.gradcheck.doctor.examination import Examination
 from tinyae.gradcheck.doctor.findings import Diagnosis, Finding, WrongGradient
@@ -80,7 +81,7 @@ def diagnose(
         ValueError  x is empty or not finite
         TypeError   the subject is none of these
     """
-    rng = np.random.default_rng(rng)
+    rng = generator("diagnose", rng)
     _check_input(x)
     noise = copy.deepcopy(rng)
     with definitions_only():

@@ -19,7 +19,7 @@ import stat
 import tempfile
 import warnings
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from numba.core.caching import (
     CompileResultCacheImpl,
@@ -31,20 +31,18 @@ from numba.core.caching import (
     UserWideCacheLocator,
 )
 
-Compiled = TypeVar("Compiled")
-
 _DIGEST_SIZE = hashlib.sha256().digest_size
 _unusable: set[str] = set()  # folders that failed
 _warned = False
 
 
-def keep_on_disk(compiled: Compiled, function: Callable[..., Any]) -> Compiled:
+def keep_on_disk(compiled: Any, function: Callable[..., Any]) -> Any:
     """Load and save what is compiled of ``function``, as ``cache=True`` of Numba would."""
-    compiled._cache = _DiskCache(function)  # type: ignore[attr-defined]
+    compiled._cache = _DiskCache(function)
     return compiled
 
 
-class _DiskCache(NullCache):  # type: ignore[misc]
+class _DiskCache(NullCache):
     """Numba's interface of a cache. No error of a file or a folder leaves it."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -106,7 +104,7 @@ def _warn(what: str, error: Exception | None) -> None:
         warnings.warn(f"the cache of compiled code: {what}{because}", stacklevel=2)
 
 
-class _Folder(FunctionCache):  # type: ignore[misc]
+class _Folder(FunctionCache):
     """Numba's cache of one function in the folder of one locator, with sealed files."""
 
     def __init__(self, function: Callable[..., Any], locator: type) -> None:
@@ -118,7 +116,7 @@ class _Folder(FunctionCache):  # type: ignore[misc]
         self._cache_file = _SealedFiles(self._cache_path, name, stamp)
 
 
-class _SealedFiles(IndexDataCacheFile):  # type: ignore[misc]
+class _SealedFiles(IndexDataCacheFile):
     """Files that end in the digest of what Numba writes. pickle reads no further than that."""
 
     def _dump(self, value: Any) -> bytes:
@@ -153,7 +151,7 @@ def _check_seal(file: io.BufferedReader) -> bytes:
     return data
 
 
-class _TemporaryFolder(UserWideCacheLocator):  # type: ignore[misc]
+class _TemporaryFolder(UserWideCacheLocator):
     """A folder among the temporary files. What others may write is not used: it would be run."""
 
     def __init__(self, function: Callable[..., Any], file: str) -> None:
