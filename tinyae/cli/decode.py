@@ -11,6 +11,7 @@ import tinyae as ta
 from tinyae.cli.arguments import add_model, add_picture, add_verb
 from tinyae.cli.files import write_npy
 from tinyae.cli.models import load_model
+from tinyae.data.files import reading
 from tinyae.param import Array
 
 
@@ -35,10 +36,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read_npy(path: str) -> Array:
-    try:
+    with reading("decode", path, ".npy"):
         z = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"decode: {path} is not a readable .npy file ({error})") from None
     if not isinstance(z, np.ndarray):
         raise ValueError(f"decode: {path} holds several arrays, expected one; pass a .npy file")
     return z

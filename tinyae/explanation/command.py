@@ -6,7 +6,6 @@ Its options are in :mod:`tinyae.cli.explain`.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +37,7 @@ def run(args: argparse.Namespace) -> int:
         subject, x = _saved(args)
     explanation = explain(subject, x, args.seed)
     if args.latex is None:
-        text = str(explanation)
-        encoding = sys.stdout.encoding or "utf-8"
-        print(text.encode(encoding, "replace").decode(encoding))
+        print(explanation)
     else:
         Path(args.latex).write_text(explanation.latex(), encoding="utf-8")
         print(f"{args.latex}: {explanation!r}; `pdflatex {args.latex}` makes a page of it")
