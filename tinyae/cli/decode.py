@@ -36,8 +36,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read_npy(path: str) -> Array:
-    with reading("decode", path, ".npy"):
-        z = np.load(path, allow_pickle=False)
+    with reading("decode", path, ".npy"), open(path, "rb") as file:
+        z = np.load(file, allow_pickle=False)
     if not isinstance(z, np.ndarray):
         raise ValueError(f"decode: {path} holds several arrays, expected one; pass a .npy file")
     return z

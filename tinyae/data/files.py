@@ -160,7 +160,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
     with reading("load", path, ".npz"):
         if not zipfile.is_zipfile(path):
             raise ValueError("it is not a zip archive")
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {key: np.asarray(file[key]) for key in file.files}
     if len(arrays) == 1:
         arrays = {"x": next(iter(arrays.values()))}
