@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinyae.layers.base import ParameterFree
+from tinyae.layers.base import ParameterFree, check_dy
 from tinyae.param import Array
 
 __all__ = ["Dropout"]
@@ -39,7 +39,7 @@ class Dropout(ParameterFree):
         return x * m, m
 
     def backward(self, dy: Array, m: Array) -> Array:
-        return dy * m
+        return check_dy(self, dy, m.shape, m.dtype) * m
 
     def linear(self, xdot: Array, m: Array) -> Array:
         return xdot * m

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from tinyae.layers.base import ParameterFree, positive_int
+from tinyae.layers.base import ParameterFree, check_dy, positive_int
 from tinyae.param import Array
 
 __all__ = ["TopK"]
@@ -39,7 +39,7 @@ class TopK(ParameterFree):
         return x * m, m
 
     def backward(self, dy: Array, m: Array) -> Array:
-        return dy * m
+        return check_dy(self, dy, m.shape) * m
 
     def linear(self, xdot: Array, m: Array) -> Array:
         return xdot * m

@@ -9,9 +9,11 @@ from typing import Any
 import numba
 import numpy as np
 
+from tinyae.kernels import reference
 from tinyae.kernels.jitted import conv_batch_last
 from tinyae.kernels.jitted.elementwise import relu, relu_backward
 from tinyae.kernels.jitted.layout import batch_last
+from tinyae.kernels.jitted.operands import same_float
 from tinyae.kernels.jitted.simd_tile import (
     DOTS,
     NO_EPILOGUE,
@@ -301,12 +303,25 @@ def _tap_offsets(
     return (at * n).reshape(-1)
 
 
-def _output_size(x: Array, kernel: Pair, stride: Pair, pad: Pad) -> Pair:
+def _output_size(size: Pair, kernel: Pair, stride: Pair, pad: Pad) -> Pair:
     (top, bottom, left, right), (kh, kw) = pad, kernel
     return (
-        (x.shape[2] + top + bottom - kh) // stride[0] + 1,
-        (x.shape[3] + left + right - kw) // stride[1] + 1,
+        (size[0] + top + bottom - kh) // stride[0] + 1,
+        (size[1] + left + right - kw) // stride[1] + 1,
     )
+
+
+def _images(x: Array, W: Array, channels: tuple[int, ...]) -> bool:
+    """Whether x is a batch of images with that many channels, and W weights of its dtype."""
+    return x.ndim == W.ndim == 4 and x.shape[1:2] == channels and same_float(x, W)
+
+
+def _fits_bias(b: Array | None, W: Array, outputs: int) -> bool:
+    return b is None or (b.shape == (outputs,) and b.dtype == W.dtype)
+
+
+def _fits_mask(mask: Array | None, x: Array, shape: tuple[int, ...]) -> bool:
+    return mask is None or (mask.shape == shape and mask.dtype == x.dtype)
 
 
 def conv2d(x: Array, W: Array, stride: Pair, pad: Pad, b: Array | None = None) -> Array:
@@ -322,9 +337,13 @@ def conv2d_relu(
     relu: bool = False,
     relu_mask: Array | None = None,
 ) -> Array:
+    if not (_images(x, W, W.shape[1:2]) and _fits_bias(b, W, len(W))):
+        return reference.conv2d_relu(x, W, stride, pad, b, relu, relu_mask)
     kernel = (W.shape[2], W.shape[3])
-    size = _output_size(x, kernel, stride, pad)
+    size = _output_size((x.shape[2], x.shape[3]), kernel, stride, pad)
     n = len(x)
+    if min(size) < 1 or not _fits_mask(relu_mask, x, (n, len(W), *size)):
+        return reference.conv2d_relu(x, W, stride, pad, b, relu, relu_mask)
     if conv_batch_last.supports(x):
         return conv_batch_last.conv2d(x, W, stride, pad, size, b, relu, relu_mask)
     y = np.empty((len(W), size[0], size[1] * n), x.dtype)
@@ -359,6 +378,13 @@ def conv2d_input_grad_relu(
     relu_mask: Array | None = None,
 ) -> Array:
     """For each phase a of dx: dx[a + m·s] = Σ_q W[a + q·s] · dy[m − q], with stride 1."""
+    if not (
+        _images(dy, W, W.shape[:1])
+        and dy.shape[2:] == _output_size(size, (W.shape[2], W.shape[3]), stride, pad)
+        and _fits_bias(b, W, W.shape[1])
+        and _fits_mask(relu_mask, dy, (len(dy), W.shape[1], *size))
+    ):
+        return reference.conv2d_input_grad_relu(dy, W, stride, pad, size, b, relu, relu_mask)
     if conv_batch_last.supports(dy):
         return conv_batch_last.conv2d_input_grad(dy, W, stride, pad, size, b, relu, relu_mask)
     n, outputs = dy.shape[:2]
@@ -407,6 +433,13 @@ def _mirrored_offsets(
 
 
 def conv2d_weight_grad(x: Array, dy: Array, stride: Pair, pad: Pad, kernel: Pair) -> Array:
+    if not (
+        x.ndim == dy.ndim == 4
+        and len(x) == len(dy)
+        and dy.shape[2:] == _output_size((x.shape[2], x.shape[3]), kernel, stride, pad)
+        and same_float(x, dy)
+    ):
+        return reference.conv2d_weight_grad(x, dy, stride, pad, kernel)
     if conv_batch_last.supports(x, whole=True):
         return conv_batch_last.conv2d_weight_grad(x, dy, stride, pad, kernel)
     n, outputs, rows, columns = dy.shape
@@ -433,6 +466,9 @@ def _bias_grad_parallel(dy: Array, db: Array, parts: Array) -> None:
 
 
 def bias_grad(dy: Array, db: Array) -> None:
+    fits = dy.ndim == 4 and db.shape == dy.shape[1:2] and same_float(dy, db)
+    if not (fits and db.flags.writeable):
+        return reference.bias_grad(dy, db)
     batch_innermost = dy.transpose(1, 2, 3, 0)
     if not batch_innermost.flags.c_contiguous or not db.flags.c_contiguous:
         db += dy.sum(axis=(0, 2, 3))
