@@ -128,3 +128,24 @@ def test_a_model_on_a_memory_map_infers_and_says_that_it_cannot_learn(tmp_path: 
     np.testing.assert_array_equal(model.reconstruct(X), want)
     with pytest.raises(ValueError, match="read-only"):
         ta.fit(model, X, epochs=1, progress=False)
+
+
+@pytest.mark.parametrize("frozen", ["value", "grad"])
+def test_what_became_read_only_after_a_step_stays_as_it_is(frozen: str, kernel_set: str) -> None:
+    model, optimizer = trained(steps=1)
+    array = getattr(model.encoder.layers[0].W, frozen)
+    model.backprop(X)
+    array.flags.writeable = False
+    before = (
+        values(model),
+        array.copy(),
+        optimizer.state_arrays(model.params)["encoder.0.W/m"].copy(),
+    )
+    if frozen == "grad":
+        with pytest.raises(ValueError, match="read-only"):
+            model.backprop(X)
+    with pytest.raises(ValueError, match=rf"encoder\.0\.W.*{frozen}.*read-only"):
+        optimizer.step(model.params)
+    assert_same(values(model), before[0])
+    np.testing.assert_array_equal(array, before[1])
+    np.testing.assert_array_equal(optimizer.state_arrays(model.params)["encoder.0.W/m"], before[2])

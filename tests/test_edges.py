@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import tinyae as ta
 from tinyae import catalog, kernels
 from tinyae.kernels import reference
 from tinyae.layers.base import Layer
@@ -109,14 +108,12 @@ def test_backward_takes_or_refuses_what_it_is_given(
             p.grad[...] = 0
     for name, change in REFUSED.items():
         changed = change(dy)
-        if getattr(changed, "shape", None) == dy.shape and changed.dtype == dy.dtype:
-            if type(changed) is np.ndarray:
-                continue  # a row or a column that is not there cannot be left out
+        if type(changed) is np.ndarray and (changed.shape, changed.dtype) == (dy.shape, dy.dtype):
+            continue  # a row or a column that is not there cannot be left out
         if method == "backward_params" and not layer.params:
             continue  # nothing to learn: dy is not looked at
         with pytest.raises((TypeError, ValueError), match="dy"):
-            backward(changed, cache)
-            raise AssertionError(f"{name}: accepted")
+            assert backward(changed, cache) is NotImplemented, f"{name}: accepted"
         assert not any(g.any() for g in gradients(layer)), name
 
 

@@ -27,7 +27,7 @@ from numpy.typing import DTypeLike
 from tinyae import kernels
 from tinyae.layers.base import Module
 from tinyae.losses import Range, check_range
-from tinyae.param import Array, Param
+from tinyae.param import Array, Param, check_array
 
 _LOG_2PI = math.log(2 * math.pi)
 
@@ -86,7 +86,10 @@ class Likelihood(Module):
         return x.shape
 
     def check(self, y: Array, x: Array) -> None:
-        who, shape = type(self).__name__, self.output_shape(x)
+        who = type(self).__name__
+        check_array(who, "y", y)
+        check_array(who, "x", x)
+        shape = self.output_shape(x)
         if y.shape != shape:
             raise ValueError(
                 f"{who}: x has shape {x.shape}, so y must have {shape}, but has {y.shape}; "

@@ -1,20 +1,21 @@
-"""Parameters and their initialisation.
+"""Parameters: a value and its gradient, and what every layer, loss and step asks of arrays.
 
-A :class:`Param` is a value and its gradient. An initialiser draws the first value; its
-variance is chosen so that signals neither die out nor blow up on their way through the layers.
+:mod:`tinyae.initializers` has how a value begins.
 """
 
 from __future__ import annotations
 
-import math
+import importlib
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
-from tinyae.memory import aligned_copy, zeros_like
+from tinyae.memory import zeros_like
 
 Array = NDArray[Any]
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))  # in the machine's byte order
 
 
 class Param:
@@ -25,7 +26,7 @@ class Param:
     Gradients always add (``p.grad += dW``); the optimizer clears them.
 
     Raises
-        TypeError       the value is not a floating-point array, or the gradient of another dtype
+        TypeError       the value is not of float32 or float64, or the gradient of another dtype
         ValueError      the gradient has another shape than the value
         AttributeError  on an attempt to rebind: ``p.grad = dW`` would silently lose what
                         another path has added
@@ -34,20 +35,19 @@ class Param:
     __slots__ = ("_grad", "_value")
 
     def __init__(self, value: Array, grad: Array | None = None) -> None:
-        value = np.asarray(value)
-        if not np.issubdtype(value.dtype, np.floating):
+        value = _plain("value", value)
+        if value.dtype not in FLOATS:
             raise TypeError(
-                f"Param: value has dtype {value.dtype}, expected a floating-point dtype; "
+                f"Param: value has dtype {value.dtype}, expected float32 or float64; "
                 "pass value.astype(np.float32)"
             )
-        if grad is None:
-            grad = zeros_like(value)
-        elif grad.shape != value.shape:
+        grad = zeros_like(value) if grad is None else _plain("grad", grad)
+        if grad.shape != value.shape:
             raise ValueError(
                 f"Param: grad has shape {grad.shape}, expected {value.shape}, the value's; "
                 "leave it out for zeros"
             )
-        elif grad.dtype != value.dtype:
+        if grad.dtype != value.dtype:
             raise TypeError(
                 f"Param: grad is {grad.dtype}, expected {value.dtype}, the value's dtype; "
                 f"pass grad.astype(np.{value.dtype})"
@@ -104,6 +104,39 @@ class Param:
         return f"Param{self.shape} {self.dtype}"
 
 
+def _plain(name: str, a: Array) -> Array:
+    """``a`` as a plain array, which shares its memory where it is one."""
+    if isinstance(a, np.ma.MaskedArray):
+        raise TypeError(
+            f"Param: {name} is a masked array, whose mask nothing would heed; pass {name}.filled(0)"
+        )
+    return np.asarray(a)
+
+
+def check_array(who: str, name: str, a: Any) -> None:
+    """Raise unless ``a`` is a plain array of float32 or float64.
+
+    Raises
+        TypeError  something else, such as a list, a masked array, integers or float16
+    """
+    if type(a) is np.ndarray and a.dtype in FLOATS:
+        return
+    if isinstance(a, np.ma.MaskedArray):
+        raise TypeError(
+            f"{who}: {name} is a masked array, whose mask would be ignored; "
+            f"pass {name}.filled(…) or only the rows without masked entries"
+        )
+    if type(a) not in (np.ndarray, np.memmap):
+        raise TypeError(
+            f"{who}: {name} is a {type(a).__name__}, expected a NumPy array; "
+            f"pass np.asarray({name}, np.float32)"
+        )
+    if a.dtype not in FLOATS:
+        raise TypeError(
+            f"{who}: {name} is {a.dtype}, expected float32 or float64; pass {name}.astype(np.float32)"
+        )
+
+
 def unique(params: dict[str, Param]) -> dict[str, Param]:
     """Each Param once, under its first name: a shared (tied) Param appears under several."""
     first: dict[int, str] = {}
@@ -127,173 +160,9 @@ def check_writeable(who: str, params: dict[str, Param]) -> None:
                 )
 
 
-class Initializer:
-    """Draws a weight array. Biases start at zero and need no initialiser.
-
-    ``init(shape, fan_in, fan_out, rng, dtype)``: ``fan_in`` inputs feed one output unit, and
-    ``fan_out`` units are fed by one input. A dense W (O, I) has fans I and O; a convolution's
-    are multiplied by its kernel's area.
-    """
-
-    def __call__(
-        self,
-        shape: tuple[int, ...],
-        fan_in: int,
-        fan_out: int,
-        rng: np.random.Generator | None,
-        dtype: DTypeLike,
-    ) -> Array:
-        if not isinstance(rng, np.random.Generator):
-            raise TypeError(
-                f"{type(self).__name__}: rng is {rng!r}, expected a numpy.random.Generator; make one "
-                "with rng = np.random.default_rng(0) and pass the same one to every layer"
-            )
-        return aligned_copy(self.draw(shape, fan_in, fan_out, rng), dtype)
-
-    def draw(
-        self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
-    ) -> Array:
-        raise NotImplementedError
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
-
-
-def _uniform(shape: tuple[int, ...], variance: float, rng: np.random.Generator) -> Array:
-    bound = math.sqrt(3 * variance)  # Var U(−a, a) = a²/3
-    return rng.uniform(-bound, bound, shape)
-
-
-def _normal(shape: tuple[int, ...], variance: float, rng: np.random.Generator) -> Array:
-    return rng.normal(0, math.sqrt(variance), shape)
-
-
-class GlorotUniform(Initializer):
-    """U(−a, a) with variance 2 / (fan_in + fan_out): keeps forward and backward variance alike.
-
-    Source    Glorot & Bengio (2010), eq. 16
-    """
-
-    def draw(
-        self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
-    ) -> Array:
-        return _uniform(shape, 2 / (fan_in + fan_out), rng)
-
-
-class GlorotNormal(Initializer):
-    """N(0, 2 / (fan_in + fan_out)).
-
-    Source    Glorot & Bengio (2010), eq. 12
-    """
-
-    def draw(
-        self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
-    ) -> Array:
-        return _normal(shape, 2 / (fan_in + fan_out), rng)
-
-
-class HeUniform(Initializer):
-    """U(−a, a) with variance 2 / fan_in: a ReLU halves the variance, so it is doubled here.
-
-    Source    He et al. (2015), eq. 10
-    """
-
-    def draw(
-        self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
-    ) -> Array:
-        return _uniform(shape, 2 / fan_in, rng)
-
-
-class HeNormal(Initializer):
-    """N(0, 2 / fan_in).
-
-    Source    He et al. (2015), eq. 10
-    """
-
-    def draw(
-        self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
-    ) -> Array:
-        return _normal(shape, 2 / fan_in, rng)
-
-
-class LeCunUniform(Initializer):
-    """U(−a, a) with variance 1 / fan_in: an output unit has the variance of its inputs.
-
-    Source    LeCun, Bottou, Orr & Müller (1998), §4.6, eq. 16
-    """
-
-    def draw(
-        self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
-    ) -> Array:
-        return _uniform(shape, 1 / fan_in, rng)
-
-
-class LeCunNormal(Initializer):
-    """N(0, 1 / fan_in).
-
-    Source    LeCun, Bottou, Orr & Müller (1998), §4.6, eq. 16
-    """
-
-    def draw(
-        self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
-    ) -> Array:
-        return _normal(shape, 1 / fan_in, rng)
-
-
-class Normal(Initializer):
-    """N(0, std²), whatever the fans: for layers that batch normalisation rescales anyway.
-
-    Source    Radford, Metz & Chintala (2016), §4: std = 0.02
-    """
-
-    def __init__(self, std: float = 0.02) -> None:
-        if not std > 0:
-            raise ValueError(f"Normal: std is {std}, expected > 0; pass e.g. 0.02")
-        self.std = float(std)
-
-    def draw(
-        self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
-    ) -> Array:
-        return rng.normal(0, self.std, shape)
-
-    def __repr__(self) -> str:
-        return f"Normal({self.std})"
-
-
-class Orthogonal(Initializer):
-    """A uniformly random (semi-)orthogonal matrix, times ``gain``.
-
-    The weight is treated as a matrix with shape[0] rows. Its rows, or its columns where there
-    are more rows, are orthonormal: W Wᵀ = gain² I or Wᵀ W = gain² I.
-
-    Source    Saxe, McClelland & Ganguli (2014), §3; uniform by the sign correction of
-              Mezzadri (2007), §5
-    """
-
-    def __init__(self, gain: float = 1.0) -> None:
-        self.gain = gain
-
-    def draw(
-        self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
-    ) -> Array:
-        rows, columns = shape[0], math.prod(shape[1:])
-        q, r = np.linalg.qr(rng.normal(size=(max(rows, columns), min(rows, columns))))
-        q *= np.sign(np.diag(r))  # makes the distribution uniform (Haar)
-        return self.gain * (q if rows >= columns else q.T).reshape(shape)
-
-    def __repr__(self) -> str:
-        return f"Orthogonal(gain={self.gain})"
-
-
-class Zeros(Initializer):
-    """All zeros: for weights that are filled from a file. Needs no ``rng``."""
-
-    def __call__(
-        self,
-        shape: tuple[int, ...],
-        fan_in: int,
-        fan_out: int,
-        rng: np.random.Generator | None,
-        dtype: DTypeLike,
-    ) -> Array:
-        return aligned_copy(0, dtype, shape)
+def __getattr__(name: str) -> Any:
+    # The old import path of the initialisers.
+    initializers = importlib.import_module("tinyae.initializers")
+    if name.startswith("_") or not hasattr(initializers, name):
+        raise AttributeError(f"module 'tinyae.param' has no attribute {name!r}")
+    return getattr(initializers, name)

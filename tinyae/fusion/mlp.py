@@ -72,11 +72,22 @@ class FusedMLP:
 
         See :func:`tinyae.kernels.reference.mlp_backprop`.
         """
+        self._check_writeable()
         x, target = x.reshape(len(x), -1), target.reshape(len(x), -1)
         L, dx = kernels.mlp_backprop(self.mlp_layers, x, target, loss, per_sample, input_grad)
         return L, dx
 
+    def _check_writeable(self) -> None:
+        """Raise a ValueError if a gradient is read-only: the kernel writes by address."""
+        for layer in self.mlp_layers:
+            if not (layer.dW.flags.writeable and layer.db.flags.writeable):
+                raise ValueError(
+                    f"Dense: a gradient of the layer with W {layer.W.shape} is read-only, and "
+                    "backward adds to it; set grad.flags.writeable = True"
+                )
+
     def _backward(self, dy: Array, caches: list[Array], input_grad: bool) -> Array | None:
+        self._check_writeable()
         x, *ys = (caches[k] for k in self.inputs)
         ys.append(caches[-1])  # read only if the slope of the last activation is computed from y
         ys += [caches[self.inputs[k] + 1] for k in self.mlp_layers.cached_x]

@@ -34,7 +34,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tinyae.param import Array, Param, unique
+from tinyae.param import Array, Param, check_array, unique
 from tinyae.twin import fused
 
 __all__ = ["Module", "Layer", "ParameterFree"]
@@ -159,7 +159,7 @@ def check_input(layer: Layer, x: Array, expected: tuple[int | str, ...]) -> None
         TypeError   not an array, or of another dtype than the layer's parameters
         ValueError  another shape
     """
-    _check_array(layer, "x", x)
+    check_array(type(layer).__name__, "x", x)
     if not _fits(x.shape, expected):
         who, shape = type(layer).__name__, _shape_text(expected)
         raise ValueError(f"{who}: x has shape {x.shape}, expected {shape}; pass x of shape {shape}")
@@ -183,7 +183,7 @@ def check_dy(
         TypeError   not an array of float32 or float64
         ValueError  another shape
     """
-    _check_array(layer, "dy", dy)
+    check_array(type(layer).__name__, "dy", dy)
     if dy.shape != expected and not _fits(dy.shape, expected):
         raise ValueError(
             f"{type(layer).__name__}: dy has shape {dy.shape}, expected {_shape_text(expected)}, "
@@ -192,35 +192,11 @@ def check_dy(
     return dy if dtype is None or dy.dtype == dtype else dy.astype(dtype)
 
 
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
-
-
-def _check_array(layer: Layer, name: str, a: Array) -> None:
-    """Raise a TypeError unless ``a`` is a plain array of float32 or float64."""
-    if type(a) is np.ndarray and a.dtype in _FLOATS:
-        return
-    who = type(layer).__name__
-    if isinstance(a, np.ma.MaskedArray):
-        raise TypeError(
-            f"{who}: {name} is a masked array, whose mask a layer would ignore; "
-            f"pass {name}.filled(…) or only the rows without masked entries"
-        )
-    if type(a) not in (np.ndarray, np.memmap):
-        raise TypeError(
-            f"{who}: {name} is a {type(a).__name__}, expected a NumPy array; "
-            f"pass np.asarray({name}, np.float32)"
-        )
-    if a.dtype not in _FLOATS:
-        raise TypeError(
-            f"{who}: {name} is {a.dtype}, expected float32 or float64; pass {name}.astype(np.float32)"
-        )
-
-
 def _fits(shape: tuple[int, ...], expected: tuple[int | str, ...]) -> bool:
     # A plain loop is fastest, and this runs for every layer at every step.
     if len(shape) != len(expected):
         return False
-    for want, got in zip(expected, shape):
+    for want, got in zip(expected, shape):  # noqa: SIM110
         if want != got and isinstance(want, int):
             return False
     return True

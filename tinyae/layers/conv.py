@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinyae import kernels
+from tinyae.initializers import GlorotUniform, Initializer
 from tinyae.layers.base import Layer, check_dy, check_input, positive_int, positive_pair
-from tinyae.param import Array, GlorotUniform, Initializer, Param
+from tinyae.param import Array, Param
 
 __all__ = ["Conv2d", "ConvTranspose2d"]
 

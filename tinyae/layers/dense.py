@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinyae import kernels
+from tinyae.initializers import GlorotUniform, Initializer
 from tinyae.layers.base import Layer, Module, check_dy, check_input, positive_int
-from tinyae.param import Array, GlorotUniform, Initializer, Param
+from tinyae.param import Array, Param
 from tinyae.twin import fused
 
 __all__ = ["Dense", "TiedDense"]

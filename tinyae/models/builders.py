@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import DTypeLike
 
+from tinyae.initializers import Initializer
 from tinyae.layers import (
     Conv2d,
     ConvTranspose2d,
@@ -28,7 +29,6 @@ from tinyae.layers import (
     TiedDense,
 )
 from tinyae.layers.base import positive_int
-from tinyae.param import Initializer
 
 Activation = Callable[[], Layer]  # ReLU, or lambda: LeakyReLU(0.2)
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from tinyae.initializers import Normal
 from tinyae.layers import (
     BatchNorm,
     Conv2d,
@@ -22,7 +23,6 @@ from tinyae.layers import (
     Sequential,
     Sigmoid,
 )
-from tinyae.param import Normal
 
 
 def dense_gan(

@@ -18,6 +18,7 @@ from typing import TypeVar
 import numpy as np
 
 from tinyae.data.corruption import Corruption
+from tinyae.initializers import Initializer, Zeros
 from tinyae.layers import Dense, Layer, Module, Sequential, Sigmoid, TiedDense
 from tinyae.losses import BCE, Loss
 from tinyae.models.autoencoder import Autoencoder
@@ -25,7 +26,7 @@ from tinyae.models.builders import Activation, dense_encoder_decoder, sizes_of
 from tinyae.models.checks import check_parts
 from tinyae.models.classifier import Classifier
 from tinyae.models.denoising import DenoisingAutoencoder
-from tinyae.param import Array, Initializer, Zeros
+from tinyae.param import Array
 
 Result = TypeVar("Result")
 

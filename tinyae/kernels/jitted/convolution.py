@@ -468,7 +468,8 @@ def _bias_grad_parallel(dy: Array, db: Array, parts: Array) -> None:
 def bias_grad(dy: Array, db: Array) -> None:
     fits = dy.ndim == 4 and db.shape == dy.shape[1:2] and same_float(dy, db)
     if not (fits and db.flags.writeable):
-        return reference.bias_grad(dy, db)
+        reference.bias_grad(dy, db)
+        return
     batch_innermost = dy.transpose(1, 2, 3, 0)
     if not batch_innermost.flags.c_contiguous or not db.flags.c_contiguous:
         db += dy.sum(axis=(0, 2, 3))

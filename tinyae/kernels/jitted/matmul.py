@@ -330,7 +330,12 @@ def matmul_tn(a: Array, b: Array) -> Array:
 
 
 def affine(x: Array, W: Array, b: Array) -> Array:
-    if not matrices(x, W) or x.shape[1] != W.shape[1] or b.shape != W.shape[:1] or b.dtype != W.dtype:
+    if (
+        not matrices(x, W)
+        or x.shape[1] != W.shape[1]
+        or b.shape != W.shape[:1]
+        or b.dtype != W.dtype
+    ):
         return reference.affine(x, W, b)
     y = np.empty((len(x), len(W)), x.dtype)
     if W.flags.f_contiguous and not W.flags.c_contiguous:
@@ -344,7 +349,8 @@ def affine_grad(dy: Array, x: Array, dW: Array, db: Array) -> None:
     shapes = dy.shape, x.shape, dW.shape
     fits = shapes == ((len(x), len(db)), (len(x), dW.shape[-1]), (len(db), dW.shape[-1]))
     if not (fits and same_float(dy, x, dW, db) and dW.flags.writeable and db.flags.writeable):
-        return reference.affine_grad(dy, x, dW, db)
+        reference.affine_grad(dy, x, dW, db)
+        return
     if dW.flags.c_contiguous:
         _multiply(dy, True, x, False, dW, None)
     elif dW.flags.f_contiguous:

@@ -8,19 +8,15 @@ read-only) is left to the definition in ``reference``, whose NumPy converts or r
 
 from __future__ import annotations
 
-import numpy as np
-
-from tinyae.param import Array
-
-_COMPILED = (np.dtype(np.float32), np.dtype(np.float64))
+from tinyae.param import FLOATS, Array
 
 
 def same_float(a: Array, *others: Array) -> bool:
     """Whether all arrays are of float32, or all of float64."""
     dtype = a.dtype
-    if dtype not in _COMPILED:
+    if dtype not in FLOATS:
         return False
-    for b in others:  # a plain loop is fastest, and every kernel runs it
+    for b in others:  # noqa: SIM110  a plain loop is fastest, and every kernel runs it
         if b.dtype != dtype:
             return False
     return True

@@ -78,7 +78,9 @@ def max_pool2d(x: Array, kernel: Pair, stride: Pair) -> tuple[Array, Array]:
 
 def max_pool2d_backward(dy: Array, index: Array, kernel: Pair, stride: Pair, size: Pair) -> Array:
     fits = dy.ndim == 4 and dy.shape == index.shape and same_float(dy) and index.dtype == np.int64
-    if not fits or any((n - 1) * s + k > m for n, s, k, m in zip(dy.shape[2:], stride, kernel, size)):
+    if not fits or any(
+        (n - 1) * s + k > m for n, s, k, m in zip(dy.shape[2:], stride, kernel, size)
+    ):
         return reference.max_pool2d_backward(dy, index, kernel, stride, size)
     dx = np.zeros((*dy.shape[:2], *size), dy.dtype)
     dy, index = np.ascontiguousarray(dy), np.ascontiguousarray(index)
