@@ -152,6 +152,8 @@ def check_writeable(who: str, params: dict[str, Param]) -> None:
         ValueError  one is read-only, as of a memory map that was opened for reading
     """
     for name, param in params.items():
+        if param._value.flags.writeable and param._grad.flags.writeable:
+            continue
         for what, a in (("value", param.value), ("grad", param.grad)):
             if not a.flags.writeable:
                 raise ValueError(

@@ -36,6 +36,8 @@ from tinyae.kernels.jitted.threads import (
 from tinyae.kernels.reference import Pad, Pair
 from tinyae.param import Array
 
+Shape = tuple[int, ...]
+
 # --- convolution: sums of shifted rows, with the batch innermost in memory ---------------------
 #
 # A batch of images is stored as (C, H, W, N), and returned as an (N, C, H, W) view. A row of the
@@ -311,9 +313,24 @@ def _output_size(size: Pair, kernel: Pair, stride: Pair, pad: Pad) -> Pair:
     )
 
 
-def _images(x: Array, W: Array, channels: tuple[int, ...]) -> bool:
-    """Whether x is a batch of images with that many channels, and W weights of its dtype."""
-    return x.ndim == W.ndim == 4 and x.shape[1:2] == channels and same_float(x, W)
+# Both are cached: a look at known shapes takes a fifth of the time.
+
+
+@functools.lru_cache(maxsize=256)
+def _size_of_output(x: Shape, W: Shape, stride: Pair, pad: Pad) -> Pair | tuple[()]:
+    """(H′, W′) of a convolution of x by W, by their shapes; () if they do not belong together."""
+    if len(x) != 4 or len(W) != 4 or x[1] != W[1]:
+        return ()
+    size = _output_size((x[2], x[3]), (W[2], W[3]), stride, pad)
+    return size if min(size) >= 1 else ()
+
+
+@functools.lru_cache(maxsize=256)
+def _belong(y: Shape, W: Shape, size: Shape, stride: Pair, pad: Pad) -> bool:
+    """Whether y has the shape that W makes of images of that size."""
+    if len(y) != 4 or len(W) != 4 or len(size) != 2 or y[1] != W[0]:
+        return False
+    return y[2:] == _output_size((size[0], size[1]), (W[2], W[3]), stride, pad)
 
 
 def _fits_bias(b: Array | None, W: Array, outputs: int) -> bool:
@@ -337,13 +354,16 @@ def conv2d_relu(
     relu: bool = False,
     relu_mask: Array | None = None,
 ) -> Array:
-    if not (_images(x, W, W.shape[1:2]) and _fits_bias(b, W, len(W))):
+    size = _size_of_output(x.shape, W.shape, stride, pad)
+    n = len(x)
+    if not (
+        size
+        and same_float(x, W)
+        and _fits_bias(b, W, len(W))
+        and _fits_mask(relu_mask, x, (n, len(W), *size))
+    ):
         return reference.conv2d_relu(x, W, stride, pad, b, relu, relu_mask)
     kernel = (W.shape[2], W.shape[3])
-    size = _output_size((x.shape[2], x.shape[3]), kernel, stride, pad)
-    n = len(x)
-    if min(size) < 1 or not _fits_mask(relu_mask, x, (n, len(W), *size)):
-        return reference.conv2d_relu(x, W, stride, pad, b, relu, relu_mask)
     if conv_batch_last.supports(x):
         return conv_batch_last.conv2d(x, W, stride, pad, size, b, relu, relu_mask)
     y = np.empty((len(W), size[0], size[1] * n), x.dtype)
@@ -378,9 +398,9 @@ def conv2d_input_grad_relu(
     relu_mask: Array | None = None,
 ) -> Array:
     """For each phase a of dx: dx[a + m·s] = Σ_q W[a + q·s] · dy[m − q], with stride 1."""
+    fits = same_float(dy, W) and _belong(dy.shape, W.shape, size, stride, pad)
     if not (
-        _images(dy, W, W.shape[:1])
-        and dy.shape[2:] == _output_size(size, (W.shape[2], W.shape[3]), stride, pad)
+        fits
         and _fits_bias(b, W, W.shape[1])
         and _fits_mask(relu_mask, dy, (len(dy), W.shape[1], *size))
     ):
@@ -433,12 +453,8 @@ def _mirrored_offsets(
 
 
 def conv2d_weight_grad(x: Array, dy: Array, stride: Pair, pad: Pad, kernel: Pair) -> Array:
-    if not (
-        x.ndim == dy.ndim == 4
-        and len(x) == len(dy)
-        and dy.shape[2:] == _output_size((x.shape[2], x.shape[3]), kernel, stride, pad)
-        and same_float(x, dy)
-    ):
+    fits = same_float(x, dy) and x.ndim == 4 and len(x) == len(dy)
+    if not (fits and _belong(dy.shape, (*dy.shape[1:2], 0, *kernel), x.shape[2:], stride, pad)):
         return reference.conv2d_weight_grad(x, dy, stride, pad, kernel)
     if conv_batch_last.supports(x, whole=True):
         return conv_batch_last.conv2d_weight_grad(x, dy, stride, pad, kernel)

@@ -15,7 +15,7 @@ from tinyae.kernels import reference
 from tinyae.kernels.jitted.activations import out_of_place
 from tinyae.kernels.jitted.cfunc import c_function, call, float_type
 from tinyae.kernels.jitted.layout import batch_last
-from tinyae.kernels.jitted.operands import alike, same_float
+from tinyae.kernels.jitted.operands import alike
 from tinyae.kernels.jitted.threads import (
     claim_threads,
     jit,
@@ -25,7 +25,7 @@ from tinyae.kernels.jitted.threads import (
 )
 from tinyae.kernels.jitted.vector_math import exp, log1p
 from tinyae.memory import empty_like
-from tinyae.param import Array
+from tinyae.param import FLOATS, Array
 
 _MIN_PARALLEL_SIZE = 1 << 15  # elements; below that, a second thread does not pay off
 _MIN_PARALLEL_LOSS = 1 << 16  # the same for losses
@@ -120,7 +120,7 @@ def _activation_backward(name: str, dy: Array, cache: Array, alpha: float = 0.0)
 
 
 def relu(x: Array) -> Array:
-    return _activation("ReLU", x) if same_float(x) else reference.relu(x)
+    return _activation("ReLU", x) if x.dtype in FLOATS else reference.relu(x)
 
 
 def relu_backward(dy: Array, y: Array) -> Array:
@@ -130,7 +130,7 @@ def relu_backward(dy: Array, y: Array) -> Array:
 
 
 def elu(x: Array, alpha: float) -> Array:
-    return _activation("ELU", x, float(alpha)) if same_float(x) else reference.elu(x, alpha)
+    return _activation("ELU", x, float(alpha)) if x.dtype in FLOATS else reference.elu(x, alpha)
 
 
 def elu_backward(dy: Array, y: Array, alpha: float) -> Array:
@@ -140,7 +140,7 @@ def elu_backward(dy: Array, y: Array, alpha: float) -> Array:
 
 
 def sigmoid(x: Array) -> Array:
-    return _activation("Sigmoid", x) if same_float(x) else reference.sigmoid(x)
+    return _activation("Sigmoid", x) if x.dtype in FLOATS else reference.sigmoid(x)
 
 
 def sigmoid_backward(dy: Array, y: Array) -> Array:
@@ -150,7 +150,7 @@ def sigmoid_backward(dy: Array, y: Array) -> Array:
 
 
 def tanh(x: Array) -> Array:
-    return _activation("Tanh", x) if same_float(x) else reference.tanh(x)
+    return _activation("Tanh", x) if x.dtype in FLOATS else reference.tanh(x)
 
 
 def tanh_backward(dy: Array, y: Array) -> Array:
@@ -166,7 +166,7 @@ def _erf(x: Array, y: Array) -> None:
 
 
 def erf(x: Array) -> Array:
-    if not same_float(x):
+    if x.dtype not in FLOATS:
         return reference.erf(x)
     y = empty_like(x)
     source, view = flat(x, y)

@@ -302,7 +302,7 @@ def _multiply(
 
 
 def matmul(a: Array, b: Array) -> Array:
-    if not matrices(a, b) or a.shape[1] != b.shape[0]:
+    if not matrices(a, b) or a.shape[1] != len(b):
         return reference.matmul(a, b)
     if b.flags.f_contiguous and not b.flags.c_contiguous:
         return matmul_nt(a, b.T)
@@ -330,12 +330,8 @@ def matmul_tn(a: Array, b: Array) -> Array:
 
 
 def affine(x: Array, W: Array, b: Array) -> Array:
-    if (
-        not matrices(x, W)
-        or x.shape[1] != W.shape[1]
-        or b.shape != W.shape[:1]
-        or b.dtype != W.dtype
-    ):
+    fits = matrices(x, W) and x.shape[1] == W.shape[1] and b.ndim == 1 and len(b) == len(W)
+    if not (fits and same_float(W, b)):
         return reference.affine(x, W, b)
     y = np.empty((len(x), len(W)), x.dtype)
     if W.flags.f_contiguous and not W.flags.c_contiguous:
@@ -346,9 +342,9 @@ def affine(x: Array, W: Array, b: Array) -> Array:
 
 
 def affine_grad(dy: Array, x: Array, dW: Array, db: Array) -> None:
-    shapes = dy.shape, x.shape, dW.shape
-    fits = shapes == ((len(x), len(db)), (len(x), dW.shape[-1]), (len(db), dW.shape[-1]))
-    if not (fits and same_float(dy, x, dW, db) and dW.flags.writeable and db.flags.writeable):
+    fits = matrices(dy, x) and len(dy) == len(x) and dW.shape == (dy.shape[1], x.shape[1])
+    fits = fits and db.shape == (len(dW),) and same_float(x, dW) and same_float(x, db)
+    if not (fits and dW.flags.writeable and db.flags.writeable):
         reference.affine_grad(dy, x, dW, db)
         return
     if dW.flags.c_contiguous:
@@ -377,7 +373,12 @@ def _row_sq_norms_parallel(W: Array, scale: Array, dW: Array, norms: Array, boun
 
 
 def row_sq_norms(W: Array, scale: Array, dW: Array) -> Array:
-    fits = W.shape == dW.shape and W.shape[:1] == scale.shape and same_float(W, scale, dW)
+    fits = (
+        W.shape == dW.shape
+        and W.shape[:1] == scale.shape
+        and same_float(W, scale)
+        and same_float(W, dW)
+    )
     if not (fits and W.flags.c_contiguous and dW.flags.c_contiguous and dW.flags.writeable):
         return reference.row_sq_norms(W, scale, dW)
     scale, norms = np.ascontiguousarray(scale), np.empty(len(W), W.dtype)

@@ -11,15 +11,9 @@ from __future__ import annotations
 from tinyae.param import FLOATS, Array
 
 
-def same_float(a: Array, *others: Array) -> bool:
-    """Whether all arrays are of float32, or all of float64."""
-    dtype = a.dtype
-    if dtype not in FLOATS:
-        return False
-    for b in others:  # noqa: SIM110  a plain loop is fastest, and every kernel runs it
-        if b.dtype != dtype:
-            return False
-    return True
+def same_float(a: Array, b: Array) -> bool:
+    """Whether both are of float32, or both of float64."""
+    return a.dtype in FLOATS and b.dtype in FLOATS and a.itemsize == b.itemsize
 
 
 def alike(a: Array, b: Array) -> bool:
@@ -29,4 +23,4 @@ def alike(a: Array, b: Array) -> bool:
 
 def matrices(a: Array, b: Array) -> bool:
     """Whether both are matrices, of float32 or of float64."""
-    return a.ndim == b.ndim == 2 and same_float(a, b)
+    return a.ndim == 2 and b.ndim == 2 and same_float(a, b)

@@ -6,10 +6,9 @@ import numpy as np
 
 from tinyae.kernels import reference
 from tinyae.kernels.jitted.cfunc import view
-from tinyae.kernels.jitted.operands import same_float
 from tinyae.kernels.jitted.threads import jit
 from tinyae.kernels.reference import Pair
-from tinyae.param import Array
+from tinyae.param import FLOATS, Array
 
 
 @jit
@@ -65,7 +64,7 @@ def _largest_backward(
 
 
 def max_pool2d(x: Array, kernel: Pair, stride: Pair) -> tuple[Array, Array]:
-    if x.ndim != 4 or not same_float(x) or x.shape[2] < kernel[0] or x.shape[3] < kernel[1]:
+    if x.ndim != 4 or x.dtype not in FLOATS or x.shape[2] < kernel[0] or x.shape[3] < kernel[1]:
         return reference.max_pool2d(x, kernel, stride)
     (height, width), (kh, kw), (sh, sw) = x.shape[2:], kernel, stride
     size = (height - kh) // sh + 1, (width - kw) // sw + 1
@@ -77,7 +76,9 @@ def max_pool2d(x: Array, kernel: Pair, stride: Pair) -> tuple[Array, Array]:
 
 
 def max_pool2d_backward(dy: Array, index: Array, kernel: Pair, stride: Pair, size: Pair) -> Array:
-    fits = dy.ndim == 4 and dy.shape == index.shape and same_float(dy) and index.dtype == np.int64
+    fits = (
+        dy.ndim == 4 and dy.shape == index.shape and dy.dtype in FLOATS and index.dtype == np.int64
+    )
     if not fits or any(
         (n - 1) * s + k > m for n, s, k, m in zip(dy.shape[2:], stride, kernel, size)
     ):
