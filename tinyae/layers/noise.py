@@ -39,7 +39,8 @@ class Dropout(ParameterFree):
         return x * m, m
 
     def backward(self, dy: Array, m: Array) -> Array:
-        return check_dy(self, dy, m.shape, m.dtype) * m
+        dy = check_dy(self, dy, m.shape, m.dtype)
+        return dy * m
 
     def linear(self, xdot: Array, m: Array) -> Array:
         return xdot * m

@@ -39,7 +39,8 @@ class TopK(ParameterFree):
         return x * m, m
 
     def backward(self, dy: Array, m: Array) -> Array:
-        return check_dy(self, dy, m.shape) * m
+        dy = check_dy(self, dy, m.shape)
+        return dy * m
 
     def linear(self, xdot: Array, m: Array) -> Array:
         return xdot * m
