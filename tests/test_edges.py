@@ -1,6 +1,11 @@
 """What reaches a layer or a kernel is what it can take: it is converted, or refused by name."""
 
+import ctypes
+import faulthandler
 import inspect
+import os
+import random
+import signal
 from typing import Any
 
 import numpy as np
@@ -8,76 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.attacks import arrays, concurrency
+from benchmarks.attacks.arrays import BACKWARD, REFUSED, SAME
 from tinyae import catalog, kernels
 from tinyae.kernels import reference
-from tinyae.layers.base import Layer
-from tinyae.param import unique
 
 every_layer = pytest.mark.parametrize("row", catalog.LAYERS, ids=lambda row: row.name)
-
-
-class Subclass(np.ndarray):
-    """Whatever a subclass does to arithmetic is unknown here."""
-
-
-def read_only(a: np.ndarray) -> np.ndarray:
-    a = a.copy()
-    a.flags.writeable = False
-    return a
-
-
-def unaligned(a: np.ndarray) -> np.ndarray:
-    buffer = np.zeros(a.nbytes + 1, np.uint8)
-    view = buffer[1:].view(a.dtype).reshape(a.shape)
-    view[...] = a
-    return view
-
-
-# The same numbers in another form: accepted, with the same result.
-SAME = {
-    "the other float dtype": lambda a: a.astype(np.float64 if a.itemsize == 4 else np.float32),
-    "not contiguous": lambda a: np.repeat(a, 2, axis=-1)[..., ::2],
-    "Fortran order": np.asfortranarray,
-    "backwards in memory": lambda a: a[::-1].copy()[::-1],
-    "read-only": read_only,
-    "unaligned": unaligned,
-}
-# What is refused by name, before a gradient is added.
-REFUSED = {
-    "float16": lambda a: a.astype(np.float16),
-    "long double": lambda a: a.astype(np.longdouble),
-    "integers": lambda a: (10 * a).astype(np.int64),
-    "booleans": lambda a: a > 0,
-    "the other byte order": lambda a: a.astype(a.dtype.newbyteorder()),
-    "complex": lambda a: a.astype(np.complex64),
-    "objects": lambda a: a.astype(object),
-    "strings": lambda a: a.astype(str),
-    "list": lambda a: a.tolist(),
-    "number": lambda a: np.float32(1),
-    "None": lambda a: None,
-    "masked": lambda a: np.ma.masked_array(a, mask=a > 0),
-    "subclass": lambda a: a.view(Subclass),
-    "more rows": lambda a: np.concatenate([a, a]),
-    "fewer rows": lambda a: a[1:],
-    "no rows": lambda a: a[:0],
-    "more columns": lambda a: np.concatenate([a, a], axis=1),
-    "fewer columns": lambda a: a[:, 1:],
-    "one axis more": lambda a: a[None],
-    "one axis less": lambda a: a[0],
-    "flat": lambda a: a.ravel(),
-}
-
-
-def drawn(row: Any, seed: int, dtype: Any, least: int = 2) -> tuple[Layer, np.ndarray]:
-    """A layer of the catalog and a batch for it; ``least`` lets fused layers have their part."""
-    rng = np.random.default_rng(seed)
-    layer, x = row.draw(lambda low, high: int(rng.integers(low, high, endpoint=True)), rng)
-    x = np.concatenate([x] * (-(-least // len(x))))
-    return layer.astype(dtype), x.astype(dtype)
-
-
-def gradients(layer: Layer) -> list[np.ndarray]:
-    return [p.grad.copy() for p in unique(layer.params).values()]
 
 
 @every_layer
@@ -86,35 +27,13 @@ def gradients(layer: Layer) -> list[np.ndarray]:
     seed=st.integers(0, 2**32 - 1),
     dtype=st.sampled_from([np.float32, np.float64]),
     least=st.sampled_from([2, 16, 64]),
-    method=st.sampled_from(["backward", "backward_params", "backward_input"]),
+    method=st.sampled_from(BACKWARD),
 )
 def test_backward_takes_or_refuses_what_it_is_given(
     row: Any, seed: int, dtype: Any, least: int, method: str, kernel_set: str
 ) -> None:
-    layer, x = drawn(row, seed, dtype, least)
-    y, cache = layer.forward(x)
-    dy = np.random.default_rng(seed).normal(size=y.shape).astype(dtype)
-    backward = getattr(layer, method)
-    dx, right = backward(dy, cache), gradients(layer)
-    for p in layer.params.values():
-        p.grad[...] = 0
-    for name, change in SAME.items():
-        got = backward(change(dy), cache)
-        for a, b in zip([got, *gradients(layer)], [dx, *right]):
-            if b is not None:
-                scale = float(np.abs(b).max(initial=1))
-                np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5 * scale, err_msg=name)
-        for p in layer.params.values():
-            p.grad[...] = 0
-    for name, change in REFUSED.items():
-        changed = change(dy)
-        if type(changed) is np.ndarray and (changed.shape, changed.dtype) == (dy.shape, dy.dtype):
-            continue  # a row or a column that is not there cannot be left out
-        if method == "backward_params" and not layer.params:
-            continue  # nothing to learn: dy is not looked at
-        with pytest.raises((TypeError, ValueError), match="dy"):
-            assert backward(changed, cache) is NotImplemented, f"{name}: accepted"
-        assert not any(g.any() for g in gradients(layer)), name
+    layer, x = arrays.drawn(row, np.random.default_rng(seed), dtype, least)
+    assert arrays.misused(layer, x, method, seed) is None
 
 
 @every_layer
@@ -123,7 +42,7 @@ def test_backward_takes_or_refuses_what_it_is_given(
 def test_forward_refuses_other_dtypes_or_gives_the_definitions_result(
     row: Any, seed: int, least: int, kernel_set: str
 ) -> None:
-    layer, x = drawn(row, seed, np.float32, least)
+    layer, x = arrays.drawn(row, np.random.default_rng(seed), np.float32, least)
     for name in ("float16", "long double", "integers", "the other byte order", "complex"):
         changed, results = REFUSED[name](x), []
         for which in ("numpy", kernel_set):
@@ -137,6 +56,36 @@ def test_forward_refuses_other_dtypes_or_gives_the_definitions_result(
             assert results[0] == results[1], name
         else:
             np.testing.assert_allclose(*map(np.asarray, results), rtol=1e-4, err_msg=name)
+
+
+# --- attacks with small budgets -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("attack", [arrays.twin, arrays.guard, concurrency.threads])
+def test_an_attack_finds_nothing(attack: Any) -> None:
+    pytest.importorskip("numba")
+    if attack is arrays.guard and not hasattr(os, "fork"):
+        pytest.skip("this system has no fork")
+    for i in range(15):
+        assert attack(random.Random(i), None) is None, f"try {i}"
+
+
+def test_a_guard_page_is_felt() -> None:
+    """A guard that nobody can hit would be no guard."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this system has no fork")
+    for offset, ended in ((-1, 0), (0, signal.SIGSEGV)):
+        child = os.fork()
+        if not child:
+            faulthandler.disable()
+            a = arrays.guarded(np.arange(5.0))
+            ctypes.string_at(a.ctypes.data + a.nbytes + offset, 1)
+            os._exit(0)
+        assert os.WTERMSIG(os.waitpid(child, 0)[1]) == ended
+
+
+def test_a_training_keeps_to_its_memory() -> None:
+    assert concurrency.long_run(random.Random(0), None) is None
 
 
 # --- kernels ------------------------------------------------------------------------------------
