@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -13,8 +14,10 @@ import numpy as np
 import pytest
 
 import tinyae
+from tinyae import kernels, layers
 from tinyae.kernels.expressions import c_expression, numpy_function
 from tinyae.kernels.functions import FUNCTIONS
+from tinyae.kernels.reference import MLPLayer, MLPLayers
 from tinyae.layers import activation
 
 ROOT = Path(tinyae.__file__).parent
@@ -280,3 +283,64 @@ def test_a_class_and_a_row_are_enough(tmp_path):
         check=False,
     )
     assert done.stdout.strip() == "done", done.stderr
+
+
+@rows
+@dtypes
+def test_a_nan_stays_and_infinity_has_its_limit(row, dtype):
+    """Forward, backward, fused and in programs; no 0 · ∞, no choice that takes a NaN for a number."""
+    layer, x = layer_of(row), np.array([[np.nan, -np.inf, np.inf, -1000, 1000]], dtype)
+    y, cache = layer.forward(x)
+    derivatives = [layer.slope(cache), layer.backward(np.ones_like(x), cache)]
+    with kernels.use("numpy"):
+        derivatives += [
+            numpy_function(row.slope)(cache, ALPHA),
+            layer.backward(np.ones_like(x), cache),
+        ]
+    if layer.curvature(cache) is not None:
+        derivatives.append(layer.curvature(cache))
+    for a in [y, layer(x), numpy_function(row.f)(x, ALPHA), *derivatives]:
+        np.testing.assert_array_equal(np.isnan(a), np.isnan(x))
+    for a in derivatives:
+        np.testing.assert_allclose(a[0, 1:3], a[0, 3:], rtol=4 * np.finfo(dtype).eps)
+    assert y[0, 1] == (-np.inf if row.name == "LeakyReLU" else y[0, 3])
+    assert y[0, 2] == (1 if row.name in ("Sigmoid", "Tanh") else np.inf)
+
+
+@pytest.mark.parametrize("f", list(FUNCTIONS))
+def test_a_nan_comes_out_of_a_fused_network_s_gradient(f, kernel_set):
+    eye = np.eye(3, dtype=np.float32)
+    layers = MLPLayers(
+        [MLPLayer(eye, eye[0], np.zeros_like(eye), np.zeros(3, np.float32), f) for _ in range(2)]
+    )
+    x = np.ones((20, 3), np.float32)
+    x[4, 1] = np.nan
+    ys = kernels.mlp(layers, x)
+    for k, y in enumerate(ys):  # as if nothing but this entry were NaN
+        y[...] = 1
+        y[4, 1] = np.nan if k != 1 else 1
+    dx = kernels.mlp_backward(layers, x, ys, np.ones_like(x), True)
+    assert np.isnan(dx[4, 1])
+    assert np.isfinite(np.delete(dx, 4, axis=0)).all()
+
+
+@pytest.mark.parametrize("n", [3, 40])
+def test_a_nan_in_the_mask_of_a_convolution_s_relu(n, kernel_set):
+    rng = np.random.default_rng(0)
+    dy, W = rng.normal(size=(n, 2, 6, 6)), rng.normal(size=(2, 3, 3, 3))
+    mask = kernels.relu(rng.normal(size=(n, 3, 6, 6)))
+    mask[1, 2, 3, 4] = np.nan
+    dx = kernels.conv2d_input_grad_relu(dy, W, (1, 1), (1, 1, 1, 1), (6, 6), None, False, mask)
+    np.testing.assert_array_equal(np.isnan(dx), np.isnan(mask))
+
+
+@pytest.mark.parametrize("kernel_set", ["numpy", "numba"], indirect=True)
+def test_tails_hold_their_digits_in_float32(kernel_set):
+    """e⁻¹² is 6.144e-6: y + α, of y that is rounded to −α, would be 6.139e-6."""
+    x = np.linspace(-12, -3, 200, dtype=np.float32)[None]
+    wide = x.astype(np.float64)
+    elu = layers.ELU(0.7)
+    slope = elu.backward(np.ones_like(x), elu.forward(x)[1])
+    np.testing.assert_allclose(slope, 0.7 * np.exp(wide), rtol=2e-6)
+    Phi = np.vectorize(math.erfc)(-wide / math.sqrt(2)) / 2
+    np.testing.assert_allclose(layers.GELU()(x), wide * Phi, rtol=2e-5)

@@ -14,7 +14,7 @@ ROOT = Path(tinyae.__file__).parent
 
 # Bottom up. A file may import from lower levels, and from its own level without cycles.
 LEVELS = (
-    {"memory", "param", "initializers", "twin", "kernels", "lazy"},
+    {"arguments", "arrays", "memory", "param", "initializers", "twin", "kernels", "lazy"},
     {"layers", "losses", "likelihoods", "gradcheck"},
     {"models", "optim", "schedules", "clipping", "data"},
     {"training", "train", "io", "archive", "metrics", "fusion"},

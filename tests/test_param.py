@@ -148,7 +148,7 @@ def test_unique_names_a_shared_param_once() -> None:
     assert list(unique(both)) == ["a.W", "a.b", "b.b"]
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.longdouble, ">f4", int, complex, object, str])
+@pytest.mark.parametrize("dtype", [np.float16, np.longdouble, int, complex, object, str])
 def test_other_dtypes_are_refused_before_a_layer_has_them(dtype: object) -> None:
     with pytest.raises(TypeError, match=r"value has dtype .*, expected float32 or float64"):
         Param(np.zeros(3).astype(dtype))
@@ -157,6 +157,12 @@ def test_other_dtypes_are_refused_before_a_layer_has_them(dtype: object) -> None
             Dense(3, 2, rng=np.random.default_rng(0), dtype=dtype)
         with pytest.raises(TypeError, match="expected float32 or float64"):
             Dense(3, 2, rng=np.random.default_rng(0)).astype(dtype)
+
+
+def test_the_other_byte_order_is_brought_into_the_machines() -> None:
+    p = Param(np.arange(3).astype(">f4"))
+    assert p.dtype.isnative
+    np.testing.assert_array_equal(p.value, np.arange(3))
 
 
 def test_a_mask_is_not_dropped() -> None:

@@ -10,6 +10,7 @@ import math
 import numpy as np
 from numpy.typing import DTypeLike
 
+from tinyae.arguments import number
 from tinyae.memory import aligned_copy
 from tinyae.param import Array
 
@@ -134,9 +135,9 @@ class Normal(Initializer):
     """
 
     def __init__(self, std: float = 0.02) -> None:
-        if not std > 0:
+        self.std = number("Normal", "std", std, 0.02)
+        if not self.std > 0:
             raise ValueError(f"Normal: std is {std}, expected > 0; pass e.g. 0.02")
-        self.std = float(std)
 
     def draw(
         self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
@@ -158,7 +159,7 @@ class Orthogonal(Initializer):
     """
 
     def __init__(self, gain: float = 1.0) -> None:
-        self.gain = gain
+        self.gain = number("Orthogonal", "gain", gain, 1.0)
 
     def draw(
         self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator

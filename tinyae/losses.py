@@ -16,7 +16,8 @@ from typing import ClassVar
 import numpy as np
 
 from tinyae import kernels
-from tinyae.param import Array, check_array
+from tinyae.arrays import check_array, check_float
+from tinyae.param import Array
 
 Range = tuple[float, float]
 _SLACK = 1e-6  # rounding may carry a scaled pixel this far beyond 0 or 1
@@ -39,8 +40,8 @@ class Loss:
 
     def __call__(self, y: Array, target: Array) -> tuple[float, Array]:
         who = type(self).__name__
-        check_array(who, "y", y)
-        check_array(who, "target", target)
+        check_float(f"{who}: y", y)
+        check_array(f"{who}: the target", target)
         if y.shape != target.shape:
             raise ValueError(
                 f"{who}: y has shape {y.shape}, the target {target.shape}; they must be equal: "

@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinyae.arguments import number
+from tinyae.arrays import plain, real
 from tinyae.layers.base import positive_int
 from tinyae.param import Array
 
@@ -118,7 +120,7 @@ class PCA:
 
     def fit(self, x: Array) -> PCA:
         """Compute the mean, the axes and the variances along them; returns self."""
-        x = np.asarray(x)
+        x = real("PCA: x", x)
         rows, width = len(x) if x.ndim else 0, math.prod(x.shape[1:])
         if x.ndim < 2 or self.n_components > min(rows, width):
             raise ValueError(
@@ -161,7 +163,7 @@ class PCA:
     def inverse_transform(self, z: Array) -> Array:
         """The reconstruction x̂ (N, …) of codes z, in z's dtype."""
         self._check_fitted()
-        z = np.asarray(z)
+        z = real("PCA: z", z)
         if z.ndim != 2 or z.shape[1] != self.n_components:
             raise ValueError(
                 f"PCA: z has shape {z.shape}, expected (N, {self.n_components}); "
@@ -183,7 +185,7 @@ class PCA:
 
     def _check(self, x: Array) -> Array:
         self._check_fitted()
-        x = np.asarray(x)
+        x = real("PCA: x", x)
         if x.ndim < 2 or math.prod(x.shape[1:]) != self.mean_.size:
             raise ValueError(
                 f"PCA: x has shape {x.shape}, expected (N, …) with {self.mean_.size} numbers a "
@@ -283,7 +285,7 @@ def detection(labels: ArrayLike, flagged: ArrayLike) -> Detection:
 
 def _binary(who: str, a: ArrayLike, name: str = "labels") -> Array:
     """0 and 1 as bool."""
-    a = np.asarray(a)
+    a = plain(f"{who}: {name}", a)
     if a.ndim != 1 or not a.size or not np.isin(a, (0, 1)).all():
         found = ", ".join(map(str, np.unique(a)[:5])) or "nothing"
         raise ValueError(
@@ -295,7 +297,7 @@ def _binary(who: str, a: ArrayLike, name: str = "labels") -> Array:
 
 def _ranked(who: str, labels: ArrayLike, scores: ArrayLike) -> tuple[Array, Array]:
     """Labels as bool, with both classes present, and scores without NaN."""
-    labels, scores = np.asarray(labels), np.asarray(scores)
+    labels, scores = plain(f"{who}: labels", labels), real(f"{who}: scores", scores)
     if labels.ndim != 1 or labels.shape != scores.shape:
         raise ValueError(
             f"{who}: labels have shape {labels.shape}, scores {scores.shape}, expected (N,) "
@@ -313,7 +315,7 @@ def _ranked(who: str, labels: ArrayLike, scores: ArrayLike) -> tuple[Array, Arra
 
 
 def _pair(who: str, x: Array, y: Array) -> tuple[Array, Array]:
-    x, y = np.asarray(x), np.asarray(y)
+    x, y = real(f"{who}: x", x), real(f"{who}: y", y)
     if x.shape != y.shape or not x.size or not x.ndim:
         raise ValueError(
             f"{who}: x has shape {x.shape}, y {y.shape}, expected the same (N, …), not empty; "
@@ -323,6 +325,7 @@ def _pair(who: str, x: Array, y: Array) -> tuple[Array, Array]:
 
 
 def _check_range(who: str, data_range: float) -> None:
+    data_range = number(who, "data_range", data_range, 1.0)
     if not (data_range > 0 and math.isfinite(data_range)):
         raise ValueError(
             f"{who}: data_range is {data_range}, expected > 0; pass the data's largest possible "

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyae.arrays import native_float, plain
 from tinyae.memory import zeros_like
 
 Array = NDArray[Any]
-
-FLOATS = (np.dtype(np.float32), np.dtype(np.float64))  # in the machine's byte order
 
 
 class Param:
@@ -35,13 +34,8 @@ class Param:
     __slots__ = ("_grad", "_value")
 
     def __init__(self, value: Array, grad: Array | None = None) -> None:
-        value = _plain("value", value)
-        if value.dtype not in FLOATS:
-            raise TypeError(
-                f"Param: value has dtype {value.dtype}, expected float32 or float64; "
-                "pass value.astype(np.float32)"
-            )
-        grad = zeros_like(value) if grad is None else _plain("grad", grad)
+        value = native_float("Param: value", value)
+        grad = zeros_like(value) if grad is None else plain("Param: grad", grad)
         if grad.shape != value.shape:
             raise ValueError(
                 f"Param: grad has shape {grad.shape}, expected {value.shape}, the value's; "
@@ -102,39 +96,6 @@ class Param:
 
     def __repr__(self) -> str:
         return f"Param{self.shape} {self.dtype}"
-
-
-def _plain(name: str, a: Array) -> Array:
-    """``a`` as a plain array, which shares its memory where it is one."""
-    if isinstance(a, np.ma.MaskedArray):
-        raise TypeError(
-            f"Param: {name} is a masked array, whose mask nothing would heed; pass {name}.filled(0)"
-        )
-    return np.asarray(a)
-
-
-def check_array(who: str, name: str, a: Any) -> None:
-    """Raise unless ``a`` is a plain array of float32 or float64.
-
-    Raises
-        TypeError  something else, such as a list, a masked array, integers or float16
-    """
-    if type(a) is np.ndarray and a.dtype in FLOATS:
-        return
-    if isinstance(a, np.ma.MaskedArray):
-        raise TypeError(
-            f"{who}: {name} is a masked array, whose mask would be ignored; "
-            f"pass {name}.filled(…) or only the rows without masked entries"
-        )
-    if type(a) not in (np.ndarray, np.memmap):
-        raise TypeError(
-            f"{who}: {name} is a {type(a).__name__}, expected a NumPy array; "
-            f"pass np.asarray({name}, np.float32)"
-        )
-    if a.dtype not in FLOATS:
-        raise TypeError(
-            f"{who}: {name} is {a.dtype}, expected float32 or float64; pass {name}.astype(np.float32)"
-        )
 
 
 def unique(params: dict[str, Param]) -> dict[str, Param]:

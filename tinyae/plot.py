@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from tinyae import metrics
+from tinyae.arrays import real
 from tinyae.param import Array
 
 Figure = Any  # matplotlib.figure.Figure, without importing it
@@ -194,7 +195,7 @@ def latent_map(z: Array, labels: Array | None = None, path: Path = None) -> Figu
     Shapes    z (N, D) or (N, …), seen as (N, D)   labels (N,), or None
     Raises    ValueError if z has fewer than two columns or samples, or labels has another length
     """
-    z = np.asarray(z)
+    z = real("latent_map: z", z)
     z = z.reshape(len(z), -1).astype(np.float64) if z.ndim else z
     if z.ndim != 2 or min(z.shape) < 2:
         raise ValueError(
@@ -361,7 +362,7 @@ def _save(figure: Figure, path: Path) -> Figure:
 
 def _samples(what: str, x: Array, n: int) -> Array:
     """The first n samples in float64, as signals (n, L), images (n, H, W) or (n, H, W, 3)."""
-    x = np.asarray(x)
+    x = real(what, x)
     shape = x.shape
     if x.ndim in (3, 4) and shape[1] == 1:
         x = x[:, 0]

@@ -33,6 +33,8 @@ from typing import Any
 
 import numpy as np
 
+from tinyae.arguments import check_callable, generator
+from tinyae.arrays import real
 from tinyae.gradcheck import trained
 from tinyae.gradcheck.replay import Replay, as_double, learnt
 from tinyae.gradcheck.report import Report, Row
@@ -50,6 +52,7 @@ from tinyae.gradcheck.slope import (
     measure,
     norm,
 )
+from tinyae.layers.base import positive_int
 from tinyae.param import Array
 from tinyae.twin import definitions_only
 
@@ -77,6 +80,7 @@ def _generator(rng: Rng) -> np.random.Generator:
     That one may have drawn x, and an upstream gradient r equal to x would hide a transposed
     dW = rᵀx.
     """
+    generator("gradcheck", rng)  # raises unless it is one or a seed
     return rng if isinstance(rng, np.random.Generator) else np.random.default_rng([rng, 0x67726164])
 
 
@@ -93,6 +97,8 @@ def check(layer: Any, x: Array, rng: Rng = 0, *, max_entries: int = 500) -> Repo
     Raises
         ValueError  x is empty or not finite
     """
+    _check_subject("layer", layer, "forward", "backward")
+    max_entries = positive_int("gradcheck", "max_entries", max_entries, 500)
     rng, given_layer = _generator(rng), layer
     layer, x, report = as_double(layer), _input(x), Report(_title(layer))
     with definitions_only():
@@ -143,6 +149,8 @@ def check_tangent(layer: Any, x: Array, rng: Rng = 0, *, max_entries: int = 500)
         ValueError           x is empty or not finite
         NotImplementedError  the layer has no tangent
     """
+    _check_subject("layer", layer, "forward", "tangent")
+    max_entries = positive_int("gradcheck", "max_entries", max_entries, 500)
     rng = _generator(rng)
     layer, x, report = as_double(layer), _input(x), Report(f"the tangent of {_title(layer)}")
     with definitions_only():
@@ -200,8 +208,10 @@ def check_loss(
     Raises
         ValueError  y is empty or not finite
     """
+    check_callable("gradcheck", "loss", loss, "MSE()")
+    max_entries = positive_int("gradcheck", "max_entries", max_entries, 500)
     rng = _generator(rng)
-    loss, y, target = copy.deepcopy(loss), _input(y), _input(target)
+    loss, y, target = copy.deepcopy(loss), _input(y, "y"), _input(target, "target")
     report = Report(_title(loss))
 
     def output() -> Array:
@@ -229,6 +239,8 @@ def check_model(model: Any, x: Any, rng: Rng = 0, *, max_entries: int = 500) -> 
     Raises
         ValueError  x is empty or not finite
     """
+    _check_subject("model", model, "objective", "backprop")
+    max_entries = positive_int("gradcheck", "max_entries", max_entries, 500)
     rng, given_model = _generator(rng), model
     model, report = as_double(model), Report(_title(model))
     labels = "iub"  # integer arrays of a tuple are labels, which are not differentiated
@@ -274,12 +286,21 @@ def _check_model(
         report.rows.append(_check_accumulates(row, adds))
 
 
-def _input(x: Any) -> Array:
+def _check_subject(name: str, subject: Any, *methods: str) -> None:
+    if isinstance(subject, type) or not all(hasattr(subject, method) for method in methods):
+        raise TypeError(
+            f"gradcheck: {name} is {subject!r:.60}, expected an object with {' and '.join(methods)}; "
+            f"pass a {name}"
+        )
+
+
+def _input(x: Any, name: str = "x") -> Array:
+    x = real(f"gradcheck: {name}", x)
     x = np.array(x, np.float64)
     if not x.size or not np.isfinite(x).all():
         what = "is empty" if not x.size else "has a NaN or an infinity"
         raise ValueError(
-            f"gradcheck: x of shape {x.shape} {what}, expected finite numbers; "
+            f"gradcheck: {name} of shape {x.shape} {what}, expected finite numbers; "
             "pass e.g. rng.normal(size=(5, 3))"
         )
     return x

@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.kernels.special import erf, sigmoid
+from tinyae.kernels.special import erfc, sigmoid
 from tinyae.param import Array
 
 VARIABLES = ("x", "y", "alpha")
-FUNCTION_NAMES = ("exp", "expm1", "log1p", "erf", "sigmoid", "tanh", "abs")
+FUNCTION_NAMES = ("exp", "expm1", "log1p", "erfc", "sigmoid", "tanh", "abs")
 _OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 _COMPARISONS = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<="}
 
@@ -119,7 +119,7 @@ def numpy_function(expression: str) -> Callable[[Array, float], Array]:
     """The expression as a function of an array (its x or its y) and alpha."""
     numpy = ("exp", "expm1", "log1p", "tanh", "abs", "where", "minimum", "maximum")
     names: dict[str, Any] = {name: getattr(np, name) for name in numpy}
-    names |= {"sigmoid": sigmoid, "erf": erf}
+    names |= {"sigmoid": sigmoid, "erfc": erfc}
     argument = "x" if "x" in variables(expression) else "y"
     text = _Numpy().text(parsed(expression))
     of = eval(f"lambda {argument}, alpha, number: {text}", names)

@@ -34,7 +34,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tinyae.param import Array, Param, check_array, unique
+from tinyae.arrays import FLOATS, check_float
+from tinyae.param import Array, Param, unique
 from tinyae.twin import fused
 
 __all__ = ["Module", "Layer", "ParameterFree"]
@@ -159,7 +160,7 @@ def check_input(layer: Layer, x: Array, expected: tuple[int | str, ...]) -> None
         TypeError   not an array, or of another dtype than the layer's parameters
         ValueError  another shape
     """
-    check_array(type(layer).__name__, "x", x)
+    _check_float(layer, "x", x)
     if not _fits(x.shape, expected):
         who, shape = type(layer).__name__, _shape_text(expected)
         raise ValueError(f"{who}: x has shape {x.shape}, expected {shape}; pass x of shape {shape}")
@@ -183,13 +184,18 @@ def check_dy(
         TypeError   not an array of float32 or float64
         ValueError  another shape
     """
-    check_array(type(layer).__name__, "dy", dy)
+    _check_float(layer, "dy", dy)
     if dy.shape != expected and not _fits(dy.shape, expected):
         raise ValueError(
             f"{type(layer).__name__}: dy has shape {dy.shape}, expected {_shape_text(expected)}, "
             "y's shape; pass the gradient with respect to what forward returned"
         )
     return dy if dtype is None or dy.dtype == dtype else dy.astype(dtype)
+
+
+def _check_float(layer: Layer, name: str, a: Array) -> None:
+    if type(a) is not np.ndarray or a.dtype not in FLOATS:
+        check_float(f"{type(layer).__name__}: {name}", a)
 
 
 def _fits(shape: tuple[int, ...], expected: tuple[int | str, ...]) -> bool:

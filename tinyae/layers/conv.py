@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinyae import kernels
+from tinyae.arguments import check_callable, float_dtype
 from tinyae.initializers import GlorotUniform, Initializer
 from tinyae.layers.base import Layer, check_dy, check_input, positive_int, positive_pair
 from tinyae.param import Array, Param
@@ -47,8 +48,9 @@ class _Convolution(Layer):
         rng: np.random.Generator | None,
         dtype: DTypeLike,
     ) -> None:
-        area = self.kernel_size[0] * self.kernel_size[1]
-        init = init or GlorotUniform()
+        area, who = self.kernel_size[0] * self.kernel_size[1], type(self).__name__
+        init, dtype = init or GlorotUniform(), float_dtype(who, dtype)
+        check_callable(who, "init", init, "HeNormal()")
         self.W = Param(init(shape, self.in_channels * area, self.out_channels * area, rng, dtype))
         self.b = Param(np.zeros(self.out_channels, dtype))
 

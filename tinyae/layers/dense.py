@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinyae import kernels
+from tinyae.arguments import check_callable, float_dtype
 from tinyae.initializers import GlorotUniform, Initializer
 from tinyae.layers.base import Layer, Module, check_dy, check_input, positive_int
 from tinyae.param import Array, Param
@@ -36,7 +37,8 @@ class Dense(Layer):
     ) -> None:
         self.in_features = positive_int("Dense", "in_features", in_features)
         self.out_features = positive_int("Dense", "out_features", out_features)
-        init = init or GlorotUniform()
+        init, dtype = init or GlorotUniform(), float_dtype("Dense", dtype)
+        check_callable("Dense", "init", init, "HeNormal()")
         shape = (self.out_features, self.in_features)
         self.W = Param(init(shape, self.in_features, self.out_features, rng, dtype))
         self.b = Param(np.zeros(self.out_features, dtype))

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from tinyae.arguments import float_dtype, number
 from tinyae.layers.base import Layer, check_dy, check_input, positive_int
 from tinyae.param import Array, Param
 
@@ -127,11 +128,12 @@ class BatchNorm(_Norm):
     ) -> None:
         self.num_features = positive_int("BatchNorm", "num_features", num_features)
         self.eps = _positive_eps("BatchNorm", eps)
-        if not 0 <= momentum <= 1:
+        if not 0 <= number("BatchNorm", "momentum", momentum, 0.1) <= 1:
             raise ValueError(
                 f"BatchNorm: momentum is {momentum}, expected 0 to 1; pass e.g. momentum=0.1"
             )
         self.momentum = float(momentum)
+        dtype = float_dtype("BatchNorm", dtype)
         self.gamma = Param(np.ones(self.num_features, dtype))
         self.beta = Param(np.zeros(self.num_features, dtype))
         self.running_mean = np.zeros(self.num_features, dtype)
@@ -208,6 +210,7 @@ class LayerNorm(_Norm):
             positive_int("LayerNorm", "normalized_shape", s) for s in sizes
         )
         self.eps = _positive_eps("LayerNorm", eps)
+        dtype = float_dtype("LayerNorm", dtype)
         self.gamma = Param(np.ones(self.normalized_shape, dtype))
         self.beta = Param(np.zeros(self.normalized_shape, dtype))
 
@@ -233,6 +236,6 @@ class LayerNorm(_Norm):
 
 
 def _positive_eps(who: str, eps: float) -> float:
-    if not (eps > 0 and math.isfinite(eps)):
+    if not 0 < number(who, "eps", eps, 1e-5) < math.inf:
         raise ValueError(f"{who}: eps is {eps}, expected a number > 0; pass e.g. eps=1e-5")
     return float(eps)

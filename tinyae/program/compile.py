@@ -8,12 +8,15 @@ print(reconstruct.program((1, 28, 28)))  # its list of operations
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from tinyae import kernels
+from tinyae.arrays import check_array
 from tinyae.layers import Layer, Sigmoid
+from tinyae.layers.base import positive_int
 from tinyae.likelihoods import Bernoulli, HeteroscedasticGaussian, Likelihood
 from tinyae.losses import BCEWithLogits, Loss
 from tinyae.models import (
@@ -61,7 +64,12 @@ class Compiled:
         self._runtimes: dict[Shape, Runtime] = {}
         self._programs: dict[Shape, Program] = {}
         if input_shape is not None:
-            self._prepare(tuple(int(n) for n in input_shape))
+            if isinstance(input_shape, str) or not isinstance(input_shape, Sequence):
+                raise TypeError(
+                    f"compile: input_shape is {input_shape!r:.60}, expected the shape of one sample; "
+                    "pass e.g. input_shape=x.shape[1:]"
+                )
+            self._prepare(tuple(positive_int("compile", "input_shape", n) for n in input_shape))
 
     def __call__(self, x: Array) -> Array:
         if type(x) is np.ndarray and x.dtype == self.dtype:
@@ -77,11 +85,7 @@ class Compiled:
     def _call_unprepared(self, x: Any) -> Array:
         """A call with a new sample shape, or with an invalid x."""
         who = f"compiled {self.part}"
-        if not isinstance(x, np.ndarray):
-            raise TypeError(
-                f"{who}: x is a {type(x).__name__}, expected a NumPy array; "
-                f"pass np.asarray(x, np.{self.dtype})"
-            )
+        check_array(f"{who}: x", x)
         if x.dtype != self.dtype:
             raise TypeError(
                 f"{who}: x is {x.dtype}, the model was compiled in {self.dtype}; "

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyae.arguments import number
 from tinyae.data.batches import batches, count, is_rows, rows
 from tinyae.layers.base import positive_int
 from tinyae.models.base import Model
@@ -46,7 +47,7 @@ def check_settings(
         raise ValueError("fit: the model has no parameters, so there is nothing to learn")
     positive_int("fit", "epochs", epochs, 10)
     positive_int("fit", "batch_size", batch_size, 10)
-    if clip_norm is not None and not clip_norm > 0:
+    if clip_norm is not None and not number("fit", "clip_norm", clip_norm, 5.0) > 0:
         raise ValueError(f"fit: clip_norm is {clip_norm}, expected > 0; pass e.g. 5.0, or None")
     if early_stopping is not None and not isinstance(early_stopping, EarlyStopping):
         raise TypeError(
@@ -122,8 +123,8 @@ def _first_batch(model: Model, x: Any, name: str, epochs: int, batch_size: int) 
 
     Of arrays every row is checked; of an iterable of batches only the first batch.
     """
-    if is_rows(x):
-        model.check_data(x)
+    if is_rows(x, name):
+        _check_data(model, x, name)
         return next(batches(x, batch_size)), x
     if iter(x) is not x:
         first, again = next(batches(x, batch_size), None), x
@@ -138,5 +139,14 @@ def _first_batch(model: Model, x: Any, name: str, epochs: int, batch_size: int) 
         again = chain([first], stream)
     if first is None:
         raise ValueError(f"fit: {name} gives no batch; pass at least one")
-    model.check_data(first)
+    _check_data(model, first, name)
     return first, again
+
+
+def _check_data(model: Model, x: Any, name: str) -> None:
+    try:
+        model.check_data(x)
+    except (TypeError, ValueError) as error:
+        if name == "x":
+            raise
+        raise type(error)(f"fit: of {name}, {error}") from None

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyae.arguments import check_callable, flag, generator
 from tinyae.clipping import clip_by_global_norm
 from tinyae.data.batches import batches, count
 from tinyae.memory import keep_freed_memory
@@ -78,7 +79,9 @@ def fit(
     """
     check_settings(model, epochs, batch_size, clip_norm, early_stopping, augment, checkpoint)
     optimizers = optimizer_per_player(model, optimizer)
-    rng = np.random.default_rng(rng)
+    rng, progress = generator("fit", rng), flag("fit", "progress", progress)
+    if on_epoch is not None:
+        check_callable("fit", "on_epoch", on_epoch, "print")
     x = dry_run(model, x, validation, epochs, batch_size, augment, rng)
     state = TrainingState(model, optimizers, rng)
     if resume is not None:

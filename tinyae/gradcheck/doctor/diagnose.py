@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from tinyae.arguments import generator
+from tinyae.arrays import real
 from tinyae.gradcheck.doctor.examination import Examination
 from tinyae.gradcheck.doctor.findings import Diagnosis, Finding, WrongGradient
 from tinyae.gradcheck.doctor.hypotheses import arrays
@@ -79,7 +81,7 @@ def diagnose(
         ValueError  x is empty or not finite
         TypeError   the subject is none of these
     """
-    rng = np.random.default_rng(rng)
+    rng = generator("diagnose", rng)
     _check_input(x)
     noise = copy.deepcopy(rng)
     with definitions_only():
@@ -131,7 +133,7 @@ def _tangent(layer: Any, x: Any, rng: np.random.Generator, reference: Any, sizes
 def _check_input(x: Any) -> None:
     parts = x.values() if isinstance(x, dict) else x if isinstance(x, tuple) else (x,)
     for a in parts:
-        a = np.asarray(a)
+        a = real("diagnose: x", a)
         if a.dtype.kind not in "fiub" or not a.size or not np.isfinite(a).all():
             what = "is empty" if not a.size else "has a NaN or an infinity, or is no number"
             raise ValueError(

@@ -11,6 +11,7 @@ import numba
 import numpy as np
 from numba import carray, types
 
+from tinyae.arrays import FLOATS
 from tinyae.kernels import reference
 from tinyae.kernels.jitted.activations import out_of_place
 from tinyae.kernels.jitted.cfunc import c_function, call, float_type
@@ -25,7 +26,7 @@ from tinyae.kernels.jitted.threads import (
 )
 from tinyae.kernels.jitted.vector_math import exp, log1p
 from tinyae.memory import empty_like
-from tinyae.param import FLOATS, Array
+from tinyae.param import Array
 
 _MIN_PARALLEL_SIZE = 1 << 15  # elements; below that, a second thread does not pay off
 _MIN_PARALLEL_LOSS = 1 << 16  # the same for losses
@@ -133,10 +134,10 @@ def elu(x: Array, alpha: float) -> Array:
     return _activation("ELU", x, float(alpha)) if x.dtype in FLOATS else reference.elu(x, alpha)
 
 
-def elu_backward(dy: Array, y: Array, alpha: float) -> Array:
-    if not alike(dy, y):
-        return reference.elu_backward(dy, y, alpha)
-    return _activation_backward("ELU", dy, y, float(alpha))
+def elu_backward(dy: Array, x: Array, alpha: float) -> Array:
+    if not alike(dy, x):
+        return reference.elu_backward(dy, x, alpha)
+    return _activation_backward("ELU", dy, x, float(alpha))
 
 
 def sigmoid(x: Array) -> Array:
@@ -160,17 +161,17 @@ def tanh_backward(dy: Array, y: Array) -> Array:
 
 
 @jit
-def _erf(x: Array, y: Array) -> None:
+def _erfc(x: Array, y: Array) -> None:
     for i in range(x.size):
-        y[i] = math.erf(x[i])
+        y[i] = math.erfc(x[i])
 
 
-def erf(x: Array) -> Array:
+def erfc(x: Array) -> Array:
     if x.dtype not in FLOATS:
-        return reference.erf(x)
+        return reference.erfc(x)
     y = empty_like(x)
     source, view = flat(x, y)
-    _erf(source, view)
+    _erfc(source, view)
     return y if np.may_share_memory(view, y) else view.reshape(y.shape)
 
 

@@ -8,7 +8,8 @@ read-only) is left to the definition in ``reference``, whose NumPy converts or r
 
 from __future__ import annotations
 
-from tinyae.param import FLOATS, Array
+from tinyae.arrays import FLOATS
+from tinyae.param import Array
 
 
 def same_float(a: Array, b: Array) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinyae.arrays import FLOATS
 from tinyae.kernels import reference
 from tinyae.kernels.jitted.cfunc import view
 from tinyae.kernels.jitted.threads import jit
 from tinyae.kernels.reference import Pair
-from tinyae.param import FLOATS, Array
+from tinyae.param import Array
 
 
 @jit
