@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyae import archive, io
+from tinyae import archive, files, io
 from tinyae.layers import Module
 from tinyae.models.base import Model
 from tinyae.param import Array
@@ -45,8 +45,7 @@ def write_checkpoint(path: str | os.PathLike[str], state: TrainingState) -> None
             name: io.generator_state(g) for name, g in _layer_generators(state.model).items()
         },
     }
-    target = os.path.realpath(path)
-    archive.write_atomically(target, lambda file: archive.to_npz(file, header, arrays))
+    files.write("fit", path, lambda file: archive.to_npz(file, header, arrays))
 
 
 def read_checkpoint(path: str | os.PathLike[str], state: TrainingState) -> None:
