@@ -542,6 +542,19 @@ def _doubling(levels: int) -> Any:
     return tree
 
 
+def _chain(length: int) -> Any:
+    """Parts, each of which refers to the one before."""
+    parts: list[Any] = [{"$class": "ReLU", "$id": 0}]
+    parts += [{"$class": "Residual", "$id": k + 1, "layer": {"$ref": k}} for k in range(length)]
+    return {"$class": "Sequential", "$id": 10**6, "layers": parts}
+
+
+def _inside(tree: Any, levels: int) -> Any:
+    for k in range(levels):
+        tree = {"$class": "Residual", "$id": 1000 + k, "layer": tree}
+    return tree
+
+
 def _dropout(generator: Any) -> Any:
     return {"$class": "Dropout", "$id": 0, "p": 0.5, "rng": {"$generator": generator, "$id": 1}}
 
@@ -606,6 +619,25 @@ HOSTILE = [
     (b'{"format": 1, "architecture": ' + b'{"$tuple": [' * 3000, "deep|not JSON"),
     (b'{"format": 1, "architecture": ' + b"[" * 500 + b"]" * 500 + b"}", "describes a list|nested"),
     (architecture(_doubling(40)), "more than 100000 parts"),
+    (architecture(_doubling(14) | {"$class": "Parallel"}), "no argument layers"),
+    (architecture(_inside(_doubling(14), 40)), "shared by more than"),
+    (architecture(_chain(300)), "64 deep"),
+    (
+        architecture(
+            {"$class": "Autoencoder", "$id": 99, "encoder": _doubling(25), "loss": {"$ref": 25}}
+        ),
+        "more than 100000 parts",
+    ),
+    (
+        architecture({"$class": "LayerNorm", "$id": 0, "normalized_shape": [2**63] * 60_000}),
+        "larger than what the file holds",
+    ),
+    (architecture({"$class": "LayerNorm", "$id": 0, "normalized_shape": [1] * 200_000}), "parts"),
+    (architecture(DENSE | {"dtype": "S100000"}), "Dense cannot be built: dtype is S100000"),
+    (architecture(DENSE | {"dtype": "M8[s]"}), "Dense cannot be built: dtype is"),
+    (b'{"format": 1, "architecture": NaN}', "NaN is not part of JSON"),
+    (b'{"format": ' + b"1" * 5000 + b"}", "an integer of 5000 digits"),
+    (b" " * 2**24 + b"7", "16,777,217 bytes"),
     (architecture(_dropout({"bit_generator": "PCG64"})), "other fields"),
     (architecture(_dropout({"bit_generator": "os"})), "generator of kind os"),
     (architecture(_dropout({"bit_generator": ["x"]})), "generator of kind"),
@@ -643,6 +675,76 @@ def test_arrays_that_lie_about_their_size(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "m.npz", w=np.zeros(10**6))
     with pytest.raises(ValueError, match="compressed"):
         ta.load(tmp_path / "m.npz")
+
+
+def npy_with(header: bytes, data: bytes = b"") -> bytes:
+    header += b" " * (-(len(header) + 11) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + data
+
+
+@pytest.mark.parametrize(
+    "shape", [b"-" * 8000 + b"1,", b"(" * 3000, b"1" * 25 + b",", b"1_0,", b"0x10,", b"1, " * 33]
+)
+@pytest.mark.parametrize("name", ["__header__", "W"])
+def test_array_headers_are_not_evaluated(tmp_path: Path, shape: bytes, name: str) -> None:
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (%s), }" % shape
+    with zipfile.ZipFile(tmp_path / "m.npz", "w") as file:
+        file.writestr(f"{name}.npy", npy_with(header, bytes(4)))
+    with pytest.raises(ValueError, match=r"load: .*m\.npz: an array (has dtype|claims shape)"):
+        ta.load(tmp_path / "m.npz")
+
+
+def test_an_array_is_an_argument_once(tmp_path: Path) -> None:
+    shape = [{"$array": "argument:0"}] * 1000
+    path = write(
+        tmp_path / "m.npz",
+        architecture({"$class": "Reshape", "$id": 0, "shape": shape}),
+        {"argument:0": np.zeros(2**16, np.float32)},
+    )
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"m\.npz: the array argument:0 is an argument twice"):
+        ta.load(path)
+    assert tracemalloc.get_traced_memory()[1] < 3e6
+    tracemalloc.stop()
+
+
+def test_two_members_of_one_name(tmp_path: Path) -> None:
+    """np.load finds both ``W`` and ``W.npy`` under the name W."""
+    layer = ta.Dense(2, 2, rng=np.random.default_rng(0))
+    ta.save(layer, tmp_path / "a.npz")
+    with zipfile.ZipFile(tmp_path / "a.npz") as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    with zipfile.ZipFile(tmp_path / "m.npz", "w") as file:
+        for name, content in {**members, "W": members["W.npy"]}.items():
+            file.writestr(name, content)
+    with pytest.raises(ValueError, match="stored twice under one name"):
+        ta.load(tmp_path / "m.npz")
+
+
+@pytest.mark.parametrize("suffix", ["npz", "safetensors"])
+def test_arrays_under_each_others_name(tmp_path: Path, suffix: str) -> None:
+    if suffix == "safetensors":
+        pytest.importorskip("safetensors")
+    from tinyae import archive
+
+    rng, path = np.random.default_rng(0), tmp_path / f"m.{suffix}"
+    net = ta.Sequential(ta.Dense(3, 3, rng=rng), ta.Dense(3, 3, rng=rng))
+    header, arrays, _ = io._describe(net)
+    text = archive._text(header, arrays)
+    arrays |= {"0.W": arrays["1.W"], "1.W": arrays["0.W"]}
+    if suffix == "npz":
+        write(path, json.loads(text), arrays)
+    else:
+        meta = {"tinyae": text, "crc32": str(archive._checksum(text, arrays))}
+        path.write_bytes(archive._safetensors()[0].save(arrays, meta))
+    with pytest.raises(ValueError, match=r"0\.W, 1\.W: not what was saved under this name"):
+        ta.load(path)
+    less = {key: value for key, value in json.loads(text).items() if key != "digests"}
+    assert isinstance(ta.load(write(tmp_path / "old.npz", less, arrays)), ta.Module)
+    for wrong in ([], 5, {"0.W": 3}):
+        write(tmp_path / "m.npz", less | {"digests": wrong}, arrays)
+        with pytest.raises(ValueError, match=r"digests|not what was saved"):
+            ta.load(tmp_path / "m.npz")
 
 
 def test_another_byte_order(tmp_path: Path, good: Path, header: Any) -> None:

@@ -24,6 +24,9 @@ class Constant:
 
     learning_rate: float
 
+    def __post_init__(self) -> None:
+        _check_rates("Constant", learning_rate=self.learning_rate)
+
     def __call__(self, t: int) -> float:
         return self.learning_rate
 
@@ -37,6 +40,7 @@ class StepDecay:
     factor: float = 0.1
 
     def __post_init__(self) -> None:
+        _check_rates("StepDecay", learning_rate=self.learning_rate, factor=self.factor)
         _check_steps("StepDecay", "every", self.every)
 
     def __call__(self, t: int) -> float:
@@ -49,6 +53,9 @@ class Exponential:
 
     learning_rate: float
     factor: float
+
+    def __post_init__(self) -> None:
+        _check_rates("Exponential", learning_rate=self.learning_rate, factor=self.factor)
 
     def __call__(self, t: int) -> float:
         return self.learning_rate * self.factor**t
@@ -67,6 +74,7 @@ class Cosine:
     final: float = 0.0
 
     def __post_init__(self) -> None:
+        _check_rates("Cosine", learning_rate=self.learning_rate, final=self.final)
         _check_steps("Cosine", "steps", self.steps)
 
     def __call__(self, t: int) -> float:
@@ -94,6 +102,12 @@ class WarmUp:
 
     def __call__(self, t: int) -> float:
         return self.schedule(t) * min((t + 1) / self.steps, 1.0)
+
+
+def _check_rates(who: str, **values: Any) -> None:
+    for name, value in values.items():
+        if not isinstance(value, (int, float, np.number)) or not 0 <= value < math.inf:
+            raise ValueError(f"{who}: {name} is {value!r}, expected a finite number ≥ 0")
 
 
 def _check_steps(who: str, name: str, value: Any) -> None:

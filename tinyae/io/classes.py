@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tinyae import layers, likelihoods, losses, models
 from tinyae.data import binarize, corruption
+from tinyae.models.gan import Player
 
 if TYPE_CHECKING:
     import inspect
@@ -35,7 +36,8 @@ def classes() -> dict[str, type]:
         parts = pkgutil.iter_modules(getattr(home, "__path__", ()))
         for name in [home.__name__, *(f"{home.__name__}.{part.name}" for part in parts)]:
             for key, value in vars(importlib.import_module(name)).items():
-                if isinstance(value, type) and value.__module__ == name and key[0] != "_":
+                public = isinstance(value, type) and value.__module__ == name and key[0] != "_"
+                if public and not issubclass(value, Player):  # half a game, never saved alone
                     table[key] = value
     return table
 
