@@ -227,11 +227,43 @@ def test_no_verb_writes_onto_what_it_reads(
         (tmp_path / "soft.png").unlink()
 
 
+def test_a_folder_of_images_is_not_written_into(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").write_bytes(b"photo")
+    argv = ["data", "show", str(tmp_path / "photos"), "--out"]
+    assert main([*argv, str(tmp_path / "photos" / "a.png")]) == 2
+    assert (tmp_path / "photos" / "a.png").read_bytes() == b"photo"
+
+
 def test_two_outputs_are_two_files(tmp_path: Path, data: str) -> None:
     argv = ["train", "--data", data, "--units", "2", "--epochs", "1", "--quiet"]
     path = str(tmp_path / "a.npz")
     assert main([*argv, "--out", path, "--checkpoint", path]) == 2
     assert names(tmp_path) == ["d.npy"]
+
+
+def test_what_training_needs_at_its_end_is_known_at_its_beginning(
+    tmp_path: Path, data: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work(*_: object, **__: object) -> None:
+        raise AssertionError("the training began")
+
+    monkeypatch.setattr("tinyae.fit", work)
+    (tmp_path / "taken").touch()
+    (tmp_path / "p" / "training.png").mkdir(parents=True)
+    argv = ["train", "--data", data, "--units", "2", "--quiet"]
+    for option, path, says in (
+        ("--pictures", "taken", "taken"),
+        ("--pictures", "p", "training.png is a folder"),
+        ("--pictures", "p", "matplotlib"),
+        ("--out", "m.safetensors", "pip install safetensors"),
+    ):
+        if says == "matplotlib":
+            monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+        if option == "--out":
+            monkeypatch.setitem(sys.modules, "safetensors", None)
+        assert main([*argv, option, str(tmp_path / path)]) == 2
+        assert says in capsys.readouterr().err
 
 
 def test_a_mapped_file_may_be_replaced(tmp_path: Path) -> None:

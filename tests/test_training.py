@@ -706,6 +706,21 @@ def test_a_rare_label_beyond_the_classes() -> None:
     quiet(model, (x, labels), validation=parts[:7])
 
 
+def test_a_list_of_batches_is_tried_in_each_shape() -> None:
+    x = images(48)
+    for odd in (x[:8, :2], x[:7].reshape(7, 12)[:, :5], "x", None):
+        parts: list[Any] = [x[:16], x[16:32], odd]
+        assert_refused(make(), parts, (ValueError, TypeError), "shape|batches")  # type: ignore[arg-type]
+        assert_refused(
+            make(),
+            x,
+            (ValueError, TypeError),
+            "shape|batches",
+            validation=parts,  # type: ignore[arg-type]
+        )
+    quiet(make(), [x[:16], x[16:29], x[29:]], validation=[x[:3], x[3:20]])
+
+
 # --- checkpoints that were crafted --------------------------------------------------------------
 
 

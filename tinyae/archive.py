@@ -143,9 +143,9 @@ def read_npy(who: str, path: str | os.PathLike[str]) -> Array:
     try:
         # As a plain array: copies of slices of a memmap would still have the type memmap.
         return np.asarray(npy.open_memmap(path, mode="r"))
-    except OSError:
-        raise
     except Exception as error:  # NumPy evaluates the header, which may end in any error
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
         reason = str(error) or type(error).__name__
         raise ValueError(
             f"{who}: {os.fsdecode(path)} is not a readable .npy file ({reason[:200]})"
@@ -198,6 +198,16 @@ def _claimed_size(header: bytes) -> int:
 
 def is_safetensors(path: str | os.PathLike[str]) -> bool:
     return os.fsdecode(path).endswith(".safetensors")
+
+
+def check_format(path: str | os.PathLike[str]) -> None:
+    """Raise unless files of this suffix can be written.
+
+    Raises
+        ModuleNotFoundError   a .safetensors path without that package
+    """
+    if is_safetensors(path):
+        _safetensors()
 
 
 def _safetensors() -> Any:

@@ -203,7 +203,10 @@ def _copy_permissions(target: str, descriptor: int) -> None:
 def _delete_abandoned(folder: str, start: str) -> None:
     """Delete the temporary files of processes that were killed: nobody holds a lock on them."""
     length = len(start) + len("XXXXXXXX.part")
-    for name in os.listdir(folder):
+    names: list[str] = []
+    with contextlib.suppress(PermissionError):  # a folder may be written without being read
+        names = os.listdir(folder)
+    for name in names:
         if not (name.startswith(start) and name.endswith(".part") and len(name) == length):
             continue
         path = os.path.join(folder, name)

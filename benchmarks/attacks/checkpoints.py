@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 import tinyae as ta
-from benchmarks.attacks.model_files import altered_arrays, altered_json, flipped, numbers, write
+from benchmarks.attacks.crafting import altered_arrays, altered_json, flipped, write
+from benchmarks.attacks.model_files import numbers
 from tinyae import archive, kernels
 
 X = np.random.default_rng(0).random((20, 6), np.float32)
@@ -75,7 +76,8 @@ def resume(training: Training, path: Path) -> tuple[str | None, Any]:
     def everything() -> str:
         optimizers = optimizer if isinstance(optimizer, tuple) else (optimizer,)
         states = [(o.t, o.state_arrays(model.params), o._states) for o in optimizers]
-        generators = [rng, *(g.rng for g in getattr(model, "encoder", ta.Sequential()).children.values() if hasattr(g, "rng"))]  # fmt: skip # noqa: E501
+        layers = getattr(model, "encoder", ta.Sequential()).children.values()
+        generators = [rng, *(layer.rng for layer in layers if isinstance(layer, ta.Dropout))]
         return repr((numbers(model), states, [g.bit_generator.state for g in generators]))
 
     before = everything()

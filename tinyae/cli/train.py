@@ -77,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
     """Train a symmetric dense autoencoder of any kind on a data set and save it."""
     outputs = {"--out": args.out, "--checkpoint": args.checkpoint}
     check_outputs("train", outputs, {"--data": args.data})
+    ta.io.check_path("train --out", args.out)
     if args.resume is not None:  # the checkpoint to go on from may be the one to go on with
         check_outputs("train", {"--out": args.out}, {"--resume": args.resume})
     dataset = ta.data.load(args.data)

@@ -126,9 +126,9 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
         archive.check_members(path)
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: np.asarray(file[key]) for key in file.files}
-    except OSError:
-        raise
     except Exception as error:  # zipfile raises many types of error for damaged files
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
         reason = str(error) or type(error).__name__
         raise ValueError(f"load: {path} is not a readable .npz file ({reason[:200]})") from error
     if len(arrays) == 1:

@@ -37,6 +37,7 @@ from tinyae import files
 from tinyae.archive import (
     FileError,
     Json,
+    check_format,
     from_npz,
     from_safetensors,
     is_safetensors,
@@ -50,7 +51,7 @@ from tinyae.io.generators import generator_state, restore_generator
 from tinyae.layers.base import Module
 from tinyae.models.base import Model
 
-__all__ = ["save", "load", "generator_state", "restore_generator"]
+__all__ = ["save", "load", "check_path", "generator_state", "restore_generator"]
 
 
 def save(module: Module, path: str | os.PathLike[str]) -> None:
@@ -73,7 +74,7 @@ def save(module: Module, path: str | os.PathLike[str]) -> None:
         raise TypeError(
             f"save: got a {type(module).__name__}, expected a layer or a model; pass model first"
         )
-    files.check_target("save", path)
+    check_path("save", path)
     header, arrays, own_classes = describe(module)
     try:
         assemble(header, arrays, classes() | own_classes)
@@ -84,6 +85,16 @@ def save(module: Module, path: str | os.PathLike[str]) -> None:
         files.write("save", path, lambda file: file.write(content))
     else:
         files.write("save", path, lambda file: to_npz(file, header, arrays))
+
+
+def check_path(who: str, path: str | os.PathLike[str]) -> None:
+    """Raise unless :func:`save` can write to this path. Call it before a long training.
+
+    Raises
+        as save does because of its path
+    """
+    files.check_target(who, path)
+    check_format(path)
 
 
 def load(path: str | os.PathLike[str], custom: Iterable[type] = ()) -> Any:

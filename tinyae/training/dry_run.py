@@ -158,7 +158,7 @@ def dry_run(
     names = {"seconds", "learning_rate"}
     with np.errstate(all="ignore"):
         parts = (rows(first, slice(size)) for size in sizes)
-        for part in chain(parts, _rare_labels(x, batch_size)):
+        for part in chain(parts, _other_shapes(x, first), _rare_labels(x, batch_size)):
             batch = model.as_input(part)
             if augment is not None:
                 batch = augment(batch, rng)
@@ -171,9 +171,27 @@ def dry_run(
                     "fit: validation is an iterator, which can run once only; "
                     "pass a list of batches"
                 )
-            for part in chain([rows(held_out, slice(2))], _rare_labels(validation, 2)):
+            others = chain(_other_shapes(validation, held_out), _rare_labels(validation, 2))
+            for part in chain([rows(held_out, slice(2))], others):
                 names |= {f"validation.{name}" for name in model_copy.evaluate(part)}
     return x, names
+
+
+def _other_shapes(x: Any, first: Any) -> Iterator[Any]:
+    """Of a list of batches, one of each shape that differs from the first."""
+    if is_rows(x) or not isinstance(x, (list, tuple)):
+        return
+
+    def shape(batch: Any) -> Any:
+        arrays = batch if isinstance(batch, tuple) else (batch,)
+        return [getattr(a, "shape", a) for a in arrays]
+
+    seen = [shape(first)]
+    for batch in x:
+        if shape(batch) not in seen:
+            seen.append(shape(batch))
+            count(batch)
+            yield batch
 
 
 def _rare_labels(x: Any, size: int) -> Iterator[Any]:
