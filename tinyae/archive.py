@@ -7,7 +7,6 @@ arrays that were damaged or exchanged are noticed. :mod:`tinyae.files` writes th
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
 import math
@@ -92,11 +91,11 @@ def _unzip(file: BinaryIO, size: int) -> dict[str, Array]:
 
 
 _NPY_START = b"\x93NUMPY\x01\x00"  # the magic string and version 1.0
-_NPY_HEADER = re.compile(
+_NPY_HEADER = (
     rb"\{'descr': '([^']{1,20})', 'fortran_order': (True|False), "
     rb"'shape': \(((?:\d{1,20}, ?)*(?:\d{1,20})?)\), \} *\n"
 )
-_PLAIN_NUMBERS = re.compile(rb"[<>|=](b1|[iu][1248]|f[248])")
+_PLAIN_NUMBERS = rb"[<>|=](b1|[iu][1248]|f[248])"
 
 
 def _array(content: bytes) -> Array:
@@ -108,9 +107,9 @@ def _array(content: bytes) -> Array:
     if not content.startswith(_NPY_START):
         raise FileError("a member is no array in NumPy's format 1.0")
     start = 10 + int.from_bytes(content[8:10], "little")
-    header = _NPY_HEADER.fullmatch(content, 10, start)
+    header = re.fullmatch(_NPY_HEADER, content[10:start])
     descr = header[1] if header else b"of another kind"
-    if header is None or not _PLAIN_NUMBERS.fullmatch(descr):
+    if header is None or not re.fullmatch(_PLAIN_NUMBERS, descr):
         raise FileError(
             f"an array has dtype {descr.decode('ascii', 'replace')}, expected plain numbers "
             "(pickles are refused)"
@@ -181,12 +180,12 @@ def check_members(path: str | os.PathLike[str]) -> None:
 
 _MAX_DEFLATE = 1032  # times; zlib's documentation, "Maximum Compression Factor"
 _LONGEST_NPY_HEADER = 10_000  # bytes, as NumPy
-_NPY_SHAPE = re.compile(rb"['\"]shape['\"]\s*:\s*\(([\d\s,]*)\)")
+_NPY_SHAPE = rb"['\"]shape['\"]\s*:\s*\(([\d\s,]*)\)"
 
 
 def _claimed_size(header: bytes) -> int:
     """How many entries an .npy header claims."""
-    shape = _NPY_SHAPE.search(header)
+    shape = re.search(_NPY_SHAPE, header)
     sizes = shape[1].replace(b",", b" ").split() if shape else []
     if shape is None or len(sizes) > 2 * _MAX_NDIM or any(len(n) > 20 for n in sizes):
         raise FileError("an array has a header that states no shape; save it again")
@@ -313,6 +312,9 @@ def check_digests(header: Json, arrays: dict[str, Array]) -> None:
 
 def _digest(name: str, a: Array) -> str:
     """A digest of an array's name, dtype, shape and numbers, whatever its memory order."""
+    import hashlib  # imported here, like zipfile
+
     digest = hashlib.blake2b(f"{name} {a.dtype.str[1:]} {a.shape} ".encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(a, a.dtype.newbyteorder("<")).tobytes())
+    flat = np.ascontiguousarray(a, a.dtype.newbyteorder("<")).reshape(-1)
+    digest.update(flat.view(np.uint8).data)
     return digest.hexdigest()
