@@ -158,6 +158,7 @@ VERBS = [
     "encode",
     "decode",
     "sample",
+    "export",
     "gradcheck",
     "learn",
     "explain",

@@ -103,7 +103,25 @@ def _compile(model, part="autoencoder", input_shape=None):  # type: ignore[no-un
     return compile_model(model, part, input_shape)
 
 
+def _export_c(  # type: ignore[no-untyped-def]
+    model, path, name=None, *, part="autoencoder", input_shape=None, threshold=None, selftest=False
+):
+    """A part of the model as a C99 header: :func:`tinyae.program.export_c`."""
+    from tinyae.program import export_c
+
+    return export_c(
+        model,
+        path,
+        name,
+        part=part,
+        input_shape=input_shape,
+        threshold=threshold,
+        selftest=selftest,
+    )
+
+
 Model.compile = _compile
+Model.export_c = _export_c
 
 if TYPE_CHECKING:
     from tinyae import export, gradcheck, metrics, plot, program
