@@ -410,6 +410,17 @@ def test_shared_weights_are_stored_once(rng, tmp_path):
     assert header.flash_bytes == 20 * 4
 
 
+def test_the_readme_compiles(model, tmp_path):
+    readme = Path(__file__).parent.parent / "README.md"
+    _, _, rest = readme.read_text(encoding="utf-8").partition("```c\n")
+    program, _, _ = rest.partition("```")
+    model.export_c(tmp_path / "ae.h", part="score", threshold=0.02)
+    sample = "    const float x[AE_INPUT_LENGTH] = {0.0f};\n    return is_anomaly(x);\n"
+    build(
+        tmp_path, program.replace("int is_", "static int is_") + f"int main(void)\n{{\n{sample}}}\n"
+    )
+
+
 # --- the shape of a sample ---------------------------------------------------------------------
 
 
@@ -445,6 +456,15 @@ def test_mistakes_are_named_and_nothing_is_written(model, rng, tmp_path):
         (ValueError, "finite number", lambda: model.export_c(path, threshold=np.nan)),
         (ValueError, r"e.g. input_shape=\(1, 28, 28\)", lambda: only_conv.export_c(path)),
         (ValueError, "Dense: ", lambda: model.export_c(path, input_shape=(21,))),
+        (ValueError, "integers ≥ 1", lambda: model.export_c(path, input_shape=20)),
+        (ValueError, "integers ≥ 1", lambda: model.export_c(path, input_shape=(0, 20))),
+        (ValueError, "finite number", lambda: model.export_c(path, threshold=1e39)),
+        (ValueError, "finite number", lambda: model.export_c(path, threshold="0.1")),
+        (
+            ValueError,
+            "32-bit float; make it smaller",
+            lambda: identity(ta.ELU(1e39)).export_c(path, part="encoder", input_shape=(3,)),
+        ),
         (ValueError, "NaN, infinite", lambda: with_nan.export_c(path)),
         (ValueError, "is a folder", lambda: model.export_c(tmp_path, "a")),
         (FileNotFoundError, "does not exist", lambda: model.export_c(tmp_path / "no" / "a.h")),

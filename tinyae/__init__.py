@@ -20,7 +20,7 @@ The source is meant to be read, in this order:
 16. ``twin.py``, ``fusion/``   what runs in place of these definitions where speed matters
 17. ``kernels/reference.py``   the hot loops in plain NumPy; ``kernels/jitted/``: the same, compiled,
                                down to ``simd_tile.py``, a tile of sums in vector registers
-18. ``program/``               a trained model as a flat list of operations, and as one function
+18. ``program/``               a trained model as a flat list of operations, as one function, and as C
 19. ``gradcheck/doctor/``      what is wrong with a gradient, and where
     ``explanation/``           one pass forward and backward, in words and numbers
     ``training_doctor/``       what is wrong with a training

@@ -179,8 +179,12 @@ class _C(_Translator):
 
 
 def c_number(value: float) -> str:
-    """A finite float in C: the shortest decimal number that reads back as the same float."""
-    return f"{np.float32(value)!s}f"
+    """A float in C: the shortest decimal number that reads back as the same float."""
+    with np.errstate(over="ignore"):
+        number = np.float32(value)
+    if not np.isfinite(number):
+        raise ValueError(f"C has no number for {value} as a 32-bit float; make it smaller")
+    return f"{number!s}f"
 
 
 def c_expression(expression: str) -> str:

@@ -7,7 +7,6 @@ export_c(model, "ae.h", part="score", threshold=0.02)      # ae_score(in, arena)
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import re
 from pathlib import Path
@@ -21,6 +20,8 @@ from tinyae.program.program import Program, Shape
 from tinyae.program.run_numpy import NumpyRuntime
 from tinyae.program.shapes import sample_shape
 from tinyae.program.to_c.header import Header, Sample
+
+FLOAT_MAX = float(np.finfo(np.float32).max)
 
 
 def export_c(
@@ -68,12 +69,7 @@ def export_c(
     target = _checked_path(path)
     name = _checked_name(name, Path(path).stem)
     threshold = _checked_threshold(threshold, part)
-    shape = sample_shape(model, part) if input_shape is None else tuple(input_shape)
-    if shape is None:
-        raise ValueError(
-            f"export_c: the layers of {type(model).__name__} take samples of several shapes; "
-            "pass that of yours, e.g. input_shape=(1, 28, 28)"
-        )
+    shape = _checked_shape(model, part, input_shape)
     parts = {"score": part} if part == "score" else {"run": part}
     if threshold is not None:
         parts["score"] = "score"
@@ -118,9 +114,31 @@ def _checked_threshold(threshold: float | None, part: str) -> float | None:
             f"export_c: a threshold is given with part={part!r}, which has no score; pass "
             'part="score" or part="autoencoder"'
         )
-    if not isinstance(threshold, float | int | np.number) or not math.isfinite(threshold):
-        raise ValueError(f"export_c: threshold is {threshold!r}, expected a finite number")
+    if not isinstance(threshold, float | int | np.floating) or not abs(threshold) < FLOAT_MAX:
+        raise ValueError(
+            f"export_c: threshold is {threshold!r}, expected a finite number; pass e.g. "
+            "threshold=np.quantile(model.reconstruction_error(x), 0.99)"
+        )
     return float(threshold)
+
+
+def _checked_shape(model: Model, part: str, input_shape: Shape | None) -> Shape:
+    if input_shape is None:
+        shape = sample_shape(model, part)
+        if shape is None:
+            raise ValueError(
+                f"export_c: the layers of {type(model).__name__} take samples of several shapes; "
+                "pass that of yours, e.g. input_shape=(1, 28, 28)"
+            )
+        return shape
+    if not isinstance(input_shape, tuple | list) or not all(
+        isinstance(n, int | np.integer) and n >= 1 for n in input_shape
+    ):
+        raise ValueError(
+            f"export_c: input_shape is {input_shape!r}, expected integers ≥ 1, the shape of one "
+            "sample; pass e.g. input_shape=(1, 28, 28)"
+        )
+    return tuple(int(n) for n in input_shape)
 
 
 def _in_float32(program: Program) -> Program:
@@ -141,5 +159,11 @@ def _sample(programs: dict[str, Program]) -> Sample:
     results = {}
     for key, program in programs.items():
         exact = dataclasses.replace(program, weights=program.weights.astype(np.float64))
-        results[key] = NumpyRuntime(exact).run(x.astype(np.float64))[0].astype(np.float32)
+        y = NumpyRuntime(exact).run(x.astype(np.float64))[0]
+        if not (abs(y) < FLOAT_MAX).all():
+            raise ValueError(
+                "export_c: the model makes numbers of the self-test's sample that are too large for "
+                "a 32-bit float; pass selftest=False, or train it again"
+            )
+        results[key] = y.astype(np.float32)
     return Sample(x[0], results)

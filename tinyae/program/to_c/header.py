@@ -126,12 +126,12 @@ class Header:
 
     def _arguments(self) -> list[str]:
         program = self.program
-        lines = [f"in     {self.input_length} floats: a sample, {shape_text(program.input_shape)}"]
+        lines = [f"in     {self.input_length} floats, {shape_text(program.input_shape)}"]
         if "run" in self.programs:
             shape = shape_text(program.output_shape)
-            lines.append(f"out    {self.output_length} floats: {shape}; not the same memory as in")
+            lines.append(f"out    {self.output_length} floats, {shape}; not the same memory as in")
         if "score" in self.programs:
-            lines.append("score  the mean squared error of the sample's reconstruction")
+            lines.append("score  the mean squared error of the reconstruction of in")
         if self.arena_bytes:
             lines.append(
                 f"arena  {self.arena_bytes} bytes of scratch memory; "
