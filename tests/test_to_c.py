@@ -166,7 +166,7 @@ def catalog(tmp_path_factory):
     "command",
     [
         ("gcc", "-O1", *C99),
-        ("gcc", "-O1", *C99, *SANITIZED),
+        ("gcc", "-O0", *C99, *SANITIZED),
         ("g++", "-O0", *CXX),
         ("clang", "-O0", *C99),
     ],
@@ -376,9 +376,34 @@ def test_a_threshold_tells_anomalies(model, tmp_path, rng):
         got = ask(tmp_path, "ae_score(in, arena) > AE_THRESHOLD", sample)
         assert got == str(int(threshold < 1))
         assert ("run" in header.programs) == (part == "autoencoder")
-    run_alone = model.export_c(tmp_path / "ae.h")
+    model.export_c(tmp_path / "ae.h")
     assert "ae_score" not in (tmp_path / "ae.h").read_text()
-    assert run_alone.arena_bytes < header.arena_bytes  # the score also holds the reconstruction
+
+
+def test_a_score_holds_no_reconstruction_if_the_last_layer_is_dense(rng, tmp_path):
+    """Whatever the number of outputs, and only where it can be computed in pieces."""
+    jobs = []
+    for size in (1, 3, 4, 8, 13, 40):
+        encoder = ta.Sequential(ta.Dense(size, 6, rng=rng), ta.ReLU())
+        for last in (None, ta.LeakyReLU, ta.Softmax):
+            dense = [ta.Dense(6, size, rng=rng), *([last()] if last else [])]
+            model = exact(ta.Autoencoder(encoder, ta.Sequential(*dense), ta.MSE()))
+            x = rng.normal(size=(5, size)).astype(np.float32).astype(float)
+            header = model.export_c(tmp_path / f"j{len(jobs)}.h", part="score", selftest=True)
+            jobs.append(Job(header, "score", x, model.reconstruction_error(x)))
+            assert header.arena_bytes == 4 * (6 + size if last is ta.Softmax else 6)
+        skip = ta.Autoencoder(ta.Skip(ta.ReLU()), ta.Dense(2 * size, size, rng=rng), ta.MSE())
+        skip = exact(skip)
+        header = skip.export_c(tmp_path / f"j{len(jobs)}.h", part="score")
+        jobs.append(Job(header, "score", x, skip.reconstruction_error(x)))
+        both = ta.Autoencoder(  # the output is written in two pieces already
+            ta.Dense(size, 2, rng=rng), ta.Parallel(ta.ReLU(), ta.Dense(2, size, rng=rng)), ta.MSE()
+        )
+        both, x = exact(both), rng.normal(size=(5, size + 2)).astype(np.float32).astype(float)
+        both.encoder = exact(ta.Dense(size + 2, 2, rng=rng))
+        header = both.export_c(tmp_path / f"j{len(jobs)}.h", part="score")
+        jobs.append(Job(header, "score", x, both.reconstruction_error(x)))
+    check(tmp_path, jobs)
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -20,6 +20,7 @@ from tinyae.program.program import Program, Shape
 from tinyae.program.run_numpy import NumpyRuntime
 from tinyae.program.shapes import sample_shape
 from tinyae.program.to_c.header import Header, Sample
+from tinyae.program.to_c.score import ends_in_pieces
 
 FLOAT_MAX = float(np.finfo(np.float32).max)
 
@@ -74,9 +75,13 @@ def export_c(
     if threshold is not None:
         parts["score"] = "score"
     programs = {key: _in_float32(program_of(model, p, shape)) for key, p in parts.items()}
+    sample = _sample(programs) if selftest else None
+    if "score" in programs:
+        reconstruction = _in_float32(program_of(model, "autoencoder", shape))
+        if ends_in_pieces(reconstruction):
+            programs["score"] = reconstruction
     owner = f"{'an' if type(model).__name__[0] in 'AEIOU' else 'a'} {type(model).__name__}"
     what = owner if part == "autoencoder" else f"the {part} of {owner}"
-    sample = _sample(programs) if selftest else None
     header = Header(name, what, programs, threshold, sample)
     content = header.text().encode("ascii")
     write_atomically(target, lambda file: file.write(content))

@@ -15,6 +15,7 @@ from tinyae.kernels.expressions import c_number
 from tinyae.param import Array
 from tinyae.program.program import Program
 from tinyae.program.to_c.operations import Operations, shape_text, shapes, title
+from tinyae.program.to_c.score import score_statements
 from tinyae.program.to_c.tables import number_lines
 
 FLOAT_BYTES = 4
@@ -42,7 +43,14 @@ class Header:
         self.name, self.what, self.programs = name, what, programs
         self.threshold, self.sample = threshold, sample
         self.operations = Operations(name)
-        self.bodies = {key: self.operations.statements(p) for key, p in programs.items()}
+        self.bodies = {key: self._statements(key) for key in programs}
+
+    def _statements(self, key: str) -> list[str]:
+        program = self.programs[key]
+        if key == "score":
+            return score_statements(self.operations, program)
+        lines = (self.operations.statements(program, k) for k in range(len(program.ops)))
+        return [line for statements in lines for line in statements]
 
     @property
     def macro(self) -> str:
@@ -184,7 +192,6 @@ class Header:
             body.insert(0, "(void)arena;")
         if key == "score":
             begin = f"static inline float {self.name}_score(const float *in, float *arena)"
-            body = ["float score;", "float *const out = &score;", *body, "return score;"]
         else:
             begin = f"static inline void {self.name}_run(const float *in, float *out, float *arena)"
         return begin + "\n{\n" + "".join(f"    {line}\n" for line in body) + "}\n"

@@ -36,17 +36,14 @@ class Operations:
     def needs_libm(self) -> bool:
         return any(_LIBM.search(text) for text in self.functions.values())
 
-    def statements(self, program: Program) -> list[str]:
-        """The program in C, with ``in``, ``out`` and ``arena`` as pointers to its spaces."""
-        lines = []
-        for k, op in enumerate(program.ops):
-            lines.append(f"/* {k}  {title(op)}, {shapes(op)} */")
-            calls = _WRITE[type(op)](_Writer(self, program, k), op)
-            f = getattr(op, "f", LINEAR)
-            if f != LINEAR and not isinstance(op, ops.Activation):
-                calls.append(self.activation(f, op.y, op.y))
-            lines += [f"{call};" for call in calls]
-        return lines
+    def statements(self, program: Program, k: int) -> list[str]:
+        """Operation k in C, with ``in``, ``out`` and ``arena`` as pointers to the spaces."""
+        op = program.ops[k]
+        calls = _WRITE[type(op)](Writer(self, program, k), op)
+        f = getattr(op, "f", LINEAR)
+        if f != LINEAR and not isinstance(op, ops.Activation):
+            calls.append(self.activation(f, pointer(op.y), pointer(op.y), op.y.size))
+        return [comment(k, op), *(f"{call};" for call in calls)]
 
     def function(self, name: str, template: Template, **values: Any) -> str:
         """The C name of a function; its text is added to the header if it is new."""
@@ -55,8 +52,8 @@ class Operations:
             self.functions[full_name] = templates.fill(template, name=self.name, **values)
         return full_name
 
-    def activation(self, f: Function, x: Slot, y: Slot) -> str:
-        """The call for y = f(x). Its text comes from the table of functions, like NumPy's loops."""
+    def activation(self, f: Function, x: str, y: str, length: int) -> str:
+        """The call for y = f(x), x and y pointers. The function's text comes from FUNCTIONS."""
         expression = FUNCTIONS[f.name].f
         text = c_expression(expression)
         has_alpha = "alpha" in variables(expression)
@@ -68,7 +65,11 @@ class Operations:
             expression=text[1:-1] if text.startswith("(") else text,
         )
         alpha = f", {c_number(f.alpha)}" if has_alpha else ""
-        return f"{function}({pointer(x)}, {pointer(y)}, {y.size}{alpha})"
+        return f"{function}({x}, {y}, {length}{alpha})"
+
+
+def comment(k: int, op: Op) -> str:
+    return f"/* {k}  {title(op)}, {shapes(op)} */"
 
 
 def title(op: Op) -> str:
@@ -89,7 +90,7 @@ def shape_text(shape: ops.Shape) -> str:
 # --- one function for each kind of operation, which returns the calls ------------------------------
 
 
-class _Writer:
+class Writer:
     """What the functions below need to write operation k of a program."""
 
     def __init__(self, operations: Operations, program: Program, k: int) -> None:
@@ -121,33 +122,40 @@ def pointer(slot: Slot) -> str:
     return f"{name} + {slot.offset}" if slot.offset else name
 
 
-def _dense(w: _Writer, op: ops.Dense) -> list[str]:
-    W, b, groups = w.read(op.W), w.read(op.b), split(op.W.shape[0])
-    W_name, b_name = w.table("W", interleave(W, groups)), w.table("b", b)
+def dense_tables(w: Writer, op: ops.Dense) -> tuple[str, str]:
+    """The names of W and b."""
+    W = interleave(w.read(op.W), split(op.W.shape[0]))
+    return w.table("W", W), w.table("b", w.read(op.b))
+
+
+def dense_function(w: Writer, rows: int) -> str:
     w.function("fma", templates.FMA)
+    return w.function(f"dense{rows}", templates.DENSE, rows=rows)
+
+
+def _dense(w: Writer, op: ops.Dense) -> list[str]:
+    (W, b), columns = dense_tables(w, op), op.W.shape[1]
     calls = []
     first = 0
-    for rows, outputs in groups:
-        function = w.function(f"dense{rows}", templates.DENSE, rows=rows)
-        calls.append(
-            f"{function}({_at(W_name, first * W.shape[1])}, {_at(b_name, first)}, {pointer(op.x)}, "
-            f"{pointer(_from(op.y, first))}, {outputs}, {W.shape[1]})"
-        )
+    for rows, outputs in split(op.W.shape[0]):
+        weights = f"{_at(W, first * columns)}, {_at(b, first)}"
+        x, y = pointer(op.x), pointer(_from(op.y, first))
+        calls.append(f"{dense_function(w, rows)}({weights}, {x}, {y}, {outputs}, {columns})")
         first += outputs
     return calls
 
 
-def _conv(w: _Writer, op: ops.Conv) -> list[str]:
+def _conv(w: Writer, op: ops.Conv) -> list[str]:
     return _any_conv(w, op, w.read(op.W), "conv", image_templates.CONV)
 
 
-def _conv_transpose(w: _Writer, op: ops.ConvTranspose) -> list[str]:
+def _conv_transpose(w: Writer, op: ops.ConvTranspose) -> list[str]:
     W = w.read(op.W).swapaxes(0, 1)
     return _any_conv(w, op, W, "conv_transpose", image_templates.CONV_TRANSPOSE)
 
 
 def _any_conv(
-    w: _Writer, op: ops.Conv | ops.ConvTranspose, W: Array, name: str, template: Template
+    w: Writer, op: ops.Conv | ops.ConvTranspose, W: Array, name: str, template: Template
 ) -> list[str]:
     """W (O, C, kh, kw)"""
     b, groups = w.read(op.b), split(len(W))
@@ -176,35 +184,35 @@ def _from(slot: Slot, offset: int) -> Slot:
     return slot._replace(offset=slot.offset + offset)
 
 
-def _affine(w: _Writer, op: ops.Affine) -> list[str]:
+def _affine(w: Writer, op: ops.Affine) -> list[str]:
     scale, shift = w.table("scale", w.read(op.scale)), w.table("shift", w.read(op.shift))
     function = w.function("affine", templates.AFFINE)
     channels = op.scale.size
     return [f"{function}({scale}, {shift}, {w.pointers(op)}, {channels}, {op.x.size // channels})"]
 
 
-def _max_pool(w: _Writer, op: ops.MaxPool) -> list[str]:
+def _max_pool(w: Writer, op: ops.MaxPool) -> list[str]:
     function = w.function("max_pool", image_templates.MAX_POOL)
     return [f"{function}({w.window(op, op.window, (0, 0))}, {w.pointers(op)})"]
 
 
-def _avg_pool(w: _Writer, op: ops.AvgPool) -> list[str]:
+def _avg_pool(w: Writer, op: ops.AvgPool) -> list[str]:
     function = w.function("avg_pool", image_templates.AVG_POOL)
     return [f"{function}({w.window(op, op.window, (0, 0))}, {w.pointers(op)})"]
 
 
-def _upsample(w: _Writer, op: ops.Upsample) -> list[str]:
+def _upsample(w: Writer, op: ops.Upsample) -> list[str]:
     function = w.function("upsample", image_templates.UPSAMPLE)
     channels, height, width = op.x.shape
     sizes = f"{channels * height}, {width}, {op.factor[0]}, {op.factor[1]}"
     return [f"{function}({w.pointers(op)}, {sizes})"]
 
 
-def _activation(w: _Writer, op: ops.Activation) -> list[str]:
-    return [w.operations.activation(op.f, op.x, op.y)]
+def _activation(w: Writer, op: ops.Activation) -> list[str]:
+    return [w.operations.activation(op.f, pointer(op.x), pointer(op.y), op.x.size)]
 
 
-def _layer_norm(w: _Writer, op: ops.LayerNorm) -> list[str]:
+def _layer_norm(w: Writer, op: ops.LayerNorm) -> list[str]:
     gamma, beta = w.table("gamma", w.read(op.gamma)), w.table("beta", w.read(op.beta))
     function = w.function("layer_norm", templates.LAYER_NORM)
     columns = op.gamma.size
@@ -212,32 +220,27 @@ def _layer_norm(w: _Writer, op: ops.LayerNorm) -> list[str]:
     return [f"{function}({gamma}, {beta}, {c_number(op.eps)}, {w.pointers(op)}, {sizes})"]
 
 
-def _softmax(w: _Writer, op: ops.Softmax) -> list[str]:
+def _softmax(w: Writer, op: ops.Softmax) -> list[str]:
     function = w.function("softmax", templates.SOFTMAX)
     classes = (op.x.shape or (1,))[0]
     return [f"{function}({w.pointers(op)}, {classes}, {op.x.size // classes})"]
 
 
-def _top_k(w: _Writer, op: ops.TopK) -> list[str]:
+def _top_k(w: Writer, op: ops.TopK) -> list[str]:
     function = w.function("top_k", templates.TOP_K)
     return [f"{function}({w.pointers(op)}, {op.x.size}, {op.k})"]
 
 
-def _add(w: _Writer, op: ops.Add) -> list[str]:
+def _add(w: Writer, op: ops.Add) -> list[str]:
     function = w.function("add", templates.ADD)
     return [f"{function}({pointer(op.x)}, {pointer(op.other)}, {pointer(op.y)}, {op.x.size})"]
 
 
-def _copy(w: _Writer, op: ops.Copy) -> list[str]:
+def _copy(w: Writer, op: ops.Copy) -> list[str]:
     return [f"{w.function('copy', templates.COPY)}({w.pointers(op)}, {op.x.size})"]
 
 
-def _squared_error(w: _Writer, op: ops.SquaredError) -> list[str]:
-    function = w.function("squared_error", templates.SQUARED_ERROR)
-    return [f"{function}({pointer(op.x)}, {pointer(op.target)}, {pointer(op.y)}, {op.x.size})"]
-
-
-_WRITE: dict[type[Op], Callable[[_Writer, Any], list[str]]] = {
+_WRITE: dict[type[Op], Callable[[Writer, Any], list[str]]] = {
     ops.Affine: _affine,
     ops.Dense: _dense,
     ops.Conv: _conv,
@@ -251,5 +254,4 @@ _WRITE: dict[type[Op], Callable[[_Writer, Any], list[str]]] = {
     ops.TopK: _top_k,
     ops.Add: _add,
     ops.Copy: _copy,
-    ops.SquaredError: _squared_error,
 }

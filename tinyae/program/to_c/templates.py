@@ -189,13 +189,13 @@ static void ${name}_copy(const float *x, float *y, int32_t length)
 """)
 
 SQUARED_ERROR = Template("""\
-/* y = mean of (x - target)^2 */
-static void ${name}_squared_error(const float *x, const float *target, float *y, int32_t length)
+/* the sum of (x - target)^2 */
+static float ${name}_squared_error(const float *x, const float *target, int32_t length)
 {
     float sum = 0.0f;
     for (int32_t i = 0; i < length; i++) {
         sum += (x[i] - target[i]) * (x[i] - target[i]);
     }
-    *y = sum / (float)length;
+    return sum;
 }
 """)
