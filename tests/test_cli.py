@@ -159,6 +159,7 @@ VERBS = [
     "encode",
     "decode",
     "sample",
+    "export",
     "gradcheck",
     "learn",
     "explain",

@@ -20,7 +20,7 @@ The source is meant to be read, in this order:
 16. ``twin.py``, ``fusion/``   what runs in place of these definitions where speed matters
 17. ``kernels/reference.py``   the hot loops in plain NumPy; ``kernels/jitted/``: the same, compiled,
                                down to ``simd_tile.py``, a tile of sums in vector registers
-18. ``program/``               a trained model as a flat list of operations, and as one function
+18. ``program/``               a trained model as a flat list of operations, as one function, and as C
 19. ``gradcheck/doctor/``      what is wrong with a gradient, and where
     ``explanation/``           one pass forward and backward, in words and numbers
     ``training_doctor/``       what is wrong with a training
@@ -103,7 +103,25 @@ def _compile(model, part="autoencoder", input_shape=None):  # type: ignore[no-un
     return compile_model(model, part, input_shape)
 
 
+def _export_c(  # type: ignore[no-untyped-def]
+    model, path, name=None, *, part="autoencoder", input_shape=None, threshold=None, selftest=False
+):
+    """A part of the model as a C99 header: :func:`tinyae.program.export_c`."""
+    from tinyae.program import export_c
+
+    return export_c(
+        model,
+        path,
+        name,
+        part=part,
+        input_shape=input_shape,
+        threshold=threshold,
+        selftest=selftest,
+    )
+
+
 Model.compile = _compile
+Model.export_c = _export_c
 
 if TYPE_CHECKING:
     from tinyae import export, gradcheck, metrics, plot, program

@@ -168,7 +168,7 @@ def numba_lines(expression: str, prefix: str = "c") -> tuple[list[str], list[str
 
 class _C(_Translator):
     def number(self, value: float) -> str:
-        return f"{np.float32(value)!s}f"
+        return c_number(value)
 
     def choice(self, test: str, then: str, otherwise: str) -> str:
         return f"({test} ? {then} : {otherwise})"
@@ -177,6 +177,15 @@ class _C(_Translator):
         if name == "sigmoid":
             return f"(1.0f / (1.0f + expf(-({argument}))))"
         return f"{'fabs' if name == 'abs' else name}f({argument})"
+
+
+def c_number(value: float) -> str:
+    """A float in C: the shortest decimal number that reads back as the same float."""
+    with np.errstate(over="ignore"):
+        number = np.float32(value)
+    if not np.isfinite(number):
+        raise ValueError(f"C has no number for {value} as a 32-bit float; make it smaller")
+    return f"{number!s}f"
 
 
 def c_expression(expression: str) -> str:

@@ -56,7 +56,7 @@ class Compiled:
     """
 
     def __init__(self, model: Model, part: str, input_shape: Shape | None = None) -> None:
-        _check(model, part)
+        check_part(model, part)
         self.model = copy.deepcopy(model)
         self.part = part
         self.dtype = model.dtype
@@ -148,7 +148,7 @@ def compile_model(
 
 def program_of(model: Model, part: str, input_shape: Shape) -> Program:
     """A part of the model as plain data; see :func:`compile_model`."""
-    _check(model, part)
+    check_part(model, part)
     lowering = Lowering(tuple(input_shape), model.dtype)
     y = lowering.x
     if part != "decoder":
@@ -165,7 +165,7 @@ def program_of(model: Model, part: str, input_shape: Shape) -> Program:
     return lowering.program(y)
 
 
-def _check(model: Any, part: str) -> None:
+def check_part(model: Any, part: str) -> None:
     if part not in PARTS:
         raise ValueError(f"compile: part is {part!r}, expected one of {', '.join(PARTS)}")
     if isinstance(model, GAN | ConditionalVariationalAutoencoder):
