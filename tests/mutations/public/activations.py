@@ -1,6 +1,6 @@
 """Activations whose slope is another function's, is taken of the wrong array, or is cut short."""
 
-# ruff: noqa: E501, E731, F841, NPY002, RUF059 (addresses, and mistakes that are meant)
+# ruff: noqa: NPY002
 
 import numpy as np
 

@@ -1,7 +1,5 @@
 """Matrices: quadratic forms, inverses, determinants, einsum letters, sums along an axis."""
 
-# ruff: noqa: E501, E731, F841, NPY002, RUF059 (addresses, and mistakes that are meant)
-
 import numpy as np
 
 from .case import draw, wrong

@@ -1,6 +1,6 @@
 """The forms in which people bring a backward pass, each with a mistake in it."""
 
-# ruff: noqa: E501, E731, F841, NPY002, RUF059 (addresses, and mistakes that are meant)
+# ruff: noqa: RUF059
 
 import numpy as np
 

@@ -1,7 +1,5 @@
 """Convolution, pooling and resampling: strides, overlaps, ties, windows at the border."""
 
-# ruff: noqa: E501, E731, F841, NPY002, RUF059 (addresses, and mistakes that are meant)
-
 import numpy as np
 
 from .case import draw, wrong

@@ -1,7 +1,5 @@
 """Lookups, sorting, segments: an entry that is read twice collects two gradients."""
 
-# ruff: noqa: E501, E731, F841, NPY002, RUF059 (addresses, and mistakes that are meant)
-
 import numpy as np
 
 from .case import draw, wrong

@@ -1,6 +1,6 @@
 """Losses: forgotten means, factors of two, and slopes counted twice or not at all."""
 
-# ruff: noqa: E501, E731, F841, NPY002, RUF059 (addresses, and mistakes that are meant)
+# ruff: noqa: E731
 
 import numpy as np
 

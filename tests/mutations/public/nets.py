@@ -1,6 +1,6 @@
 """Dense layers and small networks: forgotten slopes, sums, transposes, terms of the weights."""
 
-# ruff: noqa: E501, E731, F841, NPY002, RUF059 (addresses, and mistakes that are meant)
+# ruff: noqa: F841
 
 import numpy as np
 

@@ -1,7 +1,5 @@
 """Normalisation: paths through the mean and the variance, sums for means, wrong axes."""
 
-# ruff: noqa: E501, E731, F841, NPY002, RUF059 (addresses, and mistakes that are meant)
-
 import numpy as np
 
 from .case import draw, wrong

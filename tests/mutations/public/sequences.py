@@ -1,7 +1,5 @@
 """Attention and recurrent cells."""
 
-# ruff: noqa: E501, E731, F841, NPY002, RUF059 (addresses, and mistakes that are meant)
-
 import numpy as np
 
 from .case import draw, wrong

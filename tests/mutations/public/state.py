@@ -1,7 +1,5 @@
 """What only a second call, another input or another size shows."""
 
-# ruff: noqa: E501, E731, F841, NPY002, RUF059 (addresses, and mistakes that are meant)
-
 import numpy as np
 
 import tinyae as ta
