@@ -39,6 +39,8 @@ CLASSES = {
     "conv": "The windows of the convolution do not lie where forward has put them.",
     "line": "One line of backward differs from the derivative.",
     "twin": "What is read is right, and what trains in its place is not.",
+    "ties": "Entries that are equal share one gradient, and here each gets all of it.",
+    "nothing": "Nothing was compared, so nothing is known.",
     "error": "Backward or forward does not run.",
     "unknown": "The gradient is wrong, and in no simple way.",
 }
