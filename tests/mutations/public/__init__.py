@@ -8,9 +8,9 @@ beside it. The doctor is mended by looking at one half; of the other only the fi
 """
 
 from . import activations, algebra, forms, images, indexing, losses, nets, norms, sequences, state
-from .case import BANK, Outcome, Wrong, diagnosed, judge, verdict
+from .case import BANK, Outcome, Wrong, alarm, diagnosed, judge, verdict
 
-__all__ = ["BANK", "FAMILIES", "Outcome", "Wrong", "diagnosed", "judge", "verdict"]
+__all__ = ["BANK", "FAMILIES", "Outcome", "Wrong", "alarm", "diagnosed", "judge", "verdict"]
 
 FAMILIES = (
     activations,

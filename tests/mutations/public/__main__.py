@@ -9,10 +9,8 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-from collections.abc import Callable
-from typing import Any
 
-from . import BANK, Outcome, diagnosed, judge
+from . import BANK, Outcome, alarm, judge
 from .right import RIGHT
 
 
@@ -41,15 +39,6 @@ def main() -> int:
         for name, diagnosis in alarms.items():
             print(f"alarm      {name}: {diagnosis}")
     return 0
-
-
-def alarm(build: Callable[[], Any]) -> str:
-    """What the doctor has against a right backward pass; "" if nothing."""
-    try:
-        diagnosis = diagnosed(build())
-    except Exception as error:
-        return repr(error)
-    return "" if diagnosis.ok else str(diagnosis)
 
 
 def figures(half: list[Outcome]) -> str:
