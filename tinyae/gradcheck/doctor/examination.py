@@ -33,12 +33,20 @@ from tinyae.gradcheck.doctor.ranking import (
     unexplained,
 )
 from tinyae.gradcheck.doctor.subjects import LayerSubject, ModelSubject, Subject
-from tinyae.gradcheck.doctor.subjects.base import BATCH, FARTHER, LENGTHS, REDRAWN, THIRD_BATCH
+from tinyae.gradcheck.doctor.subjects.base import (
+    BATCH,
+    FARTHER,
+    LENGTHS,
+    REDRAWN,
+    SOFT,
+    THIRD_BATCH,
+)
 from tinyae.gradcheck.doctor.trial import FEWER, MOST, Pair, Point, Trial, compare
 from tinyae.param import Array
 
 Family = Callable[[str, Array, Array, Trial, int], Iterable[Guess]]
 _FATAL = {"noise"}
+REORDERED = ("transposed", "axes", "flipped", "shifted")
 
 
 class Examination:
@@ -312,25 +320,30 @@ class Examination:
         guesses = sorted(family(pair.name, pair.a, pair.n, self.trials[0], 0), key=lambda g: g.free)
         if np.isfinite(pair.n).sum() < 2:  # one entry is always some multiple of another
             guesses = [g for g in guesses if not all("~" in key for key in g.keys)]
-        for k in self.others:  # another batch size or, if there is none, a draw of the same size
+        done = False
+        for k in (*self.others, LENGTHS, SOFT):
             if not guesses:
                 return []
+            if k == LENGTHS and self.sizes is not None:
+                continue  # the caller's names for lengths are known at the given ones
+            if done and k in self.others:
+                continue  # another batch size or, if there is none, a draw of the same size
             second = self._trial_at(pair.name, k)
-            if second is None:
+            p = None if second is None else second.pairs[pair.name]
+            if second is None or p is None or not p.usable or p.ok:
                 continue
-            p = second.pairs[pair.name]
-            if not p.usable or p.ok:
-                continue
+            done, held = True, []
             keys = {key: g for g in family(pair.name, p.a, p.n, second, k) for key in g.keys}
-            confirmed = []
             for g in guesses:
                 common = [key for key in g.keys if key in keys]
+                if g.kind in REORDERED and np.isnan(p.n).any():
+                    common = list(g.keys)  # too few entries are known to tell their order
                 if common:
                     if common[0] != g.keys[0] and g.kind == "factor":
                         g = renamed(pair.name, g, common)
                     g.keys = common
-                    confirmed.append(g)
-            return confirmed
+                    held.append(g)
+            guesses = held
         return guesses
 
     def _trial_at(self, name: str, k: int) -> Trial | None:
@@ -346,7 +359,8 @@ class Examination:
                 grads = trial.point.analytic(trial.point.r)
             except Exception:  # it may also fail at the given point
                 grads = {key: None}
-            trial.pairs[name] = compare(trial.point, key, name, grads[key], FEWER)
+            most = MOST if k == LENGTHS else FEWER
+            trial.pairs[name] = compare(trial.point, key, name, grads[key], most)
         return trial
 
     def _confirmed_at(self) -> str:

@@ -72,6 +72,7 @@ class Finding:
     also: str = ""
     checked: str = ""  # where the relation was confirmed
     cost: float = 0.0  # how far-fetched the relation is
+    partial: bool = False  # a factor of one term or path, not of every entry
     search: Callable[[], Place | None] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -101,7 +102,8 @@ class Finding:
     @property
     def levels(self) -> tuple[str, str, str]:
         """Three hints, each saying more than the one before."""
-        return CLASSES.get(self.kind, self.message), self.message, self._exact()
+        kind = "term" if self.kind == "factor" and self.partial else self.kind
+        return CLASSES.get(kind, self.message), self.message, self._exact()
 
     def _exact(self) -> str:
         do = f"{self.do[:1].upper()}{self.do[1:]}." if self.do else self.message

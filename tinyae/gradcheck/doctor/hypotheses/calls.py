@@ -119,6 +119,12 @@ def _same(a: Any, b: Any, slack: float = 0.0) -> bool:
     return bool(np.allclose(a, b, rtol=0, atol=1e-9 + slack, equal_nan=True))
 
 
+def _nearly(a: Any, b: Any) -> bool:
+    """Whether two gradients agree as far as float32 goes."""
+    top = max(float(np.abs(a).max(initial=0)), float(np.abs(b).max(initial=0)))
+    return np.shape(a) == np.shape(b) and bool((np.abs(a - b) <= 1e-5 * top).all())
+
+
 def _slack(grads: Grads) -> float:
     """How far rounding may move a gradient that is zero, from the largest gradient's size."""
     sizes = [float(np.abs(g).max(initial=0)) for g in grads.values() if _real(g)]
@@ -344,6 +350,12 @@ def _upstream(point: Point, grads: Grads, names: dict[str, str]) -> Iterator[Fin
             text = f"{name} is the same whatever dy is: the upstream gradient is ignored"
             yield Finding(name, "upstream", "ignored", text, "multiply by dy: the chain rule")
         elif not (_same(2 * g, g2, slack) and _same(g + h, both[key], slack)):
+            if _nearly(2 * g, g2) and _nearly(g + h, both[key]):
+                text = (
+                    f"{name} is linear in dy to 7 digits only: float32 numbers are made in backward"
+                )
+                yield Finding(name, "dtype", "float32", text, "keep dy.dtype")
+                continue
             text = f"{name} is not linear in dy: twice the dy does not give twice the {name}"
             if _same(4 * g, g2, slack):
                 text = f"{name} grows with dy²: the upstream gradient is used twice"

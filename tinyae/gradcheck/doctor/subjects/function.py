@@ -16,6 +16,7 @@ from tinyae.gradcheck.doctor.resizing import (
     other_batch,
     other_lengths,
     resized,
+    softened,
 )
 from tinyae.gradcheck.doctor.subjects import forms
 from tinyae.gradcheck.doctor.subjects.base import (
@@ -24,6 +25,7 @@ from tinyae.gradcheck.doctor.subjects.base import (
     GIVEN,
     LENGTHS,
     REDRAWN,
+    SOFT,
     THIRD_BATCH,
     Subject,
 )
@@ -51,6 +53,7 @@ class FunctionSubject(Subject):
         self.f, self.rng = f, independent_generator(rng)
         self.inputs, self.constants, self.order = self._sorted(forms.named_inputs(f, x))
         self.named, self.draw = tensors, draw
+        self.lengths: dict[str, tuple[str, int]] = {}
         self.form = "plain" if upstream else "no dy"
         self.backward: Callable[..., Any] = f if backward is None else backward
         self.title = getattr(self.backward, "__name__", "backward")
@@ -168,6 +171,10 @@ class FunctionSubject(Subject):
             if n == 1:  # perhaps only the first of them has a row for each sample
                 found.insert(0, of_other_rows(self.inputs, n, rows, next(iter(self.inputs))))
             return found
+        if k == SOFT:
+            soft = {name: softened(a, rng) for name, a in self.inputs.items()}
+            moved = {n: a for n, a in soft.items() if a is not None and n not in self.wrt}
+            return [{**self.inputs, **moved}] if moved else []
         farther = {name: wild(a, rng) for name, a in self.inputs.items() if name in self.wrt}
         moved = {name: a for name, a in farther.items() if a is not None}
         return [{**self.inputs, **moved}] if moved else []
@@ -198,6 +205,9 @@ class FunctionSubject(Subject):
         size = layer_sizes(first, y, {})
         if not y.ndim:
             size = sizes_of("N", "DEF" if first.ndim < 4 else "CHW", first.shape)
+        if k == GIVEN:
+            self.lengths = _further_lengths(self.inputs, set(size.values()))
+        size |= {text: inputs[name].shape[axis] for text, (name, axis) in self.lengths.items()}
         return Point(
             {name: inputs[name] for name in self.wrt},
             lambda: self.evaluate(inputs),
@@ -214,7 +224,7 @@ class FunctionSubject(Subject):
         inputs = dict(point.tensors)
         named = {"dy": point.r} if self.upstream else {}
         named.update({k: np.asarray(a, np.float64) for k, a in inputs.items()})
-        named["y"] = point.y
+        named.setdefault("y", point.y)
         more = self.named
         if callable(more):
             more = more(*self._arguments(inputs))
@@ -223,6 +233,18 @@ class FunctionSubject(Subject):
             if name != "y" and "y" in named and np.array_equal(named[name], named["y"]):
                 del named["y"]  # it has a better name
         return named
+
+
+def _further_lengths(inputs: Inputs, known: set[int]) -> dict[str, tuple[str, int]]:
+    """Names for lengths that have no letter: len(x), x.shape[1]."""
+    found: dict[str, tuple[str, int]] = {}
+    known = set(known)
+    for name, a in inputs.items():
+        for axis, n in enumerate(a.shape):
+            if n > 1 and n not in known and len(found) < 3:
+                found[f"{name}.shape[{axis}]" if axis else f"len({name})"] = name, axis
+                known.add(n)
+    return found
 
 
 def _array(g: Any) -> Any:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from tinyae.gradcheck.doctor.names import cache_names, gradient_name, layer_sizes, scalars, title_of
-from tinyae.gradcheck.doctor.subjects.base import FARTHER, GIVEN, REDRAWN, Subject, rows_at
+from tinyae.gradcheck.doctor.resizing import fitted, other_lengths
+from tinyae.gradcheck.doctor.subjects.base import FARTHER, GIVEN, LENGTHS, REDRAWN, Subject, rows_at
 from tinyae.gradcheck.doctor.trial import Point
 from tinyae.gradcheck.draws import independent_generator, jitter, redraw, wild
 from tinyae.gradcheck.replay import Replay, as_double, clear_gradients, learnt
@@ -39,10 +40,27 @@ class LayerSubject(Subject):
         rows = rows_at(k, self.x.shape)
         if rows is not None:
             return redraw(self.x, rng, rows, free=True)
+        if k == LENGTHS:
+            return self._of_other_lengths(rng)
         farther = wild(self.x, rng) if k == FARTHER else None
         if farther is None:
             raise ValueError("the layer takes no such input")
         return farther
+
+    def _of_other_lengths(self, rng: np.random.Generator) -> Array:
+        """x with other lengths along all axes or, if forward needs its channels, all behind them."""
+        for lengths in other_lengths({"x": self.x}):
+            for first in (0, 2):
+                shape = self.x.shape[:first] + tuple(
+                    lengths.get(n, n) for n in self.x.shape[first:]
+                )
+                x = redraw(fitted(self.x, shape), rng, free=True)
+                try:
+                    if shape != self.x.shape and np.isfinite(self.forward(x.copy())[0]).all():
+                        return x
+                except Exception:  # lengths that the layer does not take
+                    continue
+        raise ValueError("the layer takes no other lengths")
 
     def after_step(self) -> tuple[LayerSubject, dict[str, Any]]:
         """A copy that has made a pass at another input, and the gradients of that pass."""
