@@ -119,7 +119,6 @@ def calls_of(step: Callable[[], Any]) -> dict[str, Call]:
 
         return record
 
-    kernels.active()  # activates a set, so that its kernels are attributes of the module
     before = {name: getattr(kernels, name) for name in public()}
     for name, kernel in before.items():
         setattr(kernels, name, recording(name, kernel))

@@ -99,6 +99,55 @@ def call_in_place(address, backward, alpha, y, g):
     kind(address)(backward, alpha, y.ctypes.data, g.ctypes.data, y.size)
 
 
+def test_a_tile_computes_what_numpy_does():
+    """Of the expressions without a function, on vectors of four: with NaN, infinities and kinks."""
+    numba = pytest.importorskip("numba")
+    from llvmlite import ir
+    from numba import types
+    from numba.extending import intrinsic
+
+    from tinyae.kernels.jitted.vector_expression import emit
+
+    def on_vectors(expression, variable):
+        def code(context, builder, signature, args):
+            at = context.make_array(signature.args[0])(context, builder, args[0]).data
+            number = at.type.pointee
+            vector = ir.VectorType(number, 4)
+            at = builder.bitcast(builder.gep(at, [args[1]]), vector.as_pointer())
+            alpha = ir.Constant(vector, [ALPHA] * 4)
+            value = emit(builder, expression, {variable: builder.load(at, align=4), "alpha": alpha})
+            builder.store(value, at, align=4)
+            return context.get_dummy_value()
+
+        @intrinsic
+        def apply(typing, a, start):
+            return types.void(a, types.intp), code
+
+        @numba.njit
+        def run(a):
+            for start in range(0, a.size, 4):
+                apply(a, start)
+
+        return run
+
+    x = np.resize(grid(np.float32), 4 * 1102)
+    tried = set()
+    for row in FUNCTIONS.values():
+        for expression in (row.f, row.slope, "min(-x, 2) / (x - alpha)"):
+            variable = "x" if "x" in expression else "y"
+            if any(name in expression for name in ("exp", "erf", "sigmoid", "tanh")):
+                with pytest.raises(ValueError, match="is not for a tile"):
+                    on_vectors(expression, variable)(x.copy())
+                continue
+            got = x.copy()
+            on_vectors(expression, variable)(got)
+            with np.errstate(all="ignore"):
+                want = numpy_function(expression)(x, ALPHA)
+            np.testing.assert_allclose(got, want, rtol=1e-6, err_msg=expression)
+            tried.add(expression)
+    assert {FUNCTIONS["ReLU"].f, FUNCTIONS["ReLU"].slope} <= tried
+
+
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_c_computes_what_numpy_does(tmp_path):

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from architectures import Architecture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +18,7 @@ import tinyae as ta
 from tinyae import kernels
 from tinyae.catalog import LAYERS, MODELS
 from tinyae.program import compile_model, plan, program
-from tinyae.program.compile import program_of
+from tinyae.program.compile import MAX_SHAPES, program_of
 
 try:
     import numba  # noqa: F401
@@ -53,6 +54,28 @@ def repeat(x, n):
     return x[np.arange(n) % len(x)] * scale
 
 
+@both_sets
+def test_a_few_sample_shapes_are_kept(kernel_set, rng):
+    encoder = ta.Sequential(ta.Conv2d(1, 2, 3, padding=1, rng=rng), ta.ReLU())
+    run = compiled_by(kernel_set, identity(*encoder.layers), "encoder")
+    images = [rng.random((3, 1, 8, width), np.float32) for width in range(8, 28)]
+    want = [encoder(x) for x in images]
+
+    def try_all(_):
+        return [run(x) for x in images]
+
+    with ThreadPoolExecutor(4) as pool:
+        for ys in pool.map(try_all, range(8)):
+            for y, w in zip(ys, want):
+                np.testing.assert_allclose(y, w, rtol=1e-5, atol=1e-6)
+    assert len(run._runtimes) <= MAX_SHAPES + 3  # four threads may add a shape at once
+    run(images[0])
+    assert run.program(images[0].shape[1:]).input_shape == images[0].shape[1:]
+    assert set(run._runtimes) == set(run._programs)
+    assert len(run._runtimes) <= MAX_SHAPES
+    assert len(pickle.loads(pickle.dumps(run))._runtimes) <= MAX_SHAPES
+
+
 # --- the same numbers as the layers ---------------------------------------------------------
 
 
@@ -70,114 +93,6 @@ def test_every_layer(kernel_set, row, data):
     np.testing.assert_allclose(y, layer(x), rtol=1e-12, atol=1e-12)
     assert y.dtype == x.dtype
     np.testing.assert_array_equal(x, before)
-
-
-def widths(draw, low=1, high=70):
-    return draw(st.integers(low, high))
-
-
-class Architecture:
-    """A random chain of layers and its input shape."""
-
-    def __init__(self, draw, rng):
-        self.draw, self.rng = draw, rng
-        self.images = draw(st.booleans())
-        self.input_shape = self.shape = (
-            tuple(draw(st.integers(low, 9)) for low in (1, 3, 3))
-            if self.images
-            else (widths(draw),)
-        )
-        self.layers = [self.layer(2) for _ in range(draw(st.integers(1, 6)))]
-
-    def layer(self, depth):
-        if len(self.shape) == 1:
-            kinds = [self.dense, self.dense, self.anywhere]
-        else:
-            kinds = [self.conv, self.up, self.pool, self.anywhere, self.flatten]
-        if depth:
-            kinds.append(lambda: self.nested(depth - 1))
-        return self.draw(st.sampled_from(kinds))()
-
-    def dense(self):
-        width, out = self.shape[0], widths(self.draw)
-        self.shape = (out,)
-        return ta.Dense(width, out, rng=self.rng, dtype=np.float64)
-
-    def conv(self):
-        out, k, s = (self.draw(st.integers(1, high)) for high in (18, 3, 3))
-        layer = ta.Conv2d(self.shape[0], out, k, s, "same", rng=self.rng, dtype=np.float64)
-        self.shape = (out, *(-(-n // s) for n in self.shape[1:]))
-        return layer
-
-    def up(self):
-        if max(self.shape[1:]) > 12:
-            return ta.ReLU()
-        if self.draw(st.booleans()):
-            self.shape = (self.shape[0], *(2 * n for n in self.shape[1:]))
-            return ta.Upsample2d(2)
-        out, k, s = (self.draw(st.integers(1, high)) for high in (10, 4, 3))
-        layer = ta.ConvTranspose2d(self.shape[0], out, k, s, rng=self.rng, dtype=np.float64)
-        self.shape = (out, *((n - 1) * s + k for n in self.shape[1:]))
-        return layer
-
-    def pool(self):
-        k = min(2, *self.shape[1:])
-        self.shape = (self.shape[0], *((n - k) // k + 1 for n in self.shape[1:]))
-        return self.draw(st.sampled_from([ta.MaxPool2d, ta.AvgPool2d]))(k)
-
-    def flatten(self):
-        self.shape = (math.prod(self.shape),)
-        return ta.Flatten()
-
-    def anywhere(self):
-        kinds = [
-            *(ta.ReLU, ta.Sigmoid, ta.Tanh, ta.Softplus, ta.GELU, ta.Softmax),
-            *(ta.ELU, lambda: ta.LeakyReLU(0.2), lambda: ta.Dropout(0.5, rng=self.rng)),
-            *(self.norm, self.norm, lambda: ta.LayerNorm(self.shape, dtype=np.float64)),
-            lambda: ta.TopK(min(3, math.prod(self.shape))),
-        ]
-        return self.draw(st.sampled_from(kinds))()
-
-    def norm(self):
-        layer = ta.BatchNorm(self.shape[0], dtype=np.float64)
-        for a in (layer.running_mean, layer.gamma.value, layer.beta.value):
-            a[...] = self.rng.normal(size=a.shape)
-        layer.running_var[...] = self.rng.uniform(0.5, 2, layer.running_var.shape)
-        return layer
-
-    def nested(self, depth):
-        """Residual, Skip or Parallel, whose layers must keep the image's size."""
-        shape, first = self.shape, self.keeping(depth)
-        wide = self.shape[0]
-        kind = self.draw(st.sampled_from(["skip", "parallel", "residual", "sequential"]))
-        if kind == "sequential":
-            return ta.Sequential(first)
-        if kind == "residual":
-            self.shape = shape
-            back = self.mixing(wide, shape[0])
-            return ta.Residual(ta.Sequential(first, back))
-        if kind == "skip":
-            self.shape = (shape[0] + wide, *shape[1:])
-            return ta.Skip(first)
-        self.shape = shape
-        second = self.keeping(depth)
-        self.shape = (wide + self.shape[0], *shape[1:])
-        return ta.Parallel(first, second)
-
-    def keeping(self, depth):
-        parts = []
-        for _ in range(self.draw(st.integers(0, 2))):
-            if self.draw(st.booleans()):
-                out = widths(self.draw, 1, 9)
-                parts.append(self.mixing(self.shape[0], out))
-                self.shape = (out, *self.shape[1:])
-            parts.append(self.anywhere())
-        return ta.Sequential(*parts)
-
-    def mixing(self, wide, out):
-        if len(self.shape) == 1:
-            return ta.Dense(wide, out, rng=self.rng, dtype=np.float64)
-        return ta.Conv2d(wide, out, 3, 1, "same", rng=self.rng, dtype=np.float64)
 
 
 @both_sets
@@ -612,7 +527,7 @@ def test_the_former_name_still_works():
     import tinyae.export as former
 
     assert ta.export is former
-    for name in ta.program.__all__:
+    for name in former.__all__:
         assert getattr(former, name) is getattr(ta.program, name)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))  # in the machine's byte order
 _KINDS = "fiub"
 _INSTEAD = {
     "c": "pass its real and imaginary parts as two features, or np.abs of it",

@@ -111,15 +111,19 @@ class PCA:
     Source    Eckart & Young (1936); Bishop (2006), §12.1
 
     The rows of V are the eigenvectors of the covariance with the largest eigenvalues, in falling
-    order; the entry of largest magnitude in each is positive. The optimum of a linear
-    autoencoder with k units has PCA's error (Baldi & Hornik 1989).
+    order; the entry of largest magnitude in each is positive. ``explained_variance_`` has these,
+    ``explained_variance_ratio_`` their shares of the variance of all features. The optimum of a
+    linear autoencoder with k units has PCA's error (Baldi & Hornik 1989).
     """
 
     def __init__(self, n_components: int) -> None:
         self.n_components = positive_int("PCA", "n_components", n_components)
 
-    def fit(self, x: Array) -> PCA:
-        """Compute the mean, the axes and the variances along them; returns self."""
+    def fit(self, x: Array, y: object = None) -> PCA:
+        """Compute the mean, the axes and the variances along them; returns self.
+
+        ``y`` is not used: a pipeline of scikit-learn passes it.
+        """
         x = real("PCA: x", x)
         rows, width = len(x) if x.ndim else 0, math.prod(x.shape[1:])
         if x.ndim < 2 or self.n_components > min(rows, width):
@@ -138,7 +142,7 @@ class PCA:
                 centred = a.reshape(len(a), width) - self.mean_
                 scatter += centred.T @ centred
             variances, axes = np.linalg.eigh(scatter / max(rows - 1, 1))
-            variances, axes = variances[::-1], axes.T[::-1]
+            variances, axes = np.maximum(variances[::-1], 0), axes.T[::-1]
         else:
             centred = x.reshape(rows, width) - self.mean_
             _, s, axes = np.linalg.svd(centred, full_matrices=False)
@@ -146,7 +150,10 @@ class PCA:
         axes = axes[: self.n_components]
         largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)
         self.components_ = axes * np.where(largest < 0, -1.0, 1.0)
-        self.explained_variance_ = np.maximum(variances[: self.n_components], 0)
+        self.explained_variance_ = variances[: self.n_components]
+        in_all = variances.sum()
+        shares = self.explained_variance_ / (in_all or 1.0)  # 0 for constant data
+        self.explained_variance_ratio_ = shares
         return self
 
     def transform(self, x: Array) -> Array:

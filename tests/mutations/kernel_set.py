@@ -98,8 +98,8 @@ KERNELS = (
     _kernel(
         "relu: 1 where y is zero",
         "relu_backward",
-        "np.sign(y)",
-        "(y >= 0)",
+        "where(y > 0",
+        "where(y >= 0",
         s.activation("ReLU"),
         ("dx",),
         ("missing_factor", "wrong_factor", "entries"),

@@ -23,13 +23,12 @@ Nothing is unpickled.
 
 import warnings
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tinyae import archive, files
 from tinyae.arguments import number
 from tinyae.arrays import lost_by_rounding
 from tinyae.data.pictures import Size, read_images
@@ -57,8 +56,11 @@ def load(
               read or used, with the position of the fault; ModuleNotFoundError for images
               without Pillow.
     """
-    if not path.exists():
+    found = files.kind(path)
+    if found == "nothing":
         raise FileNotFoundError(f"load: there is no file or folder {path}")
+    if found not in ("file", "folder"):
+        raise ValueError(f"load: {path} is a {found}, expected a file or a folder; name it")
     size = _size(image_size)
     if (
         test_fraction is not None
@@ -103,21 +105,6 @@ def _size(image_size: Any) -> Size | None:
     return int(size[0]), int(size[1])
 
 
-@contextmanager
-def reading(who: str, path: Any, kind: str) -> Iterator[None]:
-    """Turn what NumPy and zipfile raise on a damaged file, of many types, into a ValueError.
-
-    Raises
-        ValueError  the file is damaged, or claims more than fits into memory
-    """
-    try:
-        yield
-    except OSError:
-        raise
-    except Exception as error:
-        raise ValueError(f"{who}: {path} is not a readable {kind} file ({error})") from error
-
-
 # ---- hold out ------------------------------------------------------------------------------------
 
 
@@ -149,19 +136,22 @@ def _test_size(n: int, fraction: float) -> int:
 
 
 def _read_npy(path: Path) -> np.ndarray:
-    with reading("load", path, ".npy"):
-        # As a plain array: copies of slices of a memmap would still have the type memmap.
-        array = np.asarray(np.lib.format.open_memmap(path, mode="r"))
-    return _samples(array, f"the array in {path}")
+    return _samples(archive.read_npy("load", path), f"the array in {path}")
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     """The arrays x (and y), or x_train and x_test (and y_train and y_test)."""
-    with reading("load", path, ".npz"):
+    try:
         if not zipfile.is_zipfile(path):
             raise ValueError("it is not a zip archive")
+        archive.check_members(path)
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {key: np.asarray(file[key]) for key in file.files}
+    except Exception as error:  # zipfile raises many types of error for damaged files
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
+        reason = str(error) or type(error).__name__
+        raise ValueError(f"load: {path} is not a readable .npz file ({reason[:200]})") from error
     if len(arrays) == 1:
         arrays = {"x": next(iter(arrays.values()))}
     parts = {

@@ -29,11 +29,12 @@ _COMPARISONS = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<="}
 @functools.cache
 def variables(expression: str) -> set[str]:
     """The variables that occur in an expression."""
-    names = {node.id for node in ast.walk(_parsed(expression)) if isinstance(node, ast.Name)}
+    names = {node.id for node in ast.walk(parsed(expression)) if isinstance(node, ast.Name)}
     return names.intersection(VARIABLES)
 
 
-def _parsed(expression: str) -> ast.expr:
+def parsed(expression: str) -> ast.expr:
+    """The syntax tree of an expression."""
     return ast.parse(expression, mode="eval").body
 
 
@@ -59,7 +60,7 @@ class _Translator:
         return text
 
     def text(self, node: ast.expr) -> str:
-        value = _constant(node)
+        value = constant(node)
         if value is not None:
             return self.number(value)
         if isinstance(node, ast.Name) and node.id in VARIABLES:
@@ -87,7 +88,7 @@ class _Translator:
         )
 
 
-def _constant(node: ast.expr) -> float | None:
+def constant(node: ast.expr) -> float | None:
     """The value of a subexpression without variables, such as sqrt(2 * pi); else None."""
     names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
     if names - {"sqrt", "pi"}:
@@ -120,7 +121,7 @@ def numpy_function(expression: str) -> Callable[[Array, float], Array]:
     names: dict[str, Any] = {name: getattr(np, name) for name in numpy}
     names |= {"sigmoid": sigmoid, "erfc": erfc}
     argument = "x" if "x" in variables(expression) else "y"
-    text = _Numpy().text(_parsed(expression))
+    text = _Numpy().text(parsed(expression))
     of = eval(f"lambda {argument}, alpha, number: {text}", names)
     return lambda a, alpha: of(a, a.dtype.type(alpha), a.dtype.type)
 
@@ -157,7 +158,7 @@ class _Numba(_Translator):
 def numba_lines(expression: str, prefix: str = "c") -> tuple[list[str], list[str], str]:
     """Lines before the loop (constants, in ``number``'s precision), lines in it, and the result."""
     numba = _Numba(prefix)
-    result = numba.text(_parsed(expression))
+    result = numba.text(parsed(expression))
     before = [f"{name} = number({value!r})" for value, name in numba.constants.items()]
     return before, numba.lines, result
 
@@ -167,7 +168,7 @@ def numba_lines(expression: str, prefix: str = "c") -> tuple[list[str], list[str
 
 class _C(_Translator):
     def number(self, value: float) -> str:
-        return f"{np.float32(value)!s}f"
+        return c_number(value)
 
     def choice(self, test: str, then: str, otherwise: str) -> str:
         return f"({test} ? {then} : {otherwise})"
@@ -178,6 +179,15 @@ class _C(_Translator):
         return f"{'fabs' if name == 'abs' else name}f({argument})"
 
 
+def c_number(value: float) -> str:
+    """A float in C: the shortest decimal number that reads back as the same float."""
+    with np.errstate(over="ignore"):
+        number = np.float32(value)
+    if not np.isfinite(number):
+        raise ValueError(f"C has no number for {value} as a 32-bit float; make it smaller")
+    return f"{number!s}f"
+
+
 def c_expression(expression: str) -> str:
     """The expression in C: a float, from floats x or y and alpha; needs <math.h>."""
-    return _C().text(_parsed(expression))
+    return _C().text(parsed(expression))

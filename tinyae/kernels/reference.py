@@ -231,8 +231,8 @@ def relu(x: Array) -> Array:
 
 
 def relu_backward(dy: Array, y: Array) -> Array:
-    """dy · [y > 0], y = max(x, 0)"""
-    return dy * np.sign(y)  # which is NaN where y is NaN
+    """dy · [y > 0], y = max(x, 0); NaN where y is NaN"""
+    return dy * np.where(y > 0, 1, y)
 
 
 def elu(x: Array, alpha: float) -> Array:

@@ -16,7 +16,7 @@ import numpy as np
 
 from tinyae import kernels
 from tinyae.arguments import number
-from tinyae.layers.base import Layer
+from tinyae.layers.base import Layer, check_dy
 from tinyae.param import Array
 from tinyae.twin import fused
 
@@ -46,6 +46,7 @@ class Activation(Layer):
 
     @fused
     def backward(self, dy: Array, cache: Any) -> Array:
+        dy = check_dy(self, dy, cache.shape, cache.dtype)
         return dy * self.slope(cache)
 
     def tangent(self, xdot: Array, cache: Any) -> tuple[Array, Any]:
@@ -234,6 +235,7 @@ class Softmax(Layer):
         return y, y
 
     def backward(self, dy: Array, y: Array) -> Array:
+        dy = check_dy(self, dy, y.shape, y.dtype)
         return y * (dy - _inner(y, dy))
 
     def tangent(self, xdot: Array, y: Array) -> tuple[Array, Any]:

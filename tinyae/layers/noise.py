@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinyae.arguments import check_generator, number
-from tinyae.layers.base import ParameterFree
+from tinyae.layers.base import ParameterFree, check_dy
 from tinyae.param import Array
 
 __all__ = ["Dropout"]
@@ -36,6 +36,7 @@ class Dropout(ParameterFree):
         return x * m, m
 
     def backward(self, dy: Array, m: Array) -> Array:
+        dy = check_dy(self, dy, m.shape, m.dtype)
         return dy * m
 
     def linear(self, xdot: Array, m: Array) -> Array:

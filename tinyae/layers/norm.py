@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinyae.arguments import float_dtype, number
-from tinyae.layers.base import Layer, check_input, positive_int
+from tinyae.layers.base import Layer, check_dy, check_input, positive_int
 from tinyae.param import Array, Param
 
 __all__ = ["BatchNorm", "LayerNorm"]
@@ -66,12 +66,14 @@ class _Norm(Layer):
 
     def backward(self, dy: Array, cache: tuple[Array, Array]) -> Array:
         xhat, sigma = cache
+        dy = check_dy(self, dy, xhat.shape, xhat.dtype)
         self.beta.grad += self.narrow(dy)
         self.gamma.grad += self.narrow(dy * xhat)
         return self.project(dy * self.wide(self.gamma.value, dy.ndim), xhat, sigma)
 
     def backward_params(self, dy: Array, cache: tuple[Array, Array]) -> None:
         xhat, _ = cache
+        dy = check_dy(self, dy, xhat.shape, xhat.dtype)
         self.beta.grad += self.narrow(dy)
         self.gamma.grad += self.narrow(dy * xhat)
 

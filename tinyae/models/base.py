@@ -31,13 +31,14 @@ class Model(Module):
     """Layers plus an objective.
 
     A subclass defines ``backprop``, ``objective`` and ``evaluate_batch``. Each returns its terms by
-    name, including ``"total"``. The training loop, ``io`` and ``program`` attach ``fit``, ``save``
-    and ``compile`` from outside, so that models need not import them.
+    name, including ``"total"``. The training loop, ``io`` and ``program`` attach ``fit``, ``save``,
+    ``compile`` and ``export_c`` from outside, so that models need not import them.
     """
 
     fit: ClassVar[Callable[..., Any]]
     save: ClassVar[Callable[..., Any]]
     compile: ClassVar[Callable[..., Any]]
+    export_c: ClassVar[Callable[..., Any]]
 
     @property
     def players(self) -> tuple[Model, ...]:

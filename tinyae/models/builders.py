@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinyae.arguments import flag
+from tinyae.initializers import Initializer
 from tinyae.layers import (
     Conv2d,
     ConvTranspose2d,
@@ -29,7 +30,6 @@ from tinyae.layers import (
     TiedDense,
 )
 from tinyae.layers.base import positive_int
-from tinyae.param import Initializer
 
 Activation = Callable[[], Layer]  # ReLU, or lambda: LeakyReLU(0.2)
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from tinyae.arguments import number
+from tinyae.initializers import Normal
 from tinyae.layers import (
     BatchNorm,
     Conv2d,
@@ -25,7 +26,6 @@ from tinyae.layers import (
 )
 from tinyae.layers.base import positive_int
 from tinyae.models.builders import check_makers, sizes_of
-from tinyae.param import Normal
 
 
 def dense_gan(

@@ -19,6 +19,7 @@ import numpy as np
 
 from tinyae.arguments import check_callable
 from tinyae.data.corruption import Corruption
+from tinyae.initializers import Initializer, Zeros
 from tinyae.layers import Dense, Layer, Module, Sequential, Sigmoid, TiedDense
 from tinyae.layers.base import positive_int
 from tinyae.losses import BCE, Loss
@@ -27,7 +28,7 @@ from tinyae.models.builders import Activation, check_makers, dense_encoder_decod
 from tinyae.models.checks import check_parts
 from tinyae.models.classifier import Classifier
 from tinyae.models.denoising import DenoisingAutoencoder
-from tinyae.param import Array, Initializer, Zeros
+from tinyae.param import Array
 
 Result = TypeVar("Result")
 

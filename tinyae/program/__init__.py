@@ -9,9 +9,12 @@ run_numpy.py    runs a program with NumPy
 run_numba.py    runs a program in one compiled function
 pack.py         writes a program as the two arrays that this function reads
 thread_pool.py  a helper thread for short calls
+to_c/           writes a program as C99
+shapes.py       the shape of a sample, where the layers determine it
 """
 
 from tinyae.program.compile import Compiled, compile_model, program_of
 from tinyae.program.program import Op, Program, Slot
+from tinyae.program.to_c import export_c
 
-__all__ = ["compile_model", "Compiled", "program_of", "Program", "Op", "Slot"]
+__all__ = ["compile_model", "Compiled", "program_of", "Program", "Op", "Slot", "export_c"]

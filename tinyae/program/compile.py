@@ -33,6 +33,7 @@ from tinyae.program.program import Program, Shape, Slot
 from tinyae.program.run_numpy import NumpyRuntime
 
 PARTS = ("autoencoder", "encoder", "decoder", "score")
+MAX_SHAPES = 4  # for so many sample shapes a compiled model keeps its program and packed weights
 
 
 class Runtime(Protocol):
@@ -45,7 +46,9 @@ class Compiled:
     """A part of a model as a function: y = compiled(x), x (N, …) in the model's dtype.
 
     It keeps a copy of the weights at the time of compilation. A program is built for each new
-    sample shape; ``program(shape)`` returns it. Any number of threads may call it at once.
+    sample shape; ``program(shape)`` returns it. The programs of the last four shapes are kept,
+    each with its weights; another shape takes the oldest one's place. Any number of threads may
+    call it at once.
 
     Raises
         TypeError   x is not an array, or has another dtype than the model
@@ -53,7 +56,7 @@ class Compiled:
     """
 
     def __init__(self, model: Model, part: str, input_shape: Shape | None = None) -> None:
-        _check(model, part)
+        check_part(model, part)
         self.model = copy.deepcopy(model)
         self.part = part
         self.dtype = model.dtype
@@ -96,11 +99,16 @@ class Compiled:
         return self._prepare(x.shape[1:])[0].run(np.asarray(x))
 
     def _prepare(self, shape: Shape) -> tuple[Runtime, Program]:
-        if shape not in self._runtimes:
+        # Without a lock: at worst, two threads that meet a shape at once both build its program.
+        runtime, program = self._runtimes.get(shape), self._programs.get(shape)
+        if runtime is None or program is None:
             program = program_of(self.model, self.part, shape)
-            self._programs[shape] = program
-            self._runtimes[shape] = _runtime(program, self._kernel_set)
-        return self._runtimes[shape], self._programs[shape]
+            runtime = _runtime(program, self._kernel_set)
+            for oldest in list(self._runtimes)[: 1 - MAX_SHAPES]:
+                self._runtimes.pop(oldest, None)
+                self._programs.pop(oldest, None)
+            self._runtimes[shape], self._programs[shape] = runtime, program
+        return runtime, program
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_runtimes": {}, "_programs": {}, "shapes": tuple(self._programs)}
@@ -140,7 +148,7 @@ def compile_model(
 
 def program_of(model: Model, part: str, input_shape: Shape) -> Program:
     """A part of the model as plain data; see :func:`compile_model`."""
-    _check(model, part)
+    check_part(model, part)
     lowering = Lowering(tuple(input_shape), model.dtype)
     y = lowering.x
     if part != "decoder":
@@ -157,7 +165,7 @@ def program_of(model: Model, part: str, input_shape: Shape) -> Program:
     return lowering.program(y)
 
 
-def _check(model: Any, part: str) -> None:
+def check_part(model: Any, part: str) -> None:
     if part not in PARTS:
         raise ValueError(f"compile: part is {part!r}, expected one of {', '.join(PARTS)}")
     if isinstance(model, GAN | ConditionalVariationalAutoencoder):

@@ -59,6 +59,11 @@ class Op:
     y: Slot
 
     @property
+    def macs(self) -> int:
+        """Multiply-accumulates per sample: products of a weight and a number of x."""
+        return 0
+
+    @property
     def flops(self) -> int:
         """Operations per sample; an addition, product, comparison or activation counts as 1."""
         return self.y.size
@@ -79,8 +84,12 @@ class Affine(Op):
     f: Function = LINEAR
 
     @property
+    def macs(self) -> int:
+        return self.y.size
+
+    @property
     def flops(self) -> int:
-        return 2 * self.y.size + _activation_flops(self.f, self.y)
+        return 2 * self.macs + _activation_flops(self.f, self.y)
 
 
 @dataclass(frozen=True)
@@ -92,8 +101,12 @@ class Dense(Op):
     f: Function = LINEAR
 
     @property
+    def macs(self) -> int:
+        return self.W.size
+
+    @property
     def flops(self) -> int:
-        return 2 * self.W.size + _activation_flops(self.f, self.y)
+        return 2 * self.macs + _activation_flops(self.f, self.y)
 
 
 @dataclass(frozen=True)
@@ -110,8 +123,12 @@ class Conv(Op):
     f: Function = LINEAR
 
     @property
+    def macs(self) -> int:
+        return self.W.size * math.prod(self.y.shape[1:])
+
+    @property
     def flops(self) -> int:
-        return 2 * self.W.size * math.prod(self.y.shape[1:]) + _activation_flops(self.f, self.y)
+        return 2 * self.macs + _activation_flops(self.f, self.y)
 
 
 @dataclass(frozen=True)
@@ -128,8 +145,12 @@ class ConvTranspose(Op):
     f: Function = LINEAR
 
     @property
+    def macs(self) -> int:
+        return self.W.size * math.prod(self.x.shape[1:])
+
+    @property
     def flops(self) -> int:
-        return 2 * self.W.size * math.prod(self.x.shape[1:]) + _activation_flops(self.f, self.y)
+        return 2 * self.macs + _activation_flops(self.f, self.y)
 
 
 @dataclass(frozen=True)
@@ -255,6 +276,10 @@ class Program:
     @property
     def dtype(self) -> np.dtype[Any]:
         return self.weights.dtype
+
+    @property
+    def macs(self) -> int:
+        return sum(op.macs for op in self.ops)
 
     @property
     def flops(self) -> int:

@@ -5,6 +5,7 @@ into one memory layout (so that few variants need to be compiled), allocates the
 compiled loop nest, whose name begins with an underscore.
 
 ``simd_tile``        the innermost loop of matrix products and convolutions, in vector registers
+``vector_expression``  an activation's f and f′ as instructions within that loop
 ``matmul``           matrix products
 ``mlp``              consecutive dense layers with their activations
 ``layout``           images with the batch outermost or innermost in memory

@@ -1,0 +1,54 @@
+"""``tinyae export``: a saved model as C."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import tinyae as ta
+from tinyae.cli.arguments import add_model, add_verb
+from tinyae.cli.files import check_outputs
+from tinyae.program.compile import PARTS
+
+
+def add_parser(verbs: Any) -> None:
+    example = "tinyae export model.npz -o model.h --part score --threshold 0.02"
+    parser = add_verb(verbs, "export", run, example)
+    add_model(parser)
+    parser.add_argument("-o", "--out", default="model.h", help="default model.h")
+    parser.add_argument("--part", choices=PARTS, default=PARTS[0], help=f"default {PARTS[0]}")
+    parser.add_argument("--name", help="what the names in C begin with (default: that of the file)")
+    parser.add_argument("--threshold", type=float, help="of the score, for NAME_THRESHOLD")
+    parser.add_argument("--selftest", action="store_true", help="add a function that tests itself")
+    parser.add_argument(
+        "--shape",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="of one sample, e.g. 1 28 28, for a model of convolutions alone",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write a saved model as a C99 header that needs no library and no heap."""
+    check_outputs("export", {"--out": args.out}, {"model": args.model})
+    model = ta.load(args.model)
+    if not isinstance(model, ta.Model):
+        raise ValueError(f"{args.model} holds a {type(model).__name__}, expected a model")
+    try:
+        header = model.export_c(
+            args.out,
+            args.name,
+            part=args.part,
+            input_shape=args.shape,
+            threshold=args.threshold,
+            selftest=args.selftest,
+        )
+    except TypeError as error:  # the model has no such part
+        raise ValueError(str(error)) from error
+    print(
+        f"{args.out}: {', '.join(header.prototypes)}\n"
+        f"{header.flash_bytes:,} bytes of constants, {header.arena_bytes:,} bytes of scratch memory, "
+        f"{header.macs:,} multiply-accumulates"
+    )
+    return 0

@@ -1,0 +1,49 @@
+"""The shape of a sample, where the layers determine it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tinyae import layers
+from tinyae.layers import Layer, activation
+from tinyae.models import GAN, Model
+from tinyae.program.compile import program_of
+from tinyae.program.program import Shape
+
+_KEEP_THE_SIZE = (layers.Flatten, layers.Dropout, layers.TopK, *activation.activations())
+
+
+def sample_shape(model: Model, part: str) -> Shape | None:
+    """The shape of one sample of a part's input; None if the layers leave it open.
+
+    A sample of an autoencoder has the shape that its decoder makes of a code. A Dense layer says how
+    many numbers it takes; a convolution takes images of any size.
+    """
+    whole: Any = model
+    if isinstance(model, GAN):
+        return (model.latent_dim,)
+    code = _input_shape(whole.decoder)
+    if part == "decoder":
+        return code
+    if code is None:
+        return _input_shape(whole.encoder)
+    return program_of(model, "decoder", code).output_shape
+
+
+def _input_shape(layer: Layer) -> Shape | None:
+    """The shape that a layer demands of a sample, or None."""
+    if isinstance(layer, layers.Dense):
+        return (layer.in_features,)
+    if isinstance(layer, layers.TiedDense):
+        return (layer.dense.out_features,)
+    if isinstance(layer, layers.Reshape):
+        return (math.prod(layer.shape),)
+    if isinstance(layer, layers.Residual | layers.Skip):
+        return _input_shape(layer.layer)
+    if isinstance(layer, layers.Sequential):
+        for part in layer.layers:
+            shape = _input_shape(part)
+            if shape is not None or not isinstance(part, _KEEP_THE_SIZE):
+                return shape
+    return None

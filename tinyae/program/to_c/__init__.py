@@ -1,0 +1,14 @@
+"""A model as one C99 header, for machines that have nothing but a C compiler.
+
+export.py            ``export_c``: checks, and the file
+header.py            the header as a whole: comment, macros, tables, functions, self-test
+operations.py        the operations of a program as calls of C functions
+score.py             the reconstruction error, without memory for the reconstruction
+templates.py         these C functions
+image_templates.py   those for images
+tables.py            constant tables, and the order of the weights in them
+"""
+
+from tinyae.program.to_c.export import export_c
+
+__all__ = ["export_c"]

@@ -1,0 +1,257 @@
+"""Write the operations of a program as calls of C functions, and collect what these need.
+
+A C function is written once for all operations that use it. An activation that is fused into an
+operation is a call of its own, in place: that is less code, and next to the products costs little.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from string import Template
+from typing import Any
+
+from tinyae.kernels.expressions import c_expression, c_number, variables
+from tinyae.kernels.functions import FUNCTIONS
+from tinyae.param import Array
+from tinyae.program import program as ops
+from tinyae.program.program import LINEAR, Function, Op, Program, Slot
+from tinyae.program.to_c import image_templates, templates
+from tinyae.program.to_c.tables import Tables, interleave, split
+
+_LIBM = re.compile(r"\b(exp|expm1|log1p|erf|tanh|fabs|sqrt)f\(")
+_POINTERS = {"input": "in", "output": "out", "arena": "arena"}
+
+
+class Operations:
+    """The types, tables and functions that the statements written so far need."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.tables = Tables(name)
+        self.types: dict[str, str] = {}
+        self.functions: dict[str, str] = {}
+
+    @property
+    def needs_libm(self) -> bool:
+        return any(_LIBM.search(text) for text in self.functions.values())
+
+    def statements(self, program: Program, k: int) -> list[str]:
+        """Operation k in C, with ``in``, ``out`` and ``arena`` as pointers to the spaces."""
+        op = program.ops[k]
+        calls = _WRITE[type(op)](Writer(self, program, k), op)
+        f = getattr(op, "f", LINEAR)
+        if f != LINEAR and not isinstance(op, ops.Activation):
+            calls.append(self.activation(f, pointer(op.y), pointer(op.y), op.y.size))
+        return [comment(k, op), *(f"{call};" for call in calls)]
+
+    def function(self, name: str, template: Template, **values: Any) -> str:
+        """The C name of a function; its text is added to the header if it is new."""
+        full_name = f"{self.name}_{name}"
+        if full_name not in self.functions:
+            self.functions[full_name] = templates.fill(template, name=self.name, **values)
+        return full_name
+
+    def activation(self, f: Function, x: str, y: str, length: int) -> str:
+        """The call for y = f(x), x and y pointers. The function's text comes from FUNCTIONS."""
+        expression = FUNCTIONS[f.name].f
+        text = c_expression(expression)
+        has_alpha = "alpha" in variables(expression)
+        function = self.function(
+            f.name.lower(),
+            templates.ACTIVATION,
+            function=f.name.lower(),
+            alpha=", float alpha" if has_alpha else "",
+            expression=text[1:-1] if text.startswith("(") else text,
+        )
+        alpha = f", {c_number(f.alpha)}" if has_alpha else ""
+        return f"{function}({x}, {y}, {length}{alpha})"
+
+
+def comment(k: int, op: Op) -> str:
+    return f"/* {k}  {title(op)}, {shapes(op)} */"
+
+
+def title(op: Op) -> str:
+    f = getattr(op, "f", LINEAR)
+    if isinstance(op, ops.Activation):
+        return f.name
+    return type(op).__name__ + (f" + {f.name}" if f.name else "")
+
+
+def shapes(op: Op) -> str:
+    return f"{shape_text(op.x.shape)} -> {shape_text(op.y.shape)}"
+
+
+def shape_text(shape: ops.Shape) -> str:
+    return " x ".join(map(str, shape)) or "1"
+
+
+# --- one function for each kind of operation, which returns the calls ------------------------------
+
+
+class Writer:
+    """What the functions below need to write operation k of a program."""
+
+    def __init__(self, operations: Operations, program: Program, k: int) -> None:
+        self.operations, self.weights, self.k = operations, program.weights, k
+
+    def read(self, slot: Slot) -> Array:
+        return self.weights[slot.offset : slot.offset + slot.size].reshape(slot.shape)
+
+    def table(self, name: str, values: Array) -> str:
+        return self.operations.tables.add(f"{name}{self.k}", values)
+
+    def function(self, name: str, template: Template, **values: Any) -> str:
+        return self.operations.function(name, template, **values)
+
+    def window(self, op: Any, window: ops.Pair, corner: ops.Pair) -> str:
+        """The address of a table of sizes, see ``image_templates.WINDOW``."""
+        operations = self.operations
+        window_type = f"{operations.name}_window"
+        operations.types[window_type] = image_templates.WINDOW.substitute(name=operations.name)
+        sizes = (*op.x.shape, *op.y.shape[1:], *window, *op.stride, *corner)
+        return "&" + operations.tables.add_struct(window_type, f"window{self.k}", sizes)
+
+    def pointers(self, op: Op) -> str:
+        return f"{pointer(op.x)}, {pointer(op.y)}"
+
+
+def pointer(slot: Slot) -> str:
+    name = _POINTERS[slot.space]
+    return f"{name} + {slot.offset}" if slot.offset else name
+
+
+def dense_tables(w: Writer, op: ops.Dense) -> tuple[str, str]:
+    """The names of W and b."""
+    W = interleave(w.read(op.W), split(op.W.shape[0]))
+    return w.table("W", W), w.table("b", w.read(op.b))
+
+
+def dense_function(w: Writer, rows: int) -> str:
+    w.function("fma", templates.FMA)
+    return w.function(f"dense{rows}", templates.DENSE, rows=rows)
+
+
+def _dense(w: Writer, op: ops.Dense) -> list[str]:
+    (W, b), columns = dense_tables(w, op), op.W.shape[1]
+    calls = []
+    first = 0
+    for rows, outputs in split(op.W.shape[0]):
+        weights = f"{_at(W, first * columns)}, {_at(b, first)}"
+        x, y = pointer(op.x), pointer(_from(op.y, first))
+        calls.append(f"{dense_function(w, rows)}({weights}, {x}, {y}, {outputs}, {columns})")
+        first += outputs
+    return calls
+
+
+def _conv(w: Writer, op: ops.Conv) -> list[str]:
+    return _any_conv(w, op, w.read(op.W), "conv", image_templates.CONV)
+
+
+def _conv_transpose(w: Writer, op: ops.ConvTranspose) -> list[str]:
+    W = w.read(op.W).swapaxes(0, 1)
+    return _any_conv(w, op, W, "conv_transpose", image_templates.CONV_TRANSPOSE)
+
+
+def _any_conv(
+    w: Writer, op: ops.Conv | ops.ConvTranspose, W: Array, name: str, template: Template
+) -> list[str]:
+    """W (O, C, kh, kw)"""
+    b, groups = w.read(op.b), split(len(W))
+    W_name, b_name = w.table("W", interleave(W, groups)), w.table("b", b)
+    window = w.window(op, (W.shape[2], W.shape[3]), op.corner)
+    w.function("fma", templates.FMA)
+    w.function("min", image_templates.MIN)
+    calls = []
+    first = 0
+    for rows, outputs in groups:
+        function = w.function(f"{name}{rows}", template, rows=rows)
+        y = _from(op.y, first * op.y.shape[1] * op.y.shape[2])
+        calls.append(
+            f"{function}({window}, {outputs}, {_at(W_name, first * W[0].size)}, "
+            f"{_at(b_name, first)}, {pointer(op.x)}, {pointer(y)})"
+        )
+        first += outputs
+    return calls
+
+
+def _at(table: str, offset: int) -> str:
+    return f"{table} + {offset}" if offset else table
+
+
+def _from(slot: Slot, offset: int) -> Slot:
+    return slot._replace(offset=slot.offset + offset)
+
+
+def _affine(w: Writer, op: ops.Affine) -> list[str]:
+    scale, shift = w.table("scale", w.read(op.scale)), w.table("shift", w.read(op.shift))
+    function = w.function("affine", templates.AFFINE)
+    channels = op.scale.size
+    return [f"{function}({scale}, {shift}, {w.pointers(op)}, {channels}, {op.x.size // channels})"]
+
+
+def _max_pool(w: Writer, op: ops.MaxPool) -> list[str]:
+    function = w.function("max_pool", image_templates.MAX_POOL)
+    return [f"{function}({w.window(op, op.window, (0, 0))}, {w.pointers(op)})"]
+
+
+def _avg_pool(w: Writer, op: ops.AvgPool) -> list[str]:
+    function = w.function("avg_pool", image_templates.AVG_POOL)
+    return [f"{function}({w.window(op, op.window, (0, 0))}, {w.pointers(op)})"]
+
+
+def _upsample(w: Writer, op: ops.Upsample) -> list[str]:
+    function = w.function("upsample", image_templates.UPSAMPLE)
+    channels, height, width = op.x.shape
+    sizes = f"{channels * height}, {width}, {op.factor[0]}, {op.factor[1]}"
+    return [f"{function}({w.pointers(op)}, {sizes})"]
+
+
+def _activation(w: Writer, op: ops.Activation) -> list[str]:
+    return [w.operations.activation(op.f, pointer(op.x), pointer(op.y), op.x.size)]
+
+
+def _layer_norm(w: Writer, op: ops.LayerNorm) -> list[str]:
+    gamma, beta = w.table("gamma", w.read(op.gamma)), w.table("beta", w.read(op.beta))
+    function = w.function("layer_norm", templates.LAYER_NORM)
+    columns = op.gamma.size
+    sizes = f"{op.x.size // columns}, {columns}"
+    return [f"{function}({gamma}, {beta}, {c_number(op.eps)}, {w.pointers(op)}, {sizes})"]
+
+
+def _softmax(w: Writer, op: ops.Softmax) -> list[str]:
+    function = w.function("softmax", templates.SOFTMAX)
+    classes = (op.x.shape or (1,))[0]
+    return [f"{function}({w.pointers(op)}, {classes}, {op.x.size // classes})"]
+
+
+def _top_k(w: Writer, op: ops.TopK) -> list[str]:
+    function = w.function("top_k", templates.TOP_K)
+    return [f"{function}({w.pointers(op)}, {op.x.size}, {op.k})"]
+
+
+def _add(w: Writer, op: ops.Add) -> list[str]:
+    function = w.function("add", templates.ADD)
+    return [f"{function}({pointer(op.x)}, {pointer(op.other)}, {pointer(op.y)}, {op.x.size})"]
+
+
+def _copy(w: Writer, op: ops.Copy) -> list[str]:
+    return [f"{w.function('copy', templates.COPY)}({w.pointers(op)}, {op.x.size})"]
+
+
+_WRITE: dict[type[Op], Callable[[Writer, Any], list[str]]] = {
+    ops.Affine: _affine,
+    ops.Dense: _dense,
+    ops.Conv: _conv,
+    ops.ConvTranspose: _conv_transpose,
+    ops.MaxPool: _max_pool,
+    ops.AvgPool: _avg_pool,
+    ops.Upsample: _upsample,
+    ops.Activation: _activation,
+    ops.LayerNorm: _layer_norm,
+    ops.Softmax: _softmax,
+    ops.TopK: _top_k,
+    ops.Add: _add,
+    ops.Copy: _copy,
+}

@@ -1,0 +1,77 @@
+"""Constant tables in C, and the order of weights in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from tinyae.kernels.expressions import c_number
+from tinyae.param import Array
+
+_NUMBERS_PER_LINE = 8
+_ROWS = (8, 4, 1)  # outputs that are computed at a time: as many as possible, then what remains
+
+
+class Tables:
+    """The tables of a header. Equal tables are stored once."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.definitions: list[str] = []
+        self.bytes = 0
+        self._names: dict[tuple[str, bytes], str] = {}
+
+    def add(self, name: str, values: Array) -> str:
+        """The C name of a table of floats."""
+        values = values.astype(np.float32).ravel()
+        body = number_lines(values)
+        return self._add("float", name, f"[{values.size}]", body, values.astype("<f4").tobytes())
+
+    def add_struct(self, struct: str, name: str, values: Sequence[int]) -> str:
+        """The C name of a struct of 32-bit integers."""
+        body = f"    {', '.join(map(str, values))}\n"
+        return self._add(struct, name, "", body, np.array(values, "<i4").tobytes())
+
+    def _add(self, kind: str, name: str, size: str, body: str, content: bytes) -> str:
+        key = kind, content
+        if key not in self._names:
+            name = f"{self.prefix}_{name}"
+            while name in self._names.values():  # another program's
+                name += "_"
+            self._names[key] = name
+            hook = f"{self.prefix.upper()}_CONST"
+            self.definitions.append(f"{hook} {kind} {name}{size} = {{\n{body}}};\n")
+            self.bytes += len(content)
+        return self._names[key]
+
+
+def number_lines(values: Array) -> str:
+    """Indented lines of decimal numbers, each of which reads back as the same float."""
+    texts = [c_number(value) for value in values]
+    rows = (texts[i : i + _NUMBERS_PER_LINE] for i in range(0, len(texts), _NUMBERS_PER_LINE))
+    return "".join(f"    {', '.join(row)},\n" for row in rows)
+
+
+def split(outputs: int) -> list[tuple[int, int]]:
+    """Groups (rows, outputs) of outputs that are computed so many rows at a time.
+
+    15 → (8, 8), (4, 4), (1, 3)
+    """
+    groups = []
+    for rows in _ROWS:
+        whole = outputs // rows * rows
+        if whole:
+            groups.append((rows, whole))
+            outputs -= whole
+    return groups
+
+
+def interleave(W: Array, groups: Iterable[tuple[int, int]]) -> Array:
+    """W (outputs, …) as one flat array in which a group is (outputs / rows, …, rows)."""
+    parts, first = [], 0
+    for rows, outputs in groups:
+        blocks = W[first : first + outputs].reshape(outputs // rows, rows, -1)
+        parts.append(blocks.transpose(0, 2, 1).ravel())
+        first += outputs
+    return np.concatenate(parts)
