@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from tinyae.arrays import check_array
 from tinyae.layers.base import ParameterFree, check_dy, positive_int
 from tinyae.param import Array
 
@@ -52,6 +53,7 @@ class TopK(ParameterFree):
 
     def _support(self, x: Array, name: str, k: int) -> Array:
         """True at the k largest entries of each sample."""
+        check_array("TopK: x", x)
         entries = math.prod(x.shape[1:])
         if x.ndim < 2 or k > entries:
             raise ValueError(

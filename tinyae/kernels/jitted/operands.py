@@ -8,8 +8,15 @@ read-only) is left to the definition in ``reference``, whose NumPy converts or r
 
 from __future__ import annotations
 
+import numpy as np
+
 from tinyae.arrays import FLOATS
 from tinyae.param import Array
+
+
+def is_float(a: Array) -> bool:
+    """Whether it is of float32 or float64, and no masked array: NumPy keeps its mask."""
+    return a.dtype in FLOATS and (type(a) is np.ndarray or not isinstance(a, np.ma.MaskedArray))
 
 
 def same_float(a: Array, b: Array) -> bool:
