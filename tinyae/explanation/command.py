@@ -6,7 +6,6 @@ Its options are in :mod:`tinyae.cli.explain`.
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 import numpy as np
@@ -39,9 +38,7 @@ def run(args: argparse.Namespace) -> int:
         files.check_target("explain --latex", args.latex)
     explanation = explain(subject, x, args.seed)
     if args.latex is None:
-        text = str(explanation)
-        encoding = sys.stdout.encoding or "utf-8"
-        print(text.encode(encoding, "replace").decode(encoding))
+        print(explanation)
     else:
         files.write_text("explain", args.latex, explanation.latex())
         print(f"{args.latex}: {explanation!r}; `pdflatex {args.latex}` makes a page of it")

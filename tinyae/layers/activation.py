@@ -199,14 +199,14 @@ class GELU(Activation):
     """
 
     def forward(self, x: Array) -> tuple[Array, Array]:
-        return np.maximum(x, -40) * self._Phi(x), x
+        return np.maximum(x, -40.0) * self._Phi(x), x
 
     def slope(self, x: Array) -> Array:
-        x = np.clip(x, -40, 40)
+        x = np.clip(x, -40.0, 40.0)
         return self._Phi(x) + x * self._phi(x)
 
     def curvature(self, x: Array) -> Array:
-        x = np.clip(x, -40, 40)
+        x = np.clip(x, -40.0, 40.0)
         return (2 - x * x) * self._phi(x)
 
     def _Phi(self, x: Array) -> Array:

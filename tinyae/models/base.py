@@ -187,11 +187,11 @@ def cast(batch: Any, dtype: np.dtype[Any], who: str = "fit") -> Any:
     """
     if isinstance(batch, tuple):
         for k, a in enumerate(batch):
-            check_real(f"{who}: array {k} of the batch", a)
+            check_real(f"{who}: x[{k}]", a)
         return tuple(a.astype(dtype, copy=False) if a.dtype.kind == "f" else a for a in batch)
     if type(batch) is np.ndarray and batch.dtype == dtype:
         return batch
-    check_real(f"{who}: the batch", batch)
+    check_real(f"{who}: x", batch)
     return batch.astype(dtype, copy=False)
 
 
