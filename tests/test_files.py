@@ -144,7 +144,7 @@ VERBS = {  # each with the option that names a file to be written
     "decode": (["decode", "MODEL", "--codes", "CODES"], "--out"),
     "sample": (["sample", "MODEL", "--n", "2000"], "--out"),
     "show": (["data", "show", "DATA"], "--out"),
-    "explain": (["explain", "--layer", "Dense"], "--latex"),
+    "explain": (["explain", "MODEL", "--data", "DATA"], "--latex"),
 }
 
 

@@ -25,6 +25,7 @@ except ModuleNotFoundError:  # Windows, where a file that is open cannot be dele
     fcntl = None  # type: ignore[assignment]
 
 Path = str | os.PathLike[str]
+Paths = dict[str, str | None]  # by the options that name them; None for one that is not given
 
 
 # ---- before anything is opened -------------------------------------------------------------------
@@ -88,12 +89,38 @@ def check_target(who: str, path: Path) -> str:
             f"{who}: {name}: the folder {folder} does not exist; make it, or pass another path"
         )
     if found == "file" and not _is_writeable(target):
-        raise PermissionError(
-            errno.EACCES, f"{who}: the file is write-protected; allow writing or pass another", name
-        )
+        advice = "allow writing, or pass another name"
+        raise PermissionError(errno.EACCES, f"{who}: the file is write-protected; {advice}", name)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, f"{who}: its folder is write-protected", name)
     return target
+
+
+def check_outputs(who: str, outputs: Paths, inputs: Paths) -> None:
+    """Raise unless each output can be written and is neither an input nor another output.
+
+    Raises
+        ValueError   two names of one file, or an output that exists in a folder of inputs
+        as :func:`check_target`
+    """
+    named = {option: path for option, path in inputs.items() if path is not None}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        target = check_target(f"{who} {option}", path)
+        for other, source in named.items():
+            if _is_same(target, os.path.realpath(source)):
+                raise ValueError(
+                    f"{who}: {option} {path} is the file of {other} {source}; pass another name"
+                )
+        named[option] = path
+
+
+def _is_same(target: str, source: str) -> bool:
+    """Whether two paths lead to one file, or an existing target lies in the folder ``source``."""
+    if not os.path.exists(target) or not os.path.exists(source):
+        return target == source
+    return os.path.samefile(target, source) or target.startswith(os.path.join(source, ""))
 
 
 def checked_path(who: str, path: Path) -> Path:
