@@ -157,9 +157,8 @@ def write(who: str, path: Path, content: Callable[[BinaryIO], object]) -> None:
             content(file)
             file.flush()
             os.fsync(file.fileno())
-            if not os.path.exists(part):  # it has no name yet
-                # A src_dir_fd, whatever it is, makes Python follow the link in /proc.
-                os.link(f"/proc/self/fd/{file.fileno()}", part, src_dir_fd=0, follow_symlinks=True)
+            if not os.path.exists(part):
+                _give_name(file.fileno(), part)
             if fcntl is None:
                 file.close()
             os.replace(part, target)
@@ -206,6 +205,22 @@ def _create(folder: str, part: str) -> int:
         os.close(descriptor)
 
 
+def _give_name(descriptor: int, part: str) -> None:
+    unnamed = f"/proc/self/fd/{descriptor}"
+    try:
+        # A src_dir_fd, whatever it is, makes Python follow the link in /proc.
+        os.link(unnamed, part, src_dir_fd=0, follow_symlinks=True)
+    except PermissionError:  # some containers forbid such links
+        import shutil  # imported here: it is seldom needed
+
+        created = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(unnamed, "rb") as source, os.fdopen(created, "wb") as copy:
+            _copy_permissions(unnamed, created)
+            shutil.copyfileobj(source, copy)
+            copy.flush()
+            os.fsync(created)
+
+
 def _lock(descriptor: int, wait: bool = True) -> bool:
     """Lock an open file; False if another process has locked it, or if it cannot be locked."""
     if fcntl is None:
@@ -224,7 +239,8 @@ def _copy_permissions(target: str, descriptor: int) -> None:
         if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
             with contextlib.suppress(PermissionError):
                 os.fchown(descriptor, old.st_uid, old.st_gid)
-        os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
+        with contextlib.suppress(PermissionError):  # a file system without modes
+            os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
 
 
 def _delete_abandoned(folder: str, start: str) -> None:
