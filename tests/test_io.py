@@ -724,6 +724,14 @@ def test_an_array_is_an_argument_once(tmp_path: Path) -> None:
     tracemalloc.stop()
 
 
+def test_a_message_cannot_write_to_the_terminal(tmp_path: Path, good: Path, header: Any) -> None:
+    arrays = arrays_of(good) | {"\x1b[2J\u202e\n": np.zeros(3, np.float32)}
+    with pytest.raises(ValueError, match="belongs to no part") as caught:
+        ta.load(write(tmp_path / "m.npz", header, arrays))
+    assert str(caught.value).isprintable()
+    assert r"\x1b[2J\u202e\n belongs" in str(caught.value)
+
+
 def test_two_members_of_one_name(tmp_path: Path) -> None:
     """np.load finds both ``W`` and ``W.npy`` under the name W."""
     layer = ta.Dense(2, 2, rng=np.random.default_rng(0))

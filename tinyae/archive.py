@@ -31,7 +31,14 @@ Json = Any
 
 
 class FileError(ValueError):
-    """A file is invalid; ``load`` adds its name to the message."""
+    """A file is invalid; ``load`` adds its name to the message.
+
+    What the message quotes of the file may hold anything, such as the escape codes of a terminal:
+    they are shown, not sent.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in message))
 
 
 # ---- npz -----------------------------------------------------------------------------------------
