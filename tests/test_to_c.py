@@ -274,9 +274,7 @@ def test_the_macros_say_what_the_object_holds(rng, tmp_path):
     kinds = {row[-2] for row in rows if len(row) == 4}
     assert kinds <= set("tTr"), "only code and constants"
     sizes = {row[-1]: int(row[1], 16) for row in rows if len(row) == 4}
-    tables = sum(
-        size for name, size in sizes.items() if name.startswith(("ae_W", "ae_b", "ae_win"))
-    )
+    tables = sum(size for name, size in sizes.items() if name.startswith(("ae_W", "ae_win")))
     assert tables == header.flash_bytes
     text = (tmp_path / "ae.h").read_text()
     assert "double" not in text.replace("no double", "")
@@ -414,7 +412,7 @@ def test_the_self_test_notices_a_wrong_weight(model, part, tmp_path):
     out = "" if part == "score" else "float out[AE_OUTPUT_LENGTH];"
     assert ask(tmp_path, f"ae_selftest({given})", out) == "0"
     text = (tmp_path / "ae.h").read_text()
-    begin = text.index("{", text.index("float ae_b1[")) + 1
+    begin = text.index("{", text.index("float ae_W1[")) + 1
     end = text.index(",", begin)
     (tmp_path / "ae.h").write_text(text[:begin] + "7.0f" + text[end:])
     assert int(ask(tmp_path, f"ae_selftest({given})", out)) > 0
@@ -423,7 +421,7 @@ def test_the_self_test_notices_a_wrong_weight(model, part, tmp_path):
 def test_tables_can_be_placed(model, tmp_path):
     model.export_c(tmp_path / "ae.h", part="encoder")
     text = '#define AE_CONST static const __attribute__((section(".weights")))\n#include "ae.h"\n'
-    text += "int main(void)\n{\n    return ae_b0[0] > 1.0f;\n}\n"
+    text += "int main(void)\n{\n    return ae_W0[0] > 1.0f;\n}\n"
     program = build(tmp_path, text, "-O0", *C99)
     assert b".weights" in program.read_bytes()
 
