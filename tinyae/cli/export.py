@@ -29,7 +29,7 @@ def add_parser(verbs: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write a saved model as a C99 header that needs no library and no heap."""
+    """Write a saved model as a C99 header, without heap, globals or runtime."""
     model = ta.load(args.model)
     if not isinstance(model, ta.Model):
         raise ValueError(f"{args.model} holds a {type(model).__name__}, expected a model")

@@ -18,7 +18,8 @@ typedef struct {
 CONV = Template("""\
 /* y[o, i, j] = b[o] + sum over c, u, v of W[o, c, u, v] * x[c, i * down + u - top,
  * j * right + v - left], where x is zero outside of the image; $rows channels o at a time
- * W (out_channels / $rows, 1 + channels * window_height * window_width, $rows): first b */
+ * W (out_channels / $rows, 1 + channels * window_height * window_width, $rows),
+ * where b comes first */
 static void ${name}_conv$rows(const ${name}_window *s, int32_t out_channels,
     const float *W, const float *x, float *y)
 {
@@ -54,9 +55,10 @@ static void ${name}_conv$rows(const ${name}_window *s, int32_t out_channels,
 """)
 
 CONV_TRANSPOSE = Template("""\
-/* y[o, :, :] = b[o], then y[o, i * down + u - top, j * right + v - left] += W[o, c, u, v] * x[c, i, j]
+/* y[o] = b[o], then y[o, i * down + u - top, j * right + v - left] += W[o, c, u, v] * x[c, i, j]
  * where that is inside of y; computed pixel by pixel of y, $rows channels o at a time
- * W (out_channels / $rows, 1 + channels * window_height * window_width, $rows): first b */
+ * W (out_channels / $rows, 1 + channels * window_height * window_width, $rows),
+ * where b comes first */
 static void ${name}_conv_transpose$rows(const ${name}_window *s, int32_t out_channels,
     const float *W, const float *x, float *y)
 {

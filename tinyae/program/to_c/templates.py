@@ -19,11 +19,11 @@ _TIDY = [  # + 0, 0 * and 1 *, which templates give for the first output, or for
     (r"\[0 \* \w+\]", "[0]"),
     (r"\[1 \* ", "["),
     (r" \* 1;", ";"),
-    (r"\((tap [^()]*)\) \* 1;", r"\1;"),
+    (r"\((1 \+ [^()]*)\);", r"\1;"),
     (r" \+= 1\)", "++)"),
     (r" \+= 1;", "++;"),
     (r" / 1, (.*), 1\)", r", \1)"),
-    (r"[;,] 1 \w+( o)? at a time", ""),
+    (r", 1 \w+( o)? at a time", ""),
 ]
 
 
@@ -68,8 +68,8 @@ static void ${name}_$function(float *y, int32_t length$alpha)
 """)
 
 DENSE = Template("""\
-/* y = W x + b, $rows rows at a time      x (columns)   y (rows)
- * W (rows / $rows, 1 + columns, $rows): of each $rows rows b, and then the weights of each column */
+/* y = W x + b, $rows rows at a time; 32 products at a time, which rounds less than one long sum
+ * x (columns)   y (rows)   W (rows / $rows, 1 + columns, $rows), where b comes first */
 static void ${name}_dense$rows(const float *W, const float *x, float *y, int32_t rows,
     int32_t columns)
 {
