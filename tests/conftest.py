@@ -1,11 +1,15 @@
 """Shared by all tests: the hypothesis profile, the two kernel sets, and skipped tests."""
 
 import os
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tinyae import kernels
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for benchmarks/
 
 # Derandomised: every run uses the same examples, so failures are reproducible.
 settings.register_profile(

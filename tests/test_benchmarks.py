@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from benchmarks import kernels, latency, peers, scale, start, timing, train_step
 from benchmarks.kernels import Call
 from benchmarks.peers.networks import NETWORKS

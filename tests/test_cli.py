@@ -127,6 +127,7 @@ def test_data_verbs(tmp_path, monkeypatch, capsys):
         (["train", "--data", "mnits"], "mnits"),
         (["evaluate", "absent.npz", "--data", "strokes"], "absent.npz"),
         (["decode", "bumps.npz", "--codes", "x.npy"], "bumps.npz"),
+        (["sample", "x.npy"], "x.npy"),
         (["data", "fetch", "strokes"], "strokes"),
         (["train", "--data", "bumps.npz", "--out", "absent/m.npz"], "absent/m.npz"),
     ],

@@ -1,12 +1,14 @@
 """State that is kept by identity or by address survives a copy: deep copies, pickles, processes."""
 
 import copy
+import inspect
 import multiprocessing
 import pickle
 from typing import Any
 
 import numpy as np
 import pytest
+import used_objects
 
 import tinyae as ta
 
@@ -128,3 +130,64 @@ def test_a_model_on_a_memory_map_infers_and_says_that_it_cannot_learn(tmp_path: 
     np.testing.assert_array_equal(model.reconstruct(X), want)
     with pytest.raises(ValueError, match="read-only"):
         ta.fit(model, X, epochs=1, progress=False)
+
+
+@pytest.mark.parametrize("frozen", ["value", "grad"])
+def test_what_became_read_only_after_a_step_stays_as_it_is(frozen: str, kernel_set: str) -> None:
+    model, optimizer = trained(steps=1)
+    array = getattr(model.encoder.layers[0].W, frozen)
+    model.backprop(X)
+    array.flags.writeable = False
+    before = (
+        values(model),
+        array.copy(),
+        optimizer.state_arrays(model.params)["encoder.0.W/m"].copy(),
+    )
+    if frozen == "grad":
+        with pytest.raises(ValueError, match="read-only"):
+            model.backprop(X)
+    with pytest.raises(ValueError, match=rf"encoder\.0\.W.*{frozen}.*read-only"):
+        optimizer.step(model.params)
+    assert_same(values(model), before[0])
+    np.testing.assert_array_equal(array, before[1])
+    np.testing.assert_array_equal(optimizer.state_arrays(model.params)["encoder.0.W/m"], before[2])
+
+
+# --- every public object --------------------------------------------------------------------------
+
+NAMES_OF_OBJECTS = sorted(used_objects.MAKERS)
+ABSTRACT = {"Model", "Module", "Layer", "ParameterFree", "Activation", "TrainingDiverged"}
+
+
+def test_every_public_class_is_tried() -> None:
+    public = {name for name in ta.__all__ if inspect.isclass(getattr(ta, name))}
+    assert public - ABSTRACT <= {name.split()[0] for name in NAMES_OF_OBJECTS}
+
+
+@pytest.mark.parametrize("name", NAMES_OF_OBJECTS)
+def test_a_copy_goes_on_as_the_object_does(name: str, kernel_set: str) -> None:
+    thing = used_objects.MAKERS[name]()
+    used_objects.use(name, thing)
+    for clone in (copy.deepcopy, *map(pickled, PROTOCOLS)):
+        copied = clone(thing)
+        before = pickle.dumps(clone(thing))
+        there = used_objects.use(name, copied), used_objects.use(name, copied)
+        assert pickle.dumps(clone(thing)) == before, "using the copy changed the object"
+        here = clone(thing)
+        assert (used_objects.use(name, here), used_objects.use(name, here)) == there
+
+
+def _use_all(things: dict[str, Any]) -> dict[str, bytes]:
+    return {name: used_objects.use(name, thing) for name, thing in things.items()}
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_used_objects_go_on_in_another_process(method: str) -> None:
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"this system has no {method}")
+    things = {name: make() for name, make in used_objects.MAKERS.items()}
+    _use_all(things)
+    with multiprocessing.get_context(method).Pool(1) as pool:
+        there = pool.map_async(_use_all, [things]).get(timeout=300)[0]
+    for name, result in _use_all(things).items():
+        assert there[name] == result, name

@@ -738,6 +738,23 @@ def test_npz_that_is_none(tmp_path: Path) -> None:
         data.load(path)
 
 
+@pytest.mark.parametrize(
+    "shape", ["(1000000000000, 3)", "(1_000_000_000_000, 3)", "(" + "-" * 8000 + "1, 3)", "(3"]
+)
+@pytest.mark.parametrize("suffix", ["npy", "npz"])
+def test_a_file_that_claims_what_it_has_not(suffix: str, shape: str, tmp_path: Path) -> None:
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    array = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(120)
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "npy":
+        path.write_bytes(array)
+    else:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as members:
+            members.writestr("x.npy", array)
+    with pytest.raises(ValueError, match=f"a.{suffix} is not a readable .{suffix} file"):
+        data.load(path)
+
+
 # ---- own data: .csv ------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -13,8 +14,10 @@ import numpy as np
 import pytest
 
 import tinyae
+from tinyae import kernels, layers
 from tinyae.kernels.expressions import c_expression, numpy_function
 from tinyae.kernels.functions import FUNCTIONS
+from tinyae.kernels.reference import MLPLayer, MLPLayers
 from tinyae.layers import activation
 
 ROOT = Path(tinyae.__file__).parent
@@ -94,6 +97,55 @@ def call_in_place(address, backward, alpha, y, g):
         None, ctypes.c_ssize_t, number, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ssize_t
     )
     kind(address)(backward, alpha, y.ctypes.data, g.ctypes.data, y.size)
+
+
+def test_a_tile_computes_what_numpy_does():
+    """Of the expressions without a function, on vectors of four: with NaN, infinities and kinks."""
+    numba = pytest.importorskip("numba")
+    from llvmlite import ir
+    from numba import types
+    from numba.extending import intrinsic
+
+    from tinyae.kernels.jitted.vector_expression import emit
+
+    def on_vectors(expression, variable):
+        def code(context, builder, signature, args):
+            at = context.make_array(signature.args[0])(context, builder, args[0]).data
+            number = at.type.pointee
+            vector = ir.VectorType(number, 4)
+            at = builder.bitcast(builder.gep(at, [args[1]]), vector.as_pointer())
+            alpha = ir.Constant(vector, [ALPHA] * 4)
+            value = emit(builder, expression, {variable: builder.load(at, align=4), "alpha": alpha})
+            builder.store(value, at, align=4)
+            return context.get_dummy_value()
+
+        @intrinsic
+        def apply(typing, a, start):
+            return types.void(a, types.intp), code
+
+        @numba.njit
+        def run(a):
+            for start in range(0, a.size, 4):
+                apply(a, start)
+
+        return run
+
+    x = np.resize(grid(np.float32), 4 * 1102)
+    tried = set()
+    for row in FUNCTIONS.values():
+        for expression in (row.f, row.slope, "min(-x, 2) / (x - alpha)"):
+            variable = "x" if "x" in expression else "y"
+            if any(name in expression for name in ("exp", "erf", "sigmoid", "tanh")):
+                with pytest.raises(ValueError, match="is not for a tile"):
+                    on_vectors(expression, variable)(x.copy())
+                continue
+            got = x.copy()
+            on_vectors(expression, variable)(got)
+            with np.errstate(all="ignore"):
+                want = numpy_function(expression)(x, ALPHA)
+            np.testing.assert_allclose(got, want, rtol=1e-6, err_msg=expression)
+            tried.add(expression)
+    assert {FUNCTIONS["ReLU"].f, FUNCTIONS["ReLU"].slope} <= tried
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
@@ -231,3 +283,64 @@ def test_a_class_and_a_row_are_enough(tmp_path):
         check=False,
     )
     assert done.stdout.strip() == "done", done.stderr
+
+
+@rows
+@dtypes
+def test_a_nan_stays_and_infinity_has_its_limit(row, dtype):
+    """Forward, backward, fused and in programs; no 0 · ∞, no choice that takes a NaN for a number."""
+    layer, x = layer_of(row), np.array([[np.nan, -np.inf, np.inf, -1000, 1000]], dtype)
+    y, cache = layer.forward(x)
+    derivatives = [layer.slope(cache), layer.backward(np.ones_like(x), cache)]
+    with kernels.use("numpy"):
+        derivatives += [
+            numpy_function(row.slope)(cache, ALPHA),
+            layer.backward(np.ones_like(x), cache),
+        ]
+    if layer.curvature(cache) is not None:
+        derivatives.append(layer.curvature(cache))
+    for a in [y, layer(x), numpy_function(row.f)(x, ALPHA), *derivatives]:
+        np.testing.assert_array_equal(np.isnan(a), np.isnan(x))
+    for a in derivatives:
+        np.testing.assert_allclose(a[0, 1:3], a[0, 3:], rtol=4 * np.finfo(dtype).eps)
+    assert y[0, 1] == (-np.inf if row.name == "LeakyReLU" else y[0, 3])
+    assert y[0, 2] == (1 if row.name in ("Sigmoid", "Tanh") else np.inf)
+
+
+@pytest.mark.parametrize("f", list(FUNCTIONS))
+def test_a_nan_comes_out_of_a_fused_network_s_gradient(f, kernel_set):
+    eye = np.eye(3, dtype=np.float32)
+    layers = MLPLayers(
+        [MLPLayer(eye, eye[0], np.zeros_like(eye), np.zeros(3, np.float32), f) for _ in range(2)]
+    )
+    x = np.ones((20, 3), np.float32)
+    x[4, 1] = np.nan
+    ys = kernels.mlp(layers, x)
+    for k, y in enumerate(ys):  # as if nothing but this entry were NaN
+        y[...] = 1
+        y[4, 1] = np.nan if k != 1 else 1
+    dx = kernels.mlp_backward(layers, x, ys, np.ones_like(x), True)
+    assert np.isnan(dx[4, 1])
+    assert np.isfinite(np.delete(dx, 4, axis=0)).all()
+
+
+@pytest.mark.parametrize("n", [3, 40])
+def test_a_nan_in_the_mask_of_a_convolution_s_relu(n, kernel_set):
+    rng = np.random.default_rng(0)
+    dy, W = rng.normal(size=(n, 2, 6, 6)), rng.normal(size=(2, 3, 3, 3))
+    mask = kernels.relu(rng.normal(size=(n, 3, 6, 6)))
+    mask[1, 2, 3, 4] = np.nan
+    dx = kernels.conv2d_input_grad_relu(dy, W, (1, 1), (1, 1, 1, 1), (6, 6), None, False, mask)
+    np.testing.assert_array_equal(np.isnan(dx), np.isnan(mask))
+
+
+@pytest.mark.parametrize("kernel_set", ["numpy", "numba"], indirect=True)
+def test_tails_hold_their_digits_in_float32(kernel_set):
+    """e⁻¹² is 6.144e-6: y + α, of y that is rounded to −α, would be 6.139e-6."""
+    x = np.linspace(-12, -3, 200, dtype=np.float32)[None]
+    wide = x.astype(np.float64)
+    elu = layers.ELU(0.7)
+    slope = elu.backward(np.ones_like(x), elu.forward(x)[1])
+    np.testing.assert_allclose(slope, 0.7 * np.exp(wide), rtol=2e-6)
+    Phi = np.vectorize(math.erfc)(-wide / math.sqrt(2)) / 2
+    np.testing.assert_allclose(layers.GELU()(x), wide * Phi, rtol=2e-5)

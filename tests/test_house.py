@@ -20,7 +20,10 @@ READ = sorted(
     [
         *MATHEMATICS,
         *ROOT.glob("training/*.py"),
-        *(ROOT / name for name in ("losses.py", "optim.py", "param.py", "twin.py")),
+        *(
+            ROOT / name
+            for name in ("losses.py", "optim.py", "param.py", "initializers.py", "twin.py")
+        ),
     ]
 )
 SPEED = ("fusion", "memory")  # parts that exist for speed

@@ -14,10 +14,11 @@ ROOT = Path(tinyae.__file__).parent
 
 # Bottom up. A file may import from lower levels, and from its own level without cycles.
 LEVELS = (
-    {"memory", "param", "twin", "kernels", "lazy"},
+    {"arguments", "arrays", "memory", "param", "initializers", "twin", "kernels", "lazy"}
+    | {"files", "archive"},
     {"layers", "losses", "likelihoods", "gradcheck"},
     {"models", "optim", "schedules", "clipping", "data"},
-    {"training", "train", "io", "archive", "metrics", "fusion"},
+    {"training", "train", "io", "metrics", "fusion"},
     {"sklearn", "plot", "export", "program", "catalog", "training_doctor", "explanation"},
     {"cli", "learn"},
 )

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import inspect
 import itertools
 import os
 import sys
+import threading
+import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from unittest import mock
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tinyae import kernels
+from tinyae import MSE, Autoencoder, dense_encoder_decoder, fit, kernels
 from tinyae.kernels import reference
 from tinyae.kernels.functions import FUNCTIONS
 from tinyae.kernels.reference import MLPLayer, MLPLayers, ParamGroup
@@ -227,6 +232,11 @@ def gradient_and_output(d: Draw) -> tuple:
     return d.array(*shape), d.array(*shape)
 
 
+def gradient_and_relu(d: Draw) -> tuple:
+    dy, x = gradient_and_output(d)
+    return dy, np.maximum(x, 0)
+
+
 def one_and_alpha(d: Draw) -> tuple:
     return *one(d), d.number(0.1, 2)
 
@@ -302,14 +312,14 @@ ARGUMENTS: dict[str, Callable[[Draw], tuple]] = {
     "max_pool2d_backward": max_pool2d_backward,
     "warp": warp,
     "relu": one,
-    "relu_backward": gradient_and_output,
+    "relu_backward": gradient_and_relu,
     "elu": one_and_alpha,
     "elu_backward": gradient_output_and_alpha,
     "sigmoid": one,
     "sigmoid_backward": gradient_and_output,
     "tanh": one,
     "tanh_backward": gradient_and_output,
-    "erf": one,
+    "erfc": one,
     "mse": output_and_target,
     "l1": output_and_target,
     "bce": bce,
@@ -638,7 +648,7 @@ class TestNotANumber:
     @pytest.mark.parametrize("dtype", ["float32", "float64"])
     def test_activations(self, k, dtype):
         x = np.array([np.nan, -np.inf, -1, 0, 1, np.inf] * 5, dtype)
-        for f in (k.relu, k.sigmoid, k.tanh, k.erf):
+        for f in (k.relu, k.sigmoid, k.tanh, k.erfc):
             np.testing.assert_array_equal(np.isnan(f(x)), np.isnan(x))
         np.testing.assert_array_equal(k.relu(x[1:6]), [0, 0, 0, 1, np.inf])
         np.testing.assert_array_equal(
@@ -891,11 +901,11 @@ def test_the_first_of_equal_entries_is_the_largest(kernel_set):
 
 
 @pytest.mark.parametrize("kernel_set", [reference, jitted])
-def test_erf(kernel_set):
+def test_erfc(kernel_set):
     # Abramowitz & Stegun (1964), table 7.1
     x = np.array([0, 0.5, 1, 2, -1, 30])
     want = [0, 0.5204998778, 0.8427007929, 0.9953222650, -0.8427007929, 1]
-    np.testing.assert_allclose(kernel_set.erf(x), want, atol=5e-11)
+    np.testing.assert_allclose(1 - kernel_set.erfc(x), want, atol=5e-11)
 
 
 @pytest.mark.parametrize("kernel_set", [reference, jitted])
@@ -953,15 +963,23 @@ class TestReproducible:
                 assert result == first
 
 
+def runs(module, name):
+    """Whether ``kernels.name`` runs that set's kernel."""
+    dispatch = getattr(kernels, name)
+    arguments = inspect.signature(dispatch).parameters
+    with mock.patch.object(module, name) as kernel:
+        dispatch(*arguments)
+    return kernel.call_args == mock.call(*arguments)
+
+
 class TestChoice:
     @pytest.fixture
     def fresh(self, monkeypatch):
         """The state before the first use of any kernel."""
-        before = kernels._active
-        kernels._switch(None)
+        kernels._default.cache_clear()
         monkeypatch.delenv("TINYAE_KERNELS", raising=False)
         yield monkeypatch
-        kernels._switch(before)
+        kernels._default.cache_clear()
 
     @staticmethod
     def without_numba(monkeypatch):
@@ -971,17 +989,17 @@ class TestChoice:
 
     def test_numba_by_default(self, fresh):
         assert kernels.active() == "numba"
-        assert kernels.affine is jitted.affine
+        assert runs(jitted, "affine")
 
     def test_numpy_where_numba_is_missing(self, fresh):
         self.without_numba(fresh)
         assert kernels.active() == "numpy"
-        assert kernels.affine is reference.affine
+        assert runs(reference, "affine")
 
     @pytest.mark.parametrize(("name", "module"), [("numpy", reference), ("numba", jitted)])
     def test_the_environment_chooses(self, fresh, name, module):
         fresh.setenv("TINYAE_KERNELS", name)
-        assert kernels.relu is module.relu
+        assert runs(module, "relu")
         assert kernels.active() == name
 
     def test_an_empty_variable_is_none(self, fresh):
@@ -996,9 +1014,9 @@ class TestChoice:
     def test_use_nests_and_restores(self):
         before = kernels.active()
         with kernels.use("numpy"):
-            assert kernels.conv2d is reference.conv2d
+            assert runs(reference, "conv2d")
             with kernels.use("numba"):
-                assert kernels.conv2d is jitted.conv2d
+                assert runs(jitted, "conv2d")
             assert kernels.active() == "numpy"
         assert kernels.active() == before
 
@@ -1007,6 +1025,65 @@ class TestChoice:
         with pytest.raises(ZeroDivisionError), kernels.use("numpy"):
             1 / 0  # noqa: B018
         assert kernels.active() == before
+
+    def test_use_without_a_block_holds_from_there_on(self):
+        context = contextvars.copy_context()
+        context.run(kernels.use, "numpy")
+        assert context.run(kernels.active) == "numpy"
+        context.run(kernels.use, "numba")
+        assert context.run(kernels.active) == "numba"
+
+    def test_each_thread_has_its_own_choice(self):
+        """Eight threads change to and fro while others compute; nobody sees another's choice."""
+
+        def changes(seed):
+            rng, seen = np.random.default_rng(seed), []
+            for _ in range(200):
+                name = ["numpy", "numba"][rng.integers(2)]
+                with kernels.use(name):
+                    time.sleep(0)
+                    seen.append(kernels.active() == name)
+                seen.append(kernels.active() == before)
+            return all(seen)
+
+        before = kernels.active()
+        with kernels.use("numpy"), ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(changes, range(8)))
+            assert kernels.active() == "numpy"
+        assert kernels.active() == before
+
+    def test_equal_seeds_agree_while_another_thread_changes_the_set(self):
+        def train(_):
+            rng = np.random.default_rng(0)
+            model = Autoencoder(*dense_encoder_decoder([8], [4], rng=rng), MSE())
+            fit(model, x, epochs=3, batch_size=16, rng=0, progress=False)
+            return model.reconstruct(x).tobytes()
+
+        def change():
+            while not done.is_set():
+                with kernels.use("numpy"):
+                    time.sleep(0)
+
+        x = np.random.default_rng(1).random((64, 8)).astype(np.float32)
+        done, other = threading.Event(), threading.Thread(target=change)
+        other.start()
+        try:
+            assert len(set(map(train, range(20)))) == 1
+        finally:
+            done.set()
+            other.join()
+
+    def test_a_coroutine_keeps_its_choice(self):
+        async def choose(name):
+            with kernels.use(name):
+                for _ in range(10):
+                    await asyncio.sleep(0)
+                    assert kernels.active() == name
+
+        async def both():
+            await asyncio.gather(*(choose(name) for name in ("numpy", "numba") * 3))
+
+        asyncio.run(both())
 
     def test_use_of_an_unknown_set(self):
         before = kernels.active()

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinyae import gradcheck, kernels, layers
+from tinyae.initializers import HeNormal, Zeros
 from tinyae.layers import (
     ELU,
     GELU,
@@ -37,7 +38,6 @@ from tinyae.layers import (
     TiedDense,
     Upsample2d,
 )
-from tinyae.param import HeNormal, Zeros
 
 
 @pytest.fixture

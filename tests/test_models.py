@@ -215,7 +215,7 @@ def test_where_a_decoder_ends() -> None:
         (lambda m: Autoencoder(m.encoder, Sigmoid, MSE()), TypeError, "decoder is the class"),
         (lambda m: Autoencoder(None, m.decoder, MSE()), TypeError, "encoder is None"),
         (lambda m: m.encode(np.zeros(12, np.float32)), ValueError, r"x\[None\]"),
-        (lambda m: m.encode([[0.0] * 12]), ValueError, "list"),
+        (lambda m: m.encode([[0.0] * 12]), TypeError, "list"),
         (lambda m: m.encode(np.zeros((2, 13), np.float32)), ValueError, "13"),
         (lambda m: m.evaluate(np.zeros((0, 1, 3, 4))), ValueError, "no rows"),
         (lambda m: m.reconstruct(np.zeros((2, 12))), ValueError, r"Reshape\(12,\)"),

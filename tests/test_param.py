@@ -7,26 +7,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyae import param
+from tinyae import initializers
+from tinyae.initializers import Initializer, Orthogonal, Zeros
 from tinyae.layers import Conv2d, ConvTranspose2d, Dense, TiedDense
 from tinyae.optim import Adam
-from tinyae.param import Initializer, Orthogonal, Param, Zeros, unique
+from tinyae.param import Param, unique
 
 VARIANCES = {
-    param.GlorotUniform: lambda i, o: 2 / (i + o),
-    param.GlorotNormal: lambda i, o: 2 / (i + o),
-    param.HeUniform: lambda i, o: 2 / i,
-    param.HeNormal: lambda i, o: 2 / i,
-    param.LeCunUniform: lambda i, o: 1 / i,
-    param.LeCunNormal: lambda i, o: 1 / i,
-    param.Normal: lambda i, o: 0.02**2,
+    initializers.GlorotUniform: lambda i, o: 2 / (i + o),
+    initializers.GlorotNormal: lambda i, o: 2 / (i + o),
+    initializers.HeUniform: lambda i, o: 2 / i,
+    initializers.HeNormal: lambda i, o: 2 / i,
+    initializers.LeCunUniform: lambda i, o: 1 / i,
+    initializers.LeCunNormal: lambda i, o: 1 / i,
+    initializers.Normal: lambda i, o: 0.02**2,
 }
 
 
 def test_every_initialiser_is_tested_here() -> None:
     public = {
         c
-        for c in vars(param).values()
+        for c in vars(initializers).values()
         if isinstance(c, type) and issubclass(c, Initializer) and c is not Initializer
     }
     assert public == {*VARIANCES, Orthogonal, Zeros}
@@ -49,7 +50,7 @@ def test_draws_have_the_promised_mean_and_variance(
         assert np.abs(W).max() <= math.sqrt(3 * expected)
 
 
-@pytest.mark.parametrize("init", [param.GlorotUniform(), Orthogonal(), Zeros()], ids=repr)
+@pytest.mark.parametrize("init", [initializers.GlorotUniform(), Orthogonal(), Zeros()], ids=repr)
 def test_what_is_gone_over_at_every_step_begins_with_a_line_of_the_cache(init: Initializer) -> None:
     for width in range(1, 12):
         layer = Dense(width, 3, rng=np.random.default_rng(0), init=init)
@@ -69,7 +70,7 @@ def test_a_gradient_lies_in_memory_as_its_value() -> None:
 
 
 def test_layers_state_their_fans() -> None:
-    he, rng = param.HeNormal(), np.random.default_rng(0)
+    he, rng = initializers.HeNormal(), np.random.default_rng(0)
     dense = Dense(300, 200, rng=rng, init=he)
     conv = Conv2d(30, 50, (3, 5), rng=rng, init=he)
     turned = ConvTranspose2d(30, 50, (3, 5), rng=rng, init=he)
@@ -145,3 +146,37 @@ def test_unique_names_a_shared_param_once() -> None:
     both = {f"a.{k}": p for k, p in dense.params.items()}
     both |= {f"b.{k}": p for k, p in tied.params.items()}
     assert list(unique(both)) == ["a.W", "a.b", "b.b"]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.longdouble, int, complex, object, str])
+def test_other_dtypes_are_refused_before_a_layer_has_them(dtype: object) -> None:
+    with pytest.raises(TypeError, match=r"value has dtype .*, expected float32 or float64"):
+        Param(np.zeros(3).astype(dtype))
+    if dtype not in (str, object):
+        with pytest.raises(TypeError, match="expected float32 or float64"):
+            Dense(3, 2, rng=np.random.default_rng(0), dtype=dtype)
+        with pytest.raises(TypeError, match="expected float32 or float64"):
+            Dense(3, 2, rng=np.random.default_rng(0)).astype(dtype)
+
+
+def test_the_other_byte_order_is_brought_into_the_machines() -> None:
+    p = Param(np.arange(3).astype(">f4"))
+    assert p.dtype.isnative
+    np.testing.assert_array_equal(p.value, np.arange(3))
+
+
+def test_a_mask_is_not_dropped() -> None:
+    masked = np.ma.masked_array(np.zeros(2), mask=[True, False])
+    with pytest.raises(TypeError, match="value is a masked array"):
+        Param(masked)
+    with pytest.raises(TypeError, match="grad is a masked array"):
+        Param(np.zeros(2), masked)
+
+
+def test_the_old_path_of_the_initialisers() -> None:
+    from tinyae import param
+
+    for kind in (*VARIANCES, Initializer, Orthogonal, Zeros):
+        assert getattr(param, kind.__name__) is kind
+    with pytest.raises(AttributeError, match=r"tinyae\.param.*'Ones'"):
+        param.Ones  # noqa: B018

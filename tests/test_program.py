@@ -18,7 +18,7 @@ import tinyae as ta
 from tinyae import kernels
 from tinyae.catalog import LAYERS, MODELS
 from tinyae.program import compile_model, plan, program
-from tinyae.program.compile import program_of
+from tinyae.program.compile import MAX_SHAPES, program_of
 
 try:
     import numba  # noqa: F401
@@ -52,6 +52,28 @@ def repeat(x, n):
     """n different samples, derived from those of x."""
     scale = np.linspace(0.5, 1.5, n).reshape(-1, *[1] * (x.ndim - 1)).astype(x.dtype)
     return x[np.arange(n) % len(x)] * scale
+
+
+@both_sets
+def test_a_few_sample_shapes_are_kept(kernel_set, rng):
+    encoder = ta.Sequential(ta.Conv2d(1, 2, 3, padding=1, rng=rng), ta.ReLU())
+    run = compiled_by(kernel_set, identity(*encoder.layers), "encoder")
+    images = [rng.random((3, 1, 8, width), np.float32) for width in range(8, 28)]
+    want = [encoder(x) for x in images]
+
+    def try_all(_):
+        return [run(x) for x in images]
+
+    with ThreadPoolExecutor(4) as pool:
+        for ys in pool.map(try_all, range(8)):
+            for y, w in zip(ys, want):
+                np.testing.assert_allclose(y, w, rtol=1e-5, atol=1e-6)
+    assert len(run._runtimes) <= MAX_SHAPES + 3  # four threads may add a shape at once
+    run(images[0])
+    assert run.program(images[0].shape[1:]).input_shape == images[0].shape[1:]
+    assert set(run._runtimes) == set(run._programs)
+    assert len(run._runtimes) <= MAX_SHAPES
+    assert len(pickle.loads(pickle.dumps(run))._runtimes) <= MAX_SHAPES
 
 
 # --- the same numbers as the layers ---------------------------------------------------------

@@ -1,5 +1,6 @@
 """Schedules: their values at the beginning, in the middle and at the end, and their shapes."""
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -56,10 +57,17 @@ def test_schedules_shapes(lr: float, steps: int, low: float, factor: float) -> N
         (lambda: StepDecay(0.1, 0), "every"),
         (lambda: Cosine(0.1, 0), "steps"),
         (lambda: WarmUp(Constant(0.1), -1), "steps"),
+        (lambda: Constant(-1), "learning_rate is -1, expected a finite number"),
+        (lambda: Constant(math.nan), "learning_rate is nan"),
+        (lambda: Constant("x"), "learning_rate is 'x'"),  # type: ignore[arg-type]
+        (lambda: Exponential(0.1, -0.9), "factor"),
+        (lambda: Exponential(math.inf, 0.9), "learning_rate"),
+        (lambda: StepDecay(0.1, 5, math.nan), "factor"),
+        (lambda: Cosine(0.1, 5, -1e-3), "final"),
     ],
 )
 def test_unfit_settings_are_named(make: Callable[[], Any], word: str) -> None:
-    with pytest.raises(ValueError, match=word):
+    with pytest.raises((TypeError, ValueError), match=word):
         make()
 
 

@@ -19,12 +19,14 @@ import tinyae as ta
 from tinyae.catalog import LAYERS, MODELS
 from tinyae.cli import main
 from tinyae.kernels.expressions import c_number
+from tinyae.layers import activation
 from tinyae.program.shapes import sample_shape
 
 STRICT = ["-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wdouble-promotion", "-Werror"]
 C99, CXX = ["-std=c99"], ["-x", "c++", "-std=c++11"]
 SANITIZED = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 CANARY = 12345.0
+ACTIVATIONS = [kind() for kind in activation.activations()]
 PARTS = {
     "autoencoder": "reconstruct",
     "encoder": "encode",
@@ -286,6 +288,15 @@ def test_only_what_is_needed_is_included(model, tmp_path, rng):
     assert "<math.h>" not in (tmp_path / "a.h").read_text()
     identity(ta.Tanh()).export_c(tmp_path / "b.h", part="encoder", input_shape=(3,))
     assert "#include <math.h>" in (tmp_path / "b.h").read_text()
+
+
+@pytest.mark.parametrize("layer", [*ACTIVATIONS, ta.Softmax(), ta.LayerNorm(3)], ids=repr)
+def test_each_header_includes_what_it_needs(layer, tmp_path):
+    """Alone: next to others, a missing <math.h> would not be noticed."""
+    identity(layer).export_c(tmp_path / "a.h", part="encoder", input_shape=(3,))
+    (tmp_path / "a.c").write_text('#include "a.h"\n')
+    command = [compiler(), *C99, *STRICT, "-fsyntax-only", "-Wno-unused-function", "a.c"]
+    subprocess.run(command, cwd=tmp_path, check=True)
 
 
 @settings(max_examples=200)

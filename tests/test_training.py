@@ -595,3 +595,227 @@ def test_the_former_name_of_the_package_still_works() -> None:
     assert train.Epoch is Epoch
     assert train.History is History
     assert train.TrainingDiverged is TrainingDiverged
+
+
+# --- known before the first step ---------------------------------------------------------------
+
+
+def assert_refused(
+    model: Model, x: Any, error: type[Exception], says: str, **settings: Any
+) -> None:
+    before = bits(model)
+    with pytest.raises(error, match=says):
+        quiet(model, x, on_epoch=settings.pop("on_epoch", no_epoch), **settings)
+    assert_same(bits(model), before)
+    assert_clear(model)
+
+
+def no_epoch(epoch: Epoch) -> None:
+    raise AssertionError("an epoch was trained")
+
+
+@pytest.mark.parametrize("on_epoch", [3, "print", lambda: None, lambda a, b: None])
+def test_on_epoch_is_a_function_of_an_epoch(on_epoch: Any) -> None:
+    assert_refused(make(), images(40), TypeError, "on_epoch is", on_epoch=on_epoch)
+
+
+def test_on_epoch_may_be_any_such_function() -> None:
+    seen: list[Any] = []
+    for f in (seen.append, lambda epoch, more=1: seen.append(epoch), print, lambda *all_: None):
+        quiet(make(), images(20), on_epoch=f)
+    assert len(seen) == 4
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes and devices of POSIX")
+def test_a_checkpoint_that_cannot_be_written(tmp_path: Path) -> None:
+    import os
+
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "locked").touch(mode=0o444)
+    for path, error, says in (
+        (tmp_path, ValueError, "checkpoint: .* is a folder"),
+        (tmp_path / "pipe", ValueError, "is a pipe"),
+        ("/dev/null", ValueError, "/dev/null is a device"),
+        (tmp_path / "locked", PermissionError, "write-protected.*locked"),
+        (tmp_path / "none" / "c", FileNotFoundError, "does not exist"),
+        (3, TypeError, "3 is not a path"),
+    ):
+        assert_refused(make(), images(40), error, says, checkpoint=path)
+    for path, error in ((tmp_path, "folder"), (tmp_path / "pipe", "pipe"), ("/dev/null", "device")):
+        assert_refused(make(), images(40), ValueError, f"resume from .* a {error}", resume=path)
+
+
+class Unknown(np.random.PCG64):
+    """A source of random bits that no file describes."""
+
+
+@pytest.mark.parametrize("where", ["fit", "layer"])
+def test_a_generator_that_no_checkpoint_can_hold(tmp_path: Path, where: str) -> None:
+    rng = np.random.Generator(Unknown(0))
+    model, settings = make(noise=True), {"checkpoint": tmp_path / "c.npz"}
+    if where == "layer":
+        model.encoder.layers[4].rng = rng
+    else:
+        settings["rng"] = rng
+    assert_refused(model, images(40), TypeError, "driven by Unknown", **settings)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("schedule", "says"),
+    [
+        (lambda t: -1.0, "gives -1.0 at step 0"),
+        (lambda t: 0.09 - 0.02 * t, "gives -0.0"),
+        (lambda t: float("nan"), "gives nan at step 0"),
+        (lambda t: 10.0 ** (100 * t), "fails at step|gives inf"),
+        (lambda t: "x", "fails at step 0"),
+        (lambda t: 1 / (3 - t), "fails at step 3"),
+        (lambda: 0.1, "fails at step 0"),
+    ],
+)
+def test_a_rate_that_cannot_be(schedule: Any, says: str) -> None:
+    for optimizer in (SGD(schedule), Adam(schedule)):
+        assert_refused(make(), images(40), ValueError, says, optimizer=optimizer)
+        assert optimizer.t == 0
+
+
+def test_a_rare_rate_is_found_at_its_step() -> None:
+    """Of many steps only some are tried before the first one."""
+    model = make()
+    with pytest.raises(ValueError, match=r"gives -1\.0 at step 1301"):
+        quiet(model, images(8), batch_size=1, epochs=700,
+              optimizer=SGD(lambda t: -1.0 if t == 1301 else 1e-6))  # fmt: skip
+    assert_clear(model)
+    assert np.isfinite(model.evaluate(images(8))["total"])
+
+
+def test_a_rare_label_beyond_the_classes() -> None:
+    from tinyae.models import Classifier
+
+    rng = np.random.default_rng(0)
+    network = Sequential(Flatten(), Dense(12, 6, rng=rng), BatchNorm(6), Dense(6, 3, rng=rng))
+    x, labels = images(400), np.arange(400) % 3
+    rare = labels.copy()
+    rare[377] = 3
+    model, says = Classifier(network), r"the labels run to 3"
+    assert_refused(model, (x, rare), ValueError, says)
+    assert_refused(model, (x, labels), ValueError, says, validation=(x, rare))
+    parts = [(x[i : i + 50], rare[i : i + 50]) for i in range(0, 400, 50)]
+    assert_refused(model, parts, ValueError, says)
+    assert_refused(model, (x, rare), ValueError, says, augment=lambda batch, rng: batch)
+    quiet(model, (x, labels), validation=parts[:7])
+
+
+def test_a_list_of_batches_is_tried_in_each_shape() -> None:
+    x = images(48)
+    for odd in (x[:8, :2], x[:7].reshape(7, 12)[:, :5], "x", None):
+        parts: list[Any] = [x[:16], x[16:32], odd]
+        assert_refused(make(), parts, (ValueError, TypeError), "shape|batches")  # type: ignore[arg-type]
+        assert_refused(
+            make(),
+            x,
+            (ValueError, TypeError),
+            "shape|batches",
+            validation=parts,  # type: ignore[arg-type]
+        )
+    quiet(make(), [x[:16], x[16:29], x[29:]], validation=[x[:3], x[3:20]])
+
+
+# --- checkpoints that were crafted --------------------------------------------------------------
+
+
+def crafted(tmp_path: Path, change: Any) -> Path:
+    """A checkpoint of ``make(noise=True)`` in which ``change`` has altered header and arrays."""
+    from tinyae import archive, files
+
+    path = tmp_path / "c.npz"
+    path.unlink(missing_ok=True)
+    quiet(make(noise=True), images(40), checkpoint=path, validation=images(8))
+    header, arrays = archive.from_npz(path)
+    del header["digests"]
+    arrays = {name: np.array(a) for name, a in arrays.items()}
+    change(header, arrays)
+    files.write("test", path, lambda file: archive.to_npz(file, header, arrays))
+    return path
+
+
+def setting(name: str, value: Any) -> Any:
+    return lambda header, arrays: arrays.__setitem__(name, value)
+
+
+def header_setting(name: str, value: Any) -> Any:
+    return lambda header, arrays: header.__setitem__(name, value)
+
+
+CRAFTED = [
+    (header_setting("checkpoint", 3), "not a checkpoint of this version"),
+    (header_setting("optimizers", 5), "no optimizers"),
+    (header_setting("optimizers", []), "written with"),
+    (header_setting("optimizers", ["Adam"]), "no optimizer and its steps"),
+    (header_setting("optimizers", [["Adam", -1]]), "no optimizer and its steps"),
+    (header_setting("optimizers", [["Adam", 1e3]]), "no optimizer and its steps"),
+    (header_setting("optimizers", [["Adam", 10**30]]), "no optimizer and its steps"),
+    (header_setting("optimizers", [[["Adam"], 1]]), "no optimizer and its steps"),
+    (header_setting("optimizers", [["Adam", 1]]), "not a number of steps up to 1"),
+    (header_setting("rng", None), "no rng"),
+    (header_setting("rng", {"bit_generator": "PCG64"}), "the state of a PCG64"),
+    (header_setting("layers", {}), "other layers draw"),
+    (header_setting("layers", {"encoder.4.rng": 3}), "state of a generator is missing"),
+    (setting("model/encoder.1.W", np.zeros((5, 12))), r"of its weights, encoder\.1\.W"),
+    (setting("model/encoder.1.W", np.full((5, 12), np.nan, "f4")), "not finite"),
+    (setting("best/encoder.1.W", np.zeros((4, 12), "f4")), r"best weights, encoder\.1\.W"),
+    (setting("best/more", np.zeros(3)), "best weights, more"),
+    (setting("other/thing", np.zeros(3)), "other is no part"),
+    (setting("optimizer 1/encoder.1.W/m", np.zeros(3)), "optimizer 1 is no part"),
+    (setting("optimizer 0/encoder.1.W/m", np.zeros(3)), r"shape \(3,\)"),
+    (setting("optimizer 0/encoder.1.W/q", np.zeros(3)), "not expected"),
+    (setting("optimizer 0/encoder.1.W/v", np.full((5, 12), np.inf, "f4")), "expected finite"),
+    (setting("optimizer 0/encoder.1.W/steps", np.zeros(2, int)), "not a number of steps"),
+    (setting("optimizer 0/encoder.1.W/steps", np.array(-1)), "not a number of steps"),
+    (setting("optimizer 0/encoder.1.W/steps", np.array(2.5)), "not a number of steps"),
+    (lambda header, arrays: arrays.pop("optimizer 0/encoder.1.W/m"), "missing"),
+    (lambda header, arrays: arrays.pop("history/seconds"), "history is incomplete"),
+    (setting("history/total", np.zeros(5)), "history is incomplete"),
+    (setting("history/total", np.array([1.0, np.nan])), "not finite"),
+    (setting("history/total", np.array([1, 2])), "not a number for each epoch"),
+    (setting("history/kl", np.zeros(2)), "history has kl, which this training"),
+]
+
+
+@pytest.mark.parametrize(("change", "says"), CRAFTED, ids=range(len(CRAFTED)))
+def test_a_crafted_checkpoint_changes_nothing(tmp_path: Path, change: Any, says: str) -> None:
+    path = crafted(tmp_path, change)
+    model, optimizer, rng = make(noise=True), Adam(), np.random.default_rng(3)
+    states = [rng.bit_generator.state, model.encoder.layers[4].rng.bit_generator.state]
+    assert_refused(
+        model, images(40), ValueError, f"cannot resume from {path}: .*{says}",
+        resume=path, optimizer=optimizer, rng=rng, validation=images(8), epochs=4,
+    )  # fmt: skip
+    assert optimizer.t == 0
+    assert not optimizer.state_arrays(model.params)
+    assert states == [rng.bit_generator.state, model.encoder.layers[4].rng.bit_generator.state]
+
+
+def test_weights_under_each_others_name(tmp_path: Path) -> None:
+    path = crafted(tmp_path, lambda header, arrays: None)
+    from tinyae import archive, files
+
+    header, arrays = archive.from_npz(path)  # with its digests
+    names = ["model/encoder.3.gamma", "model/encoder.3.beta"]
+    arrays |= dict(zip(names, [arrays[name] for name in reversed(names)]))
+    text = json.dumps(header)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(archive, "_text", lambda header, arrays: text)
+        files.write("test", path, lambda file: archive.to_npz(file, header, arrays))
+    assert_refused(make(noise=True), images(40), ValueError, "not what was saved", resume=path)
+
+
+def test_a_history_needs_the_same_validation(tmp_path: Path) -> None:
+    path = crafted(tmp_path, lambda header, arrays: None)
+    assert_refused(
+        make(noise=True), images(40), ValueError, r"validation\.total.*with validation if it had",
+        resume=path, epochs=3,
+    )  # fmt: skip
+    assert (
+        len(quiet(make(noise=True), images(40), resume=path, validation=images(8), epochs=3)) == 3
+    )

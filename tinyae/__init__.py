@@ -8,7 +8,7 @@ The source is meant to be read, in this order:
  4. ``layers/compose.py``      one layer after the other: the chain rule
  5. ``models/autoencoder.py``  encoder, decoder, loss: forward, then its mirror image
  6. ``losses.py``              what is to be made small: a number and its gradient
- 7. ``param.py``               a value and its gradient; how weights begin
+ 7. ``param.py``               a value and its gradient; ``initializers.py``: how weights begin
  8. ``optim.py``               from plain descent to AdamW; ``schedules.py``, ``clipping.py``
  9. ``training/loop.py``       the loop; beside it checkpoints, early stopping, what can go wrong
 10. ``gradcheck/numeric.py``   how to know that a gradient is right
@@ -25,7 +25,7 @@ The source is meant to be read, in this order:
     ``explanation/``           one pass forward and backward, in words and numbers
     ``training_doctor/``       what is wrong with a training
 20. ``learn/``                 exercises: write a backward pass, and be told what is wrong with it
-21. ``data/``, ``metrics.py``, ``plot.py``, ``io.py``, ``cli/``   the world outside
+21. ``data/``, ``metrics.py``, ``plot.py``, ``io/``, ``cli/``   the world outside
 """
 
 __version__ = "0.1.0"
@@ -37,6 +37,17 @@ from tinyae.clipping import clip_by_global_norm
 from tinyae.data.augmentation import RandomAffine
 from tinyae.data.binarize import Binarize
 from tinyae.data.corruption import GaussianNoise, MaskingNoise, SaltAndPepper
+from tinyae.initializers import (
+    GlorotNormal,
+    GlorotUniform,
+    HeNormal,
+    HeUniform,
+    LeCunNormal,
+    LeCunUniform,
+    Normal,
+    Orthogonal,
+    Zeros,
+)
 from tinyae.io import load, save
 from tinyae.layers import *
 from tinyae.likelihoods import (
@@ -81,18 +92,7 @@ from tinyae.optim import (
     Nesterov,
     RMSProp,
 )
-from tinyae.param import (
-    GlorotNormal,
-    GlorotUniform,
-    HeNormal,
-    HeUniform,
-    LeCunNormal,
-    LeCunUniform,
-    Normal,
-    Orthogonal,
-    Param,
-    Zeros,
-)
+from tinyae.param import Param
 from tinyae.training import EarlyStopping, History, TrainingDiverged, fit
 
 

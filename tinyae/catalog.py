@@ -155,6 +155,10 @@ def _pair(integers: Integers, low: int, high: int) -> tuple[int, int]:
     return integers(low, high), integers(low, high)
 
 
+def _softmax(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    return Softmax(), tuple(integers(2, 4) for _ in range(integers(2, 4)))  # of one entry it is 1
+
+
 def _row_for_any_shape(cls: type[Layer]) -> LayerRow:
     return LayerRow(cls.__name__, lambda integers, rng: (cls(), _any_shape(integers, rng)))
 
@@ -290,7 +294,7 @@ def _top_k_inference(layer: TopK, x: Array) -> Array:
 
 def _sequential(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
     n, features = _rows(integers, rng)
-    width, out = integers(1, 5), integers(1, 5)
+    width, out = integers(1, 5), integers(2, 5)
     first, last = Dense(features, width, rng=rng), Dense(width, out, rng=rng)
     return Sequential(first, Sigmoid(), last, Softmax()), (n, features)
 
@@ -328,7 +332,7 @@ LAYERS: tuple[LayerRow, ...] = (
     LayerRow("Dense", _dense, _wider),
     LayerRow("TiedDense", _tied_dense, _wider),
     *map(_row_for_any_shape, activation.activations()),
-    _row_for_any_shape(Softmax),
+    LayerRow("Softmax", _softmax),
     LayerRow("Flatten", lambda integers, rng: (Flatten(), _any_shape(integers, rng))),
     LayerRow("Reshape", _reshape, _wider),
     LayerRow("Upsample2d", _upsample, _flat),

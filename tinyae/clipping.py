@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 
+from tinyae.arguments import number
 from tinyae.param import Array, Param, unique
 
 
@@ -24,9 +25,15 @@ def clip_by_global_norm(params: dict[str, Param], clip_norm: float) -> float:
 
     Raises
         ValueError  unless clip_norm > 0
+        TypeError   a clip_norm that is no number, or params that are not a model's
     Source    Pascanu, Mikolov & Bengio (2013), algorithm 1
     """
-    if not clip_norm > 0:
+    if not isinstance(params, dict) or not all(isinstance(p, Param) for p in params.values()):
+        raise TypeError(
+            f"clip_by_global_norm: params is {params!r:.60}, expected a dictionary of Params; "
+            "pass model.params"
+        )
+    if not number("clip_by_global_norm", "clip_norm", clip_norm, 5.0) > 0:
         raise ValueError(
             f"clip_by_global_norm: clip_norm is {clip_norm}, expected > 0; pass e.g. 5.0"
         )

@@ -25,6 +25,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinyae import kernels
+from tinyae.arguments import float_dtype, interval, number
+from tinyae.arrays import check_array, check_float
 from tinyae.layers.base import Module
 from tinyae.losses import Range, check_range
 from tinyae.param import Array, Param
@@ -42,7 +44,7 @@ class Likelihood(Module):
     Raises
         ValueError  y and x do not fit each other, are empty, or x leaves its range (a NaN is let
                     through: it shows in the number, where the training loop sees it)
-        TypeError   they differ in dtype
+        TypeError   they are not arrays of float32 or float64, or differ in dtype
     """
 
     target_range: ClassVar[Range | None] = None
@@ -86,7 +88,10 @@ class Likelihood(Module):
         return x.shape
 
     def check(self, y: Array, x: Array) -> None:
-        who, shape = type(self).__name__, self.output_shape(x)
+        who = type(self).__name__
+        check_float(f"{who}: y", y)
+        check_array(f"{who}: x", x)
+        shape = self.output_shape(x)
         if y.shape != shape:
             raise ValueError(
                 f"{who}: x has shape {x.shape}, so y must have {shape}, but has {y.shape}; "
@@ -143,7 +148,14 @@ class Bernoulli(Likelihood):
         return kernels.sigmoid(y)
 
     def sample(self, y: Array, rng: np.random.Generator) -> Array:
-        return (rng.random(y.shape, y.dtype) < kernels.sigmoid(y)).astype(y.dtype)
+        return bernoulli(kernels.sigmoid(y), rng.random(y.shape, y.dtype))
+
+
+def bernoulli(p: Array, uniform: Array) -> Array:
+    """1 with probability p, else 0, from draws of U(0, 1); NaN where p is NaN."""
+    x = (uniform < p).astype(p.dtype)
+    x[np.isnan(p)] = np.nan
+    return x
 
 
 class Gaussian(Likelihood):
@@ -197,7 +209,7 @@ class LearntGaussian(Likelihood):
     ) -> None:
         self.logvar_range = interval("LearntGaussian", "logvar_range", logvar_range)
         std = _positive("LearntGaussian", "std", std)
-        self.logvar = Param(np.full(1, 2 * math.log(std), dtype))
+        self.logvar = Param(np.full(1, 2 * math.log(std), float_dtype("LearntGaussian", dtype)))
 
     @property
     def std(self) -> float:
@@ -311,25 +323,13 @@ def inside(a: Array, bounds: Range) -> Array:
     return (a >= bounds[0]) & (a <= bounds[1])
 
 
-def interval(who: str, name: str, bounds: Any) -> tuple[float, float]:
-    """A pair of numbers, low < high.
-
-    Raises
-        ValueError  anything else
-    """
-    if not isinstance(bounds, (tuple, list)) or len(bounds) != 2 or not bounds[0] < bounds[1]:
-        raise ValueError(
-            f"{who}: {name} is {bounds!r}, expected (low, high) with low < high; pass (-12.0, 12.0)"
-        )
-    return float(bounds[0]), float(bounds[1])
-
-
 def per_sample(a: Array) -> Array:
     """The sum over all axes but the first, in float64."""
     return a.reshape(len(a), -1).sum(axis=1, dtype=np.float64)
 
 
 def _positive(who: str, name: str, value: float) -> float:
+    value = number(who, name, value, 0.1)
     if not 0 < value < math.inf:
         raise ValueError(f"{who}: {name} is {value}, expected > 0 and finite; pass e.g. 0.1")
-    return float(value)
+    return value

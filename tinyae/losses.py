@@ -16,6 +16,7 @@ from typing import ClassVar
 import numpy as np
 
 from tinyae import kernels
+from tinyae.arrays import check_array, check_float
 from tinyae.param import Array
 
 Range = tuple[float, float]
@@ -31,7 +32,7 @@ class Loss:
     Raises
         ValueError  y and target differ in shape, are empty, or leave their ranges (a NaN is let
                     through: it shows in L, where the training loop sees it)
-        TypeError   they differ in dtype
+        TypeError   they are not arrays of float32 or float64, or differ in dtype
     """
 
     output_range: ClassVar[Range | None] = None
@@ -39,6 +40,8 @@ class Loss:
 
     def __call__(self, y: Array, target: Array) -> tuple[float, Array]:
         who = type(self).__name__
+        check_float(f"{who}: y", y)
+        check_array(f"{who}: the target", target)
         if y.shape != target.shape:
             raise ValueError(
                 f"{who}: y has shape {y.shape}, the target {target.shape}; they must be equal: "

@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinyae.arguments import number
+from tinyae.arrays import plain, real
 from tinyae.layers.base import positive_int
 from tinyae.param import Array
 
@@ -109,16 +111,20 @@ class PCA:
     Source    Eckart & Young (1936); Bishop (2006), §12.1
 
     The rows of V are the eigenvectors of the covariance with the largest eigenvalues, in falling
-    order; the entry of largest magnitude in each is positive. The optimum of a linear
-    autoencoder with k units has PCA's error (Baldi & Hornik 1989).
+    order; the entry of largest magnitude in each is positive. ``explained_variance_`` has these,
+    ``explained_variance_ratio_`` their shares of the variance of all features. The optimum of a
+    linear autoencoder with k units has PCA's error (Baldi & Hornik 1989).
     """
 
     def __init__(self, n_components: int) -> None:
         self.n_components = positive_int("PCA", "n_components", n_components)
 
-    def fit(self, x: Array) -> PCA:
-        """Compute the mean, the axes and the variances along them; returns self."""
-        x = np.asarray(x)
+    def fit(self, x: Array, y: object = None) -> PCA:
+        """Compute the mean, the axes and the variances along them; returns self.
+
+        ``y`` is not used: a pipeline of scikit-learn passes it.
+        """
+        x = real("PCA: x", x)
         rows, width = len(x) if x.ndim else 0, math.prod(x.shape[1:])
         if x.ndim < 2 or self.n_components > min(rows, width):
             raise ValueError(
@@ -136,7 +142,7 @@ class PCA:
                 centred = a.reshape(len(a), width) - self.mean_
                 scatter += centred.T @ centred
             variances, axes = np.linalg.eigh(scatter / max(rows - 1, 1))
-            variances, axes = variances[::-1], axes.T[::-1]
+            variances, axes = np.maximum(variances[::-1], 0), axes.T[::-1]
         else:
             centred = x.reshape(rows, width) - self.mean_
             _, s, axes = np.linalg.svd(centred, full_matrices=False)
@@ -144,7 +150,10 @@ class PCA:
         axes = axes[: self.n_components]
         largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)
         self.components_ = axes * np.where(largest < 0, -1.0, 1.0)
-        self.explained_variance_ = np.maximum(variances[: self.n_components], 0)
+        self.explained_variance_ = variances[: self.n_components]
+        in_all = variances.sum()
+        shares = self.explained_variance_ / (in_all or 1.0)  # 0 for constant data
+        self.explained_variance_ratio_ = shares
         return self
 
     def transform(self, x: Array) -> Array:
@@ -161,7 +170,7 @@ class PCA:
     def inverse_transform(self, z: Array) -> Array:
         """The reconstruction x̂ (N, …) of codes z, in z's dtype."""
         self._check_fitted()
-        z = np.asarray(z)
+        z = real("PCA: z", z)
         if z.ndim != 2 or z.shape[1] != self.n_components:
             raise ValueError(
                 f"PCA: z has shape {z.shape}, expected (N, {self.n_components}); "
@@ -183,7 +192,7 @@ class PCA:
 
     def _check(self, x: Array) -> Array:
         self._check_fitted()
-        x = np.asarray(x)
+        x = real("PCA: x", x)
         if x.ndim < 2 or math.prod(x.shape[1:]) != self.mean_.size:
             raise ValueError(
                 f"PCA: x has shape {x.shape}, expected (N, …) with {self.mean_.size} numbers a "
@@ -283,7 +292,7 @@ def detection(labels: ArrayLike, flagged: ArrayLike) -> Detection:
 
 def _binary(who: str, a: ArrayLike, name: str = "labels") -> Array:
     """0 and 1 as bool."""
-    a = np.asarray(a)
+    a = plain(f"{who}: {name}", a)
     if a.ndim != 1 or not a.size or not np.isin(a, (0, 1)).all():
         found = ", ".join(map(str, np.unique(a)[:5])) or "nothing"
         raise ValueError(
@@ -295,7 +304,7 @@ def _binary(who: str, a: ArrayLike, name: str = "labels") -> Array:
 
 def _ranked(who: str, labels: ArrayLike, scores: ArrayLike) -> tuple[Array, Array]:
     """Labels as bool, with both classes present, and scores without NaN."""
-    labels, scores = np.asarray(labels), np.asarray(scores)
+    labels, scores = plain(f"{who}: labels", labels), real(f"{who}: scores", scores)
     if labels.ndim != 1 or labels.shape != scores.shape:
         raise ValueError(
             f"{who}: labels have shape {labels.shape}, scores {scores.shape}, expected (N,) "
@@ -313,7 +322,7 @@ def _ranked(who: str, labels: ArrayLike, scores: ArrayLike) -> tuple[Array, Arra
 
 
 def _pair(who: str, x: Array, y: Array) -> tuple[Array, Array]:
-    x, y = np.asarray(x), np.asarray(y)
+    x, y = real(f"{who}: x", x), real(f"{who}: y", y)
     if x.shape != y.shape or not x.size or not x.ndim:
         raise ValueError(
             f"{who}: x has shape {x.shape}, y {y.shape}, expected the same (N, …), not empty; "
@@ -323,6 +332,7 @@ def _pair(who: str, x: Array, y: Array) -> tuple[Array, Array]:
 
 
 def _check_range(who: str, data_range: float) -> None:
+    data_range = number(who, "data_range", data_range, 1.0)
     if not (data_range > 0 and math.isfinite(data_range)):
         raise ValueError(
             f"{who}: data_range is {data_range}, expected > 0; pass the data's largest possible "

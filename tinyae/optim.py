@@ -68,8 +68,8 @@ class Optimizer:
             ValueError  a value or a gradient is read-only
         """
         rate, distinct = self.rate, list(unique(params).values())
+        check_writeable(type(self).__name__, params)  # each time: it costs 0.1 µs an array
         if distinct != self._last_params:
-            check_writeable(type(self).__name__, params)
             self._last_params, self._groups = distinct, self._group_params(distinct)
         for states, group in self._groups:
             for state in states:

@@ -1,18 +1,18 @@
-"""Parameters and their initialisation.
+"""Parameters: a value and its gradient, and what every layer, loss and step asks of arrays.
 
-A :class:`Param` is a value and its gradient. An initialiser draws the first value; its
-variance is chosen so that signals neither die out nor blow up on their way through the layers.
+:mod:`tinyae.initializers` has how a value begins.
 """
 
 from __future__ import annotations
 
-import math
+import importlib
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
-from tinyae.memory import aligned_copy, zeros_like
+from tinyae.arrays import native_float, plain
+from tinyae.memory import zeros_like
 
 Array = NDArray[Any]
 
@@ -25,7 +25,7 @@ class Param:
     Gradients always add (``p.grad += dW``); the optimizer clears them.
 
     Raises
-        TypeError       the value is not a floating-point array, or the gradient of another dtype
+        TypeError       the value is not of float32 or float64, or the gradient of another dtype
         ValueError      the gradient has another shape than the value
         AttributeError  on an attempt to rebind: ``p.grad = dW`` would silently lose what
                         another path has added
@@ -34,20 +34,14 @@ class Param:
     __slots__ = ("_grad", "_value")
 
     def __init__(self, value: Array, grad: Array | None = None) -> None:
-        value = np.asarray(value)
-        if not np.issubdtype(value.dtype, np.floating):
-            raise TypeError(
-                f"Param: value has dtype {value.dtype}, expected a floating-point dtype; "
-                "pass value.astype(np.float32)"
-            )
-        if grad is None:
-            grad = zeros_like(value)
-        elif grad.shape != value.shape:
+        value = native_float("Param: value", value)
+        grad = zeros_like(value) if grad is None else plain("Param: grad", grad)
+        if grad.shape != value.shape:
             raise ValueError(
                 f"Param: grad has shape {grad.shape}, expected {value.shape}, the value's; "
                 "leave it out for zeros"
             )
-        elif grad.dtype != value.dtype:
+        if grad.dtype != value.dtype:
             raise TypeError(
                 f"Param: grad is {grad.dtype}, expected {value.dtype}, the value's dtype; "
                 f"pass grad.astype(np.{value.dtype})"
@@ -119,6 +113,8 @@ def check_writeable(who: str, params: dict[str, Param]) -> None:
         ValueError  one is read-only, as of a memory map that was opened for reading
     """
     for name, param in params.items():
+        if param._value.flags.writeable and param._grad.flags.writeable:
+            continue
         for what, a in (("value", param.value), ("grad", param.grad)):
             if not a.flags.writeable:
                 raise ValueError(
@@ -127,173 +123,9 @@ def check_writeable(who: str, params: dict[str, Param]) -> None:
                 )
 
 
-class Initializer:
-    """Draws a weight array. Biases start at zero and need no initialiser.
-
-    ``init(shape, fan_in, fan_out, rng, dtype)``: ``fan_in`` inputs feed one output unit, and
-    ``fan_out`` units are fed by one input. A dense W (O, I) has fans I and O; a convolution's
-    are multiplied by its kernel's area.
-    """
-
-    def __call__(
-        self,
-        shape: tuple[int, ...],
-        fan_in: int,
-        fan_out: int,
-        rng: np.random.Generator | None,
-        dtype: DTypeLike,
-    ) -> Array:
-        if not isinstance(rng, np.random.Generator):
-            raise TypeError(
-                f"{type(self).__name__}: rng is {rng!r}, expected a numpy.random.Generator; make one "
-                "with rng = np.random.default_rng(0) and pass the same one to every layer"
-            )
-        return aligned_copy(self.draw(shape, fan_in, fan_out, rng), dtype)
-
-    def draw(
-        self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
-    ) -> Array:
-        raise NotImplementedError
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
-
-
-def _uniform(shape: tuple[int, ...], variance: float, rng: np.random.Generator) -> Array:
-    bound = math.sqrt(3 * variance)  # Var U(−a, a) = a²/3
-    return rng.uniform(-bound, bound, shape)
-
-
-def _normal(shape: tuple[int, ...], variance: float, rng: np.random.Generator) -> Array:
-    return rng.normal(0, math.sqrt(variance), shape)
-
-
-class GlorotUniform(Initializer):
-    """U(−a, a) with variance 2 / (fan_in + fan_out): keeps forward and backward variance alike.
-
-    Source    Glorot & Bengio (2010), eq. 16
-    """
-
-    def draw(
-        self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
-    ) -> Array:
-        return _uniform(shape, 2 / (fan_in + fan_out), rng)
-
-
-class GlorotNormal(Initializer):
-    """N(0, 2 / (fan_in + fan_out)).
-
-    Source    Glorot & Bengio (2010), eq. 12
-    """
-
-    def draw(
-        self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
-    ) -> Array:
-        return _normal(shape, 2 / (fan_in + fan_out), rng)
-
-
-class HeUniform(Initializer):
-    """U(−a, a) with variance 2 / fan_in: a ReLU halves the variance, so it is doubled here.
-
-    Source    He et al. (2015), eq. 10
-    """
-
-    def draw(
-        self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
-    ) -> Array:
-        return _uniform(shape, 2 / fan_in, rng)
-
-
-class HeNormal(Initializer):
-    """N(0, 2 / fan_in).
-
-    Source    He et al. (2015), eq. 10
-    """
-
-    def draw(
-        self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
-    ) -> Array:
-        return _normal(shape, 2 / fan_in, rng)
-
-
-class LeCunUniform(Initializer):
-    """U(−a, a) with variance 1 / fan_in: an output unit has the variance of its inputs.
-
-    Source    LeCun, Bottou, Orr & Müller (1998), §4.6, eq. 16
-    """
-
-    def draw(
-        self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
-    ) -> Array:
-        return _uniform(shape, 1 / fan_in, rng)
-
-
-class LeCunNormal(Initializer):
-    """N(0, 1 / fan_in).
-
-    Source    LeCun, Bottou, Orr & Müller (1998), §4.6, eq. 16
-    """
-
-    def draw(
-        self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
-    ) -> Array:
-        return _normal(shape, 1 / fan_in, rng)
-
-
-class Normal(Initializer):
-    """N(0, std²), whatever the fans: for layers that batch normalisation rescales anyway.
-
-    Source    Radford, Metz & Chintala (2016), §4: std = 0.02
-    """
-
-    def __init__(self, std: float = 0.02) -> None:
-        if not std > 0:
-            raise ValueError(f"Normal: std is {std}, expected > 0; pass e.g. 0.02")
-        self.std = float(std)
-
-    def draw(
-        self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
-    ) -> Array:
-        return rng.normal(0, self.std, shape)
-
-    def __repr__(self) -> str:
-        return f"Normal({self.std})"
-
-
-class Orthogonal(Initializer):
-    """A uniformly random (semi-)orthogonal matrix, times ``gain``.
-
-    The weight is treated as a matrix with shape[0] rows. Its rows, or its columns where there
-    are more rows, are orthonormal: W Wᵀ = gain² I or Wᵀ W = gain² I.
-
-    Source    Saxe, McClelland & Ganguli (2014), §3; uniform by the sign correction of
-              Mezzadri (2007), §5
-    """
-
-    def __init__(self, gain: float = 1.0) -> None:
-        self.gain = gain
-
-    def draw(
-        self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
-    ) -> Array:
-        rows, columns = shape[0], math.prod(shape[1:])
-        q, r = np.linalg.qr(rng.normal(size=(max(rows, columns), min(rows, columns))))
-        q *= np.sign(np.diag(r))  # makes the distribution uniform (Haar)
-        return self.gain * (q if rows >= columns else q.T).reshape(shape)
-
-    def __repr__(self) -> str:
-        return f"Orthogonal(gain={self.gain})"
-
-
-class Zeros(Initializer):
-    """All zeros: for weights that are filled from a file. Needs no ``rng``."""
-
-    def __call__(
-        self,
-        shape: tuple[int, ...],
-        fan_in: int,
-        fan_out: int,
-        rng: np.random.Generator | None,
-        dtype: DTypeLike,
-    ) -> Array:
-        return aligned_copy(0, dtype, shape)
+def __getattr__(name: str) -> Any:
+    # The old import path of the initialisers.
+    initializers = importlib.import_module("tinyae.initializers")
+    if name.startswith("_") or not hasattr(initializers, name):
+        raise AttributeError(f"module 'tinyae.param' has no attribute {name!r}")
+    return getattr(initializers, name)

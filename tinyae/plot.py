@@ -22,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from tinyae import metrics
+from tinyae import files, metrics
+from tinyae.arrays import real
 from tinyae.param import Array
 
 Figure = Any  # matplotlib.figure.Figure, without importing it
@@ -194,7 +195,7 @@ def latent_map(z: Array, labels: Array | None = None, path: Path = None) -> Figu
     Shapes    z (N, D) or (N, …), seen as (N, D)   labels (N,), or None
     Raises    ValueError if z has fewer than two columns or samples, or labels has another length
     """
-    z = np.asarray(z)
+    z = real("latent_map: z", z)
     z = z.reshape(len(z), -1).astype(np.float64) if z.ndim else z
     if z.ndim != 2 or min(z.shape) < 2:
         raise ValueError(
@@ -342,6 +343,26 @@ def page(x: Array, path: Path = None, columns: int = 10) -> Figure:
 # ---------------------------------------------------------------------------- shared helpers
 
 
+def check_path(path: str | os.PathLike[str]) -> str:
+    """The file in which a picture will be: without a suffix, matplotlib's default is added.
+
+    Every figure checks its path; call this before longer work.
+
+    Raises
+        ModuleNotFoundError   matplotlib is not installed
+        ValueError, OSError   a suffix that it does not know, or the errors of files.check_target
+    """
+    name = os.fsdecode(files.checked_path("plot", path))
+    known = _figure(1, 1).canvas.get_supported_filetypes()
+    suffix = os.path.splitext(name)[1]
+    if suffix in ("", "."):
+        name = f"{name.rstrip('.')}.png"
+    elif suffix[1:].lower() not in known:
+        raise ValueError(f"plot: {name} ends in {suffix}, expected one of {', '.join(known)}")
+    files.check_target("plot", name)
+    return name
+
+
 def _figure(width: float, height: float) -> Figure:
     try:
         module = importlib.import_module("matplotlib.figure")
@@ -355,13 +376,17 @@ def _figure(width: float, height: float) -> Figure:
 
 def _save(figure: Figure, path: Path) -> Figure:
     if path is not None:
-        figure.savefig(path, facecolor="white")
+        target = check_path(path)
+        suffix = os.path.splitext(target)[1][1:]
+        files.write(
+            "plot", target, lambda file: figure.savefig(file, format=suffix, facecolor="white")
+        )
     return figure
 
 
 def _samples(what: str, x: Array, n: int) -> Array:
     """The first n samples in float64, as signals (n, L), images (n, H, W) or (n, H, W, 3)."""
-    x = np.asarray(x)
+    x = real(what, x)
     shape = x.shape
     if x.ndim in (3, 4) and shape[1] == 1:
         x = x[:, 0]

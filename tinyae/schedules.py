@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from tinyae.arguments import number
+
 Schedule = Callable[[int], float]
 
 
@@ -23,6 +25,9 @@ class Constant:
     """η(t) = η₀"""
 
     learning_rate: float
+
+    def __post_init__(self) -> None:
+        _check_numbers(self, "learning_rate")
 
     def __call__(self, t: int) -> float:
         return self.learning_rate
@@ -38,6 +43,7 @@ class StepDecay:
 
     def __post_init__(self) -> None:
         _check_steps("StepDecay", "every", self.every)
+        _check_numbers(self, "learning_rate", "factor")
 
     def __call__(self, t: int) -> float:
         return self.learning_rate * self.factor ** (t // self.every)
@@ -49,6 +55,9 @@ class Exponential:
 
     learning_rate: float
     factor: float
+
+    def __post_init__(self) -> None:
+        _check_numbers(self, "learning_rate", "factor")
 
     def __call__(self, t: int) -> float:
         return self.learning_rate * self.factor**t
@@ -68,6 +77,7 @@ class Cosine:
 
     def __post_init__(self) -> None:
         _check_steps("Cosine", "steps", self.steps)
+        _check_numbers(self, "learning_rate", "final")
 
     def __call__(self, t: int) -> float:
         fraction_left = (1 + math.cos(math.pi * min(t / self.steps, 1.0))) / 2
@@ -94,6 +104,16 @@ class WarmUp:
 
     def __call__(self, t: int) -> float:
         return self.schedule(t) * min((t + 1) / self.steps, 1.0)
+
+
+def _check_numbers(schedule: Any, *names: str) -> None:
+    for name in names:
+        value = number(type(schedule).__name__, name, getattr(schedule, name), 1e-3)
+        if not 0 <= value < math.inf:
+            raise ValueError(
+                f"{type(schedule).__name__}: {name} is {value:g}, expected a finite number ≥ 0; "
+                f"pass e.g. {name}=0.001"
+            )
 
 
 def _check_steps(who: str, name: str, value: Any) -> None:

@@ -214,7 +214,8 @@ def _mlp(layers: Any, x: Any, *backward_arguments: Any) -> Callable[[], Any]:
         for k in reversed(range(len(parts))):
             (W, _, dW, db), (f, alpha) = parts[k], functions[k]
             if f != "linear":
-                g = _TWINS[f"{f.lower()}_backward"](g, ys[k], *([alpha] if f == "ELU" else []))
+                more = [alpha] if f == "ELU" else []
+                g = _TWINS[f"{f.lower()}_backward"](g, caches[k], *more)
             dW.addmm_(g.T, ys[k - 1] if k else x_tensor)
             db.add_(g.sum(dim=0))
             if k or backward_arguments[-1]:
@@ -224,6 +225,9 @@ def _mlp(layers: Any, x: Any, *backward_arguments: Any) -> Callable[[], Any]:
     if not backward_arguments:
         return forward
     ys = [torch.from_numpy(y) for y in backward_arguments[0]]
+    caches = ys[: len(parts)]
+    for k, z in zip(layers.cached_x, ys[len(parts) :]):
+        caches[k] = z
     dy = torch.from_numpy(backward_arguments[1])
     parts = [[a.clone() for a in part] for part in parts]
     return backward
@@ -266,9 +270,9 @@ _TWINS: dict[str, Callable[..., Any]] = {
     "elu": F.elu,
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
-    "erf": torch.erf,
+    "erfc": torch.erfc,
     "relu_backward": lambda dy, y: torch.ops.aten.threshold_backward(dy, y, 0),
-    "elu_backward": lambda dy, y, alpha: torch.ops.aten.elu_backward(dy, alpha, 1, 1, True, y),
+    "elu_backward": lambda dy, x, alpha: torch.ops.aten.elu_backward(dy, alpha, 1, 1, False, x),
     "sigmoid_backward": torch.ops.aten.sigmoid_backward,
     "tanh_backward": torch.ops.aten.tanh_backward,
 }

@@ -9,6 +9,7 @@ import numpy as np
 
 import tinyae as ta
 from tinyae.cli.arguments import add_verb
+from tinyae.cli.files import check_outputs, picture_file
 
 
 def add_parser(verbs: Any) -> None:
@@ -38,6 +39,7 @@ def fetch(args: argparse.Namespace) -> int:
 
 def show(args: argparse.Namespace) -> int:
     """Describe a data set and draw a page of it."""
+    check_outputs("data show", {"--out": picture_file(args.out)}, {"--data": args.name})
     dataset = ta.data.load(args.name)
     print(dataset)
     for part, x, y in (

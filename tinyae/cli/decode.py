@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-import numpy as np
-
 import tinyae as ta
+from tinyae import archive
 from tinyae.cli.arguments import add_model, add_picture, add_verb
-from tinyae.cli.files import write_npy
+from tinyae.cli.files import check_outputs, picture_file, write_npy
 from tinyae.cli.models import load_model
-from tinyae.param import Array
 
 
 def add_parser(verbs: Any) -> None:
@@ -25,20 +23,12 @@ def add_parser(verbs: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Turn a .npy file of codes back into data with a saved model."""
-    model, z = load_model(args.model), _read_npy(args.codes)
+    outputs = {"--out": args.out, "--picture": picture_file(args.picture)}
+    check_outputs("decode", outputs, {"model": args.model, "--codes": args.codes})
+    model, z = load_model(args.model), archive.read_npy("decode", args.codes)
     y = model.decode(z)
-    write_npy(args.out, y)
+    write_npy("decode", args.out, y)
     if args.picture:
         ta.plot.page(y[:100], path=args.picture)
         print(f"picture: {args.picture}")
     return 0
-
-
-def _read_npy(path: str) -> Array:
-    try:
-        z = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"decode: {path} is not a readable .npy file ({error})") from None
-    if not isinstance(z, np.ndarray):
-        raise ValueError(f"decode: {path} holds several arrays, expected one; pass a .npy file")
-    return z

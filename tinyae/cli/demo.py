@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 import tinyae as ta
+from tinyae import files
 from tinyae.cli.arguments import add_quiet, add_seed_and_kernels, add_verb
 from tinyae.cli.models import dense_autoencoder, parameter_count
 from tinyae.cli.table import print_table, quality_rows
@@ -18,6 +19,7 @@ from tinyae.data import Dataset
 from tinyae.param import Array
 
 EPOCHS, BATCH_SIZE = 30, 64
+PICTURES = ("reconstructions.png", "training.png", "latent.png", "filters.png")
 
 
 def add_parser(verbs: Any) -> None:
@@ -33,6 +35,8 @@ def run(args: argparse.Namespace) -> int:
     """Train on the built-in handwriting, compare with PCA, and leave pictures and a model."""
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
+    for name in ("model.npz", *PICTURES):
+        files.check_target("demo", out / name)
     start, progress = time.perf_counter(), not args.quiet
     rng = np.random.default_rng(args.seed)
 
@@ -90,9 +94,8 @@ def _draw_pictures(
     out: Path, model: ta.Autoencoder, planar: ta.Autoencoder, history: ta.History, dataset: Dataset
 ) -> None:
     x_test, first_weights = dataset.x_test, model.params["encoder.1.W"].value
-    ta.plot.reconstructions(
-        x_test[:10], model.reconstruct(x_test[:10]), path=out / "reconstructions.png"
-    )
-    ta.plot.training_curves(history, path=out / "training.png")
-    ta.plot.latent_map(planar.encode(x_test), dataset.y_test, path=out / "latent.png")
-    ta.plot.filters(first_weights, image_shape=(28, 28), path=out / "filters.png")
+    reconstructions, training, latent, filters = (out / name for name in PICTURES)
+    ta.plot.reconstructions(x_test[:10], model.reconstruct(x_test[:10]), path=reconstructions)
+    ta.plot.training_curves(history, path=training)
+    ta.plot.latent_map(planar.encode(x_test), dataset.y_test, path=latent)
+    ta.plot.filters(first_weights, image_shape=(28, 28), path=filters)

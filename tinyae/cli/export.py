@@ -7,6 +7,7 @@ from typing import Any
 
 import tinyae as ta
 from tinyae.cli.arguments import add_model, add_verb
+from tinyae.cli.files import check_outputs
 from tinyae.program.compile import PARTS
 
 
@@ -30,6 +31,7 @@ def add_parser(verbs: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write a saved model as a C99 header, without heap, globals or runtime."""
+    check_outputs("export", {"--out": args.out}, {"model": args.model})
     model = ta.load(args.model)
     if not isinstance(model, ta.Model):
         raise ValueError(f"{args.model} holds a {type(model).__name__}, expected a model")

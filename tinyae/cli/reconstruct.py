@@ -9,7 +9,7 @@ import numpy as np
 
 import tinyae as ta
 from tinyae.cli.arguments import add_data, add_model, add_picture, add_verb
-from tinyae.cli.files import write_npy
+from tinyae.cli.files import check_outputs, picture_file, write_npy
 from tinyae.cli.models import load_model
 
 OUT = "reconstructions.npy"
@@ -26,9 +26,11 @@ def add_parser(verbs: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Pass a data set's test part through a saved model and write the result as .npy."""
+    outputs = {"--out": args.out, "--picture": picture_file(args.picture)}
+    check_outputs("reconstruct", outputs, {"model": args.model, "--data": args.data})
     model, x = load_model(args.model), ta.data.load(args.data).x_test
     y = model.reconstruct(x)
-    write_npy(args.out, y)
+    write_npy("reconstruct", args.out, y)
     error = ta.metrics.mse(y, np.asarray(x, y.dtype))
     print(f"mean squared error {error:.6f} over {len(x):,} samples")
     if args.picture:

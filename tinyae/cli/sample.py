@@ -9,7 +9,7 @@ import numpy as np
 
 import tinyae as ta
 from tinyae.cli.arguments import add_model, add_picture, add_verb, positive
-from tinyae.cli.files import write_npy
+from tinyae.cli.files import check_outputs, picture_file, write_npy
 
 
 def add_parser(verbs: Any) -> None:
@@ -24,6 +24,8 @@ def add_parser(verbs: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw new data from a variational autoencoder or a GAN."""
+    outputs = {"--out": args.out, "--picture": picture_file(args.picture)}
+    check_outputs("sample", outputs, {"model": args.model})
     model = ta.load(args.model)
     if not isinstance(model, (ta.VariationalAutoencoder, ta.GAN)):
         raise ValueError(
@@ -31,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
             "from; train one with --model variational"
         )
     x = model.sample(args.n, np.random.default_rng(args.seed))
-    write_npy(args.out, x)
+    write_npy("sample", args.out, x)
     if args.picture:
         ta.plot.page(x[:100], path=args.picture)
         print(f"picture: {args.picture}")

@@ -12,6 +12,7 @@ import numpy as np
 
 import tinyae as ta
 from tinyae.cli.arguments import add_data, add_quiet, add_seed_and_kernels, add_verb, positive
+from tinyae.cli.files import check_outputs, picture_file
 from tinyae.cli.models import (
     ACTIVATIONS,
     KINDS,
@@ -74,11 +75,15 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train a symmetric dense autoencoder of any kind on a data set and save it."""
-    if not Path(args.out).resolve().parent.is_dir():
-        raise FileNotFoundError(f"train: the folder of --out {args.out} does not exist; make it")
+    outputs = {"--out": args.out, "--checkpoint": args.checkpoint}
+    check_outputs("train", outputs, {"--data": args.data})
+    ta.io.check_path("train --out", args.out)
+    if args.resume is not None:  # the checkpoint to go on from may be the one to go on with
+        check_outputs("train", {"--out": args.out}, {"--resume": args.resume})
     dataset = ta.data.load(args.data)
     x, rng = dataset.x_train, np.random.default_rng(args.seed)
     model = model_from_options(args, x.shape[1:], in_unit_interval(x), rng)
+    pictures = _picture_files(args)
     print(
         f"{dataset.name}: {len(x):,} samples of shape {x.shape[1:]}; kernels: {ta.kernels.active()}"
     )
@@ -106,14 +111,22 @@ def run(args: argparse.Namespace) -> int:
     print(f"\n{seconds:.1f} s for {epochs} epochs, {median:.2f} s an epoch (median)")
     print(f"model: {args.out}")
     if args.pictures:
-        folder = Path(args.pictures)
-        folder.mkdir(parents=True, exist_ok=True)
         sample = dataset.x_test[:10]
         y = model.reconstruct(sample)
-        ta.plot.reconstructions(sample, y, path=folder / "reconstructions.png")
-        ta.plot.training_curves(history, path=folder / "training.png")
-        print(f"pictures: {folder}/")
+        ta.plot.reconstructions(sample, y, path=pictures["reconstructions"])
+        ta.plot.training_curves(history, path=pictures["training"])
+        print(f"pictures: {Path(args.pictures)}/")
     return 0
+
+
+def _picture_files(args: argparse.Namespace) -> dict[str, str | None]:
+    """The files of the pictures, in their folder, which is made."""
+    if not args.pictures:
+        return {}
+    folder = Path(args.pictures)
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ("reconstructions", "training")
+    return {name: picture_file(str(folder / f"{name}.png")) for name in names}
 
 
 def _optimizer(args: argparse.Namespace, samples: int) -> ta.Adam:

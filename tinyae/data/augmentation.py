@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinyae import kernels
+from tinyae.arguments import number
 from tinyae.param import Array
 
 
@@ -35,7 +36,7 @@ class RandomAffine:
     ) -> None:
         arguments = {"rotation": rotation, "stretch": stretch, "slant": slant, "shift": shift}
         for name, value in arguments.items():
-            if not 0 <= value < np.inf:
+            if not 0 <= number("RandomAffine", name, value, 0.05) < np.inf:
                 raise ValueError(
                     f"RandomAffine: {name} is {value}, expected ≥ 0 and finite; pass e.g. 0.05"
                 )

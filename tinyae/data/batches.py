@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from tinyae.arrays import check_array
+
 
 def batches(
     x: Any,
@@ -75,21 +77,26 @@ def rows(x: Any, index: Any) -> Any:
     return np.asarray(x[index] if isinstance(index, slice) else x.take(index, axis=0))
 
 
-def is_rows(x: Any) -> bool:
+def is_rows(x: Any, name: str = "x") -> bool:
     """Whether x is an array or a tuple of arrays, so that its rows can be counted and selected.
+
+    ``name`` is what an error calls x.
 
     Raises
         TypeError  x is not an iterable of batches either
     """
     if isinstance(x, np.ndarray):
+        check_array(f"batches: {name}", x)
         if x.ndim == 0:
-            raise TypeError(f"batches: x is the number {x}, expected an array (N, …)")
+            raise TypeError(f"batches: {name} is the number {x}, expected an array (N, …)")
         return True
     if isinstance(x, tuple) and x and all(isinstance(a, np.ndarray) and a.ndim for a in x):
+        for k, a in enumerate(x):
+            check_array(f"batches: {name}[{k}]", a)
         return True
     if isinstance(x, (str, bytes, dict, np.generic)) or not isinstance(x, Iterable):
         raise TypeError(
-            f"batches: x is a {type(x).__name__}, expected an array (N, …), a tuple of arrays, or "
+            f"batches: {name} is a {type(x).__name__}, expected an array (N, …), a tuple of arrays, or "
             "an iterable of batches; pass np.asarray(x, np.float32)"
         )
     return False

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinyae.arguments import interval, number
 from tinyae.param import Array
 
 
@@ -32,15 +33,10 @@ class GaussianNoise(Corruption):
     """
 
     def __init__(self, std: float = 0.2, clip: tuple[float, float] | None = None) -> None:
-        if not 0 <= std < np.inf:
+        self.std = number("GaussianNoise", "std", std, 0.2)
+        if not 0 <= self.std < np.inf:
             raise ValueError(f"GaussianNoise: std is {std}, expected ≥ 0 and finite; pass e.g. 0.2")
-        if clip is not None and not (len(clip) == 2 and clip[0] < clip[1]):
-            raise ValueError(
-                f"GaussianNoise: clip is {clip}, expected (low, high) with low < high; "
-                "pass e.g. (0, 1), or None"
-            )
-        self.std = float(std)
-        self.clip = None if clip is None else (float(clip[0]), float(clip[1]))
+        self.clip = None if clip is None else interval("GaussianNoise", "clip", clip, (0, 1))
 
     def __call__(self, x: Array, rng: np.random.Generator) -> Array:
         noisy = rng.standard_normal(x.shape, x.dtype)
@@ -86,10 +82,12 @@ class SaltAndPepper(Corruption):
 
     def __init__(self, p: float = 0.1, low: float = 0.0, high: float = 1.0) -> None:
         self.p = _probability("SaltAndPepper", p)
+        self.low = number("SaltAndPepper", "low", low, 0)
+        self.high = number("SaltAndPepper", "high", high, 1)
         if not low < high:
-            raise ValueError(f"SaltAndPepper: low is {low}, high {high}, expected low < high")
-        self.low = float(low)
-        self.high = float(high)
+            raise ValueError(
+                f"SaltAndPepper: low is {low}, high {high}, expected low < high; pass e.g. 0 and 1"
+            )
 
     def __call__(self, x: Array, rng: np.random.Generator) -> Array:
         u = rng.random(x.shape, np.float32)
@@ -103,6 +101,7 @@ class SaltAndPepper(Corruption):
 
 
 def _probability(who: str, p: float) -> float:
-    if not 0 <= p <= 1:
+    value = number(who, "p", p, 0.3)
+    if not 0 <= value <= 1:
         raise ValueError(f"{who}: p is {p}, expected a probability in [0, 1]; pass e.g. 0.3")
-    return float(p)
+    return value

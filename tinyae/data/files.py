@@ -27,6 +27,8 @@ from typing import TextIO
 
 import numpy as np
 
+from tinyae import archive, files
+
 Arrays = tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray | None]
 
 HELD_OUT = 0.1
@@ -51,8 +53,11 @@ def load(
               read or used, with the position of the fault; ModuleNotFoundError for images
               without Pillow.
     """
-    if not path.exists():
+    found = files.kind(path)
+    if found == "nothing":
         raise FileNotFoundError(f"load: there is no file or folder {path}")
+    if found not in ("file", "folder"):
+        raise ValueError(f"load: {path} is a {found}, expected a file or a folder; name it")
     if test_fraction is not None and not 0 <= test_fraction < 1:
         raise ValueError(f"load: test_fraction is {test_fraction}, expected 0 ≤ test_fraction < 1")
     if image_size is not None and not path.is_dir():
@@ -110,12 +115,7 @@ def _test_size(n: int, fraction: float) -> int:
 
 
 def _read_npy(path: Path) -> np.ndarray:
-    try:
-        # As a plain array: copies of slices of a memmap would still have the type memmap.
-        array = np.asarray(np.lib.format.open_memmap(path, mode="r"))
-    except ValueError as error:
-        raise ValueError(f"load: {path} is not a readable .npy file ({error})") from error
-    return _samples(array, f"the array in {path}")
+    return _samples(archive.read_npy("load", path), f"the array in {path}")
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -123,10 +123,14 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         if not zipfile.is_zipfile(path):
             raise ValueError("it is not a zip archive")
+        archive.check_members(path)
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: np.asarray(file[key]) for key in file.files}
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"load: {path} is not a readable .npz file ({error})") from error
+    except Exception as error:  # zipfile raises many types of error for damaged files
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
+        reason = str(error) or type(error).__name__
+        raise ValueError(f"load: {path} is not a readable .npz file ({reason[:200]})") from error
     if len(arrays) == 1:
         arrays = {"x": next(iter(arrays.values()))}
     parts = {

@@ -20,7 +20,6 @@ import hashlib
 import io
 import math
 import os
-import tempfile
 import zipfile
 import zlib
 from contextlib import nullcontext
@@ -28,6 +27,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
+
+from tinyae import files
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # x_train, y_train, x_test, y_test
 
@@ -371,15 +372,7 @@ def _progress(url: str, length: int) -> Any:
 
 
 def _store(path: Path, raw: bytes) -> None:
-    """Write a file completely or not at all, even if another process writes it, too."""
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(raw)
-        os.replace(part, path)
-    except BaseException:
-        os.unlink(part)
-        raise
+    files.write("load", path, lambda file: file.write(raw))
 
 
 def _advice(name: str, problems: list[str]) -> str:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tinyae import catalog, data, io
+from tinyae import catalog, data, files, io
 from tinyae.explanation.walk import explain
 from tinyae.layers import Layer
 from tinyae.models import Autoencoder, Model, VariationalAutoencoder
@@ -36,13 +35,15 @@ def run(args: argparse.Namespace) -> int:
         subject, x = _example(args.layer, args.seed)
     else:
         subject, x = _saved(args)
+    if args.latex is not None:
+        files.check_target("explain --latex", args.latex)
     explanation = explain(subject, x, args.seed)
     if args.latex is None:
         text = str(explanation)
         encoding = sys.stdout.encoding or "utf-8"
         print(text.encode(encoding, "replace").decode(encoding))
     else:
-        Path(args.latex).write_text(explanation.latex(), encoding="utf-8")
+        files.write_text("explain", args.latex, explanation.latex())
         print(f"{args.latex}: {explanation!r}; `pdflatex {args.latex}` makes a page of it")
     return 0
 

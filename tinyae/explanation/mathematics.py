@@ -23,7 +23,7 @@ from tinyae.explanation.symbols import (
 )
 
 FUNCTIONS = {"ln", "log", "exp", "max", "min", "tanh", "lim"}
-NAMED = {"sign", "clip", "diag", "mean", "softmax", "softplus", "erf", "KL", "Var", "Cov"}
+NAMED = {"sign", "clip", "diag", "mean", "softmax", "softplus", "erf", "erfc", "KL", "Var", "Cov"}
 
 # What a text font lacks: a letter with a hat, or any sign but Latin letters and punctuation.
 _FOREIGN = re.compile(rf"(\w[{MARKS}]+|[^\x00-\x7f{TEXT_LETTERS}‘’“”–—…§]+)")

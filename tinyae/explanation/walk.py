@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from tinyae.arguments import generator
+from tinyae.arrays import check_real
 from tinyae.data.batches import rows
 from tinyae.explanation.docstring_sections import sections, summary
 from tinyae.explanation.provenance import Provenance
@@ -50,14 +52,15 @@ def explain(subject: Layer | Model, x: Any, rng: int | np.random.Generator = 0) 
                 f"explain: x is {got}, expected an array whose first axis counts the samples, or "
                 "a tuple of such; pass np.asarray(…, np.float32)"
             )
+        check_real("explain: x", a)
     copied = as_double(subject)
     batch = cast(rows(x, slice(_ROWS)), np.dtype(np.float64))
-    generator = np.random.default_rng(rng)
+    noise = generator("explain", rng)
     whole = copied.game if isinstance(copied, Player) else copied
     with definitions_only(), recorded(whole) as recorder:
         if isinstance(copied, Model):
-            return _model(subject, copied, batch, generator, recorder)
-        return _layer(subject, copied, batch, generator, recorder)
+            return _model(subject, copied, batch, noise, recorder)
+        return _layer(subject, copied, batch, noise, recorder)
 
 
 def _layer(

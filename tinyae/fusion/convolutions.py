@@ -13,6 +13,7 @@ from typing import TypeGuard
 from tinyae import kernels
 from tinyae.fusion.plan_cache import is_unmodified
 from tinyae.layers import Conv2d, ConvTranspose2d, Layer, ReLU
+from tinyae.layers.base import check_dy
 from tinyae.param import Array, Param
 
 Convolution = Conv2d | ConvTranspose2d
@@ -28,6 +29,7 @@ class FusedConvolutions:
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         self.convolutions: list[tuple[Convolution, bool]] = []  # True if a ReLU follows
+        self.last = layers[-1]
         for layer, after in zip(layers, [*layers[1:], None]):
             if isinstance(layer, Convolution):
                 self.convolutions.append((layer, isinstance(after, ReLU)))
@@ -59,7 +61,12 @@ class FusedConvolutions:
     ) -> tuple[Convolution, Array, Array]:
         """Run backward down to the first convolution; return it, its g and its x."""
         remaining = list(caches)
-        g = kernels.relu_backward(dy, remaining.pop()) if self.convolutions[-1][1] else dy
+        last, relu = self.convolutions[-1]
+        if relu:
+            y = remaining.pop()
+            g = kernels.relu_backward(check_dy(self.last, dy, y.shape, y.dtype), y)
+        else:
+            g = last.check_dy(dy, remaining[-1])
         for k in range(len(self.convolutions) - 1, 0, -1):
             conv, x = self.convolutions[k][0], remaining.pop()
             conv.backward_params(g, x)

@@ -15,7 +15,7 @@ from tinyae.fusion.plan_cache import is_unmodified
 from tinyae.kernels.functions import FUNCTIONS
 from tinyae.kernels.reference import LINEAR, MLPLayer, MLPLayers
 from tinyae.layers import Dense, Layer, activation
-from tinyae.layers.base import check_input
+from tinyae.layers.base import check_dy, check_input
 from tinyae.param import Array, Param
 
 _NAMES = {getattr(activation, name): name for name in FUNCTIONS}
@@ -30,7 +30,7 @@ class FusedMLP:
     """
 
     def __init__(self, layers: Sequence[Layer]) -> None:
-        self.first = cast(Dense, layers[0])
+        self.first, self.last = cast(Dense, layers[0]), layers[-1]
         self.dtype = self.first.W.dtype
         self.mlp_layers = MLPLayers()
         self.inputs: list[int] = []  # the index of each Dense's x in the list of caches
@@ -72,20 +72,26 @@ class FusedMLP:
 
         See :func:`tinyae.kernels.reference.mlp_backprop`.
         """
+        self._check_writeable()
         x, target = x.reshape(len(x), -1), target.reshape(len(x), -1)
         L, dx = kernels.mlp_backprop(self.mlp_layers, x, target, loss, per_sample, input_grad)
         return L, dx
 
+    def _check_writeable(self) -> None:
+        """Raise a ValueError if a gradient is read-only: the kernel writes by address."""
+        for layer in self.mlp_layers:
+            if not (layer.dW.flags.writeable and layer.db.flags.writeable):
+                raise ValueError(
+                    f"Dense: a gradient of the layer with W {layer.W.shape} is read-only, and "
+                    "backward adds to it; set grad.flags.writeable = True"
+                )
+
     def _backward(self, dy: Array, caches: list[Array], input_grad: bool) -> Array | None:
+        self._check_writeable()
         x, *ys = (caches[k] for k in self.inputs)
         ys.append(caches[-1])  # read only if the slope of the last activation is computed from y
         ys += [caches[self.inputs[k] + 1] for k in self.mlp_layers.cached_x]
-        expected = len(x), len(self.mlp_layers[-1].W)
-        if dy.shape != expected:
-            raise ValueError(
-                f"Sequential: dy has shape {dy.shape}, expected {expected}, the output's shape; "
-                "pass the gradient with respect to what forward returned"
-            )
+        dy = check_dy(self.last, dy, (len(x), len(self.mlp_layers[-1].W)), self.dtype)
         return kernels.mlp_backward(self.mlp_layers, x, ys, dy, input_grad)
 
 

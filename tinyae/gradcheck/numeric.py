@@ -33,23 +33,15 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.gradcheck import trained
-from tinyae.gradcheck.replay import Replay, as_double, learnt
+from tinyae.arguments import check_callable, generator
+from tinyae.arrays import real
+from tinyae.gradcheck import again, trained
+from tinyae.gradcheck.compare import compare, compare_outputs
+from tinyae.gradcheck.draws import jitter
+from tinyae.gradcheck.replay import Replay, as_double, clear_gradients, learnt
 from tinyae.gradcheck.report import Report, Row
-from tinyae.gradcheck.slope import (
-    EPS,
-    PASS,
-    SUSPICIOUS,
-    Evidence,
-    H,
-    Line,
-    Move,
-    Outputs,
-    direction,
-    entry,
-    measure,
-    norm,
-)
+from tinyae.gradcheck.slope import EPS, H, Outputs, direction, norm
+from tinyae.layers.base import positive_int
 from tinyae.param import Array
 from tinyae.twin import definitions_only
 
@@ -77,6 +69,7 @@ def _generator(rng: Rng) -> np.random.Generator:
     That one may have drawn x, and an upstream gradient r equal to x would hide a transposed
     dW = rᵀx.
     """
+    generator("gradcheck", rng)  # raises unless it is one or a seed
     return rng if isinstance(rng, np.random.Generator) else np.random.default_rng([rng, 0x67726164])
 
 
@@ -93,10 +86,14 @@ def check(layer: Any, x: Array, rng: Rng = 0, *, max_entries: int = 500) -> Repo
     Raises
         ValueError  x is empty or not finite
     """
+    _check_subject("layer", layer, "forward", "backward")
+    max_entries = positive_int("gradcheck", "max_entries", max_entries, 500)
     rng, given_layer = _generator(rng), layer
     layer, x, report = as_double(layer), _input(x), Report(_title(layer))
     with definitions_only():
         _check(layer, x, rng, max_entries, report)
+        if report.ok:
+            _check_again(given_layer, layer, x, report)
         trained.check_halves(layer, x, report)
     if report.ok:
         report.rows += trained.layer_rows(given_layer, layer, x)
@@ -127,10 +124,30 @@ def _check(
 
     dx, grads = _gradients(params, backward)
     f = Outputs(output, y, r)
-    report.rows.append(_compare("dx", dx, x, f, rng, max_entries))
+    report.rows.append(compare("dx", dx, x, f, rng, max_entries))
     for name, (grad, adds) in grads.items():
-        row = _compare(_gradient_name(name), grad, params[name].value, f, rng, max_entries)
+        row = compare(_gradient_name(name), grad, params[name].value, f, rng, max_entries)
         report.rows.append(_check_accumulates(row, adds))
+
+
+def _check_again(given_layer: Any, layer: Any, x: Array, report: Report) -> None:
+    """Whether the gradients also agree at another batch, and after a step."""
+
+    def few(layer: Any) -> again.Check:
+        return lambda x, r, n: _check(layer, x, np.random.default_rng(len(x)), n, r)
+
+    def moved(r: Report) -> None:
+        other = as_double(given_layer)
+        jitter(learnt(other))
+        few(other)(again.redrawn(x, again.ROWS), r, again.MANY)
+
+    again.check_elsewhere(report, x, few(layer))
+    stepped = as_double(given_layer)
+    y, cache = stepped.forward(again.redrawn(x))
+    stepped.backward(np.random.default_rng(len(x)).normal(size=np.shape(y)), cache)
+    clear_gradients(learnt(stepped))
+    again.check_next_step(report, x, few(stepped))
+    again.check_something(report, moved)
 
 
 def check_tangent(layer: Any, x: Array, rng: Rng = 0, *, max_entries: int = 500) -> Report:
@@ -143,6 +160,8 @@ def check_tangent(layer: Any, x: Array, rng: Rng = 0, *, max_entries: int = 500)
         ValueError           x is empty or not finite
         NotImplementedError  the layer has no tangent
     """
+    _check_subject("layer", layer, "forward", "tangent")
+    max_entries = positive_int("gradcheck", "max_entries", max_entries, 500)
     rng = _generator(rng)
     layer, x, report = as_double(layer), _input(x), Report(f"the tangent of {_title(layer)}")
     with definitions_only():
@@ -180,12 +199,12 @@ def _check_tangent(
         return _copy(dxdot), np.zeros_like(x) if dx is None else _copy(dx)
 
     (dxdot, dx), grads = _gradients(params, backward)
-    report.rows.append(_compare_outputs("ẏ", ydot, direction(x, xdot), output, y, rng, max_entries))
+    report.rows.append(compare_outputs("ẏ", ydot, direction(x, xdot), output, y, rng, max_entries))
     f = Outputs(tangent, ydot, r)
-    report.rows.append(_compare("∂φ/∂ẋ", dxdot, xdot, f, rng, max_entries))
-    report.rows.append(_compare("∂φ/∂x", dx, x, f, rng, max_entries, jumps=True))
+    report.rows.append(compare("∂φ/∂ẋ", dxdot, xdot, f, rng, max_entries))
+    report.rows.append(compare("∂φ/∂x", dx, x, f, rng, max_entries, jumps=True))
     for name, (grad, adds) in grads.items():
-        row = _compare(f"∂φ/∂{name}", grad, params[name].value, f, rng, max_entries, jumps=True)
+        row = compare(f"∂φ/∂{name}", grad, params[name].value, f, rng, max_entries, jumps=True)
         report.rows.append(_check_accumulates(row, adds))
 
 
@@ -200,24 +219,39 @@ def check_loss(
     Raises
         ValueError  y is empty or not finite
     """
+    check_callable("gradcheck", "loss", loss, "MSE()")
+    max_entries = positive_int("gradcheck", "max_entries", max_entries, 500)
     rng = _generator(rng)
-    loss, y, target = copy.deepcopy(loss), _input(y), _input(target)
+    loss, y, target = copy.deepcopy(loss), _input(y, "y"), _input(target, "target")
     report = Report(_title(loss))
+    _check_loss(loss, y, target, rng, max_entries, report)
+    if report.ok:
 
+        def few(pair: Any, r: Report, n: int) -> None:
+            y, target = pair
+            _check_loss(loss, y, target, np.random.default_rng(len(y)), n, r)
+
+        again.check_elsewhere(report, (y, target), few)
+        again.check_something(report)
+    return report
+
+
+def _check_loss(
+    loss: Any, y: Array, target: Array, rng: np.random.Generator, max_entries: int, report: Report
+) -> None:
     def output() -> Array:
         return np.array([loss(y.copy(), target)[0]], np.float64)
 
     L = output()
     if _outputs_unusable(report, L, output, "L"):
-        return report
+        return
     given, aim = y.copy(), target.copy()
     dy = _copy(loss(given, aim)[1])
     _check_unchanged(report, y=(given, y), target=(aim, target))
     low, high = getattr(loss, "output_range", None) or (-math.inf, math.inf)
     f = Outputs(output, L, np.ones(1))
     room = np.minimum(y - low, high - y)
-    report.rows.append(_compare("dy", dy, y, f, rng, max_entries, room=room))
-    return report
+    report.rows.append(compare("dy", dy, y, f, rng, max_entries, room=room))
 
 
 def check_model(model: Any, x: Any, rng: Rng = 0, *, max_entries: int = 500) -> Report:
@@ -229,6 +263,8 @@ def check_model(model: Any, x: Any, rng: Rng = 0, *, max_entries: int = 500) -> 
     Raises
         ValueError  x is empty or not finite
     """
+    _check_subject("model", model, "objective", "backprop")
+    max_entries = positive_int("gradcheck", "max_entries", max_entries, 500)
     rng, given_model = _generator(rng), model
     model, report = as_double(model), Report(_title(model))
     labels = "iub"  # integer arrays of a tuple are labels, which are not differentiated
@@ -238,6 +274,8 @@ def check_model(model: Any, x: Any, rng: Rng = 0, *, max_entries: int = 500) -> 
         x = _input(x)
     with definitions_only():
         _check_model(model, x, rng, max_entries, report)
+        if report.ok:
+            _check_model_again(given_model, model, x, rng, report)
     if report.ok:
         report.rows += trained.model_rows(given_model, model, x, rng)
     return report
@@ -270,16 +308,46 @@ def _check_model(
         report.rows.append(Row("objective", remark="objective changes a gradient; it must not"))
     f = Outputs(output, total, np.ones(1))
     for name, (grad, adds) in grads.items():
-        row = _compare(_gradient_name(name), grad, params[name].value, f, rng, max_entries)
+        row = compare(_gradient_name(name), grad, params[name].value, f, rng, max_entries)
         report.rows.append(_check_accumulates(row, adds))
 
 
-def _input(x: Any) -> Array:
+def _check_subject(name: str, subject: Any, *methods: str) -> None:
+    if isinstance(subject, type) or not all(hasattr(subject, method) for method in methods):
+        raise TypeError(
+            f"gradcheck: {name} is {subject!r:.60}, expected an object with {' and '.join(methods)}; "
+            f"pass a {name}"
+        )
+
+
+def _check_model_again(
+    given_model: Any, model: Any, x: Any, rng: np.random.Generator, report: Report
+) -> None:
+    """Whether the gradients also agree at another batch, and after a step."""
+
+    def few(model: Any) -> again.Check:
+        return lambda x, r, n: _check_model(model, x, copy.deepcopy(rng), n, r)
+
+    def moved(r: Report) -> None:
+        other = as_double(given_model)
+        jitter(learnt(other))
+        few(other)(again.redrawn(x, again.ROWS), r, again.MANY)
+
+    again.check_elsewhere(report, x, few(model))
+    stepped = as_double(given_model)
+    stepped.backprop(again.redrawn(x), copy.deepcopy(rng))
+    clear_gradients(learnt(stepped))
+    again.check_next_step(report, x, few(stepped))
+    again.check_something(report, moved)
+
+
+def _input(x: Any, name: str = "x") -> Array:
+    x = real(f"gradcheck: {name}", x)
     x = np.array(x, np.float64)
     if not x.size or not np.isfinite(x).all():
         what = "is empty" if not x.size else "has a NaN or an infinity"
         raise ValueError(
-            f"gradcheck: x of shape {x.shape} {what}, expected finite numbers; "
+            f"gradcheck: {name} of shape {x.shape} {what}, expected finite numbers; "
             "pass e.g. rng.normal(size=(5, 3))"
         )
     return x
@@ -290,6 +358,7 @@ def _input(x: Any) -> Array:
 
 def _gradients(params: dict[str, Any], backward: Callable[[], Any]) -> tuple[Any, dict[str, Any]]:
     """The result of ``backward``; each Param's gradient, and whether a second pass doubles it."""
+    clear_gradients(params)
     result = backward()
     once = {name: _copy(p.grad) for name, p in params.items()}
     backward()
@@ -329,7 +398,7 @@ def _outputs_unusable(
     elif not np.allclose(y, again(), rtol=1e-9, atol=1e-9 * float(np.abs(y).max())):
         remark = f"{name} differs from call to call: draw noise from a Generator that is kept"
     if remark:
-        report.rows.append(Row(name, y.shape, y.size, remark=remark))
+        report.rows.append(Row(name, y.shape, y.size, remark=remark, unusable=True))
     return bool(remark)
 
 
@@ -348,161 +417,6 @@ def _same_terms(report: Report, terms: dict[str, float], objective: dict[str, fl
             remark = f"backprop and objective disagree on the term {name!r}"
             row = Row(f"terms[{name!r}]", (), 1, 1, remark=remark, analytic=a, numeric=b)
             report.rows.append(row)
-
-
-def _malformed(analytic: Any, shape: tuple[int, ...]) -> str:
-    """What is wrong with a gradient that is not an array of the right shape and dtype, or ""."""
-    if analytic is None:
-        return "there is no gradient: backward must return ∂L/∂x and add to every Param.grad"
-    if not isinstance(analytic, np.ndarray) and not isinstance(analytic, np.floating):
-        return f"the gradient is a {type(analytic).__name__}, expected an array"
-    if analytic.shape != shape:
-        transposed = analytic.shape == shape[::-1]
-        hint = "transposed?" if transposed else "a gradient has the shape of what it belongs to"
-        return f"the gradient has shape {analytic.shape}, expected {shape}: {hint}"
-    if not np.isfinite(analytic).all():
-        bad = int(np.size(analytic) - np.isfinite(analytic).sum())
-        return f"the gradient is not finite at {bad} of {analytic.size} entries"
-    if analytic.dtype != np.float64:
-        return f"the gradient is {analytic.dtype} where all else is float64: keep the dtype"
-    return ""
-
-
-# --- analytic against numeric -----------------------------------------------------------------
-
-
-def _compare(
-    name: str,
-    analytic: Any,
-    value: Array,
-    f: Outputs,
-    rng: np.random.Generator,
-    max_entries: int,
-    *,
-    room: Array | None = None,
-    jumps: bool = False,
-) -> Row:
-    """The row of one tensor: all entries or, if it is large, a sample and one direction."""
-    row = Row(name, value.shape, value.size)
-    row.remark = _malformed(analytic, value.shape)
-    if row.remark:
-        return row
-    analytic = np.asarray(analytic)
-    places = np.arange(value.size)
-    if value.size > max_entries:
-        places = np.sort(rng.choice(value.size, max_entries, replace=False))
-    indices = [tuple(map(int, np.unravel_index(p, value.shape))) for p in places]
-    limits = np.full(value.shape, math.inf) if room is None else room
-    lines = [Line(f, entry(value, i), float(limits[i])) for i in indices]
-    e = measure(analytic.ravel()[places], lines, jumps=jumps)
-    _fill_row(row, e, indices)
-    if len(places) < value.size:
-        row.sampled = True
-        d = rng.normal(size=value.shape)
-        d /= norm(d.ravel())
-        room_d = float((limits / np.abs(d)).min())
-        line = Line(f, direction(value, d), room_d)
-        typical = norm(analytic.ravel()) / math.sqrt(value.size)  # size of ⟨a, d⟩
-        whole = measure(np.array([(analytic * d).sum()]), [line], typical, jumps)
-        if whole.error() > max(row.error, PASS):
-            _fill_row(row, whole, [None], checked=row.checked, kinks=row.kinks)
-    if not row.checked:
-        row.remark = "every entry lies at a kink: pass another x to see more"
-    row.verdict = _verdict(row.error)
-    if row.verdict != "pass":
-        row.remark = _remark(e if row.worst is not None else None, analytic, row, jumps)
-    return row
-
-
-def _compare_outputs(
-    name: str,
-    ydot: Any,
-    move: Move,
-    evaluate: Callable[[], Array],
-    y: Array,
-    rng: np.random.Generator,
-    max_entries: int,
-) -> Row:
-    """The row of a directional derivative: every output along one line."""
-    row = Row(name, y.shape, y.size)
-    row.remark = _malformed(ydot, y.shape)
-    if row.remark:
-        return row
-    outputs_at: dict[float, Array] = {}
-    position = 0.0
-
-    def step(t: float) -> float:
-        nonlocal position
-        position = t
-        return t
-
-    def output_entry(p: int) -> Callable[[], Array]:
-        def value() -> Array:
-            if position not in outputs_at:
-                move(position)
-                outputs_at[position] = evaluate().ravel()
-                move(0.0)
-            return outputs_at[position][p : p + 1]
-
-        return value
-
-    places = np.arange(y.size)
-    if y.size > max_entries:
-        row.sampled, places = True, np.sort(rng.choice(y.size, max_entries, replace=False))
-    outputs = [Outputs(output_entry(int(p)), y.ravel()[p : p + 1], np.ones(1)) for p in places]
-    typical = 4 * EPS * math.sqrt(float(np.mean(y * y)))
-    for f in outputs:
-        f.rounding = np.maximum(f.rounding, typical)
-    e = measure(ydot.ravel()[places], [Line(f, step) for f in outputs])
-    _fill_row(row, e, [tuple(map(int, np.unravel_index(p, y.shape))) for p in places])
-    row.verdict = _verdict(row.error)
-    if row.verdict != "pass":
-        row.remark = _remark(e, ydot, row, False)
-    return row
-
-
-# --- the verdict -----------------------------------------------------------------------------
-
-
-def _verdict(error: float) -> str:
-    return "pass" if error <= PASS else "suspicious" if error <= SUSPICIOUS else "fail"
-
-
-def _fill_row(
-    row: Row, e: Evidence, indices: list[Any], checked: int | None = None, kinks: int | None = None
-) -> None:
-    row.error = e.error() if (~e.kink).any() else 0.0
-    row.kinks = int(e.kink.sum()) if kinks is None else kinks
-    row.checked = int((~e.kink).sum()) if checked is None else checked
-    if row.checked:
-        i = int(np.argmax(np.where(e.kink, -1.0, np.abs(e.a - e.n))))
-        row.worst, row.analytic, row.numeric = indices[i], float(e.a[i]), float(e.n[i])
-
-
-def _remark(e: Evidence | None, analytic: Array, row: Row, jumps: bool) -> str:
-    """One line on how the two gradients differ: the simplest relation that holds exactly."""
-    if e is None:
-        return "the sampled entries agree, but the derivative along a random direction does not"
-    a, n = e.a[~e.kink], e.n[~e.kink]
-    aa, an, nn = float(a @ a), float(a @ n), float(n @ n)
-    if row.verdict == "suspicious":
-        return "a small difference: a term nearly left out, an eps misplaced, or float32 inside?"
-    if aa == 0:
-        return "the analytic gradient is zero where the numeric one is not: was it never added?"
-    if nn <= 1e-12 * aa:
-        return "the numeric gradient is zero: the output does not depend on this as backward says"
-    c = an / nn
-    if len(a) > 1 and norm(a - c * n) <= 1e-6 * norm(a):
-        return "the sign is wrong" if abs(c + 1) < 1e-6 else f"analytic = {c:.6g} × numeric"
-    square = analytic.ndim == 2 and analytic.shape[0] == analytic.shape[1]
-    if square and len(a) == analytic.size and not e.kink.any():
-        transposed = n.reshape(analytic.shape).T.ravel()
-        if norm(a - transposed) <= 1e-6 * norm(a):
-            return "analytic is the transpose of numeric"
-    wrong = np.abs(a - n) > 1e-6 * max(np.abs(a).max(), np.abs(n).max())
-    if 0 < wrong.sum() < len(a):
-        return f"{int(wrong.sum())} of {len(a)} entries disagree, the others are right"
-    return "no simple relation between the two"
 
 
 def _gradient_name(name: str) -> str:

@@ -28,6 +28,14 @@ class Row:
     kinks: int = 0
     remark: str = ""
     sampled: bool = False
+    zero: bool = False  # both gradients are 0 at every entry that was compared
+    seen_elsewhere: bool = False  # they are not 0 at another draw, and agree there
+    unusable: bool = False  # the outputs are such that nothing can be compared
+
+    @property
+    def empty(self) -> bool:
+        """Whether the row shows nothing: both gradients are 0, or every entry lies at a kink."""
+        return self.zero or not self.checked
 
     @property
     def entries(self) -> str:
@@ -49,7 +57,10 @@ _COLUMNS = ("gradient", "shape", "entries", "error", "verdict", "worst at", "ana
 
 @dataclass
 class Report:
-    """The rows of a gradient check. ``ok`` if every one passes; ``print(report)`` shows a table."""
+    """The rows of a gradient check. ``ok`` if every one passes; ``print(report)`` shows a table.
+
+    What fails only at another batch or after a step has a row of its own, which says so.
+    """
 
     title: str
     rows: list[Row] = field(default_factory=list)

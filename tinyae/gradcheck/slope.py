@@ -45,9 +45,9 @@ class Line:
     ``room`` is the distance along the line that no step may exceed.
     """
 
-    def __init__(self, f: Outputs, move: Move, room: float = math.inf) -> None:
+    def __init__(self, f: Outputs, move: Move, room: float = math.inf, h: float = H) -> None:
         self.f, self.move, self.room = f, move, room
-        self.h = min(H, room / 8)
+        self.h = min(h, room / 8)
 
     def at(self, t: float) -> tuple[float, Array]:
         step = self.move(t)
@@ -62,7 +62,10 @@ class Line:
         rounding = np.abs(self.f.r * self.f.rounding)
         # Outputs that did not change do not depend on t. If none changed, rounding may hide one.
         uncertainty = norm(rounding[d != 0]) if d.any() else float(rounding.max(initial=0))
-        return float((self.f.r * d).sum()) / (above - below), uncertainty / h
+        # Rounded steps are not quite equal, which matters where the slope is 0 and f is curved.
+        curved = float(np.abs(self.f.r * (y1 - 2 * self.f.y + y0)).sum()) / h
+        uneven = max(abs(above + below), EPS * abs(above)) / h
+        return float((self.f.r * d).sum()) / (above - below), uncertainty / h + curved * uneven
 
     def richardson(self) -> tuple[float, float]:
         """(4 D(h) − D(2h)) / 3 at four sizes of h: the one closest to its smaller neighbour."""
@@ -78,8 +81,8 @@ class Line:
             smaller = slope
         return best, uncertainty
 
-    def at_kink(self, analytic: float, slack: float, jumps: bool) -> bool:
-        """Whether some output has a kink here, with the analytic value between its slopes."""
+    def at_kink(self, analytic: float | None, slack: float, jumps: bool) -> bool:
+        """Whether some output has a kink here, with the analytic value, if any, between its slopes."""
         right, left = [], []
         for h in (self.h, self.h / 2, self.h / 4):
             (a, y1), (b, y0) = self.at(h), self.at(-h)
@@ -94,6 +97,8 @@ class Line:
         kink = ~smooth
         if not kink.any() or (not jumps and (gap[2] > 1.5 * gap[0] + noise)[kink].any()):
             return False
+        if analytic is None:
+            return True
         r = self.f.r
         slopes = np.array([r * s for s in (*right, *left)])
         rest = float((slopes[0] + slopes[3])[smooth].sum()) / 2
@@ -126,6 +131,15 @@ def direction(value: Array, d: Array) -> Move:
     return move
 
 
+def together(value: Array) -> Array:
+    """A direction along which equal entries stay equal, and entries of 0 stay 0: ‖d‖ = 1.
+
+    Where a maximum is reached twice, no single entry has a slope, but this direction has.
+    """
+    d = value * (1.0 + 0.5 * np.sin(3.0 * value))
+    return np.asarray(d / max(norm(d), _TINY))
+
+
 @dataclass
 class Evidence:
     """Analytic and numeric slopes along some lines, the noise of the latter, and the kinks."""
@@ -151,6 +165,25 @@ class Evidence:
         """Whether the error exceeds 1e-7, or only a floor far above the gradient keeps it below."""
         raw = norm((self.a - self.n)[~self.kink]) / self.size()
         return self.error() > PASS or (raw > PASS and self.size() < self.floor() / 100)
+
+
+def step_of(value: Array) -> float:
+    """The step for a tensor's central differences: 1e-5, or less for very small numbers."""
+    top = float(np.abs(value).max(initial=0))
+    return H * top if 0 < top < 1e-3 else H
+
+
+def leave_ties_out(e: Evidence, lines: list[Line], value: Array, places: Array) -> bool:
+    """Count the entries that have an equal and lie at a kink as kinks: alone they have no slope.
+    Whether any were counted; then the direction ``together`` must decide.
+    """
+    flat = value.ravel()
+    numbers, counts = np.unique(flat, return_counts=True)
+    equal = np.isin(flat[places], numbers[counts > 1]) & ~e.kink
+    far = np.abs(e.a - e.n) > PASS * e.size() + e.noise
+    found = [i for i in np.flatnonzero(equal & far)[:64] if lines[i].at_kink(None, 0.0, True)]
+    e.kink[found] = True
+    return bool(found)
 
 
 def norm(a: Array) -> float:

@@ -6,24 +6,26 @@
 
 ``kernels.affine(x, W, b)`` runs the active set's ``affine``. The first use chooses the set:
 ``TINYAE_KERNELS=numba`` or ``numpy`` in the environment, else Numba if it can be imported.
+:func:`use` chooses another for the thread (the context) that calls it, and for no other.
 Kernels see bare arrays, never a Param.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
 _SETS = {"numba": "tinyae.kernels.jitted", "numpy": "tinyae.kernels.reference"}
-_active: ModuleType | None = None
+_chosen: ContextVar[ModuleType | None] = ContextVar("tinyae.kernels", default=None)
 
 
 def _load(name: str) -> ModuleType:
-    if name not in _SETS:
+    if not isinstance(name, str) or name not in _SETS:
         raise ValueError(f"kernels: the set is {name!r}, expected 'numba' or 'numpy'")
     try:
         return importlib.import_module(_SETS[name])
@@ -34,7 +36,9 @@ def _load(name: str) -> ModuleType:
         ) from error
 
 
-def _choose() -> ModuleType:
+@functools.cache
+def _default() -> ModuleType:
+    """The set of every context that has not chosen one; it is found once."""
     wanted = os.environ.get("TINYAE_KERNELS")
     if wanted:
         if wanted not in _SETS:
@@ -49,57 +53,56 @@ def _choose() -> ModuleType:
         return _load("numpy")
 
 
-def _activate() -> ModuleType:
-    if _active is None:
-        _switch(_choose())
-    assert _active is not None
-    return _active
-
-
-def _switch(to: ModuleType | None) -> None:
-    """Copy the kernels of a set into this module; ``None`` removes them."""
-    global _active
-    if _active is not None:
-        for name in _names(_active):
-            globals().pop(name, None)
-    _active = to
-    if to is not None:
-        globals().update({name: getattr(to, name) for name in _names(to)})
-
-
-def _names(module: ModuleType) -> list[str]:
-    """The names of the public functions in a kernel set."""
-    return [
-        name
-        for name, value in vars(module).items()
-        if callable(value) and not name.startswith("_") and name.islower()
-    ]
-
-
 def active() -> str:
-    """The name of the set in use, ``"numba"`` or ``"numpy"``."""
-    module = _activate().__name__
+    """The name of the set in use here, ``"numba"`` or ``"numpy"``."""
+    module = (_chosen.get() or _default()).__name__
     return next(name for name, path in _SETS.items() if path == module)
 
 
-@contextmanager
-def use(name: str) -> Iterator[None]:
-    """``with kernels.use("numpy"): …`` runs the block with that set, in every thread.
+class use:
+    """Use a set of kernels, from here on or for a block::
+
+        kernels.use("numpy")
+        with kernels.use("numpy"): ...
+
+    Only the context that calls it is affected: this thread, or this task of ``asyncio``. Other
+    threads, and those that it starts, use the set they chose themselves, else the default.
 
     Raises
         ValueError            no set has that name
         ModuleNotFoundError   ``"numba"`` where Numba is not installed
     """
-    before = _active
-    _switch(_load(name))
-    try:
-        yield
-    finally:
-        _switch(before)
+
+    def __init__(self, name: str) -> None:
+        module = _load(name)
+        self._before = _chosen.get()
+        _chosen.set(module)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *error: object) -> None:
+        _chosen.set(self._before)
+
+
+def _dispatcher(name: str) -> Callable[..., Any]:
+    """A function with the kernel's signature, which calls the kernel in the set in use."""
+    import inspect
+
+    definition = getattr(_load("numpy"), name)
+    parameters = inspect.signature(definition).parameters.values()
+    signature = ", ".join(str(p.replace(annotation=p.empty)) for p in parameters)
+    arguments = ", ".join(p.name for p in parameters)
+    scope: dict[str, Any] = {"chosen": _chosen.get, "default": _default}
+    source = f"def {name}({signature}): return (chosen() or default()).{name}({arguments})"
+    exec(source, scope)  # the name and the signature of a function of ours, nothing else
+    return functools.wraps(definition)(scope[name])
 
 
 def __getattr__(name: str) -> Any:
-    # Python calls this only until a set is active: then the kernels are functions of this module.
-    if name.startswith("_"):
+    # Python calls this the first time that a kernel is asked for.
+    found = getattr(_chosen.get() or _default(), name, None)
+    if name.startswith("_") or not name.islower() or not callable(found):
         raise AttributeError(f"module 'tinyae.kernels' has no attribute {name!r}")
-    return getattr(_activate(), name)
+    globals()[name] = dispatch = _dispatcher(name)
+    return dispatch

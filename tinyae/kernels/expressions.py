@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.kernels.special import erf, sigmoid
+from tinyae.kernels.special import erfc, sigmoid
 from tinyae.param import Array
 
 VARIABLES = ("x", "y", "alpha")
-FUNCTION_NAMES = ("exp", "expm1", "log1p", "erf", "sigmoid", "tanh", "abs")
+FUNCTION_NAMES = ("exp", "expm1", "log1p", "erfc", "sigmoid", "tanh", "abs")
 _OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 _COMPARISONS = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<="}
 
@@ -29,11 +29,12 @@ _COMPARISONS = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<="}
 @functools.cache
 def variables(expression: str) -> set[str]:
     """The variables that occur in an expression."""
-    names = {node.id for node in ast.walk(_parsed(expression)) if isinstance(node, ast.Name)}
+    names = {node.id for node in ast.walk(parsed(expression)) if isinstance(node, ast.Name)}
     return names.intersection(VARIABLES)
 
 
-def _parsed(expression: str) -> ast.expr:
+def parsed(expression: str) -> ast.expr:
+    """The syntax tree of an expression."""
     return ast.parse(expression, mode="eval").body
 
 
@@ -59,7 +60,7 @@ class _Translator:
         return text
 
     def text(self, node: ast.expr) -> str:
-        value = _constant(node)
+        value = constant(node)
         if value is not None:
             return self.number(value)
         if isinstance(node, ast.Name) and node.id in VARIABLES:
@@ -87,7 +88,7 @@ class _Translator:
         )
 
 
-def _constant(node: ast.expr) -> float | None:
+def constant(node: ast.expr) -> float | None:
     """The value of a subexpression without variables, such as sqrt(2 * pi); else None."""
     names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
     if names - {"sqrt", "pi"}:
@@ -118,9 +119,9 @@ def numpy_function(expression: str) -> Callable[[Array, float], Array]:
     """The expression as a function of an array (its x or its y) and alpha."""
     numpy = ("exp", "expm1", "log1p", "tanh", "abs", "where", "minimum", "maximum")
     names: dict[str, Any] = {name: getattr(np, name) for name in numpy}
-    names |= {"sigmoid": sigmoid, "erf": erf}
+    names |= {"sigmoid": sigmoid, "erfc": erfc}
     argument = "x" if "x" in variables(expression) else "y"
-    text = _Numpy().text(_parsed(expression))
+    text = _Numpy().text(parsed(expression))
     of = eval(f"lambda {argument}, alpha, number: {text}", names)
     return lambda a, alpha: of(a, a.dtype.type(alpha), a.dtype.type)
 
@@ -157,7 +158,7 @@ class _Numba(_Translator):
 def numba_lines(expression: str, prefix: str = "c") -> tuple[list[str], list[str], str]:
     """Lines before the loop (constants, in ``number``'s precision), lines in it, and the result."""
     numba = _Numba(prefix)
-    result = numba.text(_parsed(expression))
+    result = numba.text(parsed(expression))
     before = [f"{name} = number({value!r})" for value, name in numba.constants.items()]
     return before, numba.lines, result
 
@@ -190,4 +191,4 @@ def c_number(value: float) -> str:
 
 def c_expression(expression: str) -> str:
     """The expression in C: a float, from floats x or y and alpha; needs <math.h>."""
-    return _C().text(_parsed(expression))
+    return _C().text(parsed(expression))

@@ -6,7 +6,7 @@ Convolution       conv2d · conv2d_input_grad · conv2d_weight_grad · bias_grad
                   conv2d_relu · conv2d_input_grad_relu: fused with the adjacent ReLU
 Pooling           max_pool2d · max_pool2d_backward
 Images            warp
-Activations       relu · elu · sigmoid · tanh, each with its backward · erf
+Activations       relu · elu · sigmoid · tanh, each with its backward · erfc
 Losses            mse · l1 · bce · bce_with_logits: (loss, gradient) in one pass
 Optimizer steps   sgd · momentum · nesterov · rmsprop · adam · adamw: update all params of a
                   model in one call, in place, and clear their gradients
@@ -24,7 +24,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from tinyae.kernels.expressions import numpy_function
 from tinyae.kernels.functions import FUNCTIONS
-from tinyae.kernels.special import erf, sigmoid  # noqa: F401  they are also kernels
+from tinyae.kernels.special import erfc, sigmoid  # noqa: F401  they are also kernels
 from tinyae.param import Array
 
 Pair = tuple[int, int]
@@ -227,8 +227,8 @@ def relu(x: Array) -> Array:
 
 
 def relu_backward(dy: Array, y: Array) -> Array:
-    """dy · [y > 0]"""
-    return dy * (y > 0)
+    """dy · [y > 0], y = max(x, 0); NaN where y is NaN"""
+    return dy * np.where(y > 0, 1, y)
 
 
 def elu(x: Array, alpha: float) -> Array:
@@ -236,9 +236,9 @@ def elu(x: Array, alpha: float) -> Array:
     return np.where(x > 0, x, x.dtype.type(alpha) * np.expm1(np.minimum(x, 0)))
 
 
-def elu_backward(dy: Array, y: Array, alpha: float) -> Array:
-    """dy · (1 if y > 0 else y + α)"""
-    return dy * np.where(y > 0, 1, y + y.dtype.type(alpha))
+def elu_backward(dy: Array, x: Array, alpha: float) -> Array:
+    """dy · (1 if x > 0 else α eˣ)"""
+    return dy * np.where(x > 0, 1, x.dtype.type(alpha) * np.exp(np.minimum(x, 0)))
 
 
 def sigmoid_backward(dy: Array, y: Array) -> Array:

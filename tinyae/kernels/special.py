@@ -15,7 +15,7 @@ def sigmoid(x: Array) -> Array:
     return np.where(x >= 0, 1, t) / (1 + t)
 
 
-def erf(x: Array) -> Array:
-    """2/√π ∫₀ˣ e^−t² dt, computed entry by entry with the C library: exact but slow."""
-    values = np.fromiter(map(math.erf, x.ravel().tolist()), dtype=x.dtype, count=x.size)
+def erfc(x: Array) -> Array:
+    """1 − erf x = 2/√π ∫ₓ^∞ e^−t² dt, entry by entry with the C library: exact but slow."""
+    values = np.fromiter(map(math.erfc, x.ravel().tolist()), dtype=x.dtype, count=x.size)
     return values.reshape(x.shape)

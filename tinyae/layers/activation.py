@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from tinyae import kernels
-from tinyae.layers.base import Layer
+from tinyae.arguments import number
+from tinyae.layers.base import Layer, check_dy
 from tinyae.param import Array
 from tinyae.twin import fused
 
@@ -45,6 +46,7 @@ class Activation(Layer):
 
     @fused
     def backward(self, dy: Array, cache: Any) -> Array:
+        dy = check_dy(self, dy, cache.shape, cache.dtype)
         return dy * self.slope(cache)
 
     def tangent(self, xdot: Array, cache: Any) -> tuple[Array, Any]:
@@ -69,7 +71,7 @@ class ReLU(Activation):
         return y, y
 
     def slope(self, y: Array) -> Array:
-        return (y > 0).astype(y.dtype)
+        return np.sign(y)  # [y > 0], as y ≥ 0, and NaN where y is NaN
 
     def curvature(self, y: Array) -> None:
         return None
@@ -84,16 +86,17 @@ class LeakyReLU(Activation):
     """
 
     def __init__(self, alpha: float = 0.01) -> None:
-        if not alpha > 0:
+        self.alpha = number("LeakyReLU", "alpha", alpha, 0.01)
+        if not self.alpha > 0:
             raise ValueError(f"LeakyReLU: alpha is {alpha}, expected > 0; for α = 0 use ReLU()")
-        self.alpha = float(alpha)
 
     def forward(self, x: Array) -> tuple[Array, Array]:
         y = (np.maximum if self.alpha <= 1 else np.minimum)(x, self.alpha * x)
         return y, y
 
     def slope(self, y: Array) -> Array:
-        return np.where(y > 0, 1, self.alpha).astype(y.dtype)
+        slope = np.where(y > 0, 1, self.alpha).astype(y.dtype)
+        return np.where(np.isnan(y), y, slope)
 
     def curvature(self, y: Array) -> None:
         return None
@@ -103,27 +106,26 @@ class LeakyReLU(Activation):
 
 
 class ELU(Activation):
-    """f = x if x > 0 else α (eˣ − 1)      f′ = 1 if x > 0 else y + α      f″ = 0 or y + α
+    """f = x if x > 0 else α (eˣ − 1)      f′ = 1 if x > 0 else α eˣ      f″ = 0 or α eˣ
 
-    Cache     y
+    Cache     x (from y, f′ would be y + α, whose digits cancel as y nears −α)
     Raises    ValueError unless α > 0
     Source    Clevert, Unterthiner & Hochreiter (2016), eq. 15
     """
 
     def __init__(self, alpha: float = 1.0) -> None:
-        if not alpha > 0:
+        self.alpha = number("ELU", "alpha", alpha, 1.0)
+        if not self.alpha > 0:
             raise ValueError(f"ELU: alpha is {alpha}, expected > 0; for α = 0 use ReLU()")
-        self.alpha = float(alpha)
 
     def forward(self, x: Array) -> tuple[Array, Array]:
-        y = kernels.elu(x, self.alpha)
-        return y, y
+        return kernels.elu(x, self.alpha), x
 
-    def slope(self, y: Array) -> Array:
-        return np.where(y > 0, 1, y + self.alpha)
+    def slope(self, x: Array) -> Array:
+        return np.where(x > 0, 1, self.alpha * np.exp(np.minimum(x, 0)))
 
-    def curvature(self, y: Array) -> Array:
-        return np.where(y > 0, 0, y + self.alpha)
+    def curvature(self, x: Array) -> Array:
+        return np.where(x > 0, 0, self.alpha * np.exp(np.minimum(x, 0)))
 
     def __repr__(self) -> str:
         return f"ELU({self.alpha})"
@@ -188,23 +190,27 @@ class Softplus(Activation):
 class GELU(Activation):
     """f = x Φ(x)      f′ = Φ(x) + x φ(x)      f″ = (2 − x²) φ(x)
 
-    Φ is the standard normal's distribution, ½ (1 + erf(x/√2)), and φ its density.
+    Φ is the standard normal's distribution, ½ (1 + erf(x/√2)), and φ its density. Φ is computed as
+    ½ erfc(−x/√2), which holds its digits in the tail. x is clipped where Φ is 0 or 1 in every
+    precision: f(−∞) is 0, not −∞ · 0.
 
     Cache     x
     Source    Hendrycks & Gimpel (2016), §2; the exact form, not the tanh approximation
     """
 
     def forward(self, x: Array) -> tuple[Array, Array]:
-        return x * self._Phi(x), x
+        return np.maximum(x, -40) * self._Phi(x), x
 
     def slope(self, x: Array) -> Array:
+        x = np.clip(x, -40, 40)
         return self._Phi(x) + x * self._phi(x)
 
     def curvature(self, x: Array) -> Array:
+        x = np.clip(x, -40, 40)
         return (2 - x * x) * self._phi(x)
 
     def _Phi(self, x: Array) -> Array:
-        return 0.5 * (1 + kernels.erf(x * math.sqrt(0.5)))
+        return 0.5 * kernels.erfc(x * -math.sqrt(0.5))
 
     def _phi(self, x: Array) -> Array:
         return np.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
@@ -229,6 +235,7 @@ class Softmax(Layer):
         return y, y
 
     def backward(self, dy: Array, y: Array) -> Array:
+        dy = check_dy(self, dy, y.shape, y.dtype)
         return y * (dy - _inner(y, dy))
 
     def tangent(self, xdot: Array, y: Array) -> tuple[Array, Any]:

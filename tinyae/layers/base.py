@@ -34,6 +34,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike
 
+from tinyae.arrays import FLOATS, check_float
 from tinyae.param import Array, Param, unique
 from tinyae.twin import fused
 
@@ -159,25 +160,56 @@ def check_input(layer: Layer, x: Array, expected: tuple[int | str, ...]) -> None
         TypeError   not an array, or of another dtype than the layer's parameters
         ValueError  another shape
     """
-    who = type(layer).__name__
-    if not isinstance(x, np.ndarray):
-        raise TypeError(
-            f"{who}: x is a {type(x).__name__}, expected a NumPy array; pass np.asarray(x, np.float32)"
-        )
-    fits = x.ndim == len(expected)
-    # A plain loop is fastest, and this runs for every layer at every step.
-    for want, got in zip(expected, x.shape):
-        if want != got and isinstance(want, int):
-            fits = False
-    if not fits:
-        shape = "(" + ", ".join(map(str, expected)) + ("," if len(expected) == 1 else "") + ")"
+    _check_float(layer, "x", x)
+    if not _fits(x.shape, expected):
+        who, shape = type(layer).__name__, _shape_text(expected)
         raise ValueError(f"{who}: x has shape {x.shape}, expected {shape}; pass x of shape {shape}")
     for p in vars(layer).values():
         if isinstance(p, Param) and p.dtype != x.dtype:
             raise TypeError(
-                f"{who}: x is {x.dtype}, the parameters are {p.dtype}; "
+                f"{type(layer).__name__}: x is {x.dtype}, the parameters are {p.dtype}; "
                 f"pass x.astype(np.{p.dtype}) or use layer.astype(np.{x.dtype})"
             )
+
+
+def check_dy(
+    layer: Layer, dy: Array, expected: tuple[int | str, ...], dtype: np.dtype[Any] | None = None
+) -> Array:
+    """dy in the layer's dtype, before a gradient is added: float32 and float64 are converted.
+
+    ``expected`` is y's shape, in which a letter stands for any length. Without ``dtype`` the layer
+    takes either of the two.
+
+    Raises
+        TypeError   not an array of float32 or float64
+        ValueError  another shape
+    """
+    _check_float(layer, "dy", dy)
+    if dy.shape != expected and not _fits(dy.shape, expected):
+        raise ValueError(
+            f"{type(layer).__name__}: dy has shape {dy.shape}, expected {_shape_text(expected)}, "
+            "y's shape; pass the gradient with respect to what forward returned"
+        )
+    return dy if dtype is None or dy.dtype == dtype else dy.astype(dtype)
+
+
+def _check_float(layer: Layer, name: str, a: Array) -> None:
+    if type(a) is not np.ndarray or a.dtype not in FLOATS:
+        check_float(f"{type(layer).__name__}: {name}", a)
+
+
+def _fits(shape: tuple[int, ...], expected: tuple[int | str, ...]) -> bool:
+    # A plain loop is fastest, and this runs for every layer at every step.
+    if len(shape) != len(expected):
+        return False
+    for want, got in zip(expected, shape):  # noqa: SIM110
+        if want != got and isinstance(want, int):
+            return False
+    return True
+
+
+def _shape_text(expected: tuple[int | str, ...]) -> str:
+    return "(" + ", ".join(map(str, expected)) + ("," if len(expected) == 1 else "") + ")"
 
 
 def positive_pair(who: str, name: str, value: int | tuple[int, int]) -> tuple[int, int]:

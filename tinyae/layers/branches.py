@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.layers.base import Layer, Module, add
+from tinyae.layers.base import Layer, Module, add, check_dy
 from tinyae.layers.compose import check_layer, join_names
 from tinyae.param import Array
 
@@ -76,7 +76,7 @@ class Skip(Layer):
     Shapes    x (N, C, …)   f(x) (N, D, …)   y (N, C + D, …)
     Backward  dy = [dy₁, dy₂]:   dx = dy₁ + J_fᵀ dy₂
     Tangent   ẏ = [ẋ, J_f ẋ]
-    Cache     C, and f's cache
+    Cache     C, y's shape, and f's cache
     Raises    ValueError if x and f(x) differ in another axis than 1
     Source    Ronneberger, Fischer & Brox (2015), §2
     """
@@ -87,22 +87,26 @@ class Skip(Layer):
 
     def forward(self, x: Array) -> tuple[Array, Any]:
         fx, cache = self.layer.forward(x)
-        return _concatenate("Skip", [x, fx]), (x.shape[1], cache)
+        y = _concatenate("Skip", [x, fx])
+        return y, (x.shape[1], y.shape, cache)
 
     def backward(self, dy: Array, cache: Any) -> Array:
-        channels, inner = cache
+        channels, shape, inner = cache
+        dy = check_dy(self, dy, shape)
         return dy[:, :channels] + self.layer.backward(dy[:, channels:], inner)
 
     def backward_params(self, dy: Array, cache: Any) -> None:
-        channels, inner = cache
+        channels, shape, inner = cache
+        dy = check_dy(self, dy, shape)
         self.layer.backward_params(dy[:, channels:], inner)
 
     def __call__(self, x: Array) -> Array:
         return _concatenate("Skip", [x, self.layer(x)])
 
     def tangent(self, xdot: Array, cache: Any) -> tuple[Array, Any]:
-        ydot, tcache = self.layer.tangent(xdot, cache[1])
-        return np.concatenate([xdot, ydot], axis=1), (cache[0], tcache)
+        channels, _, inner = cache
+        ydot, tcache = self.layer.tangent(xdot, inner)
+        return np.concatenate([xdot, ydot], axis=1), (channels, tcache)
 
     def tangent_backward(self, dydot: Array, tcache: Any) -> tuple[Array, Array | None]:
         channels, inner = tcache
@@ -126,7 +130,7 @@ class Parallel(Layer):
     Shapes    x as every fₖ takes it   fₖ(x) (N, Dₖ, …)   y (N, ΣDₖ, …)
     Backward  dy = [dy₁, …, dy_K]:   dx = Σₖ Jₖᵀ dyₖ
     Tangent   ẏ = [J₁ ẋ, …, J_K ẋ]
-    Cache     the indices where the parts of y end, and the branches' caches
+    Cache     the indices where the parts of y end, y's shape, and the branches' caches
     Raises    ValueError if the outputs differ in another axis than 1
     Source    Szegedy et al. (2015), §4
     """
@@ -145,15 +149,18 @@ class Parallel(Layer):
     def forward(self, x: Array) -> tuple[Array, Any]:
         outputs, caches = zip(*(branch.forward(x) for branch in self.branches))
         y = _concatenate("Parallel", outputs)
-        return y, (np.cumsum([part.shape[1] for part in outputs])[:-1], caches)
+        ends = np.cumsum([part.shape[1] for part in outputs])[:-1]
+        return y, (ends, y.shape, caches)
 
     def backward(self, dy: Array, cache: Any) -> Array:
-        ends, caches = cache
+        ends, shape, caches = cache
+        dy = check_dy(self, dy, shape)
         parts = zip(self.branches, np.split(dy, ends, axis=1), caches)
         return _total([branch.backward(part, c) for branch, part, c in parts])
 
     def backward_params(self, dy: Array, cache: Any) -> None:
-        ends, caches = cache
+        ends, shape, caches = cache
+        dy = check_dy(self, dy, shape)
         for branch, part, c in zip(self.branches, np.split(dy, ends, axis=1), caches):
             branch.backward_params(part, c)
 
@@ -161,7 +168,7 @@ class Parallel(Layer):
         return _concatenate("Parallel", [branch(x) for branch in self.branches])
 
     def tangent(self, xdot: Array, cache: Any) -> tuple[Array, Any]:
-        ends, caches = cache
+        ends, _, caches = cache
         pairs = [branch.tangent(xdot, c) for branch, c in zip(self.branches, caches)]
         ydots, tcaches = zip(*pairs)
         return np.concatenate(ydots, axis=1), (ends, tcaches)

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinyae import kernels
-from tinyae.layers.base import Layer, check_input, positive_int, positive_pair
-from tinyae.param import Array, GlorotUniform, Initializer, Param
+from tinyae.arguments import check_callable, float_dtype
+from tinyae.initializers import GlorotUniform, Initializer
+from tinyae.layers.base import Layer, check_dy, check_input, positive_int, positive_pair
+from tinyae.param import Array, Param
 
 __all__ = ["Conv2d", "ConvTranspose2d"]
 
@@ -46,8 +48,9 @@ class _Convolution(Layer):
         rng: np.random.Generator | None,
         dtype: DTypeLike,
     ) -> None:
-        area = self.kernel_size[0] * self.kernel_size[1]
-        init = init or GlorotUniform()
+        area, who = self.kernel_size[0] * self.kernel_size[1], type(self).__name__
+        init, dtype = init or GlorotUniform(), float_dtype(who, dtype)
+        check_callable(who, "init", init, "HeNormal()")
         self.W = Param(init(shape, self.in_channels * area, self.out_channels * area, rng, dtype))
         self.b = Param(np.zeros(self.out_channels, dtype))
 
@@ -58,16 +61,18 @@ class _Convolution(Layer):
         return self.linear(x, self.b.value), x  # y = Lx + b
 
     def backward(self, dy: Array, x: Array) -> Array:
+        dy = self.check_dy(dy, x)
         self.W.grad += self.weight_grad(dy, x)
         kernels.bias_grad(dy, self.b.grad)  # db[o] = Σ dy[n,o,i,j]
         return self.adjoint(dy, x)  # dx = Lᵀ dy
 
     def backward_params(self, dy: Array, x: Array) -> None:
+        dy = self.check_dy(dy, x)
         self.W.grad += self.weight_grad(dy, x)
         kernels.bias_grad(dy, self.b.grad)
 
     def backward_input(self, dy: Array, x: Array) -> Array:
-        return self.adjoint(dy, x)
+        return self.adjoint(self.check_dy(dy, x), x)
 
     def tangent(self, xdot: Array, x: Array) -> tuple[Array, Array]:
         return self.linear(xdot), xdot  # ẏ = Lẋ
@@ -90,6 +95,15 @@ class _Convolution(Layer):
 
     def check(self, x: Array) -> None:
         """Raise unless x is a batch of images that the layer can take."""
+        raise NotImplementedError
+
+    def check_dy(self, dy: Array, x: Array) -> Array:
+        """dy in x's dtype; raise unless it has y's shape."""
+        size = self.output_size(_size(x))
+        return check_dy(self, dy, (len(x), self.out_channels, *size), x.dtype)
+
+    def output_size(self, size: Pair) -> Pair:
+        """(H′, W′) for an input of that size."""
         raise NotImplementedError
 
     def pad(self, size: Pair) -> Pad:
@@ -161,6 +175,12 @@ class Conv2d(_Convolution):
         """∂⟨dy, Cx⟩/∂W"""
         pad = self.pad(_size(x))
         return kernels.conv2d_weight_grad(x, dy, self.stride, pad, self.kernel_size)
+
+    def output_size(self, size: Pair) -> Pair:
+        """(H′, W′) for an input of that size."""
+        (height, width), (top, bottom, left, right) = size, self.pad(size)
+        (kh, kw), (down, across) = self.kernel_size, self.stride
+        return (top + height + bottom - kh) // down + 1, (left + width + right - kw) // across + 1
 
     def check(self, x: Array) -> None:
         check_input(self, x, ("N", self.in_channels, "H", "W"))

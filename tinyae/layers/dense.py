@@ -6,8 +6,10 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinyae import kernels
-from tinyae.layers.base import Layer, Module, check_input, positive_int
-from tinyae.param import Array, GlorotUniform, Initializer, Param
+from tinyae.arguments import check_callable, float_dtype
+from tinyae.initializers import GlorotUniform, Initializer
+from tinyae.layers.base import Layer, Module, check_dy, check_input, positive_int
+from tinyae.param import Array, Param
 from tinyae.twin import fused
 
 __all__ = ["Dense", "TiedDense"]
@@ -35,7 +37,8 @@ class Dense(Layer):
     ) -> None:
         self.in_features = positive_int("Dense", "in_features", in_features)
         self.out_features = positive_int("Dense", "out_features", out_features)
-        init = init or GlorotUniform()
+        init, dtype = init or GlorotUniform(), float_dtype("Dense", dtype)
+        check_callable("Dense", "init", init, "HeNormal()")
         shape = (self.out_features, self.in_features)
         self.W = Param(init(shape, self.in_features, self.out_features, rng, dtype))
         self.b = Param(np.zeros(self.out_features, dtype))
@@ -47,16 +50,19 @@ class Dense(Layer):
 
     @fused
     def backward(self, dy: Array, x: Array) -> Array:
+        dy = check_dy(self, dy, (len(x), self.out_features), x.dtype)
         self.W.grad += kernels.matmul_tn(dy, x)  # dW = dyᵀ x
         self.b.grad += dy.sum(axis=0)  # db = Σₙ dyₙ
         return kernels.matmul(dy, self.W.value)  # dx = dy W
 
     @fused
     def backward_params(self, dy: Array, x: Array) -> None:
+        dy = check_dy(self, dy, (len(x), self.out_features), x.dtype)
         self.W.grad += kernels.matmul_tn(dy, x)
         self.b.grad += dy.sum(axis=0)
 
     def backward_input(self, dy: Array, x: Array) -> Array:
+        dy = check_dy(self, dy, (len(x), self.out_features), x.dtype)
         return kernels.matmul(dy, self.W.value)
 
     def tangent(self, xdot: Array, x: Array) -> tuple[Array, Array]:
@@ -106,11 +112,13 @@ class TiedDense(Layer):
 
     @fused
     def backward(self, dy: Array, x: Array) -> Array:
+        dy = check_dy(self, dy, (len(x), self.dense.in_features), x.dtype)
         self.dense.W.grad += kernels.matmul_tn(x, dy)  # dV = xᵀ dy
         self.b.grad += dy.sum(axis=0)  # db = Σₙ dyₙ
         return kernels.matmul_nt(dy, self.dense.W.value)  # dx = dy Vᵀ
 
     def backward_input(self, dy: Array, x: Array) -> Array:
+        dy = check_dy(self, dy, (len(x), self.dense.in_features), x.dtype)
         return kernels.matmul_nt(dy, self.dense.W.value)
 
     def tangent(self, xdot: Array, x: Array) -> tuple[Array, Array]:

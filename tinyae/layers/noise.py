@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinyae.layers.base import ParameterFree
+from tinyae.arguments import check_generator, number
+from tinyae.layers.base import ParameterFree, check_dy
 from tinyae.param import Array
 
 __all__ = ["Dropout"]
@@ -23,14 +24,10 @@ class Dropout(ParameterFree):
     """
 
     def __init__(self, p: float = 0.5, *, rng: np.random.Generator) -> None:
-        if not 0 <= p < 1:
+        self.p = number("Dropout", "p", p, 0.5)
+        if not 0 <= self.p < 1:
             raise ValueError(f"Dropout: p is {p}, expected 0 ≤ p < 1; pass e.g. p=0.5")
-        if not isinstance(rng, np.random.Generator):
-            raise TypeError(
-                f"Dropout: rng is {rng!r}, expected a numpy.random.Generator; "
-                "pass rng=np.random.default_rng(0)"
-            )
-        self.p = float(p)
+        check_generator("Dropout", rng)
         self.rng = rng
 
     def forward(self, x: Array) -> tuple[Array, Array]:
@@ -39,6 +36,7 @@ class Dropout(ParameterFree):
         return x * m, m
 
     def backward(self, dy: Array, m: Array) -> Array:
+        dy = check_dy(self, dy, m.shape, m.dtype)
         return dy * m
 
     def linear(self, xdot: Array, m: Array) -> Array:

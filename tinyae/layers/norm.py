@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tinyae.layers.base import Layer, check_input, positive_int
+from tinyae.arguments import float_dtype, number
+from tinyae.layers.base import Layer, check_dy, check_input, positive_int
 from tinyae.param import Array, Param
 
 __all__ = ["BatchNorm", "LayerNorm"]
@@ -65,12 +66,14 @@ class _Norm(Layer):
 
     def backward(self, dy: Array, cache: tuple[Array, Array]) -> Array:
         xhat, sigma = cache
+        dy = check_dy(self, dy, xhat.shape, xhat.dtype)
         self.beta.grad += self.narrow(dy)
         self.gamma.grad += self.narrow(dy * xhat)
         return self.project(dy * self.wide(self.gamma.value, dy.ndim), xhat, sigma)
 
     def backward_params(self, dy: Array, cache: tuple[Array, Array]) -> None:
         xhat, _ = cache
+        dy = check_dy(self, dy, xhat.shape, xhat.dtype)
         self.beta.grad += self.narrow(dy)
         self.gamma.grad += self.narrow(dy * xhat)
 
@@ -125,11 +128,12 @@ class BatchNorm(_Norm):
     ) -> None:
         self.num_features = positive_int("BatchNorm", "num_features", num_features)
         self.eps = _positive_eps("BatchNorm", eps)
-        if not 0 <= momentum <= 1:
+        if not 0 <= number("BatchNorm", "momentum", momentum, 0.1) <= 1:
             raise ValueError(
                 f"BatchNorm: momentum is {momentum}, expected 0 to 1; pass e.g. momentum=0.1"
             )
         self.momentum = float(momentum)
+        dtype = float_dtype("BatchNorm", dtype)
         self.gamma = Param(np.ones(self.num_features, dtype))
         self.beta = Param(np.zeros(self.num_features, dtype))
         self.running_mean = np.zeros(self.num_features, dtype)
@@ -206,6 +210,7 @@ class LayerNorm(_Norm):
             positive_int("LayerNorm", "normalized_shape", s) for s in sizes
         )
         self.eps = _positive_eps("LayerNorm", eps)
+        dtype = float_dtype("LayerNorm", dtype)
         self.gamma = Param(np.ones(self.normalized_shape, dtype))
         self.beta = Param(np.zeros(self.normalized_shape, dtype))
 
@@ -231,6 +236,6 @@ class LayerNorm(_Norm):
 
 
 def _positive_eps(who: str, eps: float) -> float:
-    if not (eps > 0 and math.isfinite(eps)):
+    if not 0 < number(who, "eps", eps, 1e-5) < math.inf:
         raise ValueError(f"{who}: eps is {eps}, expected a number > 0; pass e.g. eps=1e-5")
     return float(eps)

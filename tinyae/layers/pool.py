@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from tinyae import kernels
-from tinyae.layers.base import ParameterFree, check_input, positive_pair
+from tinyae.layers.base import ParameterFree, check_dy, check_input, positive_pair
 from tinyae.param import Array
 
 __all__ = ["MaxPool2d", "AvgPool2d"]
 
 Pair = tuple[int, int]
+Shape = tuple[int, ...]
 
 
 class _Pool(ParameterFree):
@@ -61,6 +60,7 @@ class MaxPool2d(_Pool):
 
     def backward(self, dy: Array, cache: tuple[Array, Pair]) -> Array:
         index, size = cache
+        dy = check_dy(self, dy, index.shape)
         return kernels.max_pool2d_backward(dy, index, self.kernel_size, self.stride, size)
 
     def linear(self, xdot: Array, cache: tuple[Array, Pair]) -> Array:
@@ -75,17 +75,18 @@ class AvgPool2d(_Pool):
     Forward   y[n,c,i,j] = 1/(kh·kw) Σ_{u,v} x[n,c, i·s+u, j·s+v]
     Shapes    x (N, C, H, W)   y (N, C, H′, W′), H′ = ⌊(H − kh)/s⌋ + 1
     Backward  dx[n,c, i·s+u, j·s+v] += dy[n,c,i,j] / (kh·kw)
-    Cache     the image's size
+    Cache     the shapes of x and y
     """
 
-    def forward(self, x: Array) -> tuple[Array, Pair]:
+    def forward(self, x: Array) -> tuple[Array, tuple[Shape, Shape]]:
         self.check(x)
-        return self.windows(x).mean(axis=(4, 5)), (x.shape[2], x.shape[3])
+        y = self.windows(x).mean(axis=(4, 5))
+        return y, (x.shape, y.shape)
 
-    def backward(self, dy: Array, size: Any) -> Array:
-        (kh, kw), (sh, sw) = self.kernel_size, self.stride
-        n, c, rows, columns = dy.shape
-        dx = np.zeros((n, c, *size), dy.dtype)
+    def backward(self, dy: Array, shapes: tuple[Shape, Shape]) -> Array:
+        dy = check_dy(self, dy, shapes[1])
+        (kh, kw), (sh, sw), (rows, columns) = self.kernel_size, self.stride, dy.shape[2:]
+        dx = np.zeros(shapes[0], dy.dtype)
         for u in range(kh):
             for v in range(kw):
                 dx[:, :, u : u + sh * rows : sh, v : v + sw * columns : sw] += dy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tinyae.layers.base import ParameterFree, check_input, positive_int, positive_pair
+from tinyae.layers.base import ParameterFree, check_dy, check_input, positive_int, positive_pair
 from tinyae.param import Array
 
 __all__ = ["Flatten", "Reshape", "Upsample2d"]
@@ -23,6 +23,7 @@ class Flatten(ParameterFree):
         return x.reshape(len(x), math.prod(x.shape[1:])), x.shape
 
     def backward(self, dy: Array, shape: tuple[int, ...]) -> Array:
+        dy = check_dy(self, dy, (shape[0], math.prod(shape[1:])))
         return dy.reshape(shape)
 
 
@@ -51,6 +52,7 @@ class Reshape(ParameterFree):
         return x.reshape(len(x), *self.shape), x.shape
 
     def backward(self, dy: Array, shape: tuple[int, ...]) -> Array:
+        dy = check_dy(self, dy, (shape[0], *self.shape))
         return dy.reshape(shape)
 
     def __repr__(self) -> str:
@@ -63,21 +65,22 @@ class Upsample2d(ParameterFree):
     Forward   y[n,c,i,j] = x[n,c, ⌊i/a⌋, ⌊j/b⌋]
     Shapes    x (N, C, H, W)   y (N, C, a·H, b·W)
     Backward  dx[n,c,i,j] = the sum of dy over the pixel's block
-    Cache     nothing
+    Cache     the shape of x
     Source    Odena, Dumoulin & Olah (2016)
     """
 
     def __init__(self, factor: int | tuple[int, int] = 2) -> None:
         self.factor = positive_pair("Upsample2d", "factor", factor)
 
-    def forward(self, x: Array) -> tuple[Array, None]:
+    def forward(self, x: Array) -> tuple[Array, tuple[int, ...]]:
         check_input(self, x, ("N", "C", "H", "W"))
         a, b = self.factor
-        return x.repeat(a, axis=2).repeat(b, axis=3), None
+        return x.repeat(a, axis=2).repeat(b, axis=3), x.shape
 
-    def backward(self, dy: Array, cache: None) -> Array:
-        (n, c, height, width), (a, b) = dy.shape, self.factor
-        return dy.reshape(n, c, height // a, a, width // b, b).sum(axis=(3, 5))
+    def backward(self, dy: Array, shape: tuple[int, ...]) -> Array:
+        (n, c, height, width), (a, b) = shape, self.factor
+        dy = check_dy(self, dy, (n, c, a * height, b * width))
+        return dy.reshape(n, c, height, a, width, b).sum(axis=(3, 5))
 
     def __repr__(self) -> str:
         return f"Upsample2d({self.factor})"

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from tinyae.layers.base import ParameterFree, positive_int
+from tinyae.layers.base import ParameterFree, check_dy, positive_int
 from tinyae.param import Array
 
 __all__ = ["TopK"]
@@ -39,6 +39,7 @@ class TopK(ParameterFree):
         return x * m, m
 
     def backward(self, dy: Array, m: Array) -> Array:
+        dy = check_dy(self, dy, m.shape)
         return dy * m
 
     def linear(self, xdot: Array, m: Array) -> Array:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tinyae import files
 from tinyae.learn import child
 from tinyae.learn.outcome import Outcome
 from tinyae.learn.state import FILE, State, free_name, load
@@ -75,8 +76,7 @@ def start(args: argparse.Namespace, state: State) -> int:
     state.folder.mkdir(exist_ok=True)
     written = False
     if not path.exists():
-        with path.open("x", encoding="utf-8") as file:  # "x" never overwrites a file
-            file.write(entry.start())
+        files.write_text("learn", path, entry.start())
         written = True
     state.current = entry.id
     state.of(entry.id)
@@ -195,7 +195,7 @@ def reset(args: argparse.Namespace, state: State) -> int:
     else:
         backup = free_name(path, ".bak")
         path.rename(backup)
-        path.write_text(fresh, encoding="utf-8")
+        files.write_text("learn", path, fresh)
         say(f"{path} is new again; your version is kept as {backup.name}.")
     state.of(entry.id).passed = False
     state.current = entry.id

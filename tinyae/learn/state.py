@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tinyae import files
+
 FILE = "state.json"
 
 
@@ -32,16 +34,11 @@ class State:
         return self.records.setdefault(id, Record())
 
     def save(self) -> None:
-        """Write a temporary file first, so that an interruption leaves the old state."""
+        """Write the file; an interruption leaves the old state."""
         self.folder.mkdir(exist_ok=True)
         records = {id: asdict(record) for id, record in sorted(self.records.items())}
         text = json.dumps({"current": self.current, "exercises": records}, indent=1)
-        temporary = self.folder / f"{FILE}.{os.getpid()}.tmp"
-        try:
-            temporary.write_text(text + "\n", encoding="utf-8")
-            os.replace(temporary, self.folder / FILE)
-        finally:
-            temporary.unlink(missing_ok=True)
+        files.write_text("learn", self.folder / FILE, text + "\n")
 
 
 def load(folder: Path) -> State:

@@ -124,7 +124,7 @@ class Autoencoder(ReconstructionModel):
 
     def decode(self, z: Array) -> Array:
         """The reconstruction from the codes, in the data's unit (σ(y) for a loss on logits)."""
-        return self._in_chunks(lambda part: self.loss.prediction(self.decoder(part)), z)
+        return self._in_chunks(lambda part: self.loss.prediction(self.decoder(part)), z, "z")
 
     def _reconstruct(self, x: Array) -> Array:
         return self._same_shape(x, self.loss.prediction(self.decoder(self.encoder(x))))

@@ -11,11 +11,14 @@ differentiates ``objective``; validation reports ``evaluate``. Terms are floats 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 
+from tinyae.arguments import flag, generator
+from tinyae.arrays import check_real, lost_by_rounding
 from tinyae.data.batches import batches, count
 from tinyae.layers import Module
 from tinyae.param import Array
@@ -67,7 +70,7 @@ class Model(Module):
         Raises
             ValueError  the data set is empty
         """
-        rng = np.random.default_rng(0) if rng is None else rng
+        rng = generator(type(self).__name__, 0 if rng is None else rng)
         sums: Terms = {}
         rows = 0
         for batch in batches(x, batch_size):
@@ -85,34 +88,44 @@ class Model(Module):
         raise NotImplementedError
 
     def as_input(self, batch: Any) -> Any:
-        """The batch in the model's dtype; in a tuple only floating-point arrays, not labels."""
-        return cast(batch, self.dtype)
+        """The batch in the model's dtype; in a tuple only floating-point arrays, not labels.
+
+        Raises
+            TypeError  no array of real numbers, or a masked one
+        """
+        return cast(batch, self.dtype, type(self).__name__)
 
     def check_data(self, x: Any) -> None:
         """Raise unless x (an array or a tuple of arrays) is fit for training. Reads x in chunks.
 
+        Warns where the model's dtype holds fewer of a feature's values apart than x does.
+
         Raises
             TypeError   not numbers
-            ValueError  a NaN or an infinity, named by its row
+            ValueError  a NaN, an infinity or a number beyond the model's dtype, named by its row
         """
         for which, a in enumerate(x if isinstance(x, tuple) else (x,)):
             name = f"x[{which}]" if isinstance(x, tuple) else "x"
-            if not isinstance(a, np.ndarray) or a.dtype.kind not in "fiub":
-                got = f"dtype {a.dtype}" if isinstance(a, np.ndarray) else type(a).__name__
-                raise TypeError(
-                    f"{type(self).__name__}: {name} is of {got}, expected an array of real "
-                    "numbers; pass np.asarray(…, np.float32)"
-                )
+            check_real(f"{type(self).__name__}: {name}", a)
             if a.dtype.kind == "f":
-                _check_finite(f"{type(self).__name__}: {name}", a)
+                _check_finite(f"{type(self).__name__}: {name}", a, self.dtype)
+            lost = lost_by_rounding(a, self.dtype)
+            if lost is not None:
+                place = ", ".join(map(str, (":", *lost[0])))
+                warnings.warn(
+                    f"{type(self).__name__}: {name}[{place}] {lost[1]}; subtract its least value "
+                    "or scale it before it is converted, or leave it out",
+                    stacklevel=4,
+                )
 
-    def _in_chunks(self, f: Callable[[Array], Array], x: Array) -> Array:
+    def _in_chunks(self, f: Callable[[Array], Array], x: Array, name: str = "x") -> Array:
         """f(x), a chunk of rows at a time, so that no layer holds the whole data set."""
-        if not isinstance(x, np.ndarray) or x.ndim < 2:
-            got = f"shape {x.shape}" if isinstance(x, np.ndarray) else f"type {type(x).__name__}"
+        who = type(self).__name__
+        check_real(f"{who}: {name}", x)
+        if x.ndim < 2:
             raise ValueError(
-                f"{type(self).__name__}: the input is of {got}, expected an array whose first axis "
-                "counts the samples; for one sample pass x[None]"
+                f"{who}: {name} has shape {x.shape}, expected an array whose first axis counts the "
+                f"samples; for one sample pass {name}[None]"
             )
         first = f(self.as_input(x[:CHUNK]))
         if len(x) <= CHUNK:
@@ -141,6 +154,8 @@ class ReconstructionModel(Model):
         With ``per_feature``, the squared error of each entry, in x's shape.
         """
 
+        per_feature = flag(type(self).__name__, "per_feature", per_feature)
+
         def error(batch: Any) -> Array:
             x = self._samples(batch)
             squared = np.square(self._same_shape(x, self._reconstruct(batch)) - x)
@@ -164,14 +179,23 @@ class ReconstructionModel(Model):
         return y
 
 
-def cast(batch: Any, dtype: np.dtype[Any]) -> Any:
-    """An array, or the floating-point arrays of a tuple, in ``dtype``; copied only if needed."""
+def cast(batch: Any, dtype: np.dtype[Any], who: str = "fit") -> Any:
+    """An array, or the floating-point arrays of a tuple, in ``dtype``; copied only if needed.
+
+    Raises
+        TypeError  no array of real numbers, or a masked one
+    """
     if isinstance(batch, tuple):
-        return tuple(cast(a, dtype) if a.dtype.kind == "f" else a for a in batch)
-    return batch if batch.dtype == dtype else batch.astype(dtype)
+        for k, a in enumerate(batch):
+            check_real(f"{who}: array {k} of the batch", a)
+        return tuple(a.astype(dtype, copy=False) if a.dtype.kind == "f" else a for a in batch)
+    if type(batch) is np.ndarray and batch.dtype == dtype:
+        return batch
+    check_real(f"{who}: the batch", batch)
+    return batch.astype(dtype, copy=False)
 
 
-def _check_finite(what: str, a: Array) -> None:
+def _check_finite(what: str, a: Array, dtype: np.dtype[Any]) -> None:
     for start in range(0, len(a), CHUNK):
         chunk = np.asarray(a[start : start + CHUNK])
         # min and max propagate a NaN or an infinity: two passes, no temporary array
@@ -181,4 +205,10 @@ def _check_finite(what: str, a: Array) -> None:
             raise ValueError(
                 f"{what} has {chunk[tuple(where[0])]} at {index}, expected finite numbers; "
                 "leave such rows out, or fill them in"
+            )
+        largest = max(-float(chunk.min()), float(chunk.max())) if chunk.size else 0.0
+        if largest > float(np.finfo(dtype).max):
+            raise ValueError(
+                f"{what} reaches {largest:.3g}, beyond {dtype}, the model's dtype; scale the data, "
+                "or use model.astype(np.float64)"
             )

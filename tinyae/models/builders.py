@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import DTypeLike
 
+from tinyae.arguments import flag
+from tinyae.initializers import Initializer
 from tinyae.layers import (
     Conv2d,
     ConvTranspose2d,
@@ -28,7 +30,6 @@ from tinyae.layers import (
     TiedDense,
 )
 from tinyae.layers.base import positive_int
-from tinyae.param import Initializer
 
 Activation = Callable[[], Layer]  # ReLU, or lambda: LeakyReLU(0.2)
 
@@ -59,6 +60,8 @@ def dense_encoder_decoder(
     Source    Hinton & Salakhutdinov (2006), fig. 1
     """
     who = "dense_encoder_decoder"
+    check_makers(who, activation=activation, code_activation=code_activation, output=output)
+    tied = flag(who, "tied", tied)
     shape, units = sizes_of(who, "shape", shape), sizes_of(who, "units", units)
     widths = [math.prod(shape), *units]
     denses = [
@@ -142,6 +145,9 @@ def conv_encoder_decoder(
               Radford, Metz & Chintala (2016), §3
     """
     who = "conv_encoder_decoder"
+    check_makers(who, activation=activation, output=output)
+    if latent_dim is not None:
+        latent_dim = positive_int(who, "latent_dim", latent_dim)
     shape, channels = sizes_of(who, "shape", shape), sizes_of(who, "channels", channels)
     factor = 2 ** len(channels)
     if len(shape) != 3 or shape[1] % factor or shape[2] % factor:
@@ -165,6 +171,26 @@ def conv_encoder_decoder(
         decoder += [up, activation()]
     last = Conv2d(channels[0], shape[0], kernel_size, 1, "same", rng=rng, init=init, dtype=dtype)
     return Sequential(*encoder), Sequential(*decoder, last, *_optional(output))
+
+
+def check_makers(who: str, **makers: Activation | None) -> None:
+    """Raise unless each of them, if given, makes a layer.
+
+    Raises
+        TypeError  a name, a layer that is made already, or a class that needs arguments
+    """
+    for name, make in makers.items():
+        do = f"pass a class such as {name}=ReLU, or {name}=lambda: LeakyReLU(0.2)"
+        if make is None and name != "activation":
+            continue
+        if not callable(make) or isinstance(make, Layer):
+            raise TypeError(f"{who}: {name} is {make!r:.60}, expected what makes a layer; {do}")
+        try:
+            made: object = make()
+        except TypeError as error:
+            raise TypeError(f"{who}: {name}() cannot be called ({error}); {do}") from error
+        if not isinstance(made, Layer):
+            raise TypeError(f"{who}: {name}() gives {made!r:.60}, expected a layer; {do}")
 
 
 def _optional(activation: Activation | None) -> list[Layer]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from tinyae.arguments import number
 from tinyae.layers import Flatten, Layer, Reshape, Sequential, Sigmoid, Softmax, Tanh, Upsample2d
 from tinyae.losses import BCE, Range, check_range
 from tinyae.models.base import CHUNK
@@ -54,6 +55,7 @@ def check_weight(who: str, name: str, value: float, example: str) -> float:
     Raises
         ValueError  otherwise
     """
-    if not 0 <= value < math.inf:
+    weight = number(who, name, value, float(example))
+    if not 0 <= weight < math.inf:
         raise ValueError(f"{who}: {name} is {value}, expected ≥ 0 and finite; pass e.g. {example}")
-    return float(value)
+    return weight

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyae.arrays import check_array, check_real, plain
 from tinyae.data.batches import batches, count
 from tinyae.layers import Layer, Softmax
 from tinyae.models.base import Model, Terms
@@ -84,6 +85,7 @@ class Classifier(Model):
             got = f"{len(batch)} arrays" if isinstance(batch, tuple) else "one array"
             raise TypeError(f"Classifier: a batch is {got}, expected two; pass (x, labels)")
         x, labels = batch
+        check_array("Classifier: labels", labels)
         if labels.dtype.kind not in "iu":
             raise TypeError(
                 f"Classifier: labels are {labels.dtype}, expected integers; pass labels.astype(int)"
@@ -104,10 +106,28 @@ class Classifier(Model):
         return self._in_chunks(lambda part: softmax(self.network(part)), x)
 
     def predict(self, x: Array) -> Array:
-        """The most probable class of each sample, (N,) ints."""
-        return self._in_chunks(lambda part: self.network(part).argmax(axis=1), x)
+        """The most probable class of each sample, (N,) ints.
+
+        Raises
+            ValueError  the network gives NaN, of which no class is the most probable
+        """
+
+        def most_probable(part: Array) -> Array:
+            s = self.network(part)
+            if np.isnan(s).any():
+                row = int(np.argwhere(np.isnan(s))[0, 0])
+                raise ValueError(
+                    f"Classifier: the network's output for row {row} of a batch is NaN, expected "
+                    "numbers, of which one is the largest; look for NaN in x or in the weights"
+                )
+            return s.argmax(axis=1)
+
+        return self._in_chunks(most_probable, x)
 
     def error(self, x: Array, labels: Array) -> float:
         """The share of samples whose most probable class is not their label."""
-        wrong = [np.sum(self.predict(a) != t) for a, t in batches((x, np.asarray(labels)), 1024)]
+        check_real("Classifier: x", x)
+        labels = plain("Classifier: labels", labels)
+        self._pair((x, labels))
+        wrong = [np.sum(self.predict(a) != t) for a, t in batches((x, labels), 1024)]
         return float(np.sum(wrong) / len(x))

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from tinyae.arguments import generator
+from tinyae.arrays import plain
 from tinyae.data.batches import batches, count
 from tinyae.layers.base import positive_int
 from tinyae.models.base import CHUNK, Model
@@ -50,7 +52,8 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
 
     def _labels(self, labels: Any) -> Array:
         """The labels as an array, after checking them."""
-        who, labels = type(self).__name__, np.asarray(labels)
+        who = type(self).__name__
+        labels = plain(f"{who}: labels", labels)
         if labels.dtype.kind not in "iu":
             raise TypeError(
                 f"{who}: labels are {labels.dtype}, expected integers; pass labels.astype(int)"
@@ -76,7 +79,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
     def _with_condition(self, z: Array, batch: Any) -> Any:
         return z, batch[1]
 
-    def _in_chunks(self, f: Callable[[Any], Array], x: Any) -> Array:
+    def _in_chunks(self, f: Callable[[Any], Array], x: Any, name: str = "x") -> Array:
         return np.concatenate([f(self.as_input(part)) for part in batches(x, CHUNK)])
 
     def check_data(self, x: Any) -> None:
@@ -91,11 +94,11 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
 
     def sample(self, labels: Any, rng: np.random.Generator | int = 0) -> Array:
         """A new sample for each label: z ~ N(0, I), then the mean E[x | z, c]. (len(labels), …)"""
-        return self.decode(self._prior_of(labels, np.random.default_rng(rng)))
+        return self.decode(self._prior_of(labels, generator(type(self).__name__, rng)))
 
     def draw(self, labels: Any, rng: np.random.Generator | int = 0) -> Array:
         """The same with the likelihood's own noise: x ~ p(x | z, c). (len(labels), …)"""
-        rng = np.random.default_rng(rng)
+        rng = generator(type(self).__name__, rng)
         return self._draw(self._prior_of(labels, rng), rng)
 
     def _prior_of(self, labels: Any, rng: np.random.Generator) -> tuple[Array, Array]:

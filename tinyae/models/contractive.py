@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyae.arguments import check_generator
 from tinyae.layers import Activation, Dense, Flatten, Layer, Module, Sequential
 from tinyae.layers.base import positive_int
 from tinyae.losses import Loss
@@ -167,6 +168,7 @@ class ContractiveAutoencoder(Autoencoder):
                 f"{type(self).__name__}: probes={self.probes} needs a generator; "
                 "pass rng=np.random.default_rng(0)"
             )
+        check_generator(type(self).__name__, rng)
         for _ in range(self.probes):
             yield rng.integers(0, 2, x.shape, np.int8).astype(x.dtype) * 2 - 1
 

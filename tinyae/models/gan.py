@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 
 from tinyae import kernels
+from tinyae.arguments import check_generator, number
+from tinyae.arrays import check_real
 from tinyae.layers import Dense, Layer, Sequential
 from tinyae.layers.base import positive_int
 from tinyae.models.base import Model, Terms
@@ -69,6 +71,7 @@ class GAN(Model):
         generator_loss = generator_loss or NonSaturating()
         check_parts("GAN", Layer, generator=generator, discriminator=discriminator)
         check_parts("GAN", GeneratorLoss, generator_loss=generator_loss)
+        real_label = number("GAN", "real_label", real_label, 1.0)
         if not 0 < real_label <= 1:
             raise ValueError(
                 f"GAN: real_label is {real_label}, expected a probability in (0, 1]; "
@@ -107,11 +110,8 @@ class GAN(Model):
 
     def noise(self, n: int, rng: np.random.Generator | None) -> Array:
         """z ~ N(0, I), n rows."""
-        if not isinstance(rng, np.random.Generator):
-            raise TypeError(
-                f"GAN: rng is {rng!r}, expected a numpy.random.Generator, as the latent z is "
-                "drawn from it; pass rng=np.random.default_rng(0)"
-            )
+        rng = check_generator("GAN", rng)
+        n = positive_int("GAN", "n", n)
         return rng.standard_normal((n, self.latent_dim)).astype(self.dtype, copy=False)
 
     def check_data(self, x: Any) -> None:
@@ -138,14 +138,14 @@ class GAN(Model):
 
     def sample(self, n: int, rng: np.random.Generator) -> Array:
         """n new samples x̃ = G(z), z ~ N(0, I), in inference mode."""
-        return self.decode(self.noise(positive_int("GAN", "n", n), rng))
+        return self.decode(self.noise(n, rng))
 
     def decode(self, z: Array) -> Array:
         """G(z), in inference mode, 1,024 rows at a time. Takes any real dtype."""
-        if not isinstance(z, np.ndarray) or z.ndim != 2 or z.shape[1] != self.latent_dim:
-            got = f"shape {z.shape}" if isinstance(z, np.ndarray) else f"type {type(z).__name__}"
+        check_real("GAN: z", z)
+        if z.ndim != 2 or z.shape[1] != self.latent_dim:
             raise ValueError(
-                f"GAN: z is of {got}, expected (N, {self.latent_dim}); "
+                f"GAN: z has shape {z.shape}, expected (N, {self.latent_dim}); "
                 f"pass rng.standard_normal((n, {self.latent_dim}))"
             )
         return self._in_chunks(self.generator, z)

@@ -8,6 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from tinyae.arguments import number
+from tinyae.initializers import Normal
 from tinyae.layers import (
     BatchNorm,
     Conv2d,
@@ -22,7 +24,8 @@ from tinyae.layers import (
     Sequential,
     Sigmoid,
 )
-from tinyae.param import Normal
+from tinyae.layers.base import positive_int
+from tinyae.models.builders import check_makers, sizes_of
 
 
 def dense_gan(
@@ -42,6 +45,11 @@ def dense_gan(
 
     Source    Goodfellow et al. (2014), §5, for dropout in the discriminator alone
     """
+    shape = tuple(sizes_of("dense_gan", "shape", shape))
+    units = sizes_of("dense_gan", "units", units)
+    latent_dim = positive_int("dense_gan", "latent_dim", latent_dim)
+    dropout = number("dense_gan", "dropout", dropout, 0.3)
+    check_makers("dense_gan", output=output)
     size = math.prod(shape)
     up: list[Layer] = []
     for a, b in pairwise([latent_dim, *reversed(units)]):
@@ -77,6 +85,11 @@ def dcgan(
     Raises
         ValueError  height or width cannot be halved that often
     """
+    if len(sizes_of("dcgan", "shape", shape)) != 3:
+        raise ValueError(f"dcgan: shape is {shape!r}, expected (C, H, W); pass e.g. (1, 28, 28)")
+    channels = sizes_of("dcgan", "channels", channels)
+    latent_dim = positive_int("dcgan", "latent_dim", latent_dim)
+    check_makers("dcgan", output=output)
     depth, height, width = shape
     times = 2 ** len(channels)
     if height % times or width % times:

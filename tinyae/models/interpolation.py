@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from tinyae.arguments import check_callable
+from tinyae.arrays import check_real, real
 from tinyae.layers.base import positive_int
 from tinyae.models.variational import VariationalAutoencoder
 from tinyae.param import Array
@@ -57,7 +59,11 @@ def interpolate(
 
     ``path`` is :func:`linear` or :func:`spherical`. A conditional model keeps the labels of x0.
     """
-    steps = positive_int(type(self).__name__, "steps", steps, 8)
+    who = type(self).__name__
+    steps = positive_int(who, "steps", steps, 8)
+    check_callable(who, "path", path, "spherical")
+    for name, x in (("x0", x0), ("x1", x1)):
+        check_real(f"{who}: {name}", x[0] if isinstance(x, tuple) else x)
     z0, z1 = self.encode(x0), self.encode(x1)
     ts = np.linspace(0, 1, steps).tolist()
     return np.stack([self.decode(self._with_condition(path(z0, z1, t), x0)) for t in ts])
@@ -69,13 +75,11 @@ def traverse(self: VariationalAutoencoder, x: Any, dimension: int, values: Any) 
     Raises
         ValueError  the code does not have that dimension
     """
-    z = self.encode(x)
-    if not 0 <= dimension < z.shape[1]:
-        raise ValueError(
-            f"{type(self).__name__}: dimension is {dimension}, expected 0 to {z.shape[1] - 1}"
-        )
+    z, who = self.encode(x), type(self).__name__
+    if not isinstance(dimension, (int, np.integer)) or not 0 <= dimension < z.shape[1]:
+        raise ValueError(f"{who}: dimension is {dimension!r}, expected 0 to {z.shape[1] - 1}")
     decoded = []
-    for value in np.asarray(values).ravel():
+    for value in real(f"{who}: values", values).ravel():
         changed = z.copy()
         changed[:, dimension] = value
         decoded.append(self.decode(self._with_condition(changed, x)))

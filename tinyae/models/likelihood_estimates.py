@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinyae.arguments import generator
 from tinyae.layers.base import positive_int
 from tinyae.likelihoods import per_sample
 from tinyae.models.variational import VariationalAutoencoder
@@ -67,7 +68,7 @@ def _estimate(
     score: Score,
 ) -> Estimate:
     samples = positive_int(type(model).__name__, "samples", samples, 500)
-    rng = np.random.default_rng(rng)
+    rng = generator(type(model).__name__, rng)
 
     def score_batch(batch: Any) -> Array:
         x, c = model._split(batch)

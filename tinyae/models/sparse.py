@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyae.arguments import number
 from tinyae.layers import Layer
 from tinyae.losses import Loss, check_range
 from tinyae.models.autoencoder import Autoencoder
@@ -72,12 +73,12 @@ class KLSparsity(Penalty):
     """
 
     def __init__(self, target: float = 0.05, weight: float = 3.0) -> None:
+        self.target = number("KLSparsity", "target", target, 0.05)
         if not 0 < target < 1:
             raise ValueError(
                 f"KLSparsity: target is {target}, expected 0 < target < 1, the share of samples "
                 "that a unit is active for; pass e.g. 0.05"
             )
-        self.target = float(target)
         self.weight = check_weight("KLSparsity", "weight", weight, "1e-3")
 
     def __call__(self, z: Array) -> tuple[float, Array]:

@@ -17,15 +17,18 @@ from typing import TypeVar
 
 import numpy as np
 
+from tinyae.arguments import check_callable
 from tinyae.data.corruption import Corruption
+from tinyae.initializers import Initializer, Zeros
 from tinyae.layers import Dense, Layer, Module, Sequential, Sigmoid, TiedDense
+from tinyae.layers.base import positive_int
 from tinyae.losses import BCE, Loss
 from tinyae.models.autoencoder import Autoencoder
 from tinyae.models.builders import Activation, dense_encoder_decoder, sizes_of
 from tinyae.models.checks import check_parts
 from tinyae.models.classifier import Classifier
 from tinyae.models.denoising import DenoisingAutoencoder
-from tinyae.param import Array, Initializer, Zeros
+from tinyae.param import Array
 
 Result = TypeVar("Result")
 
@@ -60,6 +63,7 @@ class StackedAutoencoder(Module):
 
         ``train(block, codes)`` is called once for each block, bottom up; its results are returned.
         """
+        check_callable("StackedAutoencoder", "train", train, "lambda block, x: fit(block, x)")
         results, codes = [], x
         for k, block in enumerate(self.blocks):
             results.append(train(block, codes))
@@ -80,9 +84,13 @@ class StackedAutoencoder(Module):
         copy of the encoder's matrix and may then differ from it, as in Hinton & Salakhutdinov: the
         two halves fit each other from the start, and the whole learns better.
         """
+        if loss is not None:
+            check_parts("StackedAutoencoder", Loss, loss=loss)
         decoder = [_untied(layer) for b in reversed(self.blocks) for layer in _layers(b.decoder)]
         return Autoencoder(
-            Sequential(*self._encoder()), Sequential(*decoder), loss or self.blocks[0].loss
+            Sequential(*self._encoder()),
+            Sequential(*decoder),
+            self.blocks[0].loss if loss is None else loss,
         )
 
     def classifier(
@@ -97,6 +105,7 @@ class StackedAutoencoder(Module):
         Raises
             ValueError  no encoder has a Dense layer, so the code's width is unknown
         """
+        classes = positive_int("StackedAutoencoder", "classes", classes, 10)
         encoder = self._encoder()
         widths = [layer.out_features for layer in encoder if isinstance(layer, Dense)]
         if not widths:
@@ -138,7 +147,8 @@ def stack_of(
     Raises
         ValueError  shape or units are not ints ≥ 1
     """
-    loss = loss or BCE()
+    loss = BCE() if loss is None else loss
+    check_parts("stack_of", Loss, loss=loss)
     shape, units = sizes_of("stack_of", "shape", shape), sizes_of("stack_of", "units", units)
     inputs = [shape, *([width] for width in units)]
     blocks: list[Autoencoder] = []

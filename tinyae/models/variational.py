@@ -16,10 +16,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tinyae.arguments import check_generator, generator, interval
 from tinyae.data.corruption import Corruption
 from tinyae.layers import Dense, Layer, Sequential
 from tinyae.layers.base import positive_int
-from tinyae.likelihoods import Bernoulli, Likelihood, inside, interval
+from tinyae.likelihoods import Bernoulli, Likelihood, inside
 from tinyae.models.base import ReconstructionModel, Terms
 from tinyae.models.checks import check_parts, check_reach, check_weight, output_range
 from tinyae.param import Array
@@ -157,6 +158,7 @@ class VariationalAutoencoder(ReconstructionModel):
                 f"{type(self).__name__}: z is drawn at random, which needs a generator; "
                 "pass rng=np.random.default_rng(0)"
             )
+        check_generator(type(self).__name__, rng)
         x, c = self._split(x)
         return (x if self.resample is None else self.resample(x, rng)), c, rng
 
@@ -236,7 +238,7 @@ class VariationalAutoencoder(ReconstructionModel):
 
     def decode(self, z: Any) -> Array:
         """The reconstruction from the codes: E[x | z], in the data's unit."""
-        return self._in_chunks(self._decode, z)
+        return self._in_chunks(self._decode, z, "z")
 
     def posterior(self, x: Array, c: Any) -> tuple[Array, Array]:
         """μ and s of q(z | x), in inference mode."""
@@ -257,11 +259,11 @@ class VariationalAutoencoder(ReconstructionModel):
 
     def sample(self, n: int, rng: np.random.Generator | int = 0) -> Array:
         """n new samples: z ~ N(0, I), then the mean E[x | z]. (n, …)"""
-        return self.decode(self._prior(n, np.random.default_rng(rng)))
+        return self.decode(self._prior(n, generator(type(self).__name__, rng)))
 
     def draw(self, n: int, rng: np.random.Generator | int = 0) -> Array:
         """n new samples with the likelihood's own noise: z ~ N(0, I), x ~ p(x | z). (n, …)"""
-        rng = np.random.default_rng(rng)
+        rng = generator(type(self).__name__, rng)
         return self._draw(self._prior(n, rng), rng)
 
     def _prior(self, n: int, rng: np.random.Generator) -> Array:

@@ -8,12 +8,15 @@ print(reconstruct.program((1, 28, 28)))  # its list of operations
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from tinyae import kernels
+from tinyae.arrays import check_array
 from tinyae.layers import Layer, Sigmoid
+from tinyae.layers.base import positive_int
 from tinyae.likelihoods import Bernoulli, HeteroscedasticGaussian, Likelihood
 from tinyae.losses import BCEWithLogits, Loss
 from tinyae.models import (
@@ -30,6 +33,7 @@ from tinyae.program.program import Program, Shape, Slot
 from tinyae.program.run_numpy import NumpyRuntime
 
 PARTS = ("autoencoder", "encoder", "decoder", "score")
+MAX_SHAPES = 4  # for so many sample shapes a compiled model keeps its program and packed weights
 
 
 class Runtime(Protocol):
@@ -42,7 +46,9 @@ class Compiled:
     """A part of a model as a function: y = compiled(x), x (N, …) in the model's dtype.
 
     It keeps a copy of the weights at the time of compilation. A program is built for each new
-    sample shape; ``program(shape)`` returns it. Any number of threads may call it at once.
+    sample shape; ``program(shape)`` returns it. The programs of the last four shapes are kept,
+    each with its weights; another shape takes the oldest one's place. Any number of threads may
+    call it at once.
 
     Raises
         TypeError   x is not an array, or has another dtype than the model
@@ -58,7 +64,12 @@ class Compiled:
         self._runtimes: dict[Shape, Runtime] = {}
         self._programs: dict[Shape, Program] = {}
         if input_shape is not None:
-            self._prepare(tuple(int(n) for n in input_shape))
+            if isinstance(input_shape, str) or not isinstance(input_shape, Sequence):
+                raise TypeError(
+                    f"compile: input_shape is {input_shape!r:.60}, expected the shape of one sample; "
+                    "pass e.g. input_shape=x.shape[1:]"
+                )
+            self._prepare(tuple(positive_int("compile", "input_shape", n) for n in input_shape))
 
     def __call__(self, x: Array) -> Array:
         if type(x) is np.ndarray and x.dtype == self.dtype:
@@ -74,11 +85,7 @@ class Compiled:
     def _call_unprepared(self, x: Any) -> Array:
         """A call with a new sample shape, or with an invalid x."""
         who = f"compiled {self.part}"
-        if not isinstance(x, np.ndarray):
-            raise TypeError(
-                f"{who}: x is a {type(x).__name__}, expected a NumPy array; "
-                f"pass np.asarray(x, np.{self.dtype})"
-            )
+        check_array(f"{who}: x", x)
         if x.dtype != self.dtype:
             raise TypeError(
                 f"{who}: x is {x.dtype}, the model was compiled in {self.dtype}; "
@@ -92,11 +99,16 @@ class Compiled:
         return self._prepare(x.shape[1:])[0].run(np.asarray(x))
 
     def _prepare(self, shape: Shape) -> tuple[Runtime, Program]:
-        if shape not in self._runtimes:
+        # Without a lock: at worst, two threads that meet a shape at once both build its program.
+        runtime, program = self._runtimes.get(shape), self._programs.get(shape)
+        if runtime is None or program is None:
             program = program_of(self.model, self.part, shape)
-            self._programs[shape] = program
-            self._runtimes[shape] = _runtime(program, self._kernel_set)
-        return self._runtimes[shape], self._programs[shape]
+            runtime = _runtime(program, self._kernel_set)
+            for oldest in list(self._runtimes)[: 1 - MAX_SHAPES]:
+                self._runtimes.pop(oldest, None)
+                self._programs.pop(oldest, None)
+            self._runtimes[shape], self._programs[shape] = runtime, program
+        return runtime, program
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_runtimes": {}, "_programs": {}, "shapes": tuple(self._programs)}

@@ -14,23 +14,37 @@ generator: fit's own, and those of layers (Dropout).
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from tinyae import archive, io
+from tinyae import archive, files, io
+from tinyae.archive import FileError
 from tinyae.layers import Module
 from tinyae.models.base import Model
-from tinyae.param import Array
+from tinyae.param import Array, Param, unique
+from tinyae.training.dry_run import check_rate
 from tinyae.training.history import Epoch, History
 from tinyae.training.state import TrainingState, model_arrays
 
 Sections = dict[str, dict[str, Array]]
 
 _VERSION = 2  # of the format
+_MAX_STEPS = 2**53  # of an optimizer
 
 
 def write_checkpoint(path: str | os.PathLike[str], state: TrainingState) -> None:
+    header, arrays = checkpoint_content(state)
+    files.write("fit", path, lambda file: archive.to_npz(file, header, arrays))
+
+
+def checkpoint_content(state: TrainingState) -> tuple[Any, dict[str, Array]]:
+    """The header and the arrays of a checkpoint.
+
+    Raises
+        TypeError   a generator of a kind that no file can hold
+    """
     arrays = {f"model/{name}": a for name, a in model_arrays(state.model).items()}
     arrays |= {f"best/{name}": a for name, a in state.best.arrays.items()}
     for i, (player, optimizer) in enumerate(zip(state.model.players, state.optimizers)):
@@ -45,43 +59,60 @@ def write_checkpoint(path: str | os.PathLike[str], state: TrainingState) -> None
             name: io.generator_state(g) for name, g in _layer_generators(state.model).items()
         },
     }
-    target = os.path.realpath(path)
-    archive.write_atomically(target, lambda file: archive.to_npz(file, header, arrays))
+    return header, arrays
 
 
-def read_checkpoint(path: str | os.PathLike[str], state: TrainingState) -> None:
-    """Bring a training to where the file left it. The model changes only if all of it fits.
+def read_checkpoint(
+    path: str | os.PathLike[str], state: TrainingState, measured: Iterable[str]
+) -> None:
+    """Bring a training to where the file left it. Nothing changes unless all of it fits.
+
+    ``measured`` names what the training is going to measure, as in :attr:`History.names`.
 
     Raises
         FileNotFoundError   no such file
         ValueError          not a checkpoint, damaged, or of another model, optimizer or generator
     """
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"fit: there is no checkpoint {path}; leave out resume to begin")
     try:
+        found = files.kind(files.checked_path("fit: resume", path))
+        if found == "nothing":
+            raise FileNotFoundError(
+                f"fit: there is no checkpoint {path}; leave out resume to begin"
+            )
+        if found != "file":
+            raise FileError(f"it is a {found}, expected a file that fit wrote")
         header, sections = _read_sections(path)
-        weights, best = sections.get("model", {}), sections.get("best", {})
+        weights, best, history = (sections.pop(name, {}) for name in ("model", "best", "history"))
         _check_weights(state.model, weights, best)
         generators = {"": state.rng} | _layer_generators(state.model)
-        bits = _saved_bits(header, generators, state)
-        history = _history(sections.get("history", {}))
-        steps = [int(t) for _, t in header["optimizers"]]
-        for i, (player, optimizer) in enumerate(zip(state.model.players, state.optimizers)):
-            optimizer.load_state(player.params, sections.get(f"optimizer {i}", {}), steps[i])
-    except (KeyError, ValueError) as error:
-        raise ValueError(f"fit: cannot resume from {path}: {error}") from error
+        bits = _saved_bits(header, generators)
+        past = _history(history, measured)
+        _check_optimizers(header["optimizers"], sections, state)
+    except (ValueError, RecursionError, MemoryError) as error:
+        reason = "it needs more memory than there is" if isinstance(error, MemoryError) else error
+        raise ValueError(f"fit: cannot resume from {path}: {reason}") from error
+    for i, (player, optimizer) in enumerate(zip(state.model.players, state.optimizers)):
+        memory, t = sections.get(f"optimizer {i}", {}), header["optimizers"][i][1]
+        optimizer.load_state(player.params, memory, t)
     for name, a in model_arrays(state.model).items():
         a[...] = weights[name]
     for name, generator in generators.items():
         generator.bit_generator.state = bits[name].state
     state.best.arrays = best
-    state.history = history
+    state.history = past
 
 
-def _read_sections(path: str | os.PathLike[str]) -> tuple[Any, Sections]:
+# ---- what must fit -------------------------------------------------------------------------------
+
+
+def _read_sections(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Sections]:
     header, arrays = archive.from_npz(path)
     if not isinstance(header, dict) or header.get("checkpoint") != _VERSION:
-        raise ValueError("not a checkpoint of this version; pass a file that fit wrote")
+        raise FileError("not a checkpoint of this version; pass a file that fit wrote")
+    for name, type_ in (("optimizers", list), ("rng", dict), ("layers", dict)):
+        if not isinstance(header.get(name), type_):
+            raise FileError(f"its header has no {name}; it was altered")
+    archive.check_digests(header, arrays)
     sections: Sections = {}
     for key, a in arrays.items():
         section, _, name = key.partition("/")
@@ -90,31 +121,108 @@ def _read_sections(path: str | os.PathLike[str]) -> tuple[Any, Sections]:
 
 
 def _check_weights(model: Model, weights: dict[str, Array], best: dict[str, Array]) -> None:
-    own = {name: a.shape for name, a in model_arrays(model).items()}
-    saved = {name: a.shape for name, a in weights.items()}
-    if own != saved:
+    own = {name: (a.shape, a.dtype) for name, a in model_arrays(model).items()}
+    for arrays, which in ((weights, "weights"), (best, "best weights")):
+        saved = {name: (a.shape, a.dtype) for name, a in arrays.items()}
         names = sorted(own.keys() | saved.keys())
         differ = [name for name in names if own.get(name) != saved.get(name)]
-        raise ValueError(f"it is of another model: {', '.join(differ[:5])} do not fit")
-    if best.keys() != weights.keys():
-        raise ValueError("it lacks the best weights; it was altered")
+        if differ:
+            shown = ", ".join(differ[:5])[:200]
+            raise FileError(f"it is of another model: of its {which}, {shown} do not fit")
+        for name in unique(model.params):
+            if not np.isfinite(arrays[name]).all():
+                raise FileError(f"its {which} {name} are not finite; it was altered")
 
 
 def _saved_bits(
-    header: Any, generators: dict[str, np.random.Generator], state: TrainingState
+    header: dict[str, Any], generators: dict[str, np.random.Generator]
 ) -> dict[str, np.random.BitGenerator]:
-    """For each generator the saved one, once kinds of optimizers and generators are the same."""
-    kinds = [kind for kind, _ in header["optimizers"]]
-    if kinds != [type(optimizer).__name__ for optimizer in state.optimizers]:
-        raise ValueError(f"it was written with {', '.join(kinds)}, not with {state.optimizers}")
+    """For each generator the saved one, once their kinds are the same."""
     saved = {"": header["rng"]} | header["layers"]
     if generators.keys() != saved.keys():
-        raise ValueError("it is of another model: other layers draw random numbers")
+        raise FileError("it is of another model: other layers draw random numbers")
+    if not all(isinstance(entry, dict) for entry in saved.values()):
+        raise FileError("the state of a generator is missing; it was altered")
     bits = {name: io.restore_generator(entry).bit_generator for name, entry in saved.items()}
     for name, restored in bits.items():
         if type(restored) is not type(generators[name].bit_generator):
-            raise ValueError(f"its generator is a {type(restored).__name__}; pass rng of that kind")
+            raise FileError(f"its generator is a {type(restored).__name__}; pass rng of that kind")
     return bits
+
+
+def _check_optimizers(entries: list[Any], memories: Sections, state: TrainingState) -> None:
+    """Raise unless each optimizer is of the saved kind and can hold what was saved of it."""
+    for entry in entries:
+        match entry:
+            case [str(), int(t)] if not isinstance(t, bool) and 0 <= t < _MAX_STEPS:
+                continue
+        raise FileError(f"{str(entry)[:60]} is no optimizer and its steps; it was altered")
+    kinds = [kind for kind, _ in entries]
+    if kinds != [type(optimizer).__name__ for optimizer in state.optimizers]:
+        shown = ", ".join(kinds)[:200]
+        raise FileError(f"it was written with {shown}, not with {state.optimizers}")
+    names = [f"optimizer {i}" for i in range(len(entries))]
+    for section in memories.keys() - set(names):
+        raise FileError(f"{section:.60} is no part of a checkpoint; it was altered")
+    for name, (_, t), player, optimizer in zip(
+        names, entries, state.model.players, state.optimizers
+    ):
+        check_rate(optimizer, t)
+        _check_memory(name, memories.get(name, {}), t, unique(player.params), optimizer.slots)
+
+
+def _check_memory(
+    who: str, memory: dict[str, Array], t: int, params: dict[str, Param], slots: tuple[str, ...]
+) -> None:
+    """Raise unless an optimizer that has taken t steps could have kept these arrays."""
+    expected = {f"{name}/{slot}": p for name, p in params.items() for slot in slots}
+    expected = {
+        key: p for key, p in expected.items() if f"{key.rpartition('/')[0]}/steps" in memory
+    }
+    counts = {f"{name}/steps" for name in params} & memory.keys()
+    for key in memory.keys() ^ (expected.keys() | counts):
+        raise FileError(f"{who}: {key:.60} is missing or not expected; it was altered")
+    for key in counts:
+        steps = memory[key]
+        if steps.shape != () or steps.dtype.kind not in "iu" or not 0 <= steps <= t:
+            raise FileError(f"{who}: {key:.60} is not a number of steps up to {t}; it was altered")
+    for key, p in expected.items():
+        a = memory[key]
+        if (a.shape, a.dtype) != (p.shape, p.dtype) or not np.isfinite(a).all():
+            raise FileError(
+                f"{who}: {key:.60} is {a.dtype} of shape {a.shape}, expected finite {p.dtype} "
+                f"of shape {p.shape}"
+            )
+
+
+def _history(columns: dict[str, Array], measured: Iterable[str]) -> History:
+    """The history, from one array for each number measured.
+
+    Raises
+        FileError   not such arrays, or something was measured that will not be measured again
+    """
+    lengths = {a.shape for a in columns.values()}
+    if not {"total", "seconds", "learning_rate"} <= columns.keys() or len(lengths) != 1:
+        raise FileError("its history is incomplete; it was altered")
+    (shape,) = lengths
+    if len(shape) != 1 or any(a.dtype != np.float64 for a in columns.values()) or not shape[0]:
+        raise FileError("its history is not a number for each epoch; it was altered")
+    if not all(np.isfinite(a).all() for name, a in columns.items() if name.endswith("total")):
+        raise FileError("its history has losses that are not finite; it was altered")
+    missing = sorted(columns.keys() - set(measured))
+    if missing:
+        raise FileError(
+            f"its history has {', '.join(missing)[:200]}, which this training does not measure; "
+            "resume with the model that was saved, and with validation if it had that"
+        )
+    history, prefix = History(), "validation."
+    for i in range(shape[0]):
+        numbers = {name: float(column[i]) for name, column in columns.items()}
+        seconds, learning_rate = numbers.pop("seconds"), numbers.pop("learning_rate")
+        terms = {k: v for k, v in numbers.items() if not k.startswith(prefix)}
+        validation = {k[len(prefix) :]: v for k, v in numbers.items() if k.startswith(prefix)}
+        history.epochs.append(Epoch(i + 1, terms, validation, seconds, learning_rate))
+    return history
 
 
 def _layer_generators(module: Module, prefix: str = "") -> dict[str, np.random.Generator]:
@@ -128,15 +236,3 @@ def _layer_generators(module: Module, prefix: str = "") -> dict[str, np.random.G
         found |= _layer_generators(part, f"{prefix}{name}.")
     first = {id(g): name for name, g in reversed(found.items())}
     return {name: g for name, g in found.items() if first[id(g)] == name}
-
-
-def _history(columns: dict[str, Array]) -> History:
-    """The history, from one array for each number measured."""
-    history, prefix = History(), "validation."
-    for i in range(len(columns["seconds"])):
-        numbers = {name: float(column[i]) for name, column in columns.items()}
-        seconds, learning_rate = numbers.pop("seconds"), numbers.pop("learning_rate")
-        terms = {k: v for k, v in numbers.items() if not k.startswith(prefix)}
-        validation = {k[len(prefix) :]: v for k, v in numbers.items() if k.startswith(prefix)}
-        history.epochs.append(Epoch(i + 1, terms, validation, seconds, learning_rate))
-    return history

@@ -7,19 +7,23 @@ that will come. Shapes that do not fit show there, with the error of the layer t
 from __future__ import annotations
 
 import copy
-import os
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
+from tinyae import files
+from tinyae.arguments import number
 from tinyae.data.batches import batches, count, is_rows, rows
 from tinyae.layers.base import positive_int
 from tinyae.models.base import Model
 from tinyae.optim import Adam, Optimizer
 from tinyae.param import check_writeable
 from tinyae.training.early_stopping import EarlyStopping
+
+_RATES = 1000  # steps whose learning rate is checked before the first one
 
 Augment = Callable[[Any, "np.random.Generator"], Any]  # a string: NumPy loads it when first used
 
@@ -32,13 +36,15 @@ def check_settings(
     early_stopping: Any,
     augment: Any,
     checkpoint: Any,
+    on_epoch: Any,
 ) -> None:
     """Raise unless a training can begin with these.
 
     Raises
-        TypeError           an argument of the wrong type
-        ValueError          a number out of range, or a model without parameters
-        FileNotFoundError   the checkpoint's folder does not exist
+        TypeError             an argument of the wrong type
+        ValueError            a number out of range, a model without parameters, or a checkpoint
+                              that is a folder or a device
+        FileNotFoundError, PermissionError   the checkpoint cannot be written
     """
     if not isinstance(model, Model):
         raise TypeError(f"fit: model is a {type(model).__name__}, expected a Model; pass one")
@@ -46,7 +52,7 @@ def check_settings(
         raise ValueError("fit: the model has no parameters, so there is nothing to learn")
     positive_int("fit", "epochs", epochs, 10)
     positive_int("fit", "batch_size", batch_size, 10)
-    if clip_norm is not None and not clip_norm > 0:
+    if clip_norm is not None and not number("fit", "clip_norm", clip_norm, 5.0) > 0:
         raise ValueError(f"fit: clip_norm is {clip_norm}, expected > 0; pass e.g. 5.0, or None")
     if early_stopping is not None and not isinstance(early_stopping, EarlyStopping):
         raise TypeError(
@@ -55,8 +61,28 @@ def check_settings(
         )
     if augment is not None and not callable(augment):
         raise TypeError(f"fit: augment is {augment!r}, expected a function; pass RandomAffine()")
-    if checkpoint is not None and not os.path.isdir(os.path.dirname(os.path.realpath(checkpoint))):
-        raise FileNotFoundError(f"fit: the folder of checkpoint {checkpoint} does not exist")
+    if checkpoint is not None:
+        files.check_target("fit: checkpoint", checkpoint)
+    if on_epoch is not None:
+        _check_on_epoch(on_epoch)
+
+
+def _check_on_epoch(on_epoch: Any) -> None:
+    import inspect  # imported here, to keep `import tinyae` fast
+
+    if not callable(on_epoch):
+        raise TypeError(f"fit: on_epoch is {on_epoch!r}, expected a function; pass e.g. print")
+    try:
+        signature = inspect.signature(on_epoch)
+    except ValueError:  # some functions written in C have none
+        return
+    try:
+        signature.bind(None)
+    except TypeError as error:
+        raise TypeError(
+            f"fit: on_epoch is {on_epoch!r}, expected a function of one epoch ({error}); "
+            "pass e.g. lambda epoch: print(epoch)"
+        ) from error
 
 
 def optimizer_per_player(model: Model, optimizer: Any) -> list[Optimizer]:
@@ -80,6 +106,36 @@ def optimizer_per_player(model: Model, optimizer: Any) -> list[Optimizer]:
     return optimizers
 
 
+def check_rates(optimizers: list[Optimizer], steps: int) -> None:
+    """Raise unless the next steps, or some of them if they are many, have a valid learning rate.
+
+    Raises
+        ValueError  a schedule gives something else than a finite number ≥ 0
+    """
+    for optimizer in optimizers:
+        for t in np.unique(np.linspace(0, max(steps - 1, 0), _RATES).astype(int)).tolist():
+            check_rate(optimizer, optimizer.t + t)
+
+
+def check_rate(optimizer: Optimizer, t: int) -> None:
+    """Raise unless the learning rate of step t is a finite number ≥ 0.
+
+    Raises
+        ValueError  otherwise
+    """
+    schedule = optimizer.learning_rate
+    if not callable(schedule):
+        return  # the optimizer has checked it
+    try:
+        rate = float(schedule(t))
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise ValueError(f"fit: the schedule {schedule!r} fails at step {t} ({error})") from error
+    if not 0 <= rate < math.inf:
+        raise ValueError(
+            f"fit: the schedule {schedule!r} gives {rate} at step {t}, expected a finite number ≥ 0"
+        )
+
+
 def dry_run(
     model: Model,
     x: Any,
@@ -88,10 +144,11 @@ def dry_run(
     batch_size: int,
     augment: Augment | None,
     rng: np.random.Generator,
-) -> Any:
+) -> tuple[Any, set[str]]:
     """Check the data, and run a copy of the model on a batch of each size.
 
-    Returns x. An iterator comes back with its first batch in front again.
+    Returns x, and the names of what an epoch measures. If x is an iterator, its first batch is in
+    front of it again.
     """
     check_writeable("fit", model.params)
     model_copy, rng = copy.deepcopy(model), copy.deepcopy(rng)
@@ -99,13 +156,15 @@ def dry_run(
     sizes = {count(first)}
     if is_rows(x):
         sizes.add(count(x) % batch_size or count(first))  # the last batch may be smaller
+    names = {"seconds", "learning_rate"}
     with np.errstate(all="ignore"):
-        for size in sizes:
-            batch = model.as_input(rows(first, slice(size)))
+        parts = (rows(first, slice(size)) for size in sizes)
+        for part in chain(parts, _other_shapes(x, first), _rare_labels(x, batch_size)):
+            batch = model.as_input(part)
             if augment is not None:
                 batch = augment(batch, rng)
                 model.check_data(batch)
-            model_copy.backprop(batch, rng)
+            names |= model_copy.backprop(batch, rng).keys()
         if validation is not None:
             held_out, again = _first_batch(model, validation, "validation", epochs, batch_size)
             if again is not validation:
@@ -113,8 +172,46 @@ def dry_run(
                     "fit: validation is an iterator, which can run once only; "
                     "pass a list of batches"
                 )
-            model_copy.evaluate(rows(held_out, slice(2)))
-    return x
+            others = chain(_other_shapes(validation, held_out), _rare_labels(validation, 2))
+            for part in chain([rows(held_out, slice(2))], others):
+                names |= {f"validation.{name}" for name in model_copy.evaluate(part)}
+    return x, names
+
+
+def _other_shapes(x: Any, first: Any) -> Iterator[Any]:
+    """Of a list of batches, one of each shape that differs from the first."""
+    if is_rows(x) or not isinstance(x, (list, tuple)):
+        return
+
+    def shape(batch: Any) -> Any:
+        arrays = batch if isinstance(batch, tuple) else (batch,)
+        return [getattr(a, "shape", a) for a in arrays]
+
+    seen = [shape(first)]
+    for batch in x:
+        if shape(batch) not in seen:
+            seen.append(shape(batch))
+            count(batch)
+            yield batch
+
+
+def _rare_labels(x: Any, size: int) -> Iterator[Any]:
+    """Batches with the smallest and the largest label of x: one that does not fit may be rare.
+
+    Labels are arrays (N,) of integers in a tuple of arrays, or in a list of such tuples.
+    """
+    parts = [x] if is_rows(x) else x if isinstance(x, (list, tuple)) else []
+    extremes: dict[tuple[int, int], tuple[Any, Any, int]] = {}
+    for part in parts:
+        for which, labels in enumerate(part if isinstance(part, tuple) else ()):
+            if labels.ndim != 1 or labels.dtype.kind not in "iu" or not labels.size:
+                continue
+            for sign, row in ((-1, int(labels.argmin())), (1, int(labels.argmax()))):
+                value = sign * int(labels[row])
+                if (which, sign) not in extremes or value > extremes[which, sign][0]:
+                    extremes[which, sign] = value, part, row
+    for _, part, row in extremes.values():
+        yield rows(part, np.r_[row, : min(size, count(part)) - 1])
 
 
 def _first_batch(model: Model, x: Any, name: str, epochs: int, batch_size: int) -> tuple[Any, Any]:
@@ -122,8 +219,8 @@ def _first_batch(model: Model, x: Any, name: str, epochs: int, batch_size: int) 
 
     Of arrays every row is checked; of an iterable of batches only the first batch.
     """
-    if is_rows(x):
-        model.check_data(x)
+    if is_rows(x, name):
+        _check_data(model, x, name)
         return next(batches(x, batch_size)), x
     if iter(x) is not x:
         first, again = next(batches(x, batch_size), None), x
@@ -138,5 +235,14 @@ def _first_batch(model: Model, x: Any, name: str, epochs: int, batch_size: int) 
         again = chain([first], stream)
     if first is None:
         raise ValueError(f"fit: {name} gives no batch; pass at least one")
-    model.check_data(first)
+    _check_data(model, first, name)
     return first, again
+
+
+def _check_data(model: Model, x: Any, name: str) -> None:
+    try:
+        model.check_data(x)
+    except (TypeError, ValueError) as error:
+        if name == "x":
+            raise
+        raise type(error)(f"fit: of {name}, {error}") from None

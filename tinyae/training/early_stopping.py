@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tinyae.arguments import number
 from tinyae.layers.base import positive_int
 
 
@@ -22,6 +23,7 @@ class EarlyStopping:
 
     def __post_init__(self) -> None:
         positive_int("EarlyStopping", "patience", self.patience, 10)
+        number("EarlyStopping", "min_improvement", self.min_improvement, 0.001)
 
     def stops(self, values: Iterable[float]) -> bool:
         """Whether to stop after epochs with these monitored values."""

@@ -17,15 +17,23 @@ from typing import Any
 
 import numpy as np
 
+from tinyae.arguments import flag, generator
 from tinyae.clipping import clip_by_global_norm
 from tinyae.data.batches import batches, count
 from tinyae.memory import keep_freed_memory
 from tinyae.models.base import Model, Terms, cast
 from tinyae.optim import Optimizer
 from tinyae.param import unique
-from tinyae.training.checkpoint import read_checkpoint, write_checkpoint
+from tinyae.training.checkpoint import checkpoint_content, read_checkpoint, write_checkpoint
 from tinyae.training.divergence import NonFinite, explain_divergence
-from tinyae.training.dry_run import Augment, check_settings, dry_run, optimizer_per_player
+from tinyae.training.dry_run import (
+    Augment,
+    check_rate,
+    check_rates,
+    check_settings,
+    dry_run,
+    optimizer_per_player,
+)
 from tinyae.training.early_stopping import EarlyStopping
 from tinyae.training.history import Epoch, History
 from tinyae.training.progress import Progress, batches_per_epoch
@@ -76,13 +84,18 @@ def fit(
         ValueError, TypeError   data or settings that cannot work; the model is unchanged
         TrainingDiverged        a loss or a weight became NaN or infinite
     """
-    check_settings(model, epochs, batch_size, clip_norm, early_stopping, augment, checkpoint)
+    check_settings(
+        model, epochs, batch_size, clip_norm, early_stopping, augment, checkpoint, on_epoch
+    )
     optimizers = optimizer_per_player(model, optimizer)
-    rng = np.random.default_rng(rng)
-    x = dry_run(model, x, validation, epochs, batch_size, augment, rng)
+    rng, progress = generator("fit", rng), flag("fit", "progress", progress)
+    x, measured = dry_run(model, x, validation, epochs, batch_size, augment, rng)
+    check_rates(optimizers, epochs * (batches_per_epoch(x, batch_size) or 1))
     state = TrainingState(model, optimizers, rng)
+    if checkpoint is not None:
+        checkpoint_content(state)  # raises for what no checkpoint can hold
     if resume is not None:
-        read_checkpoint(resume, state)
+        read_checkpoint(resume, state, measured)
 
     clear_gradients(model)
     keep_freed_memory()
@@ -134,6 +147,7 @@ def train_epoch(
             learning_rate, n = state.optimizers[0].rate, count(batch)
             samples += n
             for player, params, optimizer in turns:
+                check_rate(optimizer, optimizer.t)
                 terms = player.backprop(batch, rng)
                 if not math.isfinite(terms["total"]):
                     raise NonFinite(f"the loss is {terms['total']}", i, batch)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyae.arguments import generator
 from tinyae.data.batches import count, is_rows
 from tinyae.layers.base import positive_int
 from tinyae.models import Model
@@ -107,6 +108,7 @@ def _evidence(
             f"{who}: x has {count(x)} rows, expected at least 2; pass the training data"
         )
     Model.check_data(model, x)  # only that they are finite numbers; their range is judged later
+    generator(who, rng)  # raises unless it is one or a seed
     seed = int(rng) if isinstance(rng, (int, np.integer)) else int(rng.integers(2**31))
     batch_size = positive_int(who, "batch_size", batch_size, 32)
     return Evidence(model, history, x, seed, failure, optimizer, batch_size)

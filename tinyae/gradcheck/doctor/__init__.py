@@ -9,7 +9,6 @@
 ``parts``         which part of a model is wrong by itself
 ``ranking``       which finding comes first; ``wording`` makes findings out of guesses and errors
 ``names``         names of gradients and lengths; ``factor_names``: 1/35 is 1/(N*D)
-``draws``         second draws of an input
 """
 
 from tinyae.gradcheck.doctor.diagnose import diagnose, diagnose_arrays

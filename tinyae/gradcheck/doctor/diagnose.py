@@ -10,11 +10,14 @@ second batch size. So a factor that is 1/35 for 5 rows of 7 numbers and 1/21 for
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from tinyae.arguments import generator
+from tinyae.arrays import real
 from tinyae.gradcheck.doctor.examination import Examination
 from tinyae.gradcheck.doctor.findings import Diagnosis, Finding, WrongGradient
 from tinyae.gradcheck.doctor.hypotheses import arrays
@@ -79,7 +82,7 @@ def diagnose(
         ValueError  x is empty or not finite
         TypeError   the subject is none of these
     """
-    rng = np.random.default_rng(rng)
+    rng = generator("diagnose", rng)
     _check_input(x)
     noise = copy.deepcopy(rng)
     with definitions_only():
@@ -131,7 +134,9 @@ def _tangent(layer: Any, x: Any, rng: np.random.Generator, reference: Any, sizes
 def _check_input(x: Any) -> None:
     parts = x.values() if isinstance(x, dict) else x if isinstance(x, tuple) else (x,)
     for a in parts:
-        a = np.asarray(a)
+        if a is None or isinstance(a, (str, dict)) or callable(a):  # a mode, an option
+            continue
+        a = real("diagnose: x", a)
         if a.dtype.kind not in "fiub" or not a.size or not np.isfinite(a).all():
             what = "is empty" if not a.size else "has a NaN or an infinity, or is no number"
             raise ValueError(
@@ -152,9 +157,15 @@ def _subject(
     draw: Any,
 ) -> Subject | list[Subject]:
     """The subject in the doctor's interface; one for each player of a game."""
-    if backward is not None:
+    if backward is not None or (target is None and inspect.isfunction(subject)):
         more: dict[str, Any] = {"wrt": wrt, "upstream": upstream, "tensors": tensors}
-        return FunctionSubject(subject, x, backward, rng, draw=draw, **more)
+        function = FunctionSubject(subject, x, backward, rng, draw=draw, **more)
+        if function.form == "unknown":
+            raise TypeError(
+                f"diagnose: {function.title} comes without a backward; pass backward=…, or a function "
+                "that returns a number and its gradients"
+            )
+        return function
     if target is not None:
         return LossSubject(subject, x, target, rng)
     if isinstance(subject, type):

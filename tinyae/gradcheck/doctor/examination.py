@@ -32,12 +32,21 @@ from tinyae.gradcheck.doctor.ranking import (
     swapped_pair,
     unexplained,
 )
-from tinyae.gradcheck.doctor.subjects import ModelSubject, Subject
+from tinyae.gradcheck.doctor.subjects import LayerSubject, ModelSubject, Subject
+from tinyae.gradcheck.doctor.subjects.base import (
+    BATCH,
+    FARTHER,
+    LENGTHS,
+    REDRAWN,
+    SOFT,
+    THIRD_BATCH,
+)
 from tinyae.gradcheck.doctor.trial import FEWER, MOST, Pair, Point, Trial, compare
 from tinyae.param import Array
 
 Family = Callable[[str, Array, Array, Trial, int], Iterable[Guess]]
 _FATAL = {"noise"}
+REORDERED = ("transposed", "axes", "flipped", "shifted")
 
 
 class Examination:
@@ -56,6 +65,8 @@ class Examination:
         """
         self.subject, self.reference, self.sizes = subject, reference, sizes
         self.directions, self.contract_checked = 1 if is_part else 2, contract_checked
+        self.is_part, self.shown = is_part, False
+        self.others: tuple[int, ...] = (BATCH, REDRAWN)  # where relations are confirmed
         self.trials: dict[int, Trial] = {}
         self.tensors: dict[int, dict[str, Array]] = {}
         self.keys = {name: key for key, name in subject.names().items()}
@@ -67,6 +78,8 @@ class Examination:
                 self._examine(diagnosis)
         except Unusable as why:
             diagnosis.findings = [why.finding]
+        finally:
+            self.subject.finish()
         return diagnosis
 
     def _examine(self, diagnosis: Diagnosis) -> None:
@@ -90,8 +103,11 @@ class Examination:
                 f"{kinks} entries lie at a kink, where the slope has two values; the gradient lies "
                 "between them, which is no error"
             )
+        if not wrong and not any(f.kind in ROOT_CAUSES for f in violations):
+            wrong = self._wrong_elsewhere(diagnosis)
+            point = self.trials[0].point
         if not wrong:
-            diagnosis.findings = violations
+            diagnosis.findings = violations or self._nothing_compared()
             self._add_lines(diagnosis, [])
             return
         part = broken_part(self.subject, point, _diagnose_part)
@@ -108,6 +124,58 @@ class Examination:
         self._add_lines(diagnosis, wrong)
         if diagnosis.kind in ("unknown", "entries", "line"):
             diagnosis.map = arrays.error_map(wrong[0].a, wrong[0].n)
+
+    def _wrong_elsewhere(self, diagnosis: Diagnosis) -> list[Pair]:
+        """The gradients that are right at the given input and wrong at another, which then takes
+        its place: another batch size, other lengths, numbers farther away.
+        """
+        given = self.trials[0]
+        for k in (BATCH, LENGTHS, FARTHER, REDRAWN):
+            if k == REDRAWN and not all(p.zero for p in given.pairs.values()):
+                continue
+            try:
+                with np.errstate(all="ignore"):
+                    trial = self._compared_again(k)
+            except Exception:  # the subject does not take such an input
+                continue
+            if not np.isfinite(trial.point.y).all():
+                continue
+            for name, pair in trial.pairs.items():
+                self.shown |= not pair.zero
+                given.pairs[name].zero &= pair.zero
+            wrong = [p for p in trial.pairs.values() if not p.ok and _trusted(p)]
+            if not wrong:
+                continue
+            self.trials = {0: trial}
+            self.others = (THIRD_BATCH,) if k == BATCH else ()
+            names = [p.name for p in wrong]
+            diagnosis.right = [name for name in given.pairs if name not in names]
+            diagnosis.faults = [wording.wrong_gradient(p.name, p.a, p.n) for p in wrong]
+            diagnosis.remarks.append(
+                f"at the given input {' and '.join(names)} would pass; the numbers above are those "
+                f"{wording.elsewhere(k, trial.point.label)}"
+            )
+            return wrong
+        return []
+
+    def _compared_again(self, k: int) -> Trial:
+        trial = Trial(self._point(k), {})
+        grads = trial.point.analytic(trial.point.r)
+        for name, key in self.keys.items():
+            trial.pairs[name] = compare(trial.point, key, name, grads[key], MOST, 1)
+        return trial
+
+    def _nothing_compared(self) -> list[Finding]:
+        """A finding if every gradient is 0 at every draw, so that nothing has been shown."""
+        pairs = self.trials[0].pairs.values()
+        if self.is_part or any(not p.zero for p in pairs):
+            return []
+        if pairs and isinstance(self.subject, (LayerSubject, ModelSubject)):
+            moved = Examination(self.subject.jittered(), self.reference, self.sizes, is_part=True)
+            again = moved.diagnose()
+            if again.findings or any(not p.zero for p in moved.trials[0].pairs.values()):
+                return again.findings
+        return [wording.nothing_compared(bool(pairs), any(p.kinks for p in pairs))]
 
     def _first(self, diagnosis: Diagnosis) -> tuple[Any, dict[str, Any]]:
         """The given point and the analytic gradients there; Unusable if there are none."""
@@ -144,7 +212,7 @@ class Examination:
             point.rows = rows
             point.sizes = dict(self.sizes)
             first = next((s for s, n in self.sizes.items() if n == before), None)
-            if k == 2 and first is not None and rows is not None:
+            if k in (BATCH, THIRD_BATCH) and first is not None and rows is not None:
                 point.sizes[first] = rows  # the given name for the number of rows
         return point
 
@@ -178,6 +246,8 @@ class Examination:
     def _explain(self, pair: Pair, diagnosis: Diagnosis) -> Finding:
         """The finding of the simplest relation that holds at every point; "unknown" if none does."""
         name, trial = pair.name, self.trials[0]
+        if pair.tied:
+            return wording.tied(name)
         bad = malformed(name, pair.a, pair.n, trial.point.sizes)
         if bad is not None:
             return wording.finding_from(name, bad)
@@ -250,25 +320,30 @@ class Examination:
         guesses = sorted(family(pair.name, pair.a, pair.n, self.trials[0], 0), key=lambda g: g.free)
         if np.isfinite(pair.n).sum() < 2:  # one entry is always some multiple of another
             guesses = [g for g in guesses if not all("~" in key for key in g.keys)]
-        for k in (2, 1):  # a draw of another batch size or, if there is none, of the same size
+        done = False
+        for k in (*self.others, LENGTHS, SOFT):
             if not guesses:
                 return []
+            if k == LENGTHS and self.sizes is not None:
+                continue  # the caller's names for lengths are known at the given ones
+            if done and k in self.others:
+                continue  # another batch size or, if there is none, a draw of the same size
             second = self._trial_at(pair.name, k)
-            if second is None:
+            p = None if second is None else second.pairs[pair.name]
+            if second is None or p is None or not p.usable or p.ok:
                 continue
-            p = second.pairs[pair.name]
-            if not p.usable or p.ok:
-                continue
+            done, held = True, []
             keys = {key: g for g in family(pair.name, p.a, p.n, second, k) for key in g.keys}
-            confirmed = []
             for g in guesses:
                 common = [key for key in g.keys if key in keys]
+                if g.kind in REORDERED and np.isnan(p.n).any():
+                    common = list(g.keys)  # too few entries are known to tell their order
                 if common:
                     if common[0] != g.keys[0] and g.kind == "factor":
                         g = renamed(pair.name, g, common)
                     g.keys = common
-                    confirmed.append(g)
-            return confirmed
+                    held.append(g)
+            guesses = held
         return guesses
 
     def _trial_at(self, name: str, k: int) -> Trial | None:
@@ -284,18 +359,19 @@ class Examination:
                 grads = trial.point.analytic(trial.point.r)
             except Exception:  # it may also fail at the given point
                 grads = {key: None}
-            trial.pairs[name] = compare(trial.point, key, name, grads[key], FEWER)
+            most = MOST if k == LENGTHS else FEWER
+            trial.pairs[name] = compare(trial.point, key, name, grads[key], most)
         return trial
 
     def _confirmed_at(self) -> str:
-        labels = [self.trials[k].point.label for k in (0, 2) if k in self.trials]
+        labels = [self.trials[k].point.label for k in (0, *self.others[:1]) if k in self.trials]
         draws = "at a second draw" if len(self.trials) > 1 else ""
         more = f"at {' and '.join(labels)}" if len(labels) > 1 else ""
         return " and ".join(part for part in (draws, more) if part)
 
     def _other_points(self) -> list[tuple[Point, dict[str, Pair]]]:
         """A second draw, of another batch size if possible, and the gradients measured there."""
-        for k in (2, 1):
+        for k in self.others:
             for name in self.keys:
                 self._trial_at(name, k)
             if k in self.trials:
@@ -333,6 +409,18 @@ class Examination:
         known = edit(deep) if deep or first.kind in REINTERPRETED else None
         if known is not None:
             reword(first, known)
+
+
+def _trusted(pair: Pair) -> bool:
+    """Whether a gradient that is wrong far from the given input is wrong for sure: where the slope
+    is 0 at all wrong entries, forward may only be guarding its range.
+    """
+    if not pair.usable:
+        return True
+    gap = np.abs(np.where(np.isfinite(pair.n), pair.a - pair.n, 0))
+    top = max(float(np.abs(pair.a).max()), float(np.nanmax(np.abs(pair.n), initial=0)))
+    wrong = gap > 1e-6 * top
+    return pair.tied or bool((np.abs(pair.n[wrong]) > 1e-9 * top).any())
 
 
 class Unusable(Exception):

@@ -39,6 +39,8 @@ CLASSES = {
     "conv": "The windows of the convolution do not lie where forward has put them.",
     "line": "One line of backward differs from the derivative.",
     "twin": "What is read is right, and what trains in its place is not.",
+    "ties": "Entries that are equal share one gradient, and here each gets all of it.",
+    "nothing": "Nothing was compared, so nothing is known.",
     "error": "Backward or forward does not run.",
     "unknown": "The gradient is wrong, and in no simple way.",
 }
@@ -70,6 +72,7 @@ class Finding:
     also: str = ""
     checked: str = ""  # where the relation was confirmed
     cost: float = 0.0  # how far-fetched the relation is
+    partial: bool = False  # a factor of one term or path, not of every entry
     search: Callable[[], Place | None] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -99,7 +102,8 @@ class Finding:
     @property
     def levels(self) -> tuple[str, str, str]:
         """Three hints, each saying more than the one before."""
-        return CLASSES.get(self.kind, self.message), self.message, self._exact()
+        kind = "term" if self.kind == "factor" and self.partial else self.kind
+        return CLASSES.get(kind, self.message), self.message, self._exact()
 
     def _exact(self) -> str:
         do = f"{self.do[:1].upper()}{self.do[1:]}." if self.do else self.message

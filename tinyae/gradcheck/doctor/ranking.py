@@ -50,6 +50,7 @@ def reword(finding: Finding, edit: Edit) -> None:
         return
     reinterpreted = edit.kind in REINTERPRETED.get(finding.kind, ())
     if is_vague(finding) or finding.cost >= 2.5 or reinterpreted:
+        finding.partial = finding.kind != "factor"  # else the numbers would have said so
         finding.kind, finding.name = edit.kind, edit.name
         finding.message, finding.do = edit.message(finding.tensor or "the gradient"), ""
 

@@ -26,8 +26,11 @@ from tinyae.gradcheck.slope import (
     Outputs,
     direction,
     entry,
+    leave_ties_out,
     measure,
     norm,
+    step_of,
+    together,
 )
 from tinyae.param import Array
 
@@ -71,6 +74,8 @@ class Pair:
     ok: bool
     kinks: int = 0
     sure: bool = True  # False: wrong by so little that only the careful slopes show it
+    zero: bool = False  # both are 0 wherever they were compared, which shows nothing
+    tied: bool = False  # right entry by entry, and wrong where equal entries move together
 
     @property
     def usable(self) -> bool:
@@ -104,13 +109,15 @@ def compare(
     size = max(norm(flat), norm(n), _TINY)
     gaps = np.abs(flat - n)
     far = gaps > PASS * size / math.sqrt(len(n)) + noise
+    zero = not (np.maximum(np.abs(flat), np.abs(n)) > noise)[fine].any()
     if not far.any():
         full[places[fine]] = n[fine]
-        return Pair(name, a, full.reshape(value.shape), True)
+        return Pair(name, a, full.reshape(value.shape), True, zero=zero)
     steep = np.zeros(len(n), bool)
     if room is not None:  # near the end of its range (1/y near 0) h² f‴/6 is no longer small
         steep = np.broadcast_to(room, value.shape).ravel()[places] < 3000 * H
     sure = fine & (gaps > 2 * gap + 1e-3 * size / math.sqrt(len(n)) + 100 * noise)
+    sure &= step_of(value) == H
     if norm(gaps[sure & ~steep]) > 1e-3 * size and 4 * steep.sum() <= len(n):
         full[places[fine & ~steep]] = n[fine & ~steep]
         return Pair(name, a, full.reshape(value.shape), False, int((~fine).sum()))
@@ -119,12 +126,35 @@ def compare(
     lines = [Line(f, entry(value, i), float(space[i])) for i in where]
     # At a jump (equal entries of TopK, the tangent of a kink) there is no slope to compare with.
     e = measure(flat, lines, jumps=True)
+    if e.error() > PASS and step_of(value) < H:
+        lines = [Line(f, entry(value, i), float(space[i]), step_of(value)) for i in where]
+        closer = measure(flat, lines, jumps=True)
+        e = closer if closer.error() <= PASS else e
+    if e.error() > PASS:
+        leave_ties_out(e, lines, value, places)
     if PASS < e.error() <= SUSPICIOUS:
         _exclude_bends(e, lines)
-    ok = not (~e.kink).any() or e.error() <= PASS
+    ok = bool(not (~e.kink).any() or e.error() <= PASS)
     keep = ~e.kink & (fine | (np.abs(e.n - n) > 0))
     full[places[keep]] = e.n[keep]
-    return Pair(name, a, full.reshape(value.shape), ok, int(e.kink.sum()), e.error() > SUSPICIOUS)
+    pair = Pair(name, a, full.reshape(value.shape), ok, int(e.kink.sum()), e.error() > SUSPICIOUS)
+    pair.zero = zero or bool(e.kink.all())
+    pair.tied = (
+        ok and bool(e.kink.any()) and _tie_is_wrong(f, value, np.asarray(a, np.float64), space)
+    )
+    pair.ok = ok and not pair.tied
+    return pair
+
+
+def _tie_is_wrong(f: Outputs, value: Array, a: Array, space: Array) -> bool:
+    """Whether the slope along a direction that moves equal entries together is another one."""
+    if np.unique(value).size == value.size:
+        return False
+    d = together(value)
+    room = float((space[d != 0] / np.abs(d[d != 0])).min(initial=math.inf))
+    typical = norm(a) / math.sqrt(max(a.size, 1))
+    line = Line(f, direction(value, d), room)
+    return measure(np.array([float((a * d).sum())]), [line], typical).error() > SUSPICIOUS
 
 
 def _exclude_bends(e: Evidence, lines: list[Line]) -> None:
@@ -143,6 +173,8 @@ def _right_along(f: Outputs, value: Array, a: Any, directions: int) -> bool:
     """Whether ⟨a, d⟩ is the slope along each of several random directions d, ‖d‖ = 1."""
     rng = np.random.default_rng(value.size)
     typical = norm(np.asarray(a, np.float64)) / math.sqrt(max(value.size, 1))
+    if typical == 0:  # every entry is to be looked at, because 0 against 0 shows nothing
+        return False
     for _ in range(directions):
         d = np.asarray(rng.normal(size=value.shape))
         d /= max(norm(d), _TINY)
@@ -181,7 +213,10 @@ def _central(
         below[k] = point.evaluate().ravel()
         moved[i] = before
     every = (np.arange(rows)[:, None] * size + places).ravel()
-    return *_slopes(point, above, below, steps, rows), every
+    n, gap, noise = _slopes(point, above, below, steps, rows)
+    # Steps are rounded, by ε |v|, so that a curved f seems to have a slope where it has none.
+    uneven = EPS * np.abs(value.ravel()[every]) / np.tile(steps, rows)
+    return n, gap, noise + gap * uneven, every
 
 
 def _rows_independent(point: Point, value: Array) -> bool:

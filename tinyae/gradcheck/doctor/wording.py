@@ -9,6 +9,7 @@ import numpy as np
 
 from tinyae.gradcheck.doctor.findings import Finding, WrongGradient
 from tinyae.gradcheck.doctor.hypotheses.guess import Guess
+from tinyae.gradcheck.doctor.subjects.base import BATCH, FARTHER, LENGTHS
 from tinyae.param import Array
 
 
@@ -26,6 +27,39 @@ def finding_from_error(error: Exception, where: str) -> Finding:
     if isinstance(error, (ValueError, IndexError)) and any(s in text.lower() for s in shapes):
         kind = "shape"
     return Finding("", kind, type(error).__name__, f"{where} does not run: {what}")
+
+
+def tied(name: str) -> Finding:
+    """Right entry by entry, and wrong where equal entries move together."""
+    text = (
+        f"{name} gives all of dy to every entry of a tie: where entries are equal, their gradients "
+    )
+    text += "must add up to dy"
+    do = "give it to one of them (argmax), or share it: divide the mask by the number of equal entries"
+    return Finding(name, "ties", name, text, do)
+
+
+def nothing_compared(pairs: bool, kinks: bool) -> Finding:
+    """Every gradient is 0 at every draw, so that nothing has been shown."""
+    text = (
+        "nothing was compared: every gradient is 0, here and at other draws, so any backward that "
+    )
+    text += "returns zeros would pass"
+    if kinks:
+        text = "nothing was compared: every entry lies at a kink"
+    if not pairs:
+        text = "nothing was compared: no input holds floating-point numbers, so none has a gradient"
+    do = "pass inputs for which the output varies, as e.g. rng.normal(size=(5, 3))"
+    return Finding("", "nothing", "zeros", text, do)
+
+
+def elsewhere(k: int, label: str) -> str:
+    """Where a gradient is wrong that is right at the given input."""
+    if k == BATCH:
+        return f"at {label}"
+    return {LENGTHS: "at other lengths", FARTHER: "farther away, with both signs"}.get(
+        k, "at another draw"
+    )
 
 
 def unknown(name: str) -> Finding:

@@ -5,6 +5,7 @@ into one memory layout (so that few variants need to be compiled), allocates the
 compiled loop nest, whose name begins with an underscore.
 
 ``simd_tile``        the innermost loop of matrix products and convolutions, in vector registers
+``vector_expression``  an activation's f and f′ as instructions within that loop
 ``matmul``           matrix products
 ``mlp``              consecutive dense layers with their activations
 ``layout``           images with the batch outermost or innermost in memory
@@ -18,12 +19,25 @@ compiled loop nest, whose name begins with an underscore.
 ``optimizer_steps``  optimizer steps for all params in one call
 ``cfunc``            compiled functions called by address, arrays found by address
 ``threads``          compiler options, and when a loop is shared among threads
+``disk_cache``       compiled code on disk, beside these files or where there is room
 
-Compiled code is cached on disk beside these files. ``fastmath`` may reorder sums and contract
-a·b + c. It preserves NaN and infinity, so a diverged training run remains visible.
+``fastmath`` may reorder sums and contract a·b + c. It preserves NaN and infinity, so a diverged
+training run remains visible.
+
+Raises
+    ImportError  NUMBA_DISABLE_JIT is set: these loops are written for the compiler, and as Python
+                 they would not run
 """
 
 from __future__ import annotations
+
+from numba import config
+
+if config.DISABLE_JIT:
+    raise ImportError(
+        "kernels: NUMBA_DISABLE_JIT is set, and the set 'numba' runs compiled only; "
+        'unset it, or choose kernels.use("numpy")'
+    )
 
 from tinyae.kernels.jitted.convolution import (
     bias_grad,
@@ -38,7 +52,7 @@ from tinyae.kernels.jitted.elementwise import (
     bce_with_logits,
     elu,
     elu_backward,
-    erf,
+    erfc,
     l1,
     mse,
     relu,
@@ -77,7 +91,7 @@ __all__ = [
     "elu",
     "elu_backward",
     "row_sq_norms",
-    "erf",
+    "erfc",
     "l1",
     "matmul",
     "matmul_nt",

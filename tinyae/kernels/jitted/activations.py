@@ -89,6 +89,6 @@ def _make_loops(row: Function, arrays: tuple[str, ...], x: str, y: str, dy: str,
     addresses = ", ".join(f"{array}_at" for array in arrays)
     source = "\n".join([f"def {name}(backward, alpha, {addresses}, size):", *body])
     functions = {n: getattr(vector_math, n) for n in ("exp", "expm1", "log1p", "sigmoid", "tanh")}
-    names = {**functions, "erf": math.erf, "carray": carray, "__name__": __name__}
+    names = {**functions, "erfc": math.erfc, "carray": carray, "__name__": __name__}
     exec(compile(source, __file__, "exec"), names)
     return names[name]

@@ -13,20 +13,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numba
 from llvmlite import ir
 from numba import types
+from numba.core import sigutils
+from numba.core.ccallback import CFunc
 from numba.core.imputils import impl_ret_untracked
 from numba.extending import intrinsic
 
+from tinyae.kernels.jitted.disk_cache import keep_on_disk
 from tinyae.kernels.jitted.threads import FLAGS
 
-_CFUNC_FLAGS = ("cache", "error_model", "fastmath")
+_OPTIONS = {name: FLAGS[name] for name in ("error_model", "fastmath")}
 
 
 def c_function(f: Callable[..., None], signature: Any) -> Any:
     """Compile f as a C function. Its ``address`` is valid as long as the returned object lives."""
-    return numba.cfunc(signature, **{name: FLAGS[name] for name in _CFUNC_FLAGS})(f)
+    # numba.cfunc does the same, but with Numba's own cache
+    arguments_and_result = sigutils.normalize_signature(signature)
+    compiled = keep_on_disk(CFunc(f, arguments_and_result, locals={}, options=_OPTIONS), f)
+    compiled.compile()
+    return compiled
 
 
 def float_type(itemsize: int) -> Any:

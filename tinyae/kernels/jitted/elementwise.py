@@ -11,10 +11,12 @@ import numba
 import numpy as np
 from numba import carray, types
 
+from tinyae.arrays import FLOATS
 from tinyae.kernels import reference
 from tinyae.kernels.jitted.activations import out_of_place
 from tinyae.kernels.jitted.cfunc import c_function, call, float_type
 from tinyae.kernels.jitted.layout import batch_last
+from tinyae.kernels.jitted.operands import alike
 from tinyae.kernels.jitted.threads import (
     claim_threads,
     jit,
@@ -119,47 +121,57 @@ def _activation_backward(name: str, dy: Array, cache: Array, alpha: float = 0.0)
 
 
 def relu(x: Array) -> Array:
-    return _activation("ReLU", x)
+    return _activation("ReLU", x) if x.dtype in FLOATS else reference.relu(x)
 
 
 def relu_backward(dy: Array, y: Array) -> Array:
+    if not alike(dy, y):
+        return reference.relu_backward(dy, y)
     return _activation_backward("ReLU", dy, y)
 
 
 def elu(x: Array, alpha: float) -> Array:
-    return _activation("ELU", x, float(alpha))
+    return _activation("ELU", x, float(alpha)) if x.dtype in FLOATS else reference.elu(x, alpha)
 
 
-def elu_backward(dy: Array, y: Array, alpha: float) -> Array:
-    return _activation_backward("ELU", dy, y, float(alpha))
+def elu_backward(dy: Array, x: Array, alpha: float) -> Array:
+    if not alike(dy, x):
+        return reference.elu_backward(dy, x, alpha)
+    return _activation_backward("ELU", dy, x, float(alpha))
 
 
 def sigmoid(x: Array) -> Array:
-    return _activation("Sigmoid", x)
+    return _activation("Sigmoid", x) if x.dtype in FLOATS else reference.sigmoid(x)
 
 
 def sigmoid_backward(dy: Array, y: Array) -> Array:
+    if not alike(dy, y):
+        return reference.sigmoid_backward(dy, y)
     return _activation_backward("Sigmoid", dy, y)
 
 
 def tanh(x: Array) -> Array:
-    return _activation("Tanh", x)
+    return _activation("Tanh", x) if x.dtype in FLOATS else reference.tanh(x)
 
 
 def tanh_backward(dy: Array, y: Array) -> Array:
+    if not alike(dy, y):
+        return reference.tanh_backward(dy, y)
     return _activation_backward("Tanh", dy, y)
 
 
 @jit
-def _erf(x: Array, y: Array) -> None:
+def _erfc(x: Array, y: Array) -> None:
     for i in range(x.size):
-        y[i] = math.erf(x[i])
+        y[i] = math.erfc(x[i])
 
 
-def erf(x: Array) -> Array:
+def erfc(x: Array) -> Array:
+    if x.dtype not in FLOATS:
+        return reference.erfc(x)
     y = empty_like(x)
     source, view = flat(x, y)
-    _erf(source, view)
+    _erfc(source, view)
     return y if np.may_share_memory(view, y) else view.reshape(y.shape)
 
 
@@ -283,14 +295,16 @@ def _loss(loss: str, y: Array, target: Array) -> tuple[float, Array]:
 
 
 def mse(y: Array, target: Array) -> tuple[float, Array]:
-    return _loss("mse", y, target)
+    return _loss("mse", y, target) if alike(y, target) else reference.mse(y, target)
 
 
 def l1(y: Array, target: Array) -> tuple[float, Array]:
-    return _loss("l1", y, target)
+    return _loss("l1", y, target) if alike(y, target) else reference.l1(y, target)
 
 
 def bce_with_logits(y: Array, target: Array) -> tuple[float, Array]:
+    if not alike(y, target):
+        return reference.bce_with_logits(y, target)
     return _loss("bce_with_logits", y, target)
 
 

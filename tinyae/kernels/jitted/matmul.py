@@ -21,6 +21,7 @@ from numba import carray, types
 
 from tinyae.kernels import reference
 from tinyae.kernels.jitted.cfunc import c_function, call, float_type, pointer
+from tinyae.kernels.jitted.operands import matrices, same_float
 from tinyae.kernels.jitted.simd_tile import (
     ROWS,
     SIDE,
@@ -301,6 +302,8 @@ def _multiply(
 
 
 def matmul(a: Array, b: Array) -> Array:
+    if not matrices(a, b) or a.shape[1] != len(b):
+        return reference.matmul(a, b)
     if b.flags.f_contiguous and not b.flags.c_contiguous:
         return matmul_nt(a, b.T)
     out = np.empty((len(a), b.shape[1]), a.dtype)
@@ -309,6 +312,8 @@ def matmul(a: Array, b: Array) -> Array:
 
 
 def matmul_nt(a: Array, b: Array) -> Array:
+    if not matrices(a, b) or a.shape[1] != b.shape[1]:
+        return reference.matmul_nt(a, b)
     if b.flags.f_contiguous and not b.flags.c_contiguous:
         return matmul(a, b.T)
     out = np.empty((len(a), len(b)), a.dtype)
@@ -317,12 +322,17 @@ def matmul_nt(a: Array, b: Array) -> Array:
 
 
 def matmul_tn(a: Array, b: Array) -> Array:
+    if not matrices(a, b) or len(a) != len(b):
+        return reference.matmul_tn(a, b)
     out = np.empty((a.shape[1], b.shape[1]), a.dtype)
     _multiply(a, True, b, False, out, np.zeros(out.shape[1], a.dtype))
     return out
 
 
 def affine(x: Array, W: Array, b: Array) -> Array:
+    fits = matrices(x, W) and x.shape[1] == W.shape[1] and b.ndim == 1 and len(b) == len(W)
+    if not (fits and same_float(W, b)):
+        return reference.affine(x, W, b)
     y = np.empty((len(x), len(W)), x.dtype)
     if W.flags.f_contiguous and not W.flags.c_contiguous:
         _multiply(x, False, W.T, False, y, np.ascontiguousarray(b))
@@ -332,6 +342,11 @@ def affine(x: Array, W: Array, b: Array) -> Array:
 
 
 def affine_grad(dy: Array, x: Array, dW: Array, db: Array) -> None:
+    fits = matrices(dy, x) and len(dy) == len(x) and dW.shape == (dy.shape[1], x.shape[1])
+    fits = fits and db.shape == (len(dW),) and same_float(x, dW) and same_float(x, db)
+    if not (fits and dW.flags.writeable and db.flags.writeable):
+        reference.affine_grad(dy, x, dW, db)
+        return
     if dW.flags.c_contiguous:
         _multiply(dy, True, x, False, dW, None)
     elif dW.flags.f_contiguous:
@@ -358,7 +373,13 @@ def _row_sq_norms_parallel(W: Array, scale: Array, dW: Array, norms: Array, boun
 
 
 def row_sq_norms(W: Array, scale: Array, dW: Array) -> Array:
-    if not (W.flags.c_contiguous and dW.flags.c_contiguous):
+    fits = (
+        W.shape == dW.shape
+        and W.shape[:1] == scale.shape
+        and same_float(W, scale)
+        and same_float(W, dW)
+    )
+    if not (fits and W.flags.c_contiguous and dW.flags.c_contiguous and dW.flags.writeable):
         return reference.row_sq_norms(W, scale, dW)
     scale, norms = np.ascontiguousarray(scale), np.empty(len(W), W.dtype)
     threads = claim_threads() if W.size >= _MIN_PARALLEL_SIZE else 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinyae.arrays import FLOATS
+from tinyae.kernels import reference
 from tinyae.kernels.jitted.cfunc import view
 from tinyae.kernels.jitted.threads import jit
 from tinyae.kernels.reference import Pair
@@ -49,17 +51,22 @@ def largest(
 
 
 @jit
-def _largest_backward(dy: Array, index: Array, dx: Array, kw: int, sh: int, sw: int) -> None:
+def _largest_backward(
+    dy: Array, index: Array, dx: Array, kh: int, kw: int, sh: int, sw: int
+) -> None:
     n_samples, channels, rows, columns = dy.shape
     for n in range(n_samples):
         for c in range(channels):
             for i in range(rows):
                 for j in range(columns):
                     argmax = index[n, c, i, j]
-                    dx[n, c, i * sh + argmax // kw, j * sw + argmax % kw] += dy[n, c, i, j]
+                    if 0 <= argmax < kh * kw:
+                        dx[n, c, i * sh + argmax // kw, j * sw + argmax % kw] += dy[n, c, i, j]
 
 
 def max_pool2d(x: Array, kernel: Pair, stride: Pair) -> tuple[Array, Array]:
+    if x.ndim != 4 or x.dtype not in FLOATS or x.shape[2] < kernel[0] or x.shape[3] < kernel[1]:
+        return reference.max_pool2d(x, kernel, stride)
     (height, width), (kh, kw), (sh, sw) = x.shape[2:], kernel, stride
     size = (height - kh) // sh + 1, (width - kw) // sw + 1
     y = np.empty((*x.shape[:2], *size), x.dtype)
@@ -70,7 +77,14 @@ def max_pool2d(x: Array, kernel: Pair, stride: Pair) -> tuple[Array, Array]:
 
 
 def max_pool2d_backward(dy: Array, index: Array, kernel: Pair, stride: Pair, size: Pair) -> Array:
+    fits = (
+        dy.ndim == 4 and dy.shape == index.shape and dy.dtype in FLOATS and index.dtype == np.int64
+    )
+    if not fits or any(
+        (n - 1) * s + k > m for n, s, k, m in zip(dy.shape[2:], stride, kernel, size)
+    ):
+        return reference.max_pool2d_backward(dy, index, kernel, stride, size)
     dx = np.zeros((*dy.shape[:2], *size), dy.dtype)
     dy, index = np.ascontiguousarray(dy), np.ascontiguousarray(index)
-    _largest_backward(dy, index, dx, kernel[1], *stride)
+    _largest_backward(dy, index, dx, *kernel, *stride)
     return dx

@@ -20,7 +20,9 @@ from llvmlite import ir
 from numba import config, types
 from numba.extending import intrinsic
 
+from tinyae.kernels.functions import FUNCTIONS
 from tinyae.kernels.jitted.threads import jit
+from tinyae.kernels.jitted.vector_expression import emit
 from tinyae.param import Array
 
 
@@ -216,9 +218,8 @@ def _emit_stores(builder: Any, addresses: list[Any], values: list[Any]) -> None:
 def _emit_epilogue(
     builder: Any, epilogue: Any, addresses: list[Any], sums: list[Any], mask_addresses: list[Any]
 ) -> None:
-    """Store s, relu(s) or relu_backward(s, relu_mask), as ``epilogue`` says. NaN stays NaN."""
-    vector = sums[0].type
-    zero, one = (ir.Constant(vector, [number] * vector.count) for number in (0.0, 1.0))
+    """Store s, f(s) or s ∘ f′(relu_mask) with the ReLU's f and f′, as ``epilogue`` says."""
+    relu, vector = FUNCTIONS["ReLU"], sums[0].type
     plain, with_relu, masked, done = (
         builder.append_basic_block(name) for name in ("plain", "with_relu", "masked", "done")
     )
@@ -231,14 +232,13 @@ def _emit_epilogue(
     builder.branch(done)
 
     builder.position_at_end(with_relu)
-    positive = [builder.select(builder.fcmp_ordered("<=", s, zero), zero, s) for s in sums]
-    _emit_stores(builder, addresses, positive)
+    _emit_stores(builder, addresses, [emit(builder, relu.f, {"x": s}) for s in sums])
     builder.branch(done)
 
     builder.position_at_end(masked)
     mask = [builder.load(address, align=_alignment(vector)) for address in mask_addresses]
-    factors = [builder.select(builder.fcmp_ordered(">", g, zero), one, zero) for g in mask]
-    _emit_stores(builder, addresses, [builder.fmul(s, o) for s, o in zip(sums, factors)])
+    slopes = [emit(builder, relu.slope, {"y": y}) for y in mask]
+    _emit_stores(builder, addresses, [builder.fmul(s, slope) for s, slope in zip(sums, slopes)])
     builder.branch(done)
 
     builder.position_at_end(done)

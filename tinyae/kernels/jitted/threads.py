@@ -19,16 +19,24 @@ from typing import Any
 import numba
 import numpy as np
 
+from tinyae.kernels.jitted.disk_cache import keep_on_disk
 from tinyae.param import Array
 
 FLAGS: dict[str, Any] = {
-    "cache": True,
     "nogil": True,
     "error_model": "numpy",  # x / 0 is inf; a test for zero would prevent vectorisation
     "fastmath": {"contract", "reassoc", "arcp", "nsz"},  # NaN and infinity are preserved
 }
-jit: Callable[..., Any] = numba.njit(**FLAGS)
-parallel_jit: Callable[..., Any] = numba.njit(parallel=True, **FLAGS)
+
+
+def njit(**flags: Any) -> Callable[..., Any]:
+    """``numba.njit``, with the compiled code kept on disk."""
+    compiled = numba.njit(**flags)
+    return lambda function: keep_on_disk(compiled(function), function)
+
+
+jit = njit(**FLAGS)
+parallel_jit = njit(parallel=True, **FLAGS)
 
 _workers_lock = threading.Lock()
 _forked = False

@@ -16,19 +16,17 @@ Source    Cody & Waite (1980), ch. 6, for splitting ln 2 into a short part and t
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
+from tinyae.kernels.jitted.threads import njit
+
 # No "reassoc": it would turn x − n·long − n·short into x − n·(long + short).
-exact: Callable[..., Any] = numba.njit(
-    cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"}
-)
+exact = njit(nogil=True, error_model="numpy", fastmath={"contract", "nsz"})
 
 
 @intrinsic

@@ -7,6 +7,8 @@ import math
 import numba
 import numpy as np
 
+from tinyae.kernels import reference
+from tinyae.kernels.jitted.operands import same_float
 from tinyae.kernels.jitted.threads import (
     claim_threads,
     jit,
@@ -67,6 +69,8 @@ def _warp_parallel(x: Array, maps: Array, y: Array, bounds: Array) -> None:
 
 
 def warp(x: Array, maps: Array) -> Array:
+    if x.ndim != 4 or maps.shape != (len(x), 2, 3) or not same_float(x, maps):
+        return reference.warp(x, maps)
     x, maps, y = np.ascontiguousarray(x), np.ascontiguousarray(maps), empty(x.shape, x.dtype)
     threads = claim_threads() if x.size >= _MIN_PARALLEL_SIZE else 1
     if threads > 1:

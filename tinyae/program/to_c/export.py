@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyae.archive import write_atomically
+from tinyae import files
 from tinyae.models import Model
 from tinyae.program.compile import check_part, program_of
 from tinyae.program.program import Program, Shape
@@ -67,7 +67,7 @@ def export_c(
         FileNotFoundError  the folder does not exist
     """
     check_part(model, part)
-    target = _checked_path(path)
+    target = files.check_target("export_c", path)
     name = _checked_name(name, Path(path).stem)
     threshold = _checked_threshold(threshold, part)
     shape = _checked_shape(model, part, input_shape)
@@ -84,20 +84,8 @@ def export_c(
     what = owner if part == "autoencoder" else f"the {part} of {owner}"
     header = Header(name, what, programs, threshold, sample)
     content = header.text().encode("ascii")
-    write_atomically(target, lambda file: file.write(content))
+    files.write("export_c", target, lambda file: file.write(content))
     return header
-
-
-def _checked_path(path: str | os.PathLike[str]) -> str:
-    target = os.path.realpath(path)
-    if os.path.isdir(target):
-        raise ValueError(f"export_c: {path} is a folder; pass the name of a file, e.g. {path}/ae.h")
-    if not os.path.isdir(os.path.dirname(target)):
-        raise FileNotFoundError(
-            f"export_c: the folder {os.path.dirname(target)} does not exist; make it, or pass "
-            "another path"
-        )
-    return target
 
 
 def _checked_name(name: str | None, stem: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from string import Template
 from typing import Any
 
-from tinyae.kernels.expressions import c_expression, c_number, variables
+from tinyae.kernels.expressions import FUNCTION_NAMES, c_expression, c_number, variables
 from tinyae.kernels.functions import FUNCTIONS
 from tinyae.param import Array
 from tinyae.program import program as ops
@@ -19,7 +19,7 @@ from tinyae.program.program import LINEAR, Function, Op, Program, Slot
 from tinyae.program.to_c import image_templates, templates
 from tinyae.program.to_c.tables import Tables, interleave, split
 
-_LIBM = re.compile(r"\b(exp|expm1|log1p|erf|tanh|fabs|sqrt)f\(")
+_LIBM = re.compile(rf"\b(sqrt|fabs|{'|'.join(FUNCTION_NAMES)})f\(")
 _POINTERS = {"input": "in", "output": "out", "arena": "arena"}
 
 

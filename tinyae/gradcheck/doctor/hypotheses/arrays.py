@@ -239,7 +239,7 @@ def invariant(name: str, a: Array, n: Array, trial: Trial) -> Iterator[Guess]:
                 text = f"{name} must sum to zero along {where}, since shifting x there changes "
                 text += "nothing, but it does not"
                 do = f"is a mean or a sum over {where} left out?"
-                yield Guess("invariant", where, text, math.nan, [f"sum {where}"], do, 50.0)
+                yield Guess("invariant", where, text, math.nan, [f"sum {where}"], do, 3.0)
                 return
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.gradcheck.doctor.draws import redraw
 from tinyae.gradcheck.doctor.findings import Finding
 from tinyae.gradcheck.doctor.hypotheses import arrays
 from tinyae.gradcheck.doctor.subjects import (
@@ -23,7 +22,9 @@ from tinyae.gradcheck.doctor.subjects import (
     Subject,
     TangentSubject,
 )
+from tinyae.gradcheck.doctor.subjects.base import GIVEN, REDRAWN
 from tinyae.gradcheck.doctor.trial import Point, Trial
+from tinyae.gradcheck.draws import redraw
 from tinyae.param import Array
 
 Grads = dict[str, Any]
@@ -41,15 +42,19 @@ def contract_violations(subject: Subject, point: Point, grads: Grads) -> Iterato
         yield from _layer_accumulates(subject, point, grads, names)
         yield from _upstream(point, grads, names)
         yield from _stale_cache(subject, point, grads, names)
+        yield from _next_step(subject, point, grads, names)
         yield from _separate_backwards(subject, point, grads, names)
     elif isinstance(subject, ModelSubject):
         yield from _model_accumulates(subject, point, grads, names)
+        yield from _next_step(subject, point, grads, names)
         yield from _model_terms(subject, point)
     elif isinstance(subject, LossSubject):
         yield from _loss_overwrites(subject, point)
     elif isinstance(subject, FunctionSubject):
         yield from _function_overwrites(subject, point)
-        if subject.upstream:
+        repeats = list(_function_repeats(subject, point, names))
+        yield from repeats
+        if subject.upstream and not any(f.kind == "noise" for f in repeats):
             yield from _upstream(point, grads, names)
 
 
@@ -63,6 +68,10 @@ def _tangent_values(subject: TangentSubject) -> Iterator[Finding]:
     top = max(float(np.abs(a).max(initial=0)), float(np.abs(n).max(initial=0)))
     if not (np.abs(a - n) > gap + 1e-5 * top).any():
         return
+    if np.unique(subject.x).size < subject.x.size:  # at a tie, as in TopK, there may be no slope
+        a, n, gap = subject.tangent_and_difference(apart=True)
+        if not (np.abs(a - n) > gap + 1e-5 * top).any():
+            return
     trial = Trial(Point({}, lambda: n, lambda r: {}, n, np.ones(1), subject.point(0).sizes), {})
     for guess in arrays.simple("ẏ", a, n, trial):
         yield Finding("ẏ", guess.kind, guess.name, guess.message)
@@ -110,6 +119,12 @@ def _same(a: Any, b: Any, slack: float = 0.0) -> bool:
     return bool(np.allclose(a, b, rtol=0, atol=1e-9 + slack, equal_nan=True))
 
 
+def _nearly(a: Any, b: Any) -> bool:
+    """Whether two gradients agree as far as float32 goes."""
+    top = max(float(np.abs(a).max(initial=0)), float(np.abs(b).max(initial=0)))
+    return np.shape(a) == np.shape(b) and bool((np.abs(a - b) <= 1e-5 * top).all())
+
+
 def _slack(grads: Grads) -> float:
     """How far rounding may move a gradient that is zero, from the largest gradient's size."""
     sizes = [float(np.abs(g).max(initial=0)) for g in grads.values() if _real(g)]
@@ -153,16 +168,95 @@ def _loss_overwrites(subject: LossSubject, point: Point) -> Iterator[Finding]:
 def _function_overwrites(subject: FunctionSubject, point: Point) -> Iterator[Finding]:
     inputs = {k: np.array(a) for k, a in point.tensors.items()}
     kept = {k: a.copy() for k, a in inputs.items()}
-    subject.f(*inputs.values())
-    yield from _changed_arrays("forward", **{k: (inputs[k], kept[k]) for k in inputs})
-    inputs = {k: a.copy() for k, a in kept.items()}
-    if subject.upstream:
-        upstream = np.array(point.r)
-        subject.backward(upstream, *inputs.values())
-        yield from _changed_arrays("backward", dy=(upstream, point.r))
-    else:
-        subject.backward(*inputs.values())
+    given = subject.in_order(inputs)
+    out = subject.f(*given)
+    if subject.form != "joint":
+        yield from _changed_arrays("forward", **{k: (inputs[k], kept[k]) for k in inputs})
+    upstream = np.array(point.r)
+    if subject.form == "plain":
+        inputs = {k: a.copy() for k, a in kept.items()}
+        subject.backward(upstream, *subject.in_order(inputs))
+    elif subject.form == "cache":
+        subject.backward(upstream, out[1])
+    elif subject.form == "no dy":
+        inputs = {k: a.copy() for k, a in kept.items()}
+        subject.backward(*subject.in_order(inputs))
+    yield from _changed_arrays("backward", dy=(upstream, point.r))
     yield from _changed_arrays("backward", **{k: (inputs[k], kept[k]) for k in inputs})
+
+
+def _function_repeats(
+    subject: FunctionSubject, point: Point, names: dict[str, str]
+) -> Iterator[Finding]:
+    """Whether backward gives the same at every call, and after a call at other inputs."""
+    inputs, r = point.tensors, point.r
+    first = subject.gradients(r, inputs)
+    second = subject.gradients(r, inputs, restored=False)
+    slack, kept = _slack(first), ", ".join(subject.kept.changed)
+    where = f": what it keeps in {kept} is never cleared" if kept else ""
+    for key, g in first.items():
+        if not _real(g) or not np.isfinite(g).all() or _same(g, second[key], slack):
+            continue
+        name, c = names[key], _ratio(g, second[key])
+        if c is not None:
+            text = f"{name} grows from call to call: a second call returns {c:.3g} times the first"
+            do = "compute the gradient of this call alone, in an array that is made anew"
+            yield Finding(name, "not_cleared", kept or name, text + where, do)
+        else:
+            text = f"two calls of backward with the same arguments give different {name}: noise is "
+            text += "drawn anew in backward"
+            do = "draw it once, before forward or in it, and hand it on to backward"
+            yield Finding(name, "noise", name, text, do)
+        return
+    if not subject.kept.changed:
+        return
+    try:
+        subject.gradients(r, subject.drawn(REDRAWN))
+        third = subject.gradients(r, inputs, restored=False)
+    except ValueError:  # there are no other inputs of this size
+        return
+    for key, g in first.items():
+        if _real(g) and np.isfinite(g).all() and not _same(g, third[key], slack):
+            text = f"{names[key]} depends on an earlier call: {kept} is kept from the first and "
+            text += "used again for other inputs"
+            yield Finding(names[key], "stale_cache", kept, text, "compute it anew in each call")
+            return
+
+
+def _ratio(a: Any, b: Any) -> float | None:
+    """c if b = c a, else None."""
+    if not _real(b) or np.shape(a) != np.shape(b) or not np.any(a):
+        return None
+    c = float((a * b).sum() / (a * a).sum())
+    return c if _same(c * np.asarray(a), b) else None
+
+
+def _next_step(
+    subject: LayerSubject | ModelSubject, point: Point, grads: Grads, names: dict[str, str]
+) -> Iterator[Finding]:
+    """Whether the gradients are the same after a pass at another input, as in a training."""
+    stepped, earlier = subject.after_step()
+    now = stepped.point(GIVEN)
+    if not np.allclose(now.y, point.y, rtol=1e-9, atol=1e-12):
+        return  # what is kept is part of the function, and the gradient may depend on it too
+    found = now.analytic(point.r)
+    for key, g in grads.items():
+        if not _real(g) or not np.isfinite(g).all() or _same(g, found[key], _slack(grads)):
+            continue
+        name, old = names[key], earlier.get(key)
+        added = _real(old) and _real(found[key]) and np.shape(found[key]) == np.shape(g)
+        text = f"{name} is right in the first pass and wrong in the next: "
+        if added and _ratio(np.asarray(old), np.asarray(found[key]) - g) is not None:
+            text += (
+                "a sum that is kept on the object is never cleared, so earlier passes count again"
+            )
+            do = f"add the gradient of this pass alone to {key}.grad"
+            yield Finding(name, "not_cleared", name, text, do)
+        else:
+            text += "something of the first pass is kept on the object and not replaced"
+            do = "return what backward needs as the cache, and read it from there"
+            yield Finding(name, "stale_cache", name, text, do)
+        return
 
 
 def _layer_accumulates(
@@ -256,6 +350,12 @@ def _upstream(point: Point, grads: Grads, names: dict[str, str]) -> Iterator[Fin
             text = f"{name} is the same whatever dy is: the upstream gradient is ignored"
             yield Finding(name, "upstream", "ignored", text, "multiply by dy: the chain rule")
         elif not (_same(2 * g, g2, slack) and _same(g + h, both[key], slack)):
+            if _nearly(2 * g, g2) and _nearly(g + h, both[key]):
+                text = (
+                    f"{name} is linear in dy to 7 digits only: float32 numbers are made in backward"
+                )
+                yield Finding(name, "dtype", "float32", text, "keep dy.dtype")
+                continue
             text = f"{name} is not linear in dy: twice the dy does not give twice the {name}"
             if _same(4 * g, g2, slack):
                 text = f"{name} grows with dy²: the upstream gradient is used twice"

@@ -26,7 +26,7 @@ from tinyae.gradcheck.doctor.hypotheses.edits import (
     mistakes,
     unlikely_repairs,
 )
-from tinyae.gradcheck.doctor.hypotheses.source import Piece, Program, compiled
+from tinyae.gradcheck.doctor.hypotheses.source import Piece, Program, compiled, reached
 from tinyae.gradcheck.doctor.subjects import (
     FunctionSubject,
     LossSubject,
@@ -34,6 +34,7 @@ from tinyae.gradcheck.doctor.subjects import (
     TangentSubject,
 )
 from tinyae.gradcheck.doctor.trial import Pair, Point
+from tinyae.param import Array
 
 MAX_VARIANTS = 800  # variants that are run
 Pairs = dict[str, Pair]
@@ -212,10 +213,12 @@ def _from_repairs(
     def wanted(found: Pairs) -> dict[str, Any]:
         return {keys[name]: p.n for name, p in found.items() if np.isfinite(p.n).any()}
 
-    here = wanted(pairs)
+    here, shared = wanted(pairs), _codes_of_forward(subject)
     for stage in (0, 1):
         budget = [MAX_VARIANTS]
         for piece in mine.pieces:
+            if piece.function.__code__ in shared:
+                continue  # a repair there would change what is differentiated
             if _holds(subject, mine.variant(piece, piece.function.__code__)[0], [(point, here)]):
                 continue  # the source is right, so what runs is another: a compiled kernel
             names, scope = _arrays_in(piece.tree)
@@ -226,9 +229,39 @@ def _from_repairs(
                 kind, name, text = classify(change.before, change.after, change.context)
                 number = change.statement.lineno
                 after, line = ast.unparse(_with(change)), found.line(number)
-                if _holds(subject, variant, [(p, wanted(more)) for p, more in other_points()]):
+                elsewhere = [(p, wanted(more)) for p, more in other_points()]
+                if _holds(subject, variant, elsewhere) and _same_output(subject, variant, point):
                     return Edit(kind, name, line, found.first + number - 1, after, text)
     return None
+
+
+def _codes_of_forward(subject: Subject) -> set[Any]:
+    """The code that forward runs too, as far as it can be read."""
+    if isinstance(subject, FunctionSubject):
+        return set() if subject.form == "joint" else reached(subject.f)
+    if isinstance(subject.module, FunctionType):
+        return set()  # a loss: its one function gives both
+    cls = type(subject.module)
+    return reached(getattr(cls, "forward", None), cls) | reached(
+        getattr(cls, "objective", None), cls
+    )
+
+
+def _same_output(subject: Subject, variant: Any, point: Point) -> bool:
+    """Whether y, or L, is as before with a repaired backward."""
+    try:
+        with np.errstate(all="ignore"):
+            y = _run(subject, variant, point, lambda: _output(subject, point))
+    except Exception:
+        return False
+    return bool(np.allclose(y, point.y, rtol=1e-9, atol=1e-12))
+
+
+def _output(subject: Subject, point: Point) -> Array:
+    if isinstance(subject, FunctionSubject) and subject.form == "joint":
+        inputs = {name: a.copy() for name, a in point.tensors.items()}
+        return np.asarray(subject.backward(*subject.in_order(inputs))[0], np.float64)
+    return point.evaluate()
 
 
 def _holds(subject: Subject, variant: Any, wanted: list[tuple[Point, dict[str, Any]]]) -> bool:
@@ -307,12 +340,15 @@ def _alike(found: Any, wanted: Any) -> bool:
     return bool(np.abs(p - q).max(initial=0) <= 1e-6 * top)
 
 
-def _run(subject: Subject, variant: Any, point: Point) -> dict[str, Any]:
-    """The subject's gradients with its backward replaced."""
+def _run(
+    subject: Subject, variant: Any, point: Point, what: Callable[[], Any] | None = None
+) -> Any:
+    """The subject's gradients, or something else, with its backward replaced."""
+    what = what or (lambda: point.analytic(point.r))
     if isinstance(subject, FunctionSubject):
         original, subject.backward = subject.backward, variant
         try:
-            return point.analytic(point.r)
+            return what()
         finally:
             subject.backward = original
     original = subject.module
@@ -323,6 +359,6 @@ def _run(subject: Subject, variant: Any, point: Point) -> dict[str, Any]:
         made.__dict__.update(original.__dict__)
         subject.module = made
     try:
-        return point.analytic(point.r)
+        return what()
     finally:
         subject.module = original

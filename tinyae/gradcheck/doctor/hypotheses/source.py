@@ -92,6 +92,25 @@ def compiled(tree: ast.FunctionDef) -> CodeType | None:
     return next((c for c in module.co_consts if isinstance(c, CodeType)), None)
 
 
+def reached(f: Any, cls: type | None = None) -> set[CodeType]:
+    """The code of a function and of all that it calls: of the same module, or methods of ``cls``."""
+    found: set[CodeType] = set()
+    todo = [f]
+    while todo:
+        f = todo.pop()
+        f = getattr(f, "definition", f)  # of a fused method
+        if not isinstance(f, FunctionType) or f.__code__ in found:
+            continue
+        found.add(f.__code__)
+        for name in f.__code__.co_names:
+            g = f.__globals__.get(name)
+            if isinstance(g, FunctionType) and g.__module__ == f.__module__:
+                todo.append(g)
+            if cls is not None:
+                todo.append(inspect.getattr_static(cls, name, None))
+    return found
+
+
 class Program:
     """The pieces of an object's backward pass, or of a plain function."""
 

@@ -7,26 +7,41 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.gradcheck.doctor.draws import (
-    as_float64,
-    independent_generator,
-    other_rows,
-    redraw,
-)
+from tinyae.gradcheck.doctor.kept import Kept
 from tinyae.gradcheck.doctor.names import gradient_name, layer_sizes, sizes_of
-from tinyae.gradcheck.doctor.subjects.base import Subject
+from tinyae.gradcheck.doctor.precision import in_double
+from tinyae.gradcheck.doctor.resizing import (
+    Inputs,
+    of_other_rows,
+    other_batch,
+    other_lengths,
+    resized,
+    softened,
+)
+from tinyae.gradcheck.doctor.subjects import forms
+from tinyae.gradcheck.doctor.subjects.base import (
+    BATCH,
+    FARTHER,
+    GIVEN,
+    LENGTHS,
+    REDRAWN,
+    SOFT,
+    THIRD_BATCH,
+    Subject,
+)
 from tinyae.gradcheck.doctor.trial import Point
+from tinyae.gradcheck.draws import as_float64, independent_generator, redraw, wild
 from tinyae.param import Array
 
 
 class FunctionSubject(Subject):
-    """y = f(*inputs) with a hand-written backward(dy, *inputs)."""
+    """y = f(*inputs) with a hand-written backward, in any of the forms of ``forms.py``."""
 
     def __init__(
         self,
         f: Callable[..., Any],
         x: Any,
-        backward: Callable[..., Any],
+        backward: Callable[..., Any] | None,
         rng: np.random.Generator,
         *,
         wrt: Any = None,
@@ -34,90 +49,168 @@ class FunctionSubject(Subject):
         tensors: Any = None,
         draw: Any = None,
     ) -> None:
-        self.given = self.module = backward
-        self.f, self.backward, self.rng = f, backward, independent_generator(rng)
-        self.inputs = self._named(x)
-        self.wrt, self.upstream, self.named, self.draw = wrt, upstream, tensors, draw
-        self.title = getattr(backward, "__name__", "backward")
-        self.wrt = self._wrt()
+        self.kept = Kept(f, backward)
+        self.f, self.rng = f, independent_generator(rng)
+        self.inputs, self.constants, self.order = self._sorted(forms.named_inputs(f, x))
+        self.named, self.draw = tensors, draw
+        self.lengths: dict[str, tuple[str, int]] = {}
+        self.form = "plain" if upstream else "no dy"
+        self.backward: Callable[..., Any] = f if backward is None else backward
+        self.title = getattr(self.backward, "__name__", "backward")
+        self.given = self.module = self.backward
+        self.wrt: tuple[str, ...] = (wrt,) if isinstance(wrt, str) else tuple(wrt or ())
+        self._try(backward)
+        self.slope_f = in_double(f, self._arguments(self.inputs))
+        self.single = self.slope_f is not f
 
-    def _named(self, x: Any) -> dict[str, Array]:
-        if not isinstance(x, dict):
-            x = {"x": x}
-        return {name: as_float64(a) for name, a in x.items()}
+    def _sorted(self, x: dict[str, Any]) -> tuple[Inputs, dict[str, Any], list[str]]:
+        """Arrays; what is no array (a mode, a string, None); and the order of all of them."""
+        arrays: Inputs = {}
+        constants: dict[str, Any] = {}
+        for name, a in x.items():
+            number = isinstance(a, (np.ndarray, list, tuple, int, float, np.number))
+            if number and not isinstance(a, bool) and np.asarray(a).dtype.kind in "fiub":
+                arrays[name] = as_float64(a)
+            else:
+                constants[name] = a
+        return arrays, constants, list(x)
 
-    def _wrt(self) -> tuple[str, ...]:
-        if self.wrt is not None:
-            return (self.wrt,) if isinstance(self.wrt, str) else tuple(self.wrt)
+    def _try(self, backward: Callable[..., Any] | None) -> None:
+        """One call of f and of backward, from which the form and the gradients' names follow."""
         floats = [name for name, a in self.inputs.items() if a.dtype.kind == "f"]
-        inputs = {k: v.copy() for k, v in self.inputs.items()}
+        if not floats or any(name not in floats for name in self.wrt):  # whole numbers that move
+            for name in self.wrt or self.inputs:
+                if name in self.inputs:
+                    self.inputs[name] = self.inputs[name].astype(np.float64)
+            floats = [name for name, a in self.inputs.items() if a.dtype.kind == "f"]
         try:
-            y = np.asarray(self.f(*inputs.values()))
-            out = self.call(np.ones(y.shape), inputs)
+            y = self.f(*self._arguments(self.inputs))
+            if self.form == "plain":
+                self.form = forms.form_of(y, backward, len(self.order))
+            y = np.asarray(y[0] if self.form in ("cache", "joint") else y)
+            out = self.call(np.ones(y.shape), self.inputs)
+            found = forms.inputs_with_gradient(out, floats, self.order)
         except Exception:  # the examination meets the same error and reports it
-            return tuple(floats)
-        if isinstance(out, dict):
-            return tuple(out)
-        return tuple(floats[: len(out)]) if isinstance(out, (tuple, list)) else tuple(floats[:1])
+            found = tuple(floats)
+        self.wrt = tuple(name for name in self.wrt or found if name in self.inputs)
+        self.upstream = self.form in ("plain", "cache")
+        self.kept.look(self.f, self.backward)
+
+    def in_order(self, inputs: Inputs) -> list[Any]:
+        """The arguments of f, these very arrays among them."""
+        return [inputs[name] if name in inputs else self.constants[name] for name in self.order]
+
+    def _arguments(self, inputs: Inputs) -> list[Any]:
+        return self.in_order({name: a.copy() for name, a in inputs.items()})
+
+    def finish(self) -> None:
+        self.kept.restore()
 
     def names(self) -> dict[str, str]:
         return {name: gradient_name(name) for name in self.wrt}
 
-    def call(self, r: Array, inputs: dict[str, Array]) -> Any:
-        arguments = [a.copy() for a in inputs.values()]
-        if not self.upstream:
+    def evaluate(self, inputs: Inputs) -> Array:
+        """y, in float64 even where f computes in float32."""
+        y = self.slope_f(*self._arguments(inputs))
+        return np.asarray(y[0] if self.form in ("cache", "joint") else y, np.float64)
+
+    def call(self, r: Array, inputs: Inputs) -> Any:
+        """What backward returns, in whatever form."""
+        arguments = self._arguments(inputs)
+        if self.form == "joint":
+            return self.backward(*arguments)[1]
+        if self.form == "no dy":
             return self.backward(*arguments)
-        return self.backward(r.copy() if r.ndim else np.float64(r), *arguments)
+        upstream = r.copy() if r.ndim else np.float64(r)
+        if self.form == "cache":
+            return self.backward(upstream, self.f(*arguments)[1])
+        if self.kept.changed:  # forward may keep what backward reads
+            self.f(*self._arguments(inputs))
+        return self.backward(upstream, *arguments)
 
-    def gradients(self, r: Array, inputs: dict[str, Array]) -> dict[str, Any]:
-        out = self.call(r, inputs)
-        if isinstance(out, dict):
-            return {name: out.get(name) for name in self.wrt}
-        if len(self.wrt) == 1 and not (isinstance(out, (tuple, list)) and len(out) == 1):
-            return {self.wrt[0]: _array(out)}
-        if not isinstance(out, (tuple, list)):
-            out = (out,)
-        found = dict.fromkeys(self.wrt)
-        found.update({name: _array(g) for name, g in zip(self.wrt, out)})
-        return found
+    def gradients(self, r: Array, inputs: Inputs, restored: bool = True) -> dict[str, Any]:
+        """The gradients by name; as in the first call, unless not ``restored``."""
+        if restored:
+            self.kept.restore()
+        found = forms.gradients_by_name(self.call(r, inputs), self.wrt, self.order)
+        return {name: _array(g) for name, g in found.items()}
 
-    def drawn(self, k: int) -> dict[str, Array]:
+    def drawn(self, k: int) -> Inputs:
+        """The inputs of point k.
+
+        Raises
+            ValueError  there are none: tensors belong to the given inputs, or f takes no others
+        """
         if k and isinstance(self.named, dict):  # they belong to these inputs: only dy is new
-            if k == 2:
+            if k != REDRAWN:
                 raise ValueError("tensors are given for one batch size only")
-            k = 0
-        if k == 0:
+            k = GIVEN
+        if k == GIVEN:
             return {name: a.copy() for name, a in self.inputs.items()}
-        rng = np.random.default_rng(k)
-        first = next(iter(self.inputs.values()))
-        shapes = [a.shape for a in self.inputs.values()]
-        rows = other_rows(*shapes) if k == 2 else None
-        n = len(first) if first.ndim else 1
         if self.draw is not None:
-            return self._named(self.draw(rng, n if rows is None else rows))
-        made = {}
-        for name, a in self.inputs.items():
-            along = rows if rows and a.ndim and len(a) == n else None
-            made[name] = redraw(a, rng, along)
-        return made
+            return self._redrawn_by_caller(k)
+        rng = np.random.default_rng(k)
+        for inputs in self._candidates(k, rng):
+            made = {
+                name: redraw(a, rng, free=name in self.wrt) if k != FARTHER else a
+                for name, a in inputs.items()
+            }
+            if k == REDRAWN or self._accepts(made):
+                return made
+        raise ValueError("f takes no such inputs")
+
+    def _candidates(self, k: int, rng: np.random.Generator) -> list[Inputs]:
+        """The given inputs at other sizes, or farther away."""
+        if k == REDRAWN:
+            return [self.inputs]
+        if k == LENGTHS:
+            return [resized(self.inputs, lengths) for lengths in other_lengths(self.inputs)]
+        n, rows = other_batch(self.inputs, k == THIRD_BATCH)
+        if k in (BATCH, THIRD_BATCH):
+            found = [of_other_rows(self.inputs, n, rows)]
+            if n == 1:  # perhaps only the first of them has a row for each sample
+                found.insert(0, of_other_rows(self.inputs, n, rows, next(iter(self.inputs))))
+            return found
+        if k == SOFT:
+            soft = {name: softened(a, rng) for name, a in self.inputs.items()}
+            moved = {n: a for n, a in soft.items() if a is not None and n not in self.wrt}
+            return [{**self.inputs, **moved}] if moved else []
+        farther = {name: wild(a, rng) for name, a in self.inputs.items() if name in self.wrt}
+        moved = {name: a for name, a in farther.items() if a is not None}
+        return [{**self.inputs, **moved}] if moved else []
+
+    def _accepts(self, inputs: Inputs) -> bool:
+        try:
+            with np.errstate(all="ignore"):
+                return bool(np.isfinite(self.evaluate(inputs)).all())
+        except Exception:  # lengths that do not fit together
+            return False
+
+    def _redrawn_by_caller(self, k: int) -> Inputs:
+        first = next(iter(self.inputs.values()))
+        n = len(first) if first.ndim else 1
+        if k not in (REDRAWN, BATCH, THIRD_BATCH):
+            raise ValueError("the caller draws other batches, and no other inputs")
+        rows = n if k == REDRAWN else other_batch(self.inputs, k == THIRD_BATCH)[1]
+        drawn = forms.named_inputs(self.f, self.draw(np.random.default_rng(k), rows))
+        return self._sorted(drawn)[0]
 
     def point(self, k: int) -> Point:
         inputs = self.drawn(k)
-
-        def evaluate() -> Array:
-            return np.asarray(self.f(*[a.copy() for a in inputs.values()]), np.float64)
-
-        y = evaluate()
-        rng = self.rng if k == 0 else np.random.default_rng(100 + k)
+        y = self.evaluate(inputs)
+        rng = self.rng if k == GIVEN else np.random.default_rng(100 + k)
         r = rng.normal(size=y.shape) if self.upstream else np.ones(y.shape)
         r = np.asarray(r, np.float64)
         first = next(iter(inputs.values()))
         size = layer_sizes(first, y, {})
         if not y.ndim:
             size = sizes_of("N", "DEF" if first.ndim < 4 else "CHW", first.shape)
+        if k == GIVEN:
+            self.lengths = _further_lengths(self.inputs, set(size.values()))
+        size |= {text: inputs[name].shape[axis] for text, (name, axis) in self.lengths.items()}
         return Point(
             {name: inputs[name] for name in self.wrt},
-            evaluate,
+            lambda: self.evaluate(inputs),
             lambda upstream: self.gradients(upstream, inputs),
             y,
             r,
@@ -131,15 +224,27 @@ class FunctionSubject(Subject):
         inputs = dict(point.tensors)
         named = {"dy": point.r} if self.upstream else {}
         named.update({k: np.asarray(a, np.float64) for k, a in inputs.items()})
-        named["y"] = point.y
+        named.setdefault("y", point.y)
         more = self.named
         if callable(more):
-            more = more(*[a.copy() for a in inputs.values()])
+            more = more(*self._arguments(inputs))
         for name, a in (more or {}).items():
             named[name] = np.asarray(a, np.float64)
             if name != "y" and "y" in named and np.array_equal(named[name], named["y"]):
                 del named["y"]  # it has a better name
         return named
+
+
+def _further_lengths(inputs: Inputs, known: set[int]) -> dict[str, tuple[str, int]]:
+    """Names for lengths that have no letter: len(x), x.shape[1]."""
+    found: dict[str, tuple[str, int]] = {}
+    known = set(known)
+    for name, a in inputs.items():
+        for axis, n in enumerate(a.shape):
+            if n > 1 and n not in known and len(found) < 3:
+                found[f"{name}.shape[{axis}]" if axis else f"len({name})"] = name, axis
+                known.add(n)
+    return found
 
 
 def _array(g: Any) -> Any:

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.gradcheck.doctor.draws import independent_generator, other_rows, redraw
 from tinyae.gradcheck.doctor.names import cache_names, gradient_name, layer_sizes, scalars, title_of
-from tinyae.gradcheck.doctor.subjects.base import Subject
+from tinyae.gradcheck.doctor.resizing import fitted, other_lengths
+from tinyae.gradcheck.doctor.subjects.base import FARTHER, GIVEN, LENGTHS, REDRAWN, Subject, rows_at
 from tinyae.gradcheck.doctor.trial import Point
+from tinyae.gradcheck.draws import independent_generator, jitter, redraw, wild
 from tinyae.gradcheck.replay import Replay, as_double, clear_gradients, learnt
 from tinyae.param import Array
 
@@ -31,12 +32,59 @@ class LayerSubject(Subject):
 
     def input(self, k: int) -> Array:
         """x of point k."""
-        if k == 0:
+        if k == GIVEN:
             return self.x.copy()
         rng = np.random.default_rng(k)
-        if k == 1:
-            return redraw(self.x, rng)
-        return redraw(self.x, rng, other_rows(self.x.shape))
+        if k == REDRAWN:
+            return redraw(self.x, rng, free=True)
+        rows = rows_at(k, self.x.shape)
+        if rows is not None:
+            return redraw(self.x, rng, rows, free=True)
+        if k == LENGTHS:
+            return self._of_other_lengths(rng)
+        farther = wild(self.x, rng) if k == FARTHER else None
+        if farther is None:
+            raise ValueError("the layer takes no such input")
+        return farther
+
+    def _of_other_lengths(self, rng: np.random.Generator) -> Array:
+        """x with other lengths along all axes or, if forward needs its channels, all behind them."""
+        for lengths in other_lengths({"x": self.x}):
+            for first in (0, 2):
+                shape = self.x.shape[:first] + tuple(
+                    lengths.get(n, n) for n in self.x.shape[first:]
+                )
+                x = redraw(fitted(self.x, shape), rng, free=True)
+                try:
+                    if shape != self.x.shape and np.isfinite(self.forward(x.copy())[0]).all():
+                        return x
+                except Exception:  # lengths that the layer does not take
+                    continue
+        raise ValueError("the layer takes no other lengths")
+
+    def after_step(self) -> tuple[LayerSubject, dict[str, Any]]:
+        """A copy that has made a pass at another input, and the gradients of that pass."""
+        other = LayerSubject(self.given, self.x, np.random.default_rng(0))
+        x = self.input(REDRAWN)
+        y, cache = other.module.forward(x.copy())
+        r = np.random.default_rng(9).normal(size=y.shape)
+        dx = other.module.backward(r.copy(), cache)
+        earlier = {"x": dx if dx is None else np.array(dx), **other.parameter_gradients()}
+        other.clear()
+        other.replay = Replay(other.module)
+        return other, earlier
+
+    def jittered(self) -> LayerSubject:
+        """A copy with all parameters moved, a new noise, and a larger x of random numbers."""
+        other = LayerSubject(self.given, self.x, np.random.default_rng(1))
+        jitter(other.params)
+        other.x = redraw(self.x, np.random.default_rng(3), 64 if self.x.ndim else None, free=True)
+        other.module.forward(self.x.copy())  # draws a first noise
+        other.replay = Replay(other.module)
+        return other
+
+    def parameter_gradients(self) -> dict[str, Any]:
+        return {k: None if p.grad is None else np.array(p.grad) for k, p in self.params.items()}
 
     def forward(self, x: Array) -> tuple[Array, Any]:
         """y and the cache, with the same noise at every call."""
@@ -53,10 +101,7 @@ class LayerSubject(Subject):
         self.clear()
         _, cache = self.forward(x.copy())
         dx = self.module.backward(r.copy(), cache)
-        found = {"x": dx if dx is None else np.array(dx)}
-        for name, p in self.params.items():
-            found[name] = None if p.grad is None else np.array(p.grad)
-        return found
+        return {"x": dx if dx is None else np.array(dx), **self.parameter_gradients()}
 
     def point(self, k: int) -> Point:
         x = self.input(k)

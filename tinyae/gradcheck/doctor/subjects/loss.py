@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.gradcheck.doctor.draws import as_float64, other_rows, redraw
 from tinyae.gradcheck.doctor.names import scalars, sizes_of, title_of
-from tinyae.gradcheck.doctor.subjects.base import Subject
+from tinyae.gradcheck.doctor.resizing import other_lengths, resized
+from tinyae.gradcheck.doctor.subjects.base import FARTHER, GIVEN, LENGTHS, Subject, rows_at
 from tinyae.gradcheck.doctor.trial import Point
+from tinyae.gradcheck.draws import as_float64, redraw, wild
 from tinyae.param import Array
 
 
@@ -31,12 +32,24 @@ class LossSubject(Subject):
     def inputs(self, k: int) -> list[Array]:
         """y and the target of point k; y alone if there is no target."""
         given = [self.y] if self.target is None else [self.y, self.target]
-        if k == 0:
+        if k == GIVEN:
             return [a.copy() for a in given]
         rng = np.random.default_rng(k)
+        named = {"y": given[0], "target": given[-1]}
+        if k == LENGTHS:
+            made = resized(named, next(other_lengths(named)))
+            given = [made["y"], made["target"]][: len(given)]
         n = len(self.y) if self.y.ndim else 0
-        rows = other_rows(self.y.shape) if k == 2 and n else None
-        return [redraw(a, rng, rows if a.ndim and len(a) == n else None) for a in given]
+        rows = rows_at(k, self.y.shape) if n else None
+        unbounded = getattr(self.module, "output_range", None) is None
+        made_y = redraw(given[0], rng, rows, free=unbounded)
+        if k == FARTHER:
+            farther = wild(self.y, rng) if unbounded else None
+            if farther is None:
+                raise ValueError("the loss takes no such y")
+            made_y = farther
+        rest = [redraw(a, rng, rows if a.ndim and len(a) == n else None) for a in given[1:]]
+        return [made_y, *rest]
 
     def measure(self, given: list[Array]) -> tuple[Any, Any]:
         out = self.module(*[a.copy() for a in given])

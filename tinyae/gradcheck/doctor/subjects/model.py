@@ -7,10 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.gradcheck.doctor.draws import as_float64, other_rows, redraw
 from tinyae.gradcheck.doctor.names import gradient_name, scalars, sizes_of
-from tinyae.gradcheck.doctor.subjects.base import Subject
+from tinyae.gradcheck.doctor.subjects.base import (
+    BATCH,
+    GIVEN,
+    REDRAWN,
+    THIRD_BATCH,
+    Subject,
+    rows_at,
+)
 from tinyae.gradcheck.doctor.trial import Point
+from tinyae.gradcheck.draws import as_float64, jitter, redraw
 from tinyae.gradcheck.replay import Replay, as_double, clear_gradients, learnt
 from tinyae.param import Array
 
@@ -37,11 +44,13 @@ class ModelSubject(Subject):
 
     def input(self, k: int) -> Any:
         """The batch of point k."""
-        if k == 0:
+        if k == GIVEN:
             return copy.deepcopy(self.x)
+        if k not in (REDRAWN, BATCH, THIRD_BATCH):
+            raise ValueError("a model's batch may have to lie in a range")
         rng = np.random.default_rng(k)
         parts = self.x if isinstance(self.x, tuple) else (self.x,)
-        rows = other_rows(*(a.shape for a in parts)) if k == 2 else None
+        rows = rows_at(k, *(a.shape for a in parts))
         made = tuple(redraw(a, rng, rows) for a in parts)
         return made if isinstance(self.x, tuple) else made[0]
 
@@ -63,10 +72,31 @@ class ModelSubject(Subject):
     def _copy(self, x: Any) -> Any:
         return tuple(a.copy() for a in x) if isinstance(x, tuple) else x.copy()
 
+    def after_step(self) -> tuple[ModelSubject, dict[str, Any]]:
+        """A copy that has made a pass at another batch, and the gradients of that pass."""
+        other = ModelSubject(self.given, self.x, copy.deepcopy(self.noise))
+        x = self.input(REDRAWN)
+        other.noise.bit_generator.state = self.state
+        other.module.backprop(self._copy(x), other.noise)
+        earlier = other.parameter_gradients()
+        other.clear()
+        other.state, other.replay = self.state, Replay(other.module)
+        return other, earlier
+
+    def jittered(self) -> ModelSubject:
+        """A copy with all parameters moved."""
+        other = ModelSubject(self.given, self.x, copy.deepcopy(self.noise))
+        other.state = self.state
+        jitter(other.params)
+        return other
+
+    def parameter_gradients(self) -> dict[str, Any]:
+        return {k: None if p.grad is None else np.array(p.grad) for k, p in self.params.items()}
+
     def gradients(self, x: Any) -> dict[str, Any]:
         self.clear()
         self.backprop(x)
-        return {k: None if p.grad is None else np.array(p.grad) for k, p in self.params.items()}
+        return self.parameter_gradients()
 
     def point(self, k: int) -> Point:
         x = self.input(k)

@@ -1,0 +1,26 @@
+"""Backward passes that are wrong in ways that people are known to get them wrong.
+
+Each is a small function written anew after a public question, report or course; its source stands
+beside it. The doctor is mended by looking at one half; of the other only the figures are read.
+
+``case``    Wrong, and when a diagnosis is right
+``right``   correct backward passes under trying conditions: no alarm may be raised
+"""
+
+from . import activations, algebra, forms, images, indexing, losses, nets, norms, sequences, state
+from .case import BANK, Outcome, Wrong, alarm, diagnosed, judge, verdict
+
+__all__ = ["BANK", "FAMILIES", "Outcome", "Wrong", "alarm", "diagnosed", "judge", "verdict"]
+
+FAMILIES = (
+    activations,
+    algebra,
+    forms,
+    images,
+    indexing,
+    losses,
+    nets,
+    norms,
+    sequences,
+    state,
+)

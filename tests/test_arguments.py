@@ -1,0 +1,368 @@
+"""Wrong arguments of everything public: a ValueError or a TypeError that names the argument.
+
+Each public callable has a call that works (``CALLS``). Then one argument at a time is replaced by
+values of another kind than its annotation says.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinyae as ta
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+X = rng().random((6, 4), dtype=np.float32)
+LABELS = np.array([0, 1, 2, 0, 1, 2])
+
+
+def pair() -> tuple[ta.Sequential, ta.Sequential]:
+    return ta.dense_encoder_decoder((4,), [3, 2], rng=rng())
+
+
+def autoencoder(loss: Any = None) -> ta.Autoencoder:
+    return ta.Autoencoder(*pair(), loss or ta.MSE())
+
+
+def variational() -> ta.VariationalAutoencoder:
+    return ta.VariationalAutoencoder(*ta.dense_variational((4,), [3, 2], rng=rng()))
+
+
+def contractive() -> ta.ContractiveAutoencoder:
+    return ta.ContractiveAutoencoder(*pair(), ta.MSE(), probes=1)
+
+
+def gan() -> ta.GAN:
+    return ta.GAN(*ta.dense_gan((4,), (3,), 2, rng=rng()))
+
+
+def classifier() -> ta.Classifier:
+    return ta.Classifier(ta.Dense(4, 3, rng=rng()))
+
+
+def stack() -> ta.StackedAutoencoder:
+    return ta.stack_of((4,), [3, 2], rng=rng())
+
+
+def parts() -> dict[str, Any]:
+    return dict(zip(("encoder", "decoder"), pair()), loss=ta.MSE())
+
+
+def heads() -> dict[str, Any]:
+    layers = ta.dense_variational((4,), [3, 2], rng=rng())
+    return dict(zip(("encoder", "mean", "logvar", "decoder"), layers), likelihood=ta.Bernoulli())
+
+
+SHAPE = {"shape": (4,), "units": [3, 2], "rng": rng()}
+FIT = {"x": X, "epochs": 1, "progress": False}
+EVERYTHING_OF_FIT = {
+    "batch_size": 4,
+    "rng": 0,
+    "clip_norm": 1.0,
+    "early_stopping": ta.EarlyStopping(),
+    "optimizer": ta.SGD(0.1),
+    "validation": X,
+    "augment": ta.GaussianNoise(0.0),
+    "on_epoch": print,
+}
+VAE = {"beta": 1.0, "free_bits": 0.0, "warm_up": 0, "logvar_range": (-9.0, 9.0), "resample": None}
+CONV = {"in_channels": 1, "out_channels": 2, "kernel_size": 3, "stride": 1, "padding": 0}
+NEW = {"rng": rng(), "init": ta.HeNormal(), "dtype": np.float32}
+STEPS = {"learning_rate": 1e-3}
+ADAM = {**STEPS, "beta1": 0.9, "beta2": 0.9, "eps": 1e-8}
+
+CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+    "Param": (ta.Param, {"value": X, "grad": X}),
+    "Normal": (ta.Normal, {"std": 1.0}),
+    "Orthogonal": (ta.Orthogonal, {"gain": 1.0}),
+    "Autoencoder": (ta.Autoencoder, parts()),
+    "DenoisingAutoencoder": (
+        ta.DenoisingAutoencoder,
+        {**parts(), "corruption": ta.GaussianNoise()},
+    ),
+    "GaussianNoise": (ta.GaussianNoise, {"std": 0.1, "clip": (0.0, 1.0)}),
+    "MaskingNoise": (ta.MaskingNoise, {"p": 0.1}),
+    "SaltAndPepper": (ta.SaltAndPepper, {"p": 0.1, "low": 0.0, "high": 1.0}),
+    "RandomAffine": (
+        ta.RandomAffine,
+        dict.fromkeys(("rotation", "stretch", "slant", "shift"), 0.1),
+    ),
+    "SparseAutoencoder": (ta.SparseAutoencoder, {**parts(), "penalty": ta.L1Sparsity()}),
+    "L1Sparsity": (ta.L1Sparsity, {"weight": 1.0}),
+    "KLSparsity": (ta.KLSparsity, {"target": 0.1, "weight": 1.0}),
+    "ContractiveAutoencoder": (
+        ta.ContractiveAutoencoder,
+        {**parts(), "weight": 1e-3, "probes": 2},
+    ),
+    "VariationalAutoencoder": (ta.VariationalAutoencoder, {**heads(), **VAE}),
+    "ConditionalVariationalAutoencoder": (
+        ta.ConditionalVariationalAutoencoder,
+        {**heads(), **VAE, "classes": 3},
+    ),
+    "Gaussian": (ta.Gaussian, {"std": 1.0}),
+    "LearntGaussian": (
+        ta.LearntGaussian,
+        {"std": 1.0, "logvar_range": (-9.0, 9.0), "dtype": np.float32},
+    ),
+    "HeteroscedasticGaussian": (ta.HeteroscedasticGaussian, {"logvar_range": (-9.0, 9.0)}),
+    "Laplace": (ta.Laplace, {"scale": 1.0}),
+    "StackedAutoencoder": (lambda block: ta.StackedAutoencoder(block), {"block": autoencoder()}),
+    "Classifier": (ta.Classifier, {"network": ta.Dense(4, 3, rng=rng())}),
+    "GAN": (
+        ta.GAN,
+        dict(
+            zip(("generator", "discriminator"), ta.dense_gan((4,), (3,), 2, rng=rng())),
+            generator_loss=ta.NonSaturating(),
+            real_label=1.0,
+            latent_dim=2,
+        ),
+    ),
+    "dense_encoder_decoder": (
+        ta.dense_encoder_decoder,
+        {**SHAPE, **NEW, "activation": ta.ReLU, "code_activation": ta.Tanh, "output": None}
+        | {"tied": False},
+    ),
+    "conv_encoder_decoder": (
+        ta.conv_encoder_decoder,
+        {"shape": (1, 4, 4), "channels": [2], "latent_dim": 2, "kernel_size": 3, **NEW}
+        | {"activation": ta.ReLU, "output": None},
+    ),
+    "dense_variational": (
+        ta.dense_variational,
+        {**SHAPE, **NEW, "activation": ta.ReLU, "output": None},
+    ),
+    "stack_of": (
+        ta.stack_of,
+        {**SHAPE, "activation": ta.ReLU, "code_activation": None, "output": None}
+        | {"loss": ta.MSE(), "corruption": ta.MaskingNoise(), "tied": False}
+        | {"init": ta.HeNormal()},
+    ),
+    "dense_gan": (
+        ta.dense_gan,
+        {"shape": (4,), "units": (3,), "latent_dim": 2, "dropout": 0.1, "output": ta.Tanh}
+        | {"rng": rng()},
+    ),
+    "dcgan": (
+        ta.dcgan,
+        {"shape": (1, 4, 4), "channels": (2,), "latent_dim": 2, "kernel_size": 4}
+        | {"output": ta.Tanh, "rng": rng()},
+    ),
+    "SGD": (ta.SGD, STEPS),
+    "Momentum": (ta.Momentum, {**STEPS, "mu": 0.9}),
+    "Nesterov": (ta.Nesterov, {**STEPS, "mu": 0.9}),
+    "RMSProp": (ta.RMSProp, {**STEPS, "rho": 0.9, "eps": 1e-8}),
+    "Adam": (ta.Adam, ADAM),
+    "AdamW": (ta.AdamW, {**ADAM, "weight_decay": 0.01}),
+    "Constant": (ta.Constant, STEPS),
+    "StepDecay": (ta.StepDecay, {**STEPS, "every": 3, "factor": 0.1}),
+    "Exponential": (ta.Exponential, {**STEPS, "factor": 0.9}),
+    "Cosine": (ta.Cosine, {**STEPS, "steps": 10, "final": 0.0}),
+    "WarmUp": (ta.WarmUp, {"schedule": ta.Constant(0.1), "steps": 3}),
+    "clip_by_global_norm": (
+        ta.clip_by_global_norm,
+        {"params": autoencoder().params, "clip_norm": 1.0},
+    ),
+    "fit": (ta.fit, {"model": autoencoder(), **FIT, **EVERYTHING_OF_FIT}),
+    "EarlyStopping": (ta.EarlyStopping, {"patience": 3, "min_improvement": 0.0}),
+    "diagnose_training": (
+        ta.diagnose_training,
+        {"history": ta.History(), "model": autoencoder(), "x": X, "rng": 0}
+        | {"optimizer": ta.SGD(), "batch_size": 4},
+    ),
+    "explain": (ta.explain, {"subject": ta.Dense(4, 2, rng=rng()), "x": X, "rng": 0}),
+    "Dense": (ta.Dense, {"in_features": 4, "out_features": 2, **NEW}),
+    "TiedDense": (ta.TiedDense, {"dense": ta.Dense(4, 2, rng=rng())}),
+    "LeakyReLU": (ta.LeakyReLU, {"alpha": 0.1}),
+    "ELU": (ta.ELU, {"alpha": 0.1}),
+    "TopK": (ta.TopK, {"k": 2, "inference_k": 3}),
+    "Reshape": (lambda shape: ta.Reshape(shape), {"shape": 4}),
+    "Upsample2d": (ta.Upsample2d, {"factor": 2}),
+    "Conv2d": (ta.Conv2d, {**CONV, **NEW}),
+    "ConvTranspose2d": (ta.ConvTranspose2d, {**CONV, "output_padding": 0, **NEW}),
+    "MaxPool2d": (ta.MaxPool2d, {"kernel_size": 2, "stride": 2}),
+    "AvgPool2d": (ta.AvgPool2d, {"kernel_size": 2, "stride": 2}),
+    "BatchNorm": (
+        ta.BatchNorm,
+        {"num_features": 3, "eps": 1e-5, "momentum": 0.1, "dtype": np.float32},
+    ),
+    "LayerNorm": (ta.LayerNorm, {"normalized_shape": 3, "eps": 1e-5, "dtype": np.float32}),
+    "Dropout": (ta.Dropout, {"p": 0.5, "rng": rng()}),
+    "Sequential": (lambda layer: ta.Sequential(layer), {"layer": ta.ReLU()}),
+    "Residual": (ta.Residual, {"layer": ta.ReLU()}),
+    "Skip": (ta.Skip, {"layer": ta.ReLU()}),
+    "Parallel": (lambda branch: ta.Parallel(branch), {"branch": ta.ReLU()}),
+}
+
+
+METHODS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+    "encode": (autoencoder().encode, {"x": X}),
+    "decode": (autoencoder().decode, {"z": X[:, :2]}),
+    "reconstruct": (autoencoder().reconstruct, {"x": X}),
+    "reconstruction_error": (autoencoder().reconstruction_error, {"x": X, "per_feature": False}),
+    "evaluate": (autoencoder().evaluate, {"x": X, "rng": rng(), "batch_size": 4}),
+    "check_data": (autoencoder().check_data, {"x": X}),
+    "compile": (autoencoder().compile, {"part": "encoder", "input_shape": (4,)}),
+    "compiled": (autoencoder().compile(), {"x": X}),
+    "jacobian": (contractive().jacobian, {"x": X}),
+    "backprop": (lambda rng: contractive().backprop(X, rng), {"rng": rng()}),
+    "sample": (variational().sample, {"n": 3, "rng": 0}),
+    "draw": (variational().draw, {"n": 3, "rng": 0}),
+    "elbo": (variational().elbo, {"x": X, "rng": 0, "samples": 2}),
+    "log_likelihood": (variational().log_likelihood, {"x": X, "rng": 0, "samples": 2}),
+    "interpolate": (
+        variational().interpolate,
+        {"x0": X[:1], "x1": X[1:2], "steps": 3, "path": ta.linear},
+    ),
+    "traverse": (variational().traverse, {"x": X, "dimension": 1, "values": [0.0, 1.0]}),
+    "predict": (classifier().predict, {"x": X}),
+    "predict_proba": (classifier().predict_proba, {"x": X}),
+    "error": (classifier().error, {"x": X, "labels": LABELS}),
+    "gan.sample": (gan().sample, {"n": 3, "rng": rng()}),
+    "gan.noise": (gan().noise, {"n": 3, "rng": rng()}),
+    "gan.decode": (gan().decode, {"z": X[:, :2]}),
+    "gan.discriminate": (gan().discriminate, {"x": X}),
+    "classifier": (
+        stack().classifier,
+        {"classes": 3, "rng": rng(), "init": ta.HeNormal()},
+    ),
+    "pretrain": (stack().pretrain, {"x": X, "train": lambda block, codes: None}),
+    "unroll": (stack().unroll, {"loss": ta.MSE()}),
+    "loss": (ta.MSE(), {"y": X, "target": X}),
+    "likelihood": (ta.Bernoulli(), {"y": X, "x": X}),
+    "mse": (ta.metrics.mse, {"x": X, "y": X}),
+    "psnr": (ta.metrics.psnr, {"x": X, "y": X, "data_range": 1.0}),
+    "ssim": (
+        ta.metrics.ssim,
+        {"x": np.ones((1, 12, 12)), "y": np.ones((1, 12, 12))} | {"data_range": 1.0},
+    ),
+    "PCA": (ta.metrics.PCA, {"n_components": 2}),
+    "PCA.fit": (ta.metrics.PCA(2).fit, {"x": X}),
+    "PCA.transform": (ta.metrics.PCA(2).fit(X).transform, {"x": X}),
+    "roc_auc": (ta.metrics.roc_auc, {"labels": LABELS > 0, "scores": X[:, 0]}),
+    "roc_curve": (ta.metrics.roc_curve, {"labels": LABELS > 0, "scores": X[:, 0]}),
+    "detection": (ta.metrics.detection, {"labels": LABELS > 0, "flagged": LABELS > 1}),
+    "gradcheck": (
+        ta.gradcheck.check,
+        {"layer": ta.Dense(4, 2, rng=rng()), "x": X, "rng": 0, "max_entries": 5},
+    ),
+    "check_loss": (
+        ta.gradcheck.check_loss,
+        {"loss": ta.MSE(), "y": X, "target": X, "rng": 0, "max_entries": 5},
+    ),
+    "check_model": (
+        ta.gradcheck.check_model,
+        {"model": autoencoder(), "x": X, "rng": 0, "max_entries": 5},
+    ),
+    "data.load": (ta.data.load, {"name_or_path": "strokes"}),
+    "make_strokes": (ta.data.make_strokes, {"n": 2, "rng": rng(), "size": 28}),
+    "make_heartbeats": (
+        ta.data.make_heartbeats,
+        {"n": 2, "rng": rng(), "length": 140, "abnormal_fraction": 0.4},
+    ),
+    "make_faces": (
+        ta.data.make_faces,
+        {"identities": 2, "per_identity": 2, "rng": rng(), "size": 32},
+    ),
+}
+
+MASKED = np.ma.masked_greater(X, 0.5)
+NUMBERS = ["x", object(), [1.0], None, 1j, float("nan")]
+ARRAYS = [
+    *("x", 3, object(), None, MASKED, X.view(np.recarray), X.astype(complex), X.astype("U8")),
+    *(X.astype(object), X.astype("M8[s]")),
+]
+WRONG: list[tuple[str, list[Any]]] = [  # for annotations that match, the first that does
+    (r"Schedule'?$", ["x", object(), [1.0], None]),
+    (r"Generator|^Rng", ["x", 2.5, object()]),
+    (r"^bool", ["x", 2.5, object(), None]),
+    (r"^float", NUMBERS),
+    (r"^tuple\[float", ["x", 3, (1, "y"), (2.0, 1.0), object(), (0.0, float("nan"))]),
+    (r"^int$", ["x", 2.5, object(), [1], None, float("nan")]),
+    (r"^int \| None", ["x", 2.5, object(), [1]]),
+    (r"^int \| (Pair|tuple)", ["x", 2.5, object(), (1, 2.5)]),
+    (r"^(Sequence|tuple)\[int", ["x", object(), [2.5], ["y"]]),
+    (r"^DTypeLike", ["x", object(), int, np.float16, complex]),
+    (r"^Activation|^Callable\[\[\], Layer", ["x", 3, ta.Dense]),
+    (r"^(Callable|Augment|Path)", ["x", 3]),
+    (r"^(Array|ArrayLike)", ARRAYS),
+    (
+        r"^(Layer|Loss|Likelihood|Corruption|Penalty|Dense|Autoencoder|Model|Module)",
+        ["x", 3, ta.MSE, []],
+    ),
+    (r"^(Initializer|GeneratorLoss|Optimizer|EarlyStopping|History|Param)", ["x", 3, ta.MSE]),
+    (r"^str \|", [2.5, object(), None]),
+    (r"^str", [2.5, "x"]),
+    (r"^values", ["x", object(), [1j], MASKED]),
+    (r"^dict", ["x", 3, {"a": 3}]),
+]
+
+
+def cases() -> list[Any]:
+    found = []
+    for name, (call, given) in {**CALLS, **METHODS}.items():
+        annotations = {
+            p.name: p.annotation
+            if isinstance(p.annotation, str)
+            else getattr(p.annotation, "__name__", str(p.annotation))
+            for p in inspect.signature(call).parameters.values()
+        }
+        for argument in given:
+            kind = (
+                KINDS.get(argument)
+                if annotations.get(argument) in (None, "Any", "_empty")
+                else annotations[argument]
+            )
+            for pattern, values in WRONG:
+                if kind and re.search(pattern, kind):
+                    values = [v for v in values if not (v is None and "None" in kind)]
+                    found.append(
+                        pytest.param(call, given, argument, values, id=f"{name}-{argument}")
+                    )
+                    break
+            else:
+                found.append(pytest.param(call, given, argument, None, id=f"{name}-{argument}"))
+    return found
+
+
+KINDS = {
+    "x": "Array",
+    "z": "Array",
+    "y": "Array",
+    "x0": "Array",
+    "x1": "Array",
+    "labels": "Array",
+    "scores": "Array",
+    "flagged": "Array",
+    "target": "Array",
+    "layer": "Layer",
+    "branch": "Layer",
+    "block": "Layer",
+    "shape": "int",
+    "loss": "Loss",
+    "model": "Model",
+    "validation": "Array | None",
+    "values": "values",
+    "part": "str",
+    "rng": "Rng",
+    "input_shape": "tuple[int, ...] | None",
+}
+
+
+@pytest.mark.parametrize(("call", "given", "argument", "values"), cases())
+def test_a_wrong_argument_is_named(call, given, argument, values):
+    assert values, f"say in WRONG or KINDS what is no {argument}"
+    for value in values:
+        with pytest.raises((ValueError, TypeError)) as caught:
+            call(**{**given, argument: value})
+        message = str(caught.value)
+        assert argument in message, f"{value!r}: {message}"
+        assert re.search("pass|expected|must", message), f"{value!r}: {message}"

@@ -1,0 +1,70 @@
+"""The attacks of benchmarks/attack.py, each a few times, with hypothesis as the source of chance."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks import attack
+from benchmarks.attacks import Outcome, checkpoints, model_files, repeat
+
+CASES = {
+    "cuts": (model_files.cut, 100),
+    "flips": (model_files.flip, 100),
+    "headers": (model_files.header, 150),
+    "bombs": (model_files.bomb, 10),
+    "members": (model_files.member, 80),
+    "swaps": (model_files.swap, 40),
+    "checkpoint cuts": (checkpoints.cut, 40),
+    "checkpoint flips": (checkpoints.flip, 60),
+    "checkpoints": (checkpoints.crafted, 150),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_attack_breaks_nothing(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    case, examples = CASES[name]
+
+    @settings(max_examples=examples)
+    @given(rng=st.randoms(use_true_random=True))
+    def law(rng: random.Random) -> None:
+        assert case(rng, tmp_path_factory.getbasetemp()) is None
+
+    law()
+
+
+def test_the_attack_counts_its_failures(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def case(rng: random.Random, folder: Path) -> str | None:
+        drawn.append(rng.random())
+        if len(drawn) % 5 == 0:
+            raise ZeroDivisionError("five")
+        return "three" if len(drawn) % 3 == 0 else None
+
+    drawn: list[float] = []
+    outcome = repeat(case)(10, 7)
+    assert outcome.tries == 10
+    assert [text.partition(":")[0] for text in outcome.failures] == [
+        f"try {i}" for i in (2, 4, 5, 8, 9)
+    ]
+    assert "ZeroDivisionError at test_attack.py" in outcome.failures[1]
+    first, drawn[:] = list(drawn), []
+    repeat(case)(10, 7)
+    assert drawn == first
+
+    def fails(budget: int, seed: int) -> Outcome:
+        return Outcome(budget, [f"seed {seed}"])
+
+    monkeypatch.setitem(attack.ATTACKS, "cuts", (fails, "…"))
+    assert attack.main(["--cuts", "3", "--seed", "9"]) == 1
+    assert "3 tries      1 failures" in capsys.readouterr().out
+    assert attack.main(["--swaps", "3"]) == 0
+    assert attack.main([]) == 2
+    assert attack.main(["--list"]) == 0
+    listed: Any = capsys.readouterr().out
+    assert all(name in listed for name in attack.ATTACKS)
+    assert all(set(group) <= set(attack.ATTACKS) for group in attack.GROUPS.values())

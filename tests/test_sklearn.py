@@ -1,0 +1,588 @@
+"""tinyae.sklearn: the estimators keep scikit-learn's rules, and the detector its promises."""
+
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytest.importorskip("sklearn", reason="the estimators need scikit-learn: pip install scikit-learn")
+
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import tinyae as ta
+from tinyae.metrics import roc_auc
+from tinyae.sklearn import (
+    AutoencoderDetector,
+    AutoencoderTransformer,
+    ContractiveTransformer,
+    DenoisingTransformer,
+    SparseTransformer,
+    VariationalTransformer,
+    conformal,
+)
+from tinyae.sklearn.distance import NormalRows
+from tinyae.sklearn.network import encoder_decoder_from_pca, principal_axes
+from tinyae.sklearn.scaling import fit_scaler
+
+FROM_PCA = (AutoencoderTransformer, DenoisingTransformer)
+TRANSFORMERS = (
+    *FROM_PCA,
+    SparseTransformer,
+    ContractiveTransformer,
+    VariationalTransformer,
+)
+ALL = (*TRANSFORMERS, AutoencoderDetector)
+SMALL = {"epochs": 2, "hidden_units": (8,), "patience": None, "random_state": 0}
+TOO_FEW = "ignore:AutoencoderDetector. .* rows cannot tell:UserWarning"
+
+each_transformer = pytest.mark.parametrize("kind", TRANSFORMERS)
+each_estimator = pytest.mark.parametrize("kind", ALL)
+
+
+@pytest.fixture(scope="module")
+def iris():
+    return load_iris().data
+
+
+@pytest.fixture(scope="module")
+def cancer():
+    """Benign rows to learn from, rows to judge, and which of these are malignant."""
+    x, y = load_breast_cancer(return_X_y=True)
+    order = np.random.default_rng(0).permutation(np.flatnonzero(y == 1))
+    test = np.r_[order[180:], np.flatnonzero(y == 0)]
+    return x[order[:180]], x[test], y[test] == 0
+
+
+@pytest.fixture(scope="module")
+def detector(cancer):
+    return AutoencoderDetector(random_state=0).fit(cancer[0])
+
+
+# --- scikit-learn's rules ------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings(TOO_FEW)  # some checks fit 10 rows
+@pytest.mark.filterwarnings("ignore:SCIPY_ARRAY_API:sklearn.exceptions.SkipTestWarning")
+@parametrize_with_checks([kind(**{**SMALL, "patience": 1}) for kind in ALL])
+def test_check_estimator(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings(TOO_FEW)
+@parametrize_with_checks([kind() for kind in ALL])
+def test_check_estimator_with_default_settings(estimator, check):
+    check(estimator)
+
+
+@each_estimator
+def test_constructors_only_store(kind):
+    odd = object()
+    settings = kind().get_params()
+    estimator = kind(**dict.fromkeys(settings, odd))
+    assert all(value is odd for value in vars(estimator).values())
+    assert vars(estimator).keys() == settings.keys()
+    assert clone(kind(**SMALL)).get_params() == kind(**SMALL).get_params()
+
+
+@each_estimator
+def test_pickle(kind, iris):
+    estimator = kind(**SMALL).fit(iris)
+    again = pickle.loads(pickle.dumps(estimator))
+    assert (again.score_samples(iris) == estimator.score_samples(iris)).all()
+    assert (
+        again.partial_fit(iris).score_samples(iris)
+        == estimator.partial_fit(iris).score_samples(iris)
+    ).all()
+
+
+@each_estimator
+def test_a_seed_gives_the_same_bits(kind, iris):
+    first, second = (kind(**SMALL).fit(iris).score_samples(iris) for _ in range(2))
+    other = kind(**{**SMALL, "random_state": 1}).fit(iris).score_samples(iris)
+    assert (first == second).all()
+    assert (first != other).any()
+
+
+@each_transformer
+def test_pandas_in_and_out(kind, iris):
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame(iris, columns=["a", "b", "c", "d"], index=np.arange(len(iris)) + 7)
+    transformer = kind(**SMALL).fit(table).set_output(transform="pandas")
+    codes = transformer.transform(table)
+    assert list(codes.columns) == list(transformer.get_feature_names_out())
+    assert (codes.index == table.index).all()
+    assert list(transformer.feature_names_in_) == ["a", "b", "c", "d"]
+    with pytest.raises(ValueError, match="feature names"):
+        transformer.transform(table[["b", "a", "c", "d"]])
+
+
+def test_pipeline_and_grid_search():
+    x, y = load_iris(return_X_y=True)
+    pipeline = make_pipeline(StandardScaler(), AutoencoderTransformer(**SMALL), SVC())
+    grid = {"autoencodertransformer__latent_dim": [1, 3], "svc__C": [1.0, 10.0]}
+    search = GridSearchCV(pipeline, grid, cv=3, n_jobs=2).fit(x, y)
+    assert search.best_score_ > 0.93
+    alone = GridSearchCV(AutoencoderTransformer(**SMALL), {"latent_dim": [1, 2, 3]}, cv=3).fit(x)
+    assert alone.best_params_ == {"latent_dim": 3}  # of the score, the share of the variance kept
+    assert 0.9 < alone.best_score_ < 1
+
+
+def test_pca_of_metrics_in_a_pipeline(iris):
+    y = load_iris().target
+    assert make_pipeline(ta.metrics.PCA(2), SVC()).fit(iris, y).score(iris, y) > 0.9
+    ours, theirs = ta.metrics.PCA(2).fit(iris, y), PCA(2).fit(iris)
+    assert np.allclose(ours.explained_variance_ratio_, theirs.explained_variance_ratio_)
+    assert (ta.metrics.PCA(2).fit(np.ones((5, 3))).explained_variance_ratio_ == 0).all()
+
+
+def test_import_tinyae_does_not_import_scikit_learn():
+    code = """
+import sys, tinyae
+assert "sklearn" not in sys.modules
+import tinyae.sklearn, sklearn
+assert tinyae.sklearn is not sklearn
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# --- units ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scaling", ["standard", "minmax", None])
+def test_scaling_there_and_back(scaling):
+    x = np.random.default_rng(0).normal(size=(50, 3)) * [1e-6, 1.0, 1e6] + [5.0, 0.0, 1.7e9]
+    x[:, 1] = 3.0
+    scaler = fit_scaler(scaling, x)
+    scaled = scaler.apply(x)
+    assert np.allclose(scaler.undo(scaled), x, rtol=1e-12)
+    if scaling == "standard":
+        assert np.allclose(scaled.mean(axis=0), 0, atol=1e-6)
+        assert np.allclose(scaled.std(axis=0), [1, 0, 1])
+    if scaling == "minmax":
+        assert np.allclose(scaled.min(axis=0), 0)
+        assert np.allclose(scaled.max(axis=0), [1, 0, 1])
+
+
+@pytest.mark.parametrize("kind", FROM_PCA)
+@pytest.mark.parametrize("scaling", ["standard", "minmax"])
+def test_units_of_the_table_do_not_matter(kind, scaling, iris):
+    """A time since 1970 in one column, millionths in another: the same codes as before."""
+    settings = {**SMALL, "scaling": scaling}
+    units, zero = np.array([1e-6, 1.0, 1e3, 60.0]), np.array([0.0, -40.0, 1.7e9, 0.0])
+    ours = kind(**settings).fit(iris)
+    theirs = kind(**settings).fit(iris * units + zero)
+    assert np.allclose(
+        np.abs(ours.transform(iris)), np.abs(theirs.transform(iris * units + zero)), atol=1e-3
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@each_transformer
+def test_dtype(kind, dtype, iris):
+    transformer = kind(**SMALL).fit(iris.astype(dtype))
+    codes = transformer.transform(iris.astype(dtype))
+    assert codes.dtype == transformer.model_.dtype == dtype
+    assert transformer.inverse_transform(codes).dtype == dtype
+
+
+# --- transformers --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hidden_units", [(), (7,), (9, 5)])
+@pytest.mark.parametrize("scaling", ["standard", None])
+def test_the_network_starts_as_pca(hidden_units, scaling, iris):
+    x = fit_scaler(scaling, iris).apply(iris)
+    rng = np.random.default_rng(0)
+    parts = encoder_decoder_from_pca(x, 2, principal_axes(x), hidden_units, rng)
+    start = ta.Autoencoder(*parts, ta.MSE())
+    assert np.allclose(start.reconstruct(x), ta.metrics.PCA(2).fit(x).reconstruct(x))
+
+
+@given(rows=st.integers(2, 9), columns=st.integers(1, 6), code=st.integers(1, 12))
+def test_any_size_of_code_on_any_table(rows, columns, code):
+    x = np.random.default_rng(rows).normal(size=(rows, columns))
+    rng = np.random.default_rng(0)
+    parts = encoder_decoder_from_pca(x, code, principal_axes(x), (4,), rng)
+    start = ta.Autoencoder(*parts, ta.MSE())
+    assert start.encode(x).shape == (rows, code)
+    k = min(code, rows, columns)
+    assert np.allclose(start.reconstruct(x), ta.metrics.PCA(k).fit(x).reconstruct(x))
+
+
+def test_a_share_of_the_variance(iris):
+    x = StandardScaler().fit_transform(iris)
+    for share in (0.5, 0.8, 0.9, 0.97):
+        ours = AutoencoderTransformer(share, **SMALL).fit(iris)
+        assert ours.latent_dim_ == ours.transform(iris).shape[1] == PCA(share).fit(x).n_components_
+    assert AutoencoderTransformer(0.9999, **SMALL).fit(iris).latent_dim_ == 3  # of 4 columns
+    assert AutoencoderTransformer(0.9, **SMALL).fit(iris[:, :1]).latent_dim_ == 1
+
+
+def curved(n, seed):
+    """Points near a parabola, in a plane of four dimensions, in odd units."""
+    rng = np.random.default_rng(seed)
+    t = rng.uniform(-2, 2, n)
+    x = np.stack([t, t**2, -t, np.sin(2 * t)], axis=1) + 0.05 * rng.normal(size=(n, 4))
+    return x * [1, 100, 0.01, 1] + [0, 5, 0, 1000]
+
+
+@pytest.mark.parametrize("kind", FROM_PCA)
+def test_a_curved_table_takes_fewer_numbers_than_pca(kind):
+    x, test = curved(400, 0), curved(400, 1)
+    noise = {"noise": 0.05} if kind is DenoisingTransformer else {}
+    trained = kind(1, random_state=0, epochs=80, **noise).fit(x)
+    linear = kind(1, random_state=0, epochs=1, learning_rate=1e-12, **noise).fit(x)
+    assert 1 - trained.score(test) < 0.35 * (1 - linear.score(test))
+
+
+def test_never_worse_than_pca_on_the_rows_held_out():
+    """On noise there is nothing to learn beyond PCA, and then PCA stays."""
+    x = np.random.default_rng(0).normal(size=(40, 12))
+    trained = AutoencoderTransformer(4, random_state=0).fit(x)
+    scaled = StandardScaler().fit(x)
+    z = scaled.transform(x)
+    pca = ta.metrics.PCA(4).fit(z)
+    assert np.allclose(trained.reconstruct(x), scaled.inverse_transform(pca.reconstruct(z)))
+
+
+@each_transformer
+def test_scores_agree_with_reconstruct(kind, iris):
+    transformer = kind(**SMALL).fit(iris)
+    scaled = StandardScaler().fit(iris).transform
+    error = np.square(scaled(iris) - scaled(transformer.reconstruct(iris)))
+    assert np.allclose(transformer.score_samples(iris), -error.mean(axis=1))
+    assert np.isclose(transformer.score(iris), 1 - error.sum() / np.square(scaled(iris)).sum())
+    codes = transformer.transform(iris)
+    assert np.allclose(transformer.inverse_transform(codes), transformer.reconstruct(iris))
+
+
+@each_transformer
+def test_partial_fit_learns(kind, iris):
+    transformer = kind(random_state=0, batch_size=16)
+    parts = np.array_split(np.random.default_rng(0).permutation(iris), 3)
+    for part in parts:
+        transformer.partial_fit(part)
+    before = transformer.model_.evaluate(transformer._scaled(iris))["total"]
+    for _ in range(30):
+        for part in parts:
+            transformer.partial_fit(part)
+    assert transformer.model_.evaluate(transformer._scaled(iris))["total"] < before
+    assert len(transformer.history_) == 93
+
+
+@each_transformer
+def test_warm_start_goes_on(kind, iris):
+    warm = kind(**SMALL, warm_start=True).fit(iris)
+    model, first = warm.model_, warm.history_["total"][-1]
+    for _ in range(10):
+        warm.fit(iris)
+    assert warm.model_ is model
+    assert warm.history_["total"][-1] < first
+    cold = kind(**SMALL).fit(iris)
+    before = cold.score_samples(iris)
+    assert (cold.fit(iris).score_samples(iris) == before).all()
+
+
+def test_early_stopping_and_its_absence(iris):
+    stopped = AutoencoderTransformer(random_state=0, epochs=500, patience=3).fit(iris)
+    assert 3 <= len(stopped.history_) < 500
+    assert "validation.total" in stopped.history_.names
+    through = AutoencoderTransformer(random_state=0, epochs=7, patience=None).fit(iris)
+    assert len(through.history_) == 7
+    assert "validation.total" not in through.history_.names
+
+
+def test_denoising_removes_noise():
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(400, 4)) * [0.3, 40, 0.003, 0.3]
+    clean = curved(400, 1)
+    denoiser = DenoisingTransformer(2, noise=0.3, random_state=0).fit(curved(800, 0))
+    scale = clean.std(axis=0)
+    before = np.square(noise / scale).mean()
+    after = np.square((denoiser.reconstruct(clean + noise) - clean) / scale).mean()
+    assert after < 0.6 * before
+
+
+def test_sparse_codes_are_sparse(cancer):
+    x = cancer[0]
+    active, free = (
+        SparseTransformer(40, activity=0.05, weight=w, random_state=0).fit(x) for w in (1.0, 0.0)
+    )
+    assert active.transform(x).mean() < 0.1
+    assert free.transform(x).mean() > 0.3
+    assert active.score(x) > 0.9
+
+
+def test_contractive_codes_change_less(cancer):
+    x = cancer[0]
+    held, free = (
+        ContractiveTransformer(5, weight=w, random_state=0, epochs=40).fit(x) for w in (0.1, 0.0)
+    )
+    slopes = [
+        np.square(t.model_.jacobian(t._scaled(x))).sum(axis=(1, 2)).mean() for t in (held, free)
+    ]
+    assert slopes[0] < 0.5 * slopes[1]
+
+
+def test_the_variational_network_starts_as_probabilistic_pca(iris):
+    start = VariationalTransformer(2, random_state=0, epochs=1, learning_rate=1e-12).fit(iris)
+    z = StandardScaler().fit_transform(iris)
+    exact = PCA(2).fit(z).score(z)  # the log-likelihood of probabilistic PCA a row
+    bound = start.model_.elbo(z, samples=500)
+    assert np.isclose(bound.value, exact, atol=0.02)
+
+
+def test_samples_have_the_tables_distribution(cancer):
+    x = cancer[0]
+    made = VariationalTransformer(random_state=0).fit(x).sample(4000)
+    assert made.shape == (4000, x.shape[1])
+    assert np.allclose(made.mean(axis=0), x.mean(axis=0), atol=0.25 * x.std(axis=0))
+    assert np.allclose(made.std(axis=0) / x.std(axis=0), 1, atol=0.3)
+    both = np.corrcoef(x.T), np.corrcoef(made.T)
+    assert np.abs(both[0] - both[1]).mean() < 0.15
+
+
+# --- conformal p-values --------------------------------------------------------------------------
+
+
+@given(st.integers(0, 10_000), st.integers(1, 60), st.sampled_from([0.01, 0.05, 0.1, 0.25, 0.5]))
+def test_flagged_by_threshold_just_where_p_is_small(seed, n, rate):
+    rng = np.random.default_rng(seed)
+    calibration, scores = rng.integers(0, 30, n) / 7, rng.integers(-5, 35, 200) / 7  # with ties
+    flagged = scores > conformal.threshold(calibration, rate)
+    assert (flagged == (conformal.p_values(calibration, scores) <= rate + 1e-12)).all()
+
+
+def test_p_values_by_counting():
+    calibration = np.array([3.0, 1.0, 2.0, 2.0])
+    assert np.allclose(
+        conformal.p_values(calibration, np.array([0.0, 1.0, 2.0, 2.5, 9.0])),
+        [1.0, 1.0, 4 / 5, 2 / 5, 1 / 5],
+    )
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_p_values_of_exchangeable_scores(ties):
+    """P(p ≤ k/(n + 1)) = k/(n + 1) for continuous scores, at most that where scores may be equal."""
+    rng, n, draws = np.random.default_rng(0), 9, 20_000
+    scores = rng.standard_cauchy((draws, n + 1))
+    if ties:
+        scores = np.round(np.clip(scores, -3, 3))
+    p = np.array([conformal.p_values(row[:-1], row[-1:])[0] for row in scores])
+    levels = np.arange(1, n + 1) / (n + 1)
+    shares = (p[:, None] <= levels + 1e-12).mean(axis=0)
+    error = 4 * np.sqrt(levels * (1 - levels) / draws)
+    assert (shares <= levels + error).all()
+    assert ties or (shares >= levels - error).all()
+    assert not ties or (shares < levels - error).any()
+
+
+def test_the_plain_quantile_would_flag_too_many():
+    """What the finite-sample correction is for: 19 rows, rate 0.05."""
+    rng = np.random.default_rng(0)
+    calibration, new = rng.normal(size=(20_000, 19)), rng.normal(size=20_000)
+    held = np.array([conformal.threshold(row, 0.05) for row in calibration])
+    assert (new > held).mean() < 0.055 < (new > np.quantile(calibration, 0.95, axis=1)).mean()
+    assert conformal.threshold(calibration[0][:18], 0.05) == np.inf
+
+
+# --- the detector --------------------------------------------------------------------------------
+
+
+def test_it_finds_what_is_odd(detector, cancer):
+    _, test, truth = cancer
+    assert roc_auc(truth, -detector.score_samples(test)) > 0.93
+    assert (detector.predict(test[truth]) == -1).mean() > 0.6
+
+
+def test_flags_p_values_and_scores_tell_one_story(detector, cancer):
+    _, test, _ = cancer
+    flagged = detector.predict(test) == -1
+    assert (flagged == (detector.p_values(test) <= 0.05)).all()
+    assert (flagged == (-detector.score_samples(test) > detector.threshold_)).all()
+    assert (flagged == (detector.decision_function(test) < 0)).all()
+
+
+def test_every_row_is_calibrated_by_networks_that_have_not_seen_it(cancer):
+    x = cancer[0][:60]
+    detector = AutoencoderDetector(**SMALL).fit(x)
+    changed = x.copy()
+    changed[7] = 2 * x[7]
+    other = AutoencoderDetector(**SMALL).fit(changed)
+    fold = detector._recent_fold
+    mates = (fold == fold[7]) & (np.arange(60) != 7)
+    assert (detector.calibration_scores_[mates] == other.calibration_scores_[mates]).all()
+    assert (detector.calibration_scores_ != other.calibration_scores_)[fold != fold[7]].any()
+
+
+@pytest.mark.parametrize("n", [20, 80])
+def test_the_false_positive_rate(n):
+    """The share of new normal rows that are flagged, over many tables, and the p-values' law."""
+    p = []
+    for seed in range(25):
+        rng = np.random.default_rng(seed)
+        mix = rng.normal(size=(5, 5))
+        x = rng.standard_t(4, size=(n + 200, 5)) @ mix
+        detector = AutoencoderDetector(epochs=1, hidden_units=(), random_state=seed).fit(x[:n])
+        p.append(detector.p_values(x[n:]))
+        assert ((detector.predict(x[n:]) == -1) == (p[-1] <= 0.05)).all()
+    p = np.concatenate(p)
+    for rate in (0.05, 0.1, 0.2, 0.5):
+        assert (p <= rate).mean() < 1.25 * rate, rate
+    assert (p <= 0.2).mean() > 0.1  # nor idle
+
+
+def test_contamination_is_the_share_flagged(cancer):
+    rng = np.random.default_rng(0)
+    odd = rng.permuted(cancer[0][:20], axis=0) + cancer[0].std(axis=0)  # columns of different rows
+    x = np.concatenate([cancer[0], odd])
+    detector = AutoencoderDetector(contamination=0.1, **SMALL)
+    found = detector.fit_predict(x) == -1
+    assert found.sum() == 20
+    assert found[180:].mean() > 0.5
+
+
+def test_the_column_to_blame(detector, cancer):
+    """One sensor reads nonsense in a normal row."""
+    rng = np.random.default_rng(0)
+    rows = cancer[1][~cancer[2]][:60].copy()
+    column = rng.integers(rows.shape[1], size=len(rows))
+    spread = cancer[0].std(axis=0)
+    rows[np.arange(len(rows)), column] += 6 * spread[column]
+    blamed = detector.explain(rows)
+    assert blamed.shape == rows.shape
+    assert (blamed.argmax(axis=1) == column).mean() > 0.85
+    assert (np.sort(blamed, axis=1)[:, -1] > 0).all()
+
+
+def test_few_rows_are_said_to_be_too_few():
+    x = np.random.default_rng(0).normal(size=(12, 3))
+    with pytest.warns(UserWarning, match=r"12 rows cannot tell a false-positive rate of 0\.05"):
+        detector = AutoencoderDetector(**SMALL).fit(x)
+    assert (detector.predict(100 + x) == 1).all()
+    assert (AutoencoderDetector(false_positive_rate=0.1, **SMALL).fit(x).predict(x + 9) == -1).all()
+
+
+def test_the_detector_learns_in_parts(cancer):
+    x, test, truth = cancer
+    detector = AutoencoderDetector(random_state=0)
+    for part in np.array_split(x, 3):
+        detector.partial_fit(part)
+    assert detector.calibration_scores_.shape == (180,)
+    assert roc_auc(truth, -detector.score_samples(test)) > 0.93
+    assert 0 < (detector.predict(test[~truth]) == -1).mean() < 0.15
+    fitted = AutoencoderDetector(**SMALL).fit(x)
+    for row in x[:5]:
+        fitted.partial_fit(row[None])
+    assert fitted.calibration_scores_.shape == (185,)
+    assert sorted(fitted._recent_fold[-5:]) == [0, 1, 2, 3, 4]  # each network held out one
+
+
+def test_warm_start_keeps_the_networks(cancer):
+    warm = AutoencoderDetector(warm_start=True, **SMALL).fit(cancer[0])
+    networks = [member.model_ for member in warm.members_]
+    warm.fit(cancer[0])
+    assert [member.model_ for member in warm.members_] == networks
+
+
+def test_constant_rows_and_copies():
+    """Nothing divides by zero where columns, or all rows, are equal."""
+    rng = np.random.default_rng(0)
+    x = np.repeat(rng.normal(size=(10, 4)), 5, axis=0)
+    x[:, 2] = 7.0
+    detector = AutoencoderDetector(**SMALL).fit(x)
+    assert np.isfinite(detector.score_samples(x)).all()
+    odd = x[:1] + [0, 0, 10.0, 0]
+    assert detector.predict(odd) == -1
+    assert detector.explain(odd).argmax() == 2
+    still = AutoencoderDetector(**SMALL).fit(np.ones((30, 2)))
+    assert list(still.predict([[1.0, 1.0], [1.0, 2.0]])) == [1, -1]
+
+
+def test_distance_without_ridge_is_mahalanobis():
+    """√(m² d²), each factor against its plain definition."""
+    rng = np.random.default_rng(0)
+    z, r = rng.normal(size=(50, 2)), 0.1 * rng.normal(size=(50, 3))
+    u, normal = np.c_[z, r], NormalRows(z, r)
+    C = np.cov(u.T, bias=True)
+    new = rng.normal(size=(7, 5))
+    P = np.linalg.inv(C + 0.1 * np.trace(C) / 3 * np.eye(5))
+    m2 = np.einsum("ni,ij,nj->n", new - u.mean(axis=0), P, new - u.mean(axis=0))
+    d2 = np.sort(np.square(new[:, None] - u).sum(axis=2), axis=1)[:, :5].mean(axis=1)
+    assert np.allclose(normal.score(new[:, :2], new[:, 2:]), np.sqrt(m2 * d2))
+
+
+# --- what is wrong is said -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"latent_dim": 0}, "latent_dim"),
+        ({"latent_dim": 1.5}, "share of the variance"),
+        ({"latent_dim": None}, "latent_dim"),
+        ({"hidden_units": 64}, r"pass e\.g\. \(64,\)"),
+        ({"hidden_units": (0,)}, "hidden_units"),
+        ({"scaling": "robust"}, "scaling is 'robust'"),
+        ({"epochs": 0}, "epochs"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"patience": 0}, "patience"),
+        ({"validation_fraction": 1.0}, "validation_fraction"),
+        ({"learning_rate": -1.0}, "learning_rate|rate"),
+    ],
+)
+@each_estimator
+def test_bad_settings_are_named_and_nothing_is_lost(kind, settings, message, iris):
+    estimator = kind(**SMALL).fit(iris)
+    before = estimator.score_samples(iris)
+    estimator.set_params(**settings)
+    for learn in (estimator.fit, clone(estimator).fit, clone(estimator).partial_fit):
+        with pytest.raises((ValueError, TypeError), match=message):
+            learn(iris)
+    assert (estimator.score_samples(iris) == before).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"folds": 1}, "at least 2"),
+        ({"false_positive_rate": 0.0}, "false_positive_rate"),
+        ({"contamination": 0.6}, "contamination"),
+        ({"noise": -1.0}, "GaussianNoise"),
+    ],
+)
+def test_bad_settings_of_the_detector(settings, message, iris):
+    with pytest.raises(ValueError, match=message):
+        AutoencoderDetector(**settings).fit(iris)
+
+
+@each_estimator
+def test_bad_rows(kind, iris):
+    with pytest.raises(NotFittedError):
+        kind().score_samples(iris)
+    estimator = kind(**SMALL).fit(iris)
+    with pytest.raises(ValueError, match="features"):
+        estimator.score_samples(iris[:, :3])
+    holes = iris.copy()
+    holes[3, 1] = np.nan
+    for use in (estimator.score_samples, estimator.fit, estimator.partial_fit):
+        with pytest.raises(ValueError, match="NaN"):
+            use(holes)
+
+
+def test_codes_of_another_size(iris):
+    with pytest.raises(ValueError, match="Z has 3 columns, expected 2"):
+        AutoencoderTransformer(2, **SMALL).fit(iris).inverse_transform(np.zeros((4, 3)))

@@ -1,0 +1,120 @@
+"""Arguments that are no arrays: each is what its name says, or an error says what to pass.
+
+The caller checks the range; these check the kind, so that ``beta="x"`` is not an error of ``<``.
+"""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+
+def number(who: str, name: str, value: Any, example: float) -> float:
+    """A real number, as a float.
+
+    Raises
+        TypeError   anything else
+        ValueError  NaN
+    """
+    if isinstance(value, numbers.Real) and not isinstance(value, bool) and value == value:
+        return float(value)
+    got = "nan" if isinstance(value, float) else f"{value!r:.60}"
+    kind = ValueError if isinstance(value, numbers.Real) else TypeError
+    raise kind(f"{who}: {name} is {got}, expected a number; pass e.g. {name}={example:g}")
+
+
+def interval(
+    who: str, name: str, bounds: Any, example: tuple[float, float] = (-12.0, 12.0)
+) -> tuple[float, float]:
+    """A pair of numbers, low < high.
+
+    Raises
+        ValueError  anything else
+    """
+    pair = isinstance(bounds, (tuple, list)) and len(bounds) == 2
+    if (
+        not pair
+        or not all(isinstance(b, numbers.Real) for b in bounds)
+        or not bounds[0] < bounds[1]
+    ):
+        raise ValueError(
+            f"{who}: {name} is {bounds!r:.60}, expected (low, high) with low < high; "
+            f"pass e.g. {example}"
+        )
+    return float(bounds[0]), float(bounds[1])
+
+
+def flag(who: str, name: str, value: Any) -> bool:
+    """True or False.
+
+    Raises
+        TypeError  anything else: a string would always count as true
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{who}: {name} is {value!r:.60}, expected True or False; pass {name}=True")
+    return bool(value)
+
+
+def generator(who: str, rng: Any) -> np.random.Generator:
+    """A generator; from a seed, an int ≥ 0, a new one.
+
+    Raises
+        TypeError   neither a seed nor a generator
+        ValueError  a seed below 0
+    """
+    if isinstance(rng, np.random.Generator):
+        return rng
+    if not isinstance(rng, (int, np.integer)) or isinstance(rng, bool):
+        raise TypeError(
+            f"{who}: rng is {rng!r:.60}, expected a seed or a numpy.random.Generator; "
+            "pass rng=0 or rng=np.random.default_rng(0)"
+        )
+    if rng < 0:
+        raise ValueError(f"{who}: rng is {rng}, expected a seed ≥ 0; pass e.g. rng=0")
+    return np.random.default_rng(rng)
+
+
+def check_generator(who: str, rng: Any) -> np.random.Generator:
+    """``rng``, if it is a generator.
+
+    Raises
+        TypeError  anything else
+    """
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(
+            f"{who}: rng is {rng!r:.60}, expected a numpy.random.Generator; "
+            "pass rng=np.random.default_rng(0)"
+        )
+    return rng
+
+
+def check_callable(who: str, name: str, value: Any, example: str) -> None:
+    """Raise unless ``value`` can be called and is not a class, which would make an object.
+
+    Raises
+        TypeError  anything else
+    """
+    if isinstance(value, type) or not callable(value):
+        raise TypeError(
+            f"{who}: {name} is {value!r:.60}, expected an object to call; pass e.g. {example}"
+        )
+
+
+def float_dtype(who: str, dtype: DTypeLike) -> np.dtype[Any]:
+    """float32 or float64 in the machine's order of bytes, however it is given.
+
+    Raises
+        TypeError  anything else
+    """
+    try:
+        wanted = np.dtype(dtype)
+    except TypeError:
+        wanted = np.dtype(object)
+    if wanted.char not in "fd":
+        raise TypeError(
+            f"{who}: dtype is {dtype!r:.60}, expected float32 or float64; pass dtype=np.float32"
+        )
+    return wanted.newbyteorder("=")

@@ -1,0 +1,153 @@
+"""What is taken for an array of numbers, and what is refused, because some of it would be lost.
+
+A masked array has entries that are not to be used, and a matrix multiplies where an array goes entry
+by entry: NumPy's functions drop the one's mask and the other's meaning without a word. A complex
+number would lose its imaginary part; dates and strings are numbers to nobody but the computer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))  # in the machine's byte order
+_KINDS = "fiub"
+_INSTEAD = {
+    "c": "pass its real and imaginary parts as two features, or np.abs of it",
+    "m": "pass how many units it is, e.g. x / np.timedelta64(1, 's')",
+    "M": "pass the time since some day, e.g. (x - x.min()) / np.timedelta64(1, 's')",
+    "O": "pass np.array(x.tolist(), np.float32), whose rows must be of one length",
+    "S": "pass x.astype(np.float32) if it holds numbers, else number the words",
+    "U": "pass x.astype(np.float32) if it holds numbers, else number the words",
+    "V": "pass one field of it, e.g. x['name']",
+}
+
+
+def check_array(what: str, a: object) -> None:
+    """Raise unless ``a`` is a NumPy array or a memory map, of any dtype. Takes 0.1 µs.
+
+    Raises
+        TypeError  another type, such as a masked array or a matrix
+    """
+    if type(a) is np.ndarray or type(a) is np.memmap:
+        return
+    if isinstance(a, np.ma.MaskedArray):
+        raise TypeError(
+            f"{what} is a masked array, expected an array: its mask would be ignored and what is "
+            "masked be used; fill the gaps, e.g. x.filled(x.mean()), or leave such rows out"
+        )
+    if isinstance(a, np.ndarray):
+        raise TypeError(f"{what} is a {type(a).__name__}, expected an array; pass np.asarray(x)")
+    raise TypeError(
+        f"{what} is a {type(a).__name__}, expected a NumPy array; pass np.asarray(x, np.float32)"
+    )
+
+
+def check_real(what: str, a: Any) -> None:
+    """Raise unless ``a`` is an array of real numbers: floats, integers or bools.
+
+    Raises
+        TypeError  another type or dtype
+    """
+    check_array(what, a)
+    if a.dtype.kind not in _KINDS:
+        instead = _INSTEAD.get(a.dtype.kind, "pass x.astype(np.float32)")
+        raise TypeError(f"{what} is {a.dtype}, expected real numbers; {instead}")
+
+
+def check_float(what: str, a: Any) -> None:
+    """Raise unless ``a`` is an array of float32 or float64 in the machine's order of bytes.
+
+    Raises
+        TypeError  another type or dtype
+    """
+    check_array(what, a)
+    if not is_float(a.dtype):
+        raise TypeError(f"{what} is {a.dtype}, expected float32 or float64; {_as_float(a.dtype)}")
+
+
+def is_float(dtype: Any) -> bool:
+    """Whether this is float32 or float64 in the machine's order of bytes."""
+    return dtype.char in "fd" and dtype.isnative
+
+
+def plain(what: str, a: Any) -> np.ndarray:
+    """``np.asarray(a)`` of a list or of an array that passes :func:`check_array`."""
+    if isinstance(a, np.ndarray):
+        check_array(what, a)
+    return np.asarray(a)
+
+
+def real(what: str, a: Any) -> np.ndarray:
+    """``np.asarray(a)`` of a list or of an array that passes :func:`check_real`."""
+    array = plain(what, a)
+    check_real(what, array)
+    return array
+
+
+def native_float(what: str, a: Any) -> np.ndarray:
+    """float32 or float64, in the machine's order of bytes; copied only to change that.
+
+    Raises
+        TypeError  another type or dtype
+    """
+    array = plain(what, a)
+    if array.dtype.char not in "fd":
+        raise TypeError(
+            f"{what} has dtype {array.dtype}, expected float32 or float64; "
+            f"pass {what.split()[-1]}.astype(np.float32)"
+        )
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _as_float(dtype: Any) -> str:
+    if dtype.kind == "f" and dtype.itemsize in (4, 8):
+        return f"pass x.astype(np.{dtype.newbyteorder('=')})"
+    return "pass x.astype(np.float32)"
+
+
+# --- what rounding to a shorter float loses -------------------------------------------------------
+
+_ROWS_AT_ONCE = 1 << 20  # numbers
+_VISIBLE = 1e-3  # of a column's range: a larger error is worth a word
+
+
+def lost_by_rounding(x: np.ndarray, dtype: Any) -> tuple[tuple[int, ...], str] | None:
+    """The index of the first feature that ``dtype`` rounds to fewer values, and what happens to it.
+
+    A whole number beyond 2²⁴ has neighbours in float32 that are 2 and more apart, and so have times
+    since 1970. Reads x in chunks; x may be a memory map. Returns None if nothing is lost.
+    """
+    dtype = np.dtype(dtype)
+    if x.ndim < 2 or not x.size or x.dtype.kind not in "iuf" or np.can_cast(x.dtype, dtype):
+        return None
+    low, high, error, whole = _rounding(x, dtype)
+    with np.errstate(invalid="ignore"):
+        coarse = (error > _VISIBLE * (high - low)) & (high > low)
+    for index in map(tuple, np.argwhere(coarse | (whole & (error > 0) & (high > low)))):
+        entries = (slice(None), *index)
+        column = np.asarray(x[entries])
+        before, after = (len(np.unique(a)) for a in (column, column.astype(dtype)))
+        if after < before:
+            return tuple(int(i) for i in index), (
+                f"runs from {low[index]:.10g} to {high[index]:.10g}, and its {before:,} different "
+                f"values become {after:,} in {dtype}"
+            )
+    return None
+
+
+def _rounding(x: np.ndarray, dtype: np.dtype[Any]) -> tuple[np.ndarray, ...]:
+    """For each feature: least and largest value, largest error, whether all are whole numbers."""
+    shape = x.shape[1:]
+    low, high, error = np.full(shape, np.inf), np.full(shape, -np.inf), np.zeros(shape)
+    whole = np.ones(shape, bool)
+    rows = max(1, _ROWS_AT_ONCE // max(x[0].size, 1))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(x), rows):
+            wide = np.asarray(x[start : start + rows]).astype(np.float64)
+            np.minimum(low, wide.min(axis=0), out=low)
+            np.maximum(high, wide.max(axis=0), out=high)
+            np.maximum(error, np.abs(wide - wide.astype(dtype)).max(axis=0), out=error)
+            whole &= (wide == np.floor(wide)).all(axis=0)
+    return low, high, error, whole

@@ -1,0 +1,72 @@
+"""The classes whose objects a file may describe, and the arguments of their constructors."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from tinyae import layers, likelihoods, losses, models
+from tinyae.data import binarize, corruption
+from tinyae.models.gan import Player
+
+if TYPE_CHECKING:
+    import inspect
+
+_HOMES = (
+    layers,
+    losses,
+    likelihoods,
+    corruption,
+    binarize,
+    models,
+)  # modules whose classes a file may build
+
+INIT_ARGUMENTS = {"rng", "init", "dtype"}  # for the initial weights only: not needed again
+
+
+@functools.cache
+def classes() -> dict[str, type]:
+    """The public classes of tinyae that a file may build, by name."""
+    import pkgutil  # imported here, like inspect below, to keep `import tinyae` fast
+
+    table = {}
+    for home in _HOMES:
+        parts = pkgutil.iter_modules(getattr(home, "__path__", ()))
+        for name in [home.__name__, *(f"{home.__name__}.{part.name}" for part in parts)]:
+            for key, value in vars(importlib.import_module(name)).items():
+                public = isinstance(value, type) and value.__module__ == name and key[0] != "_"
+                if public and not issubclass(value, Player):  # half a game, never saved alone
+                    table[key] = value
+    return table
+
+
+def custom_classes(custom: Iterable[type]) -> dict[str, type]:
+    """The user's own classes by name.
+
+    Raises
+        TypeError   not classes
+        ValueError  two of one name
+    """
+    found: dict[str, type] = {}
+    for cls in custom:
+        if not isinstance(cls, type):
+            raise TypeError(f"load: custom holds {cls!r}, expected classes; pass custom=[MyLayer]")
+        if classes().get(cls.__name__, cls) is not cls or found.get(cls.__name__, cls) is not cls:
+            raise ValueError(f"load: custom names two classes {cls.__name__}; rename yours")
+        found[cls.__name__] = cls
+    return found
+
+
+def arguments(cls: type) -> dict[str, inspect.Parameter]:
+    """The constructor's parameters, without self."""
+    if cls.__init__ is object.__init__:  # type: ignore[misc]
+        return {}
+    import inspect
+
+    found = dict(list(inspect.signature(cls.__init__).parameters.items())[1:])  # type: ignore[misc]
+    for p in found.values():
+        if p.kind is p.VAR_KEYWORD:
+            raise TypeError(f"{cls.__name__}: **{p.name} cannot be saved; name the arguments")
+    return found

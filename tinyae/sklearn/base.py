@@ -1,0 +1,199 @@
+"""What all estimators of tables share: settings, training, and the use of the trained model."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from tinyae.data.batches import split
+from tinyae.layers.base import positive_int
+from tinyae.metrics import PCA
+from tinyae.optim import Adam
+from tinyae.param import Array
+from tinyae.sklearn.network import principal_axes, size_of_code
+from tinyae.sklearn.scaling import fit_scaler
+from tinyae.training import EarlyStopping, History, fit
+from tinyae.training.state import Snapshot
+
+FLOATS = [np.float64, np.float32]  # float32 stays float32; everything else becomes float64
+
+
+@dataclass(eq=False, repr=False)
+class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """An autoencoder of the rows of a table. A subclass defines ``_build``.
+
+    The arguments are described at :class:`tinyae.sklearn.AutoencoderTransformer`. The constructor
+    that ``dataclass`` writes only stores them, as scikit-learn asks.
+    """
+
+    latent_dim: int | float = 0.9
+    _: KW_ONLY
+    hidden_units: tuple[int, ...] = (64,)
+    scaling: str | None = "standard"
+    epochs: int = 200
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    patience: int | None = 20
+    validation_fraction: float = 0.1
+    warm_start: bool = False
+    random_state: Any = None
+    verbose: bool = False
+
+    # --- training --------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None) -> TableAutoencoder:
+        """Train on the rows of X; with ``warm_start``, go on from the last weights. y is ignored."""
+        self._check_settings()
+        go_on = self.warm_start and hasattr(self, "model_")
+        X = validate_data(self, X, dtype=FLOATS, ensure_min_samples=2, reset=not go_on)
+        if not go_on:
+            self._begin(X)
+        self.history_ = self._train(self._scaled(X), self.patience)
+        return self
+
+    def partial_fit(self, X: Any, y: Any = None) -> TableAutoencoder:
+        """One pass over the rows of X, a part of a larger table. y is ignored.
+
+        The first part decides the units and where the network starts, so it should be a good
+        sample of the whole. No rows are held out: ``patience`` and ``epochs`` have no effect.
+        """
+        self._check_settings()
+        first = not hasattr(self, "model_")
+        X = validate_data(self, X, dtype=FLOATS, ensure_min_samples=2 if first else 1, reset=first)
+        if first:
+            self._begin(X)
+            self.history_ = History()
+        self.history_.epochs += self._pass(self._scaled(X), epochs=1).epochs
+        return self
+
+    def _begin(self, X: Array) -> None:
+        """A new model in new units. Nothing of an earlier one changes unless all of it works."""
+        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
+        optimizer = Adam(self.learning_rate)
+        scaler = fit_scaler(self.scaling, X)
+        x = scaler.apply(X)
+        pca = principal_axes(x)
+        latent_dim = size_of_code(self.latent_dim, pca)
+        model = self._build(x, pca, latent_dim, rng)
+        self.scaler_, self.model_, self.latent_dim_ = scaler, model, latent_dim
+        self._rng, self._optimizer, self._center = rng, optimizer, x.mean(axis=0)
+
+    def _build(self, x: Array, pca: PCA, latent_dim: int, rng: np.random.Generator) -> Any:
+        """The untrained model for rows like x, in scaled units and x's dtype."""
+        raise NotImplementedError
+
+    def _train(self, rows: Array, patience: int | None) -> History:
+        """Train. With ``patience`` keep the weights that do best on held-out rows, which may be
+        those from before."""
+        if patience is None:
+            return self._pass(rows, epochs=self.epochs)
+        fraction = max(self.validation_fraction, 1 / len(rows))  # at least one row
+        rows, held_out = split(rows, fraction, self._rng)
+        before, start = self.model_.evaluate(held_out)["total"], Snapshot(self.model_)
+        stopping = EarlyStopping(patience)
+        history = self._pass(rows, epochs=self.epochs, validation=held_out, early_stopping=stopping)
+        if history.monitored.min() >= before:
+            start.restore(self.model_)
+        return history
+
+    def _pass(self, rows: Array, **settings: Any) -> History:
+        return fit(
+            self.model_,
+            rows,
+            batch_size=self.batch_size,
+            optimizer=self._optimizer,
+            rng=self._rng,
+            progress=bool(self.verbose),
+            **settings,
+        )
+
+    def _check_settings(self) -> None:
+        """Raise a ValueError for settings that cannot work, before anything changes."""
+        who, latent_dim = type(self).__name__, self.latent_dim
+        if isinstance(latent_dim, float):
+            if not 0 < latent_dim < 1:
+                raise ValueError(
+                    f"{who}: latent_dim is {latent_dim}, expected an int ≥ 1, or a share of the "
+                    "variance between 0 and 1; pass e.g. 8 or 0.9"
+                )
+        else:
+            positive_int(who, "latent_dim", latent_dim, 8)
+        for name in ("epochs", "batch_size", *(["patience"] if self.patience is not None else [])):
+            positive_int(who, name, getattr(self, name), 10)
+        if isinstance(self.hidden_units, (str, int)):
+            raise ValueError(
+                f"{who}: hidden_units is {self.hidden_units!r}, expected a sequence of ints; "
+                "pass e.g. (64,), or () for none"
+            )
+        for size in self.hidden_units:
+            positive_int(who, "hidden_units", size, 64)
+        if not 0 < self.validation_fraction < 1:
+            raise ValueError(
+                f"{who}: validation_fraction is {self.validation_fraction}, expected a share "
+                "between 0 and 1; pass e.g. 0.1, or patience=None to hold nothing out"
+            )
+
+    # --- use -------------------------------------------------------------------------------
+
+    def transform(self, X: Any) -> Array:
+        """The codes of the rows, (n_samples, latent_dim)."""
+        x = self._checked(X)
+        return self.model_.encode(x)
+
+    def inverse_transform(self, Z: Any) -> Array:
+        """The rows that codes stand for, in the table's own units."""
+        check_is_fitted(self)
+        Z = check_array(Z, dtype=FLOATS)
+        if Z.shape[1] != self.latent_dim_:
+            raise ValueError(
+                f"{type(self).__name__}: Z has {Z.shape[1]} columns, expected {self.latent_dim_}; "
+                "pass what transform gave"
+            )
+        return self.scaler_.undo(self.model_.decode(Z))
+
+    def reconstruct(self, X: Any) -> Array:
+        """Encode and decode: what the model makes of each row, in the table's own units."""
+        x = self._checked(X)
+        return self.scaler_.undo(self.model_.reconstruct(x))
+
+    def score_samples(self, X: Any) -> Array:
+        """Minus the mean squared error of each row's reconstruction, in scaled units: (n_samples,).
+
+        Higher is more like the rows that the model was trained on.
+        """
+        x = self._checked(X)
+        return -self.model_.reconstruction_error(x).astype(np.float64)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """The share of the variance that reconstruction keeps; 1 is perfect, 0 no better than the mean.
+
+        Forward   1 − Σ ‖x − x̂‖² / Σ ‖x − m‖²,   x in scaled units, m the mean of the training rows
+
+        For ``GridSearchCV`` and ``cross_val_score``; a larger code nearly always scores higher.
+        """
+        x = self._checked(X)
+        error = np.square(x - self.model_.reconstruct(x), dtype=np.float64).sum()
+        spread = np.square(x - self._center, dtype=np.float64).sum()
+        return 1.0 - float(error / spread) if spread else float(error == 0)
+
+    def _checked(self, X: Any) -> Array:
+        check_is_fitted(self)
+        return self._scaled(validate_data(self, X, dtype=FLOATS, reset=False))
+
+    def _scaled(self, X: Array) -> Array:
+        """Rows in the model's units and dtype."""
+        return self.scaler_.apply(X).astype(self.model_.dtype, copy=False)
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.latent_dim_
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags

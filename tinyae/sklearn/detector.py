@@ -1,0 +1,229 @@
+"""The anomaly detector: how unusual each row of a table is, and which column is to blame."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from tinyae.layers.base import positive_int
+from tinyae.param import Array
+from tinyae.sklearn import conformal
+from tinyae.sklearn.base import FLOATS
+from tinyae.sklearn.distance import NormalRows
+from tinyae.sklearn.transformers import DenoisingTransformer
+
+RECENT = 4096  # rows that partial_fit calibrates on
+
+
+@dataclass(eq=False, repr=False)
+class AutoencoderDetector(OutlierMixin, BaseEstimator):
+    """Find unusual rows, by denoising autoencoders that learn what normal rows have in common.
+
+    The rows are dealt into ``folds``. For each fold a network learns from the other folds, and
+    scores this one by :mod:`tinyae.sklearn.distance`. So every row gets a score from a network that
+    has not seen it; these held-out scores say what is usual, and the threshold and the p-values
+    follow from them (:mod:`tinyae.sklearn.conformal`). A new row's score is the mean over the
+    networks. The table may be small: 20 rows are enough for a false-positive rate of 0.05.
+
+    false_positive_rate  share of normal rows that may be flagged; sets the threshold if the rows
+                         that are fitted are normal
+    contamination        None, or the share of anomalies among the rows that are fitted, up to 0.5:
+                         then that share of them is flagged, whatever the rate
+    folds                networks, at least 2
+    latent_dim, noise, hidden_units, scaling, epochs, batch_size, learning_rate, patience,
+    validation_fraction, warm_start, random_state, verbose
+                         as for :class:`~tinyae.sklearn.DenoisingTransformer`
+
+    Fitted attributes
+        members_             the networks, fitted :class:`DenoisingTransformer` objects
+        calibration_scores_  the held-out score of each row that was fitted, (n,); higher is stranger
+        threshold_           rows with a higher score are flagged; ``offset_`` is minus that
+
+    With several networks the rate holds approximately, not as a theorem: a fold's scores come from
+    one network each, a new row's from all, which vary less (cross-conformal, Vovk 2015).
+
+    Source    Vovk (2015), Cross-conformal predictors, §2; Bates et al. (2023), §1 and 2
+    """
+
+    latent_dim: int | float = 0.9
+    _: KW_ONLY
+    false_positive_rate: float = 0.05
+    contamination: float | None = None
+    folds: int = 5
+    noise: float = 0.3
+    hidden_units: tuple[int, ...] = (64,)
+    scaling: str | None = "standard"
+    epochs: int = 200
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    patience: int | None = 20
+    validation_fraction: float = 0.1
+    warm_start: bool = False
+    random_state: Any = None
+    verbose: bool = False
+
+    # --- training --------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None) -> AutoencoderDetector:
+        """Learn from the rows of X, which should be normal for the most part. y is ignored.
+
+        Warns
+            UserWarning  the rows are too few for the false-positive rate: none will be flagged
+        """
+        self._check_settings()
+        go_on = self.warm_start and hasattr(self, "members_")
+        X = validate_data(self, X, dtype=FLOATS, ensure_min_samples=4, reset=not go_on)
+        seed, members = (self._seed, self.members_) if go_on else self._untrained()
+        fold = _deal(len(X), len(members), seed)
+        for k, member in enumerate(members):
+            member.fit(X[fold != k])
+        self._seen = len(X)
+        self._seed: int = seed
+        self.members_: list[DenoisingTransformer] = members
+        self._calibrate(X, fold)
+        return self
+
+    def partial_fit(self, X: Any, y: Any = None) -> AutoencoderDetector:
+        """One pass over the rows of X, a part of a larger table. y is ignored.
+
+        Scores are then calibrated on the last 4,096 rows of all parts. The first part decides the
+        units and where the networks start, so it should be a good sample of the whole.
+        """
+        self._check_settings()
+        first = not hasattr(self, "members_")
+        X = validate_data(self, X, dtype=FLOATS, ensure_min_samples=4 if first else 1, reset=first)
+        seed, members = self._untrained() if first else (self._seed, self.members_)
+        seen = 0 if first else self._seen
+        fold = (_deal(len(X), len(members), seed) + seen) % len(members)  # single rows take turns
+        for k, member in enumerate(members):
+            if (fold != k).any():
+                member.partial_fit(X[fold != k])
+        self._seed, self.members_, self._seen = seed, members, seen + len(X)
+        if not first:
+            X = np.concatenate([self._recent, X])[-RECENT:]
+            fold = np.concatenate([self._recent_fold, fold])[-RECENT:]
+        self._calibrate(X, fold)
+        return self
+
+    def _untrained(self) -> tuple[int, list[DenoisingTransformer]]:
+        """A seed, and a network for each fold."""
+        seed = check_random_state(self.random_state).randint(2**31 - 1)
+        return seed, [self._member(seed + k) for k in range(self.folds)]
+
+    def _member(self, seed: int | None = None) -> DenoisingTransformer:
+        """An untrained network with this detector's settings."""
+        shared = DenoisingTransformer().get_params().keys() & self.get_params().keys()
+        member = DenoisingTransformer(**{name: getattr(self, name) for name in shared})
+        return member.set_params(random_state=seed)
+
+    def _calibrate(self, X: Array, fold: Array) -> None:
+        """What is usual: the normal rows of each network, and the scores of those held out."""
+        self._recent, self._recent_fold = X[-RECENT:].copy(), fold[-RECENT:]
+        self._normal = []
+        scores = np.empty(len(X))
+        for k, member in enumerate(self.members_):
+            rows = X[fold != k]
+            normal = NormalRows(*_code_and_residual(member, rows))
+            self._normal.append((normal, rows[normal.references]))
+            if (fold == k).any():
+                scores[fold == k] = normal.score(*_code_and_residual(member, X[fold == k]))
+        self.calibration_scores_ = scores
+        if self.contamination is None:
+            self.threshold_ = conformal.threshold(scores, self.false_positive_rate)
+        else:
+            self.threshold_ = float(np.quantile(self._score(X), 1 - self.contamination))
+        self.offset_ = -self.threshold_
+        if np.isinf(self.threshold_):
+            n = len(scores)
+            warnings.warn(
+                f"AutoencoderDetector: {n} rows cannot tell a false-positive rate of "
+                f"{self.false_positive_rate:g}, so no row will be flagged; pass more rows, "
+                f"false_positive_rate={1 / (n + 1):.2g} or more, or a contamination",
+                UserWarning,
+                stacklevel=3,
+            )
+
+    def _check_settings(self) -> None:
+        self._member()._check_settings()
+        who = type(self).__name__
+        if positive_int(who, "folds", self.folds, 5) < 2:
+            raise ValueError(f"{who}: folds is 1, expected at least 2; pass e.g. 5")
+        if not 0 < self.false_positive_rate < 1:
+            raise ValueError(
+                f"{who}: false_positive_rate is {self.false_positive_rate}, expected a share "
+                "between 0 and 1; pass e.g. 0.05"
+            )
+        if self.contamination is not None and not 0 < self.contamination <= 0.5:
+            raise ValueError(
+                f"{who}: contamination is {self.contamination}, expected None or a share of the "
+                "rows, above 0 and up to 0.5; pass e.g. 0.1"
+            )
+
+    # --- use -------------------------------------------------------------------------------
+
+    def score_samples(self, X: Any) -> Array:
+        """Minus the score of each row, (n_samples,): higher is more normal, as in scikit-learn."""
+        return -self._score(self._checked(X))
+
+    def decision_function(self, X: Any) -> Array:
+        """``threshold_`` minus the score of each row: negative for rows that are flagged."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> Array:
+        """−1 for each row that is flagged, 1 for the others."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def p_values(self, X: Any) -> Array:
+        """The conformal p-value of each row: how often a normal row scores as high, (n_samples,).
+
+        Without ``contamination``, rows are flagged just where p ≤ ``false_positive_rate``.
+        """
+        return conformal.p_values(self.calibration_scores_, self._score(self._checked(X)))
+
+    def explain(self, X: Any) -> Array:
+        """By how much each column raises the score of each row, (n_samples, n_features).
+
+        It is the score minus the score of the same row with this column's value replaced by the
+        mean of the most similar normal rows. The largest entry of a row names the column to
+        blame. A negative entry belongs to a column that makes the row look more normal.
+        """
+        X = self._checked(X)
+        falls = np.zeros(X.shape)
+        for member, (normal, rows) in zip(self.members_, self._normal):
+            u = _code_and_residual(member, X)
+            usual = rows[normal.nearest(*u)].mean(axis=1)
+            score = normal.score(*u)
+            for j in range(X.shape[1]):
+                replaced = X.copy()
+                replaced[:, j] = usual[:, j]
+                falls[:, j] += score - normal.score(*_code_and_residual(member, replaced))
+        return falls / len(self.members_)
+
+    def _score(self, X: Array) -> Array:
+        scores = [
+            normal.score(*_code_and_residual(member, X))
+            for member, (normal, _) in zip(self.members_, self._normal)
+        ]
+        return np.mean(scores, axis=0)
+
+    def _checked(self, X: Any) -> Array:
+        check_is_fitted(self)
+        return validate_data(self, X, dtype=FLOATS, reset=False)
+
+
+def _deal(n: int, folds: int, seed: int) -> Array:
+    """The fold of each of n rows, the same at every call: no network meets its own fold."""
+    return np.random.default_rng(seed).permutation(n) % folds
+
+
+def _code_and_residual(member: DenoisingTransformer, X: Array) -> tuple[Array, Array]:
+    """z and r = x − x̂ of each row, in the network's units."""
+    x = member._scaled(X)
+    z = member.model_.encode(x)
+    return z, x - member.model_.decode(z)
