@@ -75,7 +75,9 @@ def main(argv=None):
     pca = PCA(CODE).fit(fitted)
     scores = {
         "autoencoder": lambda beats: model.reconstruction_error(beats - mean),
-        f"PCA-{CODE} residual": lambda beats: np.square(beats - pca.reconstruct(beats)).mean(axis=1),
+        f"PCA-{CODE} residual": lambda beats: np.square(beats - pca.reconstruct(beats)).mean(
+            axis=1
+        ),
         "mean beat": lambda beats: np.square(beats - mean).mean(axis=1),
     }
 

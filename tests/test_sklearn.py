@@ -1,8 +1,10 @@
 """tinyae.sklearn: the estimators keep scikit-learn's rules, and the detector its promises."""
 
 import pickle
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -512,17 +514,29 @@ def test_constant_rows_and_copies():
     assert list(still.predict([[1.0, 1.0], [1.0, 2.0]])) == [1, -1]
 
 
-def test_distance_without_ridge_is_mahalanobis():
-    """√(m² d²), each factor against its plain definition."""
+def test_the_score_by_its_definition():
     rng = np.random.default_rng(0)
     z, r = rng.normal(size=(50, 2)), 0.1 * rng.normal(size=(50, 3))
     u, normal = np.c_[z, r], NormalRows(z, r)
     C = np.cov(u.T, bias=True)
     new = rng.normal(size=(7, 5))
-    P = np.linalg.inv(C + 0.1 * np.trace(C) / 3 * np.eye(5))
+    P = np.linalg.inv(C + 0.03 * np.trace(C) / 3 * np.eye(5))
     m2 = np.einsum("ni,ij,nj->n", new - u.mean(axis=0), P, new - u.mean(axis=0))
     d2 = np.sort(np.square(new[:, None] - u).sum(axis=2), axis=1)[:, :5].mean(axis=1)
-    assert np.allclose(normal.score(new[:, :2], new[:, 2:]), np.sqrt(m2 * d2))
+    assert np.allclose(np.exp(normal.log_score(new[:, :2], new[:, 2:])), (m2 * d2**2) ** (1 / 3))
+
+
+def test_the_readmes_program(capsys):
+    pytest.importorskip("pandas")
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n([^`]*AutoencoderDetector[^`]*)```", readme)
+    names: dict = {}
+    exec(compile(program, "README.md", "exec"), names)
+    rates = [
+        (names["detector"].predict(names[rows]) == -1).mean() for rows in ("malignant", "benign")
+    ]
+    assert np.allclose(rates, [0.73, 0.03], atol=0.03)
+    assert "area error" in capsys.readouterr().out
 
 
 # --- what is wrong is said -----------------------------------------------------------------------

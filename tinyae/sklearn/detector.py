@@ -28,8 +28,8 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
     The rows are dealt into ``folds``. For each fold a network learns from the other folds, and
     scores this one by :mod:`tinyae.sklearn.distance`. So every row gets a score from a network that
     has not seen it; these held-out scores say what is usual, and the threshold and the p-values
-    follow from them (:mod:`tinyae.sklearn.conformal`). A new row's score is the mean over the
-    networks. The table may be small: 20 rows are enough for a false-positive rate of 0.05.
+    follow from them (:mod:`tinyae.sklearn.conformal`). A new row's score is the geometric mean over
+    the networks. The table may be small: 20 rows are enough for a false-positive rate of 0.05.
 
     false_positive_rate  share of normal rows that may be flagged; sets the threshold if the rows
                          that are fitted are normal
@@ -132,7 +132,8 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
             normal = NormalRows(*_code_and_residual(member, rows))
             self._normal.append((normal, rows[normal.references]))
             if (fold == k).any():
-                scores[fold == k] = normal.score(*_code_and_residual(member, X[fold == k]))
+                held_out = _code_and_residual(member, X[fold == k])
+                scores[fold == k] = np.exp(normal.log_score(*held_out))
         self.calibration_scores_ = scores
         if self.contamination is None:
             self.threshold_ = conformal.threshold(scores, self.false_positive_rate)
@@ -194,23 +195,21 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         blame. A negative entry belongs to a column that makes the row look more normal.
         """
         X = self._checked(X)
-        falls = np.zeros(X.shape)
+        logs = np.zeros((X.shape[1], len(X)))  # of the scores with one column replaced
         for member, (normal, rows) in zip(self.members_, self._normal):
-            u = _code_and_residual(member, X)
-            usual = rows[normal.nearest(*u)].mean(axis=1)
-            score = normal.score(*u)
+            usual = rows[normal.nearest(*_code_and_residual(member, X))].mean(axis=1)
             for j in range(X.shape[1]):
                 replaced = X.copy()
                 replaced[:, j] = usual[:, j]
-                falls[:, j] += score - normal.score(*_code_and_residual(member, replaced))
-        return falls / len(self.members_)
+                logs[j] += normal.log_score(*_code_and_residual(member, replaced))
+        return self._score(X)[:, None] - np.exp(logs / len(self.members_)).T
 
     def _score(self, X: Array) -> Array:
-        scores = [
-            normal.score(*_code_and_residual(member, X))
+        logs = [
+            normal.log_score(*_code_and_residual(member, X))
             for member, (normal, _) in zip(self.members_, self._normal)
         ]
-        return np.mean(scores, axis=0)
+        return np.exp(np.mean(logs, axis=0))
 
     def _checked(self, X: Any) -> Array:
         check_is_fitted(self)
