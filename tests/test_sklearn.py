@@ -47,7 +47,7 @@ TRANSFORMERS = (
 )
 ALL = (*TRANSFORMERS, AutoencoderDetector)
 SMALL = {"epochs": 2, "hidden_units": (8,), "patience": None, "random_state": 0}
-TOO_FEW = "ignore:AutoencoderDetector. .* rows cannot tell:UserWarning"
+TOO_FEW = "ignore:AutoencoderDetector. .* held-out rows cannot tell:UserWarning"
 
 each_transformer = pytest.mark.parametrize("kind", TRANSFORMERS)
 each_estimator = pytest.mark.parametrize("kind", ALL)
@@ -158,6 +158,27 @@ import tinyae.sklearn, sklearn
 assert tinyae.sklearn is not sklearn
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_without_scikit_learn_the_error_says_what_to_install():
+    code = """
+import sys
+sys.modules["sklearn"] = None
+try:
+    import tinyae.sklearn
+except ModuleNotFoundError as error:
+    assert "pip install scikit-learn" in str(error), error
+else:
+    raise AssertionError("nothing was missed")
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_silent_unless_verbose(iris, capfd):
+    AutoencoderTransformer(**SMALL).fit(iris)
+    assert capfd.readouterr() == ("", "")
+    AutoencoderTransformer(**SMALL, verbose=True).fit(iris)
+    assert "epoch 2/2" in capfd.readouterr().err
 
 
 # --- units ---------------------------------------------------------------------------------------
@@ -282,7 +303,7 @@ def test_partial_fit_learns(kind, iris):
         for part in parts:
             transformer.partial_fit(part)
     assert transformer.model_.evaluate(transformer._scaled(iris))["total"] < before
-    assert len(transformer.history_) == 93
+    assert [epoch.epoch for epoch in transformer.history_.epochs] == list(range(1, 94))
 
 
 @each_transformer
@@ -447,6 +468,23 @@ def test_the_false_positive_rate(n):
     assert (p <= 0.2).mean() > 0.1  # nor idle
 
 
+@pytest.mark.filterwarnings(TOO_FEW)
+def test_with_one_network_the_p_values_are_exact():
+    """20 rows, 4 of them held out: P(p ≤ k/5) = k/5 over draws of the table, for each k."""
+    tables, new = 150, 20
+    settings = {"folds": 1, "epochs": 1, "hidden_units": (), "latent_dim": 2}
+    shares = np.zeros(5)
+    for seed in range(tables):
+        x = np.random.default_rng(seed).standard_t(3, size=(20 + new, 4))
+        detector = AutoencoderDetector(**settings, random_state=seed).fit(x[:20])
+        assert detector.calibration_scores_.shape == (4,)
+        p = detector.p_values(x[20:])
+        shares += [(p <= k / 5 + 1e-12).mean() / tables for k in range(1, 6)]
+    exact = np.arange(1, 6) / 5
+    assert np.allclose(shares, exact, atol=4 * 0.2 / np.sqrt(tables))  # 0.2: of Beta(2, 3)
+    assert shares[-1] == pytest.approx(1)
+
+
 def test_contamination_is_the_share_flagged(cancer):
     rng = np.random.default_rng(0)
     odd = rng.permuted(cancer[0][:20], axis=0) + cancer[0].std(axis=0)  # columns of different rows
@@ -472,7 +510,9 @@ def test_the_column_to_blame(detector, cancer):
 
 def test_few_rows_are_said_to_be_too_few():
     x = np.random.default_rng(0).normal(size=(12, 3))
-    with pytest.warns(UserWarning, match=r"12 rows cannot tell a false-positive rate of 0\.05"):
+    with pytest.warns(
+        UserWarning, match=r"12 held-out rows cannot tell a false-positive rate of 0\.05"
+    ):
         detector = AutoencoderDetector(**SMALL).fit(x)
     assert (detector.predict(100 + x) == 1).all()
     assert (AutoencoderDetector(false_positive_rate=0.1, **SMALL).fit(x).predict(x + 9) == -1).all()
@@ -491,6 +531,10 @@ def test_the_detector_learns_in_parts(cancer):
         fitted.partial_fit(row[None])
     assert fitted.calibration_scores_.shape == (185,)
     assert sorted(fitted._recent_fold[-5:]) == [0, 1, 2, 3, 4]  # each network held out one
+    single = AutoencoderDetector(folds=1, **SMALL).fit(x)
+    for row in x[:5]:
+        single.partial_fit(row[None])
+    assert single.calibration_scores_.shape == (36 + 1,)
 
 
 def test_warm_start_keeps_the_networks(cancer):
@@ -572,7 +616,7 @@ def test_bad_settings_are_named_and_nothing_is_lost(kind, settings, message, iri
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"folds": 1}, "at least 2"),
+        ({"folds": 0}, "folds"),
         ({"false_positive_rate": 0.0}, "false_positive_rate"),
         ({"contamination": 0.6}, "contamination"),
         ({"noise": -1.0}, "GaussianNoise"),

@@ -68,7 +68,9 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         if first:
             self._begin(X)
             self.history_ = History()
-        self.history_.epochs += self._pass(self._scaled(X), epochs=1).epochs
+        (epoch,) = self._pass(self._scaled(X), epochs=1).epochs
+        epoch.epoch = len(self.history_) + 1
+        self.history_.epochs.append(epoch)
         return self
 
     def _begin(self, X: Array) -> None:

@@ -35,20 +35,25 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
                          that are fitted are normal
     contamination        None, or the share of anomalies among the rows that are fitted, up to 0.5:
                          then that share of them is flagged, whatever the rate
-    folds                networks, at least 2
+    folds                how many networks. 1 is for large tables: one network, which learns from four
+                         fifths of the rows, while the last fifth is held out
     latent_dim, noise, hidden_units, scaling, epochs, batch_size, learning_rate, patience,
     validation_fraction, warm_start, random_state, verbose
                          as for :class:`~tinyae.sklearn.DenoisingTransformer`
 
     Fitted attributes
         members_             the networks, fitted :class:`DenoisingTransformer` objects
-        calibration_scores_  the held-out score of each row that was fitted, (n,); higher is stranger
+        calibration_scores_  the score of each held-out row, which with several folds is every row
+                             that was fitted, in order; higher is stranger
         threshold_           rows with a higher score are flagged; ``offset_`` is minus that
 
-    With several networks the rate holds approximately, not as a theorem: a fold's scores come from
-    one network each, a new row's from all, which vary less (cross-conformal, Vovk 2015).
+    With one network the rate holds exactly, on average over draws of the rows. With several it
+    holds approximately, and mostly from below: a held-out row is scored by one network, a new row
+    by all, which together vary less (cross-conformal prediction). Held-out rows also decide nothing
+    else: early stopping has rows of its own among those that a network learns from.
 
-    Source    Vovk (2015), Cross-conformal predictors, §2; Bates et al. (2023), §1 and 2
+    Source    Bates et al. (2023); Vovk (2015), Cross-conformal predictors, Annals of Mathematics and
+              Artificial Intelligence 74
     """
 
     latent_dim: int | float = 0.9
@@ -100,7 +105,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         X = validate_data(self, X, dtype=FLOATS, ensure_min_samples=4 if first else 1, reset=first)
         seed, members = self._untrained() if first else (self._seed, self.members_)
         seen = 0 if first else self._seen
-        fold = (_deal(len(X), len(members), seed) + seen) % len(members)  # single rows take turns
+        fold = _deal(len(X), len(members), seed, seen)
         for k, member in enumerate(members):
             if (fold != k).any():
                 member.partial_fit(X[fold != k])
@@ -134,7 +139,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
             if (fold == k).any():
                 held_out = _code_and_residual(member, X[fold == k])
                 scores[fold == k] = np.exp(normal.log_score(*held_out))
-        self.calibration_scores_ = scores
+        self.calibration_scores_ = scores = scores[fold >= 0]
         if self.contamination is None:
             self.threshold_ = conformal.threshold(scores, self.false_positive_rate)
         else:
@@ -143,7 +148,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         if np.isinf(self.threshold_):
             n = len(scores)
             warnings.warn(
-                f"AutoencoderDetector: {n} rows cannot tell a false-positive rate of "
+                f"AutoencoderDetector: {n} held-out rows cannot tell a false-positive rate of "
                 f"{self.false_positive_rate:g}, so no row will be flagged; pass more rows, "
                 f"false_positive_rate={1 / (n + 1):.2g} or more, or a contamination",
                 UserWarning,
@@ -153,8 +158,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
     def _check_settings(self) -> None:
         self._member()._check_settings()
         who = type(self).__name__
-        if positive_int(who, "folds", self.folds, 5) < 2:
-            raise ValueError(f"{who}: folds is 1, expected at least 2; pass e.g. 5")
+        positive_int(who, "folds", self.folds, 5)
         if not 0 < self.false_positive_rate < 1:
             raise ValueError(
                 f"{who}: false_positive_rate is {self.false_positive_rate}, expected a share "
@@ -216,9 +220,14 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         return validate_data(self, X, dtype=FLOATS, reset=False)
 
 
-def _deal(n: int, folds: int, seed: int) -> Array:
-    """The fold of each of n rows, the same at every call: no network meets its own fold."""
-    return np.random.default_rng(seed).permutation(n) % folds
+def _deal(n: int, folds: int, seed: int, seen: int = 0) -> Array:
+    """The fold of each of n rows; −1 for rows of no fold, from which every network learns.
+
+    The same at every call, so that no network meets its own fold. After ``seen`` rows the turn
+    goes on where it was.
+    """
+    turn = (np.random.default_rng(seed).permutation(n) + seen) % (folds if folds > 1 else 5)
+    return np.where(turn < folds, turn, -1)
 
 
 def _code_and_residual(member: DenoisingTransformer, X: Array) -> tuple[Array, Array]:
