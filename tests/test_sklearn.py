@@ -199,6 +199,23 @@ def test_scaling_there_and_back(scaling):
         assert np.allclose(scaled.max(axis=0), [1, 0, 1])
 
 
+@each_estimator
+def test_units_that_nobody_scales_are_mentioned(kind, iris):
+    for x in (iris * [1, 1, 1000, 1], iris * [1e-3, 1, 1, 1]):
+        with pytest.warns(UserWarning, match="scaling is None, and the columns' standard dev"):
+            kind(**SMALL, scaling=None).fit(x)
+    kind(**SMALL, scaling=None).fit(iris)  # warnings are errors here
+
+
+def test_noise_is_relative_to_the_table(iris):
+    stds = [
+        DenoisingTransformer(noise=0.5, scaling=scaling, **SMALL).fit(iris).model_.corruption.std
+        for scaling in ("standard", "minmax")
+    ]
+    ranges = np.sqrt((iris / np.ptp(iris, axis=0)).var(axis=0).mean())
+    assert np.allclose(stds, [0.5, 0.5 * ranges])
+
+
 @pytest.mark.parametrize("kind", FROM_PCA)
 @pytest.mark.parametrize("scaling", ["standard", "minmax"])
 def test_units_of_the_table_do_not_matter(kind, scaling, iris):
