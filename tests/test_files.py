@@ -27,11 +27,17 @@ from tinyae.cli import main
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="modes, pipes and devices of POSIX")
 
 
-@pytest.fixture(params=["unnamed", "named"])
+@pytest.fixture(params=["unnamed", "named", "without links"])
 def temporary(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both kinds of temporary files."""
+    """Each kind of temporary files."""
     if request.param == "named":
         monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    elif request.param == "without links":
+
+        def link(*_: object, **__: object) -> None:
+            raise PermissionError(errno.EPERM, "not here")
+
+        monkeypatch.setattr(os, "link", link)
 
 
 def names(folder: Path) -> list[str]:
@@ -144,7 +150,7 @@ VERBS = {  # each with the option that names a file to be written
     "decode": (["decode", "MODEL", "--codes", "CODES"], "--out"),
     "sample": (["sample", "MODEL", "--n", "2000"], "--out"),
     "show": (["data", "show", "DATA"], "--out"),
-    "explain": (["explain", "--layer", "Dense"], "--latex"),
+    "explain": (["explain", "MODEL", "--data", "DATA"], "--latex"),
 }
 
 

@@ -19,12 +19,14 @@ import tinyae as ta
 from tinyae.catalog import LAYERS, MODELS
 from tinyae.cli import main
 from tinyae.kernels.expressions import c_number
+from tinyae.layers import activation
 from tinyae.program.shapes import sample_shape
 
 STRICT = ["-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wdouble-promotion", "-Werror"]
 C99, CXX = ["-std=c99"], ["-x", "c++", "-std=c++11"]
 SANITIZED = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 CANARY = 12345.0
+ACTIVATIONS = [kind() for kind in activation.activations()]
 PARTS = {
     "autoencoder": "reconstruct",
     "encoder": "encode",
@@ -274,9 +276,7 @@ def test_the_macros_say_what_the_object_holds(rng, tmp_path):
     kinds = {row[-2] for row in rows if len(row) == 4}
     assert kinds <= set("tTr"), "only code and constants"
     sizes = {row[-1]: int(row[1], 16) for row in rows if len(row) == 4}
-    tables = sum(
-        size for name, size in sizes.items() if name.startswith(("ae_W", "ae_b", "ae_win"))
-    )
+    tables = sum(size for name, size in sizes.items() if name.startswith(("ae_W", "ae_win")))
     assert tables == header.flash_bytes
     text = (tmp_path / "ae.h").read_text()
     assert "double" not in text.replace("no double", "")
@@ -288,6 +288,15 @@ def test_only_what_is_needed_is_included(model, tmp_path, rng):
     assert "<math.h>" not in (tmp_path / "a.h").read_text()
     identity(ta.Tanh()).export_c(tmp_path / "b.h", part="encoder", input_shape=(3,))
     assert "#include <math.h>" in (tmp_path / "b.h").read_text()
+
+
+@pytest.mark.parametrize("layer", [*ACTIVATIONS, ta.Softmax(), ta.LayerNorm(3)], ids=repr)
+def test_each_header_includes_what_it_needs(layer, tmp_path):
+    """Alone: next to others, a missing <math.h> would not be noticed."""
+    identity(layer).export_c(tmp_path / "a.h", part="encoder", input_shape=(3,))
+    (tmp_path / "a.c").write_text('#include "a.h"\n')
+    command = [compiler(), *C99, *STRICT, "-fsyntax-only", "-Wno-unused-function", "a.c"]
+    subprocess.run(command, cwd=tmp_path, check=True)
 
 
 @settings(max_examples=200)
@@ -414,7 +423,7 @@ def test_the_self_test_notices_a_wrong_weight(model, part, tmp_path):
     out = "" if part == "score" else "float out[AE_OUTPUT_LENGTH];"
     assert ask(tmp_path, f"ae_selftest({given})", out) == "0"
     text = (tmp_path / "ae.h").read_text()
-    begin = text.index("{", text.index("float ae_b1[")) + 1
+    begin = text.index("{", text.index("float ae_W1[")) + 1
     end = text.index(",", begin)
     (tmp_path / "ae.h").write_text(text[:begin] + "7.0f" + text[end:])
     assert int(ask(tmp_path, f"ae_selftest({given})", out)) > 0
@@ -423,7 +432,7 @@ def test_the_self_test_notices_a_wrong_weight(model, part, tmp_path):
 def test_tables_can_be_placed(model, tmp_path):
     model.export_c(tmp_path / "ae.h", part="encoder")
     text = '#define AE_CONST static const __attribute__((section(".weights")))\n#include "ae.h"\n'
-    text += "int main(void)\n{\n    return ae_b0[0] > 1.0f;\n}\n"
+    text += "int main(void)\n{\n    return ae_W0[0] > 1.0f;\n}\n"
     program = build(tmp_path, text, "-O0", *C99)
     assert b".weights" in program.read_bytes()
 

@@ -30,7 +30,7 @@ def add_parser(verbs: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write a saved model as a C99 header that needs no library and no heap."""
+    """Write a saved model as a C99 header, without heap, globals or runtime."""
     check_outputs("export", {"--out": args.out}, {"model": args.model})
     model = ta.load(args.model)
     if not isinstance(model, ta.Model):

@@ -23,6 +23,8 @@ Nothing is unpickled.
 
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +107,22 @@ def _size(image_size: Any) -> Size | None:
     return int(size[0]), int(size[1])
 
 
+@contextmanager
+def reading(who: str, path: Any, kind: str) -> Iterator[None]:
+    """Turn what NumPy and zipfile raise on a damaged file, of many types, into a ValueError.
+
+    Raises
+        ValueError  the file is damaged, or claims more than fits into memory
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
+        reason = (str(error) or type(error).__name__)[:200]
+        raise ValueError(f"{who}: {path} is not a readable {kind} file ({reason})") from error
+
+
 # ---- hold out ------------------------------------------------------------------------------------
 
 
@@ -141,17 +159,12 @@ def _read_npy(path: Path) -> np.ndarray:
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     """The arrays x (and y), or x_train and x_test (and y_train and y_test)."""
-    try:
+    with reading("load", path, ".npz"):
         if not zipfile.is_zipfile(path):
             raise ValueError("it is not a zip archive")
         archive.check_members(path)
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {key: np.asarray(file[key]) for key in file.files}
-    except Exception as error:  # zipfile raises many types of error for damaged files
-        if isinstance(error, OSError) and error.filename is not None:
-            raise
-        reason = str(error) or type(error).__name__
-        raise ValueError(f"load: {path} is not a readable .npz file ({reason[:200]})") from error
     if len(arrays) == 1:
         arrays = {"x": next(iter(arrays.values()))}
     parts = {

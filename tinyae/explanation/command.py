@@ -18,6 +18,8 @@ from tinyae.models import Autoencoder, Model, VariationalAutoencoder
 
 def run(args: argparse.Namespace) -> int:
     """Print the explanation, or write it to a file."""
+    source = None if args.data in data.DATASETS else args.data
+    files.check_outputs("explain", {"--latex": args.latex}, {"model": args.model, "--data": source})
     if args.layer == "list":
         print("\n".join(_examples()))
         return 0
@@ -34,8 +36,6 @@ def run(args: argparse.Namespace) -> int:
         subject, x = _example(args.layer, args.seed)
     else:
         subject, x = _saved(args)
-    if args.latex is not None:
-        files.check_target("explain --latex", args.latex)
     explanation = explain(subject, x, args.seed)
     if args.latex is None:
         print(explanation)

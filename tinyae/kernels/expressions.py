@@ -175,7 +175,8 @@ class _C(_Translator):
 
     def call(self, name: str, argument: str) -> str:
         if name == "sigmoid":
-            return f"(1.0f / (1.0f + expf(-({argument}))))"
+            x = argument if argument.isidentifier() else f"({argument})"
+            return f"(1.0f / (1.0f + expf(-{x})))"
         return f"{'fabs' if name == 'abs' else name}f({argument})"
 
 

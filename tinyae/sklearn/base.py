@@ -16,7 +16,7 @@ from tinyae.metrics import PCA
 from tinyae.optim import Adam
 from tinyae.param import Array
 from tinyae.sklearn.network import principal_axes, size_of_code
-from tinyae.sklearn.scaling import fit_scaler
+from tinyae.sklearn.scaling import fit_scaler, warn_of_scale
 from tinyae.training import EarlyStopping, History, fit
 from tinyae.training.state import Snapshot
 
@@ -68,7 +68,9 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         if first:
             self._begin(X)
             self.history_ = History()
-        self.history_.epochs += self._pass(self._scaled(X), epochs=1).epochs
+        (epoch,) = self._pass(self._scaled(X), epochs=1).epochs
+        epoch.epoch = len(self.history_) + 1
+        self.history_.epochs.append(epoch)
         return self
 
     def _begin(self, X: Array) -> None:
@@ -77,6 +79,8 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         optimizer = Adam(self.learning_rate)
         scaler = fit_scaler(self.scaling, X)
         x = scaler.apply(X)
+        if self.scaling is None:
+            warn_of_scale(type(self).__name__, x)
         pca = principal_axes(x)
         latent_dim = size_of_code(self.latent_dim, pca)
         model = self._build(x, pca, latent_dim, rng)

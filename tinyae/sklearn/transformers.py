@@ -68,7 +68,8 @@ class AutoencoderTransformer(TableAutoencoder):
 class DenoisingTransformer(TableAutoencoder):
     """The same, trained to undo noise: codes ignore small errors, ``reconstruct`` removes them.
 
-    noise    standard deviation of the Gaussian noise that is added in training, in scaled units
+    noise    standard deviation of the Gaussian noise that is added in training, as a multiple of
+             a column's, by mean square over the columns
 
     The other arguments are those of :class:`AutoencoderTransformer`.
 
@@ -79,7 +80,8 @@ class DenoisingTransformer(TableAutoencoder):
 
     def _build(self, x: Array, pca: PCA, latent_dim: int, rng: np.random.Generator) -> Any:
         parts = encoder_decoder_from_pca(x, latent_dim, pca, self.hidden_units, rng)
-        return DenoisingAutoencoder(*parts, MSE(), GaussianNoise(self.noise))
+        std = self.noise * float(np.sqrt(x.var(axis=0).mean()))
+        return DenoisingAutoencoder(*parts, MSE(), GaussianNoise(std))
 
 
 @dataclass(eq=False, repr=False)

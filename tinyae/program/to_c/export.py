@@ -37,7 +37,7 @@ def export_c(
 ) -> Header:
     """Write a part of a trained model as one C header; returns what was written.
 
-    The header needs no library and no heap. Its first comment shows how it is called. It holds
+    The header needs nothing but a C compiler. Its first comment shows how it is called. It holds
 
         NAME_run(in, out, arena)    the part: see :func:`tinyae.program.compile_model`
         NAME_score(in, arena)       the mean squared error of the reconstruction of a sample

@@ -15,19 +15,13 @@ typedef struct {
 } ${name}_window;
 """)
 
-MIN = Template("""\
-static inline int32_t ${name}_min(int32_t a, int32_t b)
-{
-    return a < b ? a : b;
-}
-""")
-
 CONV = Template("""\
 /* y[o, i, j] = b[o] + sum over c, u, v of W[o, c, u, v] * x[c, i * down + u - top,
  * j * right + v - left], where x is zero outside of the image; $rows channels o at a time
- * W (out_channels / $rows, channels, window_height, window_width, $rows) */
+ * W (out_channels / $rows, 1 + channels * window_height * window_width, $rows),
+ * where b comes first */
 static void ${name}_conv$rows(const ${name}_window *s, int32_t out_channels,
-    const float *W, const float *b, const float *x, float *y)
+    const float *W, const float *x, float *y)
 {
     const int32_t pixels = s->out_height * s->out_width;
     for (int32_t o = 0; o < out_channels; o += $rows) {
@@ -40,14 +34,14 @@ static void ${name}_conv$rows(const ${name}_window *s, int32_t out_channels,
                 const int32_t column = j * s->right - s->left;
                 const int32_t v0 = column < 0 ? -column : 0;
                 const int32_t v1 = ${name}_min(s->window_width, s->width - column);
-                float s@ = b[o + @];
+                float s@ = W[@];
                 for (int32_t c = 0; c < s->channels; c++) {
                     for (int32_t u = u0; u < u1; u++) {
                         const int32_t at = (c * s->height + row + u) * s->width + column;
                         const int32_t tap = (c * s->window_height + u) * s->window_width;
                         for (int32_t v = v0; v < v1; v++) {
                             const float xv = x[at + v];
-                            const float *w = W + (tap + v) * $rows;
+                            const float *w = W + (1 + tap + v) * $rows;
                             s@ = ${name}_fma(w[@], xv, s@);
                         }
                     }
@@ -55,17 +49,18 @@ static void ${name}_conv$rows(const ${name}_window *s, int32_t out_channels,
                 p[@ * pixels] = s@;
             }
         }
-        W += s->channels * s->window_height * s->window_width * $rows;
+        W += (1 + s->channels * s->window_height * s->window_width) * $rows;
     }
 }
 """)
 
 CONV_TRANSPOSE = Template("""\
-/* y[o, :, :] = b[o], then y[o, i * down + u - top, j * right + v - left] += W[o, c, u, v] * x[c, i, j]
+/* y[o] = b[o], then y[o, i * down + u - top, j * right + v - left] += W[o, c, u, v] * x[c, i, j]
  * where that is inside of y; computed pixel by pixel of y, $rows channels o at a time
- * W (out_channels / $rows, channels, window_height, window_width, $rows) */
+ * W (out_channels / $rows, 1 + channels * window_height * window_width, $rows),
+ * where b comes first */
 static void ${name}_conv_transpose$rows(const ${name}_window *s, int32_t out_channels,
-    const float *W, const float *b, const float *x, float *y)
+    const float *W, const float *x, float *y)
 {
     const int32_t pixels = s->out_height * s->out_width;
     for (int32_t o = 0; o < out_channels; o += $rows) {
@@ -78,7 +73,7 @@ static void ${name}_conv_transpose$rows(const ${name}_window *s, int32_t out_cha
                 const int32_t before = column - s->window_width;
                 const int32_t j0 = before < 0 ? 0 : before / s->right + 1;
                 const int32_t j1 = ${name}_min(s->width, column / s->right + 1);
-                float s@ = b[o + @];
+                float s@ = W[@];
                 for (int32_t c = 0; c < s->channels; c++) {
                     for (int32_t i = i0; i < i1; i++) {
                         const int32_t at = (c * s->height + i) * s->width;
@@ -86,7 +81,7 @@ static void ${name}_conv_transpose$rows(const ${name}_window *s, int32_t out_cha
                         const int32_t tap = (c * s->window_height + u) * s->window_width + column;
                         for (int32_t j = j0; j < j1; j++) {
                             const float xv = x[at + j];
-                            const float *w = W + (tap - j * s->right) * $rows;
+                            const float *w = W + (1 + tap - j * s->right) * $rows;
                             s@ = ${name}_fma(w[@], xv, s@);
                         }
                     }
@@ -94,7 +89,7 @@ static void ${name}_conv_transpose$rows(const ${name}_window *s, int32_t out_cha
                 p[@ * pixels] = s@;
             }
         }
-        W += s->channels * s->window_height * s->window_width * $rows;
+        W += (1 + s->channels * s->window_height * s->window_width) * $rows;
     }
 }
 """)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from string import Template
 from typing import Any
 
-from tinyae.kernels.expressions import c_expression, c_number, variables
+from tinyae.kernels.expressions import FUNCTION_NAMES, c_expression, c_number, variables
 from tinyae.kernels.functions import FUNCTIONS
 from tinyae.param import Array
 from tinyae.program import program as ops
@@ -19,7 +19,7 @@ from tinyae.program.program import LINEAR, Function, Op, Program, Slot
 from tinyae.program.to_c import image_templates, templates
 from tinyae.program.to_c.tables import Tables, interleave, split
 
-_LIBM = re.compile(r"\b(exp|expm1|log1p|erf|tanh|fabs|sqrt)f\(")
+_LIBM = re.compile(rf"\b(sqrt|fabs|{'|'.join(FUNCTION_NAMES)})f\(")
 _POINTERS = {"input": "in", "output": "out", "arena": "arena"}
 
 
@@ -42,7 +42,7 @@ class Operations:
         calls = _WRITE[type(op)](Writer(self, program, k), op)
         f = getattr(op, "f", LINEAR)
         if f != LINEAR and not isinstance(op, ops.Activation):
-            calls.append(self.activation(f, pointer(op.y), pointer(op.y), op.y.size))
+            calls.append(self.activation(f, pointer(op.y), op.y.size))
         return [comment(k, op), *(f"{call};" for call in calls)]
 
     def function(self, name: str, template: Template, **values: Any) -> str:
@@ -52,8 +52,8 @@ class Operations:
             self.functions[full_name] = templates.fill(template, name=self.name, **values)
         return full_name
 
-    def activation(self, f: Function, x: str, y: str, length: int) -> str:
-        """The call for y = f(x), x and y pointers. The function's text comes from FUNCTIONS."""
+    def activation(self, f: Function, y: str, length: int) -> str:
+        """The call for y = f(y), y a pointer. The function's text comes from FUNCTIONS."""
         expression = FUNCTIONS[f.name].f
         text = c_expression(expression)
         has_alpha = "alpha" in variables(expression)
@@ -65,7 +65,7 @@ class Operations:
             expression=text[1:-1] if text.startswith("(") else text,
         )
         alpha = f", {c_number(f.alpha)}" if has_alpha else ""
-        return f"{function}({x}, {y}, {length}{alpha})"
+        return f"{function}({y}, {length}{alpha})"
 
 
 def comment(k: int, op: Op) -> str:
@@ -122,23 +122,22 @@ def pointer(slot: Slot) -> str:
     return f"{name} + {slot.offset}" if slot.offset else name
 
 
-def dense_tables(w: Writer, op: ops.Dense) -> tuple[str, str]:
-    """The names of W and b."""
-    W = interleave(w.read(op.W), split(op.W.shape[0]))
-    return w.table("W", W), w.table("b", w.read(op.b))
+def dense_table(w: Writer, op: ops.Dense) -> str:
+    return w.table("W", interleave(w.read(op.W), w.read(op.b)))
 
 
 def dense_function(w: Writer, rows: int) -> str:
+    w.function("min", templates.MIN)
     w.function("fma", templates.FMA)
     return w.function(f"dense{rows}", templates.DENSE, rows=rows)
 
 
 def _dense(w: Writer, op: ops.Dense) -> list[str]:
-    (W, b), columns = dense_tables(w, op), op.W.shape[1]
+    W, columns = dense_table(w, op), op.W.shape[1]
     calls = []
     first = 0
     for rows, outputs in split(op.W.shape[0]):
-        weights = f"{_at(W, first * columns)}, {_at(b, first)}"
+        weights = _at(W, first * (1 + columns))
         x, y = pointer(op.x), pointer(_from(op.y, first))
         calls.append(f"{dense_function(w, rows)}({weights}, {x}, {y}, {outputs}, {columns})")
         first += outputs
@@ -158,20 +157,17 @@ def _any_conv(
     w: Writer, op: ops.Conv | ops.ConvTranspose, W: Array, name: str, template: Template
 ) -> list[str]:
     """W (O, C, kh, kw)"""
-    b, groups = w.read(op.b), split(len(W))
-    W_name, b_name = w.table("W", interleave(W, groups)), w.table("b", b)
+    table = w.table("W", interleave(W, w.read(op.b)))
     window = w.window(op, (W.shape[2], W.shape[3]), op.corner)
+    w.function("min", templates.MIN)
     w.function("fma", templates.FMA)
-    w.function("min", image_templates.MIN)
     calls = []
     first = 0
-    for rows, outputs in groups:
+    for rows, outputs in split(len(W)):
         function = w.function(f"{name}{rows}", template, rows=rows)
-        y = _from(op.y, first * op.y.shape[1] * op.y.shape[2])
-        calls.append(
-            f"{function}({window}, {outputs}, {_at(W_name, first * W[0].size)}, "
-            f"{_at(b_name, first)}, {pointer(op.x)}, {pointer(y)})"
-        )
+        weights = _at(table, first * (1 + W[0].size))
+        y = pointer(_from(op.y, first * op.y.shape[1] * op.y.shape[2]))
+        calls.append(f"{function}({window}, {outputs}, {weights}, {pointer(op.x)}, {y})")
         first += outputs
     return calls
 
@@ -209,7 +205,8 @@ def _upsample(w: Writer, op: ops.Upsample) -> list[str]:
 
 
 def _activation(w: Writer, op: ops.Activation) -> list[str]:
-    return [w.operations.activation(op.f, pointer(op.x), pointer(op.y), op.x.size)]
+    copy = [] if op.x[:2] == op.y[:2] else _copy(w, op)
+    return [*copy, w.operations.activation(op.f, pointer(op.y), op.y.size)]
 
 
 def _layer_norm(w: Writer, op: ops.LayerNorm) -> list[str]:
@@ -236,7 +233,7 @@ def _add(w: Writer, op: ops.Add) -> list[str]:
     return [f"{function}({pointer(op.x)}, {pointer(op.other)}, {pointer(op.y)}, {op.x.size})"]
 
 
-def _copy(w: Writer, op: ops.Copy) -> list[str]:
+def _copy(w: Writer, op: Op) -> list[str]:
     return [f"{w.function('copy', templates.COPY)}({w.pointers(op)}, {op.x.size})"]
 
 

@@ -14,7 +14,7 @@ from tinyae.program.to_c.operations import (
     Writer,
     comment,
     dense_function,
-    dense_tables,
+    dense_table,
     pointer,
 )
 from tinyae.program.to_c.tables import split
@@ -42,11 +42,11 @@ def score_statements(operations: Operations, program: Program) -> list[str]:
         return [*before, comment(k, last), f"return {score};"]
     assert isinstance(last, ops.Dense)
     writer = Writer(operations, program, k)
-    (W, b), columns = dense_tables(writer, last), last.W.shape[1]
+    W, columns = dense_table(writer, last), last.W.shape[1]
     lines = [comment(k, last), "float sum = 0.0f;"]
     first = 0
     for rows, outputs in split(last.y.size):
-        weights = f"{W} + o * {columns}, {b} + o"
+        weights = f"{W} + o * {1 + columns}"
         lines += [
             f"for (int32_t o = {first}; o < {first + outputs}; o += {rows}) {{",
             f"    float y[{rows}];",
@@ -54,7 +54,7 @@ def score_statements(operations: Operations, program: Program) -> list[str]:
             f"({weights}, {pointer(last.x)}, y, {rows}, {columns});",
         ]
         if last.f != LINEAR:
-            lines.append(f"    {operations.activation(last.f, 'y', 'y', rows)};")
+            lines.append(f"    {operations.activation(last.f, 'y', rows)};")
         lines += [f"    sum += {squared_error}(y, in + o, {rows});", "}"]
         first += outputs
     return [*before, *lines, f"return sum / {last.y.size}.0f;"]

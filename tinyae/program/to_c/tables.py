@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -67,11 +67,16 @@ def split(outputs: int) -> list[tuple[int, int]]:
     return groups
 
 
-def interleave(W: Array, groups: Iterable[tuple[int, int]]) -> Array:
-    """W (outputs, …) as one flat array in which a group is (outputs / rows, …, rows)."""
+def interleave(W: Array, b: Array) -> Array:
+    """W (outputs, …) and b (outputs,) flat, in the order in which the sums are computed.
+
+    For a group of :func:`split`, (outputs / rows, 1 + inputs, rows): for each ``rows`` outputs their
+    b, and then the weights that meet the same input side by side.
+    """
+    rows_of_both = np.concatenate([b[:, None], W.reshape(len(W), -1)], axis=1)
     parts, first = [], 0
-    for rows, outputs in groups:
-        blocks = W[first : first + outputs].reshape(outputs // rows, rows, -1)
-        parts.append(blocks.transpose(0, 2, 1).ravel())
+    for rows, outputs in split(len(W)):
+        block = rows_of_both[first : first + outputs].reshape(outputs // rows, rows, -1)
+        parts.append(block.transpose(0, 2, 1).ravel())
         first += outputs
     return np.concatenate(parts)

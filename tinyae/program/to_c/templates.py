@@ -19,11 +19,11 @@ _TIDY = [  # + 0, 0 * and 1 *, which templates give for the first output, or for
     (r"\[0 \* \w+\]", "[0]"),
     (r"\[1 \* ", "["),
     (r" \* 1;", ";"),
-    (r"\((tap [^()]*)\) \* 1;", r"\1;"),
+    (r"\((1 \+ [^()]*)\);", r"\1;"),
     (r" \+= 1\)", "++)"),
     (r" \+= 1;", "++;"),
     (r" / 1, (.*), 1\)", r", \1)"),
-    (r"[;,] 1 \w+( o)? at a time", ""),
+    (r", 1 \w+( o)? at a time", ""),
 ]
 
 
@@ -38,6 +38,13 @@ def fill(template: Template, rows: int = 1, **values: Any) -> str:
     return text
 
 
+MIN = Template("""\
+static inline int32_t ${name}_min(int32_t a, int32_t b)
+{
+    return a < b ? a : b;
+}
+""")
+
 FMA = Template("""\
 /* a * b + c, by one instruction where the machine has it */
 static inline float ${name}_fma(float a, float b, float c)
@@ -51,28 +58,34 @@ static inline float ${name}_fma(float a, float b, float c)
 """)
 
 ACTIVATION = Template("""\
-static void ${name}_$function(const float *from, float *to, int32_t length$alpha)
+static void ${name}_$function(float *y, int32_t length$alpha)
 {
     for (int32_t i = 0; i < length; i++) {
-        const float x = from[i];
-        to[i] = $expression;
+        const float x = y[i];
+        y[i] = $expression;
     }
 }
 """)
 
 DENSE = Template("""\
-/* y = W x + b, $rows rows at a time
- * x (columns)   W (rows / $rows, columns, $rows)   b, y (rows) */
-static void ${name}_dense$rows(const float *W, const float *b, const float *x, float *y,
-    int32_t rows, int32_t columns)
+/* y = W x + b, $rows rows at a time; 32 products at a time, which rounds less than one long sum
+ * x (columns)   y (rows)   W (rows / $rows, 1 + columns, $rows), where b comes first */
+static void ${name}_dense$rows(const float *W, const float *x, float *y, int32_t rows,
+    int32_t columns)
 {
     for (int32_t o = 0; o < rows; o += $rows) {
-        float s@ = b[o + @];
-        for (int32_t k = 0; k < columns; k++) {
-            const float xk = x[k];
-            s@ = ${name}_fma(W[@], xk, s@);
-            W += $rows;
+        float s@ = W[@];
+        for (int32_t begin = 0; begin < columns; begin += 32) {
+            const int32_t end = ${name}_min(begin + 32, columns);
+            float t@ = 0.0f;
+            for (int32_t k = begin; k < end; k++) {
+                const float xk = x[k];
+                const float *w = W + (1 + k) * $rows;
+                t@ = ${name}_fma(w[@], xk, t@);
+            }
+            s@ += t@;
         }
+        W += (1 + columns) * $rows;
         y[o + @] = s@;
     }
 }
