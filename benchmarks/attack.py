@@ -21,6 +21,7 @@ from benchmarks.attacks import (
     arrays,
     checkpoints,
     concurrency,
+    environments,
     kills,
     model_files,
     repeat,
@@ -43,6 +44,9 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
     "guards": (repeat(arrays.guard), "layers and compiled models between guard pages"),
     "threads": (repeat(concurrency.threads), "200 calls from eight threads"),
     "long-runs": (repeat(concurrency.long_run), "1,000 steps in the memory of the first"),
+    "cached-code": (repeat(environments.cached_code), "compiled code on disk, damaged"),
+    "tables": (repeat(environments.table), "tables of odd cells"),
+    "pictures": (repeat(environments.picture), "pictures of any mode, damaged or not"),
     "kills": (repeat(kills.kill), "processes killed while they save"),
 }
 GROUPS = {

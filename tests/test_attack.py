@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import attack
-from benchmarks.attacks import Outcome, checkpoints, kills, model_files, repeat
+from benchmarks.attacks import Outcome, checkpoints, environments, kills, model_files, repeat
 
 CASES = {
     "cuts": (model_files.cut, 100),
@@ -21,13 +21,20 @@ CASES = {
     "checkpoint cuts": (checkpoints.cut, 40),
     "checkpoint flips": (checkpoints.flip, 60),
     "checkpoints": (checkpoints.crafted, 150),
+    "cached code": (environments.cached_code, 6),
+    "tables": (environments.table, 150),
+    "pictures": (environments.picture, 150),
     "kills": (kills.kill, 2),
 }
+
+NEEDS = {"cached code": "numba", "pictures": "PIL"}
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_an_attack_breaks_nothing(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     case, examples = CASES[name]
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name], reason=f"{name} need {NEEDS[name]}")
     folder = tmp_path_factory.mktemp("attack")
 
     @settings(max_examples=examples)

@@ -62,6 +62,17 @@ def test_a_first_sample_stays_a_sample(lines, tmp_path):
     np.testing.assert_array_equal(x, np.array(wanted, np.float32))
 
 
+@pytest.mark.parametrize("header", ["a,b", "a,b,c,d", '"a, b",c'])
+def test_a_header_of_other_length_is_refused(header, tmp_path):
+    with pytest.raises(ValueError, match=r"the header has \d cells, the lines below it 3; name"):
+        table(tmp_path, f"{header}\n1,2,3\n4,5,6\n")
+
+
+def test_a_name_may_have_a_comma(tmp_path):
+    x = table(tmp_path, '"length, mm",b\n1,2\n')
+    np.testing.assert_array_equal(x, [[1, 2]])
+
+
 def test_the_column_that_float32_merges_is_named(tmp_path):
     lines = [f"0.5,{1_700_000_000 + i}" for i in range(300)]
     with pytest.warns(UserWarning, match=r"column 2 of .*x.csv runs from 1700000000 .* 300 diff"):
@@ -198,6 +209,15 @@ def test_a_cmyk_picture_keeps_white_and_black(tmp_path):
     x = picture(tmp_path)
     np.testing.assert_array_equal(x[0, :, :, :4], 0)
     np.testing.assert_array_equal(x[0, :, :, 4:], 1)
+
+
+def test_an_enormous_picture_is_refused_before_it_is_read(tmp_path):
+    Image.new("L", (2, 2)).save(tmp_path / "a.gif")
+    data = bytearray((tmp_path / "a.gif").read_bytes())
+    data[6:10] = struct.pack("<HH", 58_885, 2_569)  # the size that the file claims
+    (tmp_path / "a.gif").write_bytes(data)
+    with pytest.raises(ValueError, match=r"cannot read the image .*a.gif .*exceeds limit"):
+        picture(tmp_path)
 
 
 def test_pictures_two_folders_down_are_not_left_out(tmp_path):

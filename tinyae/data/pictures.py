@@ -75,7 +75,11 @@ def _pixels(file: Path, size: Size | None) -> tuple[np.ndarray, bool]:
             'load: a folder of images needs Pillow; run: pip install "tinyae[images]"'
         ) from error
     try:
-        with Image.open(file) as image:
+        with warnings.catch_warnings():
+            # A small file may claim enormous sizes: what Pillow warns of, 89 million pixels, is refused.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(file)
+        with image:
             _check_plain(image)
             grey = image.mode in ("1", "L", "LA", "La")
             upright, mixed = ImageOps.exif_transpose(image), False

@@ -1,5 +1,6 @@
 """Tables of numbers: .csv and .csv.gz, one sample a line, one feature a column."""
 
+import csv
 import gzip
 import warnings
 import zlib
@@ -37,6 +38,11 @@ def read_csv(path: Path) -> np.ndarray:
                 quotechar='"',
                 ndmin=2,
             )
+        if header and len(_names(header[0])) != x.shape[1]:
+            raise ValueError(
+                f"the header has {len(_names(header[0]))} cells, the lines below it {x.shape[1]}; "
+                "name every column, or remove the column without a name"
+            )
         with np.errstate(over="ignore", under="ignore"):  # the cell is looked for below
             single = x.astype(np.float32)
         if np.isfinite(single).all():
@@ -62,7 +68,7 @@ def _warn_of_rounding(x: np.ndarray, header: list[str], path: Path) -> None:
     lost = lost_by_rounding(x, np.float32)
     if lost is not None:
         (column,), what = lost
-        name = f" ({_cells(header[0])[column]})" if header else ""
+        name = f" ({_names(header[0])[column]})" if header else ""
         warnings.warn(
             f"load: column {column + 1}{name} of {path} {what}; subtract its least value in the "
             "file, or leave the column out",
@@ -112,7 +118,8 @@ def _numbers_the_columns(first: str, second: str) -> bool:
 
 def _even_steps(cells: list[str]) -> bool:
     steps = [float(b) - float(a) for a, b in pairwise(cells)]
-    return steps[0] != 0 and all(abs(step - steps[0]) <= 1e-9 * abs(steps[0]) for step in steps)
+    step = steps[0] if steps else 0
+    return step != 0 and all(abs(s - step) <= 1e-9 * abs(step) for s in steps)
 
 
 # ---- cells ---------------------------------------------------------------------------------------
@@ -120,6 +127,11 @@ def _even_steps(cells: list[str]) -> bool:
 
 def _cells(line: str) -> list[str]:
     return [cell.strip().strip('"') for cell in line.split(",")]
+
+
+def _names(header: str) -> list[str]:
+    """The names in a header, in which a quoted one may have commas."""
+    return [name.strip() for name in next(csv.reader([header.replace("\0", "")]))]
 
 
 def _is_number(cell: str) -> bool:
