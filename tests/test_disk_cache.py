@@ -26,7 +26,7 @@ def double(x):
 def cache(tmp_path, monkeypatch):
     """The only folder is a new one, and nothing has been said yet."""
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(disk_cache, "_LOCATORS", (disk_cache.UserProvidedCacheLocator,))
+    monkeypatch.setattr(disk_cache, "_LOCATORS", (disk_cache.UserProvided,))
     monkeypatch.setattr(disk_cache, "_unusable", set())
     monkeypatch.setattr(disk_cache, "_warned", False)
     return tmp_path / "cache"
@@ -84,7 +84,7 @@ def test_a_file_of_another_program_is_not_run(cache):
 
 
 def test_a_full_disk_leads_to_the_next_folder_and_then_to_none(cache, tmp_path, monkeypatch):
-    class Second(disk_cache.UserProvidedCacheLocator):
+    class Second(disk_cache.UserProvided):
         def __init__(self, function, file):
             super().__init__(function, file)
             self._cache_path = str(tmp_path / "second")

@@ -21,16 +21,23 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from numba.core import caching
 from numba.core.caching import (
     CompileResultCacheImpl,
     FunctionCache,
     IndexDataCacheFile,
-    InTreeCacheLocator,
     NullCache,
-    UserProvidedCacheLocator,
-    UserWideCacheLocator,
 )
 
+
+def _locator(name: str) -> Any:
+    """A class of Numba's that finds a folder; its name began with an underscore up to 0.61."""
+    return getattr(caching, name, None) or getattr(caching, f"_{name}")
+
+
+UserProvided, InTree, UserWide = (
+    _locator(f"{name}CacheLocator") for name in ("UserProvided", "InTree", "UserWide")
+)
 _DIGEST_SIZE = hashlib.sha256().digest_size
 _unusable: set[str] = set()  # folders that failed
 _warned = False
@@ -151,7 +158,7 @@ def _check_seal(file: io.BufferedReader) -> bytes:
     return data
 
 
-class _TemporaryFolder(UserWideCacheLocator):
+class _TemporaryFolder(UserWide):  # type: ignore[misc, valid-type]
     """A folder among the temporary files. What others may write is not used: it would be run."""
 
     def __init__(self, function: Callable[..., Any], file: str) -> None:
@@ -171,9 +178,4 @@ class _TemporaryFolder(UserWideCacheLocator):
         super().ensure_cache_path()
 
 
-_LOCATORS = (
-    UserProvidedCacheLocator,
-    InTreeCacheLocator,
-    UserWideCacheLocator,
-    _TemporaryFolder,
-)
+_LOCATORS = (UserProvided, InTree, UserWide, _TemporaryFolder)
