@@ -165,6 +165,10 @@ def test_training_warns_where_the_model_s_dtype_merges_values_and_refuses_what_o
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         net.astype(np.float64).check_data(x)
+    whole = x.astype(np.int64)
+    for use in (net.encode, net.reconstruct, net.evaluate):
+        with pytest.warns(UserWarning, match=r"x\[:, 1, 0\] runs from 1700000000 to .* subtract"):
+            use(whole)
     x[3, 0, 0] = -1e39
     with pytest.raises(ValueError, match=r"reaches 1e\+39, beyond float32"):
         net.check_data(x)
