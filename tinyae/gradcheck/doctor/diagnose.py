@@ -30,6 +30,7 @@ from tinyae.gradcheck.doctor.subjects import (
     ModelSubject,
     Subject,
     TangentSubject,
+    framework_subject,
     has_tangent,
 )
 from tinyae.gradcheck.doctor.trial import Pair, Point, Trial
@@ -59,11 +60,14 @@ def diagnose(
     """Say which gradients of a layer, a loss, a model or a function are wrong, and how.
 
     subject     a layer (``forward``, ``backward``, ``params``), a loss (``L, dy = loss(y, target)``),
-                a model (``objective``, ``backprop``), or a function f with a ``backward``
-    x           its input: for a function an array or a dict of named arrays, in the order of f's
-                arguments; for a model whatever ``backprop`` takes
+                a model (``objective``, ``backprop``), a function f with a ``backward``, a function
+                that returns ``L, gradients``, a ``torch.autograd.Function``, a ``jax.custom_vjp``
+    x           its input: for a function an array, a tuple, or a dict of named inputs, in the order
+                of f's arguments, among which may be modes; for a model what ``backprop`` takes
     target      the target of a loss
-    backward    for a function: ``backward(dy, *inputs)`` → an array, a tuple, or a dict by name
+    backward    for a function: ``backward(dy, *inputs)`` → an array, a tuple, or a dict by name; where
+                f returns ``y, cache``, ``backward(dy, cache)``; where it returns a number,
+                ``backward(*inputs)``
     wrt         the inputs whose gradients backward returns, in that order; default: all, or the
                 first if it returns one array
     upstream    False if ``backward`` takes no dy; f then returns one number
@@ -155,6 +159,9 @@ def _subject(
     draw: Any,
 ) -> Subject | list[Subject]:
     """The subject in the doctor's interface; one for each player of a game."""
+    custom = framework_subject(subject, x, rng, wrt=wrt, tensors=tensors, draw=draw)
+    if custom is not None:
+        return custom
     if backward is not None or (target is None and inspect.isfunction(subject)):
         more: dict[str, Any] = {"wrt": wrt, "upstream": upstream, "tensors": tensors}
         function = FunctionSubject(subject, x, backward, rng, draw=draw, **more)

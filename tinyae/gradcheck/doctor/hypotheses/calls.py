@@ -51,7 +51,8 @@ def contract_violations(subject: Subject, point: Point, grads: Grads) -> Iterato
     elif isinstance(subject, LossSubject):
         yield from _loss_overwrites(subject, point)
     elif isinstance(subject, FunctionSubject):
-        yield from _function_overwrites(subject, point)
+        if subject.form != "framework":
+            yield from _function_overwrites(subject, point)
         repeats = list(_function_repeats(subject, point, names))
         yield from repeats
         if subject.upstream and not any(f.kind == "noise" for f in repeats):

@@ -74,7 +74,9 @@ def find_edit(
     """The one edit that explains every wrong gradient, or None. Only a deep search tries repairs
     of the subject's own source, because there may be many.
     """
-    own = subject.module if isinstance(subject.module, FunctionType) else type(subject.module)
+    own = subject.module
+    if not isinstance(own, (FunctionType, type)):
+        own = type(own)
     right = _reference(own, reference)
     starts = _starts(subject)
     mine = Program(own, starts)
@@ -238,6 +240,8 @@ def _from_repairs(
 def _codes_of_forward(subject: Subject) -> set[Any]:
     """The code that forward runs too, as far as it can be read."""
     if isinstance(subject, FunctionSubject):
+        if subject.form == "framework":
+            return reached(getattr(subject.module, "forward", None))
         return set() if subject.form == "joint" else reached(subject.f)
     if isinstance(subject.module, FunctionType):
         return set()  # a loss: its one function gives both

@@ -85,7 +85,7 @@ class FunctionSubject(Subject):
             floats = [name for name, a in self.inputs.items() if a.dtype.kind == "f"]
         try:
             y = self.f(*self._arguments(self.inputs))
-            if self.form == "plain":
+            if self.form == "plain" and type(self).call is FunctionSubject.call:
                 self.form = forms.form_of(y, backward, len(self.order))
             y = np.asarray(y[0] if self.form in ("cache", "joint") else y)
             out = self.call(np.ones(y.shape), self.inputs)
@@ -93,7 +93,7 @@ class FunctionSubject(Subject):
         except Exception:  # the examination meets the same error and reports it
             found = tuple(floats)
         self.wrt = tuple(name for name in self.wrt or found if name in self.inputs)
-        self.upstream = self.form in ("plain", "cache")
+        self.upstream = self.form not in ("no dy", "joint")
         self.kept.look(self.f, self.backward)
 
     def in_order(self, inputs: Inputs) -> list[Any]:
