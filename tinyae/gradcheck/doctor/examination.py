@@ -13,7 +13,7 @@ import numpy as np
 
 from tinyae.gradcheck.doctor import wording
 from tinyae.gradcheck.doctor.findings import Diagnosis, Finding, Place
-from tinyae.gradcheck.doctor.hypotheses import arrays, calls, terms, windows
+from tinyae.gradcheck.doctor.hypotheses import arrays, calls, common, terms, windows
 from tinyae.gradcheck.doctor.hypotheses.factors import factors
 from tinyae.gradcheck.doctor.hypotheses.guess import Guess
 from tinyae.gradcheck.doctor.hypotheses.lines import Edit, find_edit
@@ -296,15 +296,19 @@ class Examination:
                 made += terms.coefficients(name, a, trial, how, parts)
             return made
 
+        def places(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
+            return common.what_is_common(name, a, n, trial, self._tensors(k, trial))
+
         families: list[tuple[str, Family]] = []
         if self.trials[0].point.values and any(
-            p.n.ndim == 4 for p in self.trials[0].pairs.values()
+            p.n.ndim in (3, 4) for p in self.trials[0].pairs.values()
         ):
             families.append(("a displaced or flipped kernel", conv))
         families.append(("a factor, another order, an offset", simple))
         if isinstance(subject, ModelSubject) or getattr(subject.module, "children", None):
             families.append(("a term or a path with a wrong coefficient", paths))
         families.append(("a factor, a term or an operand of the named tensors", named))
+        families.append(("what the wrong entries have in common", places))
         return families
 
     def _tensors(self, k: int, trial: Trial) -> dict[str, Array]:

@@ -22,7 +22,17 @@ ROOT_CAUSES = (
     "not_added",
 )
 # Kinds that say only where, or that little is known: a source line, if found, says more.
-VAGUE = ("unknown", "entries", "invariant", "error", "axis_factor", "offset", "conv", "shape")
+VAGUE = (
+    "unknown",
+    "entries",
+    "branch",
+    "invariant",
+    "error",
+    "axis_factor",
+    "offset",
+    "conv",
+    "shape",
+)
 # Kinds that the numbers suggest, and what the source may show them to be.
 REINTERPRETED = {
     "extra_factor": ("missing_factor",),
