@@ -265,6 +265,7 @@ class Examination:
             *windows.missing_border(name, pair.a, pair.n),
             *arrays.partial(name, pair.a, pair.n, trial),
             *arrays.invariant(name, pair.a, pair.n, trial),
+            *arrays.scale_invariant(name, pair.a, pair.n, trial.point.values.get(self.keys[name])),
         ]
         vague.sort(key=lambda g: g.free)
         return wording.finding_from(name, vague[0]) if vague else unexplained(name, pair)
@@ -281,11 +282,13 @@ class Examination:
             known = self._tensors(k, trial)
             if not known:
                 return []
-            made = list(factors(name, a, n, trial, known))
-            return made or [
-                *products(name, a, n, trial, known),
-                *summands(name, a, n, trial, known),
-            ]
+            return factors(name, a, n, trial, known)
+
+        def sums(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
+            known = self._tensors(k, trial)
+            if not known:
+                return []
+            return [*products(name, a, n, trial, known), *summands(name, a, n, trial, known)]
 
         def conv(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
             return windows.windows(name, a, n, trial, self.keys[name])
@@ -307,7 +310,8 @@ class Examination:
         families.append(("a factor, another order, an offset", simple))
         if isinstance(subject, ModelSubject) or getattr(subject.module, "children", None):
             families.append(("a term or a path with a wrong coefficient", paths))
-        families.append(("a factor, a term or an operand of the named tensors", named))
+        families.append(("a factor of the named tensors", named))
+        families.append(("a term or an operand of the named tensors", sums))
         families.append(("what the wrong entries have in common", places))
         return families
 
@@ -375,12 +379,15 @@ class Examination:
 
     def _other_points(self) -> list[tuple[Point, dict[str, Pair]]]:
         """A second draw, of another batch size if possible, and the gradients measured there."""
-        for k in self.others:
+        found: list[tuple[Point, dict[str, Pair]]] = []
+        for k in (*self.others, LENGTHS):
+            if found and k in self.others:
+                continue
             for name in self.keys:
                 self._trial_at(name, k)
             if k in self.trials:
-                return [(self.trials[k].point, self.trials[k].pairs)]
-        return []
+                found.append((self.trials[k].point, self.trials[k].pairs))
+        return found
 
     # --- the line ----------------------------------------------------------------------------
 
@@ -396,7 +403,8 @@ class Examination:
                 point, pairs = self.trials[0].point, self.trials[0].pairs
                 try:
                     more = (self.reference, deep, self._other_points)
-                    known = find_edit(self.subject, point, pairs, self.keys, *more)
+                    tensor = first.tensor if first.tensor in self.keys else None
+                    known = find_edit(self.subject, point, pairs, self.keys, *more, tensor)
                 except Exception:
                     known = None
                 found[deep] = known

@@ -80,6 +80,10 @@ def constants_of(*functions: Any) -> dict[str, float]:
                 continue
             if v not in (0, 1, -1, 2) and len(found) < 6:
                 found[name] = float(v)
+    for f in functions:
+        for v in f.__code__.co_consts if isinstance(f, FunctionType) else ():
+            if isinstance(v, float) and v not in (0.0, 1.0, 2.0, 0.5, -1.0) and len(found) < 8:
+                found.setdefault(f"{v:g}", v)  # a number that stands in the code is its own name
     return found
 
 

@@ -31,7 +31,50 @@ def simple(name: str, a: Array, n: Array, trial: Trial) -> Iterator[Guess]:
     if size > 1e-9 * norm(a[seen]):
         yield from _factor(name, a, n, seen, trial)
         yield from _order(name, a, n, trial)
+        yield from _spread(name, a, n)
         yield from _offset(name, a, n, seen, trial)
+        if seen.all():
+            yield from _oversummed(name, a, n)
+
+
+def _spread(name: str, a: Array, n: Array) -> Iterator[Guess]:
+    """a gives each entry of a window the average of what n gives to one of them."""
+    if not n.ndim or not np.isfinite(n).all():
+        return
+    for k in range(2, min(n.shape[-1], 9) + 1):
+        if n.shape[-1] % k:
+            continue
+        windows, given = (t.reshape(*n.shape[:-1], -1, k) for t in (n, a))
+        if np.count_nonzero(windows) > np.count_nonzero(np.abs(windows).max(axis=-1)):
+            continue  # more than one entry of a window matters: it is no maximum
+        mean = np.broadcast_to(windows.mean(axis=-1, keepdims=True), windows.shape)
+        if residual(given, mean) < EXACT:
+            text = f"{name} spreads dy over all {k} entries of a window, as the average does; a maximum "
+            text += "passes it to one of them"
+            yield Guess(
+                "entries", f"average for max of {k}", text, 0.0, ["spread"], "use argmax", 0.6
+            )
+            return
+
+
+def _oversummed(name: str, a: Array, n: Array) -> Iterator[Guess]:
+    """a is the sum, or the mean, of n along an axis, repeated: it was summed over that axis too."""
+    for axes in (tuple(range(n.ndim)), *((i,) for i in range(n.ndim) if n.ndim > 1)):
+        if math.prod(n.shape[i] for i in axes) < 2:
+            continue
+        total = n.sum(axis=axes, keepdims=True)
+        if norm(np.ptp(n, axis=axes)) < 1e-6 * norm(n):
+            continue
+        for what, fit in (("sum", total), ("mean", total / math.prod(n.shape[i] for i in axes))):
+            if residual(a, np.broadcast_to(fit, n.shape)) < EXACT:
+                where = axes_text(axes)
+                text = f"{name} is the same along {where}: the {what} is taken over {where} too, which "
+                text += "should stay"
+                do = "sum over the other axes alone, e.g. .sum(axis=0)"
+                yield Guess(
+                    "wrong_axis", f"{what} over {where}", text, 0.0, [f"over {where}"], do, 0.5
+                )
+                return
 
 
 def _factor(name: str, a: Array, n: Array, seen: Array, trial: Trial) -> Iterator[Guess]:
@@ -217,6 +260,8 @@ def _place(wrong: Array, seen: Array) -> str:
                 end = index[0] == hit.size - 1 and hit.size > 2
                 return f"{label} {index[0]}" + (" (the last)" if end else "")
             labels = "entries" if label == "entry" else f"{label}s"
+            if len(index) > 1 and np.array_equal(index, np.arange(hit.size - len(index), hit.size)):
+                labels = f"the last {labels}"
             return f"{labels} {', '.join(map(str, index[:6]))}" + ("…" if len(index) > 6 else "")
     return ""
 
@@ -241,6 +286,24 @@ def invariant(name: str, a: Array, n: Array, trial: Trial) -> Iterator[Guess]:
                 do = f"is a mean or a sum over {where} left out?"
                 yield Guess("invariant", where, text, math.nan, [f"sum {where}"], do, 3.0)
                 return
+
+
+def scale_invariant(name: str, a: Array, n: Array, x: Array | None) -> Iterator[Guess]:
+    """Scaling x changes nothing (a norm is divided by), so ⟨x, dx⟩ = 0; of a it is not."""
+    if x is None or x.shape != n.shape or not np.isfinite(n).all():
+        return
+    for axes in (*((i,) for i in range(n.ndim)), tuple(range(n.ndim))):
+        if math.prod(n.shape[i] for i in axes) < 2:
+            continue
+        top = np.abs(x * n).sum(axis=axes)
+        right, given = np.abs((x * n).sum(axis=axes)), np.abs((x * a).sum(axis=axes))
+        if (right <= 1e-3 * top).all() and top.all() and given.max() > 1e-2 * top.max():
+            where = axes_text(axes)
+            text = f"⟨x, {name}⟩ must be 0 along {where}, since scaling x there changes nothing, but it "
+            text += "is not: the norm is held constant, so the projection on x is left out"
+            do = "subtract the projection: dx lacks the term −y·Σ(dy·y), as a norm is divided by"
+            yield Guess("invariant", f"⟨x, {name}⟩", text, math.nan, [f"scale {where}"], do, 2.0)
+            return
 
 
 def error_map(a: Any, n: Array) -> str:

@@ -28,6 +28,7 @@ def what_is_common(
     if not wrong.any() or not right.any():
         return
     yield from _repeated(name, a, n, wrong, trial.point)
+    yield from _counted(name, a, n, trial.point)
     block = _block(wrong, seen)
     if block is not None:
         yield from _in_block(name, a, n, block, trial, tensors)
@@ -63,6 +64,20 @@ def _repeated(name: str, a: Array, n: Array, wrong: Array, point: Point) -> Iter
                 do = "take the division by the counts out"
             yield Guess("repeated", label, text, math.nan, [f"repeated {label}"], do, 0.4)
             return
+
+
+def _counted(name: str, a: Array, n: Array, point: Point) -> Iterator[Guess]:
+    """Rows are wrong by how often their index occurs: a mean over a segment, or a sum for it."""
+    for label, index in point.tensors.items():
+        if index.dtype.kind not in "iu" or index.shape != n.shape[:1] or index.min() < 0:
+            continue
+        counts = np.bincount(index)[index].reshape([-1] + [1] * (n.ndim - 1))
+        for fit, how in ((n * counts, f"1/count of {label}"), (n / counts, f"count of {label}")):
+            if np.isfinite(n).all() and np.ptp(counts) > 0 and residual(a, fit) < EXACT:
+                text = f"{name} lacks the factor {how}: how often each row's index occurs"
+                do = f"use np.bincount({label})[{label}]"
+                yield Guess("missing_factor", how, text, 0.0, [f"counted {how}"], do, 0.4)
+                return
 
 
 def _block(wrong: Array, seen: Array) -> tuple[slice, ...] | None:
@@ -105,6 +120,8 @@ def _condition(
         relation, bound = found
         text, factor = _how(a[wrong], n[wrong], trial)
         limit = "0" if bound == 0 else _named(bound, trial)
+        if not limit:
+            continue  # a bound that stands nowhere in the code is an accident
         where = (
             f"{label} {relation} {limit}"
             if relation in "<>≤≥="
@@ -119,12 +136,17 @@ def _candidates(tensors: dict[str, Array], shape: tuple[int, ...]) -> Iterator[t
     like = [
         (label, f)
         for label, t in tensors.items()
-        if (f := broadcast_along(t, shape)) is not None and np.ptp(t) > 0
+        if (f := broadcast_along(t, shape)) is not None and np.ptp(t) > 0 and not _labels(t)
     ]
     yield from like
     for i, (p, s) in enumerate(like[:5]):
         for q, t in like[i + 1 : 5]:
             yield f"{p} − {q}", s - t
+
+
+def _labels(t: Array) -> bool:
+    """Whether an array holds whole numbers other than 0 and 1, of which none is small or large."""
+    return bool(np.array_equal(t, np.round(t)) and np.abs(t).max() > 1)
 
 
 def _separates(bad: Array, good: Array) -> tuple[str, float] | None:
@@ -148,9 +170,9 @@ def _separates(bad: Array, good: Array) -> tuple[str, float] | None:
 
 
 def _named(bound: float, trial: Trial) -> str:
-    """The constant nearest to a bound that is known only roughly, or the bound."""
-    near = [k for k, v in trial.point.scalars.items() if v and abs(bound / v - 1) < 0.3]
-    return near[0] if near else f"{bound:.2g}"
+    """The constant nearest to a bound that is known only roughly; "" if there is none."""
+    near = [k for k, v in trial.point.scalars.items() if v and abs(bound / abs(v) - 1) < 0.3]
+    return near[0] if near else ""
 
 
 def _how(a: Array, n: Array, trial: Trial) -> tuple[str, str]:

@@ -168,7 +168,7 @@ def _single(
                 do = f"multiply by {factor}"
             else:
                 text = f"{name} has the factor {factor} too many: it is that times the right one"
-                do = f"take the factor {factor} out"
+                do = f"divide by {factor}, or take the factor out"
             yield Guess(kind_, factor, text, float(gap[i]), keys, do, cost)
 
 

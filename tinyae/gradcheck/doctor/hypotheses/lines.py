@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import sys
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import FunctionType
@@ -26,6 +27,7 @@ from tinyae.gradcheck.doctor.hypotheses.edits import (
     mistakes,
     unlikely_repairs,
 )
+from tinyae.gradcheck.doctor.hypotheses.slips import lines_in_loops, statement_repairs
 from tinyae.gradcheck.doctor.hypotheses.source import Piece, Program, compiled, reached
 from tinyae.gradcheck.doctor.subjects import (
     FunctionSubject,
@@ -36,7 +38,7 @@ from tinyae.gradcheck.doctor.subjects import (
 from tinyae.gradcheck.doctor.trial import Pair, Point
 from tinyae.param import Array
 
-MAX_VARIANTS = 800  # variants that are run
+MAX_VARIANTS, MAX_SECONDS = 1200, 0.35  # variants that are run, and how long that may take
 Pairs = dict[str, Pair]
 OtherPoints = Callable[[], Iterable[tuple[Point, Pairs]]]  # and the gradients measured there
 # The library's classes, each correct by definition, are found here by name.
@@ -70,6 +72,7 @@ def find_edit(
     reference: Any = None,
     deep: bool = True,
     other_points: OtherPoints = tuple,
+    tensor: str | None = None,
 ) -> Edit | None:
     """The one edit that explains every wrong gradient, or None. Only a deep search tries repairs
     of the subject's own source, because there may be many.
@@ -92,7 +95,7 @@ def find_edit(
             if found is not None:
                 return found
     if deep and mine.pieces and not all(p.ok for p in pairs.values()):
-        return _from_repairs(subject, mine, point, pairs, keys, other_points)
+        return _from_repairs(subject, mine, point, pairs, keys, other_points, tensor)
     return None
 
 
@@ -192,8 +195,10 @@ def _from_mistakes(
     here = wanted(pairs)
     if not here or any(not isinstance(a, np.ndarray) for a in here.values()):
         return None
-    for piece, variant, change in _variants(subject, theirs, point, here, mistakes):
-        if not _holds(subject, variant, [(p, wanted(found)) for p, found in other_points()]):
+    for piece, variant, change, given in _variants(subject, theirs, point, here, mistakes, set()):
+        if given != here.keys() or not _holds(
+            subject, variant, [(p, wanted(found)) for p, found in other_points()]
+        ):
             continue
         kind, name, text = classify(change.after, change.before, change.context)
         number = change.statement.lineno
@@ -209,32 +214,54 @@ def _from_repairs(
     pairs: Pairs,
     keys: dict[str, str],
     other_points: OtherPoints,
+    tensor: str | None = None,
 ) -> Edit | None:
-    """The repair of the subject's own source that makes every gradient right at every point."""
+    """The repair of the subject's own source that makes every gradient right at every point or, if
+    there is none (two slips hide each other), one that makes this gradient right.
+    """
 
     def wanted(found: Pairs) -> dict[str, Any]:
         return {keys[name]: p.n for name, p in found.items() if np.isfinite(p.n).any()}
 
     here, shared = wanted(pairs), _codes_of_forward(subject)
-    for stage in (0, 1):
-        budget = [MAX_VARIANTS]
+    right = {keys[name] for name, p in pairs.items() if p.ok}
+    partial: dict[str, Edit] = {}
+    constants = [c for c in point.scalars if c.isidentifier()]
+    for stage in (0, 1, 2):
+        budget = Budget(MAX_VARIANTS, MAX_SECONDS / 2)
         for piece in mine.pieces:
             if piece.function.__code__ in shared:
                 continue  # a repair there would change what is differentiated
             if _holds(subject, mine.variant(piece, piece.function.__code__)[0], [(point, here)]):
                 continue  # the source is right, so what runs is another: a compiled kernel
             names, scope = _arrays_in(piece.tree)
-            tried = unlikely_repairs(names, scope) if stage else likely_repairs(names)
-            for found, variant, change in _variants(
-                subject, mine, point, here, tried, only=piece, budget=budget
+            tried = (
+                likely_repairs(names),
+                statement_repairs(names, constants, lines_in_loops(piece.tree)),
+                unlikely_repairs(names, scope),
+            )[stage]
+            for found, variant, change, repaired in _variants(
+                subject, mine, point, here, tried, right, only=piece, budget=budget
             ):
-                kind, name, text = classify(change.before, change.after, change.context)
+                said = getattr(change.after, "mistake", None)
+                kind, name, text = said or classify(change.before, change.after, change.context)
                 number = change.statement.lineno
                 after, line = ast.unparse(_with(change)), found.line(number)
-                elsewhere = [(p, wanted(more)) for p, more in other_points()]
+                after = "(nothing: take the line out)" if after == "pass" else after
+                edit = Edit(kind, name, line, found.first + number - 1, after, text)
+                whole = repaired == here.keys()
+                key = next(iter(repaired - right))
+                if not whole and (tensor is None or key in partial):
+                    continue
+                elsewhere = [
+                    (p, {k: n for k, n in wanted(more).items() if k in repaired})
+                    for p, more in other_points()
+                ]
                 if _holds(subject, variant, elsewhere) and _same_output(subject, variant, point):
-                    return Edit(kind, name, line, found.first + number - 1, after, text)
-    return None
+                    if whole:
+                        return edit
+                    partial[key] = edit
+    return partial.get(keys.get(tensor or "", ""))
 
 
 def _codes_of_forward(subject: Subject) -> set[Any]:
@@ -311,28 +338,51 @@ def _variants(
     point: Point,
     wanted: dict[str, Any],
     alternatives: Any,
+    right: set[str],
     only: Piece | None = None,
-    budget: list[int] | None = None,
+    budget: Budget | None = None,
 ) -> Any:
-    """The changed pieces that give the wanted gradients at the point."""
-    first = next(iter(wanted), None)
-    if first is None:
+    """The changed pieces that give some wanted gradient at the point and spoil none that is right;
+    with the keys of all gradients that are then as wanted.
+    """
+    if not wanted:
         return
-    budget = [MAX_VARIANTS] if budget is None else budget
+    budget = budget or Budget(MAX_VARIANTS, MAX_SECONDS)
     for piece in program.pieces:
         if only is not None and piece is not only:
             continue
         variant, changed = program.variant(piece, piece.function.__code__)
         for change in changes(piece.tree, alternatives):
-            budget[0] -= 1
-            if budget[0] < 0:
+            if budget.spent():
                 return
             code = compiled(piece.tree)
             if code is None:
                 continue
             changed.__code__ = code
-            if _holds(subject, variant, [(point, wanted)]):
-                yield piece, variant, change
+            found = _fulfilled(subject, variant, point, wanted)
+            if found - right and right <= found:
+                yield piece, variant, change, found
+
+
+def _fulfilled(subject: Subject, variant: Any, point: Point, wanted: dict[str, Any]) -> set[str]:
+    """The gradients that a variant gives as wanted, by their keys."""
+    try:
+        with np.errstate(all="ignore"):
+            found = _run(subject, variant, point)
+    except Exception:  # it does not run
+        return set()
+    return {key for key, a in wanted.items() if _alike(found.get(key), a)}
+
+
+class Budget:
+    """How many variants are run, and for how long."""
+
+    def __init__(self, count: int, seconds: float) -> None:
+        self.count, self.end = count, time.process_time() + seconds
+
+    def spent(self) -> bool:
+        self.count -= 1
+        return self.count < 0 or time.process_time() > self.end
 
 
 def _alike(found: Any, wanted: Any) -> bool:
