@@ -78,7 +78,7 @@ def constants_of(*functions: Any) -> dict[str, float]:
         for name, v in values.items():
             if isinstance(v, bool) or not isinstance(v, (float, int)) or not math.isfinite(v):
                 continue
-            if v not in (0, 1, -1, 2) and len(found) < 6:
+            if v not in (0, 1, -1) and len(found) < 6:
                 found[name] = float(v)
     for f in functions:
         for v in f.__code__.co_consts if isinstance(f, FunctionType) else ():

@@ -196,7 +196,7 @@ def partial(name: str, a: Array, n: Array, trial: Trial) -> Iterator[Guess]:
     top = max(float(np.abs(a[seen]).max()), float(np.abs(n[seen]).max()))
     wrong = seen & (np.abs(a - n) > 1e-6 * top)
     right = seen & ~wrong
-    if wrong.any() and (right & (np.abs(n) > 1e-9 * top)).any():
+    if wrong.any() and 10 * (right & (np.abs(n) > 1e-9 * top)).sum() >= seen.sum():
         yield _entries(name, a, n, wrong, right, seen)
     elif not seen.all() or n.ndim < 2:
         return
@@ -300,9 +300,9 @@ def scale_invariant(name: str, a: Array, n: Array, x: Array | None) -> Iterator[
         if (right <= 1e-3 * top).all() and top.all() and given.max() > 1e-2 * top.max():
             where = axes_text(axes)
             text = f"⟨x, {name}⟩ must be 0 along {where}, since scaling x there changes nothing, but it "
-            text += "is not: the norm is held constant, so the projection on x is left out"
-            do = "subtract the projection: dx lacks the term −y·Σ(dy·y), as a norm is divided by"
-            yield Guess("invariant", f"⟨x, {name}⟩", text, math.nan, [f"scale {where}"], do, 2.0)
+            text += "is not: is the norm, or the variance, that x is divided by held constant?"
+            do = "differentiate it too: the projection on x, a term −y·Σ(dy·y) or −y·mean(dy·y)"
+            yield Guess("invariant", f"⟨x, {name}⟩", text, math.nan, [f"scale {where}"], do, 3.5)
             return
 
 

@@ -82,7 +82,7 @@ def located(new: Any, old: ast.AST) -> Any:
             node.lineno = node.end_lineno = line
             node.col_offset = node.end_col_offset = 0
             todo += ast.iter_child_nodes(node)
-    return new
+    return ast.fix_missing_locations(new)
 
 
 def _context(site: Site) -> str:
@@ -274,6 +274,10 @@ def likely_repairs(names: list[str]) -> Alternatives:
         if isinstance(parent, ast.Call) and len(parent.args) == 1 and field == "args":
             for number in (2, 0.5):
                 yield ast.BinOp(ast.Constant(number), ast.Mult(), node)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
+            power = getattr(node.right, "value", None)
+            if isinstance(power, int):  # (x³)′ = 3 x²
+                yield ast.BinOp(ast.Constant(power + 1), ast.Mult(), node)
         if _is_summand(site):
             yield ast.UnaryOp(ast.USub(), node)
             for number in (2, 0.5):

@@ -167,8 +167,9 @@ def _single(
                 text = f"{name} lacks the factor {factor}: times it, it is the numeric gradient"
                 do = f"multiply by {factor}"
             else:
+                inverse = f"1/{label}" if label.isalnum() else f"1/({label})"
                 text = f"{name} has the factor {factor} too many: it is that times the right one"
-                do = f"divide by {factor}, or take the factor out"
+                do = f"take the factor {factor} out or, if a division is missing, multiply by {inverse}"
             yield Guess(kind_, factor, text, float(gap[i]), keys, do, cost)
 
 

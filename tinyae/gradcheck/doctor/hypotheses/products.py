@@ -7,7 +7,7 @@ the two expressions show the mistake.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -24,8 +24,14 @@ def products(
     if not np.isfinite(n).all():
         return
     pool = _matrices(tensors) if n.ndim in (1, 2) else {}
-    mine = _as_product(a, pool) or _as_sum(a, tensors) or _as_running_sum(a, tensors)
-    right = mine and (_as_product(n, pool) or _as_sum(n, tensors) or _as_running_sum(n, tensors))
+    forms: tuple[Callable[[Array], tuple[str, str] | None], ...] = (
+        lambda g: _as_product(g, pool),
+        lambda g: _as_sum(g, tensors),
+        lambda g: _as_running_sum(g, tensors),
+        lambda g: _as_windows(g, tensors),
+    )
+    mine = next((found for form in forms if (found := form(a))), None)
+    right = mine and next((found for form in forms if (found := form(n))), None)
     if mine is None or right is None or mine == right:
         return
     kind, do = "operands", f"compute {right[0]}"
@@ -75,6 +81,28 @@ def _as_product(g: Array, pool: dict[str, Array]) -> tuple[str, str] | None:
                     V = pool[v].T if form == "U Vᵀ" else pool[v]
                     if residual(g, W @ V) < EXACT:
                         return form.replace("U", u).replace("V", v), f"{u},{v}"
+    return None
+
+
+def _as_windows(g: Array, tensors: dict[str, Array]) -> tuple[str, str] | None:
+    """g as the sum, the mean or one entry of each window of a named array, as of an upsampling."""
+    for k, t in tensors.items():
+        if t.ndim != g.ndim or t.shape == g.shape or not g.ndim:
+            continue
+        sizes = [divmod(m, n) if n else (0, 1) for m, n in zip(t.shape, g.shape)]
+        if any(rest for _, rest in sizes):
+            continue
+        windows = t.reshape([part for (m, _), n in zip(sizes, g.shape) for part in (n, m)])
+        within = tuple(range(1, 2 * g.ndim, 2))
+        what = " × ".join(str(m) for m, _ in sizes if m > 1)
+        for text, value in (
+            (f"Σ {k} over windows of {what}", windows.sum(axis=within)),
+            (f"mean {k} over windows of {what}", windows.mean(axis=within)),
+            (f"the first {k} of windows of {what}", windows[(slice(None), 0) * g.ndim]),
+            (f"the last {k} of windows of {what}", windows[(slice(None), -1) * g.ndim]),
+        ):
+            if residual(g, value) < EXACT:
+                return text, k
     return None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import copy
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from tinyae.gradcheck.doctor.hypotheses.edits import Site
 
@@ -43,6 +44,7 @@ def _values(
     assert value is not None
     here = [n.id for n in ast.walk(value) if isinstance(n, ast.Name)]
     yield from _other_axes(statement)
+    yield from _strides(statement, constants)
     for call in _calls_of_a_name(value):
         inner = ast.unparse(call.args[0])
         text = f"a function is taken of {inner} twice: {ast.unparse(call)} stands where {inner} belongs"
@@ -127,6 +129,42 @@ def _doubled(value: ast.AST) -> list[ast.BinOp]:
         and n.left.value == 2
         and isinstance(n.right, ast.Name)
     ]
+
+
+def _strides(statement: ast.stmt, constants: list[str]) -> Iterator[ast.AST]:
+    """The windows of a statement at another stride."""
+    for step in (*constants, "2", "3"):
+        strided = _Strided(step)
+        made = strided.visit(copy.deepcopy(statement))
+        if strided.count:
+            text = f"the windows lie {step} apart, and here they are read 1 apart: a stride is forgotten"
+            yield _said(made, ("conv", f"stride {step}", text))
+
+
+class _Strided(ast.NodeTransformer):
+    """Makes i:i + K into i * s:i * s + K, also in slice(i, i + K)."""
+
+    def __init__(self, step: str) -> None:
+        self.step, self.count = step, 0
+
+    def _moved(self, low: Any, high: Any) -> tuple[Any, Any] | None:
+        if not (isinstance(low, ast.Name) and isinstance(high, ast.BinOp)):
+            return None
+        if not isinstance(high.op, ast.Add) or ast.unparse(high.left) != low.id:
+            return None
+        self.count += 1
+        at: Any = ast.BinOp(low, ast.Mult(), ast.parse(self.step, mode="eval").body)
+        return at, ast.BinOp(copy.deepcopy(at), ast.Add(), high.right)
+
+    def visit_Slice(self, node: ast.Slice) -> ast.AST:
+        moved = self._moved(node.lower, node.upper)
+        return ast.Slice(*moved, node.step) if moved else node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if isinstance(node.func, ast.Name) and node.func.id == "slice" and len(node.args) == 2:
+            moved = self._moved(*node.args)
+            return ast.Call(node.func, list(moved), []) if moved else node
+        return self.generic_visit(node)
 
 
 class _Everywhere(ast.NodeTransformer):
