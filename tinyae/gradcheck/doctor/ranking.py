@@ -47,7 +47,7 @@ def is_vague(f: Finding) -> bool:
 
 def reword(finding: Finding, edit: Edit) -> None:
     """Describe the finding by its source edit, where that says more than the numbers do."""
-    if edit.kind == "line" and finding.kind != "unknown":
+    if edit.kind == "line" and finding.kind != "unknown" and finding.cost < 3:
         return
     if finding.kind == "shape" and edit.kind in (
         "wrong_axis",

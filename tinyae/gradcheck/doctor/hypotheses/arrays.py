@@ -261,7 +261,9 @@ def _place(wrong: Array, seen: Array) -> str:
                 return f"{label} {index[0]}" + (" (the last)" if end else "")
             labels = "entries" if label == "entry" else f"{label}s"
             if len(index) > 1 and np.array_equal(index, np.arange(hit.size - len(index), hit.size)):
-                labels = f"the last {labels}"
+                labels = (
+                    f"the last {labels}" if wrong.ndim <= 2 else f"axis {axis}, the last indices"
+                )
             return f"{labels} {', '.join(map(str, index[:6]))}" + ("…" if len(index) > 6 else "")
     return ""
 

@@ -24,7 +24,8 @@ def functions(name: str, t: Array) -> Iterator[tuple[str, Array]]:
     yield name, t
     if name.startswith("σ("):
         return
-    yield f"1/{text}", 1 / t
+    if len(np.unique(t[:9])) > 2 or len(np.unique(t)) > 2:  # else 1/t is t again, but for a number
+        yield f"1/{text}", 1 / t
     if name == "f′":
         yield "f′²", t * t
         return

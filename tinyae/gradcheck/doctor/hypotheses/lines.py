@@ -38,7 +38,8 @@ from tinyae.gradcheck.doctor.subjects import (
 from tinyae.gradcheck.doctor.trial import Pair, Point
 from tinyae.param import Array
 
-MAX_VARIANTS, MAX_SECONDS = 1200, 0.35  # variants that are run, and how long that may take
+MAX_VARIANTS = (800, 600, 600)  # variants that are run in each of the three stages
+MAX_SECONDS = 0.6  # processor time, after which the search ends wherever it is
 Pairs = dict[str, Pair]
 OtherPoints = Callable[[], Iterable[tuple[Point, Pairs]]]  # and the gradients measured there
 # The library's classes, each correct by definition, are found here by name.
@@ -227,8 +228,9 @@ def _from_repairs(
     right = {keys[name] for name, p in pairs.items() if p.ok}
     partial: dict[str, Edit] = {}
     constants = [c for c in point.scalars if c.isidentifier()]
-    for stage in (0, 1, 2):
-        budget = Budget(MAX_VARIANTS, MAX_SECONDS / 2)
+    end = time.process_time() + MAX_SECONDS
+    for stage, count in enumerate(MAX_VARIANTS):
+        budget = Budget(count, end)
         for piece in mine.pieces:
             if piece.function.__code__ in shared:
                 continue  # a repair there would change what is differentiated
@@ -347,7 +349,7 @@ def _variants(
     """
     if not wanted:
         return
-    budget = budget or Budget(MAX_VARIANTS, MAX_SECONDS)
+    budget = budget or Budget(MAX_VARIANTS[0], time.process_time() + MAX_SECONDS)
     for piece in program.pieces:
         if only is not None and piece is not only:
             continue
@@ -375,10 +377,10 @@ def _fulfilled(subject: Subject, variant: Any, point: Point, wanted: dict[str, A
 
 
 class Budget:
-    """How many variants are run, and for how long."""
+    """How many variants are run, and until when."""
 
-    def __init__(self, count: int, seconds: float) -> None:
-        self.count, self.end = count, time.process_time() + seconds
+    def __init__(self, count: int, end: float) -> None:
+        self.count, self.end = count, end
 
     def spent(self) -> bool:
         self.count -= 1
