@@ -18,7 +18,7 @@ import numpy as np
 
 from tinyae.gradcheck.doctor.examination import Examination
 from tinyae.gradcheck.doctor.findings import Diagnosis, Finding, WrongGradient
-from tinyae.gradcheck.doctor.hypotheses import arrays
+from tinyae.gradcheck.doctor.hypotheses import arrays, invariants
 from tinyae.gradcheck.doctor.hypotheses.factors import factors
 from tinyae.gradcheck.doctor.hypotheses.products import products
 from tinyae.gradcheck.doctor.hypotheses.shapes import malformed
@@ -134,8 +134,8 @@ def _tangent(layer: Any, x: Any, rng: np.random.Generator, reference: Any, sizes
 
 
 def _check_input(x: Any) -> None:
-    parts = x.values() if isinstance(x, dict) else x if isinstance(x, tuple) else (x,)
-    for a in parts:
+    row = isinstance(x, tuple) or (isinstance(x, list) and any(np.ndim(a) for a in x))
+    for a in x.values() if isinstance(x, dict) else x if row else (x,):
         if a is None or isinstance(a, (str, dict)) or callable(a):  # a mode, an option
             continue
         a = np.asarray(a)
@@ -240,7 +240,7 @@ def diagnose_arrays(
         for family in (factors, products, summands):
             guesses += family(name, a, n, trial, named)
     guesses.sort(key=lambda g: g.free)
-    vague = [*arrays.partial(name, a, n, trial), *arrays.invariant(name, a, n, trial)]
+    vague = [*arrays.partial(name, a, n, trial), *invariants.shift_invariant(name, a, n)]
     guesses = guesses or sorted(vague, key=lambda g: g.free)
     found = finding_from(name, guesses[0]) if guesses else unknown(name)
     if len(guesses) > 1 and guesses[1].free < guesses[0].free + 0.02:
