@@ -5,7 +5,7 @@ The first has a linear path beside a nonlinear one:
     z = W x + U f(x) + b        W = V,  U = 0,  b = −V m        f, g: dense hidden layers
     y = P z + Q g(z) + c        P = Vᵀ, Q = 0,  c = m           V: the k principal axes, m: the mean
 
-At the start the nonlinear paths count nothing, and y is PCA's reconstruction from k numbers, the
+At the start the nonlinear paths contribute nothing, and y is PCA's reconstruction from k numbers, the
 best linear one. Training can only add to that what the data have beyond a plane. On a small table
 there may be nothing, and then PCA remains.
 
@@ -57,7 +57,7 @@ def encoder_head(
 def decoder_from(
     P: Array, center: Array, latent_dim: int, hidden_units: Sequence[int], rng: np.random.Generator
 ) -> Sequential:
-    """y = [P, 0] [z, g(z)] + m; numbers of z beyond P's columns count nothing at first."""
+    """y = [P, 0] [z, g(z)] + m; numbers of z beyond P's columns contribute nothing at first."""
     path = hidden_path(latent_dim, list(reversed(hidden_units)), rng, P.dtype)
     hidden = hidden_units[0] if hidden_units else 0
     dense = Dense(latent_dim + hidden, len(P), rng=rng, dtype=P.dtype)
