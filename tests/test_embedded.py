@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import tinyae as ta
 from benchmarks import embedded
+from tinyae.layers import activation
 
 
 @pytest.mark.parametrize("key", embedded.TARGETS)
@@ -38,3 +41,41 @@ def test_a_wrong_result_is_seen(tmp_path):
     x = np.zeros((1, 140), np.float32)
     want = network.model.astype(np.float64).reconstruct(x)[0]
     assert embedded.measure(target, header, x + 1, want).error > 1e-3
+
+
+def test_no_double_and_no_heap_where_arithmetic_is_software(tmp_path):
+    """On a Cortex-M0 every operation on numbers is a call, so each shows among the symbols."""
+    target = embedded.TARGETS["m0"]
+    if target.missing():
+        pytest.skip(f"needs {target.missing()}; benchmarks/embedded.py names the packages")
+    rng = np.random.default_rng(0)
+    layers = [
+        *(ta.Conv2d(1, 9, 3, 2, 1, rng=rng), ta.BatchNorm(9), ta.MaxPool2d(2), ta.Upsample2d(2)),
+        *(ta.AvgPool2d(2), ta.ConvTranspose2d(9, 1, 4, rng=rng), ta.Flatten()),
+        *(kind() for kind in activation.activations()),
+        *(ta.Softmax(), ta.LayerNorm(49), ta.TopK(5), ta.Residual(ta.Dense(49, 49, rng=rng))),
+    ]
+    model = ta.Autoencoder(ta.Sequential(*layers), ta.Dense(49, 196, rng=rng), ta.MSE())
+    model.export_c(tmp_path / "model.h", part="encoder", input_shape=(1, 16, 16), selftest=True)
+    (tmp_path / "use.c").write_text(
+        '#include "model.h"\nint use(float *out, float *arena);\n'
+        "int use(float *out, float *arena)\n{\n    return model_selftest(out, arena);\n}\n"
+    )
+    options = ["-O2", "-Wall", "-Wextra", "-Wconversion", "-Wdouble-promotion", "-Werror"]
+    command = [*target.compiler.split(), *options, "-c", "use.c", "-o", "use.o"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    nm = subprocess.run(
+        ["arm-none-eabi-nm", "-u", "use.o"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    used = {line.split()[-1] for line in nm.stdout.splitlines()}
+    helpers = {name for name in used if name.startswith("__")}
+    assert "__aeabi_fmul" in helpers
+    assert not {name for name in helpers if name.startswith(("__aeabi_d", "__aeabi_f2d", "__fix"))}
+    assert used - helpers <= {
+        *("expf", "expm1f", "log1pf", "erff", "erfcf", "tanhf", "sqrtf"),
+        *("memcpy", "memset", "memmove"),
+    }

@@ -6,7 +6,6 @@ import ast
 import contextlib
 import errno
 import os
-import resource
 import signal
 import socket
 import stat
@@ -24,6 +23,7 @@ import tinyae as ta
 from tinyae import files
 from tinyae.cli import main
 
+resource = pytest.importorskip("resource", reason="limits of POSIX")
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="modes, pipes and devices of POSIX")
 
 
@@ -255,6 +255,7 @@ def test_what_training_needs_at_its_end_is_known_at_its_beginning(
         raise AssertionError("the training began")
 
     monkeypatch.setattr("tinyae.fit", work)
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "taken").touch()
     (tmp_path / "p" / "training.png").mkdir(parents=True)
     argv = ["train", "--data", data, "--units", "2", "--quiet"]

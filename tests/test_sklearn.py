@@ -309,6 +309,16 @@ def test_scores_agree_with_reconstruct(kind, iris):
     assert np.allclose(transformer.inverse_transform(codes), transformer.reconstruct(iris))
 
 
+@pytest.mark.parametrize("hidden_units", [(), (8, 5)])
+@each_transformer
+def test_the_network_is_a_model_like_any_other(kind, hidden_units, iris, tmp_path):
+    transformer = kind(7, **{**SMALL, "hidden_units": hidden_units}).fit(iris)  # of 4 columns
+    transformer.model_.save(tmp_path / "m.npz")
+    x = transformer.scaler_.apply(iris)
+    assert (ta.load(tmp_path / "m.npz").encode(x) == transformer.transform(iris)).all()
+    assert np.allclose(transformer.model_.compile()(x), transformer.model_.reconstruct(x))
+
+
 @each_transformer
 def test_partial_fit_learns(kind, iris):
     transformer = kind(random_state=0, batch_size=16)

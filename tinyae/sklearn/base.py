@@ -24,8 +24,8 @@ FLOATS = [np.float64, np.float32]  # float32 stays float32; everything else beco
 
 
 @dataclass(eq=False, repr=False)
-class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """An autoencoder of the rows of a table. A subclass defines ``_build``.
+class Settings(BaseEstimator):
+    """What a network of a table and its training depend on.
 
     The arguments are described at :class:`tinyae.sklearn.AutoencoderTransformer`. The constructor
     that ``dataclass`` writes only stores them, as scikit-learn asks.
@@ -43,6 +43,10 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     warm_start: bool = False
     random_state: Any = None
     verbose: bool = False
+
+
+class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Settings):
+    """An autoencoder of the rows of a table. A subclass defines ``_build``."""
 
     # --- training --------------------------------------------------------------------------
 

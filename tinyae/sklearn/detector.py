@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.base import OutlierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from tinyae.layers.base import positive_int
 from tinyae.param import Array
 from tinyae.sklearn import conformal
-from tinyae.sklearn.base import FLOATS
+from tinyae.sklearn.base import FLOATS, Settings
 from tinyae.sklearn.distance import NormalRows
 from tinyae.sklearn.transformers import DenoisingTransformer
 
 RECENT = 4096  # rows that partial_fit calibrates on
 
 
-@dataclass(eq=False, repr=False)
-class AutoencoderDetector(OutlierMixin, BaseEstimator):
+@dataclass(eq=False, repr=False, kw_only=True)
+class AutoencoderDetector(OutlierMixin, Settings):
     """Find unusual rows, by denoising autoencoders that learn what normal rows have in common.
 
     The rows are dealt into ``folds``. For each fold a network learns from the other folds, and
@@ -56,22 +56,10 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
               Artificial Intelligence 74
     """
 
-    latent_dim: int | float = 0.9
-    _: KW_ONLY
     false_positive_rate: float = 0.05
     contamination: float | None = None
     folds: int = 5
     noise: float = 0.3
-    hidden_units: tuple[int, ...] = (64,)
-    scaling: str | None = "standard"
-    epochs: int = 200
-    batch_size: int = 32
-    learning_rate: float = 2e-3
-    patience: int | None = 20
-    validation_fraction: float = 0.1
-    warm_start: bool = False
-    random_state: Any = None
-    verbose: bool = False
 
     # --- training --------------------------------------------------------------------------
 

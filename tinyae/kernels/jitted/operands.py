@@ -14,9 +14,9 @@ from tinyae.arrays import FLOATS
 from tinyae.param import Array
 
 
-def is_float(a: Array) -> bool:
-    """Whether it is of float32 or float64, and no masked array: NumPy keeps its mask."""
-    return a.dtype in FLOATS and (type(a) is np.ndarray or not isinstance(a, np.ma.MaskedArray))
+def is_float_array(x: Array) -> bool:
+    """Whether x is an array of float32 or float64, and not of a class that masks or renames it."""
+    return (type(x) is np.ndarray or type(x) is np.memmap) and x.dtype in FLOATS
 
 
 def same_float(a: Array, b: Array) -> bool:

@@ -82,8 +82,8 @@ def export_c(
             programs["score"] = reconstruction
     owner = f"{'an' if type(model).__name__[0] in 'AEIOU' else 'a'} {type(model).__name__}"
     what = owner if part == "autoencoder" else f"the {part} of {owner}"
-    header = Header(name, what, programs, threshold, sample)
-    content = header.text().encode("ascii")
+    header = Header(name, Path(path).name, what, programs, threshold, sample)
+    content = header.text().encode("ascii", "replace")
     files.write("export_c", target, lambda file: file.write(content))
     return header
 

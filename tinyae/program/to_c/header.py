@@ -1,6 +1,6 @@
 """The header as a whole: a comment on what it holds, macros, tables, functions.
 
-    Header("ae", "Autoencoder", {"run": program, "score": program}).text()
+    Header("ae", "ae.h", "an Autoencoder", {"run": program, "score": program}).text()
 
 ``run`` is a part of a model, ``score`` its reconstruction error; a header has either or both.
 """
@@ -35,12 +35,13 @@ class Header:
     def __init__(
         self,
         name: str,
+        file: str,
         what: str,
         programs: dict[str, Program],
         threshold: float | None = None,
         sample: Sample | None = None,
     ) -> None:
-        self.name, self.what, self.programs = name, what, programs
+        self.name, self.file, self.what, self.programs = name, file, what, programs
         self.threshold, self.sample = threshold, sample
         self.operations = Operations(name)
         self.bodies = {key: self._statements(key) for key in programs}
@@ -107,7 +108,7 @@ class Header:
     def _comment(self) -> str:
         uses = "<stdint.h> and <math.h>" if self.operations.needs_libm else "<stdint.h>"
         arena = f"{self.macro}_ARENA_BYTES / sizeof(float)"
-        usage = [f'#include "{self.name}.h"', ""]
+        usage = [f'#include "{self.file}"', ""]
         if self.arena_bytes:
             usage.append(f"static float arena[{arena}];")
         given = "arena" if self.arena_bytes else "0"
@@ -119,7 +120,7 @@ class Header:
             anomaly = f"int anomaly = {score} > {self.macro}_THRESHOLD;"
             usage.append(anomaly if self.threshold is not None else f"float score = {score};")
         lines = [
-            f"{self.name}.h: {self.what}. Written by tinyae {tinyae.__version__}.",
+            f"{self.file}: {self.what}. Written by tinyae {tinyae.__version__}.",
             "",
             *(f"    {line}".rstrip() for line in usage),
             "",
