@@ -199,3 +199,29 @@ def test_no_class_is_predicted_from_nan():
     x[7, 2] = np.nan
     with pytest.raises(ValueError, match="row 7 of a batch is NaN"):
         net.predict(x)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_losses_and_layers_give_nan_at_nan(dtype: Any, kernel_set: str) -> None:
+    rng = np.random.default_rng(0)
+    t, y = rng.random((2, 3, 4)).astype(dtype)
+    y[1, 2] = np.nan
+    likelihoods = [ta.Bernoulli(), ta.Gaussian(), ta.LearntGaussian(dtype=dtype), ta.Laplace()]
+    for loss in (ta.MSE(), ta.L1(), ta.BCE(), ta.BCEWithLogits(), *likelihoods):
+        for arguments in ((y, t), (t, y)):
+            L, dy = loss(*arguments)
+            assert np.isnan(L), loss
+            np.testing.assert_array_equal(np.isnan(dy), np.isnan(y), str(loss))
+    for penalty in (ta.L1Sparsity(), ta.KLSparsity()):
+        value, dz = penalty(y)
+        assert np.isnan(value)
+        assert np.isnan(dz[1, 2])
+    z, m = ta.TopK(2).forward(y)
+    np.testing.assert_array_equal(np.isnan(z), np.isnan(y))
+    np.testing.assert_array_equal(np.isnan(ta.TopK(2).backward(t, m)), np.isnan(y))
+    image = y.reshape(1, 1, 3, 4)
+    pooled, _ = ta.MaxPool2d((3, 2)).forward(image)
+    np.testing.assert_array_equal(np.isnan(pooled[0, 0]), [[False, True]])
+    warped = ta.RandomAffine()(np.concatenate([image, image * 0 + 1, t.reshape(1, 1, 3, 4)]), rng)
+    assert np.isnan(warped[0]).all()  # it is clipped to the image's range
+    assert np.isfinite(warped[2]).all()

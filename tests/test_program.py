@@ -543,3 +543,21 @@ def test_a_layer_of_ones_own_is_refused_rather_than_mistaken(rng):
         TypeError, match="has a Doubled, which the compiled program has no operation"
     ):
         compile_model(identity(Doubled(3, 2, rng=rng)), "encoder", (3,))
+
+
+def test_a_network_of_thousands_of_layers_is_planned():
+    """More blocks than Python allows recursions."""
+    offsets, size = plan.assign_offsets([plan.Block(4, k, k + 1) for k in range(1500)])
+    assert size == 8
+    assert offsets == [0, 4] * 750
+    assert plan.assign_offsets([]) == ([], 0)
+
+
+@pytest.mark.slow
+def test_a_chain_of_1200_layers_compiles():
+    rng = np.random.default_rng(0)
+    layers = [f() for _ in range(400) for f in (ta.Softmax, ta.Sigmoid, ta.Softmax)]
+    model = ta.Autoencoder(ta.Sequential(*layers), ta.Dense(3, 3, rng=rng), ta.MSE())
+    x = rng.random((3, 3), dtype=np.float32)
+    with kernels.use("numpy"):
+        np.testing.assert_allclose(model.compile()(x), model.reconstruct(x), rtol=1e-4)

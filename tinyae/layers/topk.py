@@ -36,6 +36,8 @@ class TopK(ParameterFree):
 
     def forward(self, x: Array) -> tuple[Array, Array]:
         m = self._support(x, "k", self.k)
+        if np.isnan(x).any():  # whether a NaN is among the largest cannot be said
+            m = np.where(np.isnan(x), x, m)
         return x * m, m
 
     def backward(self, dy: Array, m: Array) -> Array:

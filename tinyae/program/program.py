@@ -17,6 +17,7 @@ NumPy and Numba runtimes in this package, or a program in another language.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
@@ -68,7 +69,7 @@ class Op:
         """Operations per sample; an addition, product, comparison or activation counts as 1."""
         return self.y.size
 
-    @property
+    @functools.cached_property  # the passes ask every operation again and again
     def slots(self) -> dict[str, Slot]:
         """Every slot by the name of its field."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}

@@ -42,7 +42,9 @@ def _warp(x: Array, maps: Array, y: Array, first: int, last: int) -> None:
             low, high = image[0, 0], image[0, 0]
             for i in range(rows):
                 for j in range(columns):
-                    low, high = min(low, image[i, j]), max(high, image[i, j])
+                    value = image[i, j]
+                    low = value if value < low or value != value else low  # NaN, as in np.min
+                    high = max(high, value)
             for i in range(rows):
                 for j in range(columns):
                     u = m[0, 0] * i + m[0, 1] * j + m[0, 2]
@@ -55,7 +57,7 @@ def _warp(x: Array, maps: Array, y: Array, first: int, last: int) -> None:
                         for k in range(max(0, 1 - p), min(4, rows + 1 - p)):
                             for l in range(max(0, 1 - q), min(4, columns + 1 - q)):
                                 total += down[k] * across[l] * image[p - 1 + k, q - 1 + l]
-                    if total < low:
+                    if total < low or low != low:
                         total = low
                     elif total > high:
                         total = high
