@@ -633,6 +633,7 @@ def test_the_readmes_program(capsys):
         ({"batch_size": 0}, "batch_size"),
         ({"patience": 0}, "patience"),
         ({"validation_fraction": 1.0}, "validation_fraction"),
+        ({"validation_fraction": "some"}, "validation_fraction is 'some'"),
         ({"learning_rate": -1.0}, "learning_rate|rate"),
     ],
 )
@@ -652,7 +653,12 @@ def test_bad_settings_are_named_and_nothing_is_lost(kind, settings, message, iri
     [
         ({"folds": 0}, "folds"),
         ({"false_positive_rate": 0.0}, "false_positive_rate"),
-        ({"contamination": 0.6}, "contamination"),
+        (
+            {"contamination": 0.6},
+            r"contamination is 0\.6, expected None or a share between 0 and 0\.5",
+        ),
+        ({"contamination": "auto"}, "contamination is 'auto'"),
+        ({"false_positive_rate": 1.0}, "false_positive_rate is 1.0, expected a share"),
         ({"noise": -1.0}, "GaussianNoise"),
     ],
 )
