@@ -542,6 +542,18 @@ def test_the_column_to_blame(detector, cancer):
     assert (np.sort(blamed, axis=1)[:, -1] > 0).all()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_sensor_that_reads_anything(dtype):
+    x = np.random.default_rng(0).normal(size=(60, 3)).astype(dtype)
+    detector = AutoencoderDetector(**SMALL).fit(x)
+    for value in (1e6, 1e30, float(np.finfo(dtype).max)):
+        rows = x[:2].copy()
+        rows[:, 1] = value, -value
+        assert (detector.predict(rows) == -1).all()
+        assert np.isfinite(detector.score_samples(rows)).all()
+        assert (detector.explain(rows).argmax(axis=1) == 1).all()
+
+
 def test_few_rows_are_said_to_be_too_few():
     x = np.random.default_rng(0).normal(size=(12, 3))
     with pytest.warns(
