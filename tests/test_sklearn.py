@@ -21,7 +21,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import tinyae as ta
 from tinyae.metrics import roc_auc
@@ -75,16 +75,23 @@ def detector(cancer):
 # --- scikit-learn's rules ------------------------------------------------------------------------
 
 
+def all_checks(**settings):
+    """Every check of scikit-learn for every estimator; none is expected to fail."""
+    pairs = [pair for kind in ALL for pair in estimator_checks_generator(kind(**settings))]
+    names = [f"{type(e).__name__}-{getattr(c, 'func', c).__name__}" for e, c in pairs]
+    return pytest.mark.parametrize(("estimator", "check"), pairs, ids=names)
+
+
 @pytest.mark.filterwarnings(TOO_FEW)  # some checks fit 10 rows
 @pytest.mark.filterwarnings("ignore:SCIPY_ARRAY_API:sklearn.exceptions.SkipTestWarning")
-@parametrize_with_checks([kind(**{**SMALL, "patience": 1}) for kind in ALL])
+@all_checks(**{**SMALL, "patience": 1})
 def test_check_estimator(estimator, check):
     check(estimator)
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings(TOO_FEW)
-@parametrize_with_checks([kind() for kind in ALL])
+@all_checks()
 def test_check_estimator_with_default_settings(estimator, check):
     check(estimator)
 
@@ -535,6 +542,18 @@ def test_the_column_to_blame(detector, cancer):
     assert (np.sort(blamed, axis=1)[:, -1] > 0).all()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_sensor_that_reads_anything(dtype):
+    x = np.random.default_rng(0).normal(size=(60, 3)).astype(dtype)
+    detector = AutoencoderDetector(**SMALL).fit(x)
+    for value in (1e6, 1e30, float(np.finfo(dtype).max)):
+        rows = x[:2].copy()
+        rows[:, 1] = value, -value
+        assert (detector.predict(rows) == -1).all()
+        assert np.isfinite(detector.score_samples(rows)).all()
+        assert (detector.explain(rows).argmax(axis=1) == 1).all()
+
+
 def test_few_rows_are_said_to_be_too_few():
     x = np.random.default_rng(0).normal(size=(12, 3))
     with pytest.warns(
@@ -626,6 +645,7 @@ def test_the_readmes_program(capsys):
         ({"batch_size": 0}, "batch_size"),
         ({"patience": 0}, "patience"),
         ({"validation_fraction": 1.0}, "validation_fraction"),
+        ({"validation_fraction": "some"}, "validation_fraction is 'some'"),
         ({"learning_rate": -1.0}, "learning_rate|rate"),
     ],
 )
@@ -645,7 +665,12 @@ def test_bad_settings_are_named_and_nothing_is_lost(kind, settings, message, iri
     [
         ({"folds": 0}, "folds"),
         ({"false_positive_rate": 0.0}, "false_positive_rate"),
-        ({"contamination": 0.6}, "contamination"),
+        (
+            {"contamination": 0.6},
+            r"contamination is 0\.6, expected None or a share between 0 and 0\.5",
+        ),
+        ({"contamination": "auto"}, "contamination is 'auto'"),
+        ({"false_positive_rate": 1.0}, "false_positive_rate is 1.0, expected a share"),
         ({"noise": -1.0}, "GaussianNoise"),
     ],
 )

@@ -124,11 +124,7 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Settin
         """Raise a ValueError for settings that cannot work, before anything changes."""
         who, latent_dim = type(self).__name__, self.latent_dim
         if isinstance(latent_dim, float):
-            if not 0 < latent_dim < 1:
-                raise ValueError(
-                    f"{who}: latent_dim is {latent_dim}, expected an int ≥ 1, or a share of the "
-                    "variance between 0 and 1; pass e.g. 8 or 0.9"
-                )
+            check_share(who, "latent_dim", latent_dim, 0.9, "an int, or a share of the variance")
         else:
             positive_int(who, "latent_dim", latent_dim, 8)
         for name in ("epochs", "batch_size", *(["patience"] if self.patience is not None else [])):
@@ -140,11 +136,7 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Settin
             )
         for size in self.hidden_units:
             positive_int(who, "hidden_units", size, 64)
-        if not 0 < self.validation_fraction < 1:
-            raise ValueError(
-                f"{who}: validation_fraction is {self.validation_fraction}, expected a share "
-                "between 0 and 1; pass e.g. 0.1, or patience=None to hold nothing out"
-            )
+        check_share(who, "validation_fraction", self.validation_fraction, 0.1)
 
     # --- use -------------------------------------------------------------------------------
 
@@ -205,3 +197,18 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Settin
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def check_share(
+    who: str, name: str, value: Any, example: float, what: str = "a share", most: float = 1
+) -> None:
+    """Raise unless ``value`` is a number above 0 and below 1, or up to ``most`` if that is less.
+
+    Raises
+        ValueError  otherwise
+    """
+    if not isinstance(value, (int, float, np.floating)) or not (0 < value < 1 and value <= most):
+        raise ValueError(
+            f"{who}: {name} is {value!r}, expected {what} between 0 and {most:g}; "
+            f"pass e.g. {example:g}"
+        )

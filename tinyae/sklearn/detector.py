@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from tinyae.layers.base import positive_int
 from tinyae.param import Array
 from tinyae.sklearn import conformal
-from tinyae.sklearn.base import FLOATS, Settings
+from tinyae.sklearn.base import FLOATS, Settings, check_share
 from tinyae.sklearn.distance import NormalRows
 from tinyae.sklearn.transformers import DenoisingTransformer
 
@@ -147,16 +147,9 @@ class AutoencoderDetector(OutlierMixin, Settings):
         self._member()._check_settings()
         who = type(self).__name__
         positive_int(who, "folds", self.folds, 5)
-        if not 0 < self.false_positive_rate < 1:
-            raise ValueError(
-                f"{who}: false_positive_rate is {self.false_positive_rate}, expected a share "
-                "between 0 and 1; pass e.g. 0.05"
-            )
-        if self.contamination is not None and not 0 < self.contamination <= 0.5:
-            raise ValueError(
-                f"{who}: contamination is {self.contamination}, expected None or a share of the "
-                "rows, above 0 and up to 0.5; pass e.g. 0.1"
-            )
+        check_share(who, "false_positive_rate", self.false_positive_rate, 0.05)
+        if self.contamination is not None:
+            check_share(who, "contamination", self.contamination, 0.1, "None or a share", 0.5)
 
     # --- use -------------------------------------------------------------------------------
 

@@ -9,6 +9,8 @@ import numpy as np
 
 from tinyae.param import Array
 
+HUGE = 1e30  # in scaled units
+
 
 @dataclass(frozen=True)
 class Scaler:
@@ -25,9 +27,12 @@ class Scaler:
         """x in the network's units and in x's dtype, computed in float64.
 
         So a feature such as a time in seconds since 1970, which float32 cannot resolve, keeps
-        its differences if x itself has them.
+        its differences if x itself has them. What lies beyond ±1e30 is moved there, so that its
+        square is finite.
         """
-        return ((x - self.shift) / self.scale).astype(x.dtype)
+        with np.errstate(over="ignore"):
+            scaled = (x - self.shift) / self.scale
+        return np.clip(scaled, -HUGE, HUGE).astype(x.dtype)
 
     def undo(self, x: Array) -> Array:
         """x in the data's own units, in x's dtype."""
