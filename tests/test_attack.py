@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import attack
-from benchmarks.attacks import Outcome, checkpoints, model_files, repeat
+from benchmarks.attacks import Outcome, checkpoints, kills, model_files, repeat
 
 CASES = {
     "cuts": (model_files.cut, 100),
@@ -21,17 +21,19 @@ CASES = {
     "checkpoint cuts": (checkpoints.cut, 40),
     "checkpoint flips": (checkpoints.flip, 60),
     "checkpoints": (checkpoints.crafted, 150),
+    "kills": (kills.kill, 2),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_an_attack_breaks_nothing(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     case, examples = CASES[name]
+    folder = tmp_path_factory.mktemp("attack")
 
     @settings(max_examples=examples)
     @given(rng=st.randoms(use_true_random=True))
     def law(rng: random.Random) -> None:
-        assert case(rng, tmp_path_factory.getbasetemp()) is None
+        assert case(rng, folder) is None
 
     law()
 

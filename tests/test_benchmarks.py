@@ -45,6 +45,19 @@ class TestScripts:
         assert f"{NETWORKS['dense'].title} × 1 " in out
         assert f"{NETWORKS['vae'].title} × 8 " in out
 
+    def test_detectors(self, run):
+        pytest.importorskip("sklearn")
+        detectors = importlib.import_module("benchmarks.detectors")
+        out = run(detectors, "--only", "iris")
+        for who in ("tinyae", "residual alone", "PCA", "neighbours", "forest"):
+            assert who in out
+        assert "on 0 of 1 tables" in out or "on 1 of 1 tables" in out
+        x, y, normal = detectors.load("iris")
+        tasks = list(detectors.tasks(x, y, normal, 0))
+        assert [(len(learn), truth.sum(), (~truth).sum()) for learn, _, truth in tasks] == [
+            (25, 100, 25)
+        ] * 3
+
     def test_kernels(self, run):
         out = run(kernels, "--peers", "", "--networks", "dense", "conv")
         assert [name for name in kernels.public() if f"\n{name} " not in out] == []

@@ -865,9 +865,13 @@ class TestImages:
             np.testing.assert_array_equal(own.x_train[n, 0], pixels[name].astype("f4") / 255)
 
     def test_colour_and_grey_together(self, tmp_path: Path) -> None:
+        from PIL import Image
+
         grey = draw(tmp_path / "a.png")
         colour = draw(tmp_path / "b.png", "RGB", seed=1)
         alpha = draw(tmp_path / "c.png", "RGBA", seed=2)
+        alpha[..., 3] = 255
+        Image.fromarray(alpha).save(tmp_path / "c.png")
         x = data.load(tmp_path, test_fraction=0).x_train
         assert x.shape == (3, 3, 6, 4)
         for channel in range(3):

@@ -43,7 +43,8 @@ def test_forward_refuses_other_dtypes_or_gives_the_definitions_result(
     row: Any, seed: int, least: int, kernel_set: str
 ) -> None:
     layer, x = arrays.drawn(row, np.random.default_rng(seed), np.float32, least)
-    for name in ("float16", "long double", "integers", "the other byte order", "complex"):
+    dtypes = ("float16", "long double", "integers", "the other byte order", "complex")
+    for name in (*dtypes, "list", "None", "masked", "subclass", "objects", "strings"):
         changed, results = REFUSED[name](x), []
         for which in ("numpy", kernel_set):
             with kernels.use(which):

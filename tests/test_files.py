@@ -6,7 +6,6 @@ import ast
 import contextlib
 import errno
 import os
-import resource
 import signal
 import socket
 import stat
@@ -24,14 +23,21 @@ import tinyae as ta
 from tinyae import files
 from tinyae.cli import main
 
+resource = pytest.importorskip("resource", reason="limits of POSIX")
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="modes, pipes and devices of POSIX")
 
 
-@pytest.fixture(params=["unnamed", "named"])
+@pytest.fixture(params=["unnamed", "named", "without links"])
 def temporary(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both kinds of temporary files."""
+    """Each kind of temporary files."""
     if request.param == "named":
         monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    elif request.param == "without links":
+
+        def link(*_: object, **__: object) -> None:
+            raise PermissionError(errno.EPERM, "not here")
+
+        monkeypatch.setattr(os, "link", link)
 
 
 def names(folder: Path) -> list[str]:
@@ -144,7 +150,7 @@ VERBS = {  # each with the option that names a file to be written
     "decode": (["decode", "MODEL", "--codes", "CODES"], "--out"),
     "sample": (["sample", "MODEL", "--n", "2000"], "--out"),
     "show": (["data", "show", "DATA"], "--out"),
-    "explain": (["explain", "--layer", "Dense"], "--latex"),
+    "explain": (["explain", "MODEL", "--data", "DATA"], "--latex"),
 }
 
 
@@ -249,6 +255,7 @@ def test_what_training_needs_at_its_end_is_known_at_its_beginning(
         raise AssertionError("the training began")
 
     monkeypatch.setattr("tinyae.fit", work)
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "taken").touch()
     (tmp_path / "p" / "training.png").mkdir(parents=True)
     argv = ["train", "--data", data, "--units", "2", "--quiet"]

@@ -246,6 +246,10 @@ for kernel_set in sys.argv[1:]:
         model = ta.Autoencoder(net, ta.Dense(9, 9, rng=rng), ta.MSE())
         compiled = model.compile("encoder")
         np.testing.assert_allclose(compiled(x), net(x), rtol=1e-5, atol=1e-5)
+        far = np.array([[-np.inf, np.inf, np.nan]], np.float32)
+        np.testing.assert_array_equal(SiLU()(far), [[0, np.inf, np.nan]])
+        np.testing.assert_array_equal(SiLU().backward(np.ones_like(far), far), [[0, 1, np.nan]])
+        np.testing.assert_array_equal(SiLU().slope(far), [[0, 1, np.nan]])
         names = [op.f.name for op in compiled.program((9,)).ops]
         assert names == ["SiLU", "SiLU"], names
 print("done")

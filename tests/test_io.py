@@ -179,6 +179,21 @@ def test_half_precision_becomes_single(tmp_path: Path, kernel_set: str) -> None:
     assert ta.fit(back, x, epochs=1, progress=False)["total"][0] > 0
 
 
+@pytest.mark.parametrize("suffix", ["npz", "safetensors"])
+@pytest.mark.parametrize("dtype", [">f4", ">f8", "<f4"])
+def test_either_byte_order_becomes_the_machines(
+    tmp_path: Path, suffix: str, dtype: str, kernel_set: str
+) -> None:
+    if suffix == "safetensors":
+        pytest.importorskip("safetensors")
+    model, path = small(), tmp_path / f"m.{suffix}"
+    model.astype(dtype).save(path)
+    back = ta.load(path)
+    x = np.random.default_rng(1).random((5, 3, 2, 2)).astype(back.dtype)
+    assert all(a.dtype.isnative for a in numbers(back).values())
+    np.testing.assert_allclose(back.reconstruct(x), model.astype(x.dtype).reconstruct(x), rtol=1e-6)
+
+
 @pytest.mark.skipif(np.dtype(np.longdouble).itemsize == 8, reason="long double is double here")
 def test_long_double_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"has dtype (float128|float96|longdouble)"):
@@ -636,6 +651,7 @@ HOSTILE = [
     (architecture({"$class": "LayerNorm", "$id": 0, "normalized_shape": [1] * 200_000}), "parts"),
     (architecture(DENSE | {"dtype": "S100000"}), "Dense cannot be built: dtype is S100000"),
     (architecture(DENSE | {"dtype": "M8[s]"}), "Dense cannot be built: dtype is"),
+    (b'{"format": 1, "aliases": {}, "aliases": {}}', "two fields of one name"),
     (b'{"format": 1, "architecture": NaN}', "NaN is not part of JSON"),
     (b'{"format": ' + b"1" * 5000 + b"}", "an integer of 5000 digits"),
     (b" " * 2**24 + b"7", "16,777,217 bytes"),
@@ -707,6 +723,14 @@ def test_an_array_is_an_argument_once(tmp_path: Path) -> None:
         ta.load(path)
     assert tracemalloc.get_traced_memory()[1] < 3e6
     tracemalloc.stop()
+
+
+def test_a_message_cannot_write_to_the_terminal(tmp_path: Path, good: Path, header: Any) -> None:
+    arrays = arrays_of(good) | {"\x1b[2J\u202e\n": np.zeros(3, np.float32)}
+    with pytest.raises(ValueError, match="belongs to no part") as caught:
+        ta.load(write(tmp_path / "m.npz", header, arrays))
+    assert str(caught.value).isprintable()
+    assert r"\x1b[2J\u202e\n belongs" in str(caught.value)
 
 
 def test_two_members_of_one_name(tmp_path: Path) -> None:

@@ -540,7 +540,7 @@ def test_a_terminal_without_greek_letters(learn, monkeypatch):
     with redirect_stdout(out):
         assert main() == 0
     out.flush()
-    assert b"KL and ?" in out.buffer.getvalue()
+    assert b"KL and beta" in out.buffer.getvalue()
 
 
 def test_watch_checks_once_a_change(learn):

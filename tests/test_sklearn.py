@@ -1,8 +1,10 @@
 """tinyae.sklearn: the estimators keep scikit-learn's rules, and the detector its promises."""
 
 import pickle
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,7 +47,7 @@ TRANSFORMERS = (
 )
 ALL = (*TRANSFORMERS, AutoencoderDetector)
 SMALL = {"epochs": 2, "hidden_units": (8,), "patience": None, "random_state": 0}
-TOO_FEW = "ignore:AutoencoderDetector. .* rows cannot tell:UserWarning"
+TOO_FEW = "ignore:AutoencoderDetector. .* held-out rows cannot tell:UserWarning"
 
 each_transformer = pytest.mark.parametrize("kind", TRANSFORMERS)
 each_estimator = pytest.mark.parametrize("kind", ALL)
@@ -158,6 +160,27 @@ assert tinyae.sklearn is not sklearn
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_without_scikit_learn_the_error_says_what_to_install():
+    code = """
+import sys
+sys.modules["sklearn"] = None
+try:
+    import tinyae.sklearn
+except ModuleNotFoundError as error:
+    assert "pip install scikit-learn" in str(error), error
+else:
+    raise AssertionError("nothing was missed")
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_silent_unless_verbose(iris, capfd):
+    AutoencoderTransformer(**SMALL).fit(iris)
+    assert capfd.readouterr() == ("", "")
+    AutoencoderTransformer(**SMALL, verbose=True).fit(iris)
+    assert "epoch 2/2" in capfd.readouterr().err
+
+
 # --- units ---------------------------------------------------------------------------------------
 
 
@@ -174,6 +197,23 @@ def test_scaling_there_and_back(scaling):
     if scaling == "minmax":
         assert np.allclose(scaled.min(axis=0), 0)
         assert np.allclose(scaled.max(axis=0), [1, 0, 1])
+
+
+@each_estimator
+def test_units_that_nobody_scales_are_mentioned(kind, iris):
+    for x in (iris * [1, 1, 1000, 1], iris * [1e-3, 1, 1, 1]):
+        with pytest.warns(UserWarning, match="scaling is None, and the columns' standard dev"):
+            kind(**SMALL, scaling=None).fit(x)
+    kind(**SMALL, scaling=None).fit(iris)  # warnings are errors here
+
+
+def test_noise_is_relative_to_the_table(iris):
+    stds = [
+        DenoisingTransformer(noise=0.5, scaling=scaling, **SMALL).fit(iris).model_.corruption.std
+        for scaling in ("standard", "minmax")
+    ]
+    ranges = np.sqrt((iris / np.ptp(iris, axis=0)).var(axis=0).mean())
+    assert np.allclose(stds, [0.5, 0.5 * ranges])
 
 
 @pytest.mark.parametrize("kind", FROM_PCA)
@@ -269,6 +309,16 @@ def test_scores_agree_with_reconstruct(kind, iris):
     assert np.allclose(transformer.inverse_transform(codes), transformer.reconstruct(iris))
 
 
+@pytest.mark.parametrize("hidden_units", [(), (8, 5)])
+@each_transformer
+def test_the_network_is_a_model_like_any_other(kind, hidden_units, iris, tmp_path):
+    transformer = kind(7, **{**SMALL, "hidden_units": hidden_units}).fit(iris)  # of 4 columns
+    transformer.model_.save(tmp_path / "m.npz")
+    x = transformer.scaler_.apply(iris)
+    assert (ta.load(tmp_path / "m.npz").encode(x) == transformer.transform(iris)).all()
+    assert np.allclose(transformer.model_.compile()(x), transformer.model_.reconstruct(x))
+
+
 @each_transformer
 def test_partial_fit_learns(kind, iris):
     transformer = kind(random_state=0, batch_size=16)
@@ -280,7 +330,7 @@ def test_partial_fit_learns(kind, iris):
         for part in parts:
             transformer.partial_fit(part)
     assert transformer.model_.evaluate(transformer._scaled(iris))["total"] < before
-    assert len(transformer.history_) == 93
+    assert [epoch.epoch for epoch in transformer.history_.epochs] == list(range(1, 94))
 
 
 @each_transformer
@@ -445,6 +495,23 @@ def test_the_false_positive_rate(n):
     assert (p <= 0.2).mean() > 0.1  # nor idle
 
 
+@pytest.mark.filterwarnings(TOO_FEW)
+def test_with_one_network_the_p_values_are_exact():
+    """20 rows, 4 of them held out: P(p ≤ k/5) = k/5 over draws of the table, for each k."""
+    tables, new = 150, 20
+    settings = {"folds": 1, "epochs": 1, "hidden_units": (), "latent_dim": 2}
+    shares = np.zeros(5)
+    for seed in range(tables):
+        x = np.random.default_rng(seed).standard_t(3, size=(20 + new, 4))
+        detector = AutoencoderDetector(**settings, random_state=seed).fit(x[:20])
+        assert detector.calibration_scores_.shape == (4,)
+        p = detector.p_values(x[20:])
+        shares += [(p <= k / 5 + 1e-12).mean() / tables for k in range(1, 6)]
+    exact = np.arange(1, 6) / 5
+    assert np.allclose(shares, exact, atol=4 * 0.2 / np.sqrt(tables))  # 0.2: of Beta(2, 3)
+    assert shares[-1] == pytest.approx(1)
+
+
 def test_contamination_is_the_share_flagged(cancer):
     rng = np.random.default_rng(0)
     odd = rng.permuted(cancer[0][:20], axis=0) + cancer[0].std(axis=0)  # columns of different rows
@@ -470,7 +537,9 @@ def test_the_column_to_blame(detector, cancer):
 
 def test_few_rows_are_said_to_be_too_few():
     x = np.random.default_rng(0).normal(size=(12, 3))
-    with pytest.warns(UserWarning, match=r"12 rows cannot tell a false-positive rate of 0\.05"):
+    with pytest.warns(
+        UserWarning, match=r"12 held-out rows cannot tell a false-positive rate of 0\.05"
+    ):
         detector = AutoencoderDetector(**SMALL).fit(x)
     assert (detector.predict(100 + x) == 1).all()
     assert (AutoencoderDetector(false_positive_rate=0.1, **SMALL).fit(x).predict(x + 9) == -1).all()
@@ -489,6 +558,10 @@ def test_the_detector_learns_in_parts(cancer):
         fitted.partial_fit(row[None])
     assert fitted.calibration_scores_.shape == (185,)
     assert sorted(fitted._recent_fold[-5:]) == [0, 1, 2, 3, 4]  # each network held out one
+    single = AutoencoderDetector(folds=1, **SMALL).fit(x)
+    for row in x[:5]:
+        single.partial_fit(row[None])
+    assert single.calibration_scores_.shape == (36 + 1,)
 
 
 def test_warm_start_keeps_the_networks(cancer):
@@ -512,17 +585,29 @@ def test_constant_rows_and_copies():
     assert list(still.predict([[1.0, 1.0], [1.0, 2.0]])) == [1, -1]
 
 
-def test_distance_without_ridge_is_mahalanobis():
-    """√(m² d²), each factor against its plain definition."""
+def test_the_score_by_its_definition():
     rng = np.random.default_rng(0)
     z, r = rng.normal(size=(50, 2)), 0.1 * rng.normal(size=(50, 3))
     u, normal = np.c_[z, r], NormalRows(z, r)
     C = np.cov(u.T, bias=True)
     new = rng.normal(size=(7, 5))
-    P = np.linalg.inv(C + 0.1 * np.trace(C) / 3 * np.eye(5))
+    P = np.linalg.inv(C + 0.03 * np.trace(C) / 3 * np.eye(5))
     m2 = np.einsum("ni,ij,nj->n", new - u.mean(axis=0), P, new - u.mean(axis=0))
     d2 = np.sort(np.square(new[:, None] - u).sum(axis=2), axis=1)[:, :5].mean(axis=1)
-    assert np.allclose(normal.score(new[:, :2], new[:, 2:]), np.sqrt(m2 * d2))
+    assert np.allclose(np.exp(normal.log_score(new[:, :2], new[:, 2:])), (m2 * d2**2) ** (1 / 3))
+
+
+def test_the_readmes_program(capsys):
+    pytest.importorskip("pandas")
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n([^`]*AutoencoderDetector[^`]*)```", readme)
+    names: dict = {}
+    exec(compile(program, "README.md", "exec"), names)
+    rates = [
+        (names["detector"].predict(names[rows]) == -1).mean() for rows in ("malignant", "benign")
+    ]
+    assert np.allclose(rates, [0.73, 0.03], atol=0.03)
+    assert "area error" in capsys.readouterr().out
 
 
 # --- what is wrong is said -----------------------------------------------------------------------
@@ -558,7 +643,7 @@ def test_bad_settings_are_named_and_nothing_is_lost(kind, settings, message, iri
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"folds": 1}, "at least 2"),
+        ({"folds": 0}, "folds"),
         ({"false_positive_rate": 0.0}, "false_positive_rate"),
         ({"contamination": 0.6}, "contamination"),
         ({"noise": -1.0}, "GaussianNoise"),

@@ -778,7 +778,8 @@ CRAFTED = [
     (setting("history/total", np.zeros(5)), "history is incomplete"),
     (setting("history/total", np.array([1.0, np.nan])), "not finite"),
     (setting("history/total", np.array([1, 2])), "not a number for each epoch"),
-    (setting("history/kl", np.zeros(2)), "history has kl, which this training"),
+    (lambda header, arrays: arrays.pop("history/validation.total"), r"no validation\.total;"),
+    (setting("history/kl", np.zeros(2)), "its history or this training has no kl;"),
 ]
 
 

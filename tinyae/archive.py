@@ -31,7 +31,14 @@ Json = Any
 
 
 class FileError(ValueError):
-    """A file is invalid; ``load`` adds its name to the message."""
+    """A file is invalid; ``load`` adds its name to the message.
+
+    What the message quotes of the file may hold anything, such as the escape codes of a terminal:
+    they are shown, not sent.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in message))
 
 
 # ---- npz -----------------------------------------------------------------------------------------
@@ -221,7 +228,10 @@ def _safetensors() -> Any:
 
 def to_safetensors(header: Json, arrays: dict[str, Array]) -> bytes:
     text = _text(header, arrays)
-    plain = {name: np.ascontiguousarray(a).reshape(a.shape) for name, a in arrays.items()}
+    plain = {
+        name: np.ascontiguousarray(a, a.dtype.newbyteorder("=")).reshape(a.shape)
+        for name, a in arrays.items()
+    }
     meta = {"tinyae": text, "crc32": str(_checksum(text, plain))}
     return _safetensors()[0].save(plain, meta)
 
@@ -274,9 +284,18 @@ def _parse(text: bytes) -> Json:
     if len(text) > _LONGEST_HEADER:
         raise FileError(f"its header has {len(text):,} bytes, expected ≤ {_LONGEST_HEADER:,}")
     try:
-        return json.loads(text, parse_int=_integer, parse_constant=_no_constant)
+        return json.loads(
+            text, parse_int=_integer, parse_constant=_no_constant, object_pairs_hook=_object
+        )
     except (ValueError, RecursionError) as error:
         raise FileError(f"its header is not JSON ({str(error)[:80]}); save it again") from error
+
+
+def _object(pairs: list[tuple[str, Json]]) -> Json:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("an object has two fields of one name")
+    return found
 
 
 def _integer(digits: str) -> int:

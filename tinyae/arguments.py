@@ -13,17 +13,16 @@ from numpy.typing import DTypeLike
 
 
 def number(who: str, name: str, value: Any, example: float) -> float:
-    """A real number, as a float.
+    """A real number, as a float. NaN is let through: it is in no range that the caller checks.
 
     Raises
-        TypeError   anything else
-        ValueError  NaN
+        TypeError  anything else
     """
-    if isinstance(value, numbers.Real) and not isinstance(value, bool) and value == value:
-        return float(value)
-    got = "nan" if isinstance(value, float) else f"{value!r:.60}"
-    kind = ValueError if isinstance(value, numbers.Real) else TypeError
-    raise kind(f"{who}: {name} is {got}, expected a number; pass e.g. {name}={example:g}")
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise TypeError(
+            f"{who}: {name} is {value!r:.60}, expected a number; pass e.g. {name}={example:g}"
+        )
+    return float(value)
 
 
 def interval(

@@ -95,7 +95,7 @@ def native_float(what: str, a: Any) -> np.ndarray:
     array = plain(what, a)
     if array.dtype.char not in "fd":
         raise TypeError(
-            f"{what} has dtype {array.dtype}, expected float32 or float64; "
+            f"{what} has dtype {array.dtype}, expected float32 or float64, a floating-point dtype; "
             f"pass {what.split()[-1]}.astype(np.float32)"
         )
     return array.astype(array.dtype.newbyteorder("="), copy=False)

@@ -25,6 +25,7 @@ except ModuleNotFoundError:  # Windows, where a file that is open cannot be dele
     fcntl = None  # type: ignore[assignment]
 
 Path = str | os.PathLike[str]
+Paths = dict[str, str | None]  # by the options that name them; None for one that is not given
 
 
 # ---- before anything is opened -------------------------------------------------------------------
@@ -88,12 +89,38 @@ def check_target(who: str, path: Path) -> str:
             f"{who}: {name}: the folder {folder} does not exist; make it, or pass another path"
         )
     if found == "file" and not _is_writeable(target):
-        raise PermissionError(
-            errno.EACCES, f"{who}: the file is write-protected; allow writing or pass another", name
-        )
+        advice = "allow writing, or pass another name"
+        raise PermissionError(errno.EACCES, f"{who}: the file is write-protected; {advice}", name)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, f"{who}: its folder is write-protected", name)
     return target
+
+
+def check_outputs(who: str, outputs: Paths, inputs: Paths) -> None:
+    """Raise unless each output can be written and is neither an input nor another output.
+
+    Raises
+        ValueError   two names of one file, or an output that exists in a folder of inputs
+        as :func:`check_target`
+    """
+    named = {option: path for option, path in inputs.items() if path is not None}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        target = check_target(f"{who} {option}", path)
+        for other, source in named.items():
+            if _is_same(target, os.path.realpath(source)):
+                raise ValueError(
+                    f"{who}: {option} {path} is the file of {other} {source}; pass another name"
+                )
+        named[option] = path
+
+
+def _is_same(target: str, source: str) -> bool:
+    """Whether two paths lead to one file, or an existing target lies in the folder ``source``."""
+    if not os.path.exists(target) or not os.path.exists(source):
+        return target == source
+    return os.path.samefile(target, source) or target.startswith(os.path.join(source, ""))
 
 
 def checked_path(who: str, path: Path) -> Path:
@@ -130,9 +157,8 @@ def write(who: str, path: Path, content: Callable[[BinaryIO], object]) -> None:
             content(file)
             file.flush()
             os.fsync(file.fileno())
-            if not os.path.exists(part):  # it has no name yet
-                # A src_dir_fd, whatever it is, makes Python follow the link in /proc.
-                os.link(f"/proc/self/fd/{file.fileno()}", part, src_dir_fd=0, follow_symlinks=True)
+            if not os.path.exists(part):
+                _give_name(file.fileno(), part)
             if fcntl is None:
                 file.close()
             os.replace(part, target)
@@ -179,6 +205,22 @@ def _create(folder: str, part: str) -> int:
         os.close(descriptor)
 
 
+def _give_name(descriptor: int, part: str) -> None:
+    unnamed = f"/proc/self/fd/{descriptor}"
+    try:
+        # A src_dir_fd, whatever it is, makes Python follow the link in /proc.
+        os.link(unnamed, part, src_dir_fd=0, follow_symlinks=True)
+    except PermissionError:  # some containers forbid such links
+        import shutil  # imported here: it is seldom needed
+
+        created = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(unnamed, "rb") as source, os.fdopen(created, "wb") as copy:
+            _copy_permissions(unnamed, created)
+            shutil.copyfileobj(source, copy)
+            copy.flush()
+            os.fsync(created)
+
+
 def _lock(descriptor: int, wait: bool = True) -> bool:
     """Lock an open file; False if another process has locked it, or if it cannot be locked."""
     if fcntl is None:
@@ -197,7 +239,8 @@ def _copy_permissions(target: str, descriptor: int) -> None:
         if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
             with contextlib.suppress(PermissionError):
                 os.fchown(descriptor, old.st_uid, old.st_gid)
-        os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
+        with contextlib.suppress(PermissionError):  # a file system without modes
+            os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
 
 
 def _delete_abandoned(folder: str, start: str) -> None:

@@ -160,6 +160,8 @@ class Orthogonal(Initializer):
 
     def __init__(self, gain: float = 1.0) -> None:
         self.gain = number("Orthogonal", "gain", gain, 1.0)
+        if not math.isfinite(self.gain):
+            raise ValueError(f"Orthogonal: gain is {gain}, expected a finite number; pass e.g. 1.0")
 
     def draw(
         self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator

@@ -154,7 +154,8 @@ class Bernoulli(Likelihood):
 def bernoulli(p: Array, uniform: Array) -> Array:
     """1 with probability p, else 0, from draws of U(0, 1); NaN where p is NaN."""
     x = (uniform < p).astype(p.dtype)
-    x[np.isnan(p)] = np.nan
+    if p.dtype.kind == "f":
+        x[np.isnan(p)] = np.nan
     return x
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyae.arrays import native_float, plain
+from tinyae.arrays import native_float
 from tinyae.memory import zeros_like
 
 Array = NDArray[Any]
@@ -35,7 +35,7 @@ class Param:
 
     def __init__(self, value: Array, grad: Array | None = None) -> None:
         value = native_float("Param: value", value)
-        grad = zeros_like(value) if grad is None else plain("Param: grad", grad)
+        grad = zeros_like(value) if grad is None else native_float("Param: grad", grad)
         if grad.shape != value.shape:
             raise ValueError(
                 f"Param: grad has shape {grad.shape}, expected {value.shape}, the value's; "

@@ -116,7 +116,7 @@ def altered_arrays(rng: random.Random, arrays: Arrays) -> Arrays:
 def write(path: Path, description: Json, arrays: Arrays, with_digests: bool = False) -> None:
     text = json.dumps(description)
     if with_digests and isinstance(description, dict):
-        text = archive._text(json.loads(text.replace("NaN", "0")), arrays)
+        text = archive._text(json.loads(text, parse_constant=lambda name: 0), arrays)
     if path.suffix == ".safetensors":
         meta = {"tinyae": text, "crc32": str(archive._checksum(text, arrays))}
         path.write_bytes(archive._safetensors()[0].save(arrays, meta))

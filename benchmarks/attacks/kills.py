@@ -7,7 +7,6 @@ which the next save deletes. On Linux none is left, but for the moment between t
 from __future__ import annotations
 
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -42,7 +41,7 @@ def kill(rng: random.Random, folder: Path) -> str | None:
         while not path.exists():
             time.sleep(0.001)
         time.sleep(rng.uniform(0, 0.02))
-        process.send_signal(signal.SIGKILL)
+        process.kill()
     left = len(list(folder.iterdir())) - 1
     layer = ta.load(path)
     if len(np.unique(layer.b.value)) != 1:

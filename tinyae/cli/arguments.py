@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+_LARGEST = 2**31 - 1  # of sizes and counts
+
 Run = Callable[[argparse.Namespace], int]
 
 
@@ -41,9 +43,17 @@ def add_quiet(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
+def seed(text: str) -> int:
+    """A ``type=`` for seeds."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is not an int ≥ 0")
+    return value
+
+
 def add_seed_and_kernels(parser: argparse.ArgumentParser) -> None:
     """``--kernels`` is applied by :func:`tinyae.cli.main`."""
-    parser.add_argument("--seed", type=int, default=0, help="of all randomness (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of all randomness (default 0)")
     parser.add_argument("--kernels", choices=["numba", "numpy"], help="default: numba if installed")
 
 
@@ -54,6 +64,8 @@ def positive(kind: Callable[[str], float]) -> Callable[[str], float]:
         value = kind(text)
         if not value > 0 or value == math.inf:
             raise argparse.ArgumentTypeError(f"{text} is not a positive {kind.__name__}")
+        if kind is int and value > _LARGEST:
+            raise argparse.ArgumentTypeError(f"{text} is too large, expected at most {_LARGEST:,}")
         return value
 
     parse.__name__ = f"positive {kind.__name__}"  # argparse names the type in its messages

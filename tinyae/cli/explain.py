@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from tinyae.cli.arguments import seed
+
 
 def add_parser(verbs: Any) -> None:
     parser = verbs.add_parser(
@@ -31,7 +33,7 @@ def add_parser(verbs: Any) -> None:
     )
     parser.add_argument("--rows", type=int, default=4, help="samples in the batch (default 4)")
     parser.add_argument("--latex", metavar="FILE", help="write it as a LaTeX document instead")
-    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of all that is drawn (default 0)")
     parser.set_defaults(run=run)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import tinyae as ta
-from tinyae.cli.arguments import add_model, add_picture, add_verb, positive
+from tinyae.cli.arguments import add_model, add_picture, add_verb, positive, seed
 from tinyae.cli.files import check_outputs, picture_file, write_npy
 
 
@@ -17,7 +17,7 @@ def add_parser(verbs: Any) -> None:
     parser = add_verb(verbs, "sample", run, example)
     add_model(parser)
     parser.add_argument("--n", type=positive(int), default=100, help="how many (default 100)")
-    parser.add_argument("--seed", type=int, default=0, help="of the draws (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of the draws (default 0)")
     parser.add_argument("--out", default="samples.npy", help="default samples.npy")
     add_picture(parser)
 

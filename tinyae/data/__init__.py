@@ -10,8 +10,8 @@
 
 `make_strokes`, `make_heartbeats` and `make_faces` generate as many samples as you ask for.
 
-Read next: published.py, files.py, then strokes.py, heartbeats.py, faces.py and batches.py.
-corruption.py, augmentation.py and binarize.py change samples during training.
+Read next: published.py, files.py with tables.py and pictures.py, then strokes.py, heartbeats.py,
+faces.py and batches.py. corruption.py, augmentation.py and binarize.py change samples during training.
 """
 
 import os
@@ -103,6 +103,11 @@ def load(
     from tinyae.data.heartbeats import heartbeats as make_heartbeats
     from tinyae.data.strokes import strokes as make_strokes
 
+    if not isinstance(name_or_path, (str, os.PathLike)):
+        raise TypeError(
+            f"load: name_or_path is {name_or_path!r:.60}, expected a name or a path; pass one of "
+            f"{', '.join(DATASETS)}, or a file"
+        )
     if not (isinstance(name_or_path, str) and name_or_path in DATASETS):
         path = Path(name_or_path).expanduser()
         if not path.exists() and str(name_or_path) == path.name and not path.suffix:

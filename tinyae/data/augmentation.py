@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from tinyae import kernels
-from tinyae.arguments import number
+from tinyae.arguments import check_generator, number
+from tinyae.arrays import check_float
 from tinyae.param import Array
 
 
@@ -46,9 +47,11 @@ class RandomAffine:
         if not isinstance(x, np.ndarray) or x.ndim != 4 or x.dtype.kind != "f":
             what = f"of shape {x.shape}" if isinstance(x, np.ndarray) else f"a {type(x).__name__}"
             raise TypeError(
-                f"RandomAffine: the batch is {what}, expected images (N, C, H, W) of floating "
+                f"RandomAffine: x is {what}, expected images (N, C, H, W) of floating "
                 "point; of a tuple augment the parts yourself, with augment=lambda batch, rng: …"
             )
+        check_float("RandomAffine: x", x)
+        check_generator("RandomAffine", rng)
         return kernels.warp(x, self.maps(len(x), x.shape[2:], rng).astype(x.dtype))
 
     def maps(self, n: int, size: tuple[int, ...], rng: np.random.Generator) -> Array:

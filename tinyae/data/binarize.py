@@ -21,6 +21,7 @@ class Binarize(Corruption):
     """
 
     def __call__(self, x: Array, rng: np.random.Generator) -> Array:
+        self.check(x, rng)
         check_range("Binarize: x", x, (0.0, 1.0), "scale the data to [0, 1]")
         return bernoulli(x, rng.random(x.shape, np.float32))
 

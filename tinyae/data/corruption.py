@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinyae.arguments import interval, number
+from tinyae.arguments import check_generator, interval, number
+from tinyae.arrays import check_float, check_real
 from tinyae.param import Array
 
 
@@ -21,6 +22,11 @@ class Corruption:
 
     def __call__(self, x: Array, rng: np.random.Generator) -> Array:
         raise NotImplementedError
+
+    def check(self, x: Array, rng: np.random.Generator) -> None:
+        """Raise a TypeError unless x is an array of real numbers and rng a generator."""
+        check_real(f"{type(self).__name__}: x", x)
+        check_generator(type(self).__name__, rng)
 
 
 class GaussianNoise(Corruption):
@@ -39,6 +45,8 @@ class GaussianNoise(Corruption):
         self.clip = None if clip is None else interval("GaussianNoise", "clip", clip, (0, 1))
 
     def __call__(self, x: Array, rng: np.random.Generator) -> Array:
+        self.check(x, rng)
+        check_float("GaussianNoise: x", x)
         noisy = rng.standard_normal(x.shape, x.dtype)
         noisy *= self.std
         noisy += x
@@ -66,6 +74,7 @@ class MaskingNoise(Corruption):
         self.p = _probability("MaskingNoise", p)
 
     def __call__(self, x: Array, rng: np.random.Generator) -> Array:
+        self.check(x, rng)
         return x * (rng.random(x.shape, np.float32) >= self.p)
 
     def __repr__(self) -> str:
@@ -90,6 +99,7 @@ class SaltAndPepper(Corruption):
             )
 
     def __call__(self, x: Array, rng: np.random.Generator) -> Array:
+        self.check(x, rng)
         u = rng.random(x.shape, np.float32)
         noisy = x.copy()
         noisy[u < self.p / 2] = self.low

@@ -7,33 +7,38 @@ Input                  x, always float32
   uint8                pixels: divided by 255 to be in [0, 1], in memory
   other integers       rejected: save pixels as uint8 and other numbers as float32
 .csv, .csv.gz          unchanged, with one feature per column; a header line is skipped
-folder of images       (N, C, H, W) pixels in [0, 1], C = 1 if all images are grey, otherwise 3
+folder of images       (N, C, H, W) pixels in [0, 1], C = 1 if all images are grey, otherwise 3;
+                       upright, transparent ones laid on white (with a warning), CMYK without its
+                       colour profile. Frames of an animation and 16 bits are rejected
 
 The first axis is the sample axis; the shape is kept. Labels come from the y arrays of an .npz or
 from sub-folders of images: class k is the k-th sub-folder by name.
 
 Some samples are held out as the test set. For an .npy these are the last ones, so that both sets
 stay memory-mapped (shuffle sorted data before you save it). Otherwise they are a random choice with
-a fixed seed. NaN and infinity are rejected; to check this, an .npy is read once in full. Nothing is
-unpickled.
+a fixed seed. NaN and infinity are rejected; to check this, an .npy is read once in full. Where
+float32 would merge the values of a feature, as it does whole numbers beyond 2²⁴, a warning names it.
+Nothing is unpickled.
 """
 
-import gzip
+import warnings
 import zipfile
-import zlib
-from itertools import chain
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
 import numpy as np
 
 from tinyae import archive, files
+from tinyae.arguments import number
+from tinyae.arrays import lost_by_rounding
+from tinyae.data.pictures import Size, read_images
+from tinyae.data.tables import read_csv
 
 Arrays = tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray | None]
 
 HELD_OUT = 0.1
-LARGEST = float(np.finfo(np.float32).max)
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 
 
 def load(
@@ -58,7 +63,11 @@ def load(
         raise FileNotFoundError(f"load: there is no file or folder {path}")
     if found not in ("file", "folder"):
         raise ValueError(f"load: {path} is a {found}, expected a file or a folder; name it")
-    if test_fraction is not None and not 0 <= test_fraction < 1:
+    size = _size(image_size)
+    if (
+        test_fraction is not None
+        and not 0 <= number("load", "test_fraction", test_fraction, 0.1) < 1
+    ):
         raise ValueError(f"load: test_fraction is {test_fraction}, expected 0 ≤ test_fraction < 1")
     if image_size is not None and not path.is_dir():
         raise ValueError(f"load: image_size is for a folder of images, but {path} is a file")
@@ -66,11 +75,11 @@ def load(
 
     name = path.name.lower()
     if path.is_dir():
-        return _hold_out_some(*_read_images(path, image_size), fraction)
+        return _hold_out_some(*read_images(path, size), fraction)
     if name.endswith(".npy"):
         return _hold_out_last(_read_npy(path), fraction)
     if name.endswith((".csv", ".csv.gz")):
-        return _hold_out_some(_read_csv(path), None, fraction)
+        return _hold_out_some(read_csv(path), None, fraction)
     if name.endswith(".npz"):
         arrays = _read_npz(path)
         if "x" in arrays:
@@ -82,6 +91,36 @@ def load(
         f"load: cannot read {path}; expected a .npy, .npz, .csv or .csv.gz file "
         "or a folder of images"
     )
+
+
+def _size(image_size: Any) -> Size | None:
+    """(height, width)"""
+    if image_size is None:
+        return None
+    size = image_size if isinstance(image_size, (tuple, list)) else (image_size, image_size)
+    whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in size)
+    if len(size) != 2 or not whole or min(size) < 1:
+        raise ValueError(
+            f"load: image_size is {image_size!r:.60}, expected (height, width), ints ≥ 1, or one of "
+            "them; pass e.g. image_size=28"
+        )
+    return int(size[0]), int(size[1])
+
+
+@contextmanager
+def reading(who: str, path: Any, kind: str) -> Iterator[None]:
+    """Turn what NumPy and zipfile raise on a damaged file, of many types, into a ValueError.
+
+    Raises
+        ValueError  the file is damaged, or claims more than fits into memory
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
+        reason = (str(error) or type(error).__name__)[:200]
+        raise ValueError(f"{who}: {path} is not a readable {kind} file ({reason})") from error
 
 
 # ---- hold out ------------------------------------------------------------------------------------
@@ -120,17 +159,12 @@ def _read_npy(path: Path) -> np.ndarray:
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     """The arrays x (and y), or x_train and x_test (and y_train and y_test)."""
-    try:
+    with reading("load", path, ".npz"):
         if not zipfile.is_zipfile(path):
             raise ValueError("it is not a zip archive")
         archive.check_members(path)
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {key: np.asarray(file[key]) for key in file.files}
-    except Exception as error:  # zipfile raises many types of error for damaged files
-        if isinstance(error, OSError) and error.filename is not None:
-            raise
-        reason = str(error) or type(error).__name__
-        raise ValueError(f"load: {path} is not a readable .npz file ({reason[:200]})") from error
     if len(arrays) == 1:
         arrays = {"x": next(iter(arrays.values()))}
     parts = {
@@ -176,6 +210,7 @@ def _samples(x: np.ndarray, where: str) -> np.ndarray:
         )
     if x.dtype.kind not in "fb":
         raise ValueError(f"load: {where} is {x.dtype}, expected real numbers; save it as float32")
+    wide = x
     with np.errstate(over="ignore"):  # reported below
         x = x.astype(np.float32, copy=False)
     rows = max(1, (1 << 22) // x[0].size)  # rows at a time: x may be larger than memory
@@ -190,147 +225,11 @@ def _samples(x: np.ndarray, where: str) -> np.ndarray:
             f"load: {where} has {count:,} NaN or infinite values (in float32), the first at index "
             f"[{first}]; remove those samples or fill the gaps"
         )
-    return x
-
-
-# ---- tables --------------------------------------------------------------------------------------
-
-
-def _read_csv(path: Path) -> np.ndarray:
-    try:
-        with _open_text(path) as stream:
-            lines = (line for line in stream if line.strip())
-            first = next(lines, "")
-            if _is_header(first):
-                first = next(lines, "")
-            if not first:
-                raise ValueError("it has no line of numbers")
-            x = np.loadtxt(
-                chain([first], lines),
-                np.float32,
-                comments=None,
-                delimiter=",",
-                quotechar='"',
-                ndmin=2,
-            )
-            if np.isfinite(x).all():
-                return x
-            reason = "it holds NaN or infinity"
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise ValueError(f"load: {path} is a damaged gzip file ({error})") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"load: {path} is not text in UTF-8 ({error})") from error
-    except ValueError as error:
-        reason = str(error)
-    raise ValueError(f"load: cannot read {path}: {_bad_cell(path) or reason}")
-
-
-def _open_text(path: Path) -> TextIO:
-    if path.name.lower().endswith(".gz"):
-        return gzip.open(path, "rt", encoding="utf-8-sig")
-    return path.open(encoding="utf-8-sig")
-
-
-def _cells(line: str) -> list[str]:
-    return [cell.strip().strip('"') for cell in line.split(",")]
-
-
-def _is_header(line: str) -> bool:
-    """True if all cells are names. A line with a number or an empty cell counts as data."""
-    return all(cell and not _is_number(cell) for cell in _cells(line))
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _bad_cell(path: Path) -> str:
-    """The position of the first fault in a table, and how to correct it."""
-    with _open_text(path) as stream:
-        lines = ((n, line) for n, line in enumerate(stream, start=1) if line.strip())
-        width = 0
-        for i, (number, line) in enumerate(lines):
-            if i == 0 and _is_header(line):
-                continue
-            cells = _cells(line)
-            width = width or len(cells)
-            for column, cell in enumerate(cells, start=1):
-                position = f"line {number}, column {column}"
-                if not cell:
-                    return f"{position} is empty; fill the gap or remove the line"
-                if not _is_number(cell):
-                    return f"{position} is {cell!r}; expected numbers with commas between"
-                if not abs(float(cell)) <= LARGEST:
-                    return f"{position} is {cell!r}; expected a finite float32 number"
-            if len(cells) != width:
-                return f"line {number} has {len(cells)} cells; expected {width}, as above it"
-    return ""
-
-
-# ---- images --------------------------------------------------------------------------------------
-
-
-def _read_images(
-    folder: Path, image_size: int | tuple[int, int] | None
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """x (N, C, H, W), sorted by name; y (N,) int64 if the images are in sub-folders."""
-    size = (image_size, image_size) if isinstance(image_size, int) else image_size
-    if size is not None and (len(size) != 2 or min(size) < 1):
-        raise ValueError(f"load: image_size is {image_size}, expected (height, width), at least 1")
-    classes = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    groups = [_images_in(part) for part in classes or [folder]]
-    if classes and _images_in(folder):
-        raise ValueError(
-            f"load: {folder} has images both beside and inside sub-folders; move all into "
-            "sub-folders, one a class, or all out of them"
+    lost = lost_by_rounding(wide, np.float32)
+    if lost is not None:
+        entry = ", ".join(map(str, (":", *lost[0])))
+        warnings.warn(
+            f"load: {where}, at [{entry}], {lost[1]}; subtract its least value, or leave it out",
+            stacklevel=2,
         )
-    for part, group in zip(classes or [folder], groups):
-        if not group:
-            raise ValueError(f"load: {part} holds no images ({', '.join(IMAGES)})")
-
-    files = [file for group in groups for file in group]
-    images = [_pixels(file, size) for file in files]
-    height, width = images[0].shape[:2]
-    channels = 3 if any(image.ndim == 3 for image in images) else 1
-    x = np.empty((len(images), channels, height, width), np.float32)
-    for n, image in enumerate(images):
-        if image.shape[:2] != (height, width):
-            raise ValueError(
-                f"load: {files[n]} is {image.shape[0]} × {image.shape[1]} pixels, the first image "
-                f"{height} × {width}; pass image_size=(height, width) to resize all"
-            )
-        # grey is broadcast to all channels
-        x[n] = image.transpose(2, 0, 1) if image.ndim == 3 else image
-    x /= 255
-    y = np.repeat(np.arange(len(groups)), [len(group) for group in groups]) if classes else None
-    return x, y
-
-
-def _images_in(folder: Path) -> list[Path]:
-    files = (p for p in folder.iterdir() if p.suffix.lower() in IMAGES and p.is_file())
-    return sorted(p for p in files if not p.name.startswith("."))
-
-
-def _pixels(file: Path, size: tuple[int, int] | None) -> np.ndarray:
-    """(H, W) grey or (H, W, 3) colour, uint8; rotated upright, transparency removed."""
-    try:
-        from PIL import Image, ImageOps
-    except ImportError as error:
-        raise ModuleNotFoundError(
-            'load: a folder of images needs Pillow; run: pip install "tinyae[images]"'
-        ) from error
-    try:
-        with Image.open(file) as image:
-            if image.mode.startswith(("I", "F")):
-                raise ValueError("it has more than 8 bits a channel; save it with 8 bits")
-            grey = image.mode in ("1", "L", "LA")
-            upright = ImageOps.exif_transpose(image).convert("L" if grey else "RGB")
-            if size is not None:
-                upright = upright.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-            return np.asarray(upright)
-    except Exception as error:  # image decoders raise many types of error
-        raise ValueError(f"load: cannot read the image {file} ({error})") from error
+    return x

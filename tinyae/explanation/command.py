@@ -6,7 +6,6 @@ Its options are in :mod:`tinyae.cli.explain`.
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,8 @@ from tinyae.models import Autoencoder, Model, VariationalAutoencoder
 
 def run(args: argparse.Namespace) -> int:
     """Print the explanation, or write it to a file."""
+    source = None if args.data in data.DATASETS else args.data
+    files.check_outputs("explain", {"--latex": args.latex}, {"model": args.model, "--data": source})
     if args.layer == "list":
         print("\n".join(_examples()))
         return 0
@@ -35,13 +36,9 @@ def run(args: argparse.Namespace) -> int:
         subject, x = _example(args.layer, args.seed)
     else:
         subject, x = _saved(args)
-    if args.latex is not None:
-        files.check_target("explain --latex", args.latex)
     explanation = explain(subject, x, args.seed)
     if args.latex is None:
-        text = str(explanation)
-        encoding = sys.stdout.encoding or "utf-8"
-        print(text.encode(encoding, "replace").decode(encoding))
+        print(explanation)
     else:
         files.write_text("explain", args.latex, explanation.latex())
         print(f"{args.latex}: {explanation!r}; `pdflatex {args.latex}` makes a page of it")

@@ -2,6 +2,10 @@
 ``diagnose`` says how.
 
 ``numeric``   check, check_tangent, check_loss, check_model: analytic beside numeric
+``compare``   one row of a report: one tensor
+``again``     another batch, the next step, and whether anything was compared
+``draws``     other inputs of the same kind
+``assertion``  assert_gradients: for other people's test suites
 ``slope``     numeric slopes, second opinions, kinks
 ``replay``    a float64 copy that sees the same noise at every pass
 ``trained``   what trains beside what is read: twins against their definitions
@@ -12,6 +16,7 @@
 from typing import TYPE_CHECKING
 
 from tinyae import lazy
+from tinyae.gradcheck.assertion import assert_gradients
 from tinyae.gradcheck.numeric import (
     check,
     check_loss,
@@ -41,6 +46,7 @@ __all__ = [
     "check_loss",
     "check_model",
     "numeric_gradient",
+    "assert_gradients",
     "diagnose",
     "diagnose_arrays",
     "Diagnosis",

@@ -12,6 +12,10 @@ Optimizer steps   sgd · momentum · nesterov · rmsprop · adam · adamw: updat
                   model in one call, in place, and clear their gradients
 
 A convolution's ``stride`` is (down, right) and its ``pad`` (top, bottom, left, right).
+
+The products are NumPy's, most often OpenBLAS's. If a process is forked while another of its threads
+is inside such a product, OpenBLAS on several threads waits for ever in the child's first product, with
+NumPy alone as well as here. Run it with OPENBLAS_NUM_THREADS=1, or spawn processes.
 """
 
 from __future__ import annotations

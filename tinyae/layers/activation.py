@@ -16,7 +16,7 @@ import numpy as np
 
 from tinyae import kernels
 from tinyae.arguments import number
-from tinyae.layers.base import Layer, check_dy
+from tinyae.layers.base import Layer, check_dy, check_input
 from tinyae.param import Array
 from tinyae.twin import fused
 
@@ -67,6 +67,7 @@ class ReLU(Activation):
     """
 
     def forward(self, x: Array) -> tuple[Array, Array]:
+        check_input(self, x)
         y = kernels.relu(x)
         return y, y
 
@@ -91,6 +92,7 @@ class LeakyReLU(Activation):
             raise ValueError(f"LeakyReLU: alpha is {alpha}, expected > 0; for α = 0 use ReLU()")
 
     def forward(self, x: Array) -> tuple[Array, Array]:
+        check_input(self, x)
         y = (np.maximum if self.alpha <= 1 else np.minimum)(x, self.alpha * x)
         return y, y
 
@@ -119,6 +121,7 @@ class ELU(Activation):
             raise ValueError(f"ELU: alpha is {alpha}, expected > 0; for α = 0 use ReLU()")
 
     def forward(self, x: Array) -> tuple[Array, Array]:
+        check_input(self, x)
         return kernels.elu(x, self.alpha), x
 
     def slope(self, x: Array) -> Array:
@@ -139,6 +142,7 @@ class Sigmoid(Activation):
     """
 
     def forward(self, x: Array) -> tuple[Array, Array]:
+        check_input(self, x)
         y = kernels.sigmoid(x)
         return y, y
 
@@ -157,6 +161,7 @@ class Tanh(Activation):
     """
 
     def forward(self, x: Array) -> tuple[Array, Array]:
+        check_input(self, x)
         y = kernels.tanh(x)
         return y, y
 
@@ -177,6 +182,7 @@ class Softplus(Activation):
     """
 
     def forward(self, x: Array) -> tuple[Array, Array]:
+        check_input(self, x)
         y = np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
         return y, y
 
@@ -199,14 +205,15 @@ class GELU(Activation):
     """
 
     def forward(self, x: Array) -> tuple[Array, Array]:
-        return np.maximum(x, -40) * self._Phi(x), x
+        check_input(self, x)
+        return np.maximum(x, -40.0) * self._Phi(x), x
 
     def slope(self, x: Array) -> Array:
-        x = np.clip(x, -40, 40)
+        x = np.clip(x, -40.0, 40.0)
         return self._Phi(x) + x * self._phi(x)
 
     def curvature(self, x: Array) -> Array:
-        x = np.clip(x, -40, 40)
+        x = np.clip(x, -40.0, 40.0)
         return (2 - x * x) * self._phi(x)
 
     def _Phi(self, x: Array) -> Array:
@@ -230,6 +237,7 @@ class Softmax(Layer):
     """
 
     def forward(self, x: Array) -> tuple[Array, Array]:
+        check_input(self, x)
         e = np.exp(x - x.max(axis=1, keepdims=True))
         y = e / e.sum(axis=1, keepdims=True)
         return y, y

@@ -151,8 +151,8 @@ def add(a: Array | None, b: Array | None) -> Array | None:
     return a + b
 
 
-def check_input(layer: Layer, x: Array, expected: tuple[int | str, ...]) -> None:
-    """Raise unless x is an array of the layer's dtype and of shape ``expected``.
+def check_input(layer: Layer, x: Array, expected: tuple[int | str, ...] | None = None) -> None:
+    """Raise unless x is an array of the layer's dtype and of shape ``expected``, if that is given.
 
     A letter in ``expected`` stands for any length of that axis.
 
@@ -161,7 +161,7 @@ def check_input(layer: Layer, x: Array, expected: tuple[int | str, ...]) -> None
         ValueError  another shape
     """
     _check_float(layer, "x", x)
-    if not _fits(x.shape, expected):
+    if expected is not None and not _fits(x.shape, expected):
         who, shape = type(layer).__name__, _shape_text(expected)
         raise ValueError(f"{who}: x has shape {x.shape}, expected {shape}; pass x of shape {shape}")
     for p in vars(layer).values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinyae.arguments import check_generator, number
-from tinyae.layers.base import ParameterFree, check_dy
+from tinyae.layers.base import ParameterFree, check_dy, check_input
 from tinyae.param import Array
 
 __all__ = ["Dropout"]
@@ -31,6 +31,7 @@ class Dropout(ParameterFree):
         self.rng = rng
 
     def forward(self, x: Array) -> tuple[Array, Array]:
+        check_input(self, x)
         keep = self.rng.random(x.shape, dtype=np.float32) >= self.p
         m = keep.astype(x.dtype) * (1 / (1 - self.p))
         return x * m, m
@@ -43,6 +44,7 @@ class Dropout(ParameterFree):
         return xdot * m
 
     def __call__(self, x: Array) -> Array:
+        check_input(self, x)
         return x
 
     def __repr__(self) -> str:

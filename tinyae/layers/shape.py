@@ -20,6 +20,7 @@ class Flatten(ParameterFree):
     """
 
     def forward(self, x: Array) -> tuple[Array, tuple[int, ...]]:
+        check_input(self, x)
         return x.reshape(len(x), math.prod(x.shape[1:])), x.shape
 
     def backward(self, dy: Array, shape: tuple[int, ...]) -> Array:
@@ -43,6 +44,7 @@ class Reshape(ParameterFree):
         self.shape = tuple(positive_int("Reshape", "shape", s) for s in shape)
 
     def forward(self, x: Array) -> tuple[Array, tuple[int, ...]]:
+        check_input(self, x)
         if math.prod(x.shape[1:]) != math.prod(self.shape):
             raise ValueError(
                 f"Reshape: a sample of x has shape {x.shape[1:]}, expected "

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from tinyae.layers.base import ParameterFree, check_dy, positive_int
+from tinyae.layers.base import ParameterFree, check_dy, check_input, positive_int
 from tinyae.param import Array
 
 __all__ = ["TopK"]
@@ -52,6 +52,7 @@ class TopK(ParameterFree):
 
     def _support(self, x: Array, name: str, k: int) -> Array:
         """True at the k largest entries of each sample."""
+        check_input(self, x)
         entries = math.prod(x.shape[1:])
         if x.ndim < 2 or k > entries:
             raise ValueError(

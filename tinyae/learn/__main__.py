@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from tinyae import terminal
 from tinyae.learn.arguments import add_arguments
 from tinyae.learn.command import run
 
@@ -11,7 +12,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tinyae learn")
     add_arguments(parser)
     try:
-        return run(parser.parse_args())
+        return terminal.run(lambda: run(parser.parse_args()))
     except KeyboardInterrupt:
         print("\ntinyae learn: stopped", file=sys.stderr)
         return 130

@@ -35,6 +35,8 @@ def run(args: argparse.Namespace) -> int:
             say(f"Note: {state.warning}\n")
             state.save()
         return VERBS[args.learn_verb or "list"](args, state)
+    except BrokenPipeError:
+        raise
     except (Misuse, OSError) as error:
         print(f"tinyae learn: {error}", file=sys.stderr)
         return 2
@@ -308,6 +310,5 @@ def _wrapped(text: str, first: str, rest: str | None = None) -> str:
 
 
 def say(text: str) -> None:
-    """Print a text; a character that the terminal cannot show becomes a question mark."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    print(text.encode(encoding, "replace").decode(encoding))
+    """Print a text; :mod:`tinyae.terminal` spells what the terminal cannot show."""
+    print(text)

@@ -109,14 +109,7 @@ class Model(Module):
             check_real(f"{type(self).__name__}: {name}", a)
             if a.dtype.kind == "f":
                 _check_finite(f"{type(self).__name__}: {name}", a, self.dtype)
-            lost = lost_by_rounding(a, self.dtype)
-            if lost is not None:
-                place = ", ".join(map(str, (":", *lost[0])))
-                warnings.warn(
-                    f"{type(self).__name__}: {name}[{place}] {lost[1]}; subtract its least value "
-                    "or scale it before it is converted, or leave it out",
-                    stacklevel=4,
-                )
+            _warn_of_rounding(f"{type(self).__name__}: {name}", a, self.dtype)
 
     def _in_chunks(self, f: Callable[[Array], Array], x: Array, name: str = "x") -> Array:
         """f(x), a chunk of rows at a time, so that no layer holds the whole data set."""
@@ -187,12 +180,25 @@ def cast(batch: Any, dtype: np.dtype[Any], who: str = "fit") -> Any:
     """
     if isinstance(batch, tuple):
         for k, a in enumerate(batch):
-            check_real(f"{who}: array {k} of the batch", a)
+            check_real(f"{who}: x[{k}]", a)
         return tuple(a.astype(dtype, copy=False) if a.dtype.kind == "f" else a for a in batch)
     if type(batch) is np.ndarray and batch.dtype == dtype:
         return batch
-    check_real(f"{who}: the batch", batch)
+    check_real(f"{who}: x", batch)
+    if batch.dtype.kind in "iu":  # floats are looked at before a training only: it takes time
+        _warn_of_rounding(f"{who}: x", batch, dtype)
     return batch.astype(dtype, copy=False)
+
+
+def _warn_of_rounding(what: str, a: Array, dtype: np.dtype[Any]) -> None:
+    lost = lost_by_rounding(a, dtype)
+    if lost is not None:
+        place = ", ".join(map(str, (":", *lost[0])))
+        warnings.warn(
+            f"{what}[{place}] {lost[1]}; subtract its least value or scale it before it is "
+            "converted, or leave it out",
+            stacklevel=5,
+        )
 
 
 def _check_finite(what: str, a: Array, dtype: np.dtype[Any]) -> None:

@@ -8,12 +8,13 @@ length.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tinyae.arguments import check_callable
+from tinyae.arguments import check_callable, number
 from tinyae.arrays import check_real, real
 from tinyae.layers.base import positive_int
 from tinyae.models.variational import VariationalAutoencoder
@@ -29,6 +30,7 @@ def linear(z0: Array, z1: Array, t: float) -> Array:
     Forward   (1 − t) z₀ + t z₁
     Shapes    z₀, z₁ (N, …), one code in each row
     """
+    z0, z1, t = _check("linear", z0, z1, t)
     return (1 - t) * z0 + t * z1
 
 
@@ -40,6 +42,7 @@ def spherical(z0: Array, z1: Array, t: float) -> Array:
     Shapes    z₀, z₁ (N, …), one code in each row
     Source    Shoemake (1985), eq. 3.3; for codes: White (2016), §2.1
     """
+    z0, z1, t = _check("spherical", z0, z1, t)
     axes = tuple(range(1, z0.ndim))
     lengths = np.sqrt((z0 * z0).sum(axes, keepdims=True) * (z1 * z1).sum(axes, keepdims=True))
     cosine = (z0 * z1).sum(axes, keepdims=True) / np.where(lengths > 0, lengths, 1)
@@ -50,6 +53,17 @@ def spherical(z0: Array, z1: Array, t: float) -> Array:
     a = np.where(on_arc, np.sin((1 - t) * angle) / sine, 1 - t)
     b = np.where(on_arc, np.sin(t * angle) / sine, t)
     return (a * z0 + b * z1).astype(z0.dtype, copy=False)
+
+
+def _check(who: str, z0: Array, z1: Array, t: float) -> tuple[Array, Array, float]:
+    z0, z1, t = real(f"{who}: z0", z0), real(f"{who}: z1", z1), number(who, "t", t, 0.5)
+    if not z0.ndim or z0.shape != z1.shape:
+        raise ValueError(
+            f"{who}: z0 has shape {z0.shape}, z1 {z1.shape}, expected the same (N, …); pass codes"
+        )
+    if not math.isfinite(t):
+        raise ValueError(f"{who}: t is {t}, expected a finite number; pass e.g. 0.5")
+    return z0, z1, t
 
 
 def interpolate(

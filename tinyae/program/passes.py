@@ -131,4 +131,4 @@ def move(op: AnyOp, space: str, to: Slot) -> AnyOp:
         for name, s in op.slots.items()
         if s.space == space
     }
-    return replace(op, **moved)
+    return replace(op, **moved) if moved else op

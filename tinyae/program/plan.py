@@ -11,7 +11,7 @@ Source    Wilson, Johnstone, Neely & Boles (1995), §3, for first fit. The probl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 _MAX_TRIES = 20_000  # placements tried before the best so far is taken
@@ -45,10 +45,12 @@ def assign_offsets(blocks: Sequence[Block]) -> tuple[list[int], int]:
     all orders are tried, largest blocks first, until one reaches :func:`lower_bound` or the tries
     are used up.
     """
+    if not blocks:
+        return [], 0
     bound = lower_bound(blocks)
     order = sorted(range(len(blocks)), key=lambda k: (-blocks[k].size, blocks[k].first))
     search = _Search(blocks, order, bound)
-    search.run({}, 0)
+    search.run()
     return [search.best[k] for k in range(len(blocks))], search.size
 
 
@@ -61,20 +63,29 @@ class _Search:
         self.best: dict[int, int] = {}
         self.tries = 0
 
-    def run(self, placed: dict[int, int], size: int) -> None:
-        if len(placed) == len(self.blocks):
-            self.best, self.size = dict(placed), size
-            return
-        for k in self.order:
-            if k in placed:
+    def run(self) -> None:
+        # With a stack of its own: a network may have more blocks than Python has recursions.
+        placed: dict[int, int] = {}
+        stack: list[tuple[int | None, int, Iterator[int]]] = [(None, 0, iter(self.order))]
+        while stack:
+            last, size, candidates = stack[-1]
+            k = next((k for k in candidates if k not in placed), None)
+            if k is None or (self.best and (self.size <= self.bound or self.tries > _MAX_TRIES)):
+                stack.pop()
+                if last is not None:
+                    del placed[last]
                 continue
-            if self.best and (self.size <= self.bound or self.tries > _MAX_TRIES):
-                return
             self.tries += 1
             offset = self._lowest_free_offset(k, placed)
             end = max(size, offset + self.blocks[k].size)
-            if end < self.size:
-                self.run(placed | {k: offset}, end)
+            if end >= self.size:
+                continue
+            placed[k] = offset
+            if len(placed) == len(self.blocks):
+                self.best, self.size = dict(placed), end
+                del placed[k]
+            else:
+                stack.append((k, end, iter(self.order)))
 
     def _lowest_free_offset(self, k: int, placed: dict[int, int]) -> int:
         block, offset = self.blocks[k], 0

@@ -6,7 +6,7 @@
 
 ``scaling``        units that a network learns well from, and back
 ``network``        an autoencoder that starts from PCA
-``base``           what all estimators share: fit, partial_fit, transform, inverse_transform, score
+``base``           settings, and what transformers share: fit, partial_fit, transform, score
 ``transformers``   the five kinds, each a few lines beyond the base
 ``distance``       how far a row lies from normal rows, by its code and its residual
 ``conformal``      p-values and thresholds from scores of held-out rows

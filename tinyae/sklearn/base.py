@@ -16,7 +16,7 @@ from tinyae.metrics import PCA
 from tinyae.optim import Adam
 from tinyae.param import Array
 from tinyae.sklearn.network import principal_axes, size_of_code
-from tinyae.sklearn.scaling import fit_scaler
+from tinyae.sklearn.scaling import fit_scaler, warn_of_scale
 from tinyae.training import EarlyStopping, History, fit
 from tinyae.training.state import Snapshot
 
@@ -24,8 +24,8 @@ FLOATS = [np.float64, np.float32]  # float32 stays float32; everything else beco
 
 
 @dataclass(eq=False, repr=False)
-class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """An autoencoder of the rows of a table. A subclass defines ``_build``.
+class Settings(BaseEstimator):
+    """What a network of a table and its training depend on.
 
     The arguments are described at :class:`tinyae.sklearn.AutoencoderTransformer`. The constructor
     that ``dataclass`` writes only stores them, as scikit-learn asks.
@@ -43,6 +43,10 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     warm_start: bool = False
     random_state: Any = None
     verbose: bool = False
+
+
+class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Settings):
+    """An autoencoder of the rows of a table. A subclass defines ``_build``."""
 
     # --- training --------------------------------------------------------------------------
 
@@ -68,7 +72,9 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         if first:
             self._begin(X)
             self.history_ = History()
-        self.history_.epochs += self._pass(self._scaled(X), epochs=1).epochs
+        (epoch,) = self._pass(self._scaled(X), epochs=1).epochs
+        epoch.epoch = len(self.history_) + 1
+        self.history_.epochs.append(epoch)
         return self
 
     def _begin(self, X: Array) -> None:
@@ -77,6 +83,8 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         optimizer = Adam(self.learning_rate)
         scaler = fit_scaler(self.scaling, X)
         x = scaler.apply(X)
+        if self.scaling is None:
+            warn_of_scale(type(self).__name__, x)
         pca = principal_axes(x)
         latent_dim = size_of_code(self.latent_dim, pca)
         model = self._build(x, pca, latent_dim, rng)

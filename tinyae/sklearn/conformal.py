@@ -11,7 +11,8 @@ a share α of normal rows, on average over draws of the calibration rows. The le
 so a rate α takes at least 1/α − 1 calibration rows.
 
 Source    Bates, Candès, Lei, Romano & Sesia (2023), Testing for outliers with conformal p-values,
-          Annals of Statistics 51(1), eq. 4; Vovk, Gammerman & Shafer (2005), §2.2
+          Annals of Statistics 51(1), 149–178: their marginal p-value, with the sign of the scores
+          turned; Vovk, Gammerman & Shafer (2005), Algorithmic learning in a random world
 """
 
 from __future__ import annotations

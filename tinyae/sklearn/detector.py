@@ -3,70 +3,63 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.base import OutlierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from tinyae.layers.base import positive_int
 from tinyae.param import Array
 from tinyae.sklearn import conformal
-from tinyae.sklearn.base import FLOATS
+from tinyae.sklearn.base import FLOATS, Settings
 from tinyae.sklearn.distance import NormalRows
 from tinyae.sklearn.transformers import DenoisingTransformer
 
 RECENT = 4096  # rows that partial_fit calibrates on
 
 
-@dataclass(eq=False, repr=False)
-class AutoencoderDetector(OutlierMixin, BaseEstimator):
+@dataclass(eq=False, repr=False, kw_only=True)
+class AutoencoderDetector(OutlierMixin, Settings):
     """Find unusual rows, by denoising autoencoders that learn what normal rows have in common.
 
     The rows are dealt into ``folds``. For each fold a network learns from the other folds, and
     scores this one by :mod:`tinyae.sklearn.distance`. So every row gets a score from a network that
     has not seen it; these held-out scores say what is usual, and the threshold and the p-values
-    follow from them (:mod:`tinyae.sklearn.conformal`). A new row's score is the mean over the
-    networks. The table may be small: 20 rows are enough for a false-positive rate of 0.05.
+    follow from them (:mod:`tinyae.sklearn.conformal`). A new row's score is the geometric mean over
+    the networks. The table may be small: 20 rows are enough for a false-positive rate of 0.05.
 
     false_positive_rate  share of normal rows that may be flagged; sets the threshold if the rows
                          that are fitted are normal
     contamination        None, or the share of anomalies among the rows that are fitted, up to 0.5:
                          then that share of them is flagged, whatever the rate
-    folds                networks, at least 2
+    folds                how many networks. 1 is for large tables: one network, which learns from four
+                         fifths of the rows, while the last fifth is held out
     latent_dim, noise, hidden_units, scaling, epochs, batch_size, learning_rate, patience,
     validation_fraction, warm_start, random_state, verbose
                          as for :class:`~tinyae.sklearn.DenoisingTransformer`
 
     Fitted attributes
         members_             the networks, fitted :class:`DenoisingTransformer` objects
-        calibration_scores_  the held-out score of each row that was fitted, (n,); higher is stranger
+        calibration_scores_  the score of each held-out row, which with several folds is every row
+                             that was fitted, in order; higher is stranger
         threshold_           rows with a higher score are flagged; ``offset_`` is minus that
 
-    With several networks the rate holds approximately, not as a theorem: a fold's scores come from
-    one network each, a new row's from all, which vary less (cross-conformal, Vovk 2015).
+    With one network the rate holds exactly, on average over draws of the rows. With several it
+    holds approximately, and mostly from below: a held-out row is scored by one network, a new row
+    by all, which together vary less (cross-conformal prediction). Held-out rows also decide nothing
+    else: early stopping has rows of its own among those that a network learns from.
 
-    Source    Vovk (2015), Cross-conformal predictors, §2; Bates et al. (2023), §1 and 2
+    Source    Bates et al. (2023); Vovk (2015), Cross-conformal predictors, Annals of Mathematics and
+              Artificial Intelligence 74
     """
 
-    latent_dim: int | float = 0.9
-    _: KW_ONLY
     false_positive_rate: float = 0.05
     contamination: float | None = None
     folds: int = 5
     noise: float = 0.3
-    hidden_units: tuple[int, ...] = (64,)
-    scaling: str | None = "standard"
-    epochs: int = 200
-    batch_size: int = 32
-    learning_rate: float = 2e-3
-    patience: int | None = 20
-    validation_fraction: float = 0.1
-    warm_start: bool = False
-    random_state: Any = None
-    verbose: bool = False
 
     # --- training --------------------------------------------------------------------------
 
@@ -100,7 +93,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         X = validate_data(self, X, dtype=FLOATS, ensure_min_samples=4 if first else 1, reset=first)
         seed, members = self._untrained() if first else (self._seed, self.members_)
         seen = 0 if first else self._seen
-        fold = (_deal(len(X), len(members), seed) + seen) % len(members)  # single rows take turns
+        fold = _deal(len(X), len(members), seed, seen)
         for k, member in enumerate(members):
             if (fold != k).any():
                 member.partial_fit(X[fold != k])
@@ -132,8 +125,9 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
             normal = NormalRows(*_code_and_residual(member, rows))
             self._normal.append((normal, rows[normal.references]))
             if (fold == k).any():
-                scores[fold == k] = normal.score(*_code_and_residual(member, X[fold == k]))
-        self.calibration_scores_ = scores
+                held_out = _code_and_residual(member, X[fold == k])
+                scores[fold == k] = np.exp(normal.log_score(*held_out))
+        self.calibration_scores_ = scores = scores[fold >= 0]
         if self.contamination is None:
             self.threshold_ = conformal.threshold(scores, self.false_positive_rate)
         else:
@@ -142,7 +136,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         if np.isinf(self.threshold_):
             n = len(scores)
             warnings.warn(
-                f"AutoencoderDetector: {n} rows cannot tell a false-positive rate of "
+                f"AutoencoderDetector: {n} held-out rows cannot tell a false-positive rate of "
                 f"{self.false_positive_rate:g}, so no row will be flagged; pass more rows, "
                 f"false_positive_rate={1 / (n + 1):.2g} or more, or a contamination",
                 UserWarning,
@@ -152,8 +146,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
     def _check_settings(self) -> None:
         self._member()._check_settings()
         who = type(self).__name__
-        if positive_int(who, "folds", self.folds, 5) < 2:
-            raise ValueError(f"{who}: folds is 1, expected at least 2; pass e.g. 5")
+        positive_int(who, "folds", self.folds, 5)
         if not 0 < self.false_positive_rate < 1:
             raise ValueError(
                 f"{who}: false_positive_rate is {self.false_positive_rate}, expected a share "
@@ -194,32 +187,35 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         blame. A negative entry belongs to a column that makes the row look more normal.
         """
         X = self._checked(X)
-        falls = np.zeros(X.shape)
+        logs = np.zeros((X.shape[1], len(X)))  # of the scores with one column replaced
         for member, (normal, rows) in zip(self.members_, self._normal):
-            u = _code_and_residual(member, X)
-            usual = rows[normal.nearest(*u)].mean(axis=1)
-            score = normal.score(*u)
+            usual = rows[normal.nearest(*_code_and_residual(member, X))].mean(axis=1)
             for j in range(X.shape[1]):
                 replaced = X.copy()
                 replaced[:, j] = usual[:, j]
-                falls[:, j] += score - normal.score(*_code_and_residual(member, replaced))
-        return falls / len(self.members_)
+                logs[j] += normal.log_score(*_code_and_residual(member, replaced))
+        return self._score(X)[:, None] - np.exp(logs / len(self.members_)).T
 
     def _score(self, X: Array) -> Array:
-        scores = [
-            normal.score(*_code_and_residual(member, X))
+        logs = [
+            normal.log_score(*_code_and_residual(member, X))
             for member, (normal, _) in zip(self.members_, self._normal)
         ]
-        return np.mean(scores, axis=0)
+        return np.exp(np.mean(logs, axis=0))
 
     def _checked(self, X: Any) -> Array:
         check_is_fitted(self)
         return validate_data(self, X, dtype=FLOATS, reset=False)
 
 
-def _deal(n: int, folds: int, seed: int) -> Array:
-    """The fold of each of n rows, the same at every call: no network meets its own fold."""
-    return np.random.default_rng(seed).permutation(n) % folds
+def _deal(n: int, folds: int, seed: int, seen: int = 0) -> Array:
+    """The fold of each of n rows; −1 for rows of no fold, from which every network learns.
+
+    The same at every call, so that no network meets its own fold. After ``seen`` rows the turn
+    goes on where it was.
+    """
+    turn = (np.random.default_rng(seed).permutation(n) + seen) % (folds if folds > 1 else 5)
+    return np.where(turn < folds, turn, -1)
 
 
 def _code_and_residual(member: DenoisingTransformer, X: Array) -> tuple[Array, Array]:

@@ -8,12 +8,13 @@ with the u of normal rows in two ways, one global and one local:
     m²(u) = (u − ū)ᵀ (C + a I)⁻¹ (u − ū)     Mahalanobis' distance; C: the covariance of u
     d²(u) = mean ‖u − u′‖²                   over the 5 nearest u′
 
-    score = √(m² d²), their geometric mean
+    score = (m² d² d²)^⅓, their geometric mean, in which the second counts twice
 
-The first knows which columns belong together, but only one cloud; the second knows clouds of any
-shape, but not that a small deviation may be a rare one. a = 0.1 of the mean variance of a column
-keeps directions in which normal rows hardly differ from deciding alone. For a linear code these
-are distances in the space of the rows; the network bends that space so that normal rows lie flat.
+The first knows which columns belong together, but takes normal rows for one cloud; the second knows
+clouds of any shape, but not that a small deviation may be a rare one. The ridge a, 0.03 of the mean
+variance of a column, keeps directions in which normal rows hardly differ from deciding alone. For a
+linear code both are distances in the space of the rows; the network bends that space so that
+normal rows lie flat. Ridge and weights were chosen on tables as ``benchmarks/detectors.py`` tells.
 
 Source    Mahalanobis (1936); Ledoit & Wolf (2004), for adding to the diagonal; Ramaswamy, Rastogi &
           Shim (2000), Angiulli & Pizzuti (2002), for distances to near neighbours; Zong et al.
@@ -27,7 +28,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from tinyae.param import Array
 
-RIDGE = 0.1
+RIDGE = 0.03
 NEIGHBOURS = 5
 REFERENCES = 2048  # rows that are kept as neighbours, evenly spaced among all
 
@@ -50,12 +51,16 @@ class NormalRows:
         self.neighbours = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(self.references)))
         self.neighbours.fit(u[self.references])
 
-    def score(self, z: Array, r: Array) -> Array:
-        """√(m² d²) of each row, (N,), higher for rows farther from normal."""
+    def log_score(self, z: Array, r: Array) -> Array:
+        """ln (m² d² d²)^⅓ of each row, (N,), higher for rows farther from normal.
+
+        It is −∞ for a row that equals five normal ones.
+        """
         u = _joined(z, r)
         m2 = np.square((u - self.mean) @ self.whitening).sum(axis=1)
         d2 = np.square(self.neighbours.kneighbors(u)[0]).mean(axis=1)
-        return np.sqrt(m2 * d2)
+        with np.errstate(divide="ignore"):
+            return (np.log(m2) + 2 * np.log(d2)) / 3
 
     def nearest(self, z: Array, r: Array) -> Array:
         """The nearest normal rows, (N, 5), as indices into ``references``."""

@@ -1,9 +1,11 @@
-"""An autoencoder that starts from PCA: a linear path beside a nonlinear one.
+"""The networks: an autoencoder that starts from PCA, and one that starts at random.
+
+The first has a linear path beside a nonlinear one:
 
     z = W x + U f(x) + b        W = V,  U = 0,  b = −V m        f, g: dense hidden layers
     y = P z + Q g(z) + c        P = Vᵀ, Q = 0,  c = m           V: the k principal axes, m: the mean
 
-At the start the nonlinear paths count nothing, and y is PCA's reconstruction from k numbers, the
+At the start the nonlinear paths contribute nothing, and y is PCA's reconstruction from k numbers, the
 best linear one. Training can only add to that what the data have beyond a plane. On a small table
 there may be nothing, and then PCA remains.
 
@@ -14,12 +16,13 @@ Source    Baldi & Hornik (1989): PCA is the optimum of the linear autoencoder; Z
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tinyae.layers import Dense, Sequential, Skip, Tanh
+from tinyae.layers import Dense, Layer, Sequential, Skip, Tanh
 from tinyae.metrics import PCA
+from tinyae.models import dense_encoder_decoder
 from tinyae.param import Array
 
 
@@ -54,7 +57,7 @@ def encoder_head(
 def decoder_from(
     P: Array, center: Array, latent_dim: int, hidden_units: Sequence[int], rng: np.random.Generator
 ) -> Sequential:
-    """y = [P, 0] [z, g(z)] + m; numbers of z beyond P's columns count nothing at first."""
+    """y = [P, 0] [z, g(z)] + m; numbers of z beyond P's columns contribute nothing at first."""
     path = hidden_path(latent_dim, list(reversed(hidden_units)), rng, P.dtype)
     hidden = hidden_units[0] if hidden_units else 0
     dense = Dense(latent_dim + hidden, len(P), rng=rng, dtype=P.dtype)
@@ -84,3 +87,22 @@ def encoder_decoder_from_pca(
     hidden = hidden_units[-1] if hidden_units else 0
     encoder = Sequential(*path, encoder_head(latent_dim, hidden, V, m, rng))
     return encoder, decoder_from(V.T, m, latent_dim, hidden_units, rng)
+
+
+def encoder_decoder_at_random(
+    x: Array,
+    latent_dim: int,
+    code_activation: Callable[[], Layer],
+    hidden_units: Sequence[int],
+    rng: np.random.Generator,
+) -> tuple[Sequential, Sequential]:
+    """The same sizes without the linear path, for codes that are no linear map of the row."""
+    return dense_encoder_decoder(
+        x.shape[1:],
+        [*hidden_units, latent_dim],
+        activation=Tanh,
+        code_activation=code_activation,
+        output=None,
+        rng=rng,
+        dtype=x.dtype,
+    )

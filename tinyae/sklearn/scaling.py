@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,3 +61,21 @@ def fit_scaler(scaling: str | None, x: Array) -> Scaler:
         )
     rounding = 10 * np.finfo(np.float64).eps * np.abs(x).max(axis=0)
     return Scaler(shift, np.where(scale > rounding, scale, 1.0))
+
+
+def warn_of_scale(who: str, x: Array) -> None:
+    """Warn where columns that nobody scales are too large, too small or too different to learn.
+
+    Warns
+        UserWarning  a column's standard deviation is below 0.01 or above 100
+    """
+    std = x.std(axis=0, dtype=np.float64)
+    std = std[std > 0]
+    if std.size and (std.min() < 0.01 or std.max() > 100):
+        warnings.warn(
+            f"{who}: scaling is None, and the columns' standard deviations range from "
+            f"{std.min():.3g} to {std.max():.3g}; the large ones decide what is learnt, if "
+            "anything is. Pass scaling='standard'",
+            UserWarning,
+            stacklevel=4,
+        )

@@ -22,12 +22,12 @@ from tinyae.models import (
     KLSparsity,
     SparseAutoencoder,
     VariationalAutoencoder,
-    dense_encoder_decoder,
 )
 from tinyae.param import Array
 from tinyae.sklearn.base import TableAutoencoder
 from tinyae.sklearn.network import (
     decoder_from,
+    encoder_decoder_at_random,
     encoder_decoder_from_pca,
     encoder_head,
     hidden_path,
@@ -68,7 +68,8 @@ class AutoencoderTransformer(TableAutoencoder):
 class DenoisingTransformer(TableAutoencoder):
     """The same, trained to undo noise: codes ignore small errors, ``reconstruct`` removes them.
 
-    noise    standard deviation of the Gaussian noise that is added in training, in scaled units
+    noise    standard deviation of the Gaussian noise that is added in training, as a multiple of
+             a column's, by mean square over the columns
 
     The other arguments are those of :class:`AutoencoderTransformer`.
 
@@ -79,7 +80,8 @@ class DenoisingTransformer(TableAutoencoder):
 
     def _build(self, x: Array, pca: PCA, latent_dim: int, rng: np.random.Generator) -> Any:
         parts = encoder_decoder_from_pca(x, latent_dim, pca, self.hidden_units, rng)
-        return DenoisingAutoencoder(*parts, MSE(), GaussianNoise(self.noise))
+        std = self.noise * float(np.sqrt(x.var(axis=0).mean()))
+        return DenoisingAutoencoder(*parts, MSE(), GaussianNoise(std))
 
 
 @dataclass(eq=False, repr=False)
@@ -106,17 +108,9 @@ class SparseTransformer(TableAutoencoder):
     learning_rate: float = 1e-2
 
     def _build(self, x: Array, pca: PCA, latent_dim: int, rng: np.random.Generator) -> Any:
-        encoder, decoder = dense_encoder_decoder(
-            x.shape[1:],
-            [*self.hidden_units, latent_dim],
-            activation=Tanh,
-            code_activation=Sigmoid,
-            output=None,
-            rng=rng,
-            dtype=x.dtype,
-        )
+        parts = encoder_decoder_at_random(x, latent_dim, Sigmoid, self.hidden_units, rng)
         penalty = KLSparsity(self.activity, weight=2 * self.weight / x.shape[1])
-        return SparseAutoencoder(encoder, decoder, MSE(), penalty)
+        return SparseAutoencoder(*parts, MSE(), penalty)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -137,16 +131,8 @@ class ContractiveTransformer(TableAutoencoder):
     learning_rate: float = 1e-2
 
     def _build(self, x: Array, pca: PCA, latent_dim: int, rng: np.random.Generator) -> Any:
-        encoder, decoder = dense_encoder_decoder(
-            x.shape[1:],
-            [*self.hidden_units, latent_dim],
-            activation=Tanh,
-            code_activation=Tanh,
-            output=None,
-            rng=rng,
-            dtype=x.dtype,
-        )
-        return ContractiveAutoencoder(encoder, decoder, MSE(), self.weight)
+        parts = encoder_decoder_at_random(x, latent_dim, Tanh, self.hidden_units, rng)
+        return ContractiveAutoencoder(*parts, MSE(), self.weight)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

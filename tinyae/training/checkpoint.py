@@ -199,7 +199,7 @@ def _history(columns: dict[str, Array], measured: Iterable[str]) -> History:
     """The history, from one array for each number measured.
 
     Raises
-        FileError   not such arrays, or something was measured that will not be measured again
+        FileError   not such arrays, or this training measures something else
     """
     lengths = {a.shape for a in columns.values()}
     if not {"total", "seconds", "learning_rate"} <= columns.keys() or len(lengths) != 1:
@@ -209,13 +209,17 @@ def _history(columns: dict[str, Array], measured: Iterable[str]) -> History:
         raise FileError("its history is not a number for each epoch; it was altered")
     if not all(np.isfinite(a).all() for name, a in columns.items() if name.endswith("total")):
         raise FileError("its history has losses that are not finite; it was altered")
-    missing = sorted(columns.keys() - set(measured))
-    if missing:
+    prefix = "validation."
+    expected = set(measured)
+    if not any(name.startswith(prefix) for name in columns):  # it may begin now
+        expected = {name for name in expected if not name.startswith(prefix)}
+    differ = sorted(columns.keys() ^ expected)
+    if differ:
         raise FileError(
-            f"its history has {', '.join(missing)[:200]}, which this training does not measure; "
+            f"either its history or this training has no {', '.join(differ)[:200]}; "
             "resume with the model that was saved, and with validation if it had that"
         )
-    history, prefix = History(), "validation."
+    history = History()
     for i in range(shape[0]):
         numbers = {name: float(column[i]) for name, column in columns.items()}
         seconds, learning_rate = numbers.pop("seconds"), numbers.pop("learning_rate")

@@ -23,7 +23,11 @@ class EarlyStopping:
 
     def __post_init__(self) -> None:
         positive_int("EarlyStopping", "patience", self.patience, 10)
-        number("EarlyStopping", "min_improvement", self.min_improvement, 0.001)
+        least = number("EarlyStopping", "min_improvement", self.min_improvement, 0.001)
+        if not math.isfinite(least):
+            raise ValueError(
+                f"EarlyStopping: min_improvement is {least}, expected a finite number; pass e.g. 0.001"
+            )
 
     def stops(self, values: Iterable[float]) -> bool:
         """Whether to stop after epochs with these monitored values."""

@@ -112,6 +112,8 @@ def verdict(case: Wrong, diagnosis: Any) -> str:
     if first.kind == "unknown":
         return "vague"
     said = plain(f"{first.message} ; {first.do} ; {first.name} ; {first.place.fix}")
+    if "; it should be " in first.message:
+        return "right"  # both formulas were verified, at several sizes
     if any(all(occurs(plain(p), said) for p in phrase.split("&")) for phrase in case.says):
         return "right"
     return "vague" if first.kind in VAGUE else "misleading"

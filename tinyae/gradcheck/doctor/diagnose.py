@@ -20,7 +20,7 @@ from tinyae.arguments import generator
 from tinyae.arrays import real
 from tinyae.gradcheck.doctor.examination import Examination
 from tinyae.gradcheck.doctor.findings import Diagnosis, Finding, WrongGradient
-from tinyae.gradcheck.doctor.hypotheses import arrays
+from tinyae.gradcheck.doctor.hypotheses import arrays, invariants
 from tinyae.gradcheck.doctor.hypotheses.factors import factors
 from tinyae.gradcheck.doctor.hypotheses.products import products
 from tinyae.gradcheck.doctor.hypotheses.shapes import malformed
@@ -32,6 +32,7 @@ from tinyae.gradcheck.doctor.subjects import (
     ModelSubject,
     Subject,
     TangentSubject,
+    framework_subject,
     has_tangent,
 )
 from tinyae.gradcheck.doctor.trial import Pair, Point, Trial
@@ -61,11 +62,14 @@ def diagnose(
     """Say which gradients of a layer, a loss, a model or a function are wrong, and how.
 
     subject     a layer (``forward``, ``backward``, ``params``), a loss (``L, dy = loss(y, target)``),
-                a model (``objective``, ``backprop``), or a function f with a ``backward``
-    x           its input: for a function an array or a dict of named arrays, in the order of f's
-                arguments; for a model whatever ``backprop`` takes
+                a model (``objective``, ``backprop``), a function f with a ``backward``, a function
+                that returns ``L, gradients``, a ``torch.autograd.Function``, a ``jax.custom_vjp``
+    x           its input: for a function an array, a tuple, or a dict of named inputs, in the order
+                of f's arguments, among which may be modes; for a model what ``backprop`` takes
     target      the target of a loss
-    backward    for a function: ``backward(dy, *inputs)`` → an array, a tuple, or a dict by name
+    backward    for a function: ``backward(dy, *inputs)`` → an array, a tuple, or a dict by name; where
+                f returns ``y, cache``, ``backward(dy, cache)``; where it returns a number,
+                ``backward(*inputs)``
     wrt         the inputs whose gradients backward returns, in that order; default: all, or the
                 first if it returns one array
     upstream    False if ``backward`` takes no dy; f then returns one number
@@ -132,8 +136,8 @@ def _tangent(layer: Any, x: Any, rng: np.random.Generator, reference: Any, sizes
 
 
 def _check_input(x: Any) -> None:
-    parts = x.values() if isinstance(x, dict) else x if isinstance(x, tuple) else (x,)
-    for a in parts:
+    row = isinstance(x, tuple) or (isinstance(x, list) and any(np.ndim(a) for a in x))
+    for a in x.values() if isinstance(x, dict) else x if row else (x,):
         if a is None or isinstance(a, (str, dict)) or callable(a):  # a mode, an option
             continue
         a = real("diagnose: x", a)
@@ -157,6 +161,9 @@ def _subject(
     draw: Any,
 ) -> Subject | list[Subject]:
     """The subject in the doctor's interface; one for each player of a game."""
+    custom = framework_subject(subject, x, rng, wrt=wrt, tensors=tensors, draw=draw)
+    if custom is not None:
+        return custom
     if backward is not None or (target is None and inspect.isfunction(subject)):
         more: dict[str, Any] = {"wrt": wrt, "upstream": upstream, "tensors": tensors}
         function = FunctionSubject(subject, x, backward, rng, draw=draw, **more)
@@ -235,7 +242,7 @@ def diagnose_arrays(
         for family in (factors, products, summands):
             guesses += family(name, a, n, trial, named)
     guesses.sort(key=lambda g: g.free)
-    vague = [*arrays.partial(name, a, n, trial), *arrays.invariant(name, a, n, trial)]
+    vague = [*arrays.partial(name, a, n, trial), *invariants.shift_invariant(name, a, n)]
     guesses = guesses or sorted(vague, key=lambda g: g.free)
     found = finding_from(name, guesses[0]) if guesses else unknown(name)
     if len(guesses) > 1 and guesses[1].free < guesses[0].free + 0.02:

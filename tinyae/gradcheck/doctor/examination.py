@@ -6,20 +6,18 @@ by itself; which relation explains each wrong gradient at three points; which li
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from tinyae.gradcheck.doctor import wording
+from tinyae.gradcheck.doctor.elsewhere import nothing_compared, wrong_elsewhere
+from tinyae.gradcheck.doctor.families import Family, families
 from tinyae.gradcheck.doctor.findings import Diagnosis, Finding, Place
-from tinyae.gradcheck.doctor.hypotheses import arrays, calls, terms, windows
-from tinyae.gradcheck.doctor.hypotheses.factors import factors
+from tinyae.gradcheck.doctor.hypotheses import arrays, calls, invariants, windows
 from tinyae.gradcheck.doctor.hypotheses.guess import Guess
 from tinyae.gradcheck.doctor.hypotheses.lines import Edit, find_edit
-from tinyae.gradcheck.doctor.hypotheses.products import products
 from tinyae.gradcheck.doctor.hypotheses.shapes import malformed
-from tinyae.gradcheck.doctor.hypotheses.summands import summands
 from tinyae.gradcheck.doctor.parts import broken_part
 from tinyae.gradcheck.doctor.ranking import (
     REINTERPRETED,
@@ -32,10 +30,9 @@ from tinyae.gradcheck.doctor.ranking import (
     swapped_pair,
     unexplained,
 )
-from tinyae.gradcheck.doctor.subjects import LayerSubject, ModelSubject, Subject
+from tinyae.gradcheck.doctor.subjects import Subject
 from tinyae.gradcheck.doctor.subjects.base import (
     BATCH,
-    FARTHER,
     LENGTHS,
     REDRAWN,
     SOFT,
@@ -44,7 +41,6 @@ from tinyae.gradcheck.doctor.subjects.base import (
 from tinyae.gradcheck.doctor.trial import FEWER, MOST, Pair, Point, Trial, compare
 from tinyae.param import Array
 
-Family = Callable[[str, Array, Array, Trial, int], Iterable[Guess]]
 _FATAL = {"noise"}
 REORDERED = ("transposed", "axes", "flipped", "shifted")
 
@@ -104,10 +100,10 @@ class Examination:
                 "between them, which is no error"
             )
         if not wrong and not any(f.kind in ROOT_CAUSES for f in violations):
-            wrong = self._wrong_elsewhere(diagnosis)
+            wrong = wrong_elsewhere(self, diagnosis)
             point = self.trials[0].point
         if not wrong:
-            diagnosis.findings = violations or self._nothing_compared()
+            diagnosis.findings = violations or nothing_compared(self)
             self._add_lines(diagnosis, [])
             return
         part = broken_part(self.subject, point, _diagnose_part)
@@ -125,62 +121,10 @@ class Examination:
         if diagnosis.kind in ("unknown", "entries", "line"):
             diagnosis.map = arrays.error_map(wrong[0].a, wrong[0].n)
 
-    def _wrong_elsewhere(self, diagnosis: Diagnosis) -> list[Pair]:
-        """The gradients that are right at the given input and wrong at another, which then takes
-        its place: another batch size, other lengths, numbers farther away.
-        """
-        given = self.trials[0]
-        for k in (BATCH, LENGTHS, FARTHER, REDRAWN):
-            if k == REDRAWN and not all(p.zero for p in given.pairs.values()):
-                continue
-            try:
-                with np.errstate(all="ignore"):
-                    trial = self._compared_again(k)
-            except Exception:  # the subject does not take such an input
-                continue
-            if not np.isfinite(trial.point.y).all():
-                continue
-            for name, pair in trial.pairs.items():
-                self.shown |= not pair.zero
-                given.pairs[name].zero &= pair.zero
-            wrong = [p for p in trial.pairs.values() if not p.ok and _trusted(p)]
-            if not wrong:
-                continue
-            self.trials = {0: trial}
-            self.others = (THIRD_BATCH,) if k == BATCH else ()
-            names = [p.name for p in wrong]
-            diagnosis.right = [name for name in given.pairs if name not in names]
-            diagnosis.faults = [wording.wrong_gradient(p.name, p.a, p.n) for p in wrong]
-            diagnosis.remarks.append(
-                f"at the given input {' and '.join(names)} would pass; the numbers above are those "
-                f"{wording.elsewhere(k, trial.point.label)}"
-            )
-            return wrong
-        return []
-
-    def _compared_again(self, k: int) -> Trial:
-        trial = Trial(self._point(k), {})
-        grads = trial.point.analytic(trial.point.r)
-        for name, key in self.keys.items():
-            trial.pairs[name] = compare(trial.point, key, name, grads[key], MOST, 1)
-        return trial
-
-    def _nothing_compared(self) -> list[Finding]:
-        """A finding if every gradient is 0 at every draw, so that nothing has been shown."""
-        pairs = self.trials[0].pairs.values()
-        if self.is_part or any(not p.zero for p in pairs):
-            return []
-        if pairs and isinstance(self.subject, (LayerSubject, ModelSubject)):
-            moved = Examination(self.subject.jittered(), self.reference, self.sizes, is_part=True)
-            again = moved.diagnose()
-            if again.findings or any(not p.zero for p in moved.trials[0].pairs.values()):
-                return again.findings
-        return [wording.nothing_compared(bool(pairs), any(p.kinks for p in pairs))]
-
     def _first(self, diagnosis: Diagnosis) -> tuple[Any, dict[str, Any]]:
         """The given point and the analytic gradients there; Unusable if there are none."""
         try:
-            point = self._point(0)
+            point = self.point(0)
         except Exception as error:
             raise Unusable(wording.finding_from_error(error, "forward")) from error
         if not np.isfinite(point.y).all():
@@ -204,7 +148,7 @@ class Examination:
     def _numeric(self, point: Point) -> dict[str, Pair]:
         return {name: compare(point, key, name, None) for name, key in self.keys.items()}
 
-    def _point(self, k: int) -> Point:
+    def point(self, k: int) -> Point:
         """The subject at input k, its lengths under the names that the caller gave, if any."""
         point = self.subject.point(k)
         if self.sizes is not None:
@@ -251,7 +195,7 @@ class Examination:
         bad = malformed(name, pair.a, pair.n, trial.point.sizes)
         if bad is not None:
             return wording.finding_from(name, bad)
-        for title, family in self._families():
+        for title, family in families(self):
             guesses = self._confirmed(pair, family)
             if guesses:
                 best = guesses[0]
@@ -264,50 +208,15 @@ class Examination:
         vague = [
             *windows.missing_border(name, pair.a, pair.n),
             *arrays.partial(name, pair.a, pair.n, trial),
-            *arrays.invariant(name, pair.a, pair.n, trial),
+            *invariants.shift_invariant(name, pair.a, pair.n),
+            *invariants.scale_invariant(
+                name, pair.a, pair.n, trial.point.values.get(self.keys[name])
+            ),
         ]
         vague.sort(key=lambda g: g.free)
         return wording.finding_from(name, vague[0]) if vague else unexplained(name, pair)
 
-    def _families(self) -> list[tuple[str, Family]]:
-        subject = self.subject
-
-        def simple(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
-            made = arrays.simple(name, a, n, trial)
-            # In a model an equal offset at every entry is most likely an accident.
-            return [g for g in made if not (subject.composite and g.kind == "offset")]
-
-        def named(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
-            known = self._tensors(k, trial)
-            if not known:
-                return []
-            made = list(factors(name, a, n, trial, known))
-            return made or [
-                *products(name, a, n, trial, known),
-                *summands(name, a, n, trial, known),
-            ]
-
-        def conv(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
-            return windows.windows(name, a, n, trial, self.keys[name])
-
-        def paths(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
-            made: list[Guess] = []
-            for how, parts in terms.summands(subject, trial.point, self.keys[name], n, k):
-                made += terms.coefficients(name, a, trial, how, parts)
-            return made
-
-        families: list[tuple[str, Family]] = []
-        if self.trials[0].point.values and any(
-            p.n.ndim == 4 for p in self.trials[0].pairs.values()
-        ):
-            families.append(("a displaced or flipped kernel", conv))
-        families.append(("a factor, another order, an offset", simple))
-        if isinstance(subject, ModelSubject) or getattr(subject.module, "children", None):
-            families.append(("a term or a path with a wrong coefficient", paths))
-        families.append(("a factor, a term or an operand of the named tensors", named))
-        return families
-
-    def _tensors(self, k: int, trial: Trial) -> dict[str, Array]:
+    def named_tensors(self, k: int, trial: Trial) -> dict[str, Array]:
         if k not in self.tensors:
             found = self.subject.tensors(trial.point)  # type: ignore[attr-defined]
             self.tensors[k] = {
@@ -349,7 +258,7 @@ class Examination:
     def _trial_at(self, name: str, k: int) -> Trial | None:
         if k not in self.trials:
             try:
-                self.trials[k] = Trial(self._point(k), {})
+                self.trials[k] = Trial(self.point(k), {})
             except Exception:  # the subject does not accept such an input
                 return None
         trial = self.trials[k]
@@ -371,27 +280,37 @@ class Examination:
 
     def _other_points(self) -> list[tuple[Point, dict[str, Pair]]]:
         """A second draw, of another batch size if possible, and the gradients measured there."""
-        for k in self.others:
+        found: list[tuple[Point, dict[str, Pair]]] = []
+        for k in (*self.others, LENGTHS):
+            if found and k in self.others:
+                continue
             for name in self.keys:
                 self._trial_at(name, k)
             if k in self.trials:
-                return [(self.trials[k].point, self.trials[k].pairs)]
-        return []
+                found.append((self.trials[k].point, self.trials[k].pairs))
+        return found
 
     # --- the line ----------------------------------------------------------------------------
 
     def _add_lines(self, diagnosis: Diagnosis, wrong: list[Pair]) -> None:
-        """Give the first finding a search for its line; search at once if the line says more."""
+        """Give the first finding a search for its line; and the next one that is not explained."""
         if not diagnosis.findings:
             return
-        first = diagnosis.findings[0]
+        first, *rest = diagnosis.findings
+        self._add_line(first, bool(wrong))
+        for finding in [f for f in rest if f.kind == "unknown" and f.tensor in self.keys][:1]:
+            self._add_line(finding, bool(wrong))  # two slips hide each other
+
+    def _add_line(self, finding: Finding, wrong: bool) -> None:
+        """Give a finding a search for its line; search at once if the line says more."""
         found: dict[bool, Edit | None] = {}
 
         def edit(deep: bool) -> Edit | None:
             if deep not in found:
                 point, pairs = self.trials[0].point, self.trials[0].pairs
+                tensor = finding.tensor if finding.tensor in self.keys else None
                 try:
-                    more = (self.reference, deep, self._other_points)
+                    more = (self.reference, deep, self._other_points, tensor)
                     known = find_edit(self.subject, point, pairs, self.keys, *more)
                 except Exception:
                     known = None
@@ -402,25 +321,13 @@ class Examination:
             known = edit(deep=True)
             return None if known is None else known.place
 
-        first.search = place
+        finding.search = place
         if not wrong:
             return
-        deep = is_vague(first) or first.cost >= 2.5
-        known = edit(deep) if deep or first.kind in REINTERPRETED else None
+        deep = is_vague(finding) or finding.cost >= 2.5
+        known = edit(deep) if deep or finding.kind in REINTERPRETED else None
         if known is not None:
-            reword(first, known)
-
-
-def _trusted(pair: Pair) -> bool:
-    """Whether a gradient that is wrong far from the given input is wrong for sure: where the slope
-    is 0 at all wrong entries, forward may only be guarding its range.
-    """
-    if not pair.usable:
-        return True
-    gap = np.abs(np.where(np.isfinite(pair.n), pair.a - pair.n, 0))
-    top = max(float(np.abs(pair.a).max()), float(np.nanmax(np.abs(pair.n), initial=0)))
-    wrong = gap > 1e-6 * top
-    return pair.tied or bool((np.abs(pair.n[wrong]) > 1e-9 * top).any())
+            reword(finding, known)
 
 
 class Unusable(Exception):

@@ -57,6 +57,9 @@ def _product(text: str, n: float, factors: int) -> Iterator[Named]:
         yield 5, f"{text}/({text}-1)", n / (n - 1)
         yield 5, f"({text}-1)/{text}", (n - 1) / n
         yield 6, f"({text}-1)", n - 1
+    elif factors == 1:
+        yield 8, f"({text}-1)", n - 1
+        yield 8, f"1/({text}-1)", 1 / (n - 1)
 
 
 def _constant(name: str, v: float) -> Iterator[Named]:

@@ -6,6 +6,7 @@ import ast
 import inspect
 import math
 import textwrap
+from types import CellType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,34 @@ def scalars(module: Any) -> dict[str, float]:
             found.update({p: float(s) for p, s in zip(pair, v) if s > 1})
             if math.prod(v) > 1:
                 found["kh*kw" if name == "kernel_size" else f"prod({name})"] = float(math.prod(v))
+    return found
+
+
+def constants_of(*functions: Any) -> dict[str, float]:
+    """The numbers that functions read by a name: BETA of the module, eps=1e-5 of an argument."""
+    found: dict[str, float] = {}
+    for f in functions:
+        if not isinstance(f, FunctionType):
+            continue
+        cells = {
+            name: cell.cell_contents
+            for name, cell in zip(f.__code__.co_freevars, f.__closure__ or ())
+            if cell != CellType()
+        }
+        values = {name: f.__globals__.get(name) for name in f.__code__.co_names} | cells
+        arguments = f.__code__.co_varnames[: f.__code__.co_argcount]
+        defaults = f.__defaults__ or ()
+        values |= dict(zip(arguments[len(arguments) - len(defaults) :], defaults))
+        values |= f.__kwdefaults__ or {}
+        for name, v in values.items():
+            if isinstance(v, bool) or not isinstance(v, (float, int)) or not math.isfinite(v):
+                continue
+            if v not in (0, 1, -1) and len(found) < 6:
+                found[name] = float(v)
+    for f in functions:
+        for v in f.__code__.co_consts if isinstance(f, FunctionType) else ():
+            if isinstance(v, float) and v not in (0.0, 1.0, 2.0, 0.5, -1.0) and len(found) < 8:
+                found.setdefault(f"{v:g}", v)  # a number that stands in the code is its own name
     return found
 
 

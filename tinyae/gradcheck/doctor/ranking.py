@@ -22,7 +22,17 @@ ROOT_CAUSES = (
     "not_added",
 )
 # Kinds that say only where, or that little is known: a source line, if found, says more.
-VAGUE = ("unknown", "entries", "invariant", "error", "axis_factor", "offset", "conv", "shape")
+VAGUE = (
+    "unknown",
+    "entries",
+    "branch",
+    "invariant",
+    "error",
+    "axis_factor",
+    "offset",
+    "conv",
+    "shape",
+)
 # Kinds that the numbers suggest, and what the source may show them to be.
 REINTERPRETED = {
     "extra_factor": ("missing_factor",),
@@ -37,7 +47,7 @@ def is_vague(f: Finding) -> bool:
 
 def reword(finding: Finding, edit: Edit) -> None:
     """Describe the finding by its source edit, where that says more than the numbers do."""
-    if edit.kind == "line" and finding.kind != "unknown":
+    if edit.kind == "line" and finding.kind != "unknown" and finding.cost < 3:
         return
     if finding.kind == "shape" and edit.kind in (
         "wrong_axis",

@@ -11,12 +11,11 @@ import numba
 import numpy as np
 from numba import carray, types
 
-from tinyae.arrays import FLOATS
 from tinyae.kernels import reference
 from tinyae.kernels.jitted.activations import out_of_place
 from tinyae.kernels.jitted.cfunc import c_function, call, float_type
 from tinyae.kernels.jitted.layout import batch_last
-from tinyae.kernels.jitted.operands import alike
+from tinyae.kernels.jitted.operands import alike, is_float_array
 from tinyae.kernels.jitted.threads import (
     claim_threads,
     jit,
@@ -121,7 +120,7 @@ def _activation_backward(name: str, dy: Array, cache: Array, alpha: float = 0.0)
 
 
 def relu(x: Array) -> Array:
-    return _activation("ReLU", x) if x.dtype in FLOATS else reference.relu(x)
+    return _activation("ReLU", x) if is_float_array(x) else reference.relu(x)
 
 
 def relu_backward(dy: Array, y: Array) -> Array:
@@ -131,7 +130,7 @@ def relu_backward(dy: Array, y: Array) -> Array:
 
 
 def elu(x: Array, alpha: float) -> Array:
-    return _activation("ELU", x, float(alpha)) if x.dtype in FLOATS else reference.elu(x, alpha)
+    return _activation("ELU", x, float(alpha)) if is_float_array(x) else reference.elu(x, alpha)
 
 
 def elu_backward(dy: Array, x: Array, alpha: float) -> Array:
@@ -141,7 +140,7 @@ def elu_backward(dy: Array, x: Array, alpha: float) -> Array:
 
 
 def sigmoid(x: Array) -> Array:
-    return _activation("Sigmoid", x) if x.dtype in FLOATS else reference.sigmoid(x)
+    return _activation("Sigmoid", x) if is_float_array(x) else reference.sigmoid(x)
 
 
 def sigmoid_backward(dy: Array, y: Array) -> Array:
@@ -151,7 +150,7 @@ def sigmoid_backward(dy: Array, y: Array) -> Array:
 
 
 def tanh(x: Array) -> Array:
-    return _activation("Tanh", x) if x.dtype in FLOATS else reference.tanh(x)
+    return _activation("Tanh", x) if is_float_array(x) else reference.tanh(x)
 
 
 def tanh_backward(dy: Array, y: Array) -> Array:
@@ -167,7 +166,7 @@ def _erfc(x: Array, y: Array) -> None:
 
 
 def erfc(x: Array) -> Array:
-    if x.dtype not in FLOATS:
+    if not is_float_array(x):
         return reference.erfc(x)
     y = empty_like(x)
     source, view = flat(x, y)

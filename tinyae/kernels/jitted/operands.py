@@ -8,8 +8,15 @@ read-only) is left to the definition in ``reference``, whose NumPy converts or r
 
 from __future__ import annotations
 
+import numpy as np
+
 from tinyae.arrays import FLOATS
 from tinyae.param import Array
+
+
+def is_float_array(x: Array) -> bool:
+    """Whether x is an array of float32 or float64, and not of a class that masks or renames it."""
+    return (type(x) is np.ndarray or type(x) is np.memmap) and x.dtype in FLOATS
 
 
 def same_float(a: Array, b: Array) -> bool:

@@ -6,7 +6,6 @@ is tested directly, also where the gradients pass.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +13,15 @@ import numpy as np
 
 from tinyae.gradcheck.doctor.findings import Finding
 from tinyae.gradcheck.doctor.hypotheses import arrays
+from tinyae.gradcheck.doctor.hypotheses.repeats import (
+    Grads,
+    function_repeats,
+    nearly,
+    next_step,
+    real,
+    same,
+    slack_of,
+)
 from tinyae.gradcheck.doctor.subjects import (
     FunctionSubject,
     LayerSubject,
@@ -22,12 +30,9 @@ from tinyae.gradcheck.doctor.subjects import (
     Subject,
     TangentSubject,
 )
-from tinyae.gradcheck.doctor.subjects.base import GIVEN, REDRAWN
 from tinyae.gradcheck.doctor.trial import Point, Trial
 from tinyae.gradcheck.draws import redraw
 from tinyae.param import Array
-
-Grads = dict[str, Any]
 
 
 def contract_violations(subject: Subject, point: Point, grads: Grads) -> Iterator[Finding]:
@@ -42,17 +47,18 @@ def contract_violations(subject: Subject, point: Point, grads: Grads) -> Iterato
         yield from _layer_accumulates(subject, point, grads, names)
         yield from _upstream(point, grads, names)
         yield from _stale_cache(subject, point, grads, names)
-        yield from _next_step(subject, point, grads, names)
+        yield from next_step(subject, point, grads, names)
         yield from _separate_backwards(subject, point, grads, names)
     elif isinstance(subject, ModelSubject):
         yield from _model_accumulates(subject, point, grads, names)
-        yield from _next_step(subject, point, grads, names)
+        yield from next_step(subject, point, grads, names)
         yield from _model_terms(subject, point)
     elif isinstance(subject, LossSubject):
         yield from _loss_overwrites(subject, point)
     elif isinstance(subject, FunctionSubject):
-        yield from _function_overwrites(subject, point)
-        repeats = list(_function_repeats(subject, point, names))
+        if subject.form != "framework":
+            yield from _function_overwrites(subject, point)
+        repeats = list(function_repeats(subject, point, names))
         yield from repeats
         if subject.upstream and not any(f.kind == "noise" for f in repeats):
             yield from _upstream(point, grads, names)
@@ -104,31 +110,6 @@ def _dtypes(
         if isinstance(g, np.ndarray) and g.dtype.kind == "f" and g.dtype != np.float64:
             text = f"{names[key]} is {g.dtype} where x and dy are float64"
             yield Finding(names[key], "dtype", str(g.dtype), text, "keep dy.dtype")
-
-
-def _same(a: Any, b: Any, slack: float = 0.0) -> bool:
-    """Whether two gradients agree up to rounding."""
-    if a is None or b is None:
-        return a is b
-    a, b = np.asarray(a), np.asarray(b)
-    if a.shape != b.shape or a.dtype.kind not in "fiu" or b.dtype.kind not in "fiu":
-        return False
-    top = max(float(np.abs(a).max(initial=0)), float(np.abs(b).max(initial=0)))
-    if math.isfinite(top):
-        return bool((np.abs(a - b) <= 1e-9 * top + slack).all())
-    return bool(np.allclose(a, b, rtol=0, atol=1e-9 + slack, equal_nan=True))
-
-
-def _nearly(a: Any, b: Any) -> bool:
-    """Whether two gradients agree as far as float32 goes."""
-    top = max(float(np.abs(a).max(initial=0)), float(np.abs(b).max(initial=0)))
-    return np.shape(a) == np.shape(b) and bool((np.abs(a - b) <= 1e-5 * top).all())
-
-
-def _slack(grads: Grads) -> float:
-    """How far rounding may move a gradient that is zero, from the largest gradient's size."""
-    sizes = [float(np.abs(g).max(initial=0)) for g in grads.values() if _real(g)]
-    return 1e-12 * max((s for s in sizes if np.isfinite(s)), default=0.0)
 
 
 def _layer_overwrites(subject: LayerSubject, point: Point) -> Iterator[Finding]:
@@ -185,80 +166,6 @@ def _function_overwrites(subject: FunctionSubject, point: Point) -> Iterator[Fin
     yield from _changed_arrays("backward", **{k: (inputs[k], kept[k]) for k in inputs})
 
 
-def _function_repeats(
-    subject: FunctionSubject, point: Point, names: dict[str, str]
-) -> Iterator[Finding]:
-    """Whether backward gives the same at every call, and after a call at other inputs."""
-    inputs, r = point.tensors, point.r
-    first = subject.gradients(r, inputs)
-    second = subject.gradients(r, inputs, restored=False)
-    slack, kept = _slack(first), ", ".join(subject.kept.changed)
-    where = f": what it keeps in {kept} is never cleared" if kept else ""
-    for key, g in first.items():
-        if not _real(g) or not np.isfinite(g).all() or _same(g, second[key], slack):
-            continue
-        name, c = names[key], _ratio(g, second[key])
-        if c is not None:
-            text = f"{name} grows from call to call: a second call returns {c:.3g} times the first"
-            do = "compute the gradient of this call alone, in an array that is made anew"
-            yield Finding(name, "not_cleared", kept or name, text + where, do)
-        else:
-            text = f"two calls of backward with the same arguments give different {name}: noise is "
-            text += "drawn anew in backward"
-            do = "draw it once, before forward or in it, and hand it on to backward"
-            yield Finding(name, "noise", name, text, do)
-        return
-    if not subject.kept.changed:
-        return
-    try:
-        subject.gradients(r, subject.drawn(REDRAWN))
-        third = subject.gradients(r, inputs, restored=False)
-    except ValueError:  # there are no other inputs of this size
-        return
-    for key, g in first.items():
-        if _real(g) and np.isfinite(g).all() and not _same(g, third[key], slack):
-            text = f"{names[key]} depends on an earlier call: {kept} is kept from the first and "
-            text += "used again for other inputs"
-            yield Finding(names[key], "stale_cache", kept, text, "compute it anew in each call")
-            return
-
-
-def _ratio(a: Any, b: Any) -> float | None:
-    """c if b = c a, else None."""
-    if not _real(b) or np.shape(a) != np.shape(b) or not np.any(a):
-        return None
-    c = float((a * b).sum() / (a * a).sum())
-    return c if _same(c * np.asarray(a), b) else None
-
-
-def _next_step(
-    subject: LayerSubject | ModelSubject, point: Point, grads: Grads, names: dict[str, str]
-) -> Iterator[Finding]:
-    """Whether the gradients are the same after a pass at another input, as in a training."""
-    stepped, earlier = subject.after_step()
-    now = stepped.point(GIVEN)
-    if not np.allclose(now.y, point.y, rtol=1e-9, atol=1e-12):
-        return  # what is kept is part of the function, and the gradient may depend on it too
-    found = now.analytic(point.r)
-    for key, g in grads.items():
-        if not _real(g) or not np.isfinite(g).all() or _same(g, found[key], _slack(grads)):
-            continue
-        name, old = names[key], earlier.get(key)
-        added = _real(old) and _real(found[key]) and np.shape(found[key]) == np.shape(g)
-        text = f"{name} is right in the first pass and wrong in the next: "
-        if added and _ratio(np.asarray(old), np.asarray(found[key]) - g) is not None:
-            text += (
-                "a sum that is kept on the object is never cleared, so earlier passes count again"
-            )
-            do = f"add the gradient of this pass alone to {key}.grad"
-            yield Finding(name, "not_cleared", name, text, do)
-        else:
-            text += "something of the first pass is kept on the object and not replaced"
-            do = "return what backward needs as the cache, and read it from there"
-            yield Finding(name, "stale_cache", name, text, do)
-        return
-
-
 def _layer_accumulates(
     subject: LayerSubject, point: Point, grads: Grads, names: dict[str, str]
 ) -> Iterator[Finding]:
@@ -267,10 +174,10 @@ def _layer_accumulates(
     subject.gradients(x, r)
     _, cache = subject.forward(x.copy())
     dx = subject.module.backward(r.copy(), cache)
-    slack = _slack(grads)
+    slack = slack_of(grads)
     once, twice = grads["x"], dx
-    if _real(once) and not _same(once, twice, slack):
-        if _same(2 * np.asarray(once), twice, slack):
+    if real(once) and not same(once, twice, slack):
+        if same(2 * np.asarray(once), twice, slack):
             text = "dx grows from call to call: a second backward returns twice the first"
             do = "make dx anew in each backward, instead of adding to one that is kept"
             yield Finding("dx", "not_cleared", "dx", text, do)
@@ -281,23 +188,19 @@ def _layer_accumulates(
         yield from _judge_accumulation(names[name], name, grads[name], p.grad, slack)
 
 
-def _real(g: Any) -> bool:
-    return isinstance(g, np.ndarray) and g.dtype.kind in "fiu"
-
-
 def _judge_accumulation(
     name: str, key: str, once: Any, twice: Any, slack: float
 ) -> Iterator[Finding]:
-    if not _real(once) or not np.any(once) or not np.isfinite(once).all():
+    if not real(once) or not np.any(once) or not np.isfinite(once).all():
         return
-    if twice is None or _same(2 * once, twice, slack):
+    if twice is None or same(2 * once, twice, slack):
         return
-    if _same(once, twice, slack):
+    if same(once, twice, slack):
         text = f"{name} is replaced at each backward, and should be added to: it is used twice"
         text += " where weights are shared, and its first part is lost"
         do = f"write {key}.grad += …, not {key}.grad[...] = …"
         yield Finding(name, "not_added", "+=", text, do)
-    elif _same(3 * once, twice, slack) or _same(4 * once, twice, slack):
+    elif same(3 * once, twice, slack) or same(4 * once, twice, slack):
         text = f"{name} is added again at the next backward: something is never cleared"
         yield Finding(name, "not_cleared", key, text, "compute the gradient of this pass alone")
     else:
@@ -311,7 +214,7 @@ def _model_accumulates(
     x = subject.input(0)
     subject.gradients(x)
     subject.backprop(x)
-    slack = _slack(grads)
+    slack = slack_of(grads)
     for name, p in subject.params.items():
         yield from _judge_accumulation(names[name], name, grads[name], p.grad, slack)
 
@@ -338,28 +241,28 @@ def _upstream(point: Point, grads: Grads, names: dict[str, str]) -> Iterator[Fin
     other = np.asarray(np.random.default_rng(7).normal(size=point.r.shape))
     second, both = point.analytic(other), point.analytic(point.r + other)
     for key, g in grads.items():
-        if not _real(g) or not np.any(g) or not np.isfinite(g).all():
+        if not real(g) or not np.any(g) or not np.isfinite(g).all():
             continue
         name, g2, h = names[key], doubled[key], second[key]
-        if not (_real(g2) and _real(h) and _real(both[key])):
+        if not (real(g2) and real(h) and real(both[key])):
             continue
-        slack = 10 * max(_slack(grads), _slack(second))
+        slack = 10 * max(slack_of(grads), slack_of(second))
         if max(float(np.abs(g).max()), float(np.abs(h).max(initial=0))) <= slack:
             continue  # zero up to rounding
-        if _same(g, g2, slack) and _same(g, h, slack):
+        if same(g, g2, slack) and same(g, h, slack):
             text = f"{name} is the same whatever dy is: the upstream gradient is ignored"
             yield Finding(name, "upstream", "ignored", text, "multiply by dy: the chain rule")
-        elif not (_same(2 * g, g2, slack) and _same(g + h, both[key], slack)):
-            if _nearly(2 * g, g2) and _nearly(g + h, both[key]):
+        elif not (same(2 * g, g2, slack) and same(g + h, both[key], slack)):
+            if nearly(2 * g, g2) and nearly(g + h, both[key]):
                 text = (
                     f"{name} is linear in dy to 7 digits only: float32 numbers are made in backward"
                 )
                 yield Finding(name, "dtype", "float32", text, "keep dy.dtype")
                 continue
             text = f"{name} is not linear in dy: twice the dy does not give twice the {name}"
-            if _same(4 * g, g2, slack):
+            if same(4 * g, g2, slack):
                 text = f"{name} grows with dy²: the upstream gradient is used twice"
-            elif _same(g, g2, slack):
+            elif same(g, g2, slack):
                 text = f"{name} uses the sign or the direction of dy only, not its size"
             yield Finding(name, "upstream", "non-linear", text, "use dy once, as a plain factor")
 
@@ -378,7 +281,7 @@ def _stale_cache(
     found: Grads = {"x": dx}
     found.update({name: p.grad for name, p in subject.params.items()})
     for key, g in grads.items():
-        if _real(g) and np.isfinite(g).all() and not _same(g, found[key], _slack(grads)):
+        if real(g) and np.isfinite(g).all() and not same(g, found[key], slack_of(grads)):
             text = f"{names[key]} changes if another forward pass runs before backward: "
             text += "backward reads what the layer keeps, not the cache that it is given"
             do = "return what backward needs as the cache, and read it from there"
@@ -396,14 +299,14 @@ def _separate_backwards(
         layer.backward_params(point.r.copy(), subject.forward(x.copy())[1])
         for name, p in subject.params.items():
             g = grads[name]
-            if _real(g) and p.grad is not None and not _same(g, p.grad, _slack(grads)):
+            if real(g) and p.grad is not None and not same(g, p.grad, slack_of(grads)):
                 text = f"backward_params adds another {names[name]} than backward does"
                 yield Finding(names[name], "line", "backward_params", text, "let backward call it")
                 break
     if hasattr(layer, "backward_input"):
         subject.clear()
         dx = layer.backward_input(point.r.copy(), subject.forward(x.copy())[1])
-        if _real(grads["x"]) and not _same(grads["x"], dx, _slack(grads)):
+        if real(grads["x"]) and not same(grads["x"], dx, slack_of(grads)):
             text = "backward_input returns another dx than backward does"
             yield Finding("dx", "line", "backward_input", text, "let backward call it")
         if any(p.grad is not None and np.any(p.grad) for p in subject.params.values()):

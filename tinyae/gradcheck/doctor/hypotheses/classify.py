@@ -85,6 +85,9 @@ def _factor(bad: ast.AST, good: ast.AST) -> Mistake | None:
         if other is None:
             continue
         text = _text(other)
+        if isinstance(b.op, (ast.Add, ast.Sub)) and isinstance(other, ast.Constant):
+            said = f"{_text(bad)} for {_text(good)}"
+            return "wrong_factor", said, f"{_text(bad)} stands where {_text(good)} belongs"
         if isinstance(b.op, (ast.Mult, ast.Div)):
             text = f"1/{text}" if isinstance(b.op, ast.Div) and other is b.right else text
             if missing:

@@ -57,7 +57,7 @@ def put(site: Site, node: Any) -> None:
 
 def changes(tree: ast.FunctionDef, alternatives: Any) -> Iterator[Change]:
     """Change one node of the tree in place, yield the change, and restore the node; for each one."""
-    for site in sites(tree):
+    for site in sorted(sites(tree), key=lambda s: not isinstance(s[3], ast.stmt)):
         old = site[3]
         for new in alternatives(site):
             put(site, located(new if new is not None else ast.Pass(), old))
@@ -82,7 +82,7 @@ def located(new: Any, old: ast.AST) -> Any:
             node.lineno = node.end_lineno = line
             node.col_offset = node.end_col_offset = 0
             todo += ast.iter_child_nodes(node)
-    return new
+    return ast.fix_missing_locations(new)
 
 
 def _context(site: Site) -> str:
@@ -208,6 +208,9 @@ def _calls(node: ast.Call) -> Iterator[ast.AST]:
                 yield f.value
             if node.keywords:
                 yield ast.Call(f, node.args, [k for k in node.keywords if k.arg != "axis"])
+            if [k.arg for k in node.keywords] == ["axis"]:
+                keep = ast.keyword("keepdims", ast.Constant(True))
+                yield ast.Call(f, node.args, [*node.keywords, keep])
         if f.attr in ("sign", "sqrt", "exp", "tanh", "square", "log", "abs", "flip") and node.args:
             yield node.args[0]
     if isinstance(f, ast.Name) and f.id == "len" and node.args:
@@ -271,6 +274,10 @@ def likely_repairs(names: list[str]) -> Alternatives:
         if isinstance(parent, ast.Call) and len(parent.args) == 1 and field == "args":
             for number in (2, 0.5):
                 yield ast.BinOp(ast.Constant(number), ast.Mult(), node)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
+            power = getattr(node.right, "value", None)
+            if isinstance(power, int):  # (x³)′ = 3 x²
+                yield ast.BinOp(ast.Constant(power + 1), ast.Mult(), node)
         if _is_summand(site):
             yield ast.UnaryOp(ast.USub(), node)
             for number in (2, 0.5):
@@ -297,12 +304,33 @@ def unlikely_repairs(names: list[str], scope: list[str]) -> Alternatives:
                     yield ast.BinOp(node, ast.Mult(), _expression(factor))
                 yield ast.BinOp(node, ast.Add(), ast.Name(name, ast.Load()))
                 yield ast.BinOp(node, ast.Sub(), ast.Name(name, ast.Load()))
+        if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith(".shape"):
+            yield from _lengths(node)
         if isinstance(node, ast.Name) and node.id in scope and field != "func":
+            yield ast.BinOp(ast.Constant(1), ast.Sub(), node)
             for other in scope:
                 if other != node.id:
                     yield ast.Name(other, ast.Load())
+            for other in names:
+                if other != node.id:
+                    yield ast.BinOp(node, ast.Mult(), ast.Name(other, ast.Load()))
 
     return alternatives
+
+
+def _lengths(node: ast.Subscript) -> Iterator[ast.AST]:
+    """What may be meant by x.shape[i]: another length, or a product of two."""
+    shape = ast.unparse(node.value)
+    array = shape.removesuffix(".shape")
+    here = ast.unparse(node)
+    for text in (
+        f"{array}.size",
+        *(f"{shape}[{i}]" for i in range(4)),
+        *(f"({here} * {shape}[{i}])" for i in range(4)),
+        f"({array}.size // {here})",
+    ):
+        if text != here:
+            yield _expression(text)
 
 
 def _is_summand(site: Site) -> bool:

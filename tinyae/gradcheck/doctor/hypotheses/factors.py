@@ -24,7 +24,8 @@ def functions(name: str, t: Array) -> Iterator[tuple[str, Array]]:
     yield name, t
     if name.startswith("σ("):
         return
-    yield f"1/{text}", 1 / t
+    if len(np.unique(t[:9])) > 2 or len(np.unique(t)) > 2:  # else 1/t is t again, but for a number
+        yield f"1/{text}", 1 / t
     if name == "f′":
         yield "f′²", t * t
         return
@@ -167,8 +168,9 @@ def _single(
                 text = f"{name} lacks the factor {factor}: times it, it is the numeric gradient"
                 do = f"multiply by {factor}"
             else:
+                inverse = f"1/{label}" if label.isalnum() else f"1/({label})"
                 text = f"{name} has the factor {factor} too many: it is that times the right one"
-                do = f"take the factor {factor} out"
+                do = f"take the factor {factor} out or, if a division is missing, multiply by {inverse}"
             yield Guess(kind_, factor, text, float(gap[i]), keys, do, cost)
 
 

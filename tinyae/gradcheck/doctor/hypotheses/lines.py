@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import sys
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import FunctionType
@@ -21,22 +22,29 @@ from tinyae.gradcheck.doctor.findings import Place
 from tinyae.gradcheck.doctor.hypotheses.classify import classify, differences
 from tinyae.gradcheck.doctor.hypotheses.edits import (
     Change,
-    changes,
     likely_repairs,
     mistakes,
     unlikely_repairs,
 )
-from tinyae.gradcheck.doctor.hypotheses.source import Piece, Program, compiled, reached
+from tinyae.gradcheck.doctor.hypotheses.slips import lines_in_loops, statement_repairs
+from tinyae.gradcheck.doctor.hypotheses.source import Piece, Program
+from tinyae.gradcheck.doctor.hypotheses.variants import (
+    MAX_SECONDS,
+    MAX_VARIANTS,
+    Budget,
+    alike,
+    codes_of_forward,
+    holds,
+    run_variant,
+    same_output,
+    variants,
+)
 from tinyae.gradcheck.doctor.subjects import (
-    FunctionSubject,
-    LossSubject,
     Subject,
     TangentSubject,
 )
 from tinyae.gradcheck.doctor.trial import Pair, Point
-from tinyae.param import Array
 
-MAX_VARIANTS = 800  # variants that are run
 Pairs = dict[str, Pair]
 OtherPoints = Callable[[], Iterable[tuple[Point, Pairs]]]  # and the gradients measured there
 # The library's classes, each correct by definition, are found here by name.
@@ -70,11 +78,14 @@ def find_edit(
     reference: Any = None,
     deep: bool = True,
     other_points: OtherPoints = tuple,
+    tensor: str | None = None,
 ) -> Edit | None:
     """The one edit that explains every wrong gradient, or None. Only a deep search tries repairs
     of the subject's own source, because there may be many.
     """
-    own = subject.module if isinstance(subject.module, FunctionType) else type(subject.module)
+    own = subject.module
+    if not isinstance(own, (FunctionType, type)):
+        own = type(own)
     right = _reference(own, reference)
     starts = _starts(subject)
     mine = Program(own, starts)
@@ -90,7 +101,7 @@ def find_edit(
             if found is not None:
                 return found
     if deep and mine.pieces and not all(p.ok for p in pairs.values()):
-        return _from_repairs(subject, mine, point, pairs, keys, other_points)
+        return _from_repairs(subject, mine, point, pairs, keys, other_points, tensor)
     return None
 
 
@@ -144,10 +155,10 @@ def _from_difference(
     try:
         with np.errstate(all="ignore"):
             code, world = counterpart.function.__code__, counterpart.function.__globals__
-            right = _run(subject, mine.variant(piece, code, world)[0], point)
+            right = run_variant(subject, mine.variant(piece, code, world)[0], point)
     except Exception:
         return None
-    if not all(_alike(right.get(key), n) for key, n in wanted.items()):
+    if not all(alike(right.get(key), n) for key, n in wanted.items()):
         return None
     kind, name, text = classify(bad, good, context)
     statement = _statement_of(piece.tree, bad) if bad is not None else None
@@ -190,8 +201,10 @@ def _from_mistakes(
     here = wanted(pairs)
     if not here or any(not isinstance(a, np.ndarray) for a in here.values()):
         return None
-    for piece, variant, change in _variants(subject, theirs, point, here, mistakes):
-        if not _holds(subject, variant, [(p, wanted(found)) for p, found in other_points()]):
+    for piece, variant, change, given in variants(subject, theirs, point, here, mistakes, set()):
+        if given != here.keys() or not holds(
+            subject, variant, [(p, wanted(found)) for p, found in other_points()]
+        ):
             continue
         kind, name, text = classify(change.after, change.before, change.context)
         number = change.statement.lineno
@@ -207,74 +220,55 @@ def _from_repairs(
     pairs: Pairs,
     keys: dict[str, str],
     other_points: OtherPoints,
+    tensor: str | None = None,
 ) -> Edit | None:
-    """The repair of the subject's own source that makes every gradient right at every point."""
+    """The repair of the subject's own source that makes every gradient right at every point or, if
+    there is none (two slips hide each other), one that makes this gradient right.
+    """
 
     def wanted(found: Pairs) -> dict[str, Any]:
         return {keys[name]: p.n for name, p in found.items() if np.isfinite(p.n).any()}
 
-    here, shared = wanted(pairs), _codes_of_forward(subject)
-    for stage in (0, 1):
-        budget = [MAX_VARIANTS]
+    here, shared = wanted(pairs), codes_of_forward(subject)
+    right = {keys[name] for name, p in pairs.items() if p.ok}
+    partial: dict[str, Edit] = {}
+    constants = [c for c in point.scalars if c.isidentifier()]
+    end = time.process_time() + MAX_SECONDS
+    for stage, count in enumerate(MAX_VARIANTS):
+        budget = Budget(count, end)
         for piece in mine.pieces:
             if piece.function.__code__ in shared:
                 continue  # a repair there would change what is differentiated
-            if _holds(subject, mine.variant(piece, piece.function.__code__)[0], [(point, here)]):
+            if holds(subject, mine.variant(piece, piece.function.__code__)[0], [(point, here)]):
                 continue  # the source is right, so what runs is another: a compiled kernel
             names, scope = _arrays_in(piece.tree)
-            tried = unlikely_repairs(names, scope) if stage else likely_repairs(names)
-            for found, variant, change in _variants(
-                subject, mine, point, here, tried, only=piece, budget=budget
+            tried = (
+                likely_repairs(names),
+                statement_repairs(names, constants, lines_in_loops(piece.tree)),
+                unlikely_repairs(names, scope),
+            )[stage]
+            for found, variant, change, repaired in variants(
+                subject, mine, point, here, tried, right, only=piece, budget=budget
             ):
-                kind, name, text = classify(change.before, change.after, change.context)
+                said = getattr(change.after, "mistake", None)
+                kind, name, text = said or classify(change.before, change.after, change.context)
                 number = change.statement.lineno
                 after, line = ast.unparse(_with(change)), found.line(number)
-                elsewhere = [(p, wanted(more)) for p, more in other_points()]
-                if _holds(subject, variant, elsewhere) and _same_output(subject, variant, point):
-                    return Edit(kind, name, line, found.first + number - 1, after, text)
-    return None
-
-
-def _codes_of_forward(subject: Subject) -> set[Any]:
-    """The code that forward runs too, as far as it can be read."""
-    if isinstance(subject, FunctionSubject):
-        return set() if subject.form == "joint" else reached(subject.f)
-    if isinstance(subject.module, FunctionType):
-        return set()  # a loss: its one function gives both
-    cls = type(subject.module)
-    return reached(getattr(cls, "forward", None), cls) | reached(
-        getattr(cls, "objective", None), cls
-    )
-
-
-def _same_output(subject: Subject, variant: Any, point: Point) -> bool:
-    """Whether y, or L, is as before with a repaired backward."""
-    try:
-        with np.errstate(all="ignore"):
-            y = _run(subject, variant, point, lambda: _output(subject, point))
-    except Exception:
-        return False
-    return bool(np.allclose(y, point.y, rtol=1e-9, atol=1e-12))
-
-
-def _output(subject: Subject, point: Point) -> Array:
-    if isinstance(subject, FunctionSubject) and subject.form == "joint":
-        inputs = {name: a.copy() for name, a in point.tensors.items()}
-        return np.asarray(subject.backward(*subject.in_order(inputs))[0], np.float64)
-    return point.evaluate()
-
-
-def _holds(subject: Subject, variant: Any, wanted: list[tuple[Point, dict[str, Any]]]) -> bool:
-    """Whether a variant gives the wanted gradients at each point."""
-    for point, gradients in wanted:
-        try:
-            with np.errstate(all="ignore"):
-                found = _run(subject, variant, point)
-        except Exception:
-            return False
-        if not all(_alike(found.get(key), a) for key, a in gradients.items()):
-            return False
-    return True
+                after = "(nothing: take the line out)" if after == "pass" else after
+                edit = Edit(kind, name, line, found.first + number - 1, after, text)
+                whole = repaired == here.keys()
+                key = next(iter(repaired - right))
+                if not whole and (tensor is None or key in partial):
+                    continue
+                elsewhere = [
+                    (p, {k: n for k, n in wanted(more).items() if k in repaired})
+                    for p, more in other_points()
+                ]
+                if holds(subject, variant, elsewhere) and same_output(subject, variant, point):
+                    if whole:
+                        return edit
+                    partial[key] = edit
+    return partial.get(keys.get(tensor or "", ""))
 
 
 def _with(change: Change) -> ast.stmt:
@@ -299,66 +293,3 @@ def _arrays_in(tree: ast.FunctionDef) -> tuple[list[str], list[str]]:
                     names.append(side.id)
     rest = sorted(scope - set(names))
     return [*names, *rest][:8], [*names, *rest]
-
-
-def _variants(
-    subject: Subject,
-    program: Program,
-    point: Point,
-    wanted: dict[str, Any],
-    alternatives: Any,
-    only: Piece | None = None,
-    budget: list[int] | None = None,
-) -> Any:
-    """The changed pieces that give the wanted gradients at the point."""
-    first = next(iter(wanted), None)
-    if first is None:
-        return
-    budget = [MAX_VARIANTS] if budget is None else budget
-    for piece in program.pieces:
-        if only is not None and piece is not only:
-            continue
-        variant, changed = program.variant(piece, piece.function.__code__)
-        for change in changes(piece.tree, alternatives):
-            budget[0] -= 1
-            if budget[0] < 0:
-                return
-            code = compiled(piece.tree)
-            if code is None:
-                continue
-            changed.__code__ = code
-            if _holds(subject, variant, [(point, wanted)]):
-                yield piece, variant, change
-
-
-def _alike(found: Any, wanted: Any) -> bool:
-    if not isinstance(found, (np.ndarray, np.floating)) or np.shape(found) != np.shape(wanted):
-        return False
-    seen = np.isfinite(wanted)
-    p, q = np.asarray(found)[seen], np.asarray(wanted)[seen]
-    top = max(float(np.abs(q).max(initial=0)), 1e-12)
-    return bool(np.abs(p - q).max(initial=0) <= 1e-6 * top)
-
-
-def _run(
-    subject: Subject, variant: Any, point: Point, what: Callable[[], Any] | None = None
-) -> Any:
-    """The subject's gradients, or something else, with its backward replaced."""
-    what = what or (lambda: point.analytic(point.r))
-    if isinstance(subject, FunctionSubject):
-        original, subject.backward = subject.backward, variant
-        try:
-            return what()
-        finally:
-            subject.backward = original
-    original = subject.module
-    if isinstance(subject, LossSubject) and isinstance(original, FunctionType):
-        subject.module = variant
-    else:
-        made = object.__new__(variant)
-        made.__dict__.update(original.__dict__)
-        subject.module = made
-    try:
-        return what()
-    finally:
-        subject.module = original

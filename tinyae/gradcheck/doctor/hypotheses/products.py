@@ -7,7 +7,7 @@ the two expressions show the mistake.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -23,9 +23,15 @@ def products(
     """a is one product or sum of named arrays and n another: wrong operands, or a wrong axis."""
     if not np.isfinite(n).all():
         return
-    pool = _matrices(tensors) if n.ndim == 2 else {}
-    mine = _as_product(a, pool) or _as_sum(a, tensors)
-    right = mine and (_as_product(n, pool) or _as_sum(n, tensors))
+    pool = _matrices(tensors) if n.ndim in (1, 2) else {}
+    forms: tuple[Callable[[Array], tuple[str, str] | None], ...] = (
+        lambda g: _as_product(g, pool),
+        lambda g: _as_sum(g, tensors),
+        lambda g: _as_running_sum(g, tensors),
+        lambda g: _as_windows(g, tensors),
+    )
+    mine = next((found for form in forms if (found := form(a))), None)
+    right = mine and next((found for form in forms if (found := form(n))), None)
     if mine is None or right is None or mine == right:
         return
     kind, do = "operands", f"compute {right[0]}"
@@ -38,7 +44,7 @@ def products(
 
 def _matrices(tensors: dict[str, Array]) -> dict[str, Array]:
     """The named matrices, and products of one with a simple function of another."""
-    plain = {k: t for k, t in tensors.items() if t.ndim == 2}
+    plain = {k: t[:, None] if t.ndim == 1 else t for k, t in tensors.items() if t.ndim in (1, 2)}
     made = dict(plain)
     with np.errstate(all="ignore"):
         for (k, s), (m, t) in itertools.permutations(plain.items(), 2):
@@ -52,8 +58,9 @@ def _matrices(tensors: dict[str, Array]) -> dict[str, Array]:
 
 def _as_product(g: Array, pool: dict[str, Array]) -> tuple[str, str] | None:
     """g as Uᵀ V, U V or U Vᵀ of two named matrices."""
-    if g.ndim != 2 or not pool:
+    if g.ndim not in (1, 2) or not pool:
         return None
+    g = g[:, None] if g.ndim == 1 else g
     z = np.cos(np.arange(1.0, g.shape[1] + 1))
     gz = g @ z
     size = float(np.linalg.norm(gz))
@@ -77,8 +84,44 @@ def _as_product(g: Array, pool: dict[str, Array]) -> tuple[str, str] | None:
     return None
 
 
+def _as_windows(g: Array, tensors: dict[str, Array]) -> tuple[str, str] | None:
+    """g as the sum, the mean or one entry of each window of a named array, as of an upsampling."""
+    for k, t in tensors.items():
+        if t.ndim != g.ndim or t.shape == g.shape or not g.ndim:
+            continue
+        sizes = [divmod(m, n) if n else (0, 1) for m, n in zip(t.shape, g.shape)]
+        if any(rest for _, rest in sizes):
+            continue
+        windows = t.reshape([part for (m, _), n in zip(sizes, g.shape) for part in (n, m)])
+        within = tuple(range(1, 2 * g.ndim, 2))
+        what = " × ".join(str(m) for m, _ in sizes if m > 1)
+        for text, value in (
+            (f"Σ {k} over windows of {what}", windows.sum(axis=within)),
+            (f"mean {k} over windows of {what}", windows.mean(axis=within)),
+            (f"the first {k} of windows of {what}", windows[(slice(None), 0) * g.ndim]),
+            (f"the last {k} of windows of {what}", windows[(slice(None), -1) * g.ndim]),
+        ):
+            if residual(g, value) < EXACT:
+                return text, k
+    return None
+
+
+def _as_running_sum(g: Array, tensors: dict[str, Array]) -> tuple[str, str] | None:
+    """g as the cumulative sum of a named array along an axis, from its start or from its end."""
+    for k, t in tensors.items():
+        for axis in range(t.ndim) if t.shape == g.shape else ():
+            if residual(g, np.cumsum(t, axis)) < EXACT:
+                return f"cumsum({k}) from the start of axis {axis}", k
+            if residual(g, np.flip(np.cumsum(np.flip(t, axis), axis), axis)) < EXACT:
+                return f"cumsum({k}) in reverse, from the end of axis {axis}", k
+    return None
+
+
 def _as_sum(g: Array, tensors: dict[str, Array]) -> tuple[str, str] | None:
     """g as a sum of a named array, or of a product of two, over some axes."""
+    if g.ndim > 1 and 1 in g.shape:  # summed with keepdims
+        kept = [i for i, m in enumerate(g.shape) if m > 1]
+        g = g.reshape([g.shape[i] for i in kept])
     plain = {k: t for k, t in tensors.items() if t.ndim > g.ndim}
     made = dict(plain)
     for (k, s), (m, t) in itertools.combinations(plain.items(), 2):

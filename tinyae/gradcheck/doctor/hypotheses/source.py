@@ -126,6 +126,7 @@ class Program:
     def _method(self, cls: type, name: str) -> None:
         found = inspect.getattr_static(cls, name, None)
         found = getattr(found, "definition", found)  # of a fused method
+        found = getattr(found, "__func__", found)  # of a static method
         if isinstance(found, FunctionType):
             self._add("self", name, found)
 
@@ -183,7 +184,8 @@ class Program:
             if piece is changed:
                 replaced = made
             if piece.owner == "self":
-                methods[piece.name] = made
+                kept = inspect.getattr_static(self.cls, piece.name, None)
+                methods[piece.name] = staticmethod(made) if isinstance(kept, staticmethod) else made
             elif piece.owner == "kernels":
                 if piece is changed:
                     kernels[piece.name] = made
@@ -196,7 +198,7 @@ class Program:
                 if "kernels" in world:
                     world["kernels"] = _Kernels(world["kernels"], kernels)
         if self.cls is not None:
-            result = type(self.cls.__name__, (self.cls,), methods)
+            result = type(self.cls)(self.cls.__name__, (self.cls,), methods)
         return result, replaced
 
 

@@ -42,6 +42,12 @@ def summands(
         term = f"{times}{names[i]}"
         cost = 2.0 + 0.0005 * i + (0.0 if times in ("", "−") else 0.7) + ("-1)" in times)
         keys = [f"term:{names[i]}:{k}" for k in keys]
+        constant = _one_less_than(trial, float(c[i]))
+        if constant:
+            text = f"{name} has the term {names[i]} with the coefficient 1 where {constant} belongs"
+            do = f"multiply it by {constant}"
+            what = f"{constant}·{names[i]}"
+            yield Guess("term", what, text, float(far[i]), keys, do, cost - 0.2)
         if times in ("2·", "-2·"):
             text = f"{name} has the term {names[i]} with the wrong sign"
             do = f"change its sign: it should enter with {'+' if times == '2·' else '−'}"
@@ -55,6 +61,11 @@ def summands(
         else:
             text = f"{name} lacks the term {term}"
             yield Guess("missing_term", term, text, float(far[i]), keys, f"add {term}", cost)
+
+
+def _one_less_than(trial: Trial, c: float) -> str:
+    """The constant that is c + 1: a term that it should multiply, and does not; "" if there is none."""
+    return next((k for k, v in trial.point.scalars.items() if abs(v - 1 - c) < 1e-6 * abs(v)), "")
 
 
 def _sum_for_mean(trial: Trial, c: float) -> bool:
@@ -78,6 +89,26 @@ def _term_pool(tensors: dict[str, Array], shape: tuple[int, ...]) -> Iterator[tu
             yield label, value
     if with_dy:
         yield from _means(dy, like)  # type: ignore[arg-type]
+    yield from _pairs(dy if with_dy else None, [(k, t) for k, t in like if k != "dy"][:9])
+
+
+def _pairs(dy: Array | None, like: list[tuple[str, Array]]) -> Iterator[tuple[str, Array]]:
+    """Products of functions of two tensors, with dy if there is one: dy·x·σ′(x), (1 − t)/(1 − y)."""
+    few: list[tuple[str, Array]] = []
+    for k, t in like:
+        few += [
+            (k, t),
+            (f"(1 − {k})", 1 - t),
+            (f"{k}·(1 − {k})", t * (1 - t)),
+            (f"(1 − {k}²)", 1 - t * t),
+        ]
+        s = 1 / (1 + np.exp(-t))
+        few.append((f"σ′({k})", s * (1 - s)))
+        if dy is None:
+            few += [(f"1/{k}", 1 / t), (f"1/(1 − {k})", 1 / (1 - t))]
+    for (p, u), (q, v) in itertools.islice(itertools.combinations(few, 2), 1200):
+        value = u * v
+        yield (f"{p}·{q}", value) if dy is None else (f"dy·{p}·{q}", dy * value)
 
 
 def _means(dy: Array, like: list[tuple[str, Array]]) -> Iterator[tuple[str, Array]]:

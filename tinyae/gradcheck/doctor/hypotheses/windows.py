@@ -19,16 +19,17 @@ from tinyae.param import Array
 
 
 def windows(name: str, a: Array, n: Array, trial: Trial, key: str) -> Iterator[Guess]:
-    """Relations between gradients of images and of kernels, (…, …, H, W)."""
-    values = trial.point.values
-    first, *others = values
-    W = next((values[k] for k in others if values[k].ndim == 4), None)
-    if n.ndim != 4 or W is None or not np.any(a):
+    """Relations between gradients of images and of kernels, (…, …, H, W) or (…, …, L)."""
+    arrays = {**trial.point.tensors, **trial.point.values}
+    first, *others = arrays
+    W = next((arrays[k] for k in others if arrays[k].ndim == n.ndim), None)
+    if n.ndim not in (3, 4) or W is None or not np.any(a):
         return
+    a, n, W, x = (t[:, :, None] if t.ndim == 3 else t for t in (a, n, W, arrays[first]))
     yield from _flipped(name, a, n)
     yield from _moved(name, a, n)
-    if key == first:
-        yield from _other_kernel(name, a, trial, W)
+    if key == first and x.shape == n.shape:
+        yield from _other_kernel(name, a, trial, x, W)
 
 
 def _flipped(name: str, a: Array, n: Array) -> Iterator[Guess]:
@@ -60,7 +61,7 @@ def _slices(length: int, by: int) -> tuple[slice, slice]:
     return slice(0, length + by), slice(-by, length)
 
 
-def _other_kernel(name: str, a: Array, trial: Trial, W: Array) -> Iterator[Guess]:
+def _other_kernel(name: str, a: Array, trial: Trial, x: Array, W: Array) -> Iterator[Guess]:
     """a is the true dx of a layer whose W is flipped, transposed, or has its channels exchanged."""
     changes = {
         "kernel flipped": W[:, :, ::-1, ::-1].copy(),
@@ -72,7 +73,7 @@ def _other_kernel(name: str, a: Array, trial: Trial, W: Array) -> Iterator[Guess
     if W.shape[0] == W.shape[1]:
         changes["channels exchanged"] = W.transpose(1, 0, 2, 3).copy()
     kept = W.copy()
-    point, x = trial.point, next(iter(trial.point.values.values()))
+    point = trial.point
     probes = np.linspace(0, x.size - 1, min(x.size, 60)).astype(int)
     top = float(np.nanmax(np.abs(a)))
     for what, other in changes.items():

@@ -8,10 +8,12 @@ batch size. A relation that holds at all three is no accident.
 ``tangent``   a layer's tangent ẏ = J ẋ with tangent_backward
 ``loss``      L, dy = loss(y, target)
 ``model``     objective with backprop
-``function``  a function and the backward that someone wrote for it
+``function``  a function and the backward that someone wrote for it; ``forms``: in which form
+``frameworks``  torch.autograd.Function, jax.custom_vjp
 """
 
 from tinyae.gradcheck.doctor.subjects.base import Subject
+from tinyae.gradcheck.doctor.subjects.frameworks import framework_subject
 from tinyae.gradcheck.doctor.subjects.function import FunctionSubject
 from tinyae.gradcheck.doctor.subjects.layer import LayerSubject
 from tinyae.gradcheck.doctor.subjects.loss import LossSubject
@@ -25,5 +27,6 @@ __all__ = [
     "ModelSubject",
     "Subject",
     "TangentSubject",
+    "framework_subject",
     "has_tangent",
 ]

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from tinyae.gradcheck.doctor.kept import Kept
-from tinyae.gradcheck.doctor.names import gradient_name, layer_sizes, sizes_of
+from tinyae.gradcheck.doctor.locals import local_arrays
+from tinyae.gradcheck.doctor.names import constants_of, gradient_name, layer_sizes, sizes_of
 from tinyae.gradcheck.doctor.precision import in_double
 from tinyae.gradcheck.doctor.resizing import (
     Inputs,
@@ -33,6 +34,8 @@ from tinyae.gradcheck.doctor.trial import Point
 from tinyae.gradcheck.draws import as_float64, independent_generator, redraw, wild
 from tinyae.param import Array
 
+MOST_NAMES = 16  # named tensors, inputs and local variables together
+
 
 class FunctionSubject(Subject):
     """y = f(*inputs) with a hand-written backward, in any of the forms of ``forms.py``."""
@@ -54,6 +57,7 @@ class FunctionSubject(Subject):
         self.inputs, self.constants, self.order = self._sorted(forms.named_inputs(f, x))
         self.named, self.draw = tensors, draw
         self.lengths: dict[str, tuple[str, int]] = {}
+        self.numbers = constants_of(f, backward)
         self.form = "plain" if upstream else "no dy"
         self.backward: Callable[..., Any] = f if backward is None else backward
         self.title = getattr(self.backward, "__name__", "backward")
@@ -85,7 +89,7 @@ class FunctionSubject(Subject):
             floats = [name for name, a in self.inputs.items() if a.dtype.kind == "f"]
         try:
             y = self.f(*self._arguments(self.inputs))
-            if self.form == "plain":
+            if self.form == "plain" and type(self).call is FunctionSubject.call:
                 self.form = forms.form_of(y, backward, len(self.order))
             y = np.asarray(y[0] if self.form in ("cache", "joint") else y)
             out = self.call(np.ones(y.shape), self.inputs)
@@ -93,7 +97,7 @@ class FunctionSubject(Subject):
         except Exception:  # the examination meets the same error and reports it
             found = tuple(floats)
         self.wrt = tuple(name for name in self.wrt or found if name in self.inputs)
-        self.upstream = self.form in ("plain", "cache")
+        self.upstream = self.form not in ("no dy", "joint")
         self.kept.look(self.f, self.backward)
 
     def in_order(self, inputs: Inputs) -> list[Any]:
@@ -215,7 +219,8 @@ class FunctionSubject(Subject):
             y,
             r,
             size,
-            {name: float(a) for name, a in inputs.items() if not a.ndim and a not in (0, 1)},
+            self.numbers
+            | {k: float(a) for k, a in inputs.items() if not a.ndim and a not in (0, 1)},
             {**inputs},
             label=f"N = {len(first) if first.ndim else 1}",
         )
@@ -232,7 +237,34 @@ class FunctionSubject(Subject):
             named[name] = np.asarray(a, np.float64)
             if name != "y" and "y" in named and np.array_equal(named[name], named["y"]):
                 del named["y"]  # it has a better name
+        if more is None:
+            self._add_locals(named, point)
         return named
+
+    def _add_locals(self, named: dict[str, Array], point: Point) -> None:
+        """Add what backward and f hold in local variables, if it is not known under another name."""
+        codes = [c for c in (self._code(), getattr(self.f, "__code__", None)) if c is not None]
+        inputs = {name: a.copy() for name, a in point.tensors.items()}
+        gradients: dict[str, Any] = {}
+
+        def run() -> None:
+            gradients.update(self.gradients(point.r, inputs))
+            self.evaluate(inputs)
+
+        try:
+            held = local_arrays(run, codes)
+        except Exception:  # backward does not run here
+            return
+        known = [*named.values(), *gradients.values()]
+        for name, a in held.items():
+            new = not any(np.shape(t) == a.shape and np.array_equal(t, a) for t in known)
+            if new and name not in named and len(named) < MOST_NAMES:
+                named[name] = a
+                known.append(a)
+
+    def _code(self) -> Any:
+        own = getattr(self.backward, "backward", self.backward)  # of a class of PyTorch
+        return getattr(own, "__code__", None)
 
 
 def _further_lengths(inputs: Inputs, known: set[int]) -> dict[str, tuple[str, int]]:

@@ -1,0 +1,67 @@
+"""The families of relations that are tried for a wrong gradient, the simplest first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from tinyae.gradcheck.doctor.hypotheses import arrays, common, terms, windows
+from tinyae.gradcheck.doctor.hypotheses.factors import factors
+from tinyae.gradcheck.doctor.hypotheses.guess import Guess
+from tinyae.gradcheck.doctor.hypotheses.products import products
+from tinyae.gradcheck.doctor.hypotheses.summands import summands
+from tinyae.gradcheck.doctor.subjects import ModelSubject
+from tinyae.gradcheck.doctor.trial import Trial
+from tinyae.param import Array
+
+if TYPE_CHECKING:
+    from tinyae.gradcheck.doctor.examination import Examination
+
+Family = Callable[[str, Array, Array, Trial, int], Iterable[Guess]]
+
+
+def families(examination: Examination) -> list[tuple[str, Family]]:
+    """What is tried, by the title under which it is ruled out, in this order."""
+    subject = examination.subject
+
+    def simple(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
+        made = arrays.simple(name, a, n, trial)
+        # In a model an equal offset at every entry is most likely an accident.
+        return [g for g in made if not (subject.composite and g.kind == "offset")]
+
+    def named(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
+        known = examination.named_tensors(k, trial)
+        if not known:
+            return []
+        return factors(name, a, n, trial, known)
+
+    def sums(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
+        known = examination.named_tensors(k, trial)
+        if not known:
+            return []
+        return [*products(name, a, n, trial, known), *summands(name, a, n, trial, known)]
+
+    def conv(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
+        return windows.windows(name, a, n, trial, examination.keys[name])
+
+    def paths(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
+        made: list[Guess] = []
+        for how, parts in terms.summands(subject, trial.point, examination.keys[name], n, k):
+            made += terms.coefficients(name, a, trial, how, parts)
+        return made
+
+    def places(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
+        return common.what_is_common(name, a, n, trial, examination.named_tensors(k, trial))
+
+    families: list[tuple[str, Family]] = []
+    if examination.trials[0].point.values and any(
+        p.n.ndim in (3, 4) for p in examination.trials[0].pairs.values()
+    ):
+        families.append(("a displaced or flipped kernel", conv))
+    families.append(("a factor, another order, an offset", simple))
+    if isinstance(subject, ModelSubject) or getattr(subject.module, "children", None):
+        families.append(("a term or a path with a wrong coefficient", paths))
+    families.append(("a factor of the named tensors", named))
+    families.append(("a term or an operand of the named tensors", sums))
+    families.append(("what the wrong entries have in common", places))
+    return families

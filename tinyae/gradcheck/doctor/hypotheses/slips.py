@@ -1,0 +1,214 @@
+"""Repairs of a whole statement: ``=`` for ``+=`` in a loop, a slope left out, one array for another
+wherever it stands, a number of the module that was forgotten.
+
+Each comes with the name of the slip, since the statement alone would only say "this for that".
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tinyae.gradcheck.doctor.hypotheses.edits import Site
+
+Mistake = tuple[str, str, str]  # kind, name, a sentence
+
+
+def statement_repairs(
+    names: list[str], constants: list[str], loops: set[int]
+) -> Callable[[Site], Iterator[ast.AST]]:
+    """Repairs of an assignment, an addition or a return. ``names`` are the arrays in scope,
+    ``constants`` numbers known by name, ``loops`` the lines inside of loops.
+    """
+
+    def alternatives(site: Site) -> Iterator[ast.AST]:
+        statement = site[3]
+        if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+            target = statement.targets[0]
+            if isinstance(target, ast.Name) and statement.lineno in loops:
+                text = f"{target.id} is replaced in every round of the loop, and should be added to"
+                made = ast.AugAssign(copy.deepcopy(target), ast.Add(), statement.value)
+                yield _said(made, ("not_added", "+=", f"{text}: write +="))
+        if isinstance(statement, (ast.Assign, ast.AugAssign, ast.Return)) and statement.value:
+            yield from _values(statement, names, constants)
+
+    return alternatives
+
+
+def _values(
+    statement: ast.Assign | ast.AugAssign | ast.Return, names: list[str], constants: list[str]
+) -> Iterator[ast.AST]:
+    value = statement.value
+    assert value is not None
+    here = [n.id for n in ast.walk(value) if isinstance(n, ast.Name)]
+    yield from _other_axes(statement)
+    yield from _strides(statement, constants)
+    for call in _calls_of_a_name(value):
+        inner = ast.unparse(call.args[0])
+        text = f"a function is taken of {inner} twice: {ast.unparse(call)} stands where {inner} belongs"
+        made = _replaced(statement, ast.unparse(call), inner)
+        yield _said(made, ("wrong_factor", f"{ast.unparse(call)} for {inner}", text))
+    for product in _doubled(value):
+        M = ast.unparse(product.right)
+        text = f"{ast.unparse(product)} stands where {M} + {M}.T belongs: {M} need not be symmetric"
+        made = _replaced(statement, ast.unparse(product), f"({M} + {M}.T)")
+        yield _said(made, ("operands", f"{M} + {M}.T", text))
+    for name in dict.fromkeys(here):
+        if name in names:
+            text = f"the term with {name}.T is missing: {name} need not be symmetric"
+            made = _replaced(statement, name, f"({name} + {name}.T)")
+            yield _said(made, ("missing_term", f"{name}.T", text))
+    if isinstance(value, ast.Tuple):
+        return
+    for name in names[:10]:
+        for slope in (f"{name} * (1 - {name})", f"(1 - {name} * {name})", f"({name} > 0)"):
+            text = f"the slope {slope} is missing"
+            yield _said(_times(statement, slope), ("missing_factor", slope, text))
+    for name in constants:
+        for how, sign in ((name, "*"), (name, "/")):
+            factor = name if sign == "*" else f"1/{name}"
+            text = f"the factor {factor} is missing"
+            made = _times(statement, how, sign)
+            yield _said(made, ("missing_factor", factor, text))
+        for other in names[:6]:
+            term = f"{name} * {other}"
+            text = f"the term {term} is missing"
+            yield _said(_plus(statement, term), ("missing_term", term, text))
+    for name in dict.fromkeys(here):
+        for other in names[:8] if here.count(name) > 1 and name in names else ():
+            if other != name:
+                text = f"{name} stands where {name} * {other} belongs"
+                made = _replaced(statement, name, f"({name} * {other})")
+                yield _said(made, ("missing_factor", other, text))
+
+
+def _other_axes(statement: ast.stmt) -> Iterator[ast.AST]:
+    """Every reduction of a statement along another axis, kept where it broadcasts."""
+    for axis in (0, 1, -1):
+        for keepdims in (False, True):
+            made = copy.deepcopy(statement)
+            old = None
+            for node in ast.walk(made):
+                if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                    continue
+                if node.func.attr not in ("sum", "mean", "max", "min", "std", "var"):
+                    continue
+                given = next((k for k in node.keywords if k.arg == "axis"), None)
+                old = ast.unparse(given.value) if given else "none"
+                rest = [k for k in node.keywords if k.arg not in ("axis", "keepdims")]
+                node.keywords = [*rest, ast.keyword("axis", ast.Constant(axis))]
+                if keepdims:
+                    node.keywords.append(ast.keyword("keepdims", ast.Constant(True)))
+                if not (isinstance(node.func.value, ast.Name) and node.func.value.id == "np"):
+                    node.args = []
+            if old is not None:
+                text = f"the axis is {old} where {axis} belongs"
+                yield _said(made, ("wrong_axis", f"{old} for {axis}", text))
+
+
+def _calls_of_a_name(value: ast.AST) -> list[ast.Call]:
+    """The calls f(h) of one argument that is a name, each once."""
+    found = {
+        ast.unparse(n): n
+        for n in ast.walk(value)
+        if isinstance(n, ast.Call) and len(n.args) == 1 and isinstance(n.args[0], ast.Name)
+    }
+    return list(found.values())
+
+
+def _doubled(value: ast.AST) -> list[ast.BinOp]:
+    """The products 2 * M."""
+    return [
+        n
+        for n in ast.walk(value)
+        if isinstance(n, ast.BinOp)
+        and isinstance(n.op, ast.Mult)
+        and isinstance(n.left, ast.Constant)
+        and n.left.value == 2
+        and isinstance(n.right, ast.Name)
+    ]
+
+
+def _strides(statement: ast.stmt, constants: list[str]) -> Iterator[ast.AST]:
+    """The windows of a statement at another stride."""
+    for step in (*constants, "2", "3"):
+        strided = _Strided(step)
+        made = strided.visit(copy.deepcopy(statement))
+        if strided.count:
+            text = f"the windows lie {step} apart, and here they are read 1 apart: a stride is forgotten"
+            yield _said(made, ("conv", f"stride {step}", text))
+
+
+class _Strided(ast.NodeTransformer):
+    """Makes i:i + K into i * s:i * s + K, also in slice(i, i + K)."""
+
+    def __init__(self, step: str) -> None:
+        self.step, self.count = step, 0
+
+    def _moved(self, low: Any, high: Any) -> tuple[Any, Any] | None:
+        if not (isinstance(low, ast.Name) and isinstance(high, ast.BinOp)):
+            return None
+        if not isinstance(high.op, ast.Add) or ast.unparse(high.left) != low.id:
+            return None
+        self.count += 1
+        at: Any = ast.BinOp(low, ast.Mult(), ast.parse(self.step, mode="eval").body)
+        return at, ast.BinOp(copy.deepcopy(at), ast.Add(), high.right)
+
+    def visit_Slice(self, node: ast.Slice) -> ast.AST:
+        moved = self._moved(node.lower, node.upper)
+        return ast.Slice(*moved, node.step) if moved else node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if isinstance(node.func, ast.Name) and node.func.id == "slice" and len(node.args) == 2:
+            moved = self._moved(*node.args)
+            return ast.Call(node.func, list(moved), []) if moved else node
+        return self.generic_visit(node)
+
+
+class _Everywhere(ast.NodeTransformer):
+    """Replaces an expression wherever it stands."""
+
+    def __init__(self, old: str, new: str) -> None:
+        self.old, self.new = old, new
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        loaded = not isinstance(getattr(node, "ctx", None), ast.Store)
+        if isinstance(node, ast.expr) and loaded and ast.unparse(node) == self.old:
+            return ast.parse(self.new, mode="eval").body
+        return self.generic_visit(node)
+
+
+def _replaced(statement: ast.stmt, old: str, new: str) -> ast.stmt:
+    made = copy.deepcopy(statement)
+    made.value = _Everywhere(old, new).visit(made.value)  # type: ignore[attr-defined]
+    return made
+
+
+def _times(statement: ast.stmt, factor: str, sign: str = "*") -> ast.stmt:
+    made = copy.deepcopy(statement)
+    op: ast.operator = ast.Mult() if sign == "*" else ast.Div()
+    made.value = ast.BinOp(made.value, op, ast.parse(factor, mode="eval").body)  # type: ignore[attr-defined]
+    return made
+
+
+def _plus(statement: ast.stmt, term: str) -> ast.stmt:
+    made = copy.deepcopy(statement)
+    made.value = ast.BinOp(made.value, ast.Add(), ast.parse(term, mode="eval").body)  # type: ignore[attr-defined]
+    return made
+
+
+def _said(node: ast.AST, mistake: Mistake) -> ast.AST:
+    node.mistake = mistake  # type: ignore[attr-defined]
+    return node
+
+
+def lines_in_loops(tree: ast.AST) -> set[int]:
+    """The numbers of the lines inside of for and while."""
+    found: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.For, ast.While)):
+            for part in node.body:
+                found |= set(range(part.lineno, (part.end_lineno or part.lineno) + 1))
+    return found

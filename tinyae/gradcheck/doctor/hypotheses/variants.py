@@ -1,0 +1,149 @@
+"""Variants of a source: edited, run in the place of the subject's backward, and judged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+from tinyae.gradcheck.doctor.hypotheses.edits import changes
+from tinyae.gradcheck.doctor.hypotheses.source import Piece, Program, compiled, reached
+from tinyae.gradcheck.doctor.subjects import FunctionSubject, LossSubject, Subject
+from tinyae.gradcheck.doctor.trial import Point
+from tinyae.param import Array
+
+MAX_VARIANTS = (800, 600, 600)  # variants that are run in each of the three stages
+MAX_SECONDS = 0.6  # processor time, after which the search ends wherever it is
+
+
+def variants(
+    subject: Subject,
+    program: Program,
+    point: Point,
+    wanted: dict[str, Any],
+    alternatives: Any,
+    right: set[str],
+    only: Piece | None = None,
+    budget: Budget | None = None,
+) -> Any:
+    """The changed pieces that give some wanted gradient at the point and spoil none that is right;
+    with the keys of all gradients that are then as wanted.
+    """
+    if not wanted:
+        return
+    budget = budget or Budget(MAX_VARIANTS[0], time.process_time() + MAX_SECONDS)
+    for piece in program.pieces:
+        if only is not None and piece is not only:
+            continue
+        variant, changed = program.variant(piece, piece.function.__code__)
+        for change in changes(piece.tree, alternatives):
+            if budget.spent():
+                return
+            code = compiled(piece.tree)
+            if code is None:
+                continue
+            changed.__code__ = code
+            found = _fulfilled(subject, variant, point, wanted)
+            if found - right and right <= found:
+                yield piece, variant, change, found
+
+
+def _fulfilled(subject: Subject, variant: Any, point: Point, wanted: dict[str, Any]) -> set[str]:
+    """The gradients that a variant gives as wanted, by their keys."""
+    try:
+        with np.errstate(all="ignore"):
+            found = run_variant(subject, variant, point)
+    except Exception:  # it does not run
+        return set()
+    return {key for key, a in wanted.items() if alike(found.get(key), a)}
+
+
+class Budget:
+    """How many variants are run, and until when."""
+
+    def __init__(self, count: int, end: float) -> None:
+        self.count, self.end = count, end
+
+    def spent(self) -> bool:
+        self.count -= 1
+        return self.count < 0 or time.process_time() > self.end
+
+
+def alike(found: Any, wanted: Any) -> bool:
+    if not isinstance(found, (np.ndarray, np.floating)) or np.shape(found) != np.shape(wanted):
+        return False
+    seen = np.isfinite(wanted)
+    p, q = np.asarray(found)[seen], np.asarray(wanted)[seen]
+    top = max(float(np.abs(q).max(initial=0)), 1e-12)
+    return bool(np.abs(p - q).max(initial=0) <= 1e-6 * top)
+
+
+def run_variant(
+    subject: Subject, variant: Any, point: Point, what: Callable[[], Any] | None = None
+) -> Any:
+    """The subject's gradients, or something else, with its backward replaced."""
+    what = what or (lambda: point.analytic(point.r))
+    if isinstance(subject, FunctionSubject):
+        original, subject.backward = subject.backward, variant
+        try:
+            return what()
+        finally:
+            subject.backward = original
+    original = subject.module
+    if isinstance(subject, LossSubject) and isinstance(original, FunctionType):
+        subject.module = variant
+    else:
+        made = object.__new__(variant)
+        made.__dict__.update(original.__dict__)
+        subject.module = made
+    try:
+        return what()
+    finally:
+        subject.module = original
+
+
+def codes_of_forward(subject: Subject) -> set[Any]:
+    """The code that forward runs too, as far as it can be read."""
+    if isinstance(subject, FunctionSubject):
+        if subject.form == "framework":
+            return reached(getattr(subject.module, "forward", None))
+        return set() if subject.form == "joint" else reached(subject.f)
+    if isinstance(subject.module, FunctionType):
+        return set()  # a loss: its one function gives both
+    cls = type(subject.module)
+    return reached(getattr(cls, "forward", None), cls) | reached(
+        getattr(cls, "objective", None), cls
+    )
+
+
+def same_output(subject: Subject, variant: Any, point: Point) -> bool:
+    """Whether y, or L, is as before with a repaired backward."""
+    try:
+        with np.errstate(all="ignore"):
+            y = run_variant(subject, variant, point, lambda: _output(subject, point))
+    except Exception:
+        return False
+    return bool(np.allclose(y, point.y, rtol=1e-9, atol=1e-12))
+
+
+def _output(subject: Subject, point: Point) -> Array:
+    if isinstance(subject, FunctionSubject) and subject.form == "joint":
+        inputs = {name: a.copy() for name, a in point.tensors.items()}
+        return np.asarray(subject.backward(*subject.in_order(inputs))[0], np.float64)
+    return point.evaluate()
+
+
+def holds(subject: Subject, variant: Any, wanted: list[tuple[Point, dict[str, Any]]]) -> bool:
+    """Whether a variant gives the wanted gradients at each point."""
+    for point, gradients in wanted:
+        try:
+            with np.errstate(all="ignore"):
+                found = run_variant(subject, variant, point)
+        except Exception:
+            return False
+        if not all(alike(found.get(key), a) for key, a in gradients.items()):
+            return False
+    return True
