@@ -385,8 +385,23 @@ def test_a_threshold_tells_anomalies(model, tmp_path, rng):
         got = ask(tmp_path, "ae_score(in, arena) > AE_THRESHOLD", sample)
         assert got == str(int(threshold < 1))
         assert ("run" in header.programs) == (part == "autoencoder")
-    model.export_c(tmp_path / "ae.h")
-    assert "ae_score" not in (tmp_path / "ae.h").read_text()
+
+
+def test_an_autoencoder_has_a_score_where_that_is_free_or_asked_for(model, rng, tmp_path):
+    free = model.export_c(tmp_path / "ae.h")
+    assert list(free.programs) == ["run", "score"]
+    assert free.arena_bytes == 4 * (9 + 3)
+    assert ask(tmp_path, "ae_score(in, arena) > 0.0f", "float in[AE_INPUT_LENGTH] = {1.0f};") == "1"
+    softmax = ta.Sequential(ta.Dense(3, 20, rng=rng), ta.Softmax())  # needs the reconstruction
+    model = ta.Autoencoder(model.encoder, softmax, ta.MSE())
+    alone, both = (model.export_c(tmp_path / "b.h", threshold=t) for t in (None, 0.1))
+    assert list(alone.programs) == ["run"]
+    assert list(both.programs) == ["run", "score"]
+    assert both.arena_bytes == alone.arena_bytes + 4 * (20 - 9)
+    wider = ta.Autoencoder(model.encoder, ta.Dense(3, 21, rng=rng), ta.MSE())
+    assert list(wider.export_c(tmp_path / "c.h", input_shape=(20,)).programs) == ["run"]
+    with pytest.raises(ValueError, match="its reconstruction"):
+        wider.export_c(tmp_path / "d.h", input_shape=(20,), threshold=0.1)
 
 
 def test_a_score_holds_no_reconstruction_if_the_last_layer_is_dense(rng, tmp_path):

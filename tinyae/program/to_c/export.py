@@ -48,13 +48,13 @@ def export_c(
     name
         what the names in C begin with; by default that of the file
     part
-        "autoencoder", "encoder" (of a variational model, the mean), "decoder", or "score". The
-        score alone needs no ``out``
+        "autoencoder", "encoder" (of a variational model, the mean), "decoder", or "score".
+        The header of an autoencoder has ``score`` too, if that needs no more memory than ``run``
+        (and where the last layer is Dense, it does not) or if a threshold is given
     input_shape
         the shape of one sample; needed only where the layers leave it open, as convolutions do
     threshold
-        a score above which a sample is an anomaly, as the macro NAME_THRESHOLD. With
-        part="autoencoder" the header then has both ``run`` and ``score``
+        a score above which a sample is an anomaly, as the macro NAME_THRESHOLD
     selftest
         whether to add a sample, what tinyae makes of it, and a function that compares
 
@@ -71,21 +71,35 @@ def export_c(
     name = _checked_name(name, Path(path).stem)
     threshold = _checked_threshold(threshold, part)
     shape = _checked_shape(model, part, input_shape)
-    parts = {"score": part} if part == "score" else {"run": part}
-    if threshold is not None:
-        parts["score"] = "score"
-    programs = {key: _in_float32(program_of(model, p, shape)) for key, p in parts.items()}
+    programs = {
+        key: _in_float32(program)
+        for key, program in _programs(model, part, shape, threshold).items()
+    }
     sample = _sample(programs) if selftest else None
-    if "score" in programs:
-        reconstruction = _in_float32(program_of(model, "autoencoder", shape))
-        if ends_in_pieces(reconstruction):
-            programs["score"] = reconstruction
     owner = f"{'an' if type(model).__name__[0] in 'AEIOU' else 'a'} {type(model).__name__}"
     what = owner if part == "autoencoder" else f"the {part} of {owner}"
     header = Header(name, Path(path).name, what, programs, threshold, sample)
     content = header.text().encode("ascii", "replace")
     files.write("export_c", target, lambda file: file.write(content))
     return header
+
+
+def _programs(model: Model, part: str, shape: Shape, threshold: float | None) -> dict[str, Program]:
+    """The programs of ``run`` and ``score``."""
+    if part == "score":
+        return {"score": _score_program(model, shape)}
+    run = program_of(model, part, shape)
+    if part == "autoencoder" and (threshold is not None or run.input_shape == run.output_shape):
+        score = _score_program(model, shape)
+        if threshold is not None or score.arena <= run.arena:
+            return {"run": run, "score": score}
+    return {"run": run}
+
+
+def _score_program(model: Model, shape: Shape) -> Program:
+    """The program of the score, or, where that is enough, of the reconstruction."""
+    score, reconstruction = (program_of(model, part, shape) for part in ("score", "autoencoder"))
+    return reconstruction if ends_in_pieces(reconstruction) else score
 
 
 def _checked_name(name: str | None, stem: str) -> str:
@@ -153,6 +167,8 @@ def _sample(programs: dict[str, Program]) -> Sample:
     for key, program in programs.items():
         exact = dataclasses.replace(program, weights=program.weights.astype(np.float64))
         y = NumpyRuntime(exact).run(x.astype(np.float64))[0]
+        if key == "score" and program.output_shape:  # the program of the reconstruction
+            y = np.square(y - x[0]).mean()
         if not (abs(y) < FLOAT_MAX).all():
             raise ValueError(
                 "export_c: the model makes numbers of the self-test's sample that are too large for "

@@ -24,6 +24,8 @@ static void ${name}_conv$rows(const ${name}_window *s, int32_t out_channels,
     const float *W, const float *x, float *y)
 {
     const int32_t pixels = s->out_height * s->out_width;
+    /* channels that are summed up by themselves, about 64 products: that rounds less */
+    const int32_t piece = 1 + 64 / (s->window_height * s->window_width);
     for (int32_t o = 0; o < out_channels; o += $rows) {
         float *p = y + o * pixels;
         for (int32_t i = 0; i < s->out_height; i++) {
@@ -35,16 +37,21 @@ static void ${name}_conv$rows(const ${name}_window *s, int32_t out_channels,
                 const int32_t v0 = column < 0 ? -column : 0;
                 const int32_t v1 = ${name}_min(s->window_width, s->width - column);
                 float s@ = W[@];
-                for (int32_t c = 0; c < s->channels; c++) {
-                    for (int32_t u = u0; u < u1; u++) {
-                        const int32_t at = (c * s->height + row + u) * s->width + column;
-                        const int32_t tap = (c * s->window_height + u) * s->window_width;
-                        for (int32_t v = v0; v < v1; v++) {
-                            const float xv = x[at + v];
-                            const float *w = W + (1 + tap + v) * $rows;
-                            s@ = ${name}_fma(w[@], xv, s@);
+                for (int32_t begin = 0; begin < s->channels; begin += piece) {
+                    const int32_t end = ${name}_min(begin + piece, s->channels);
+                    float t@ = 0.0f;
+                    for (int32_t c = begin; c < end; c++) {
+                        for (int32_t u = u0; u < u1; u++) {
+                            const int32_t at = (c * s->height + row + u) * s->width + column;
+                            const int32_t tap = (c * s->window_height + u) * s->window_width;
+                            for (int32_t v = v0; v < v1; v++) {
+                                const float xv = x[at + v];
+                                const float *w = W + (1 + tap + v) * $rows;
+                                t@ = ${name}_fma(w[@], xv, t@);
+                            }
                         }
                     }
+                    s@ += t@;
                 }
                 p[@ * pixels] = s@;
             }
@@ -63,6 +70,8 @@ static void ${name}_conv_transpose$rows(const ${name}_window *s, int32_t out_cha
     const float *W, const float *x, float *y)
 {
     const int32_t pixels = s->out_height * s->out_width;
+    /* channels that are summed up by themselves, about 64 products: that rounds less */
+    const int32_t piece = 1 + 64 * s->down * s->right / (s->window_height * s->window_width);
     for (int32_t o = 0; o < out_channels; o += $rows) {
         float *p = y + o * pixels;
         for (int32_t row = s->top; row < s->top + s->out_height; row++) {  /* i * down + u */
@@ -74,17 +83,23 @@ static void ${name}_conv_transpose$rows(const ${name}_window *s, int32_t out_cha
                 const int32_t j0 = before < 0 ? 0 : before / s->right + 1;
                 const int32_t j1 = ${name}_min(s->width, column / s->right + 1);
                 float s@ = W[@];
-                for (int32_t c = 0; c < s->channels; c++) {
-                    for (int32_t i = i0; i < i1; i++) {
-                        const int32_t at = (c * s->height + i) * s->width;
-                        const int32_t u = row - i * s->down;
-                        const int32_t tap = (c * s->window_height + u) * s->window_width + column;
-                        for (int32_t j = j0; j < j1; j++) {
-                            const float xv = x[at + j];
-                            const float *w = W + (1 + tap - j * s->right) * $rows;
-                            s@ = ${name}_fma(w[@], xv, s@);
+                for (int32_t begin = 0; begin < s->channels; begin += piece) {
+                    const int32_t end = ${name}_min(begin + piece, s->channels);
+                    float t@ = 0.0f;
+                    for (int32_t c = begin; c < end; c++) {
+                        for (int32_t i = i0; i < i1; i++) {
+                            const int32_t at = (c * s->height + i) * s->width;
+                            const int32_t u = row - i * s->down;
+                            const int32_t tap =
+                                (c * s->window_height + u) * s->window_width + column;
+                            for (int32_t j = j0; j < j1; j++) {
+                                const float xv = x[at + j];
+                                const float *w = W + (1 + tap - j * s->right) * $rows;
+                                t@ = ${name}_fma(w[@], xv, t@);
+                            }
                         }
                     }
+                    s@ += t@;
                 }
                 p[@ * pixels] = s@;
             }

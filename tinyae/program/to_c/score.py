@@ -1,7 +1,7 @@
 """The reconstruction error in C, without memory for the reconstruction where that can be.
 
 If the last operation is a Dense layer, it computes a few numbers of the reconstruction at a time.
-Each is compared with the sample at once, so the score needs no more memory than the code does.
+Each is compared with the sample at once, so the score needs no more memory than the layers before.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ def score_statements(operations: Operations, program: Program) -> list[str]:
     k = len(program.ops) - 1
     last = program.ops[k]
     before = [line for i in range(k) for line in operations.statements(program, i)]
+    operations.function("min", templates.MIN)
     squared_error = operations.function("squared_error", templates.SQUARED_ERROR)
     if isinstance(last, ops.SquaredError):
         arguments = f"{pointer(last.x)}, {pointer(last.target)}, {last.x.size}"

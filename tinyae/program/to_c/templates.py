@@ -206,8 +206,13 @@ SQUARED_ERROR = Template("""\
 static float ${name}_squared_error(const float *x, const float *target, int32_t length)
 {
     float sum = 0.0f;
-    for (int32_t i = 0; i < length; i++) {
-        sum += (x[i] - target[i]) * (x[i] - target[i]);
+    for (int32_t begin = 0; begin < length; begin += 32) {
+        const int32_t end = ${name}_min(begin + 32, length);
+        float part = 0.0f;
+        for (int32_t i = begin; i < end; i++) {
+            part += (x[i] - target[i]) * (x[i] - target[i]);
+        }
+        sum += part;
     }
     return sum;
 }
