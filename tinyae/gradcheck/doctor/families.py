@@ -50,6 +50,9 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
             made += terms.coefficients(name, a, trial, how, parts)
         return made
 
+    def branches(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
+        return [g for g in places(name, a, n, trial, k) if "a mask is missing" not in g.message]
+
     def places(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
         return common.what_is_common(name, a, n, trial, examination.named_tensors(k, trial))
 
@@ -61,6 +64,8 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
     families.append(("a factor, another order, an offset", simple))
     if isinstance(subject, ModelSubject) or getattr(subject.module, "children", None):
         families.append(("a term or a path with a wrong coefficient", paths))
+    # Where some entries are right, a condition says more than a ratio of two functions would.
+    families.append(("one branch with a wrong slope", branches))
     families.append(("a factor of the named tensors", named))
     families.append(("a term or an operand of the named tensors", sums))
     families.append(("what the wrong entries have in common", places))

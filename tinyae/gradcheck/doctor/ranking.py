@@ -25,7 +25,6 @@ ROOT_CAUSES = (
 VAGUE = (
     "unknown",
     "entries",
-    "branch",
     "invariant",
     "error",
     "axis_factor",

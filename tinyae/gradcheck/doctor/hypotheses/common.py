@@ -172,7 +172,7 @@ def _separates(bad: Array, good: Array) -> tuple[str, float] | None:
 def _named(bound: float, trial: Trial) -> str:
     """The constant nearest to a bound that is known only roughly; "" if there is none."""
     near = [k for k, v in trial.point.scalars.items() if v and abs(bound / abs(v) - 1) < 0.3]
-    return near[0] if near else ""
+    return near[0].lstrip("-") if near else ""
 
 
 def _how(a: Array, n: Array, trial: Trial) -> tuple[str, str]:
