@@ -297,12 +297,15 @@ class Examination:
         if not diagnosis.findings:
             return
         first, *rest = diagnosis.findings
-        self._add_line(first, bool(wrong))
+        if self._add_line(first, bool(wrong)):
+            return  # one line explains them all
         for finding in [f for f in rest if f.kind == "unknown" and f.tensor in self.keys][:1]:
             self._add_line(finding, bool(wrong))  # two slips hide each other
 
-    def _add_line(self, finding: Finding, wrong: bool) -> None:
-        """Give a finding a search for its line; search at once if the line says more."""
+    def _add_line(self, finding: Finding, wrong: bool) -> bool:
+        """Give a finding a search for its line; search at once if the line says more. Whether a line
+        was found that explains every wrong gradient.
+        """
         found: dict[bool, Edit | None] = {}
 
         def edit(deep: bool) -> Edit | None:
@@ -323,11 +326,12 @@ class Examination:
 
         finding.search = place
         if not wrong:
-            return
+            return False
         deep = is_vague(finding) or finding.cost >= 2.5
         known = edit(deep) if deep or finding.kind in REINTERPRETED else None
         if known is not None:
             reword(finding, known)
+        return known is not None and known.whole
 
 
 class Unusable(Exception):

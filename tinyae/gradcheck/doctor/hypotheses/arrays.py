@@ -123,7 +123,7 @@ def _order(name: str, a: Array, n: Array, trial: Trial) -> Iterator[Guess]:
     if math.isfinite(size) and abs(norm(a) - size) > EXACT * size:
         orders = _shifts(name, n)  # only a shift may lose numbers at the edge
     else:
-        orders = itertools.chain(_orders(name, a, n), _shifts(name, n))
+        orders = itertools.chain(_orders(name, n), _shifts(name, n), _permuted(name, a, n))
     for kind, what, text, fit in orders:
         for sign in (1, -1):
             error = residual(a, sign * fit)
@@ -131,6 +131,14 @@ def _order(name: str, a: Array, n: Array, trial: Trial) -> Iterator[Guess]:
                 minus = "" if sign == 1 else ", and of the wrong sign"
                 yield Guess(kind, what, text + minus, error, [f"{kind}:{what}:{sign}"])
                 return
+
+
+def _permuted(name: str, a: Array, n: Array) -> Iterator[tuple[str, str, str, Array]]:
+    for axis in (i for i in range(n.ndim) if n.shape[i] > 1):
+        places = _permutation(a, n, axis)
+        if places is not None:
+            text = f"{name} has the right slices along axis {axis} in another order: {places}"
+            yield "axes", f"permuted along axis {axis}", text, n.take(places, axis)
 
 
 def _permutation(a: Array, n: Array, axis: int) -> tuple[int, ...] | None:
@@ -145,7 +153,7 @@ def _permutation(a: Array, n: Array, axis: int) -> tuple[int, ...] | None:
     return order if found.all() and len(set(order)) == len(order) else None
 
 
-def _orders(name: str, a: Array, n: Array) -> Iterator[tuple[str, str, str, Array]]:
+def _orders(name: str, n: Array) -> Iterator[tuple[str, str, str, Array]]:
     many = [i for i in range(n.ndim) if n.shape[i] > 1]
     if n.ndim == 2 and n.shape[0] == n.shape[1]:
         yield "transposed", "T", f"{name} is the transpose of the numeric gradient", n.T
@@ -164,11 +172,6 @@ def _orders(name: str, a: Array, n: Array) -> Iterator[tuple[str, str, str, Arra
             back = undone.reshape(turned.shape).transpose(np.argsort(order))
             if back.shape == n.shape:
                 yield "axes", f"flattening {order}", text, back
-    for axis in many:
-        places = _permutation(a, n, axis)
-        if places is not None and places != tuple(range(n.shape[axis]))[::-1]:
-            text = f"{name} has the right slices along axis {axis} in another order: {places}"
-            yield "axes", f"permuted along axis {axis}", text, n.take(places, axis)
     for k in range(1, len(many) + 1):
         for axes in itertools.combinations(many, k):
             where = axes_text(axes)

@@ -35,6 +35,15 @@ def what_is_common(
     yield from _condition(name, a, n, wrong, right, trial, tensors)
 
 
+def is_partial(a: Array, n: Array) -> bool:
+    """Whether some entries are right, and not only because they are 0, and others are wrong."""
+    seen = np.isfinite(n)
+    top = max(float(np.abs(a[seen]).max(initial=0)), float(np.abs(n[seen]).max(initial=0)))
+    wrong = seen & (np.abs(a - n) > 1e-6 * top)
+    right = seen & ~wrong & (np.abs(n) > 1e-9 * top)
+    return bool(wrong.any() and 10 * right.sum() >= seen.sum())
+
+
 def _repeated(name: str, a: Array, n: Array, wrong: Array, point: Point) -> Iterator[Guess]:
     """Wrong are just the entries that an index among the inputs reads more than once."""
     for label, index in point.tensors.items():
