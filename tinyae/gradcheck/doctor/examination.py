@@ -17,6 +17,7 @@ from tinyae.gradcheck.doctor.findings import Diagnosis, Finding, Place
 from tinyae.gradcheck.doctor.hypotheses import arrays, calls, invariants, windows
 from tinyae.gradcheck.doctor.hypotheses.guess import Guess
 from tinyae.gradcheck.doctor.hypotheses.lines import Edit, find_edit
+from tinyae.gradcheck.doctor.hypotheses.repeats import AFTER_A_STEP
 from tinyae.gradcheck.doctor.hypotheses.shapes import malformed
 from tinyae.gradcheck.doctor.parts import broken_part
 from tinyae.gradcheck.doctor.ranking import (
@@ -99,6 +100,10 @@ class Examination:
                 f"{kinks} entries lie at a kink, where the slope has two values; the gradient lies "
                 "between them, which is no error"
             )
+        names = {p.name for p in wrong}
+        violations = [
+            f for f in violations if not (f.tensor in names and AFTER_A_STEP in f.message)
+        ]
         if not wrong and not any(f.kind in ROOT_CAUSES for f in violations):
             wrong = wrong_elsewhere(self, diagnosis)
             point = self.trials[0].point

@@ -43,7 +43,9 @@ REINTERPRETED = {
 
 def is_vague(f: Finding) -> bool:
     """Whether a source line would say more than this finding."""
-    return f.kind in VAGUE and not (f.kind in ("conv", "shape", "offset") and f.residual < 1)
+    return f.kind in VAGUE and not (
+        f.kind in ("conv", "shape", "offset", "entries") and f.residual < 1
+    )
 
 
 def reword(finding: Finding, edit: Edit) -> None:
