@@ -256,7 +256,7 @@ def test_wrong_entries_are_told_by_what_they_have_in_common():
     assert "np.add.at" in told.findings[0].do
     pair = {"y": normal(5, 7), "t": normal(5, 7, seed=2)}
     told = diagnose(huber, pair, backward=huber_back, wrt="y", upstream=False)
-    assert told.kind == "branch"
+    assert told.kind == "entries"
     assert "> DELTA" in told.findings[0].message
 
 

@@ -35,9 +35,12 @@ def redraw(
     return np.asarray(a * rng.uniform(0.5, 1.0, a.shape))
 
 
-def wild(a: Array, rng: np.random.Generator, rows: int | None = None) -> Array | None:
+def wild(
+    a: Array, rng: np.random.Generator, rows: int | None = None, beyond: list[float] | None = None
+) -> Array | None:
     """An array that goes farther than the given one, with both signs, so that other branches are
-    taken; None for numbers in [0, 1], which may be probabilities, and for whole numbers.
+    taken; None for numbers in [0, 1], which may be probabilities, and for whole numbers. Some
+    entries lie on both sides of each number ``beyond``, as a bound is.
     """
     a = np.asarray(a)
     if a.dtype.kind != "f" or is_whole(a) or (a.min() >= 0 and a.max() <= 1):
@@ -45,7 +48,11 @@ def wild(a: Array, rng: np.random.Generator, rows: int | None = None) -> Array |
     a = redraw(a, rng, rows)
     if np.abs(a).max() < 1e-3:  # so small that a step of a central difference is large beside it
         a = a / np.abs(a).max()
-    return np.asarray(a * rng.choice([-1.0, 1.0], a.shape) * np.exp(rng.uniform(-1, 1.5, a.shape)))
+    a = np.asarray(a * rng.choice([-1.0, 1.0], a.shape) * np.exp(rng.uniform(-1, 1.5, a.shape)))
+    for bound in beyond or []:
+        for side in (0.8, 1.2):
+            a.flat[rng.integers(a.size)] = bound * side
+    return a
 
 
 def normal(shape: tuple[int, ...], rng: np.random.Generator) -> Array:

@@ -17,6 +17,7 @@ from tinyae.gradcheck.doctor.findings import Diagnosis, Finding, Place
 from tinyae.gradcheck.doctor.hypotheses import arrays, calls, invariants, windows
 from tinyae.gradcheck.doctor.hypotheses.guess import Guess
 from tinyae.gradcheck.doctor.hypotheses.lines import Edit, find_edit
+from tinyae.gradcheck.doctor.hypotheses.repeats import AFTER_A_STEP
 from tinyae.gradcheck.doctor.hypotheses.shapes import malformed
 from tinyae.gradcheck.doctor.parts import broken_part
 from tinyae.gradcheck.doctor.ranking import (
@@ -99,6 +100,10 @@ class Examination:
                 f"{kinks} entries lie at a kink, where the slope has two values; the gradient lies "
                 "between them, which is no error"
             )
+        names = {p.name for p in wrong}
+        violations = [
+            f for f in violations if not (f.tensor in names and AFTER_A_STEP in f.message)
+        ]
         if not wrong and not any(f.kind in ROOT_CAUSES for f in violations):
             wrong = wrong_elsewhere(self, diagnosis)
             point = self.trials[0].point
@@ -297,12 +302,15 @@ class Examination:
         if not diagnosis.findings:
             return
         first, *rest = diagnosis.findings
-        self._add_line(first, bool(wrong))
+        if self._add_line(first, bool(wrong)):
+            return  # one line explains them all
         for finding in [f for f in rest if f.kind == "unknown" and f.tensor in self.keys][:1]:
             self._add_line(finding, bool(wrong))  # two slips hide each other
 
-    def _add_line(self, finding: Finding, wrong: bool) -> None:
-        """Give a finding a search for its line; search at once if the line says more."""
+    def _add_line(self, finding: Finding, wrong: bool) -> bool:
+        """Give a finding a search for its line; search at once if the line says more. Whether a line
+        was found that explains every wrong gradient.
+        """
         found: dict[bool, Edit | None] = {}
 
         def edit(deep: bool) -> Edit | None:
@@ -323,11 +331,12 @@ class Examination:
 
         finding.search = place
         if not wrong:
-            return
+            return False
         deep = is_vague(finding) or finding.cost >= 2.5
         known = edit(deep) if deep or finding.kind in REINTERPRETED else None
         if known is not None:
             reword(finding, known)
+        return known is not None and known.whole
 
 
 class Unusable(Exception):

@@ -33,7 +33,10 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
         known = examination.named_tensors(k, trial)
         if not known:
             return []
-        return factors(name, a, n, trial, known)
+        made = factors(name, a, n, trial, known)
+        if common.is_partial(a, n):  # a ratio of two functions is 1 where both are the same
+            return [g for g in made if g.kind == "missing_factor"]
+        return made
 
     def sums(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
         known = examination.named_tensors(k, trial)
@@ -50,6 +53,9 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
             made += terms.coefficients(name, a, trial, how, parts)
         return made
 
+    def branches(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
+        return [g for g in places(name, a, n, trial, k) if "a mask is missing" not in g.message]
+
     def places(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
         return common.what_is_common(name, a, n, trial, examination.named_tensors(k, trial))
 
@@ -62,6 +68,7 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
     if isinstance(subject, ModelSubject) or getattr(subject.module, "children", None):
         families.append(("a term or a path with a wrong coefficient", paths))
     families.append(("a factor of the named tensors", named))
+    families.append(("one branch with a wrong slope", branches))
     families.append(("a term or an operand of the named tensors", sums))
     families.append(("what the wrong entries have in common", places))
     return families

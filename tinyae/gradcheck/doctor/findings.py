@@ -41,7 +41,6 @@ CLASSES = {
     "twin": "What is read is right, and what trains in its place is not.",
     "ties": "Entries that are equal share one gradient, and here each gets all of it.",
     "repeated": "What is read more than once collects a gradient from each time.",
-    "branch": "One branch of the function has a wrong slope; the others are right.",
     "nothing": "Nothing was compared, so nothing is known.",
     "error": "Backward or forward does not run.",
     "unknown": "The gradient is wrong, and in no simple way.",

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyae.gradcheck.doctor.hypotheses.source import reached
 from tinyae.param import Array
 
 
@@ -85,6 +86,16 @@ def constants_of(*functions: Any) -> dict[str, float]:
             if isinstance(v, float) and v not in (0.0, 1.0, 2.0, 0.5, -1.0) and len(found) < 8:
                 found.setdefault(f"{v:g}", v)  # a number that stands in the code is its own name
     return found
+
+
+def literals_of(f: Any) -> list[float]:
+    """The numbers that stand in a function or are read by it, as bounds of its branches may be."""
+    found = list(constants_of(f).values())
+    for code in reached(f):
+        for v in code.co_consts:
+            if isinstance(v, (float, int)) and not isinstance(v, bool) and 1e-3 < abs(v) < 1e3:
+                found.append(float(v))
+    return list(dict.fromkeys(found))[:6]
 
 
 _CACHES: dict[type, list[str]] = {}

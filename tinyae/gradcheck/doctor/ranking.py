@@ -25,7 +25,6 @@ ROOT_CAUSES = (
 VAGUE = (
     "unknown",
     "entries",
-    "branch",
     "invariant",
     "error",
     "axis_factor",
@@ -33,6 +32,8 @@ VAGUE = (
     "conv",
     "shape",
 )
+# Relations that a formula with enough functions in it fulfils by accident.
+RATIOS = ("wrong_factor", "missing_factor", "extra_factor", "term", "missing_term")
 # Kinds that the numbers suggest, and what the source may show them to be.
 REINTERPRETED = {
     "extra_factor": ("missing_factor",),
@@ -42,12 +43,15 @@ REINTERPRETED = {
 
 def is_vague(f: Finding) -> bool:
     """Whether a source line would say more than this finding."""
-    return f.kind in VAGUE and not (f.kind in ("conv", "shape", "offset") and f.residual < 1)
+    return f.kind in VAGUE and not (
+        f.kind in ("conv", "shape", "offset", "entries") and f.residual < 1
+    )
 
 
 def reword(finding: Finding, edit: Edit) -> None:
     """Describe the finding by its source edit, where that says more than the numbers do."""
-    if edit.kind == "line" and finding.kind != "unknown" and finding.cost < 3:
+    far_fetched = finding.cost >= 3 and finding.kind in RATIOS
+    if edit.kind == "line" and finding.kind != "unknown" and not far_fetched:
         return
     if finding.kind == "shape" and edit.kind in (
         "wrong_axis",

@@ -123,7 +123,7 @@ def _order(name: str, a: Array, n: Array, trial: Trial) -> Iterator[Guess]:
     if math.isfinite(size) and abs(norm(a) - size) > EXACT * size:
         orders = _shifts(name, n)  # only a shift may lose numbers at the edge
     else:
-        orders = itertools.chain(_orders(name, n), _shifts(name, n))
+        orders = itertools.chain(_orders(name, n), _shifts(name, n), _permuted(name, a, n))
     for kind, what, text, fit in orders:
         for sign in (1, -1):
             error = residual(a, sign * fit)
@@ -131,6 +131,26 @@ def _order(name: str, a: Array, n: Array, trial: Trial) -> Iterator[Guess]:
                 minus = "" if sign == 1 else ", and of the wrong sign"
                 yield Guess(kind, what, text + minus, error, [f"{kind}:{what}:{sign}"])
                 return
+
+
+def _permuted(name: str, a: Array, n: Array) -> Iterator[tuple[str, str, str, Array]]:
+    for axis in (i for i in range(n.ndim) if n.shape[i] > 1):
+        places = _permutation(a, n, axis)
+        if places is not None:
+            text = f"{name} has the right slices along axis {axis} in another order: {places}"
+            yield "axes", f"permuted along axis {axis}", text, n.take(places, axis)
+
+
+def _permutation(a: Array, n: Array, axis: int) -> tuple[int, ...] | None:
+    """The order in which n has the slices of a along an axis; None if it has not just those."""
+    if n.shape[axis] > 16 or not np.isfinite(n).all():
+        return None
+    given = np.moveaxis(a, axis, 0).reshape(n.shape[axis], -1)
+    right = np.moveaxis(n, axis, 0).reshape(n.shape[axis], -1)
+    gaps = np.abs(given[:, None] - right).max(axis=2)
+    order = tuple(int(j) for j in gaps.argmin(axis=1))
+    found = gaps.min(axis=1) <= 1e-6 * np.abs(n).max()
+    return order if found.all() and len(set(order)) == len(order) else None
 
 
 def _orders(name: str, n: Array) -> Iterator[tuple[str, str, str, Array]]:

@@ -86,8 +86,8 @@ def _factor(bad: ast.AST, good: ast.AST) -> Mistake | None:
             continue
         text = _text(other)
         if isinstance(b.op, (ast.Add, ast.Sub)) and isinstance(other, ast.Constant):
-            said = f"{_text(bad)} for {_text(good)}"
-            return "wrong_factor", said, f"{_text(bad)} stands where {_text(good)} belongs"
+            kind = "missing_term" if missing else "term"
+            return kind, text, f"{_text(bad)} stands where {_text(good)} belongs"
         if isinstance(b.op, (ast.Mult, ast.Div)):
             text = f"1/{text}" if isinstance(b.op, ast.Div) and other is b.right else text
             if missing:

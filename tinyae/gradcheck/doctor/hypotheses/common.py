@@ -35,6 +35,15 @@ def what_is_common(
     yield from _condition(name, a, n, wrong, right, trial, tensors)
 
 
+def is_partial(a: Array, n: Array) -> bool:
+    """Whether some entries are right, and not only because they are 0, and others are wrong."""
+    seen = np.isfinite(n)
+    top = max(float(np.abs(a[seen]).max(initial=0)), float(np.abs(n[seen]).max(initial=0)))
+    wrong = seen & (np.abs(a - n) > 1e-6 * top)
+    right = seen & ~wrong & (np.abs(n) > 1e-9 * top)
+    return bool(wrong.any() and 10 * right.sum() >= seen.sum())
+
+
 def _repeated(name: str, a: Array, n: Array, wrong: Array, point: Point) -> Iterator[Guess]:
     """Wrong are just the entries that an index among the inputs reads more than once."""
     for label, index in point.tensors.items():
@@ -129,7 +138,7 @@ def _condition(
         )
         message = f"{name} is right except where {where}: there it {text}"
         free = 0.9 + 0.01 * cost + 0.2 * ("−" in label)
-        yield Guess("branch", where, message, math.nan, [f"{label}{relation}"], factor, free)
+        yield Guess("entries", where, message, 0.0, [f"{label}{relation}"], factor, free)
 
 
 def _candidates(tensors: dict[str, Array], shape: tuple[int, ...]) -> Iterator[tuple[str, Array]]:
@@ -172,7 +181,7 @@ def _separates(bad: Array, good: Array) -> tuple[str, float] | None:
 def _named(bound: float, trial: Trial) -> str:
     """The constant nearest to a bound that is known only roughly; "" if there is none."""
     near = [k for k, v in trial.point.scalars.items() if v and abs(bound / abs(v) - 1) < 0.3]
-    return near[0] if near else ""
+    return near[0].lstrip("-") if near else ""
 
 
 def _how(a: Array, n: Array, trial: Trial) -> tuple[str, str]:

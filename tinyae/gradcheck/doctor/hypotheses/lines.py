@@ -61,6 +61,7 @@ class Edit:
     number: int
     fixed: str
     text: str
+    whole: bool = True  # it makes every gradient right, not only one
 
     def message(self, tensor: str) -> str:
         return f"{tensor} is wrong because {self.text}"
@@ -255,8 +256,8 @@ def _from_repairs(
                 number = change.statement.lineno
                 after, line = ast.unparse(_with(change)), found.line(number)
                 after = "(nothing: take the line out)" if after == "pass" else after
-                edit = Edit(kind, name, line, found.first + number - 1, after, text)
                 whole = repaired == here.keys()
+                edit = Edit(kind, name, line, found.first + number - 1, after, text, whole)
                 key = next(iter(repaired - right))
                 if not whole and (tensor is None or key in partial):
                     continue

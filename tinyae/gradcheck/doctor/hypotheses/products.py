@@ -125,8 +125,11 @@ def _as_sum(g: Array, tensors: dict[str, Array]) -> tuple[str, str] | None:
     plain = {k: t for k, t in tensors.items() if t.ndim > g.ndim}
     made = dict(plain)
     for (k, s), (m, t) in itertools.combinations(plain.items(), 2):
-        if s.shape == t.shape and len(made) < 40:
+        if s.shape == t.shape and len(made) < 60:
             made[f"{k}·{m}"] = s * t
+            if g.ndim and not np.array_equal(t > 0, t != 0):
+                made[f"{k}·{m}·[{m} ≤ 0]"] = s * t * (t <= 0)
+                made[f"{k}·{m}·[{m} > 0]"] = s * t * (t > 0)
     for k, t in made.items():
         for axes in itertools.combinations(range(t.ndim), t.ndim - g.ndim):
             total = t.sum(axis=axes)

@@ -14,6 +14,7 @@ from tinyae.gradcheck.doctor.subjects.base import GIVEN, REDRAWN
 from tinyae.gradcheck.doctor.trial import Point
 
 Grads = dict[str, Any]
+AFTER_A_STEP = "is right in the first pass and wrong in the next"
 
 
 def function_repeats(
@@ -76,7 +77,7 @@ def next_step(
             continue
         name, old = names[key], earlier.get(key)
         added = real(old) and real(found[key]) and np.shape(found[key]) == np.shape(g)
-        text = f"{name} is right in the first pass and wrong in the next: "
+        text = f"{name} {AFTER_A_STEP}: "
         if added and _ratio(np.asarray(old), np.asarray(found[key]) - g) is not None:
             text += (
                 "a sum that is kept on the object is never cleared, so earlier passes count again"

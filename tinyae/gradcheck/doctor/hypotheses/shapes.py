@@ -44,6 +44,12 @@ def _shape(name: str, a: Array, n: Array, sizes: dict[str, int]) -> Guess:
                     f": it is right but for a sum over {where}{_axis_names(more, a.shape, sizes)}"
                 )
                 return Guess("missing_sum", where, text, 0.0, ["sum"], do)
+    for axis in range(a.ndim if a.ndim == n.ndim else 0):
+        total = a.sum(axis=axis, keepdims=True)
+        if total.shape == n.shape and _same(total, n):
+            text += f": it is right but for a sum over axis {axis}, along which forward broadcasts"
+            do = f"sum over it: .sum(axis={axis}, keepdims=True)"
+            return Guess("missing_sum", f"axis {axis}", text, 0.0, ["sum"], do)
     if a.size == n.size:
         if a.ndim == 2 and a.shape == n.shape[::-1] and _same(a.T, n):
             text += ": it is the transpose of the right one"

@@ -9,7 +9,13 @@ import numpy as np
 
 from tinyae.gradcheck.doctor.kept import Kept
 from tinyae.gradcheck.doctor.locals import local_arrays
-from tinyae.gradcheck.doctor.names import constants_of, gradient_name, layer_sizes, sizes_of
+from tinyae.gradcheck.doctor.names import (
+    constants_of,
+    gradient_name,
+    layer_sizes,
+    literals_of,
+    sizes_of,
+)
 from tinyae.gradcheck.doctor.precision import in_double
 from tinyae.gradcheck.doctor.resizing import (
     Inputs,
@@ -179,7 +185,11 @@ class FunctionSubject(Subject):
             soft = {name: softened(a, rng) for name, a in self.inputs.items()}
             moved = {n: a for n, a in soft.items() if a is not None and n not in self.wrt}
             return [{**self.inputs, **moved}] if moved else []
-        farther = {name: wild(a, rng) for name, a in self.inputs.items() if name in self.wrt}
+        farther = {
+            name: wild(a, rng, beyond=literals_of(self.f))
+            for name, a in self.inputs.items()
+            if name in self.wrt
+        }
         moved = {name: a for name, a in farther.items() if a is not None}
         return [{**self.inputs, **moved}] if moved else []
 
