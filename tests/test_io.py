@@ -196,7 +196,7 @@ def test_either_byte_order_becomes_the_machines(
 
 @pytest.mark.skipif(np.dtype(np.longdouble).itemsize == 8, reason="long double is double here")
 def test_long_double_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match=r"has dtype (float128|float96|longdouble)"):
+    with pytest.raises(TypeError, match="expected float32 or float64"):
         small().astype(np.longdouble).save(tmp_path / "m.npz")
     header, arrays, _ = io._describe(small())
     wide = {name: a.astype(np.longdouble) for name, a in arrays.items()}
