@@ -664,6 +664,7 @@ def test_bad_settings_are_named_and_nothing_is_lost(kind, settings, message, iri
     ("settings", "message"),
     [
         ({"folds": 0}, "folds"),
+        ({"epochs": 0}, "^AutoencoderDetector: epochs is 0"),
         ({"false_positive_rate": 0.0}, "false_positive_rate"),
         (
             {"contamination": 0.6},
