@@ -1020,6 +1020,18 @@ class TestChoice:
             assert kernels.active() == "numpy"
         assert kernels.active() == before
 
+    def test_one_use_for_many_blocks(self):
+        with kernels.use("numba"):
+            chosen = kernels.use("numpy")
+            with chosen:
+                assert kernels.active() == "numpy"
+            for before in ("numba", "numpy"):
+                with kernels.use(before):
+                    with chosen, kernels.use("numba"), chosen:
+                        assert kernels.active() == "numpy"
+                    assert kernels.active() == before
+            assert kernels.active() == "numba"
+
     def test_use_restores_after_an_error(self):
         before = kernels.active()
         with pytest.raises(ZeroDivisionError), kernels.use("numpy"):

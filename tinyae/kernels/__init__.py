@@ -26,7 +26,10 @@ _chosen: ContextVar[ModuleType | None] = ContextVar("tinyae.kernels", default=No
 
 def _load(name: str) -> ModuleType:
     if not isinstance(name, str) or name not in _SETS:
-        raise ValueError(f"kernels: the set is {name!r}, expected 'numba' or 'numpy'")
+        raise ValueError(
+            f"kernels: the set is {name!r:.60}, expected 'numba' or 'numpy'; "
+            'pass one of them, e.g. kernels.use("numpy")'
+        )
     try:
         return importlib.import_module(_SETS[name])
     except ModuleNotFoundError as error:
@@ -70,19 +73,22 @@ class use:
 
     Raises
         ValueError            no set has that name
-        ModuleNotFoundError   ``"numba"`` where Numba is not installed
+        ImportError           ``"numba"`` where Numba is not installed, or may not compile
     """
 
     def __init__(self, name: str) -> None:
-        module = _load(name)
-        self._before = _chosen.get()
-        _chosen.set(module)
+        self._module, self._before = _load(name), [_chosen.get()]
+        self._entered = False
+        _chosen.set(self._module)
 
     def __enter__(self) -> None:
-        pass
+        if self._entered:  # a further block of this object
+            self._before.append(_chosen.get())
+            _chosen.set(self._module)
+        self._entered = True
 
     def __exit__(self, *error: object) -> None:
-        _chosen.set(self._before)
+        _chosen.set(self._before.pop())
 
 
 def _dispatcher(name: str) -> Callable[..., Any]:

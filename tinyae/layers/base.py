@@ -34,6 +34,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike
 
+from tinyae.arguments import float_dtype
 from tinyae.arrays import FLOATS, check_float
 from tinyae.param import Array, Param, unique
 from tinyae.twin import fused
@@ -75,7 +76,12 @@ class Module:
         return next((p.dtype for p in self.params.values()), np.dtype(np.float32))
 
     def astype(self: Self, dtype: DTypeLike) -> Self:
-        """The same module in another floating-point dtype, as a deep copy."""
+        """The same module in float32 or float64, as a deep copy.
+
+        Raises
+            TypeError  another dtype
+        """
+        dtype = float_dtype(type(self).__name__, dtype)
         memo: dict[int, Any] = {}
         for p in self.params.values():
             memo[id(p)] = Param(p.value.astype(dtype), p.grad.astype(dtype))
