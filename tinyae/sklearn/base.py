@@ -47,13 +47,13 @@ class Settings(BaseEstimator):
     def _check_settings(self) -> None:
         """Raise a ValueError for settings that cannot work, before anything changes."""
         who, latent_dim = type(self).__name__, self.latent_dim
-        if isinstance(latent_dim, float):
+        if isinstance(latent_dim, (float, np.floating)):
             check_share(who, "latent_dim", latent_dim, 0.9, "an int, or a share of the variance")
         else:
             positive_int(who, "latent_dim", latent_dim, 8)
         for name in ("epochs", "batch_size", *(["patience"] if self.patience is not None else [])):
             positive_int(who, name, getattr(self, name), 10)
-        if isinstance(self.hidden_units, (str, int)):
+        if not isinstance(self.hidden_units, (tuple, list)):
             raise ValueError(
                 f"{who}: hidden_units is {self.hidden_units!r}, expected a sequence of ints; "
                 "pass e.g. (64,), or () for none"
