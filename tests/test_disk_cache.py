@@ -120,6 +120,12 @@ def test_a_folder_that_cannot_be_made(tmp_path, monkeypatch):
     assert "none that can be written" in said
 
 
+def test_classes_of_older_versions_of_numba_are_found(monkeypatch):
+    monkeypatch.setattr(disk_cache.caching, "_OldLocator", object, raising=False)
+    assert disk_cache._locator("OldLocator") is object
+    assert all(isinstance(locator, type) for locator in disk_cache._LOCATORS)
+
+
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="needs the owners and modes of Unix")
 def test_a_temporary_folder_that_others_can_write_is_not_used(tmp_path, monkeypatch):
     monkeypatch.setattr(disk_cache, "_LOCATORS", (disk_cache._TemporaryFolder,))

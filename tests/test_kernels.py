@@ -1106,6 +1106,16 @@ class TestChoice:
             pass
         assert kernels.active() == before
 
+    def test_a_numba_that_cannot_be_used_is_mentioned(self, fresh):
+        def load(name, load=kernels._load):
+            if name == "numba":
+                raise ImportError("Numba needs NumPy 2.1 or less")
+            return load(name)
+
+        fresh.setattr(kernels, "_load", load)
+        with pytest.warns(RuntimeWarning, match="Numba needs NumPy 2.1 or less.*more slowly"):
+            assert kernels.active() == "numpy"
+
     def test_use_of_numba_where_it_is_missing(self, monkeypatch):
         before = kernels.active()
         self.without_numba(monkeypatch)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+import warnings
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import ModuleType
@@ -52,7 +53,15 @@ def _default() -> ModuleType:
         return _load(wanted)
     try:
         return _load("numba")
-    except ImportError:  # Numba is missing or does not support this NumPy
+    except ModuleNotFoundError:  # Numba is not installed
+        return _load("numpy")
+    except ImportError as error:  # it does not support this NumPy, or may not compile
+        warnings.warn(
+            f"kernels: Numba cannot be used ({error}), so NumPy computes, more slowly; install "
+            "versions that fit, or set TINYAE_KERNELS=numpy",
+            RuntimeWarning,
+            stacklevel=3,
+        )
         return _load("numpy")
 
 

@@ -21,15 +21,23 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from numba.core import caching
 from numba.core.caching import (
     CompileResultCacheImpl,
     FunctionCache,
     IndexDataCacheFile,
-    InTreeCacheLocator,
     NullCache,
-    UserProvidedCacheLocator,
-    UserWideCacheLocator,
 )
+
+
+def _locator(name: str) -> Any:
+    """A class of Numba's; before version 0.62 its name began with an underscore."""
+    return getattr(caching, name, None) or getattr(caching, f"_{name}")
+
+
+UserProvidedCacheLocator = _locator("UserProvidedCacheLocator")
+InTreeCacheLocator = _locator("InTreeCacheLocator")
+UserWideCacheLocator = _locator("UserWideCacheLocator")
 
 _DIGEST_SIZE = hashlib.sha256().digest_size
 _unusable: set[str] = set()  # folders that failed
@@ -152,7 +160,7 @@ def _check_seal(file: io.BufferedReader) -> bytes:
     return data
 
 
-class _TemporaryFolder(UserWideCacheLocator):
+class _TemporaryFolder(UserWideCacheLocator):  # type: ignore[misc,valid-type]
     """A folder among the temporary files. What others may write is not used: it would be run."""
 
     def __init__(self, function: Callable[..., Any], file: str) -> None:
