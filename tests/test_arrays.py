@@ -169,6 +169,12 @@ def test_training_warns_where_the_model_s_dtype_merges_values_and_refuses_what_o
     for use in (net.encode, net.reconstruct, net.evaluate):
         with pytest.warns(UserWarning, match=r"x\[:, 1, 0\] runs from 1700000000 to .* subtract"):
             use(whole)
+    many = np.tile(whole, (100, 1, 1)) + np.arange(3000)[:, None, None]  # several chunks, batches
+    for use in (net.reconstruct, net.evaluate, lambda x: ta.fit(net, x, epochs=2)):
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            use(many)
+        assert len(told) == 1
     x[3, 0, 0] = -1e39
     with pytest.raises(ValueError, match=r"reaches 1e\+39, beyond float32"):
         net.check_data(x)

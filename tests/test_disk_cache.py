@@ -76,11 +76,15 @@ def test_a_cut_or_a_flipped_bit_anywhere_is_noticed(cache, which, place, bit):
     assert hits() == 1
 
 
-def test_a_file_of_another_program_is_not_run(cache):
+@pytest.mark.parametrize("kept", [0, 1, 40])  # bytes of the file before that program
+def test_a_file_of_another_program_is_not_run(cache, tmp_path, kept):
     hits()
     for file in files(cache):
-        file.write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")
-    assert len(warned()) == 1
+        program = f"cos\nmkdir\n(S'{tmp_path / 'run'}'\ntR.".encode()
+        file.write_bytes(file.read_bytes()[:kept] + program)
+    assert len(warned()) <= 1
+    assert not (tmp_path / "run").exists()
+    assert hits() == 1
 
 
 def test_a_full_disk_leads_to_the_next_folder_and_then_to_none(cache, tmp_path, monkeypatch):
@@ -114,6 +118,12 @@ def test_a_folder_that_cannot_be_made(tmp_path, monkeypatch):
     (tmp_path / "cache").write_text("no folder")
     (said,) = warned()
     assert "none that can be written" in said
+
+
+def test_classes_of_older_versions_of_numba_are_found(monkeypatch):
+    monkeypatch.setattr(disk_cache.caching, "_OldLocator", object, raising=False)
+    assert disk_cache._locator("OldLocator") is object
+    assert all(isinstance(locator, type) for locator in disk_cache._LOCATORS)
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="needs the owners and modes of Unix")

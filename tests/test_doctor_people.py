@@ -233,6 +233,30 @@ def test_a_factor_is_confirmed_at_other_lengths():
     assert "4 times" not in told.findings[0].message
 
 
+@pytest.mark.parametrize("shape", [(5, 3), (4, 6), (3, 5)])  # 2/3 is 2/D, N/D, 2/N
+def test_a_factor_has_the_name_that_holds_at_other_lengths_or_none(shape):
+    told = diagnose(lambda x: (x**3).sum(), normal(*shape), backward=lambda dy, x: dy * 2 * x**2)
+    assert "dx is 0.666667 times" in told.findings[0].message
+
+
+def falling(dy, x):
+    dx, i = np.zeros_like(x), len(x)
+    while i > 0:
+        i -= 1
+        j = 0
+        while j != x.shape[1]:
+            h = np.tanh(x[i, j])
+            dx[i, j] = dy[i] * (1 - h)
+            j = j + 1
+    return dx
+
+
+def test_an_edit_that_would_never_end():
+    told = diagnose(lambda x: np.tanh(x).sum(axis=1), normal(5, 3), backward=falling)
+    assert told.findings[0].place.line == "dx[i, j] = dy[i] * (1 - h)"
+    assert told.findings[0].place.fix == "dx[i, j] = dy[i] * (1 - h * h)"
+
+
 def lost(dy, W, i):
     dW = np.zeros_like(W)
     dW[i] += dy

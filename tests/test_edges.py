@@ -75,16 +75,17 @@ def test_a_guard_page_is_felt() -> None:
     """A guard that nobody can hit would be no guard."""
     if not hasattr(os, "fork"):
         pytest.skip("this system has no fork")
-    for offset, ended in ((-1, 0), (0, signal.SIGSEGV)):
+    for offset, ended in ((-1, {0}), (0, {signal.SIGSEGV, signal.SIGBUS})):  # BUS: macOS
         child = os.fork()
         if not child:
             faulthandler.disable()
             a = arrays.guarded(np.arange(5.0))
             ctypes.string_at(a.ctypes.data + a.nbytes + offset, 1)
             os._exit(0)
-        assert os.WTERMSIG(os.waitpid(child, 0)[1]) == ended
+        assert os.WTERMSIG(os.waitpid(child, 0)[1]) in ended
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="only Linux tells so easily")
 def test_a_training_keeps_to_its_memory() -> None:
     assert concurrency.long_run(random.Random(0), None) is None
 

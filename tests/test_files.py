@@ -111,6 +111,21 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path, failure: BaseException) -
         assert f"broken disk; test has written nothing: '{path}'" in str(caught.value)
 
 
+@pytest.mark.usefixtures("temporary")
+def test_another_writer_deletes_no_file_that_is_about_to_be_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, rename = tmp_path / "a", os.replace
+
+    def replace(part: str, target: str) -> None:
+        files._delete_abandoned(str(tmp_path), ".a.")  # as each writer does first
+        rename(part, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    files.write("test", path, say(b"new"))
+    assert path.read_bytes() == b"new"
+
+
 @contextlib.contextmanager
 def full_disk(size: int) -> Iterator[None]:
     """No file may become longer than ``size``, which to the writer is like a full disk."""

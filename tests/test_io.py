@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinyae as ta
-from tinyae import io
+from tinyae.io.classes import classes
+from tinyae.io.describe import describe
 from tinyae.param import Param
 
 
@@ -161,7 +162,7 @@ def test_one_layer_has_one_dtype(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=f"{says}; convert the model before it is saved"):
             ta.save(net, tmp_path / "m.npz")
-    header, arrays, _ = io._describe(ta.Sequential(dense, ta.TiedDense(dense)))
+    header, arrays, _ = describe(ta.Sequential(dense, ta.TiedDense(dense)))
     arrays["1.b"] = arrays["1.b"].astype(np.float32)
     with pytest.raises(ValueError, match=r"load: .*m\.npz: TiedDense.* W float64, b float32"):
         ta.load(write(tmp_path / "m.npz", header, arrays))
@@ -169,7 +170,7 @@ def test_one_layer_has_one_dtype(tmp_path: Path) -> None:
 
 def test_half_precision_becomes_single(tmp_path: Path, kernel_set: str) -> None:
     model = small()
-    header, arrays, _ = io._describe(model)
+    header, arrays, _ = describe(model)
     half = {name: a.astype(np.float16) for name, a in arrays.items()}
     back = ta.load(write(tmp_path / "m.npz", header, half))
     for name, a in numbers(back).items():
@@ -198,7 +199,7 @@ def test_either_byte_order_becomes_the_machines(
 def test_long_double_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="expected float32 or float64"):
         small().astype(np.longdouble).save(tmp_path / "m.npz")
-    header, arrays, _ = io._describe(small())
+    header, arrays, _ = describe(small())
     wide = {name: a.astype(np.longdouble) for name, a in arrays.items()}
     with pytest.raises(ValueError, match=r"m\.npz: .*dtype <f\d+, expected plain numbers"):
         ta.load(write(tmp_path / "m.npz", header, wide))
@@ -368,7 +369,7 @@ def test_a_file_cannot_swell_a_param_by_its_argument(tmp_path: Path) -> None:
 
 
 def test_every_public_class_can_be_named() -> None:
-    table = io._classes()
+    table = classes()
     for name in ta.__all__:
         thing = getattr(ta, name)
         if isinstance(thing, type) and issubclass(thing, ta.Module):
@@ -754,7 +755,7 @@ def test_arrays_under_each_others_name(tmp_path: Path, suffix: str) -> None:
 
     rng, path = np.random.default_rng(0), tmp_path / f"m.{suffix}"
     net = ta.Sequential(ta.Dense(3, 3, rng=rng), ta.Dense(3, 3, rng=rng))
-    header, arrays, _ = io._describe(net)
+    header, arrays, _ = describe(net)
     text = archive._text(header, arrays)
     arrays |= {"0.W": arrays["1.W"], "1.W": arrays["0.W"]}
     if suffix == "npz":
@@ -869,7 +870,7 @@ JSONS = st.recursive(
         )
         | st.builds(
             lambda name, key, value, number: {"$class": name, "$id": number, key: value},
-            st.sampled_from(sorted(io._classes())),
+            st.sampled_from(sorted(classes())),
             st.sampled_from(["layers", "layer", "p", "rng", "num_features", "dense", "shape"]),
             inner,
             st.integers(0, 3),

@@ -532,6 +532,31 @@ def test_the_workers_are_lent_to_one_python_thread_at_a_time(monkeypatch):
     assert threads.claim_threads() == 1
 
 
+def test_a_child_of_a_process_that_compiles_can_compile():
+    """A thread that compiles holds Numba's lock; in a child, nobody would release it."""
+    if not hasattr(os, "fork"):
+        pytest.skip("no fork on this system")
+    from numba.core.compiler_lock import global_compiler_lock
+
+    compiling = threading.Event()
+
+    def compiles():
+        with global_compiler_lock:
+            compiling.set()
+            time.sleep(0.2)
+
+    thread = threading.Thread(target=compiles)
+    thread.start()
+    compiling.wait()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of a fork with several threads
+        child = os.fork()
+    if not child:
+        os._exit(0 if global_compiler_lock._lock.acquire(timeout=5) else 1)
+    thread.join()
+    assert os.waitpid(child, 0)[1] == 0
+
+
 def test_a_child_process_works_alone(always_shared):
     """OpenMP's workers do not survive a fork; a child that used them would hang or crash."""
     if not hasattr(os, "fork"):
@@ -1020,6 +1045,18 @@ class TestChoice:
             assert kernels.active() == "numpy"
         assert kernels.active() == before
 
+    def test_one_use_for_many_blocks(self):
+        with kernels.use("numba"):
+            chosen = kernels.use("numpy")
+            with chosen:
+                assert kernels.active() == "numpy"
+            for before in ("numba", "numpy"):
+                with kernels.use(before):
+                    with chosen, kernels.use("numba"), chosen:
+                        assert kernels.active() == "numpy"
+                    assert kernels.active() == before
+            assert kernels.active() == "numba"
+
     def test_use_restores_after_an_error(self):
         before = kernels.active()
         with pytest.raises(ZeroDivisionError), kernels.use("numpy"):
@@ -1093,6 +1130,16 @@ class TestChoice:
         ):
             pass
         assert kernels.active() == before
+
+    def test_a_numba_that_cannot_be_used_is_mentioned(self, fresh):
+        def load(name, load=kernels._load):
+            if name == "numba":
+                raise ImportError("Numba needs NumPy 2.1 or less")
+            return load(name)
+
+        fresh.setattr(kernels, "_load", load)
+        with pytest.warns(RuntimeWarning, match="Numba needs NumPy 2.1 or less.*more slowly"):
+            assert kernels.active() == "numpy"
 
     def test_use_of_numba_where_it_is_missing(self, monkeypatch):
         before = kernels.active()

@@ -639,6 +639,7 @@ def test_the_readmes_program(capsys):
         ({"latent_dim": 1.5}, "share of the variance"),
         ({"latent_dim": None}, "latent_dim"),
         ({"hidden_units": 64}, r"pass e\.g\. \(64,\)"),
+        ({"hidden_units": None}, r"pass e\.g\. \(64,\)"),
         ({"hidden_units": (0,)}, "hidden_units"),
         ({"scaling": "robust"}, "scaling is 'robust'"),
         ({"epochs": 0}, "epochs"),
@@ -664,6 +665,7 @@ def test_bad_settings_are_named_and_nothing_is_lost(kind, settings, message, iri
     ("settings", "message"),
     [
         ({"folds": 0}, "folds"),
+        ({"epochs": 0}, "^AutoencoderDetector: epochs is 0"),
         ({"false_positive_rate": 0.0}, "false_positive_rate"),
         (
             {"contamination": 0.6},
@@ -672,10 +674,11 @@ def test_bad_settings_are_named_and_nothing_is_lost(kind, settings, message, iri
         ({"contamination": "auto"}, "contamination is 'auto'"),
         ({"false_positive_rate": 1.0}, "false_positive_rate is 1.0, expected a share"),
         ({"noise": -1.0}, "GaussianNoise"),
+        ({"noise": "much"}, "noise is 'much', expected a number"),
     ],
 )
 def test_bad_settings_of_the_detector(settings, message, iris):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         AutoencoderDetector(**settings).fit(iris)
 
 

@@ -7,6 +7,7 @@ arrays that were damaged or exchanged are noticed. :mod:`tinyae.files` writes th
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import math
@@ -14,6 +15,7 @@ import os
 import re
 import types
 import zlib
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -146,16 +148,28 @@ def read_npy(who: str, path: str | os.PathLike[str]) -> Array:
         ValueError          it cannot be read as one; the message names it
     """
     files.check_source(who, path, "an .npy file")
-    try:
+    with reading(who, path, ".npy"):
         # As a plain array: copies of slices of a memmap would still have the type memmap.
         return np.asarray(npy.open_memmap(path, mode="r"))
-    except Exception as error:  # NumPy evaluates the header, which may end in any error
+
+
+@contextlib.contextmanager
+def reading(who: str, path: str | os.PathLike[str], kind: str) -> Iterator[None]:
+    """Turn what NumPy and zipfile raise on a damaged file into a ValueError.
+
+    NumPy evaluates a header as Python, which may end in any error.
+
+    Raises
+        ValueError  the file is damaged, or claims more than fits into memory
+    """
+    try:
+        yield
+    except Exception as error:
         if isinstance(error, OSError) and error.filename is not None:
             raise
-        reason = str(error) or type(error).__name__
-        raise ValueError(
-            f"{who}: {os.fsdecode(path)} is not a readable .npy file ({reason[:200]})"
-        ) from error
+        reason = (str(error) or type(error).__name__)[:200]
+        name = os.fsdecode(path)
+        raise ValueError(f"{who}: {name} is not a readable {kind} file ({reason})") from error
 
 
 def check_members(path: str | os.PathLike[str]) -> None:

@@ -157,11 +157,10 @@ def write(who: str, path: Path, content: Callable[[BinaryIO], object]) -> None:
             content(file)
             file.flush()
             os.fsync(file.fileno())
-            if not os.path.exists(part):
-                _give_name(file.fileno(), part)
-            if fcntl is None:
-                file.close()
-            os.replace(part, target)
+            with _with_name(file.fileno(), part):
+                if fcntl is None:
+                    file.close()
+                os.replace(part, target)
     except OSError as error:
         raise _named(error, who, path) from error
 
@@ -196,29 +195,39 @@ def _create(folder: str, part: str) -> int:
             descriptor = os.open(folder, unnamed | os.O_RDWR, 0o666)
             _lock(descriptor)
             return descriptor
+    return _create_named(part, 0o666)
+
+
+def _create_named(part: str, mode: int) -> int:
     while True:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        descriptor = os.open(part, flags, 0o666)
+        descriptor = os.open(part, flags, mode)
         _lock(descriptor)
         if os.fstat(descriptor).st_nlink:  # not taken for abandoned before it was locked
             return descriptor
         os.close(descriptor)
 
 
-def _give_name(descriptor: int, part: str) -> None:
+@contextlib.contextmanager
+def _with_name(descriptor: int, part: str) -> Iterator[None]:
+    """Give a complete file its name, if it has none. What has the name is locked within."""
     unnamed = f"/proc/self/fd/{descriptor}"
     try:
-        # A src_dir_fd, whatever it is, makes Python follow the link in /proc.
-        os.link(unnamed, part, src_dir_fd=0, follow_symlinks=True)
+        if not os.path.exists(part):
+            # A src_dir_fd, whatever it is, makes Python follow the link in /proc.
+            os.link(unnamed, part, src_dir_fd=0, follow_symlinks=True)
     except PermissionError:  # some containers forbid such links
         import shutil  # imported here: it is seldom needed
 
-        created = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        created = _create_named(part, 0o600)
         with open(unnamed, "rb") as source, os.fdopen(created, "wb") as copy:
             _copy_permissions(unnamed, created)
             shutil.copyfileobj(source, copy)
             copy.flush()
             os.fsync(created)
+            yield
+    else:
+        yield
 
 
 def _lock(descriptor: int, wait: bool = True) -> bool:

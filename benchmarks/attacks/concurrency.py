@@ -6,6 +6,7 @@ while others change kernels. And a training of any length keeps to its memory.
 
 from __future__ import annotations
 
+import mmap
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -85,4 +86,4 @@ def long_run(chance: random.Random, folder: Path) -> str | None:
 
 def _resident_bytes() -> int:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096
+    return pages * mmap.PAGESIZE

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from tinyae import archive
-from tinyae.io import _classes as classes
+from tinyae.io.classes import classes
 
 Json = Any
 Arrays = dict[str, np.ndarray]

@@ -28,7 +28,7 @@ from benchmarks.attacks.crafting import (
     write_members,
 )
 from tinyae import archive, catalog
-from tinyae.io import _describe as describe
+from tinyae.io.describe import describe
 
 
 @functools.cache

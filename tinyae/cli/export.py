@@ -35,17 +35,14 @@ def run(args: argparse.Namespace) -> int:
     model = ta.load(args.model)
     if not isinstance(model, ta.Model):
         raise ValueError(f"{args.model} holds a {type(model).__name__}, expected a model")
-    try:
-        header = model.export_c(
-            args.out,
-            args.name,
-            part=args.part,
-            input_shape=args.shape,
-            threshold=args.threshold,
-            selftest=args.selftest,
-        )
-    except TypeError as error:  # the model has no such part
-        raise ValueError(str(error)) from error
+    header = model.export_c(
+        args.out,
+        args.name,
+        part=args.part,
+        input_shape=args.shape,
+        threshold=args.threshold,
+        selftest=args.selftest,
+    )
     print(
         f"{args.out}: {', '.join(header.prototypes)}\n"
         f"{header.flash_bytes:,} bytes of constants, {header.arena_bytes:,} bytes of scratch memory, "

@@ -23,8 +23,6 @@ Nothing is unpickled.
 
 import warnings
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -107,22 +105,6 @@ def _size(image_size: Any) -> Size | None:
     return int(size[0]), int(size[1])
 
 
-@contextmanager
-def reading(who: str, path: Any, kind: str) -> Iterator[None]:
-    """Turn what NumPy and zipfile raise on a damaged file, of many types, into a ValueError.
-
-    Raises
-        ValueError  the file is damaged, or claims more than fits into memory
-    """
-    try:
-        yield
-    except Exception as error:
-        if isinstance(error, OSError) and error.filename is not None:
-            raise
-        reason = (str(error) or type(error).__name__)[:200]
-        raise ValueError(f"{who}: {path} is not a readable {kind} file ({reason})") from error
-
-
 # ---- hold out ------------------------------------------------------------------------------------
 
 
@@ -159,7 +141,7 @@ def _read_npy(path: Path) -> np.ndarray:
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     """The arrays x (and y), or x_train and x_test (and y_train and y_test)."""
-    with reading("load", path, ".npz"):
+    with archive.reading("load", path, ".npz"):
         if not zipfile.is_zipfile(path):
             raise ValueError("it is not a zip archive")
         archive.check_members(path)

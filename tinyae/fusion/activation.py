@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from tinyae import kernels
-from tinyae.fusion.plan_cache import is_unmodified
+from tinyae.fusion.plan_cache import is_plain, is_unmodified
 from tinyae.layers import ELU, Activation, ReLU, Sigmoid, Tanh
 from tinyae.param import Array
 
 
 def backward(layer: Activation, dy: Array, cache: Any) -> Array:
-    if not is_unmodified(layer) or not _is_plain(dy, cache):
+    if not is_unmodified(layer) or not is_plain(dy, cache.shape, cache.dtype):
         return NotImplemented
     if isinstance(layer, ReLU):
         return kernels.relu_backward(dy, cache)
@@ -24,8 +22,3 @@ def backward(layer: Activation, dy: Array, cache: Any) -> Array:
     if isinstance(layer, ELU):
         return kernels.elu_backward(dy, cache, layer.alpha)
     return NotImplemented
-
-
-def _is_plain(dy: Array, cache: Array) -> bool:
-    """Whether dy is what the layer expects; if not, the definition says so or converts it."""
-    return type(dy) is np.ndarray and dy.dtype == cache.dtype and dy.shape == cache.shape

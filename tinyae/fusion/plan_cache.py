@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any
 
+import numpy as np
+
 from tinyae import layers, losses
 from tinyae.layers import Layer, Module
 from tinyae.likelihoods import Bernoulli
@@ -53,6 +55,11 @@ def is_unmodified(part: object) -> bool:
         return False
     methods, as_defined, names = known
     return names.isdisjoint(vars(part)) and bool(methods(type(part)) == as_defined)
+
+
+def is_plain(dy: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    """Whether dy is what a layer expects; if not, its definition says so, or converts it."""
+    return type(dy) is np.ndarray and dy.dtype == dtype and dy.shape == shape
 
 
 class Fingerprint:

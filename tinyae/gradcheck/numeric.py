@@ -39,7 +39,7 @@ from tinyae.gradcheck import again, trained
 from tinyae.gradcheck.compare import compare, compare_outputs
 from tinyae.gradcheck.draws import jitter
 from tinyae.gradcheck.replay import Replay, as_double, clear_gradients, learnt
-from tinyae.gradcheck.report import Report, Row
+from tinyae.gradcheck.report import Report, Row, gradient_name
 from tinyae.gradcheck.slope import EPS, H, Outputs, direction, norm
 from tinyae.layers.base import positive_int
 from tinyae.param import Array
@@ -126,7 +126,7 @@ def _check(
     f = Outputs(output, y, r)
     report.rows.append(compare("dx", dx, x, f, rng, max_entries))
     for name, (grad, adds) in grads.items():
-        row = compare(_gradient_name(name), grad, params[name].value, f, rng, max_entries)
+        row = compare(gradient_name(name), grad, params[name].value, f, rng, max_entries)
         report.rows.append(_check_accumulates(row, adds))
 
 
@@ -308,7 +308,7 @@ def _check_model(
         report.rows.append(Row("objective", remark="objective changes a gradient; it must not"))
     f = Outputs(output, total, np.ones(1))
     for name, (grad, adds) in grads.items():
-        row = compare(_gradient_name(name), grad, params[name].value, f, rng, max_entries)
+        row = compare(gradient_name(name), grad, params[name].value, f, rng, max_entries)
         report.rows.append(_check_accumulates(row, adds))
 
 
@@ -417,12 +417,6 @@ def _same_terms(report: Report, terms: dict[str, float], objective: dict[str, fl
             remark = f"backprop and objective disagree on the term {name!r}"
             row = Row(f"terms[{name!r}]", (), 1, 1, remark=remark, analytic=a, numeric=b)
             report.rows.append(row)
-
-
-def _gradient_name(name: str) -> str:
-    """The gradient's name: W → dW, 0.W → 0.dW."""
-    head, dot, tail = name.rpartition(".")
-    return f"{head}{dot}d{tail}"
 
 
 def _title(module: Any) -> str:

@@ -8,6 +8,12 @@ from dataclasses import dataclass, field
 Index = tuple[int, ...]
 
 
+def gradient_name(name: str) -> str:
+    """The gradient's name: W → dW, 0.W → 0.dW."""
+    head, dot, tail = name.rpartition(".")
+    return f"{head}{dot}d{tail}"
+
+
 @dataclass
 class Row:
     """One gradient, analytic against numeric.

@@ -159,10 +159,6 @@ def _warn_of_nan(path: str | os.PathLike[str], module: Module) -> None:
         )
 
 
-# Tests and tools look behind the file's format with these.
-_describe, _classes = describe, classes
-
-
 def _save_model(self: Model, path: str | os.PathLike[str]) -> None:
     save(self, path)
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+import warnings
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import ModuleType
@@ -26,7 +27,10 @@ _chosen: ContextVar[ModuleType | None] = ContextVar("tinyae.kernels", default=No
 
 def _load(name: str) -> ModuleType:
     if not isinstance(name, str) or name not in _SETS:
-        raise ValueError(f"kernels: the set is {name!r}, expected 'numba' or 'numpy'")
+        raise ValueError(
+            f"kernels: the set is {name!r:.60}, expected 'numba' or 'numpy'; "
+            'pass one of them, e.g. kernels.use("numpy")'
+        )
     try:
         return importlib.import_module(_SETS[name])
     except ModuleNotFoundError as error:
@@ -49,7 +53,15 @@ def _default() -> ModuleType:
         return _load(wanted)
     try:
         return _load("numba")
-    except ImportError:  # Numba is missing or does not support this NumPy
+    except ModuleNotFoundError:  # Numba is not installed
+        return _load("numpy")
+    except ImportError as error:  # it does not support this NumPy, or may not compile
+        warnings.warn(
+            f"kernels: Numba cannot be used ({error}), so NumPy computes, more slowly; install "
+            "versions that fit, or set TINYAE_KERNELS=numpy",
+            RuntimeWarning,
+            stacklevel=3,
+        )
         return _load("numpy")
 
 
@@ -70,19 +82,22 @@ class use:
 
     Raises
         ValueError            no set has that name
-        ModuleNotFoundError   ``"numba"`` where Numba is not installed
+        ImportError           ``"numba"`` where Numba is not installed, or may not compile
     """
 
     def __init__(self, name: str) -> None:
-        module = _load(name)
-        self._before = _chosen.get()
-        _chosen.set(module)
+        self._module, self._before = _load(name), [_chosen.get()]
+        self._entered = False
+        _chosen.set(self._module)
 
     def __enter__(self) -> None:
-        pass
+        if self._entered:  # a further block of this object
+            self._before.append(_chosen.get())
+            _chosen.set(self._module)
+        self._entered = True
 
     def __exit__(self, *error: object) -> None:
-        _chosen.set(self._before)
+        _chosen.set(self._before.pop())
 
 
 def _dispatcher(name: str) -> Callable[..., Any]:

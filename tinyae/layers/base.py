@@ -76,8 +76,12 @@ class Module:
         return next((p.dtype for p in self.params.values()), np.dtype(np.float32))
 
     def astype(self: Self, dtype: DTypeLike) -> Self:
-        """The same module in float32 or float64, as a deep copy."""
-        dtype = float_dtype(f"{type(self).__name__}.astype", dtype)
+        """The same module in float32 or float64, as a deep copy.
+
+        Raises
+            TypeError  another dtype
+        """
+        dtype = float_dtype(type(self).__name__, dtype)
         memo: dict[int, Any] = {}
         for p in self.params.values():
             memo[id(p)] = Param(p.value.astype(dtype), p.grad.astype(dtype))

@@ -71,6 +71,7 @@ class Model(Module):
             ValueError  the data set is empty
         """
         rng = generator(type(self).__name__, 0 if rng is None else rng)
+        self._warn_of_merged("x", x)
         sums: Terms = {}
         rows = 0
         for batch in batches(x, batch_size):
@@ -111,6 +112,11 @@ class Model(Module):
                 _check_finite(f"{type(self).__name__}: {name}", a, self.dtype)
             _warn_of_rounding(f"{type(self).__name__}: {name}", a, self.dtype)
 
+    def _warn_of_merged(self, name: str, x: Any) -> None:
+        """Once for all of x. Floats are looked at before a training only: it takes time."""
+        if type(x) in (np.ndarray, np.memmap) and x.dtype.kind in "iu":
+            _warn_of_rounding(f"{type(self).__name__}: {name}", x, self.dtype)
+
     def _in_chunks(self, f: Callable[[Array], Array], x: Array, name: str = "x") -> Array:
         """f(x), a chunk of rows at a time, so that no layer holds the whole data set."""
         who = type(self).__name__
@@ -120,6 +126,7 @@ class Model(Module):
                 f"{who}: {name} has shape {x.shape}, expected an array whose first axis counts the "
                 f"samples; for one sample pass {name}[None]"
             )
+        self._warn_of_merged(name, x)
         first = f(self.as_input(x[:CHUNK]))
         if len(x) <= CHUNK:
             return first
@@ -185,8 +192,6 @@ def cast(batch: Any, dtype: np.dtype[Any], who: str = "fit") -> Any:
     if type(batch) is np.ndarray and batch.dtype == dtype:
         return batch
     check_real(f"{who}: x", batch)
-    if batch.dtype.kind in "iu":  # floats are looked at before a training only: it takes time
-        _warn_of_rounding(f"{who}: x", batch, dtype)
     return batch.astype(dtype, copy=False)
 
 

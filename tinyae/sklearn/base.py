@@ -44,6 +44,24 @@ class Settings(BaseEstimator):
     random_state: Any = None
     verbose: bool = False
 
+    def _check_settings(self) -> None:
+        """Raise a ValueError for settings that cannot work, before anything changes."""
+        who, latent_dim = type(self).__name__, self.latent_dim
+        if isinstance(latent_dim, (float, np.floating)):
+            check_share(who, "latent_dim", latent_dim, 0.9, "an int, or a share of the variance")
+        else:
+            positive_int(who, "latent_dim", latent_dim, 8)
+        for name in ("epochs", "batch_size", *(["patience"] if self.patience is not None else [])):
+            positive_int(who, name, getattr(self, name), 10)
+        if not isinstance(self.hidden_units, (tuple, list)):
+            raise ValueError(
+                f"{who}: hidden_units is {self.hidden_units!r}, expected a sequence of ints; "
+                "pass e.g. (64,), or () for none"
+            )
+        for size in self.hidden_units:
+            positive_int(who, "hidden_units", size, 64)
+        check_share(who, "validation_fraction", self.validation_fraction, 0.1)
+
 
 class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Settings):
     """An autoencoder of the rows of a table. A subclass defines ``_build``."""
@@ -119,24 +137,6 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Settin
             progress=bool(self.verbose),
             **settings,
         )
-
-    def _check_settings(self) -> None:
-        """Raise a ValueError for settings that cannot work, before anything changes."""
-        who, latent_dim = type(self).__name__, self.latent_dim
-        if isinstance(latent_dim, float):
-            check_share(who, "latent_dim", latent_dim, 0.9, "an int, or a share of the variance")
-        else:
-            positive_int(who, "latent_dim", latent_dim, 8)
-        for name in ("epochs", "batch_size", *(["patience"] if self.patience is not None else [])):
-            positive_int(who, name, getattr(self, name), 10)
-        if isinstance(self.hidden_units, (str, int)):
-            raise ValueError(
-                f"{who}: hidden_units is {self.hidden_units!r}, expected a sequence of ints; "
-                "pass e.g. (64,), or () for none"
-            )
-        for size in self.hidden_units:
-            positive_int(who, "hidden_units", size, 64)
-        check_share(who, "validation_fraction", self.validation_fraction, 0.1)
 
     # --- use -------------------------------------------------------------------------------
 

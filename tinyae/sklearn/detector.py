@@ -109,7 +109,7 @@ class AutoencoderDetector(OutlierMixin, Settings):
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         return seed, [self._member(seed + k) for k in range(self.folds)]
 
-    def _member(self, seed: int | None = None) -> DenoisingTransformer:
+    def _member(self, seed: int) -> DenoisingTransformer:
         """An untrained network with this detector's settings."""
         shared = DenoisingTransformer().get_params().keys() & self.get_params().keys()
         member = DenoisingTransformer(**{name: getattr(self, name) for name in shared})
@@ -144,7 +144,7 @@ class AutoencoderDetector(OutlierMixin, Settings):
             )
 
     def _check_settings(self) -> None:
-        self._member()._check_settings()
+        super()._check_settings()
         who = type(self).__name__
         positive_int(who, "folds", self.folds, 5)
         check_share(who, "false_positive_rate", self.false_positive_rate, 0.05)

@@ -36,7 +36,7 @@ def size_of_code(latent_dim: int | float, pca: PCA) -> int:
 
     A share takes at least 1 component and leaves out at least one, unless there is only one.
     """
-    if not isinstance(latent_dim, float):
+    if not isinstance(latent_dim, (float, np.floating)):
         return int(latent_dim)
     shares = np.cumsum(pca.explained_variance_ratio_)
     needed = int(np.searchsorted(shares, latent_dim)) + 1

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from tinyae.arguments import number
 from tinyae.data.corruption import GaussianNoise
 from tinyae.layers import Dense, Sequential, Sigmoid, Tanh
 from tinyae.layers.base import positive_int
@@ -80,7 +81,8 @@ class DenoisingTransformer(TableAutoencoder):
 
     def _build(self, x: Array, pca: PCA, latent_dim: int, rng: np.random.Generator) -> Any:
         parts = encoder_decoder_from_pca(x, latent_dim, pca, self.hidden_units, rng)
-        std = self.noise * float(np.sqrt(x.var(axis=0).mean()))
+        noise = number(type(self).__name__, "noise", self.noise, 0.3)
+        std = noise * float(np.sqrt(x.var(axis=0).mean()))
         return DenoisingAutoencoder(*parts, MSE(), GaussianNoise(std))
 
 
@@ -109,7 +111,8 @@ class SparseTransformer(TableAutoencoder):
 
     def _build(self, x: Array, pca: PCA, latent_dim: int, rng: np.random.Generator) -> Any:
         parts = encoder_decoder_at_random(x, latent_dim, Sigmoid, self.hidden_units, rng)
-        penalty = KLSparsity(self.activity, weight=2 * self.weight / x.shape[1])
+        weight = number(type(self).__name__, "weight", self.weight, 0.3)
+        penalty = KLSparsity(self.activity, weight=2 * weight / x.shape[1])
         return SparseAutoencoder(*parts, MSE(), penalty)
 
 

@@ -1,4 +1,4 @@
-"""Names of what is examined: gradients, axis lengths, constants, entries of the cache."""
+"""Names of what is examined: axis lengths, constants, entries of the cache."""
 
 from __future__ import annotations
 
@@ -13,12 +13,6 @@ import numpy as np
 
 from tinyae.gradcheck.doctor.hypotheses.source import reached
 from tinyae.param import Array
-
-
-def gradient_name(name: str) -> str:
-    """The gradient's name: W → dW, 0.W → 0.dW."""
-    head, dot, tail = name.rpartition(".")
-    return f"{head}{dot}d{tail}"
 
 
 def sizes_of(first: str, letters: str, shape: tuple[int, ...]) -> dict[str, int]:

@@ -7,7 +7,7 @@ import numpy as np
 from tinyae.gradcheck.doctor import wording
 from tinyae.gradcheck.doctor.findings import Finding
 from tinyae.gradcheck.doctor.hypotheses.arrays import inverse
-from tinyae.gradcheck.doctor.hypotheses.guess import Guess
+from tinyae.gradcheck.doctor.hypotheses.guess import Guess, number
 from tinyae.gradcheck.doctor.hypotheses.lines import Edit
 from tinyae.gradcheck.doctor.trial import Pair
 
@@ -75,13 +75,13 @@ def unexplained(name: str, pair: Pair) -> Finding:
 
 
 def renamed(name: str, g: Guess, keys: list[str]) -> Guess:
-    """The guess of a factor, under the name that holds at every batch size."""
-    what = keys[0].split("=", 1)[-1] if "=" in keys[0] else g.name
-    if "=" in keys[0]:
-        text = f"{name} is {what} times the numeric gradient"
-        do = "change the sign" if what == "-1" else f"multiply {name} by {inverse(what, 1.0)}"
-        return Guess(g.kind, what, text, g.residual, keys, do, g.free)
-    return g
+    """The guess of a factor, under the name that holds at every size, or as a number."""
+    sign, what = keys[0][1], keys[0][2:]
+    if sign == "~":  # its names were accidents of the given sizes
+        what = number(float(what))
+    text = f"{name} is {what} times the numeric gradient"
+    do = "change the sign" if what == "-1" else f"multiply {name} by {inverse(what, 1.0)}"
+    return Guess(g.kind, what, text, g.residual, keys, do, g.free)
 
 
 def swapped_pair(wrong: list[Pair]) -> Finding | None:

@@ -124,21 +124,22 @@ class _Folder(FunctionCache):
 
 
 class _SealedFiles(IndexDataCacheFile):
-    """Files that end in the digest of what Numba writes. pickle reads no further than that."""
+    """Files that end in the digest of what Numba writes, which is compared before pickle reads."""
 
     def _dump(self, value: Any) -> bytes:
         data = super()._dump(value)
         return data + hashlib.sha256(data).digest()
 
     def _load_index(self) -> dict[Any, str]:
+        version = pickle.dumps(self._version, protocol=-1)  # precedes what is sealed
         try:
             with open(self._index_path, "rb") as file:
-                pickle.load(file)  # the version, which precedes what is sealed
-                _check_seal(file)
+                if file.read(len(version)) != version:
+                    return {}  # another version's: it will be overwritten
+                stamp, overloads = pickle.loads(_check_seal(file))
         except FileNotFoundError:
             return {}
-        overloads: dict[Any, str] = super()._load_index()
-        return overloads
+        return overloads if stamp == self._source_stamp else {}
 
     def _load_data(self, name: str) -> Any:
         with open(self._data_path(name), "rb") as file:

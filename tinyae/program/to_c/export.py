@@ -68,7 +68,8 @@ def export_c(
     """
     check_part(model, part)
     target = files.check_target("export_c", path)
-    name = _checked_name(name, Path(path).stem)
+    file = Path(os.fsdecode(path))
+    name = _checked_name(name, file.stem)
     threshold = _checked_threshold(threshold, part)
     shape = _checked_shape(model, part, input_shape)
     programs = {
@@ -78,9 +79,9 @@ def export_c(
     sample = _sample(programs) if selftest else None
     owner = f"{'an' if type(model).__name__[0] in 'AEIOU' else 'a'} {type(model).__name__}"
     what = owner if part == "autoencoder" else f"the {part} of {owner}"
-    header = Header(name, Path(path).name, what, programs, threshold, sample)
+    header = Header(name, file.name, what, programs, threshold, sample)
     content = header.text().encode("ascii", "replace")
-    files.write("export_c", target, lambda file: file.write(content))
+    files.write("export_c", target, lambda out: out.write(content))
     return header
 
 

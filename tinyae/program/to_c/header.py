@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import tinyae
 from tinyae.kernels.expressions import c_number
 from tinyae.param import Array
-from tinyae.program.program import Program
+from tinyae.program.program import Program, Shape
 from tinyae.program.to_c.operations import Operations, shape_text, shapes, title
 from tinyae.program.to_c.score import score_statements
 from tinyae.program.to_c.tables import number_lines
@@ -135,10 +135,9 @@ class Header:
 
     def _arguments(self) -> list[str]:
         program = self.program
-        lines = [f"in     {self.input_length} floats, {shape_text(program.input_shape)}"]
+        lines = [f"in     {_floats(program.input_shape)}"]
         if "run" in self.programs:
-            shape = shape_text(program.output_shape)
-            lines.append(f"out    {self.output_length} floats, {shape}; not the same memory as in")
+            lines.append(f"out    {_floats(program.output_shape)}; not the same memory as in")
         if "score" in self.programs:
             lines.append("score  the mean squared error of the reconstruction of in")
         if self.arena_bytes:
@@ -236,6 +235,12 @@ class Header:
             + "}\n"
         )
         return [*definitions, function]
+
+
+def _floats(shape: Shape) -> str:
+    """784 floats, 1 x 28 x 28"""
+    number = f"{math.prod(shape)} floats"
+    return f"{number}, {shape_text(shape)}" if len(shape) > 1 else number
 
 
 def _bound(y: Array) -> str:

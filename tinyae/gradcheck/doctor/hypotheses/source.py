@@ -7,6 +7,7 @@ module, and kernels (the plain NumPy ones, which define them).
 from __future__ import annotations
 
 import ast
+import copy
 import importlib
 import inspect
 import textwrap
@@ -25,7 +26,15 @@ class Piece:
     tree: ast.FunctionDef
     lines: list[str]
     first: int  # number of its first line in the file
-    code: CodeType | None = None
+
+    def __post_init__(self) -> None:
+        # Where a piece has a while, an edit, of it or of what calls it, may keep it from ending.
+        self.has_while = any(isinstance(node, ast.While) for node in ast.walk(self.tree))
+        self.code = (self.has_while and self.compiled()) or self.function.__code__
+
+    def compiled(self) -> CodeType | None:
+        """The code of the tree as it is now, in which every ``while`` ends."""
+        return compiled(_ending(self.tree) if self.has_while else self.tree)
 
     def line(self, number: int) -> str:
         """The text of a line, counted within the piece from 1."""
@@ -90,6 +99,27 @@ def compiled(tree: ast.FunctionDef) -> CodeType | None:
     except (SyntaxError, ValueError, TypeError):
         return None
     return next((c for c in module.co_consts if isinstance(c, CodeType)), None)
+
+
+ROUNDS = 10_000  # of a while, after which it is taken for endless
+
+
+def _ending(tree: ast.FunctionDef) -> ast.FunctionDef:
+    """A copy of a function in which a ``while`` of too many rounds raises an error."""
+    made: ast.FunctionDef = ast.fix_missing_locations(_Ending().visit(copy.deepcopy(tree)))
+    return made
+
+
+class _Ending(ast.NodeTransformer):
+    """Makes ``while test`` into ``for … in range(ROUNDS)`` with ``if not test: break``."""
+
+    def visit_While(self, node: ast.While) -> ast.AST:
+        self.generic_visit(node)
+        end = ast.If(ast.UnaryOp(ast.Not(), node.test), [*node.orelse, ast.Break()], [])
+        rounds = ast.parse(f"range({ROUNDS})", mode="eval").body
+        error = ast.parse("raise RuntimeError('it does not end')").body
+        made = ast.For(ast.Name("_rounds", ast.Store()), rounds, [end, *node.body], error)
+        return ast.copy_location(made, node)
 
 
 def reached(f: Any, cls: type | None = None) -> set[CodeType]:
@@ -178,7 +208,7 @@ class Program:
             if id(f.__globals__) not in worlds:
                 worlds[id(f.__globals__)] = {**(more or {}), **f.__globals__}
             world = worlds[id(f.__globals__)]
-            own = code if piece is changed else f.__code__
+            own = code if piece is changed else piece.code
             made = FunctionType(own, world, f.__name__, f.__defaults__)
             made.__kwdefaults__ = f.__kwdefaults__
             if piece is changed:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinyae.gradcheck.doctor.hypotheses.edits import changes
-from tinyae.gradcheck.doctor.hypotheses.source import Piece, Program, compiled, reached
+from tinyae.gradcheck.doctor.hypotheses.source import Piece, Program, reached
 from tinyae.gradcheck.doctor.subjects import FunctionSubject, LossSubject, Subject
 from tinyae.gradcheck.doctor.trial import Point
 from tinyae.param import Array
@@ -42,7 +42,7 @@ def variants(
         for change in changes(piece.tree, alternatives):
             if budget.spent():
                 return
-            code = compiled(piece.tree)
+            code = piece.compiled()
             if code is None:
                 continue
             changed.__code__ = code

@@ -9,13 +9,7 @@ import numpy as np
 
 from tinyae.gradcheck.doctor.kept import Kept
 from tinyae.gradcheck.doctor.locals import local_arrays
-from tinyae.gradcheck.doctor.names import (
-    constants_of,
-    gradient_name,
-    layer_sizes,
-    literals_of,
-    sizes_of,
-)
+from tinyae.gradcheck.doctor.names import constants_of, layer_sizes, literals_of, sizes_of
 from tinyae.gradcheck.doctor.precision import in_double
 from tinyae.gradcheck.doctor.resizing import (
     Inputs,
@@ -38,6 +32,7 @@ from tinyae.gradcheck.doctor.subjects.base import (
 )
 from tinyae.gradcheck.doctor.trial import Point
 from tinyae.gradcheck.draws import as_float64, independent_generator, redraw, wild
+from tinyae.gradcheck.report import gradient_name
 from tinyae.param import Array
 
 MOST_NAMES = 16  # named tensors, inputs and local variables together

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.gradcheck.doctor.names import cache_names, gradient_name, layer_sizes, scalars, title_of
+from tinyae.gradcheck.doctor.names import cache_names, layer_sizes, scalars, title_of
 from tinyae.gradcheck.doctor.resizing import fitted, other_lengths
 from tinyae.gradcheck.doctor.subjects.base import FARTHER, GIVEN, LENGTHS, REDRAWN, Subject, rows_at
 from tinyae.gradcheck.doctor.trial import Point
 from tinyae.gradcheck.draws import independent_generator, jitter, redraw, wild
 from tinyae.gradcheck.replay import Replay, as_double, clear_gradients, learnt
+from tinyae.gradcheck.report import gradient_name
 from tinyae.param import Array
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.gradcheck.doctor.names import gradient_name, scalars, sizes_of
+from tinyae.gradcheck.doctor.names import scalars, sizes_of
 from tinyae.gradcheck.doctor.subjects.base import (
     BATCH,
     GIVEN,
@@ -19,6 +19,7 @@ from tinyae.gradcheck.doctor.subjects.base import (
 from tinyae.gradcheck.doctor.trial import Point
 from tinyae.gradcheck.draws import as_float64, jitter, redraw
 from tinyae.gradcheck.replay import Replay, as_double, clear_gradients, learnt
+from tinyae.gradcheck.report import gradient_name
 from tinyae.param import Array
 
 
