@@ -69,7 +69,7 @@ class Architecture:
 
     def anywhere(self):
         kinds = [
-            *(ta.ReLU, ta.Sigmoid, ta.Tanh, ta.Softplus, ta.GELU, ta.Softmax),
+            *(ta.ReLU, ta.Sigmoid, ta.Tanh, ta.Softplus, ta.GELU, ta.SiLU, ta.Softmax),
             *(ta.ELU, lambda: ta.LeakyReLU(0.2), lambda: ta.Dropout(0.5, rng=self.rng)),
             *(self.norm, self.norm, lambda: ta.LayerNorm(self.shape, dtype=np.float64)),
             lambda: ta.TopK(min(3, math.prod(self.shape))),

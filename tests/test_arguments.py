@@ -186,6 +186,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "TiedDense": (ta.TiedDense, {"dense": ta.Dense(4, 2, rng=rng())}),
     "LeakyReLU": (ta.LeakyReLU, {"alpha": 0.1}),
     "ELU": (ta.ELU, {"alpha": 0.1}),
+    "HardSigmoid": (ta.HardSigmoid, {"alpha": 0.2}),
     "TopK": (ta.TopK, {"k": 2, "inference_k": 3}),
     "Reshape": (lambda shape: ta.Reshape(shape), {"shape": 4}),
     "Upsample2d": (ta.Upsample2d, {"factor": 2}),

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import tinyae as ta
 from tinyae import kernels
 from tinyae.catalog import LAYERS, MODELS
+from tinyae.layers.activation import activations
 from tinyae.program import compile_model, plan, program
 from tinyae.program.compile import MAX_SHAPES, program_of
 
@@ -453,7 +454,7 @@ def test_a_shared_sample_is_the_same_sample(rng, monkeypatch):
 @pytest.mark.parametrize(
     "layer",
     [
-        *(ta.ReLU(), ta.LeakyReLU(), ta.ELU(), ta.Sigmoid(), ta.Tanh(), ta.Softplus(), ta.GELU()),
+        *(kind() for kind in activations()),
         *(ta.Softmax(), ta.LayerNorm(40), ta.BatchNorm(40), ta.TopK(3), ta.TopK(40)),
         ta.Sequential(ta.Reshape(1, 5, 8), ta.MaxPool2d(2)),
         ta.Sequential(ta.Reshape(1, 5, 8), ta.AvgPool2d(2)),

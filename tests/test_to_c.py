@@ -322,7 +322,7 @@ def test_the_compiler_reads_the_same_floats(tmp_path, rng):
 
 
 SPECIAL = [
-    *(ta.ReLU(), ta.LeakyReLU(), ta.ELU(), ta.Sigmoid(), ta.Tanh(), ta.Softplus(), ta.GELU()),
+    *ACTIVATIONS,
     *(ta.Softmax(), ta.LayerNorm(40), ta.BatchNorm(40), ta.TopK(3), ta.TopK(39), ta.TopK(40)),
     ta.Sequential(ta.Reshape(1, 5, 8), ta.MaxPool2d(2)),
     ta.Sequential(ta.Reshape(1, 5, 8), ta.AvgPool2d(2)),

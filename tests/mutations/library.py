@@ -27,6 +27,8 @@ from .mutation import Mutation
 MODULES = (
     "layers.base",
     "layers.activation",
+    "layers.gated",
+    "layers.softmax",
     "layers.dense",
     "layers.conv",
     "layers.pool",

@@ -10,10 +10,12 @@ from tinyae.layers import (
     compose,
     conv,
     dense,
+    gated,
     noise,
     norm,
     pool,
     shape,
+    softmax,
     topk,
 )
 from tinyae.layers.activation import *
@@ -22,16 +24,20 @@ from tinyae.layers.branches import *
 from tinyae.layers.compose import *
 from tinyae.layers.conv import *
 from tinyae.layers.dense import *
+from tinyae.layers.gated import *
 from tinyae.layers.noise import *
 from tinyae.layers.norm import *
 from tinyae.layers.pool import *
 from tinyae.layers.shape import *
+from tinyae.layers.softmax import *
 from tinyae.layers.topk import *
 
 __all__: list[str] = []
 __all__ += base.__all__
 __all__ += dense.__all__
 __all__ += activation.__all__
+__all__ += gated.__all__
+__all__ += softmax.__all__
 __all__ += topk.__all__
 __all__ += shape.__all__
 __all__ += conv.__all__

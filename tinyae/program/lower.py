@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tinyae import layers
-from tinyae.kernels.functions import FUNCTIONS
-from tinyae.layers import Layer, activation
+from tinyae.layers import Layer
+from tinyae.layers.activation import activations
 from tinyae.layers.base import check_input
 from tinyae.param import Array
 from tinyae.program import program as ops
@@ -222,7 +222,7 @@ _LOWER: dict[type[Layer], Callable[[Lowering, Any, Slot], Slot]] = {
     layers.Upsample2d: _upsample,
     layers.BatchNorm: _batch_norm,
     layers.LayerNorm: _layer_norm,
-    **{getattr(activation, name): _activation for name in FUNCTIONS},
+    **dict.fromkeys(activations(), _activation),
     layers.Softmax: _softmax,
     layers.TopK: _top_k,
     layers.Dropout: _identity,
