@@ -199,6 +199,13 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         {"num_features": 3, "eps": 1e-5, "momentum": 0.1, "dtype": np.float32},
     ),
     "LayerNorm": (ta.LayerNorm, {"normalized_shape": 3, "eps": 1e-5, "dtype": np.float32}),
+    "GroupNorm": (
+        ta.GroupNorm,
+        {"num_groups": 2, "num_channels": 4, "eps": 1e-5, "dtype": np.float32},
+    ),
+    "InstanceNorm": (ta.InstanceNorm, {"num_channels": 3, "eps": 1e-5, "dtype": np.float32}),
+    "RMSNorm": (ta.RMSNorm, {"normalized_shape": 3, "eps": 1e-5, "dtype": np.float32}),
+    "PixelNorm": (ta.PixelNorm, {"eps": 1e-8}),
     "Dropout": (ta.Dropout, {"p": 0.5, "rng": rng()}),
     "Sequential": (lambda layer: ta.Sequential(layer), {"layer": ta.ReLU()}),
     "Residual": (ta.Residual, {"layer": ta.ReLU()}),

@@ -34,6 +34,15 @@ def rng():
     return np.random.default_rng(0)
 
 
+NORMS = [  # of 40 numbers
+    ta.RMSNorm(40),
+    ta.PixelNorm(),
+    ta.GroupNorm(4, 40),
+    *(
+        ta.Sequential(ta.Reshape(4, 2, 5), norm)
+        for norm in (ta.GroupNorm(2, 4), ta.InstanceNorm(4), ta.PixelNorm(), ta.RMSNorm((2, 5)))
+    ),
+]
 both_sets = pytest.mark.parametrize("kernel_set", SETS)
 BATCHES = [0, 1, 2, 5, 6, 7, 31, 33, 130]  # single samples, partial blocks, several blocks
 
@@ -456,6 +465,7 @@ def test_a_shared_sample_is_the_same_sample(rng, monkeypatch):
     [
         *(kind() for kind in activations()),
         *(ta.Softmax(), ta.LayerNorm(40), ta.BatchNorm(40), ta.TopK(3), ta.TopK(40)),
+        *NORMS,
         ta.Sequential(ta.Reshape(1, 5, 8), ta.MaxPool2d(2)),
         ta.Sequential(ta.Reshape(1, 5, 8), ta.AvgPool2d(2)),
     ],

@@ -290,7 +290,11 @@ def test_only_what_is_needed_is_included(model, tmp_path, rng):
     assert "#include <math.h>" in (tmp_path / "b.h").read_text()
 
 
-@pytest.mark.parametrize("layer", [*ACTIVATIONS, ta.Softmax(), ta.LayerNorm(3)], ids=repr)
+@pytest.mark.parametrize(
+    "layer",
+    [*ACTIVATIONS, ta.Softmax(), ta.LayerNorm(3), ta.PixelNorm(), ta.GroupNorm(1, 3)],
+    ids=repr,
+)
 def test_each_header_includes_what_it_needs(layer, tmp_path):
     """Alone: next to others, a missing <math.h> would not be noticed."""
     identity(layer).export_c(tmp_path / "a.h", part="encoder", input_shape=(3,))
@@ -324,6 +328,11 @@ def test_the_compiler_reads_the_same_floats(tmp_path, rng):
 SPECIAL = [
     *ACTIVATIONS,
     *(ta.Softmax(), ta.LayerNorm(40), ta.BatchNorm(40), ta.TopK(3), ta.TopK(39), ta.TopK(40)),
+    *(ta.RMSNorm(40), ta.PixelNorm(), ta.GroupNorm(4, 40)),
+    *(
+        ta.Sequential(ta.Reshape(4, 2, 5), norm)
+        for norm in (ta.GroupNorm(2, 4), ta.InstanceNorm(4), ta.PixelNorm(), ta.RMSNorm((2, 5)))
+    ),
     ta.Sequential(ta.Reshape(1, 5, 8), ta.MaxPool2d(2)),
     ta.Sequential(ta.Reshape(1, 5, 8), ta.AvgPool2d(2)),
 ]

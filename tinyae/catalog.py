@@ -30,13 +30,17 @@ from tinyae.layers import (
     Dense,
     Dropout,
     Flatten,
+    GroupNorm,
+    InstanceNorm,
     Layer,
     LayerNorm,
     MaxPool2d,
     Parallel,
+    PixelNorm,
     ReLU,
     Reshape,
     Residual,
+    RMSNorm,
     Sequential,
     Sigmoid,
     Skip,
@@ -274,6 +278,33 @@ def _layer_norm_images(integers: Integers, rng: np.random.Generator) -> tuple[La
     return LayerNorm(shape[-integers(1, 3) :], eps=0.01), shape
 
 
+def _group_norm(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    groups, width = integers(1, 3), integers(2, 3)
+    rest = [integers(1, 4) for _ in range(integers(0, 2))]
+    channels = groups * width
+    return GroupNorm(groups, channels, eps=0.01), (integers(1, 3), channels, *rest)
+
+
+def _instance_norm(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    n, channels, length = integers(1, 3), integers(1, 4), integers(2, 4)
+    rest = [integers(1, 4) for _ in range(integers(0, 1))]
+    return InstanceNorm(channels, eps=0.01), (n, channels, length, *rest)
+
+
+def _rms_norm(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    n, features = integers(1, 5), integers(1, 6)
+    return RMSNorm(features, eps=0.01), (n, features)
+
+
+def _rms_norm_images(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    shape = integers(1, 3), integers(1, 3), integers(2, 4), integers(2, 4)
+    return RMSNorm(shape[-integers(1, 3) :], eps=0.01), shape
+
+
+def _pixel_norm(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    return PixelNorm(eps=0.01), _any_shape(integers, rng)
+
+
 def _dropout(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
     return Dropout(integers(0, 9) / 10, rng=rng), _any_shape(integers, rng)
 
@@ -346,6 +377,11 @@ LAYERS: tuple[LayerRow, ...] = (
     LayerRow("BatchNorm images", _batch_norm_images, _wider, True, _batch_norm_inference),
     LayerRow("LayerNorm", _layer_norm, _wider),
     LayerRow("LayerNorm images", _layer_norm_images, lambda x: x[..., :-1]),
+    LayerRow("GroupNorm", _group_norm, _wider),
+    LayerRow("InstanceNorm", _instance_norm, _wider),
+    LayerRow("RMSNorm", _rms_norm, _wider),
+    LayerRow("RMSNorm images", _rms_norm_images, lambda x: x[..., :-1]),
+    LayerRow("PixelNorm", _pixel_norm),
     LayerRow("Dropout", _dropout, None, True, lambda layer, x: x),
     LayerRow("TopK", _top_k, None, True, _top_k_inference),
     LayerRow("Sequential", _sequential, _wider),

@@ -34,6 +34,8 @@ MODULES = (
     "layers.pool",
     "layers.shape",
     "layers.norm",
+    "layers.group_norm",
+    "layers.rms_norm",
     "layers.noise",
     "layers.topk",
     "layers.compose",

@@ -106,6 +106,11 @@ BATCH_NORM_IMAGES = layer(lambda t: t.BatchNorm(3, eps=0.01), 2, 3, 7, 5)
 LAYER_NORM = layer(lambda t: t.LayerNorm(5, eps=0.01), 7, 5)
 LAYER_NORM_IMAGES = layer(lambda t: t.LayerNorm((3, 5), eps=0.01), 7, 2, 3, 5)
 
+GROUP_NORM = layer(lambda t: t.GroupNorm(3, 6, eps=0.01), 7, 6, 5)
+INSTANCE_NORM = layer(lambda t: t.InstanceNorm(3, eps=0.01), 2, 3, 7, 5)
+RMS_NORM = layer(lambda t: t.RMSNorm(5, eps=0.01), 7, 5)
+PIXEL_NORM = layer(lambda t: t.PixelNorm(eps=0.01), 2, 3, 7, 5)
+
 CHAIN = layer(lambda t: t.Sequential(t.Tanh(), t.Softplus(), t.Sigmoid()), 7, 5)
 NETWORK = layer(
     lambda t: t.Sequential(

@@ -11,9 +11,11 @@ from tinyae.layers import (
     conv,
     dense,
     gated,
+    group_norm,
     noise,
     norm,
     pool,
+    rms_norm,
     shape,
     softmax,
     topk,
@@ -25,9 +27,11 @@ from tinyae.layers.compose import *
 from tinyae.layers.conv import *
 from tinyae.layers.dense import *
 from tinyae.layers.gated import *
+from tinyae.layers.group_norm import *
 from tinyae.layers.noise import *
 from tinyae.layers.norm import *
 from tinyae.layers.pool import *
+from tinyae.layers.rms_norm import *
 from tinyae.layers.shape import *
 from tinyae.layers.softmax import *
 from tinyae.layers.topk import *
@@ -43,6 +47,8 @@ __all__ += shape.__all__
 __all__ += conv.__all__
 __all__ += pool.__all__
 __all__ += norm.__all__
+__all__ += group_norm.__all__
+__all__ += rms_norm.__all__
 __all__ += noise.__all__
 __all__ += compose.__all__
 __all__ += branches.__all__

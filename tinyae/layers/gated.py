@@ -51,13 +51,12 @@ class GELU(Activation):
 
 
 class TanhGELU(Activation):
-    """GELU with tanh in place of the normal distribution: g = ½ (1 + tanh u) = σ(2u).
+    """f = x s,   s = σ(v),   v = √(8/π) (x + 0.044715 x³)
 
-    With v = 2u = √(8/π) (x + 0.044715 x³), v′ and v″ its derivatives and s = σ(v):
+    f′ = s + x v′ s (1 − s)      f″ = s (1 − s) (2 v′ + x v″ + x v′² (1 − 2s))
 
-    f = x s      f′ = s + x v′ s (1 − s)      f″ = s (1 − s) (2 v′ + x v″ + x v′² (1 − 2s))
-
-    It differs from GELU by at most 0.0005. σ(v) holds the digits that 1 + tanh u loses in the tail.
+    GELU with ½ (1 + tanh(v/2)) in place of Φ(x); they differ by at most 0.0005. σ(v) is the same and
+    holds the digits that 1 + tanh loses in the tail.
 
     Cache     x
     Source    Hendrycks & Gimpel (2016), §2; as in GPT-2

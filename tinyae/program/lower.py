@@ -174,6 +174,31 @@ def _layer_norm(lowering: Lowering, layer: layers.LayerNorm, x: Slot) -> Slot:
     return lowering.append(ops.LayerNorm(x, lowering.block(x.shape), gamma, beta, layer.eps))
 
 
+def _group_norm(lowering: Lowering, layer: layers.GroupNorm, x: Slot) -> Slot:
+    layer.check(lowering.probe(x))
+    view = layer.num_groups, x.size // layer.num_groups, 1
+    y = lowering.append(ops.Normalize(x, lowering.block(x.shape), view, True, layer.eps))
+    gamma, beta = lowering.weight(layer.gamma.value), lowering.weight(layer.beta.value)
+    return lowering.append(ops.Affine(y, lowering.block(x.shape), gamma, beta))
+
+
+def _rms_norm(lowering: Lowering, layer: layers.RMSNorm, x: Slot) -> Slot:
+    layer(lowering.probe(x))  # raises if x does not fit
+    length = layer.gamma.value.size
+    rows = x.size // length
+    xhat = lowering.block((x.size,))
+    lowering.append(ops.Normalize(x, xhat, (rows, length, 1), False, layer.eps))
+    gamma = lowering.weight(np.tile(layer.gamma.value.ravel(), rows))
+    beta = lowering.weight(np.zeros(x.size, lowering.dtype))
+    return lowering.append(ops.Affine(xhat, lowering.block(x.shape), gamma, beta))
+
+
+def _pixel_norm(lowering: Lowering, layer: layers.PixelNorm, x: Slot) -> Slot:
+    layer(lowering.probe(x))  # raises if x does not fit
+    view = 1, x.shape[0], x.size // x.shape[0]
+    return lowering.append(ops.Normalize(x, lowering.block(x.shape), view, False, layer.eps))
+
+
 def _softmax(lowering: Lowering, layer: layers.Softmax, x: Slot) -> Slot:
     return lowering.append(ops.Softmax(x, lowering.block(x.shape)))
 
@@ -222,6 +247,10 @@ _LOWER: dict[type[Layer], Callable[[Lowering, Any, Slot], Slot]] = {
     layers.Upsample2d: _upsample,
     layers.BatchNorm: _batch_norm,
     layers.LayerNorm: _layer_norm,
+    layers.GroupNorm: _group_norm,
+    layers.InstanceNorm: _group_norm,
+    layers.RMSNorm: _rms_norm,
+    layers.PixelNorm: _pixel_norm,
     **dict.fromkeys(activations(), _activation),
     layers.Softmax: _softmax,
     layers.TopK: _top_k,

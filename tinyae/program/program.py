@@ -212,6 +212,22 @@ class LayerNorm(Op):
 
 
 @dataclass(frozen=True)
+class Normalize(Op):
+    """y = (x − μ) / √(v + ε) along axis 1 of x, seen as (rows, length, columns)
+
+    ``centered``: μ and v are mean and variance; else μ = 0 and v = mean x². y may be x's slot.
+    """
+
+    view: tuple[int, int, int]
+    centered: bool
+    eps: float
+
+    @property
+    def flops(self) -> int:
+        return (5 if self.centered else 3) * self.y.size
+
+
+@dataclass(frozen=True)
 class Softmax(Op):
     """y[k, p] = exp(x[k, p] − m) / Σⱼ exp(x[j, p] − m),   m = max over k of x[k, p]
 
@@ -257,7 +273,7 @@ class SquaredError(Op):
         return 3 * self.x.size
 
 
-IN_PLACE = (Affine, Activation, LayerNorm, Softmax, TopK, Add)
+IN_PLACE = (Affine, Activation, LayerNorm, Normalize, Softmax, TopK, Add)
 
 
 @dataclass(frozen=True, eq=False)

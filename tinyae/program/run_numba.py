@@ -45,6 +45,7 @@ from tinyae.program.pack import (
     INPUT,
     INPUTS,
     LAYER_NORM,
+    NORMALIZE,
     OPERATIONS,
     OUTPUT,
     OUTPUTS,
@@ -216,6 +217,8 @@ def _run_program(
                         _upsample(args, u, v)
                     elif kind == LAYER_NORM:
                         _layer_norm(args, weights, u, v)
+                    elif kind == NORMALIZE:
+                        _normalize(args, weights, u, v)
                     elif kind == SOFTMAX:
                         _softmax(args[0], u, v)
                     elif kind == TOP_K:
@@ -532,6 +535,27 @@ def _layer_norm(c: Array, weights: Array, x: Array, y: Array) -> None:
         scale = number(1) / math.sqrt(square / number(length) + eps)
         for k in range(length):
             v[k] = gamma[k] * ((u[k] - mean) * scale) + beta[k]
+
+
+@jit
+def _normalize(c: Array, weights: Array, x: Array, y: Array) -> None:
+    """y = (x − mean) / √(var + ε) along axis 1 of (rows, length, columns), or x / √(mean x² + ε)"""
+    rows, length, columns, centered, eps = c[0], c[1], c[2], c[3], weights[c[4]]
+    zero, one, m = x.dtype.type(0), x.dtype.type(1), x.dtype.type(length)
+    for r in range(rows):
+        block = view(x, r * length * columns, length * columns)
+        to = view(y, r * length * columns, length * columns)
+        for p in range(columns):
+            mean = square = zero
+            if centered:
+                for k in range(p, block.size, columns):
+                    mean += block[k]
+                mean /= m
+            for k in range(p, block.size, columns):
+                square += (block[k] - mean) * (block[k] - mean)
+            scale = one / math.sqrt(square / m + eps)
+            for k in range(p, block.size, columns):
+                to[k] = (block[k] - mean) * scale
 
 
 @jit

@@ -116,6 +116,12 @@ def _layer_norm(op: ops.LayerNorm, x: Array, gamma: Array, beta: Array) -> Array
     return c / sigma * gamma.ravel() + beta.ravel()
 
 
+def _normalize(op: ops.Normalize, x: Array) -> Array:
+    x = x.reshape(len(x), *op.view)
+    c = x - x.mean(axis=2, keepdims=True) if op.centered else x
+    return c / np.sqrt((c * c).mean(axis=2, keepdims=True) + op.eps)
+
+
 def _softmax(op: ops.Softmax, x: Array) -> Array:
     e = np.exp(x - x.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
@@ -152,6 +158,7 @@ _RUN: dict[type[ops.Op], Callable[..., Array]] = {
     ops.Upsample: _upsample,
     ops.Activation: _activation,
     ops.LayerNorm: _layer_norm,
+    ops.Normalize: _normalize,
     ops.Softmax: _softmax,
     ops.TopK: _top_k,
     ops.Add: _add,

@@ -217,6 +217,13 @@ def _layer_norm(w: Writer, op: ops.LayerNorm) -> list[str]:
     return [f"{function}({gamma}, {beta}, {c_number(op.eps)}, {w.pointers(op)}, {sizes})"]
 
 
+def _normalize(w: Writer, op: ops.Normalize) -> list[str]:
+    name = "standardize" if op.centered else "rms_norm"
+    text = templates.STANDARDIZE if op.centered else templates.RMS_NORM
+    sizes = ", ".join(map(str, op.view))
+    return [f"{w.function(name, text)}({c_number(op.eps)}, {w.pointers(op)}, {sizes})"]
+
+
 def _softmax(w: Writer, op: ops.Softmax) -> list[str]:
     function = w.function("softmax", templates.SOFTMAX)
     classes = (op.x.shape or (1,))[0]
@@ -247,6 +254,7 @@ _WRITE: dict[type[Op], Callable[[Writer, Any], list[str]]] = {
     ops.Upsample: _upsample,
     ops.Activation: _activation,
     ops.LayerNorm: _layer_norm,
+    ops.Normalize: _normalize,
     ops.Softmax: _softmax,
     ops.TopK: _top_k,
     ops.Add: _add,

@@ -127,6 +127,50 @@ static void ${name}_layer_norm(const float *gamma, const float *beta, float eps,
 }
 """)
 
+STANDARDIZE = Template("""\
+/* y = (x - mean) / sqrt(variance + eps) over k      x, y (rows, length, columns), k < length */
+static void ${name}_standardize(float eps, const float *x, float *y, int32_t rows, int32_t length,
+    int32_t columns)
+{
+    for (int32_t r = 0; r < rows; r++, x += length * columns, y += length * columns) {
+        for (int32_t p = 0; p < columns; p++) {
+            float mean = 0.0f, variance = 0.0f;
+            for (int32_t k = p; k < length * columns; k += columns) {
+                mean += x[k];
+            }
+            mean /= (float)length;
+            for (int32_t k = p; k < length * columns; k += columns) {
+                variance += (x[k] - mean) * (x[k] - mean);
+            }
+            const float scale = 1.0f / sqrtf(variance / (float)length + eps);
+            for (int32_t k = p; k < length * columns; k += columns) {
+                y[k] = (x[k] - mean) * scale;
+            }
+        }
+    }
+}
+""")
+
+RMS_NORM = Template("""\
+/* y = x / sqrt(mean of x^2 + eps) over k      x, y (rows, length, columns), k < length */
+static void ${name}_rms_norm(float eps, const float *x, float *y, int32_t rows, int32_t length,
+    int32_t columns)
+{
+    for (int32_t r = 0; r < rows; r++, x += length * columns, y += length * columns) {
+        for (int32_t p = 0; p < columns; p++) {
+            float sum = 0.0f;
+            for (int32_t k = p; k < length * columns; k += columns) {
+                sum += x[k] * x[k];
+            }
+            const float scale = 1.0f / sqrtf(sum / (float)length + eps);
+            for (int32_t k = p; k < length * columns; k += columns) {
+                y[k] = x[k] * scale;
+            }
+        }
+    }
+}
+""")
+
 SOFTMAX = Template("""\
 /* y[k, p] = exp(x[k, p]) / sum over j of exp(x[j, p])      x, y (classes, length) */
 static void ${name}_softmax(const float *x, float *y, int32_t classes, int32_t length)
