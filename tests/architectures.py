@@ -59,9 +59,14 @@ class Architecture:
         return layer
 
     def pool(self):
+        kind = self.draw(st.sampled_from([ta.MaxPool2d, ta.AvgPool2d]))
+        if self.draw(st.booleans()):
+            k, s = (self.draw(st.integers(1, 3)) for _ in range(2))
+            self.shape = (self.shape[0], *(-(-n // s) for n in self.shape[1:]))
+            return kind(k, s, "same")
         k = min(2, *self.shape[1:])
         self.shape = (self.shape[0], *((n - k) // k + 1 for n in self.shape[1:]))
-        return self.draw(st.sampled_from([ta.MaxPool2d, ta.AvgPool2d]))(k)
+        return kind(k)
 
     def flatten(self):
         self.shape = (math.prod(self.shape),)

@@ -192,8 +192,10 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "Upsample2d": (ta.Upsample2d, {"factor": 2}),
     "Conv2d": (ta.Conv2d, {**CONV, **NEW}),
     "ConvTranspose2d": (ta.ConvTranspose2d, {**CONV, "output_padding": 0, **NEW}),
-    "MaxPool2d": (ta.MaxPool2d, {"kernel_size": 2, "stride": 2}),
-    "AvgPool2d": (ta.AvgPool2d, {"kernel_size": 2, "stride": 2}),
+    "MaxPool2d": (ta.MaxPool2d, {"kernel_size": 2, "stride": 2, "padding": 1, "ceil_mode": False}),
+    "AvgPool2d": (ta.AvgPool2d, {"kernel_size": 2, "stride": 2, "padding": 1, "ceil_mode": False}),
+    "PixelShuffle": (ta.PixelShuffle, {"factor": 2}),
+    "Pad2d": (ta.Pad2d, {"padding": 1, "mode": "reflect"}),
     "BatchNorm": (
         ta.BatchNorm,
         {"num_features": 3, "eps": 1e-5, "momentum": 0.1, "dtype": np.float32},

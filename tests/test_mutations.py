@@ -42,8 +42,8 @@ def test_the_bank_is_large_and_its_names_differ():
 
 def test_every_file_that_differentiates_is_in_the_bank():
     mutated = {m.file for m in BANK}
-    layers = "activation branches compose conv dense gated group_norm noise norm pool rms_norm"
-    layers += " shape softmax topk"
+    layers = "activation branches compose conv dense gated global_pool group_norm noise norm pool"
+    layers += " rms_norm shape softmax topk"
     models = "autoencoder classifier conditional contractive denoising sparse variational"
     players = "gan_losses gan_players"
     assert {f"layers/{name}.py" for name in layers.split()} <= mutated

@@ -34,6 +34,21 @@ def rng():
     return np.random.default_rng(0)
 
 
+POOLS = [  # of 40 numbers
+    *(
+        ta.Sequential(ta.Reshape(1, 5, 8), pool)
+        for pool in (
+            *(
+                ta.MaxPool2d(3, 2, 1),
+                ta.AvgPool2d(3, 2, 1),
+                ta.MaxPool2d((4, 3), 3, ceil_mode=True),
+            ),
+            *(ta.MaxPool2d(2, padding="same"), ta.AvgPool2d(3, 2, "same"), ta.GlobalMaxPool2d()),
+            *(ta.GlobalAvgPool2d(), ta.Pad2d((0, 1, 2, 3)), ta.Pad2d((4, 0, 1, 3), "reflect")),
+        )
+    ),
+    ta.Sequential(ta.Reshape(20, 1, 2), ta.PixelShuffle(2)),
+]
 NORMS = [  # of 40 numbers
     ta.RMSNorm(40),
     ta.PixelNorm(),
@@ -466,6 +481,7 @@ def test_a_shared_sample_is_the_same_sample(rng, monkeypatch):
         *(kind() for kind in activations()),
         *(ta.Softmax(), ta.LayerNorm(40), ta.BatchNorm(40), ta.TopK(3), ta.TopK(40)),
         *NORMS,
+        *POOLS,
         ta.Sequential(ta.Reshape(1, 5, 8), ta.MaxPool2d(2)),
         ta.Sequential(ta.Reshape(1, 5, 8), ta.AvgPool2d(2)),
     ],

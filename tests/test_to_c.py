@@ -335,6 +335,19 @@ SPECIAL = [
     ),
     ta.Sequential(ta.Reshape(1, 5, 8), ta.MaxPool2d(2)),
     ta.Sequential(ta.Reshape(1, 5, 8), ta.AvgPool2d(2)),
+    *(
+        ta.Sequential(ta.Reshape(1, 5, 8), pool)
+        for pool in (
+            *(
+                ta.MaxPool2d(3, 2, 1),
+                ta.AvgPool2d(3, 2, 1),
+                ta.MaxPool2d((4, 3), 3, ceil_mode=True),
+            ),
+            *(ta.MaxPool2d(2, padding="same"), ta.AvgPool2d(3, 2, "same"), ta.GlobalMaxPool2d()),
+            *(ta.GlobalAvgPool2d(), ta.Pad2d((0, 1, 2, 3)), ta.Pad2d((4, 0, 1, 3), "reflect")),
+        )
+    ),
+    ta.Sequential(ta.Reshape(20, 1, 2), ta.PixelShuffle(2)),
 ]
 
 

@@ -30,13 +30,17 @@ from tinyae.layers import (
     Dense,
     Dropout,
     Flatten,
+    GlobalAvgPool2d,
+    GlobalMaxPool2d,
     GroupNorm,
     InstanceNorm,
     Layer,
     LayerNorm,
     MaxPool2d,
+    Pad2d,
     Parallel,
     PixelNorm,
+    PixelShuffle,
     ReLU,
     Reshape,
     Residual,
@@ -235,6 +239,38 @@ def _pool(cls: Callable[..., Layer]) -> Callable[..., tuple[Layer, Shape]]:
     return build
 
 
+def _padded_pool(cls: Callable[..., Layer]) -> Callable[..., tuple[Layer, Shape]]:
+    def build(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+        shape, kernel = _images(integers, smallest=2), _pair(integers, 1, 4)
+        # Less than the window, and enough that one fits.
+        padding = tuple(integers(max(k - n + 1, 0) // 2, k - 1) for n, k in zip(shape[2:], kernel))
+        return cls(kernel, _pair(integers, 1, 4), padding, bool(integers(0, 1))), shape
+
+    return build
+
+
+def _same_pool(cls: Callable[..., Layer]) -> Callable[..., tuple[Layer, Shape]]:
+    def build(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+        return cls(_pair(integers, 1, 4), _pair(integers, 1, 3), "same"), _images(integers)
+
+    return build
+
+
+def _pixel_shuffle(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    (n, channels, *size), factor = _images(integers), integers(1, 3)
+    return PixelShuffle(factor), (n, channels * factor * factor, *size)
+
+
+def _pad_zero(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    padding = integers(0, 3), integers(0, 3), integers(0, 3), integers(0, 3)
+    return Pad2d(padding), _images(integers)
+
+
+def _pad_reflect(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    padding = integers(0, 2), integers(0, 2), integers(0, 2), integers(0, 2)
+    return Pad2d(padding, mode="reflect"), _images(integers, smallest=3)
+
+
 def _reshape(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
     n, a, b, c = (integers(1, 4) for _ in range(4))
     return Reshape(a, b, c), (n, a * b * c)
@@ -373,6 +409,19 @@ LAYERS: tuple[LayerRow, ...] = (
     LayerRow("ConvTranspose2d same", _conv_transpose_same, _wider),
     LayerRow("MaxPool2d", _pool(MaxPool2d), _flat),
     LayerRow("AvgPool2d", _pool(AvgPool2d), _flat),
+    LayerRow("MaxPool2d padded", _padded_pool(MaxPool2d), _flat),
+    LayerRow("AvgPool2d padded", _padded_pool(AvgPool2d), _flat),
+    LayerRow("MaxPool2d same", _same_pool(MaxPool2d), _flat),
+    LayerRow("AvgPool2d same", _same_pool(AvgPool2d), _flat),
+    LayerRow(
+        "GlobalAvgPool2d", lambda integers, rng: (GlobalAvgPool2d(), _images(integers)), _flat
+    ),
+    LayerRow(
+        "GlobalMaxPool2d", lambda integers, rng: (GlobalMaxPool2d(), _images(integers)), _flat
+    ),
+    LayerRow("PixelShuffle", _pixel_shuffle, _flat),
+    LayerRow("Pad2d", _pad_zero, _flat),
+    LayerRow("Pad2d reflect", _pad_reflect, _flat),
     LayerRow("BatchNorm", _batch_norm, _wider, True, _batch_norm_inference),
     LayerRow("BatchNorm images", _batch_norm_images, _wider, True, _batch_norm_inference),
     LayerRow("LayerNorm", _layer_norm, _wider),

@@ -11,7 +11,7 @@ _TERM = ("missing_term", "term", *_FACTOR)
 
 def _slope(name, cls, old, new, kinds=_FACTOR, where="slope"):
     file = "layers/activation.py" if cls in ("SELU", "HardSigmoid") else "layers/gated.py"
-    subject = s.activation(cls)
+    subject = s.HARD_SIGMOID if cls == "HardSigmoid" else s.activation(cls)
     return Mutation(name, file, f"{cls}.{where}", old, new, subject, ("dx",), kinds)
 
 

@@ -32,6 +32,7 @@ MODULES = (
     "layers.dense",
     "layers.conv",
     "layers.pool",
+    "layers.global_pool",
     "layers.shape",
     "layers.norm",
     "layers.group_norm",

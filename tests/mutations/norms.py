@@ -352,8 +352,8 @@ NORMS = (
             (
                 "rms norm: not divided by r",
                 "_RootMeanSquare.project",
-                " / r",
-                "",
+                "(xhat, g)) / r",
+                "(xhat, g))",
                 s.RMS_NORM,
                 ("dx",),
                 ("missing_factor", "axis_factor", "wrong_factor"),

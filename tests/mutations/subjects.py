@@ -86,6 +86,7 @@ def activation(name: str, *args: Any) -> Subject:
     return layer(lambda t: getattr(t, name)(*args), 7, 5)
 
 
+HARD_SIGMOID = activation("HardSigmoid", 0.4)  # with its kinks at ±1.25, among the entries of x
 TOP_K = layer(lambda t: t.TopK(3), 7, 5)
 DROPOUT = layer(lambda t: t.Dropout(0.3, rng=rng()), 7, 5)
 FLATTEN = layer(lambda t: t.Flatten(), 7, 3, 5)
@@ -100,6 +101,13 @@ MAX_POOL = layer(lambda t: t.MaxPool2d((3, 2), 3), 2, 3, 11, 7)
 MAX_POOL_OVERLAP = layer(lambda t: t.MaxPool2d((3, 2), (1, 1)), 2, 3, 7, 5)
 AVG_POOL = layer(lambda t: t.AvgPool2d((3, 2)), 2, 5, 9, 7)
 AVG_POOL_OVERLAP = layer(lambda t: t.AvgPool2d((3, 2), (2, 1)), 2, 3, 7, 5)
+MAX_POOL_PADDED = layer(lambda t: t.MaxPool2d((3, 2), 2, (2, 1)), 2, 3, 7, 5)
+AVG_POOL_PADDED = layer(lambda t: t.AvgPool2d((3, 2), 2, (2, 1)), 2, 3, 7, 5)
+GLOBAL_AVG_POOL = layer(lambda t: t.GlobalAvgPool2d(), 2, 3, 7, 5)
+GLOBAL_MAX_POOL = layer(lambda t: t.GlobalMaxPool2d(), 2, 3, 7, 5)
+PIXEL_SHUFFLE = layer(lambda t: t.PixelShuffle(2), 2, 12, 3, 5)
+PAD = layer(lambda t: t.Pad2d((2, 0, 1, 3)), 2, 3, 5, 7)
+PAD_REFLECT = layer(lambda t: t.Pad2d((2, 1, 0, 3), mode="reflect"), 2, 3, 5, 7)
 
 BATCH_NORM = layer(lambda t: t.BatchNorm(3, eps=0.01), 7, 3)
 BATCH_NORM_IMAGES = layer(lambda t: t.BatchNorm(3, eps=0.01), 2, 3, 7, 5)

@@ -11,6 +11,7 @@ from tinyae.layers import (
     conv,
     dense,
     gated,
+    global_pool,
     group_norm,
     noise,
     norm,
@@ -27,6 +28,7 @@ from tinyae.layers.compose import *
 from tinyae.layers.conv import *
 from tinyae.layers.dense import *
 from tinyae.layers.gated import *
+from tinyae.layers.global_pool import *
 from tinyae.layers.group_norm import *
 from tinyae.layers.noise import *
 from tinyae.layers.norm import *
@@ -46,6 +48,7 @@ __all__ += topk.__all__
 __all__ += shape.__all__
 __all__ += conv.__all__
 __all__ += pool.__all__
+__all__ += global_pool.__all__
 __all__ += norm.__all__
 __all__ += group_norm.__all__
 __all__ += rms_norm.__all__

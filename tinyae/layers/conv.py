@@ -14,7 +14,14 @@ from numpy.typing import DTypeLike
 from tinyae import kernels
 from tinyae.arguments import check_callable, float_dtype
 from tinyae.initializers import GlorotUniform, Initializer
-from tinyae.layers.base import Layer, check_dy, check_input, positive_int, positive_pair
+from tinyae.layers.base import (
+    Layer,
+    check_dy,
+    check_input,
+    padding_pair,
+    positive_int,
+    positive_pair,
+)
 from tinyae.param import Array, Param
 
 __all__ = ["Conv2d", "ConvTranspose2d"]
@@ -39,7 +46,7 @@ class _Convolution(Layer):
         self.out_channels = positive_int(who, "out_channels", out_channels)
         self.kernel_size = positive_pair(who, "kernel_size", kernel_size)
         self.stride = positive_pair(who, "stride", stride)
-        self.padding = "same" if padding == "same" else _padding(who, padding)
+        self.padding = "same" if padding == "same" else padding_pair(who, padding)
 
     def draw(
         self,
@@ -264,7 +271,7 @@ class ConvTranspose2d(_Convolution):
             )
 
     def _output_padding(self, output_padding: int | Pair) -> Pair:
-        a, b = _padding("ConvTranspose2d", output_padding, "output_padding")
+        a, b = padding_pair("ConvTranspose2d", output_padding, "output_padding")
         if a >= self.stride[0] or b >= self.stride[1]:
             raise ValueError(
                 f"ConvTranspose2d: output_padding is {(a, b)}, expected less than the stride "
@@ -285,15 +292,3 @@ class ConvTranspose2d(_Convolution):
 def _size(x: Array) -> Pair:
     """(H, W) of images."""
     return x.shape[2], x.shape[3]
-
-
-def _padding(who: str, value: int | Pair | str, name: str = "padding") -> Pair:
-    """An int or a pair of ints ≥ 0, as a pair (top and bottom, left and right)."""
-    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(pair) != 2 or not all(isinstance(v, (int, np.integer)) and v >= 0 for v in pair):
-        same = ' or "same"' if name == "padding" else ""
-        raise ValueError(
-            f"{who}: {name} is {value!r}, expected an int ≥ 0, a pair of them (down, across)"
-            f"{same}; pass e.g. {name}=1"
-        )
-    return int(pair[0]), int(pair[1])

@@ -145,10 +145,37 @@ def _conv_transpose(lowering: Lowering, layer: layers.ConvTranspose2d, x: Slot) 
 def _pool(kind: type[ops.MaxPool] | type[ops.AvgPool]) -> Callable[[Lowering, Any, Slot], Slot]:
     def lower(lowering: Lowering, layer: Any, x: Slot) -> Slot:
         layer.check(lowering.probe(x))
-        y = lowering.block((x.shape[0], *layer.windows(lowering.probe(x)).shape[2:4]))
-        return lowering.append(kind(x, y, layer.kernel_size, layer.stride))
+        size = x.shape[1], x.shape[2]
+        top, _, left, _ = layer.pad(size)
+        y = lowering.block((x.shape[0], *layer.output_size(size)))
+        return lowering.append(kind(x, y, layer.kernel_size, layer.stride, (top, left)))
 
     return lower
+
+
+def _global_pool(
+    kind: type[ops.MaxPool] | type[ops.AvgPool],
+) -> Callable[[Lowering, Any, Slot], Slot]:
+    def lower(lowering: Lowering, layer: Any, x: Slot) -> Slot:
+        layer.check(lowering.probe(x))
+        channels, height, width = x.shape
+        y = lowering.append(kind(x, lowering.block((channels, 1, 1)), (height, width), (1, 1)))
+        return y._replace(shape=(channels,))
+
+    return lower
+
+
+def _pixel_shuffle(lowering: Lowering, layer: layers.PixelShuffle, x: Slot) -> Slot:
+    y, r = lowering.block(layer(lowering.probe(x)).shape[1:]), layer.factor
+    view, axes = (y.shape[0], r, r, x.shape[1], x.shape[2]), (0, 3, 1, 4, 2)  # c, i, u, j, v
+    return lowering.append(ops.Permute(x, y, view, axes))
+
+
+def _pad(lowering: Lowering, layer: layers.Pad2d, x: Slot) -> Slot:
+    layer.check(lowering.probe(x))
+    (c, height, width), (top, bottom, left, right) = x.shape, layer.padding
+    y = lowering.block((c, top + height + bottom, left + width + right))
+    return lowering.append(ops.Pad(x, y, (top, left), layer.mode == "reflect"))
 
 
 def _upsample(lowering: Lowering, layer: layers.Upsample2d, x: Slot) -> Slot:
@@ -244,7 +271,11 @@ _LOWER: dict[type[Layer], Callable[[Lowering, Any, Slot], Slot]] = {
     layers.ConvTranspose2d: _conv_transpose,
     layers.MaxPool2d: _pool(ops.MaxPool),
     layers.AvgPool2d: _pool(ops.AvgPool),
+    layers.GlobalMaxPool2d: _global_pool(ops.MaxPool),
+    layers.GlobalAvgPool2d: _global_pool(ops.AvgPool),
     layers.Upsample2d: _upsample,
+    layers.PixelShuffle: _pixel_shuffle,
+    layers.Pad2d: _pad,
     layers.BatchNorm: _batch_norm,
     layers.LayerNorm: _layer_norm,
     layers.GroupNorm: _group_norm,

@@ -44,7 +44,9 @@ HEAD = 8  # integers in the head
     ADD,
     COPY,
     SQUARED_ERROR,
-) = range(12)
+    PERMUTE,
+    PAD,
+) = range(14)
 # then these, common to all operations (F: the address of its activation, or 0); then its own.
 X_SPACE, X_AT, Y_SPACE, Y_AT, X_SIZE, Y_SIZE, F, ALPHA = range(8)
 COMMON = 8
@@ -104,6 +106,8 @@ class Packed:
             ops.MaxPool: (POOL, self._pool),
             ops.AvgPool: (POOL, self._pool),
             ops.Upsample: (UPSAMPLE, lambda op: [*op.x.shape, *op.factor]),
+            ops.Permute: (PERMUTE, lambda op: [*op.sizes, *op.steps]),
+            ops.Pad: (PAD, lambda op: [*op.x.shape, *op.y.shape[1:], *op.corner, int(op.reflect)]),
             ops.LayerNorm: (LAYER_NORM, self._layer_norm),
             ops.Normalize: (NORMALIZE, self._normalize),
             ops.Softmax: (SOFTMAX, lambda op: [*(op.x.shape or (1,))[:1]]),
@@ -160,7 +164,7 @@ class Packed:
 
     def _pool(self, op: ops.MaxPool | ops.AvgPool) -> list[int]:
         mean = int(isinstance(op, ops.AvgPool))
-        return [*op.x.shape, *op.y.shape[1:], *op.window, *op.stride, mean]
+        return [*op.x.shape, *op.y.shape[1:], *op.window, *op.stride, mean, *op.corner]
 
     def _layer_norm(self, op: ops.LayerNorm) -> list[int]:
         gamma, beta = self._store(self._read(op.gamma)), self._store(self._read(op.beta))

@@ -155,10 +155,11 @@ class ConvTranspose(Op):
 
 @dataclass(frozen=True)
 class MaxPool(Op):
-    """y[c,i,j] = max over u, v of x[c, i·s+u, j·s+v]"""
+    """y[c,i,j] = max over u, v of x[c, i·s+u−top, j·s+v−left] where inside x      corner (top, left)"""
 
     window: Pair
     stride: Pair
+    corner: Pair = (0, 0)
 
     @property
     def flops(self) -> int:
@@ -167,10 +168,11 @@ class MaxPool(Op):
 
 @dataclass(frozen=True)
 class AvgPool(Op):
-    """y[c,i,j] = 1/(kh·kw) Σ_{u,v} x[c, i·s+u, j·s+v]"""
+    """y[c,i,j] = the mean over u, v of x[c, i·s+u−top, j·s+v−left] where inside x"""
 
     window: Pair
     stride: Pair
+    corner: Pair = (0, 0)
 
     @property
     def flops(self) -> int:
@@ -182,6 +184,41 @@ class Upsample(Op):
     """y[c,i,j] = x[c, ⌊i/a⌋, ⌊j/b⌋]      factor (a, b)"""
 
     factor: Pair
+
+    @property
+    def flops(self) -> int:
+        return 0
+
+
+@dataclass(frozen=True)
+class Permute(Op):
+    """y = x, seen as an array of shape ``view`` with five axes, whose axes are put in a new order"""
+
+    view: tuple[int, int, int, int, int]
+    axes: tuple[int, int, int, int, int]
+
+    @property
+    def sizes(self) -> list[int]:
+        """The lengths of y's axes."""
+        return [self.view[axis] for axis in self.axes]
+
+    @property
+    def steps(self) -> list[int]:
+        """How far apart neighbours along each of y's axes lie in x."""
+        return [math.prod(self.view[axis + 1 :]) for axis in self.axes]
+
+    @property
+    def flops(self) -> int:
+        return 0
+
+
+@dataclass(frozen=True)
+class Pad(Op):
+    """y[c, i, j] = x[c, i−top, j−left]; outside x 0, or its mirror image      corner (top, left)"""
+
+    corner: Pair
+    reflect: bool
+    stride = (1, 1)
 
     @property
     def flops(self) -> int:

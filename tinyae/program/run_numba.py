@@ -26,7 +26,7 @@ from tinyae.kernels.jitted.simd_tile import (
     tile,
 )
 from tinyae.kernels.jitted.threads import jit
-from tinyae.kernels.jitted.vector_math import exp
+from tinyae.kernels.jitted.vector_math import exact, exp, like
 from tinyae.memory import keep_freed_memory
 from tinyae.param import Array
 from tinyae.program import thread_pool
@@ -49,6 +49,8 @@ from tinyae.program.pack import (
     OPERATIONS,
     OUTPUT,
     OUTPUTS,
+    PAD,
+    PERMUTE,
     POOL,
     SOFTMAX,
     SQUARED_ERROR,
@@ -215,6 +217,10 @@ def _run_program(
                         _pool(args, u, v)
                     elif kind == UPSAMPLE:
                         _upsample(args, u, v)
+                    elif kind == PERMUTE:
+                        _permute(args, u, v)
+                    elif kind == PAD:
+                        _pad(args, u, v)
                     elif kind == LAYER_NORM:
                         _layer_norm(args, weights, u, v)
                     elif kind == NORMALIZE:
@@ -484,25 +490,64 @@ def _frames(c: Array, x: Array, scratch: Array, to: int) -> None:
 
 @jit
 def _pool(c: Array, x: Array, y: Array) -> None:
-    """The maximum or the mean of each window."""
+    """The maximum or the mean of what each window holds of the image."""
     channels, height, width, rows, columns = c[0], c[1], c[2], c[3], c[4]
-    kh, kw, sh, sw, mean = c[5], c[6], c[7], c[8], c[9]
+    kh, kw, sh, sw, mean, top, left = c[5], c[6], c[7], c[8], c[9], c[10], c[11]
     if not mean:
-        largest(x, y, None, height, width, rows, columns, kh, kw, sh, sw)
+        largest(x, y, None, height, width, rows, columns, kh, kw, sh, sw, top, left)
         return
-    area = x.dtype.type(kh * kw)
     to = 0
     for p in range(channels):
         for i in range(rows):
+            row = i * sh - top
+            first, last = max(row, 0), min(row + kh, height)
             for j in range(columns):
-                corner = (p * height + i * sh) * width + j * sw
+                column = j * sw - left
+                start, length = max(column, 0), min(column + kw, width) - max(column, 0)
                 total = x.dtype.type(0)
-                for u in range(kh):
-                    line = view(x, corner + u * width, kw)
-                    for v in range(kw):
+                for u in range(first, last):
+                    line = view(x, (p * height + u) * width + start, length)
+                    for v in range(length):
                         total += line[v]
-                y[to] = total / area
+                y[to] = total / x.dtype.type((last - first) * length)
                 to += 1
+
+
+@jit
+def _permute(c: Array, x: Array, y: Array) -> None:
+    """y, with axes of c[:5] entries, takes steps of c[5:] in x."""
+    to = 0
+    for i in range(c[0]):
+        for j in range(c[1]):
+            for k in range(c[2]):
+                for l in range(c[3]):
+                    at = i * c[5] + j * c[6] + k * c[7] + l * c[8]
+                    for m in range(c[4]):
+                        y[to] = x[at + m * c[9]]
+                        to += 1
+
+
+@jit
+def _pad(c: Array, x: Array, y: Array) -> None:
+    """A border of zeros, or of the mirrored image"""
+    channels, height, width, rows = c[0], c[1], c[2], c[3]
+    columns, top, left, reflect = c[4], c[5], c[6], c[7]
+    to = 0
+    for p in range(channels):
+        for i in range(rows):
+            row = _mirrored(i - top, height) if reflect else i - top
+            for j in range(columns):
+                column = _mirrored(j - left, width) if reflect else j - left
+                inside = 0 <= row < height and 0 <= column < width
+                y[to] = x[(p * height + row) * width + column] if inside else x.dtype.type(0)
+                to += 1
+
+
+@jit
+def _mirrored(i: int, length: int) -> int:
+    """The index i, mirrored at the first or the last entry if it lies beyond it"""
+    i = abs(i)
+    return i if i < length else 2 * (length - 1) - i
 
 
 @jit
@@ -541,7 +586,7 @@ def _layer_norm(c: Array, weights: Array, x: Array, y: Array) -> None:
 def _normalize(c: Array, weights: Array, x: Array, y: Array) -> None:
     """y = (x − mean) / √(var + ε) along axis 1 of (rows, length, columns), or x / √(mean x² + ε)"""
     rows, length, columns, centered, eps = c[0], c[1], c[2], c[3], weights[c[4]]
-    zero, one, m = x.dtype.type(0), x.dtype.type(1), x.dtype.type(length)
+    zero, m = x.dtype.type(0), x.dtype.type(length)
     for r in range(rows):
         block = view(x, r * length * columns, length * columns)
         to = view(y, r * length * columns, length * columns)
@@ -553,9 +598,15 @@ def _normalize(c: Array, weights: Array, x: Array, y: Array) -> None:
                 mean /= m
             for k in range(p, block.size, columns):
                 square += (block[k] - mean) * (block[k] - mean)
-            scale = one / math.sqrt(square / m + eps)
+            scale = _inverse_root(square / m + eps)
             for k in range(p, block.size, columns):
                 to[k] = (block[k] - mean) * scale
+
+
+@exact
+def _inverse_root(v: float) -> float:
+    """1/√v, 0 of ∞: with ``arcp``, LLVM iterates from an estimate, and ∞ becomes NaN."""
+    return like(v, 1) / math.sqrt(v)
 
 
 @jit

@@ -25,20 +25,28 @@ def largest(
     kw: int,
     sh: int,
     sw: int,
+    top: int,
+    left: int,
 ) -> None:
     """The largest entry of each window, and its place u·kw + v unless ``index`` is None.
+
+    The first window begins ``top`` rows above the image and ``left`` columns left of it.
 
     x holds images of height × width one after the other, y and index those of rows × columns.
     """
     to = 0
     for image in range(y.size // max(rows * columns, 1)):
         for i in range(rows):
+            row = i * sh - top
+            u0, u1 = max(-row, 0), min(kh, height - row)
             for j in range(columns):
-                corner = (image * height + i * sh) * width + j * sw
-                best, argmax = view(x, corner, 1)[0], 0
-                for u in range(kh):
-                    line = view(x, corner + u * width, kw)
-                    for v in range(kw):
+                column = j * sw - left
+                v0, v1 = max(-column, 0), min(kw, width - column)
+                corner = (image * height + row) * width + column
+                best, argmax = view(x, corner + u0 * width + v0, 1)[0], u0 * kw + v0
+                for u in range(u0, u1):
+                    line = view(x, corner + u * width, v1)
+                    for v in range(v0, v1):
                         value = line[v]
                         keep = best >= value or best != best  # the first NaN wins, as in argmax
                         best = best if keep else value
@@ -72,7 +80,7 @@ def max_pool2d(x: Array, kernel: Pair, stride: Pair) -> tuple[Array, Array]:
     y = np.empty((*x.shape[:2], *size), x.dtype)
     index = np.empty(y.shape, np.int64)
     flat = np.ascontiguousarray(x).reshape(-1)
-    largest(flat, y.reshape(-1), index.reshape(-1), height, width, *size, kh, kw, sh, sw)
+    largest(flat, y.reshape(-1), index.reshape(-1), height, width, *size, kh, kw, sh, sw, 0, 0)
     return y, index
 
 

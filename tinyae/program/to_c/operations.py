@@ -188,13 +188,15 @@ def _affine(w: Writer, op: ops.Affine) -> list[str]:
 
 
 def _max_pool(w: Writer, op: ops.MaxPool) -> list[str]:
+    w.function("min", templates.MIN)
     function = w.function("max_pool", image_templates.MAX_POOL)
-    return [f"{function}({w.window(op, op.window, (0, 0))}, {w.pointers(op)})"]
+    return [f"{function}({w.window(op, op.window, op.corner)}, {w.pointers(op)})"]
 
 
 def _avg_pool(w: Writer, op: ops.AvgPool) -> list[str]:
+    w.function("min", templates.MIN)
     function = w.function("avg_pool", image_templates.AVG_POOL)
-    return [f"{function}({w.window(op, op.window, (0, 0))}, {w.pointers(op)})"]
+    return [f"{function}({w.window(op, op.window, op.corner)}, {w.pointers(op)})"]
 
 
 def _upsample(w: Writer, op: ops.Upsample) -> list[str]:
@@ -202,6 +204,22 @@ def _upsample(w: Writer, op: ops.Upsample) -> list[str]:
     channels, height, width = op.x.shape
     sizes = f"{channels * height}, {width}, {op.factor[0]}, {op.factor[1]}"
     return [f"{function}({w.pointers(op)}, {sizes})"]
+
+
+def _permute(w: Writer, op: ops.Permute) -> list[str]:
+    name, operations = f"{w.operations.name}_permutation", w.operations
+    operations.types[name] = image_templates.PERMUTATION.substitute(name=operations.name)
+    table = operations.tables.add_struct(name, f"permutation{w.k}", [*op.sizes, *op.steps])
+    return [f"{w.function('permute', image_templates.PERMUTE)}(&{table}, {w.pointers(op)})"]
+
+
+def _pad(w: Writer, op: ops.Pad) -> list[str]:
+    if op.reflect:
+        w.function("mirrored", image_templates.MIRRORED)
+        function = w.function("pad_reflect", image_templates.PAD_REFLECT)
+    else:
+        function = w.function("pad", image_templates.PAD)
+    return [f"{function}({w.window(op, (1, 1), op.corner)}, {w.pointers(op)})"]
 
 
 def _activation(w: Writer, op: ops.Activation) -> list[str]:
@@ -252,6 +270,8 @@ _WRITE: dict[type[Op], Callable[[Writer, Any], list[str]]] = {
     ops.MaxPool: _max_pool,
     ops.AvgPool: _avg_pool,
     ops.Upsample: _upsample,
+    ops.Permute: _permute,
+    ops.Pad: _pad,
     ops.Activation: _activation,
     ops.LayerNorm: _layer_norm,
     ops.Normalize: _normalize,
