@@ -77,10 +77,20 @@ class Architecture:
             *(ta.ReLU, ta.Sigmoid, ta.Tanh, ta.Softplus, ta.GELU, ta.SiLU, ta.Softmax),
             *(ta.ELU, lambda: ta.LeakyReLU(0.2), lambda: ta.Dropout(0.5, rng=self.rng)),
             *(self.norm, self.norm, lambda: ta.LayerNorm(self.shape, dtype=np.float64)),
-            *(ta.PixelNorm, self.group_norm, lambda: ta.RMSNorm(self.shape, dtype=np.float64)),
+            *(
+                self.prelu,
+                ta.PixelNorm,
+                self.group_norm,
+                lambda: ta.RMSNorm(self.shape, dtype=np.float64),
+            ),
             lambda: ta.TopK(min(3, math.prod(self.shape))),
         ]
         return self.draw(st.sampled_from(kinds))()
+
+    def prelu(self):
+        layer = ta.PReLU(self.shape[0], dtype=np.float64)
+        layer.a.value[...] = self.rng.normal(size=self.shape[0])
+        return layer
 
     def group_norm(self):
         if math.prod(self.shape) < 2:

@@ -186,6 +186,8 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "TiedDense": (ta.TiedDense, {"dense": ta.Dense(4, 2, rng=rng())}),
     "LeakyReLU": (ta.LeakyReLU, {"alpha": 0.1}),
     "ELU": (ta.ELU, {"alpha": 0.1}),
+    "Huber": (ta.Huber, {"delta": 1.0}),
+    "PReLU": (ta.PReLU, {"num_channels": 3, "slope": 0.25, "dtype": np.float32}),
     "HardSigmoid": (ta.HardSigmoid, {"alpha": 0.2}),
     "TopK": (ta.TopK, {"k": 2, "inference_k": 3}),
     "Reshape": (lambda shape: ta.Reshape(shape), {"shape": 4}),

@@ -321,6 +321,19 @@ def test_extremes_do_not_overflow(dtype):
         np.testing.assert_allclose(GELU()(x)[0, [0, 4]], [0, 1e4])
 
 
+def test_prelu_learns_one_slope_for_each_channel():
+    layer = layers.PReLU(2, dtype=np.float64)
+    layer.a.value[...] = [0.5, -2]
+    x = np.array([[[3.0, -4], [-1, np.nan]]])
+    y, cache = layer.forward(x)
+    np.testing.assert_array_equal(y, [[[3, -2], [2, np.nan]]])
+    dx = layer.backward(np.full_like(x, 10), cache)
+    np.testing.assert_array_equal(dx, [[[10, 5], [-20, np.nan]]])
+    np.testing.assert_array_equal(layer.a.grad, [-40, np.nan])
+    plain, x = LeakyReLU(0.25), np.linspace(-3, 3, 14).reshape(7, 2).astype(np.float32)
+    np.testing.assert_array_equal(layers.PReLU(2)(x), plain(x))
+
+
 def test_selu_keeps_mean_and_variance():
     """Of a standard normal x: its two constants solve E f = 0 and E f² = 1."""
     x = np.linspace(-12, 12, 48_001)[None]
@@ -708,6 +721,8 @@ BAD_ARGUMENTS = [
     (lambda: LeakyReLU(0), "LeakyReLU: alpha is 0"),
     (lambda: ELU(-1), "ELU: alpha is -1"),
     (lambda: HardSigmoid(0), "HardSigmoid: alpha is 0"),
+    (lambda: layers.PReLU(0), "PReLU: num_channels is 0"),
+    (lambda: layers.PReLU(3, float("inf")), "PReLU: slope is inf"),
     (lambda: Reshape(), "Reshape: shape is"),
     (lambda: Reshape(2, -1), "Reshape: shape is"),
     (lambda: Upsample2d(0), "Upsample2d: factor is 0"),
@@ -737,7 +752,7 @@ BAD_ARGUMENTS = [
     (lambda: layers.PixelNorm(-1), "PixelNorm: eps is -1"),
     (lambda: layers.GroupNorm(0, 4), "GroupNorm: num_groups is 0"),
     (lambda: layers.GroupNorm(3, 4), "GroupNorm: num_groups is 3, which does not divide"),
-    (lambda: layers.InstanceNorm(2.5), "InstanceNorm: num_groups is 2.5"),
+    (lambda: layers.InstanceNorm(2.5), "InstanceNorm: num_channels is 2.5"),
     (lambda: LayerNorm((3, 0)), "LayerNorm: normalized_shape is 0"),
     (lambda: LayerNorm(3, eps=float("nan")), "LayerNorm: eps is nan"),
     (lambda: Parallel(), "Parallel: got no branches"),

@@ -23,7 +23,7 @@ from tinyae.layers import (
     TiedDense,
     Upsample2d,
 )
-from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Loss
+from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Huber, Loss
 from tinyae.models import Autoencoder, Model
 from tinyae.models.checks import output_range
 from tinyae.optim import Adam, Cosine
@@ -49,7 +49,7 @@ def noisy() -> Autoencoder:
     return Autoencoder(encoder, Sequential(Dense(5, 12, rng=rng), Reshape(1, 3, 4)), MSE())
 
 
-@pytest.mark.parametrize("loss", [MSE(), L1(), BCE()], ids=repr)
+@pytest.mark.parametrize("loss", [MSE(), L1(), Huber(), BCE()], ids=repr)
 def test_backprop_and_objective_give_the_same_terms(loss: Loss) -> None:
     model, x = make(loss), images(7)
     before = {name: p.value.copy() for name, p in model.params.items()}

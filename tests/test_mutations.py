@@ -42,7 +42,9 @@ def test_the_bank_is_large_and_its_names_differ():
 
 def test_every_file_that_differentiates_is_in_the_bank():
     mutated = {m.file for m in BANK}
-    layers = "activation branches compose conv dense gated global_pool group_norm noise norm pool"
+    layers = (
+        "activation branches compose conv dense gated global_pool group_norm noise norm pool prelu"
+    )
     layers += " rms_norm shape softmax topk"
     models = "autoencoder classifier conditional contractive denoising sparse variational"
     players = "gan_losses gan_players"

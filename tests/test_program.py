@@ -480,6 +480,7 @@ def test_a_shared_sample_is_the_same_sample(rng, monkeypatch):
     [
         *(kind() for kind in activations()),
         *(ta.Softmax(), ta.LayerNorm(40), ta.BatchNorm(40), ta.TopK(3), ta.TopK(40)),
+        ta.PReLU(40),
         *NORMS,
         *POOLS,
         ta.Sequential(ta.Reshape(1, 5, 8), ta.MaxPool2d(2)),

@@ -328,7 +328,7 @@ def test_the_compiler_reads_the_same_floats(tmp_path, rng):
 SPECIAL = [
     *ACTIVATIONS,
     *(ta.Softmax(), ta.LayerNorm(40), ta.BatchNorm(40), ta.TopK(3), ta.TopK(39), ta.TopK(40)),
-    *(ta.RMSNorm(40), ta.PixelNorm(), ta.GroupNorm(4, 40)),
+    *(ta.PReLU(40), ta.RMSNorm(40), ta.PixelNorm(), ta.GroupNorm(4, 40)),
     *(
         ta.Sequential(ta.Reshape(4, 2, 5), norm)
         for norm in (ta.GroupNorm(2, 4), ta.InstanceNorm(4), ta.PixelNorm(), ta.RMSNorm((2, 5)))

@@ -4,7 +4,7 @@ The source is meant to be read, in this order:
 
  1. ``layers/base.py``         the contract: ``y, cache = forward(x)``, ``dx = backward(dy, cache)``
  2. ``layers/dense.py``        an affine map and its gradient; the same matrix used twice (tied)
- 3. ``layers/activation.py``   f, f′ and f″ side by side; ``gated.py``: x times a gate
+ 3. ``layers/activation.py``   f, f′ and f″ side by side; ``gated.py``, ``prelu.py``
  4. ``layers/compose.py``      one layer after the other: the chain rule
  5. ``models/autoencoder.py``  encoder, decoder, loss: forward, then its mirror image
  6. ``losses.py``              what is to be made small: a number and its gradient
@@ -58,7 +58,7 @@ from tinyae.likelihoods import (
     Laplace,
     LearntGaussian,
 )
-from tinyae.losses import BCE, L1, MSE, BCEWithLogits
+from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Huber
 from tinyae.models import (
     GAN,
     Autoencoder,
@@ -161,6 +161,7 @@ __all__ = [
     # losses, models, optimizers, the loop
     "MSE",
     "L1",
+    "Huber",
     "BCE",
     "BCEWithLogits",
     "Model",

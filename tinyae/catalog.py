@@ -41,6 +41,7 @@ from tinyae.layers import (
     Parallel,
     PixelNorm,
     PixelShuffle,
+    PReLU,
     ReLU,
     Reshape,
     Residual,
@@ -57,7 +58,7 @@ from tinyae.layers import (
     activation,
 )
 from tinyae.likelihoods import Bernoulli, Gaussian, Laplace, LearntGaussian
-from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Loss
+from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Huber, Loss
 from tinyae.models import (
     GAN,
     Autoencoder,
@@ -196,6 +197,11 @@ def _tied_pair(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Sha
     n, features = _rows(integers, rng)
     dense = Dense(features, integers(1, 4), rng=rng)
     return Sequential(dense, Tanh(), TiedDense(dense)), (n, features)
+
+
+def _prelu(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    shape = _any_shape(integers, rng)
+    return PReLU(shape[1]), shape
 
 
 def _conv(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
@@ -399,6 +405,7 @@ LAYERS: tuple[LayerRow, ...] = (
     LayerRow("Dense", _dense, _wider),
     LayerRow("TiedDense", _tied_dense, _wider),
     *map(_row_for_any_shape, activation.activations()),
+    LayerRow("PReLU", _prelu, _wider),
     LayerRow("Softmax", _softmax),
     LayerRow("Flatten", lambda integers, rng: (Flatten(), _any_shape(integers, rng))),
     LayerRow("Reshape", _reshape, _wider),
@@ -445,6 +452,7 @@ LAYERS: tuple[LayerRow, ...] = (
 LOSSES: tuple[LossRow, ...] = (
     LossRow("MSE", MSE),
     LossRow("L1", L1),
+    LossRow("Huber", lambda: Huber(0.7)),
     LossRow("BCE", BCE, probabilities=True, zero_at_target=False),
     LossRow("BCEWithLogits", BCEWithLogits, zero_at_target=False),
 )

@@ -37,4 +37,37 @@ ACTIVATIONS = (
     _slope("hardswish: ⅙ for ⅓", "Hardswish", "/ 3 + 0.5", "/ 6 + 0.5", (*_TERM, "entries")),
     _slope("hard sigmoid: α is missing", "HardSigmoid", "self.alpha, 0", "1.0, 0"),
     _slope("hard sigmoid: no mask", "HardSigmoid", "(y > 0) & (y < 1)", "y < 2", _FACTOR),
+    *(
+        Mutation(name, "layers/prelu.py", "PReLU.backward", old, new, s.PRELU, wrong, kinds)
+        for name, old, new, wrong, kinds in (
+            (
+                "prelu: da of all x",
+                "np.minimum(x, 0)",
+                "x",
+                ("da",),
+                ("operands", "missing_term", "term", "wrong_factor", "missing_factor"),
+            ),
+            (
+                "prelu: da counts x",
+                "np.minimum(x, 0)",
+                "(x < 0)",
+                ("da",),
+                ("operands", "missing_factor", "wrong_factor"),
+            ),
+            (
+                "prelu: da is set, not added",
+                "self.a.grad += self.narrow(dy * np.minimum(x, 0))",
+                "self.a.grad[...] = self.narrow(dy * np.minimum(x, 0))",
+                ("da",),
+                ("not_added",),
+            ),
+            (
+                "prelu: no slope",
+                "dy * self.s(x)",
+                "dy",
+                ("dx",),
+                ("missing_factor", "entries", "wrong_factor", "operands"),
+            ),
+        )
+    ),
 )

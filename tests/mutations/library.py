@@ -29,6 +29,7 @@ MODULES = (
     "layers.activation",
     "layers.gated",
     "layers.softmax",
+    "layers.prelu",
     "layers.dense",
     "layers.conv",
     "layers.pool",

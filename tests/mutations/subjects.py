@@ -87,6 +87,7 @@ def activation(name: str, *args: Any) -> Subject:
 
 
 HARD_SIGMOID = activation("HardSigmoid", 0.4)  # with its kinks at ±1.25, among the entries of x
+PRELU = layer(lambda t: t.PReLU(3), 7, 3, 5)
 TOP_K = layer(lambda t: t.TopK(3), 7, 5)
 DROPOUT = layer(lambda t: t.Dropout(0.3, rng=rng()), 7, 5)
 FLATTEN = layer(lambda t: t.Flatten(), 7, 3, 5)
@@ -141,6 +142,7 @@ PARALLEL_EVEN = layer(
 
 MSE = loss(lambda t: t.MSE(), 7, 5)
 L1 = loss(lambda t: t.L1(), 7, 5)
+HUBER = loss(lambda t: t.Huber(0.7), 7, 5)
 BCE = probabilities(lambda t: t.BCE(), 7, 5)
 LOGITS = loss(lambda t: t.BCEWithLogits(), 7, 5)
 BERNOULLI = loss(lambda t: t.Bernoulli(), 7, 5)

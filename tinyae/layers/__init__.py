@@ -16,6 +16,7 @@ from tinyae.layers import (
     noise,
     norm,
     pool,
+    prelu,
     rms_norm,
     shape,
     softmax,
@@ -33,6 +34,7 @@ from tinyae.layers.group_norm import *
 from tinyae.layers.noise import *
 from tinyae.layers.norm import *
 from tinyae.layers.pool import *
+from tinyae.layers.prelu import *
 from tinyae.layers.rms_norm import *
 from tinyae.layers.shape import *
 from tinyae.layers.softmax import *
@@ -43,6 +45,7 @@ __all__ += base.__all__
 __all__ += dense.__all__
 __all__ += activation.__all__
 __all__ += gated.__all__
+__all__ += prelu.__all__
 __all__ += softmax.__all__
 __all__ += topk.__all__
 __all__ += shape.__all__

@@ -133,7 +133,8 @@ class InstanceNorm(GroupNorm):
     def __init__(
         self, num_channels: int, eps: float = 1e-5, *, dtype: DTypeLike = np.float32
     ) -> None:
-        super().__init__(num_channels, num_channels, eps, dtype=dtype)
+        channels = positive_int("InstanceNorm", "num_channels", num_channels)
+        super().__init__(channels, channels, eps, dtype=dtype)
 
     def __repr__(self) -> str:
         return f"InstanceNorm({self.num_channels})"

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from tinyae import kernels
+from tinyae.arguments import flag
 from tinyae.layers.base import ParameterFree, check_dy, check_input, padding_pair, positive_pair
 from tinyae.param import Array
 
@@ -41,7 +42,7 @@ class _Pool(ParameterFree):
         self.kernel_size = positive_pair(who, "kernel_size", kernel_size)
         self.stride = positive_pair(who, "stride", self.kernel_size if stride is None else stride)
         self.padding = "same" if padding == "same" else padding_pair(who, padding)
-        self.ceil_mode = bool(ceil_mode)
+        self.ceil_mode = flag(who, "ceil_mode", ceil_mode)
         if isinstance(self.padding, tuple) and not (
             self.padding[0] < self.kernel_size[0] and self.padding[1] < self.kernel_size[1]
         ):

@@ -240,6 +240,12 @@ def _activation(lowering: Lowering, layer: Any, x: Slot) -> Slot:
     return lowering.append(ops.Activation(x, lowering.block(x.shape), f))
 
 
+def _prelu(lowering: Lowering, layer: layers.PReLU, x: Slot) -> Slot:
+    layer(lowering.probe(x))  # raises if x does not fit
+    slope = lowering.weight(layer.a.value)
+    return lowering.append(ops.PReLU(x, lowering.block(x.shape), slope))
+
+
 def _sequential(lowering: Lowering, layer: layers.Sequential, x: Slot) -> Slot:
     for part in layer.layers:
         x = lowering.add(part, x)
@@ -283,6 +289,7 @@ _LOWER: dict[type[Layer], Callable[[Lowering, Any, Slot], Slot]] = {
     layers.RMSNorm: _rms_norm,
     layers.PixelNorm: _pixel_norm,
     **dict.fromkeys(activations(), _activation),
+    layers.PReLU: _prelu,
     layers.Softmax: _softmax,
     layers.TopK: _top_k,
     layers.Dropout: _identity,

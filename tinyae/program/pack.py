@@ -46,7 +46,8 @@ HEAD = 8  # integers in the head
     SQUARED_ERROR,
     PERMUTE,
     PAD,
-) = range(14)
+    PRELU,
+) = range(15)
 # then these, common to all operations (F: the address of its activation, or 0); then its own.
 X_SPACE, X_AT, Y_SPACE, Y_AT, X_SIZE, Y_SIZE, F, ALPHA = range(8)
 COMMON = 8
@@ -108,6 +109,7 @@ class Packed:
             ops.Upsample: (UPSAMPLE, lambda op: [*op.x.shape, *op.factor]),
             ops.Permute: (PERMUTE, lambda op: [*op.sizes, *op.steps]),
             ops.Pad: (PAD, lambda op: [*op.x.shape, *op.y.shape[1:], *op.corner, int(op.reflect)]),
+            ops.PReLU: (PRELU, lambda op: [op.slope.size, self._store(self._read(op.slope))]),
             ops.LayerNorm: (LAYER_NORM, self._layer_norm),
             ops.Normalize: (NORMALIZE, self._normalize),
             ops.Softmax: (SOFTMAX, lambda op: [*(op.x.shape or (1,))[:1]]),

@@ -233,6 +233,13 @@ class Activation(Op):
 
 
 @dataclass(frozen=True)
+class PReLU(Op):
+    """y[c, p] = x[c, p] if positive, else slope[c] · x[c, p]      x, y (C, …). y may be x's slot."""
+
+    slope: Slot
+
+
+@dataclass(frozen=True)
 class LayerNorm(Op):
     """ŷ = (x − mean x) / √(var x + ε) over each row, y = γ ∘ ŷ + β      γ, β a row's shape
 
@@ -310,7 +317,7 @@ class SquaredError(Op):
         return 3 * self.x.size
 
 
-IN_PLACE = (Affine, Activation, LayerNorm, Normalize, Softmax, TopK, Add)
+IN_PLACE = (Affine, Activation, PReLU, LayerNorm, Normalize, Softmax, TopK, Add)
 
 
 @dataclass(frozen=True, eq=False)

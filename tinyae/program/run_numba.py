@@ -52,6 +52,7 @@ from tinyae.program.pack import (
     PAD,
     PERMUTE,
     POOL,
+    PRELU,
     SOFTMAX,
     SQUARED_ERROR,
     SUMS,
@@ -221,6 +222,8 @@ def _run_program(
                         _permute(args, u, v)
                     elif kind == PAD:
                         _pad(args, u, v)
+                    elif kind == PRELU:
+                        _prelu(args, weights, u, v)
                     elif kind == LAYER_NORM:
                         _layer_norm(args, weights, u, v)
                     elif kind == NORMALIZE:
@@ -562,6 +565,16 @@ def _upsample(c: Array, x: Array, y: Array) -> None:
                 for _ in range(across):
                     y[to] = u[j]
                     to += 1
+
+
+@jit
+def _prelu(c: Array, weights: Array, x: Array, y: Array) -> None:
+    """y[c, p] = x[c, p] if positive, else slope[c] x[c, p]"""
+    length = x.size // c[0]
+    for i in range(c[0]):
+        slope = weights[c[1] + i]
+        for p in range(i * length, (i + 1) * length):
+            y[p] = x[p] if x[p] > 0 else slope * x[p]
 
 
 @jit

@@ -126,6 +126,11 @@ def _activation(op: ops.Activation, x: Array) -> Array:
     return _apply(op.f, x)
 
 
+def _prelu(op: ops.PReLU, x: Array, slope: Array) -> Array:
+    rows = x.reshape(len(x), slope.size, -1)
+    return np.where(rows > 0, rows, slope[:, None] * rows)
+
+
 def _layer_norm(op: ops.LayerNorm, x: Array, gamma: Array, beta: Array) -> Array:
     rows = x.reshape(len(x), -1, gamma.size)
     c = rows - rows.mean(axis=2, keepdims=True)
@@ -176,6 +181,7 @@ _RUN: dict[type[ops.Op], Callable[..., Array]] = {
     ops.Permute: _permute,
     ops.Pad: _pad,
     ops.Activation: _activation,
+    ops.PReLU: _prelu,
     ops.LayerNorm: _layer_norm,
     ops.Normalize: _normalize,
     ops.Softmax: _softmax,

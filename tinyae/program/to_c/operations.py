@@ -227,6 +227,12 @@ def _activation(w: Writer, op: ops.Activation) -> list[str]:
     return [*copy, w.operations.activation(op.f, pointer(op.y), op.y.size)]
 
 
+def _prelu(w: Writer, op: ops.PReLU) -> list[str]:
+    slope, channels = w.table("slope", w.read(op.slope)), op.slope.size
+    function = w.function("prelu", templates.PRELU)
+    return [f"{function}({slope}, {w.pointers(op)}, {channels}, {op.x.size // channels})"]
+
+
 def _layer_norm(w: Writer, op: ops.LayerNorm) -> list[str]:
     gamma, beta = w.table("gamma", w.read(op.gamma)), w.table("beta", w.read(op.beta))
     function = w.function("layer_norm", templates.LAYER_NORM)
@@ -273,6 +279,7 @@ _WRITE: dict[type[Op], Callable[[Writer, Any], list[str]]] = {
     ops.Permute: _permute,
     ops.Pad: _pad,
     ops.Activation: _activation,
+    ops.PReLU: _prelu,
     ops.LayerNorm: _layer_norm,
     ops.Normalize: _normalize,
     ops.Softmax: _softmax,

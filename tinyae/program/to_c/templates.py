@@ -104,6 +104,19 @@ static void ${name}_affine(const float *scale, const float *shift, const float *
 }
 """)
 
+PRELU = Template("""\
+/* y[c, p] = x[c, p] if positive, else slope[c] * x[c, p]      x, y (channels, length) */
+static void ${name}_prelu(const float *slope, const float *x, float *y, int32_t channels,
+    int32_t length)
+{
+    for (int32_t c = 0; c < channels; c++) {
+        for (int32_t p = c * length; p < (c + 1) * length; p++) {
+            y[p] = x[p] > 0.0f ? x[p] : slope[c] * x[p];
+        }
+    }
+}
+""")
+
 LAYER_NORM = Template("""\
 /* y = gamma * (x - mean) / sqrt(variance + eps) + beta, for each row of x */
 static void ${name}_layer_norm(const float *gamma, const float *beta, float eps,
