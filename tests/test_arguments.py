@@ -194,6 +194,17 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "Upsample2d": (ta.Upsample2d, {"factor": 2}),
     "Conv2d": (ta.Conv2d, {**CONV, **NEW}),
     "ConvTranspose2d": (ta.ConvTranspose2d, {**CONV, "output_padding": 0, **NEW}),
+    "Conv1d": (ta.Conv1d, {**CONV, **NEW}),
+    "ConvTranspose1d": (ta.ConvTranspose1d, {**CONV, "output_padding": 0, **NEW}),
+    "MaxPool1d": (
+        ta.MaxPool1d,
+        {"kernel_size": 2, "stride": 2, "padding": 1, "ceil_mode": False},
+    ),
+    "AvgPool1d": (
+        ta.AvgPool1d,
+        {"kernel_size": 2, "stride": 2, "padding": 1, "ceil_mode": False},
+    ),
+    "Upsample1d": (ta.Upsample1d, {"factor": 2}),
     "MaxPool2d": (ta.MaxPool2d, {"kernel_size": 2, "stride": 2, "padding": 1, "ceil_mode": False}),
     "AvgPool2d": (ta.AvgPool2d, {"kernel_size": 2, "stride": 2, "padding": 1, "ceil_mode": False}),
     "PixelShuffle": (ta.PixelShuffle, {"factor": 2}),

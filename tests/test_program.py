@@ -36,6 +36,13 @@ def rng():
 
 POOLS = [  # of 40 numbers
     *(
+        ta.Sequential(ta.Reshape(4, 10), layer)
+        for layer in (
+            *(ta.MaxPool1d(3, 2, 1), ta.AvgPool1d(3, 2, "same"), ta.Upsample1d(3)),
+            *(ta.BatchNorm(4), ta.PReLU(4)),
+        )
+    ),
+    *(
         ta.Sequential(ta.Reshape(1, 5, 8), pool)
         for pool in (
             *(

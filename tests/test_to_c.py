@@ -348,6 +348,13 @@ SPECIAL = [
         )
     ),
     ta.Sequential(ta.Reshape(20, 1, 2), ta.PixelShuffle(2)),
+    *(
+        ta.Sequential(ta.Reshape(4, 10), layer)
+        for layer in (
+            *(ta.MaxPool1d(3, 2, 1), ta.AvgPool1d(3, 2, "same"), ta.Upsample1d(3)),
+            *(ta.BatchNorm(4), ta.PReLU(4)),
+        )
+    ),
 ]
 
 

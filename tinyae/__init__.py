@@ -15,7 +15,8 @@ The source is meant to be read, in this order:
 11. ``models/denoising.py``, ``sparse.py``, ``contractive.py``, ``stacked.py``: one idea more each
 12. ``likelihoods.py``, ``models/variational.py``: the code as a distribution, the ELBO in nats
 13. ``models/gan.py``, ``gan_players.py``: two players, each with a loss of its own
-14. ``layers/conv.py``         convolution and its transpose, each the other's adjoint
+14. ``layers/convolution.py``, ``conv.py``: convolution and its transpose, each the other's adjoint;
+    of sequences in ``conv1d.py``, ``pool1d.py``
 15. ``layers/norm.py``, ``group_norm.py``, ``rms_norm.py``, ``pool.py``,
     ``global_pool.py``, ``shape.py``, ``noise.py``, ``topk.py``, ``branches.py``
 16. ``twin.py``, ``fusion/``   what runs in place of these definitions where speed matters

@@ -23,9 +23,12 @@ from tinyae.data.corruption import GaussianNoise, MaskingNoise, SaltAndPepper
 from tinyae.gradcheck import Report
 from tinyae.layers import (
     ELU,
+    AvgPool1d,
     AvgPool2d,
     BatchNorm,
+    Conv1d,
     Conv2d,
+    ConvTranspose1d,
     ConvTranspose2d,
     Dense,
     Dropout,
@@ -36,6 +39,7 @@ from tinyae.layers import (
     InstanceNorm,
     Layer,
     LayerNorm,
+    MaxPool1d,
     MaxPool2d,
     Pad2d,
     Parallel,
@@ -54,6 +58,7 @@ from tinyae.layers import (
     Tanh,
     TiedDense,
     TopK,
+    Upsample1d,
     Upsample2d,
     activation,
 )
@@ -237,6 +242,48 @@ def _conv_transpose_same(integers: Integers, rng: np.random.Generator) -> tuple[
     return ConvTranspose2d(shape[1], integers(1, 3), kernel, stride, "same", rng=rng), shape
 
 
+def _sequences(integers: Integers, smallest: int = 1) -> Shape:
+    return integers(1, 3), integers(1, 3), integers(smallest, 9)
+
+
+def _conv1d(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    shape, padding = _sequences(integers), integers(0, 2)
+    kernel = integers(1, min(4, shape[2] + 2 * padding))  # the padded sequence must hold it
+    return Conv1d(shape[1], integers(1, 3), kernel, integers(1, 3), padding, rng=rng), shape
+
+
+def _conv1d_same(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    shape, kernel = _sequences(integers), integers(1, 4)
+    return Conv1d(shape[1], integers(1, 3), kernel, integers(1, 3), "same", rng=rng), shape
+
+
+def _conv_transpose1d(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    shape, kernel, stride = _sequences(integers), integers(1, 4), integers(1, 3)
+    extra = integers(0, stride - 1)
+    limit = (shape[2] - 1) * stride + kernel + extra - 1  # at least one entry must remain
+    padding = integers(0, min(2, limit // 2))
+    out = integers(1, 3)
+    return ConvTranspose1d(shape[1], out, kernel, stride, padding, extra, rng=rng), shape
+
+
+def _conv_transpose1d_same(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    shape, kernel = _sequences(integers), integers(1, 4)
+    return ConvTranspose1d(shape[1], integers(1, 3), kernel, integers(1, 3), "same", rng=rng), shape
+
+
+def _pool1d(cls: Callable[..., Layer]) -> Callable[..., tuple[Layer, Shape]]:
+    def build(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+        shape, kernel = _sequences(integers, smallest=2), integers(1, 4)
+        padding = integers(max(kernel - shape[2] + 1, 0) // 2, kernel - 1)
+        return cls(kernel, integers(1, 4), padding, bool(integers(0, 1))), shape
+
+    return build
+
+
+def _upsample1d(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    return Upsample1d(integers(1, 3)), _sequences(integers)
+
+
 def _pool(cls: Callable[..., Layer]) -> Callable[..., tuple[Layer, Shape]]:
     def build(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
         shape = _images(integers, smallest=3)
@@ -293,6 +340,11 @@ def _batch_norm(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Sh
 
 def _batch_norm_images(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
     shape = integers(2, 3), integers(1, 3), integers(2, 4), integers(1, 4)
+    return _with_running_statistics(BatchNorm(shape[1], eps=0.01), shape, rng), shape
+
+
+def _batch_norm_sequences(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    shape = integers(2, 3), integers(1, 3), integers(2, 6)
     return _with_running_statistics(BatchNorm(shape[1], eps=0.01), shape, rng), shape
 
 
@@ -414,6 +466,13 @@ LAYERS: tuple[LayerRow, ...] = (
     LayerRow("Conv2d same", _conv_same, _wider),
     LayerRow("ConvTranspose2d", _conv_transpose, _wider),
     LayerRow("ConvTranspose2d same", _conv_transpose_same, _wider),
+    LayerRow("Conv1d", _conv1d, _wider),
+    LayerRow("Conv1d same", _conv1d_same, _wider),
+    LayerRow("ConvTranspose1d", _conv_transpose1d, _wider),
+    LayerRow("ConvTranspose1d same", _conv_transpose1d_same, _wider),
+    LayerRow("MaxPool1d", _pool1d(MaxPool1d), _flat),
+    LayerRow("AvgPool1d", _pool1d(AvgPool1d), _flat),
+    LayerRow("Upsample1d", _upsample1d, _flat),
     LayerRow("MaxPool2d", _pool(MaxPool2d), _flat),
     LayerRow("AvgPool2d", _pool(AvgPool2d), _flat),
     LayerRow("MaxPool2d padded", _padded_pool(MaxPool2d), _flat),
@@ -430,6 +489,7 @@ LAYERS: tuple[LayerRow, ...] = (
     LayerRow("Pad2d", _pad_zero, _flat),
     LayerRow("Pad2d reflect", _pad_reflect, _flat),
     LayerRow("BatchNorm", _batch_norm, _wider, True, _batch_norm_inference),
+    LayerRow("BatchNorm sequences", _batch_norm_sequences, _wider, True, _batch_norm_inference),
     LayerRow("BatchNorm images", _batch_norm_images, _wider, True, _batch_norm_inference),
     LayerRow("LayerNorm", _layer_norm, _wider),
     LayerRow("LayerNorm images", _layer_norm_images, lambda x: x[..., :-1]),

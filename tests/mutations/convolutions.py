@@ -5,13 +5,14 @@ from __future__ import annotations
 from . import subjects as s
 from .mutation import Mutation
 
-_BIAS = "kernels.bias_grad(dy, self.b.grad)"
+_BIAS = "kernels.bias_grad(images(dy), self.b.grad)"
 _DOWN = "(lambda top, bottom, *rest: (top - 1, bottom + 1, *rest))"
 _RIGHT = "(lambda top, bottom, left, right: (top, bottom, left - 1, right + 1))"
 
 
 def _conv(name, where, old, new, wrong, kinds, subject=s.CONV, **more):
-    return Mutation(name, "layers/conv.py", where, old, new, subject, wrong, kinds, **more)
+    file = "layers/convolution.py" if where.startswith("_Convolution.") else "layers/conv.py"
+    return Mutation(name, file, where, old, new, subject, wrong, kinds, **more)
 
 
 def _pool(name, where, old, new, subject, kinds, **more):
@@ -530,4 +531,70 @@ PADDED = (
     ),
 )
 
-CONVOLUTIONS = (*CONV, *TRANSPOSED, *POOL, *PADDED)
+
+def _conv1d(name, where, old, new, subject, wrong, kinds=("conv", "operands", *_MOVED)):
+    return Mutation(name, "layers/conv1d.py", where, old, new, subject, wrong, kinds)
+
+
+SEQUENCES = (
+    _conv1d(
+        "conv1d: dx with the kernel turned round",
+        "Conv1d.adjoint",
+        "images(self.W.value)",
+        "images(self.W.value[:, :, ::-1])",
+        s.CONV_1D,
+        ("dx",),
+    ),
+    _conv1d(
+        "conv1d: dW without the padding's shift",
+        "Conv1d.weight_grad",
+        "self.pad(x.shape[2])",
+        "(0, 0, self.padding - 1, self.padding + 1)",
+        s.CONV_1D,
+        ("dW",),
+    ),
+    _conv1d(
+        "conv1d transposed: dx with the kernel turned round",
+        "ConvTranspose1d.adjoint",
+        "images(self.W.value)",
+        "images(self.W.value[:, :, ::-1])",
+        s.CONV_T_1D,
+        ("dx",),
+    ),
+    _conv1d(
+        "conv1d transposed: dW turned round",
+        "ConvTranspose1d.weight_grad",
+        "kernel)[:, :, 0]",
+        "kernel)[:, :, 0, ::-1]",
+        s.CONV_T_1D,
+        ("dW",),
+    ),
+    _moved(
+        "max pool 1d: dy turned round",
+        "pool1d",
+        "_Pool1d.backward",
+        "images(dy), inner",
+        "images(dy[:, :, ::-1]), inner",
+        s.MAX_POOL_1D,
+    ),
+    _moved(
+        "avg pool 1d: divided by the length of y",
+        "pool1d",
+        "_Pool1d.backward",
+        "images(dy), inner",
+        "images(dy / length), inner",
+        s.AVG_POOL_1D,
+        ("factor",),
+    ),
+    _moved(
+        "upsample 1d: a mean of the block",
+        "pool1d",
+        "Upsample1d.backward",
+        ".sum(",
+        ".mean(",
+        s.UPSAMPLE_1D,
+        ("factor",),
+    ),
+)
+
+CONVOLUTIONS = (*CONV, *TRANSPOSED, *POOL, *PADDED, *SEQUENCES)

@@ -9,6 +9,7 @@ from tinyae.layers import (
     branches,
     compose,
     conv,
+    conv1d,
     dense,
     gated,
     global_pool,
@@ -16,6 +17,7 @@ from tinyae.layers import (
     noise,
     norm,
     pool,
+    pool1d,
     prelu,
     rms_norm,
     shape,
@@ -27,6 +29,7 @@ from tinyae.layers.base import *
 from tinyae.layers.branches import *
 from tinyae.layers.compose import *
 from tinyae.layers.conv import *
+from tinyae.layers.conv1d import *
 from tinyae.layers.dense import *
 from tinyae.layers.gated import *
 from tinyae.layers.global_pool import *
@@ -34,6 +37,7 @@ from tinyae.layers.group_norm import *
 from tinyae.layers.noise import *
 from tinyae.layers.norm import *
 from tinyae.layers.pool import *
+from tinyae.layers.pool1d import *
 from tinyae.layers.prelu import *
 from tinyae.layers.rms_norm import *
 from tinyae.layers.shape import *
@@ -50,7 +54,9 @@ __all__ += softmax.__all__
 __all__ += topk.__all__
 __all__ += shape.__all__
 __all__ += conv.__all__
+__all__ += conv1d.__all__
 __all__ += pool.__all__
+__all__ += pool1d.__all__
 __all__ += global_pool.__all__
 __all__ += norm.__all__
 __all__ += group_norm.__all__

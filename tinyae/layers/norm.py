@@ -106,8 +106,8 @@ class BatchNorm(_Norm):
               running_mean += momentum (μ − running_mean)
               running_var  += momentum (v m/(m − 1) − running_var)
     Calling   y = γ (x − running_mean) / √(running_var + ε) + β
-    Shapes    x, y (N, D) or (N, C, H, W)   γ, β, running_mean, running_var (D,) or (C,)
-              m = N, or N·H·W
+    Shapes    x, y (N, D), (N, C, L) or (N, C, H, W)   γ, β, running_mean, running_var (D,) or (C,)
+              m = N, N·L or N·H·W
     Backward  dx = (g − mean g − x̂ mean(g x̂)) / σ,   g = γ dy
               dγ = Σ dy x̂      dβ = Σ dy
     Tangent   see the top of this file
@@ -162,17 +162,17 @@ class BatchNorm(_Norm):
         return c * self.wide(scale, x.ndim) + self.wide(self.beta.value, x.ndim)
 
     def axes(self, ndim: int) -> Axes:
-        return (0,) if ndim == 2 else (0, 2, 3)
+        return 0, *range(2, ndim)
 
     def wide(self, theta: Array, ndim: int) -> Array:
-        return theta if ndim == 2 else theta[:, None, None]
+        return theta.reshape(-1, *[1] * (ndim - 2))
 
     def narrow(self, a: Array) -> Array:
         return a.sum(axis=self.axes(a.ndim))
 
     def check(self, x: Array) -> None:
-        image = () if np.ndim(x) == 2 else ("H", "W")
-        check_input(self, x, ("N", self.num_features, *image))
+        rest = {2: (), 3: ("L",)}.get(np.ndim(x), ("H", "W"))
+        check_input(self, x, ("N", self.num_features, *rest))
 
     def __repr__(self) -> str:
         return f"BatchNorm({self.num_features})"

@@ -17,6 +17,7 @@ from tinyae import layers
 from tinyae.layers import Layer
 from tinyae.layers.activation import activations
 from tinyae.layers.base import check_input
+from tinyae.layers.convolution import images
 from tinyae.param import Array
 from tinyae.program import program as ops
 from tinyae.program.passes import fold_scales, fuse_activations, move, share_blocks
@@ -186,6 +187,52 @@ def _upsample(lowering: Lowering, layer: layers.Upsample2d, x: Slot) -> Slot:
     )
 
 
+def _conv1d(lowering: Lowering, layer: layers.Conv1d, x: Slot) -> Slot:
+    layer.check(lowering.probe(x))
+    length = layer.output_length(x.shape[1])
+    W, b = lowering.weight(images(layer.W.value)), lowering.weight(layer.b.value)
+    y = lowering.block((layer.out_channels, 1, length))
+    corner = 0, layer.pad(x.shape[1])[2]
+    op = ops.Conv(_one_pixel_high(x), y, W, b, (1, layer.stride), corner)
+    return _without_height(lowering.append(op))
+
+
+def _conv_transpose1d(lowering: Lowering, layer: layers.ConvTranspose1d, x: Slot) -> Slot:
+    layer.check(lowering.probe(x))
+    length = layer.output_length(x.shape[1])
+    W, b = lowering.weight(images(layer.W.value)), lowering.weight(layer.b.value)
+    y = lowering.block((layer.out_channels, 1, length))
+    corner = 0, layer.pad(length)[2]
+    op = ops.ConvTranspose(_one_pixel_high(x), y, W, b, (1, layer.stride), corner)
+    return _without_height(lowering.append(op))
+
+
+def _pool1d(
+    kind: type[ops.MaxPool] | type[ops.AvgPool],
+) -> Callable[[Lowering, Any, Slot], Slot]:
+    def lower(lowering: Lowering, layer: Any, x: Slot) -> Slot:
+        layer.check(lowering.probe(x))
+        return _without_height(_pool(kind)(lowering, layer.pool, _one_pixel_high(x)))
+
+    return lower
+
+
+def _upsample1d(lowering: Lowering, layer: layers.Upsample1d, x: Slot) -> Slot:
+    check_input(layer, lowering.probe(x), ("N", "C", "L"))
+    y = lowering.block((x.shape[0], 1, layer.factor * x.shape[1]))
+    op = ops.Upsample(_one_pixel_high(x), y, (1, layer.factor))
+    return _without_height(lowering.append(op))
+
+
+def _one_pixel_high(x: Slot) -> Slot:
+    """A sequence (C, L) as an image (C, 1, L)"""
+    return x._replace(shape=(x.shape[0], 1, x.shape[1]))
+
+
+def _without_height(y: Slot) -> Slot:
+    return y._replace(shape=(y.shape[0], y.shape[2]))
+
+
 def _batch_norm(lowering: Lowering, layer: layers.BatchNorm, x: Slot) -> Slot:
     layer.check(lowering.probe(x))
     scale = layer.gamma.value / np.sqrt(layer.running_var.astype(np.float64) + layer.eps)
@@ -279,6 +326,11 @@ _LOWER: dict[type[Layer], Callable[[Lowering, Any, Slot], Slot]] = {
     layers.AvgPool2d: _pool(ops.AvgPool),
     layers.GlobalMaxPool2d: _global_pool(ops.MaxPool),
     layers.GlobalAvgPool2d: _global_pool(ops.AvgPool),
+    layers.Conv1d: _conv1d,
+    layers.ConvTranspose1d: _conv_transpose1d,
+    layers.MaxPool1d: _pool1d(ops.MaxPool),
+    layers.AvgPool1d: _pool1d(ops.AvgPool),
+    layers.Upsample1d: _upsample1d,
     layers.Upsample2d: _upsample,
     layers.PixelShuffle: _pixel_shuffle,
     layers.Pad2d: _pad,
