@@ -113,7 +113,7 @@ class Huber(Loss):
     Backward  dy = clip(y − t, −δ, δ) / n
     Units     the data's, squared, a feature; half the MSE where no difference is above δ
     Raises    ValueError unless δ > 0
-    Source    Huber (1964), eq. 2.6
+    Source    Huber (1964), §1; Hastie, Tibshirani & Friedman (2009), eq. 10.23, twice this
 
     With c = clip(d, −δ, δ), h(d) = c (d − c/2) in both cases.
     """

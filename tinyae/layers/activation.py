@@ -186,7 +186,7 @@ class HardSigmoid(Activation):
 
     Cache     y
     Raises    ValueError unless α > 0
-    Source    Courbariaux, Bengio & David (2015), §2.3, with α = ½; α = 1/6 as in Howard et al.
+    Source    Courbariaux, Bengio & David (2015), eq. 3, with α = ½; α = 1/6 as in Howard et al.
               (2019), §5.2. At the kinks f′ is taken as 0
     """
 

@@ -120,7 +120,7 @@ class MaxPool2d(_Pool):
     Tangent   ẏ = ẋ[where the largest of x lies]
     Cache     the index of the largest in every window, and the image's size
     Raises    ValueError if an image is smaller than a window, or a window could lie outside it
-    Source    Zhou & Chellappa (1988); Dumoulin & Visin (2016), ch. 3
+    Source    Goodfellow, Bengio & Courville (2016), §9.3; Dumoulin & Visin (2016), ch. 3
     """
 
     def forward(self, x: Array) -> tuple[Array, tuple[Array, Pair]]:

@@ -23,7 +23,7 @@ class PReLU(Layer):
     Backward  dx = s dy,   s = 1 if x > 0 else a_c      da_c = Σ dy min(x, 0)
     Tangent   ẏ = s ẋ, and for φ = ⟨dẏ, ẏ⟩:  ∂φ/∂ẋ = s dẏ,  ∂φ/∂a_c = Σ [x ≤ 0] ẋ dẏ,  ∂φ/∂x = 0
     Cache     x
-    Source    He, Zhang, Ren & Sun (2015), eq. 1 and 8, with a = ¼ at first; at the kink s = a_c
+    Source    He, Zhang, Ren & Sun (2015), eq. 1 to 3, with a = ¼ at first; at the kink s = a_c
 
     PyTorch calls a weight.
     """

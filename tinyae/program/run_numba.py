@@ -14,7 +14,7 @@ import numpy as np
 from numba import carray
 
 from tinyae.kernels.jitted.cfunc import call, pointer, view
-from tinyae.kernels.jitted.pooling import largest
+from tinyae.kernels.jitted.pooling import largest, largest_inside, means, means_inside
 from tinyae.kernels.jitted.simd_tile import (
     ROWS,
     THIN,
@@ -494,26 +494,18 @@ def _frames(c: Array, x: Array, scratch: Array, to: int) -> None:
 @jit
 def _pool(c: Array, x: Array, y: Array) -> None:
     """The maximum or the mean of what each window holds of the image."""
-    channels, height, width, rows, columns = c[0], c[1], c[2], c[3], c[4]
-    kh, kw, sh, sw, mean, top, left = c[5], c[6], c[7], c[8], c[9], c[10], c[11]
-    if not mean:
-        largest(x, y, None, height, width, rows, columns, kh, kw, sh, sw, top, left)
-        return
-    to = 0
-    for p in range(channels):
-        for i in range(rows):
-            row = i * sh - top
-            first, last = max(row, 0), min(row + kh, height)
-            for j in range(columns):
-                column = j * sw - left
-                start, length = max(column, 0), min(column + kw, width) - max(column, 0)
-                total = x.dtype.type(0)
-                for u in range(first, last):
-                    line = view(x, (p * height + u) * width + start, length)
-                    for v in range(length):
-                        total += line[v]
-                y[to] = total / x.dtype.type((last - first) * length)
-                to += 1
+    height, width, rows, columns, kh, kw, sh, sw = c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8]
+    averages, top, left = c[9], c[10], c[11]
+    inside = top == 0 and left == 0
+    inside = inside and (rows - 1) * sh + kh <= height and (columns - 1) * sw + kw <= width
+    if inside and not averages:
+        largest(x, y, None, height, width, rows, columns, kh, kw, sh, sw)
+    elif inside:
+        means(x, y, height, width, rows, columns, kh, kw, sh, sw)
+    elif not averages:
+        largest_inside(x, y, height, width, rows, columns, kh, kw, sh, sw, top, left)
+    else:
+        means_inside(x, y, height, width, rows, columns, kh, kw, sh, sw, top, left)
 
 
 @jit
