@@ -31,12 +31,24 @@ ACTIVATIONS = (
         _TERM,
         "_v_slope",
     ),
-    _slope("selu: λ is missing", "SELU", "self.SCALE * np", "np"),
+    _slope("selu: λ is missing", "SELU", "self.SCALE * np", "np", ("factor:0.951", *_FACTOR)),
     _slope("selu: α is missing", "SELU", "self.ALPHA * np.exp", "np.exp", (*_FACTOR, "entries")),
     _slope("hardswish: ½ is missing", "Hardswish", " / 3 + 0.5", " / 3", (*_TERM, "entries")),
     _slope("hardswish: ⅙ for ⅓", "Hardswish", "/ 3 + 0.5", "/ 6 + 0.5", (*_TERM, "entries")),
-    _slope("hard sigmoid: α is missing", "HardSigmoid", "self.alpha, 0", "1.0, 0"),
-    _slope("hard sigmoid: no mask", "HardSigmoid", "(y > 0) & (y < 1)", "y < 2", _FACTOR),
+    _slope(
+        "hard sigmoid: α is missing",
+        "HardSigmoid",
+        "self.alpha, 0",
+        "1.0, 0",
+        ("factor:1/alpha|2.5", *_FACTOR),
+    ),
+    _slope(
+        "hard sigmoid: no mask",
+        "HardSigmoid",
+        "(y > 0) & (y < 1)",
+        "y < 2",
+        ("branch:mask", *_FACTOR),
+    ),
     *(
         Mutation(name, "layers/prelu.py", "PReLU.backward", old, new, s.PRELU, wrong, kinds)
         for name, old, new, wrong, kinds in (

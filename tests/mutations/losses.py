@@ -55,7 +55,7 @@ LOSSES = (
         "c / d.size",
         "d / d.size",
         s.HUBER,
-        (*_SLOPE, "entries"),
+        ("branch:> delta", *_SLOPE, "entries"),
     ),
     _loss(
         "huber: the sign alone",
@@ -63,7 +63,7 @@ LOSSES = (
         "c / d.size",
         "self.delta * np.sign(d) / d.size",
         s.HUBER,
-        (*_SLOPE, "entries"),
+        ("branch:< delta", *_SLOPE, "entries"),
     ),
     _loss(
         "huber: a sum in the gradient, a mean in the loss",

@@ -39,7 +39,7 @@ class Function(NamedTuple):
 
 # Gates that occur more than once, and their slopes.
 _X = "max(min(x, 40), -40)"
-_TANH_GATE = f"sigmoid(sqrt(8 / pi) * ({_X} + 0.044715 * {_X} * {_X} * {_X}))"
+_TANH_GATE = "sigmoid(sqrt(8 / pi) * (x + 0.044715 * x * x * x))"
 _TANH_GATE_SLOPE = (
     f"(sqrt(8 / pi) * (1 + 0.134145 * {_X} * {_X})) * ({_TANH_GATE} * (1 - {_TANH_GATE}))"
 )
