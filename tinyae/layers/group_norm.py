@@ -28,6 +28,7 @@ class GroupNorm(_Norm):
     Forward   μ, v = mean and variance of a group: C/G channels, all positions
               y = γ_c x̂ + β_c,   x̂ = (x − μ) / √(v + ε)
     Shapes    x, y (N, C, …)   γ, β (C,)   m = C/G times the number of positions
+              G is ``num_groups``, C ``num_channels``
     Backward  dx = (g − mean g − x̂ mean(g x̂)) / σ,   g = γ_c dy
               dγ_c = Σ dy x̂      dβ_c = Σ dy
     Tangent   see the top of norm.py
