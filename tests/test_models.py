@@ -14,13 +14,16 @@ from tinyae.layers import (
     Dense,
     Dropout,
     Flatten,
+    HardSigmoid,
     Layer,
+    PixelShuffle,
     ReLU,
     Reshape,
     Sequential,
     Sigmoid,
     Tanh,
     TiedDense,
+    Upsample1d,
     Upsample2d,
 )
 from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Huber, Loss
@@ -203,6 +206,8 @@ def test_where_a_decoder_ends() -> None:
     shape = (Reshape(1, 2, 2), Upsample2d(2), Flatten())
     assert output_range(Sequential(dense, Sigmoid(), *shape))[0] == (0, 1)
     assert output_range(Sequential(dense, Sequential(Tanh(), Flatten()), Flatten()))[0] == (-1, 1)
+    shuffled = Sequential(dense, HardSigmoid(), Reshape(4, 1, 1), PixelShuffle(2), Upsample1d(2))
+    assert output_range(shuffled)[0] == (0, 1)
     assert output_range(Sequential(Sigmoid(), dense))[0] is None
     assert output_range(Sequential(*shape))[0] is None
     assert output_range(Sequential())[0] is None

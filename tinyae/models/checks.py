@@ -15,6 +15,7 @@ from tinyae.layers import (
     Sigmoid,
     Softmax,
     Tanh,
+    Upsample1d,
     Upsample2d,
 )
 from tinyae.losses import BCE, Range, check_range
@@ -26,7 +27,7 @@ def output_range(decoder: Layer) -> tuple[Range | None, Layer]:
     """The range of a decoder's output, from its last layer that does more than reshape."""
     last: Layer = decoder
     while isinstance(last, Sequential) and last.layers:
-        reshapes = (Flatten, Reshape, Upsample2d, PixelShuffle)
+        reshapes = (Flatten, Reshape, Upsample1d, Upsample2d, PixelShuffle)
         candidates = (p for p in reversed(last.layers) if not isinstance(p, reshapes))
         last = next(candidates, last.layers[0])
     if isinstance(last, (Sigmoid, HardSigmoid, Softmax)):
