@@ -59,9 +59,14 @@ class Architecture:
         return layer
 
     def pool(self):
+        kind = self.draw(st.sampled_from([ta.MaxPool2d, ta.AvgPool2d]))
+        if self.draw(st.booleans()):
+            k, s = (self.draw(st.integers(1, 3)) for _ in range(2))
+            self.shape = (self.shape[0], *(-(-n // s) for n in self.shape[1:]))
+            return kind(k, s, "same")
         k = min(2, *self.shape[1:])
         self.shape = (self.shape[0], *((n - k) // k + 1 for n in self.shape[1:]))
-        return self.draw(st.sampled_from([ta.MaxPool2d, ta.AvgPool2d]))(k)
+        return kind(k)
 
     def flatten(self):
         self.shape = (math.prod(self.shape),)
@@ -69,12 +74,31 @@ class Architecture:
 
     def anywhere(self):
         kinds = [
-            *(ta.ReLU, ta.Sigmoid, ta.Tanh, ta.Softplus, ta.GELU, ta.Softmax),
+            *(ta.ReLU, ta.Sigmoid, ta.Tanh, ta.Softplus, ta.GELU, ta.SiLU, ta.Softmax),
             *(ta.ELU, lambda: ta.LeakyReLU(0.2), lambda: ta.Dropout(0.5, rng=self.rng)),
             *(self.norm, self.norm, lambda: ta.LayerNorm(self.shape, dtype=np.float64)),
+            *(
+                self.prelu,
+                ta.PixelNorm,
+                self.group_norm,
+                lambda: ta.RMSNorm(self.shape, dtype=np.float64),
+            ),
             lambda: ta.TopK(min(3, math.prod(self.shape))),
         ]
         return self.draw(st.sampled_from(kinds))()
+
+    def prelu(self):
+        layer = ta.PReLU(self.shape[0], dtype=np.float64)
+        layer.a.value[...] = self.rng.normal(size=self.shape[0])
+        return layer
+
+    def group_norm(self):
+        if math.prod(self.shape) < 2:
+            return ta.PixelNorm()
+        layer = ta.GroupNorm(1, self.shape[0], dtype=np.float64)
+        for p in layer.params.values():
+            p.value[...] = self.rng.normal(size=p.shape)
+        return layer
 
     def norm(self):
         layer = ta.BatchNorm(self.shape[0], dtype=np.float64)

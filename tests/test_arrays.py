@@ -90,7 +90,9 @@ def test_real_numbers_of_any_dtype_and_order_of_bytes_are_converted(
     np.testing.assert_array_equal(result(x), result(x.astype(np.float32)))
 
 
-@pytest.mark.parametrize("loss", [ta.MSE(), ta.L1(), ta.BCE(), ta.BCEWithLogits(), ta.Laplace()])
+@pytest.mark.parametrize(
+    "loss", [ta.MSE(), ta.L1(), ta.Huber(), ta.BCE(), ta.BCEWithLogits(), ta.Laplace()]
+)
 @pytest.mark.parametrize("dtype", ["f2", "g", ">f4", ">f8", "i8", "u1"])
 def test_a_loss_computes_in_float32_and_float64_only(loss: Any, dtype: str) -> None:
     x = np.round(X).astype(dtype)

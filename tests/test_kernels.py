@@ -881,6 +881,10 @@ def test_exponentials_hold_their_digits_up_to_the_ends_of_the_range(dtype, edge)
     np.testing.assert_allclose(
         jitted.elu(x, 1.0), np.where(x > 0, x, np.expm1(-np.abs(wide))), rtol=rtol
     )
+    ends = np.linspace(edge, edge + 3, 4001).astype(dtype)  # where e^x becomes infinite
+    for f in (jitted.sigmoid, jitted.tanh):
+        np.testing.assert_allclose(f(ends), 1, rtol=rtol)
+    np.testing.assert_allclose(jitted.sigmoid(-ends), 0, atol=np.finfo(dtype).tiny * 8)
     beyond = np.array([-2 * edge, 2 * edge, -np.inf, np.inf, np.nan] * 8, dtype)
     np.testing.assert_array_equal(jitted.sigmoid(beyond)[:5], [0, 1, 0, 1, np.nan])
     np.testing.assert_array_equal(jitted.tanh(beyond)[:5], [-1, 1, -1, 1, np.nan])

@@ -482,6 +482,26 @@ def test_bce_is_safe_at_zero_and_one(dtype):
     assert right == pytest.approx(0, abs=2 * eps)
 
 
+def test_huber_is_half_the_squared_error_near_the_target_and_the_absolute_one_far_from_it():
+    y, target = np.array([0.5, -0.25, 3.0, -7.0]), np.zeros(4)
+    L, dy = ta.Huber()(y, target)  # ½ 0.25, ½ 0.0625, 3 − ½, 7 − ½
+    assert pytest.approx((0.125 + 0.03125 + 2.5 + 6.5) / 4) == L
+    np.testing.assert_allclose(dy * 4, [0.5, -0.25, 1, -1])
+    (half, d_half), (mse, d_mse) = ta.Huber(10.0)(y, target), ta.MSE()(y, target)
+    assert pytest.approx(mse / 2) == half
+    np.testing.assert_allclose(d_half, d_mse / 2)
+    (small, d_small), (l1, d_l1) = ta.Huber(1e-6)(y, target), ta.L1()(y, target)
+    assert pytest.approx(l1, rel=1e-5) == small / 1e-6
+    np.testing.assert_allclose(d_small / 1e-6, d_l1)
+    assert np.isnan(ta.Huber()(np.array([np.nan, 1.0]), np.zeros(2))[0])
+
+
+@pytest.mark.parametrize("delta", [0, -1, float("inf"), float("nan")])
+def test_huber_refuses_what_is_no_distance(delta):
+    with pytest.raises(ValueError, match="Huber: delta is"):
+        ta.Huber(delta)
+
+
 @pytest.mark.parametrize("bad", [-0.1, 1.1])
 def test_bce_refuses_what_is_no_probability(bad):
     y = np.array([0.5, bad])

@@ -15,6 +15,7 @@ from tinyae.initializers import HeNormal, Zeros
 from tinyae.layers import (
     ELU,
     GELU,
+    SELU,
     AvgPool2d,
     BatchNorm,
     Conv2d,
@@ -22,22 +23,28 @@ from tinyae.layers import (
     Dense,
     Dropout,
     Flatten,
+    HardSigmoid,
+    Hardswish,
     LayerNorm,
     LeakyReLU,
     MaxPool2d,
+    Mish,
     Parallel,
     ReLU,
     Reshape,
     Residual,
     Sequential,
     Sigmoid,
+    SiLU,
     Skip,
     Softmax,
     Softplus,
     Tanh,
+    TanhGELU,
     TiedDense,
     Upsample2d,
 )
+from tinyae.layers.activation import activations
 
 
 @pytest.fixture
@@ -271,6 +278,21 @@ KNOWN = [  # (layer, x, y): closed forms, worked out by hand
     (Softplus(), 1.0, 1.3132616875182228),
     (GELU(), 1.0, 0.8413447460685429),
     (GELU(), -1.0, -0.15865525393145707),
+    (TanhGELU(), 1.0, (1 + math.tanh(math.sqrt(2 / math.pi) * 1.044715)) / 2),
+    (TanhGELU(), -1.0, (math.tanh(math.sqrt(2 / math.pi) * 1.044715) - 1) / 2),
+    (SELU(), -1.0, -1.1113307378125625),
+    (SELU(), 2.0, 2.101401974710961),
+    (SiLU(), -1.0, -0.2689414213699951),
+    (SiLU(), math.log(3), 0.75 * math.log(3)),
+    (Mish(), math.log(2), 0.8 * math.log(2)),  # tanh ln 3 = (9 − 1)/(9 + 1)
+    (Mish(), -math.log(2), -5 / 13 * math.log(2)),  # tanh ln 1.5 = (9 − 4)/(9 + 4)
+    (Hardswish(), 1.0, 2 / 3),
+    (Hardswish(), -1.0, -1 / 3),
+    (Hardswish(), -4.0, 0.0),
+    (Hardswish(), 4.0, 4.0),
+    (HardSigmoid(), 1.0, 2 / 3),
+    (HardSigmoid(0.2), -1.0, 0.3),
+    (HardSigmoid(), -4.0, 0.0),
 ]
 
 
@@ -287,7 +309,7 @@ def test_extremes_do_not_overflow(dtype):
     x = np.array([[-1e4, -100, 0, 100, 1e4]], dtype)
     with warnings.catch_warnings(), np.errstate(over="raise", invalid="raise", divide="raise"):
         warnings.simplefilter("error")
-        for layer in (ReLU(), LeakyReLU(), ELU(), Sigmoid(), Tanh(), Softplus(), GELU(), Softmax()):
+        for layer in (*(kind() for kind in activations()), Softmax()):
             y, cache = layer.forward(x)
             ydot, tcache = layer.tangent(np.ones_like(x), cache)
             parts = (y, layer.backward(np.ones_like(x), cache), ydot)
@@ -297,6 +319,41 @@ def test_extremes_do_not_overflow(dtype):
         np.testing.assert_allclose(Sigmoid()(x)[0, [0, 2, 4]], [0, 0.5, 1])
         np.testing.assert_allclose(Softplus()(x)[0, [0, 4]], [0, 1e4])
         np.testing.assert_allclose(GELU()(x)[0, [0, 4]], [0, 1e4])
+
+
+def test_prelu_learns_one_slope_for_each_channel():
+    layer = layers.PReLU(2, dtype=np.float64)
+    layer.a.value[...] = [0.5, -2]
+    x = np.array([[[3.0, -4], [-1, np.nan]]])
+    y, cache = layer.forward(x)
+    np.testing.assert_array_equal(y, [[[3, -2], [2, np.nan]]])
+    dx = layer.backward(np.full_like(x, 10), cache)
+    np.testing.assert_array_equal(dx, [[[10, 5], [-20, np.nan]]])
+    np.testing.assert_array_equal(layer.a.grad, [-40, np.nan])
+    plain, x = LeakyReLU(0.25), np.linspace(-3, 3, 14).reshape(7, 2).astype(np.float32)
+    np.testing.assert_array_equal(layers.PReLU(2)(x), plain(x))
+
+
+def test_selu_keeps_mean_and_variance():
+    """Of a standard normal x: its two constants solve E f = 0 and E f² = 1."""
+    x = np.linspace(-12, 12, 48_001)[None]
+    density = np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi) * (x[0, 1] - x[0, 0])
+    y = SELU()(x)
+    assert (y * density).sum() == pytest.approx(0, abs=1e-7)
+    assert (y * y * density).sum() == pytest.approx(1, abs=1e-7)
+
+
+def test_a_gate_leaves_large_x_alone_and_its_approximation_is_close():
+    x = np.linspace(-12, 12, 2401)[None]
+    for gated in (GELU(), TanhGELU(), SiLU(), Mish(), Hardswish()):
+        y = gated(x)
+        assert (y[x < 0] <= 0).all()
+        assert (y >= -0.376).all()  # the deepest: Hardswish's at −3/2, −3/8
+        np.testing.assert_allclose(y[x > 11], x[x > 11], rtol=1e-4)
+    assert np.abs(TanhGELU()(x) - GELU()(x)).max() == pytest.approx(4.7e-4, rel=0.02)
+    assert np.abs(Hardswish()(x) - SiLU()(x)).max() == pytest.approx(
+        3 / (1 + math.exp(3)), rel=0.01
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -310,9 +367,7 @@ def test_softmax(dtype, rng):
     np.testing.assert_allclose(Softmax()(x + 7), Softmax()(x), rtol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "layer", [ReLU(), LeakyReLU(), ELU(), Sigmoid(), Tanh(), Softplus(), GELU(), Softmax()]
-)
+@pytest.mark.parametrize("layer", [*(kind() for kind in activations()), Softmax()], ids=repr)
 def test_nan_stays_visible(layer):
     x = np.linspace(-2, 2, 12).reshape(4, 3)
     x[2, 1] = np.nan
@@ -665,6 +720,9 @@ BAD_ARGUMENTS = [
     (lambda: Dense(2, 2.5, rng=GENERATOR), "Dense: out_features is 2.5"),
     (lambda: LeakyReLU(0), "LeakyReLU: alpha is 0"),
     (lambda: ELU(-1), "ELU: alpha is -1"),
+    (lambda: HardSigmoid(0), "HardSigmoid: alpha is 0"),
+    (lambda: layers.PReLU(0), "PReLU: num_channels is 0"),
+    (lambda: layers.PReLU(3, float("inf")), "PReLU: slope is inf"),
     (lambda: Reshape(), "Reshape: shape is"),
     (lambda: Reshape(2, -1), "Reshape: shape is"),
     (lambda: Upsample2d(0), "Upsample2d: factor is 0"),
@@ -689,6 +747,12 @@ BAD_ARGUMENTS = [
     (lambda: BatchNorm(3, momentum=1.5), "BatchNorm: momentum is 1.5"),
     (lambda: BatchNorm(3, eps=0), "BatchNorm: eps is 0"),
     (lambda: LayerNorm(()), "LayerNorm: normalized_shape is empty"),
+    (lambda: layers.RMSNorm(()), "RMSNorm: normalized_shape is empty"),
+    (lambda: layers.RMSNorm(3, eps=0), "RMSNorm: eps is 0"),
+    (lambda: layers.PixelNorm(-1), "PixelNorm: eps is -1"),
+    (lambda: layers.GroupNorm(0, 4), "GroupNorm: num_groups is 0"),
+    (lambda: layers.GroupNorm(3, 4), "GroupNorm: num_groups is 3, which does not divide"),
+    (lambda: layers.InstanceNorm(2.5), "InstanceNorm: num_channels is 2.5"),
     (lambda: LayerNorm((3, 0)), "LayerNorm: normalized_shape is 0"),
     (lambda: LayerNorm(3, eps=float("nan")), "LayerNorm: eps is nan"),
     (lambda: Parallel(), "Parallel: got no branches"),

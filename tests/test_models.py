@@ -14,16 +14,19 @@ from tinyae.layers import (
     Dense,
     Dropout,
     Flatten,
+    HardSigmoid,
     Layer,
+    PixelShuffle,
     ReLU,
     Reshape,
     Sequential,
     Sigmoid,
     Tanh,
     TiedDense,
+    Upsample1d,
     Upsample2d,
 )
-from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Loss
+from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Huber, Loss
 from tinyae.models import Autoencoder, Model
 from tinyae.models.checks import output_range
 from tinyae.optim import Adam, Cosine
@@ -49,7 +52,7 @@ def noisy() -> Autoencoder:
     return Autoencoder(encoder, Sequential(Dense(5, 12, rng=rng), Reshape(1, 3, 4)), MSE())
 
 
-@pytest.mark.parametrize("loss", [MSE(), L1(), BCE()], ids=repr)
+@pytest.mark.parametrize("loss", [MSE(), L1(), Huber(), BCE()], ids=repr)
 def test_backprop_and_objective_give_the_same_terms(loss: Loss) -> None:
     model, x = make(loss), images(7)
     before = {name: p.value.copy() for name, p in model.params.items()}
@@ -203,6 +206,8 @@ def test_where_a_decoder_ends() -> None:
     shape = (Reshape(1, 2, 2), Upsample2d(2), Flatten())
     assert output_range(Sequential(dense, Sigmoid(), *shape))[0] == (0, 1)
     assert output_range(Sequential(dense, Sequential(Tanh(), Flatten()), Flatten()))[0] == (-1, 1)
+    shuffled = Sequential(dense, HardSigmoid(), Reshape(4, 1, 1), PixelShuffle(2), Upsample1d(2))
+    assert output_range(shuffled)[0] == (0, 1)
     assert output_range(Sequential(Sigmoid(), dense))[0] is None
     assert output_range(Sequential(*shape))[0] is None
     assert output_range(Sequential())[0] is None

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import tinyae as ta
 from tinyae import kernels
 from tinyae.catalog import LAYERS, MODELS
+from tinyae.layers.activation import activations
 from tinyae.program import compile_model, plan, program
 from tinyae.program.compile import MAX_SHAPES, program_of
 
@@ -33,6 +34,37 @@ def rng():
     return np.random.default_rng(0)
 
 
+POOLS = [  # of 40 numbers
+    *(
+        ta.Sequential(ta.Reshape(4, 10), layer)
+        for layer in (
+            *(ta.MaxPool1d(3, 2, 1), ta.AvgPool1d(3, 2, "same"), ta.Upsample1d(3)),
+            *(ta.BatchNorm(4), ta.PReLU(4)),
+        )
+    ),
+    *(
+        ta.Sequential(ta.Reshape(1, 5, 8), pool)
+        for pool in (
+            *(
+                ta.MaxPool2d(3, 2, 1),
+                ta.AvgPool2d(3, 2, 1),
+                ta.MaxPool2d((4, 3), 3, ceil_mode=True),
+            ),
+            *(ta.MaxPool2d(2, padding="same"), ta.AvgPool2d(3, 2, "same"), ta.GlobalMaxPool2d()),
+            *(ta.GlobalAvgPool2d(), ta.Pad2d((0, 1, 2, 3)), ta.Pad2d((4, 0, 1, 3), "reflect")),
+        )
+    ),
+    ta.Sequential(ta.Reshape(20, 1, 2), ta.PixelShuffle(2)),
+]
+NORMS = [  # of 40 numbers
+    ta.RMSNorm(40),
+    ta.PixelNorm(),
+    ta.GroupNorm(4, 40),
+    *(
+        ta.Sequential(ta.Reshape(4, 2, 5), norm)
+        for norm in (ta.GroupNorm(2, 4), ta.InstanceNorm(4), ta.PixelNorm(), ta.RMSNorm((2, 5)))
+    ),
+]
 both_sets = pytest.mark.parametrize("kernel_set", SETS)
 BATCHES = [0, 1, 2, 5, 6, 7, 31, 33, 130]  # single samples, partial blocks, several blocks
 
@@ -453,8 +485,11 @@ def test_a_shared_sample_is_the_same_sample(rng, monkeypatch):
 @pytest.mark.parametrize(
     "layer",
     [
-        *(ta.ReLU(), ta.LeakyReLU(), ta.ELU(), ta.Sigmoid(), ta.Tanh(), ta.Softplus(), ta.GELU()),
+        *(kind() for kind in activations()),
         *(ta.Softmax(), ta.LayerNorm(40), ta.BatchNorm(40), ta.TopK(3), ta.TopK(40)),
+        ta.PReLU(40),
+        *NORMS,
+        *POOLS,
         ta.Sequential(ta.Reshape(1, 5, 8), ta.MaxPool2d(2)),
         ta.Sequential(ta.Reshape(1, 5, 8), ta.AvgPool2d(2)),
     ],

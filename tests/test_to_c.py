@@ -290,7 +290,11 @@ def test_only_what_is_needed_is_included(model, tmp_path, rng):
     assert "#include <math.h>" in (tmp_path / "b.h").read_text()
 
 
-@pytest.mark.parametrize("layer", [*ACTIVATIONS, ta.Softmax(), ta.LayerNorm(3)], ids=repr)
+@pytest.mark.parametrize(
+    "layer",
+    [*ACTIVATIONS, ta.Softmax(), ta.LayerNorm(3), ta.PixelNorm(), ta.GroupNorm(1, 3)],
+    ids=repr,
+)
 def test_each_header_includes_what_it_needs(layer, tmp_path):
     """Alone: next to others, a missing <math.h> would not be noticed."""
     identity(layer).export_c(tmp_path / "a.h", part="encoder", input_shape=(3,))
@@ -322,10 +326,35 @@ def test_the_compiler_reads_the_same_floats(tmp_path, rng):
 
 
 SPECIAL = [
-    *(ta.ReLU(), ta.LeakyReLU(), ta.ELU(), ta.Sigmoid(), ta.Tanh(), ta.Softplus(), ta.GELU()),
+    *ACTIVATIONS,
     *(ta.Softmax(), ta.LayerNorm(40), ta.BatchNorm(40), ta.TopK(3), ta.TopK(39), ta.TopK(40)),
+    *(ta.PReLU(40), ta.RMSNorm(40), ta.PixelNorm(), ta.GroupNorm(4, 40)),
+    *(
+        ta.Sequential(ta.Reshape(4, 2, 5), norm)
+        for norm in (ta.GroupNorm(2, 4), ta.InstanceNorm(4), ta.PixelNorm(), ta.RMSNorm((2, 5)))
+    ),
     ta.Sequential(ta.Reshape(1, 5, 8), ta.MaxPool2d(2)),
     ta.Sequential(ta.Reshape(1, 5, 8), ta.AvgPool2d(2)),
+    *(
+        ta.Sequential(ta.Reshape(1, 5, 8), pool)
+        for pool in (
+            *(
+                ta.MaxPool2d(3, 2, 1),
+                ta.AvgPool2d(3, 2, 1),
+                ta.MaxPool2d((4, 3), 3, ceil_mode=True),
+            ),
+            *(ta.MaxPool2d(2, padding="same"), ta.AvgPool2d(3, 2, "same"), ta.GlobalMaxPool2d()),
+            *(ta.GlobalAvgPool2d(), ta.Pad2d((0, 1, 2, 3)), ta.Pad2d((4, 0, 1, 3), "reflect")),
+        )
+    ),
+    ta.Sequential(ta.Reshape(20, 1, 2), ta.PixelShuffle(2)),
+    *(
+        ta.Sequential(ta.Reshape(4, 10), layer)
+        for layer in (
+            *(ta.MaxPool1d(3, 2, 1), ta.AvgPool1d(3, 2, "same"), ta.Upsample1d(3)),
+            *(ta.BatchNorm(4), ta.PReLU(4)),
+        )
+    ),
 ]
 
 

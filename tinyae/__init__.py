@@ -4,7 +4,7 @@ The source is meant to be read, in this order:
 
  1. ``layers/base.py``         the contract: ``y, cache = forward(x)``, ``dx = backward(dy, cache)``
  2. ``layers/dense.py``        an affine map and its gradient; the same matrix used twice (tied)
- 3. ``layers/activation.py``   f, f′ and f″ side by side
+ 3. ``layers/activation.py``   f, f′ and f″ side by side; ``gated.py``, ``prelu.py``
  4. ``layers/compose.py``      one layer after the other: the chain rule
  5. ``models/autoencoder.py``  encoder, decoder, loss: forward, then its mirror image
  6. ``losses.py``              what is to be made small: a number and its gradient
@@ -15,8 +15,10 @@ The source is meant to be read, in this order:
 11. ``models/denoising.py``, ``sparse.py``, ``contractive.py``, ``stacked.py``: one idea more each
 12. ``likelihoods.py``, ``models/variational.py``: the code as a distribution, the ELBO in nats
 13. ``models/gan.py``, ``gan_players.py``: two players, each with a loss of its own
-14. ``layers/conv.py``         convolution and its transpose, each the other's adjoint
-15. ``layers/norm.py``, ``pool.py``, ``shape.py``, ``noise.py``, ``topk.py``, ``branches.py``
+14. ``layers/convolution.py``, ``conv.py``: convolution and its transpose, each the other's adjoint;
+    of sequences in ``conv1d.py``, ``pool1d.py``
+15. ``layers/norm.py``, ``group_norm.py``, ``rms_norm.py``, ``pool.py``,
+    ``global_pool.py``, ``shape.py``, ``noise.py``, ``topk.py``, ``branches.py``
 16. ``twin.py``, ``fusion/``   what runs in place of these definitions where speed matters
 17. ``kernels/reference.py``   the hot loops in plain NumPy; ``kernels/jitted/``: the same, compiled,
                                down to ``simd_tile.py``, a tile of sums in vector registers
@@ -57,7 +59,7 @@ from tinyae.likelihoods import (
     Laplace,
     LearntGaussian,
 )
-from tinyae.losses import BCE, L1, MSE, BCEWithLogits
+from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Huber
 from tinyae.models import (
     GAN,
     Autoencoder,
@@ -160,6 +162,7 @@ __all__ = [
     # losses, models, optimizers, the loop
     "MSE",
     "L1",
+    "Huber",
     "BCE",
     "BCEWithLogits",
     "Model",

@@ -23,20 +23,33 @@ from tinyae.data.corruption import GaussianNoise, MaskingNoise, SaltAndPepper
 from tinyae.gradcheck import Report
 from tinyae.layers import (
     ELU,
+    AvgPool1d,
     AvgPool2d,
     BatchNorm,
+    Conv1d,
     Conv2d,
+    ConvTranspose1d,
     ConvTranspose2d,
     Dense,
     Dropout,
     Flatten,
+    GlobalAvgPool2d,
+    GlobalMaxPool2d,
+    GroupNorm,
+    InstanceNorm,
     Layer,
     LayerNorm,
+    MaxPool1d,
     MaxPool2d,
+    Pad2d,
     Parallel,
+    PixelNorm,
+    PixelShuffle,
+    PReLU,
     ReLU,
     Reshape,
     Residual,
+    RMSNorm,
     Sequential,
     Sigmoid,
     Skip,
@@ -45,11 +58,12 @@ from tinyae.layers import (
     Tanh,
     TiedDense,
     TopK,
+    Upsample1d,
     Upsample2d,
     activation,
 )
 from tinyae.likelihoods import Bernoulli, Gaussian, Laplace, LearntGaussian
-from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Loss
+from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Huber, Loss
 from tinyae.models import (
     GAN,
     Autoencoder,
@@ -190,6 +204,11 @@ def _tied_pair(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Sha
     return Sequential(dense, Tanh(), TiedDense(dense)), (n, features)
 
 
+def _prelu(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    shape = _any_shape(integers, rng)
+    return PReLU(shape[1]), shape
+
+
 def _conv(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
     shape = _images(integers)
     kernel, stride, padding = _pair(integers, 1, 3), _pair(integers, 1, 3), _pair(integers, 0, 2)
@@ -223,12 +242,86 @@ def _conv_transpose_same(integers: Integers, rng: np.random.Generator) -> tuple[
     return ConvTranspose2d(shape[1], integers(1, 3), kernel, stride, "same", rng=rng), shape
 
 
+def _sequences(integers: Integers, smallest: int = 1) -> Shape:
+    return integers(1, 3), integers(1, 3), integers(smallest, 9)
+
+
+def _conv1d(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    shape, padding = _sequences(integers), integers(0, 2)
+    kernel = integers(1, min(4, shape[2] + 2 * padding))  # the padded sequence must hold it
+    return Conv1d(shape[1], integers(1, 3), kernel, integers(1, 3), padding, rng=rng), shape
+
+
+def _conv1d_same(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    shape, kernel = _sequences(integers), integers(1, 4)
+    return Conv1d(shape[1], integers(1, 3), kernel, integers(1, 3), "same", rng=rng), shape
+
+
+def _conv_transpose1d(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    shape, kernel, stride = _sequences(integers), integers(1, 4), integers(1, 3)
+    extra = integers(0, stride - 1)
+    limit = (shape[2] - 1) * stride + kernel + extra - 1  # at least one entry must remain
+    padding = integers(0, min(2, limit // 2))
+    out = integers(1, 3)
+    return ConvTranspose1d(shape[1], out, kernel, stride, padding, extra, rng=rng), shape
+
+
+def _conv_transpose1d_same(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    shape, kernel = _sequences(integers), integers(1, 4)
+    return ConvTranspose1d(shape[1], integers(1, 3), kernel, integers(1, 3), "same", rng=rng), shape
+
+
+def _pool1d(cls: Callable[..., Layer]) -> Callable[..., tuple[Layer, Shape]]:
+    def build(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+        shape, kernel = _sequences(integers, smallest=2), integers(1, 4)
+        padding = integers(max(kernel - shape[2] + 1, 0) // 2, kernel - 1)
+        return cls(kernel, integers(1, 4), padding, bool(integers(0, 1))), shape
+
+    return build
+
+
+def _upsample1d(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    return Upsample1d(integers(1, 3)), _sequences(integers)
+
+
 def _pool(cls: Callable[..., Layer]) -> Callable[..., tuple[Layer, Shape]]:
     def build(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
         shape = _images(integers, smallest=3)
         return cls(_pair(integers, 1, 3), _pair(integers, 1, 3)), shape
 
     return build
+
+
+def _padded_pool(cls: Callable[..., Layer]) -> Callable[..., tuple[Layer, Shape]]:
+    def build(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+        shape, kernel = _images(integers, smallest=2), _pair(integers, 1, 4)
+        # Less than the window, and enough that one fits.
+        padding = tuple(integers(max(k - n + 1, 0) // 2, k - 1) for n, k in zip(shape[2:], kernel))
+        return cls(kernel, _pair(integers, 1, 4), padding, bool(integers(0, 1))), shape
+
+    return build
+
+
+def _same_pool(cls: Callable[..., Layer]) -> Callable[..., tuple[Layer, Shape]]:
+    def build(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+        return cls(_pair(integers, 1, 4), _pair(integers, 1, 3), "same"), _images(integers)
+
+    return build
+
+
+def _pixel_shuffle(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    (n, channels, *size), factor = _images(integers), integers(1, 3)
+    return PixelShuffle(factor), (n, channels * factor * factor, *size)
+
+
+def _pad_zero(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    padding = integers(0, 3), integers(0, 3), integers(0, 3), integers(0, 3)
+    return Pad2d(padding), _images(integers)
+
+
+def _pad_reflect(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    padding = integers(0, 2), integers(0, 2), integers(0, 2), integers(0, 2)
+    return Pad2d(padding, mode="reflect"), _images(integers, smallest=3)
 
 
 def _reshape(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
@@ -247,6 +340,11 @@ def _batch_norm(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Sh
 
 def _batch_norm_images(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
     shape = integers(2, 3), integers(1, 3), integers(2, 4), integers(1, 4)
+    return _with_running_statistics(BatchNorm(shape[1], eps=0.01), shape, rng), shape
+
+
+def _batch_norm_sequences(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    shape = integers(2, 3), integers(1, 3), integers(2, 6)
     return _with_running_statistics(BatchNorm(shape[1], eps=0.01), shape, rng), shape
 
 
@@ -272,6 +370,33 @@ def _layer_norm(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Sh
 def _layer_norm_images(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
     shape = integers(1, 3), integers(1, 3), integers(2, 4), integers(2, 4)
     return LayerNorm(shape[-integers(1, 3) :], eps=0.01), shape
+
+
+def _group_norm(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    groups, width = integers(1, 3), integers(2, 3)
+    rest = [integers(1, 4) for _ in range(integers(0, 2))]
+    channels = groups * width
+    return GroupNorm(groups, channels, eps=0.01), (integers(1, 3), channels, *rest)
+
+
+def _instance_norm(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    n, channels, length = integers(1, 3), integers(1, 4), integers(2, 4)
+    rest = [integers(1, 4) for _ in range(integers(0, 1))]
+    return InstanceNorm(channels, eps=0.01), (n, channels, length, *rest)
+
+
+def _rms_norm(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    n, features = integers(1, 5), integers(1, 6)
+    return RMSNorm(features, eps=0.01), (n, features)
+
+
+def _rms_norm_images(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    shape = integers(1, 3), integers(1, 3), integers(2, 4), integers(2, 4)
+    return RMSNorm(shape[-integers(1, 3) :], eps=0.01), shape
+
+
+def _pixel_norm(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    return PixelNorm(eps=0.01), _any_shape(integers, rng)
 
 
 def _dropout(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
@@ -332,6 +457,7 @@ LAYERS: tuple[LayerRow, ...] = (
     LayerRow("Dense", _dense, _wider),
     LayerRow("TiedDense", _tied_dense, _wider),
     *map(_row_for_any_shape, activation.activations()),
+    LayerRow("PReLU", _prelu, _wider),
     LayerRow("Softmax", _softmax),
     LayerRow("Flatten", lambda integers, rng: (Flatten(), _any_shape(integers, rng))),
     LayerRow("Reshape", _reshape, _wider),
@@ -340,12 +466,38 @@ LAYERS: tuple[LayerRow, ...] = (
     LayerRow("Conv2d same", _conv_same, _wider),
     LayerRow("ConvTranspose2d", _conv_transpose, _wider),
     LayerRow("ConvTranspose2d same", _conv_transpose_same, _wider),
+    LayerRow("Conv1d", _conv1d, _wider),
+    LayerRow("Conv1d same", _conv1d_same, _wider),
+    LayerRow("ConvTranspose1d", _conv_transpose1d, _wider),
+    LayerRow("ConvTranspose1d same", _conv_transpose1d_same, _wider),
+    LayerRow("MaxPool1d", _pool1d(MaxPool1d), _flat),
+    LayerRow("AvgPool1d", _pool1d(AvgPool1d), _flat),
+    LayerRow("Upsample1d", _upsample1d, _flat),
     LayerRow("MaxPool2d", _pool(MaxPool2d), _flat),
     LayerRow("AvgPool2d", _pool(AvgPool2d), _flat),
+    LayerRow("MaxPool2d padded", _padded_pool(MaxPool2d), _flat),
+    LayerRow("AvgPool2d padded", _padded_pool(AvgPool2d), _flat),
+    LayerRow("MaxPool2d same", _same_pool(MaxPool2d), _flat),
+    LayerRow("AvgPool2d same", _same_pool(AvgPool2d), _flat),
+    LayerRow(
+        "GlobalAvgPool2d", lambda integers, rng: (GlobalAvgPool2d(), _images(integers)), _flat
+    ),
+    LayerRow(
+        "GlobalMaxPool2d", lambda integers, rng: (GlobalMaxPool2d(), _images(integers)), _flat
+    ),
+    LayerRow("PixelShuffle", _pixel_shuffle, _flat),
+    LayerRow("Pad2d", _pad_zero, _flat),
+    LayerRow("Pad2d reflect", _pad_reflect, _flat),
     LayerRow("BatchNorm", _batch_norm, _wider, True, _batch_norm_inference),
+    LayerRow("BatchNorm sequences", _batch_norm_sequences, _wider, True, _batch_norm_inference),
     LayerRow("BatchNorm images", _batch_norm_images, _wider, True, _batch_norm_inference),
     LayerRow("LayerNorm", _layer_norm, _wider),
     LayerRow("LayerNorm images", _layer_norm_images, lambda x: x[..., :-1]),
+    LayerRow("GroupNorm", _group_norm, _wider),
+    LayerRow("InstanceNorm", _instance_norm, _wider),
+    LayerRow("RMSNorm", _rms_norm, _wider),
+    LayerRow("RMSNorm images", _rms_norm_images, lambda x: x[..., :-1]),
+    LayerRow("PixelNorm", _pixel_norm),
     LayerRow("Dropout", _dropout, None, True, lambda layer, x: x),
     LayerRow("TopK", _top_k, None, True, _top_k_inference),
     LayerRow("Sequential", _sequential, _wider),
@@ -360,6 +512,7 @@ LAYERS: tuple[LayerRow, ...] = (
 LOSSES: tuple[LossRow, ...] = (
     LossRow("MSE", MSE),
     LossRow("L1", L1),
+    LossRow("Huber", lambda: Huber(0.7)),
     LossRow("BCE", BCE, probabilities=True, zero_at_target=False),
     LossRow("BCEWithLogits", BCEWithLogits, zero_at_target=False),
 )

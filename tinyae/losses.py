@@ -2,6 +2,7 @@
 
     MSE              squared error             any output
     L1               absolute error            any output
+    Huber            squared, then absolute    any output
     BCE              cross-entropy             probabilities in [0, 1], as a Sigmoid gives them
     BCEWithLogits    the same, of σ(y)         logits: any real number, no Sigmoid before it
 
@@ -11,11 +12,13 @@ mean over samples and features. For likelihoods in nats a sample, see :mod:`tiny
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import numpy as np
 
 from tinyae import kernels
+from tinyae.arguments import number
 from tinyae.arrays import FLOATS, check_array, check_float
 from tinyae.param import Array
 
@@ -102,6 +105,33 @@ class L1(Loss):
 
     def measure(self, y: Array, target: Array) -> tuple[float, Array]:
         return kernels.l1(y, target)
+
+
+class Huber(Loss):
+    """Squared error of small differences, absolute error of large ones.
+
+    Forward   L = 1/n Σ h(y − t),   h(d) = d²/2 where |d| ≤ δ, else δ (|d| − δ/2)
+    Shapes    y, t of one shape with n elements   L a float
+    Backward  dy = clip(y − t, −δ, δ) / n
+    Units     the data's, squared, a feature; half the MSE where no difference is above δ
+    Raises    ValueError unless δ > 0
+    Source    Huber (1964), §1; Hastie, Tibshirani & Friedman (2009), eq. 10.23, twice this
+
+    With c = clip(d, −δ, δ), h(d) = c (d − c/2) in both cases.
+    """
+
+    def __init__(self, delta: float = 1.0) -> None:
+        self.delta = number("Huber", "delta", delta, 1.0)
+        if not 0 < self.delta < math.inf:
+            raise ValueError(f"Huber: delta is {delta}, expected a number > 0; pass e.g. delta=1.0")
+
+    def measure(self, y: Array, target: Array) -> tuple[float, Array]:
+        d = y - target
+        c = np.clip(d, -self.delta, self.delta)
+        return float((c * (d - 0.5 * c)).mean(dtype=np.float64)), c / d.size
+
+    def __repr__(self) -> str:
+        return f"Huber({self.delta})"
 
 
 class BCE(Loss):

@@ -9,7 +9,8 @@ fault, and what a correct diagnosis may say. The bank has two uses:
 ``mutation``    Mutation
 ``library``     the library with a mutation applied in memory
 ``subjects``    small layers, losses and models, with pairwise different sizes where they matter
-``layers`` · ``convolutions`` · ``norms`` · ``compose`` · ``losses`` · ``models`` · ``kernel_set``
+``layers`` · ``activations`` · ``convolutions`` · ``norms`` · ``compose`` · ``losses`` · ``models``
+· ``kernel_set``
                 the bank itself
 ``fused``       broken twins, for the tests only
 ``verdict``     what counts as right, unknown or misleading
@@ -19,6 +20,7 @@ The doctor is tuned on one half of the bank and judged on the other. The half de
 mutation's name: the doctor may be tuned on it if crc32(name) is even (``Mutation.tuned``).
 """
 
+from .activations import ACTIVATIONS
 from .compose import COMPOSE
 from .convolutions import CONVOLUTIONS
 from .fused import FUSED
@@ -32,6 +34,7 @@ from .norms import NORMS
 
 BANK: tuple[Mutation, ...] = (
     *LAYERS,
+    *ACTIVATIONS,
     *CONVOLUTIONS,
     *NORMS,
     *COMPOSE,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from . import subjects as s
 from .mutation import Mutation
 
-_BIAS = "kernels.bias_grad(dy, self.b.grad)"
+_BIAS = "kernels.bias_grad(images(dy), self.b.grad)"
 _DOWN = "(lambda top, bottom, *rest: (top - 1, bottom + 1, *rest))"
 _RIGHT = "(lambda top, bottom, left, right: (top, bottom, left - 1, right + 1))"
 
 
 def _conv(name, where, old, new, wrong, kinds, subject=s.CONV, **more):
-    return Mutation(name, "layers/conv.py", where, old, new, subject, wrong, kinds, **more)
+    file = "layers/convolution.py" if where.startswith("_Convolution.") else "layers/conv.py"
+    return Mutation(name, file, where, old, new, subject, wrong, kinds, **more)
 
 
 def _pool(name, where, old, new, subject, kinds, **more):
@@ -366,47 +367,45 @@ POOL = (
     _pool(
         "max pool: the whole window gets dy",
         "MaxPool2d.backward",
-        "return kernels.max_pool2d_backward(dy, index, self.kernel_size, self.stride, size)",
-        """dx = np.zeros((*dy.shape[:2], *size), dy.dtype)
-        self.windows(dx).shape
+        "dx = kernels.max_pool2d_backward(dy, index, self.kernel_size, self.stride, whole)",
+        """dx = np.zeros((*dy.shape[:2], *whole), dy.dtype)
         (kh, kw), (sh, sw) = self.kernel_size, self.stride
         for u in range(kh):
             for v in range(kw):
                 h, w = sh * dy.shape[2], sw * dy.shape[3]
-                dx[:, :, u : u + h : sh, v : v + w : sw] += dy
-        return dx""",
+                dx[:, :, u : u + h : sh, v : v + w : sw] += dy""",
         s.MAX_POOL,
         ("entries", "missing_factor", "extra_factor", "conv", "operands"),
     ),
     _pool(
         "avg pool: not divided",
         "AvgPool2d.backward",
-        "dx /= kh * kw",
-        "pass",
+        "dy / self.area(shapes[0], dy.dtype)",
+        "dy",
         s.AVG_POOL,
         ("factor:6|kh|area",),
     ),
     _pool(
         "avg pool: divided by the height alone",
         "AvgPool2d.backward",
-        "dx /= kh * kw",
-        "dx /= kh",
+        "dy / self.area(shapes[0], dy.dtype)",
+        "dy / kh",
         s.AVG_POOL,
         ("factor:2|kw",),
     ),
     _pool(
         "avg pool: divided by the number of windows",
         "AvgPool2d.backward",
-        "dx /= kh * kw",
-        "dx /= rows * columns",
+        "dy / self.area(shapes[0], dy.dtype)",
+        "dy / (rows * columns)",
         s.AVG_POOL,
         ("factor",),
     ),
     _pool(
         "avg pool: = for += where windows overlap",
         "AvgPool2d.backward",
-        "+= dy",
-        "= dy",
+        "+= share",
+        "= share",
         s.AVG_POOL_OVERLAP,
         ("missing_sum", "missing_term", "entries", "conv", "operands", "not_added"),
     ),
@@ -421,11 +420,181 @@ POOL = (
     _pool(
         "avg pool: windows exchanged",
         "AvgPool2d.backward",
-        "+= dy",
-        "+= dy[:, :, ::-1]",
+        "+= share",
+        "+= share[:, :, ::-1]",
         s.AVG_POOL,
         ("flipped", "axes", "conv", "operands"),
     ),
 )
 
-CONVOLUTIONS = (*CONV, *TRANSPOSED, *POOL)
+_MOVED = ("shifted", "conv", "axes", "operands", "entries", "flipped", "transposed", "wrong_factor")
+
+
+def _moved(name, file, where, old, new, subject, kinds=_MOVED):
+    return Mutation(name, f"layers/{file}.py", where, old, new, subject, ("dx",), kinds)
+
+
+PADDED = (
+    _moved(
+        "max pool: cut at the padding's corner",
+        "pool",
+        "_Pool.cropped",
+        "padded[:, :, top : top + size[0], left : left + size[1]]",
+        "padded[:, :, : size[0], : size[1]]",
+        s.MAX_POOL_PADDED,
+    ),
+    _moved(
+        "avg pool: the padding counted in the area",
+        "pool",
+        "AvgPool2d.backward",
+        "dy / self.area(shapes[0], dy.dtype)",
+        "dy / (kh * kw)",
+        s.AVG_POOL_PADDED,
+        ("axis_factor", "missing_factor", "wrong_factor", "operands", "entries", "factor"),
+    ),
+    _moved(
+        "global avg pool: not divided",
+        "global_pool",
+        "GlobalAvgPool2d.backward",
+        "dy / math.prod(shape[2:])",
+        "dy",
+        s.GLOBAL_AVG_POOL,
+        ("factor",),
+    ),
+    _moved(
+        "global avg pool: divided by the height alone",
+        "global_pool",
+        "GlobalAvgPool2d.backward",
+        "shape[2:])",
+        "shape[2:3])",
+        s.GLOBAL_AVG_POOL,
+        ("factor",),
+    ),
+    _moved(
+        "global max pool: the first pixel gets dy",
+        "global_pool",
+        "GlobalMaxPool2d.backward",
+        "dx, index,",
+        "dx, 0 * index,",
+        s.GLOBAL_MAX_POOL,
+    ),
+    _moved(
+        "global max pool: every pixel gets dy",
+        "global_pool",
+        "GlobalMaxPool2d.backward",
+        "np.put_along_axis(dx, index, dy[..., None], axis=2)",
+        "dx += dy[..., None]",
+        s.GLOBAL_MAX_POOL,
+        ("entries", "missing_factor", "extra_factor", "conv", "operands", "wrong_factor"),
+    ),
+    _moved(
+        "pixel shuffle: u and v exchanged",
+        "shape",
+        "PixelShuffle.backward",
+        "(0, 1, 3, 5, 2, 4)",
+        "(0, 1, 5, 3, 2, 4)",
+        s.PIXEL_SHUFFLE,
+    ),
+    _moved(
+        "pixel shuffle: reshaped without the transposition",
+        "shape",
+        "PixelShuffle.backward",
+        ".transpose(0, 1, 3, 5, 2, 4)",
+        "",
+        s.PIXEL_SHUFFLE,
+    ),
+    _moved(
+        "pad: cut at the corner",
+        "shape",
+        "Pad2d.backward",
+        "dy[:, :, top : top + height, left : left + width].copy()",
+        "dy[:, :, :height, :width].copy()",
+        s.PAD,
+    ),
+    _moved(
+        "pad reflect: the mirrored border is dropped",
+        "shape",
+        "Pad2d._folded",
+        "dx[1 : before + 1] += g[:before][::-1]",
+        "pass",
+        s.PAD_REFLECT,
+        ("missing_term", "term", "missing_sum", *_MOVED),
+    ),
+    _moved(
+        "pad reflect: the border is not turned round",
+        "shape",
+        "Pad2d._folded",
+        "g[before + n :][::-1]",
+        "g[before + n :]",
+        s.PAD_REFLECT,
+        ("missing_term", "term", *_MOVED),
+    ),
+)
+
+
+def _conv1d(name, where, old, new, subject, wrong, kinds=("conv", "operands", *_MOVED)):
+    return Mutation(name, "layers/conv1d.py", where, old, new, subject, wrong, kinds)
+
+
+SEQUENCES = (
+    _conv1d(
+        "conv1d: dx with the kernel turned round",
+        "Conv1d.adjoint",
+        "images(self.W.value)",
+        "images(self.W.value[:, :, ::-1])",
+        s.CONV_1D,
+        ("dx",),
+    ),
+    _conv1d(
+        "conv1d: dW without the padding's shift",
+        "Conv1d.weight_grad",
+        "self.pad(x.shape[2])",
+        "(0, 0, self.padding - 1, self.padding + 1)",
+        s.CONV_1D,
+        ("dW",),
+    ),
+    _conv1d(
+        "conv1d transposed: dx with the kernel turned round",
+        "ConvTranspose1d.adjoint",
+        "images(self.W.value)",
+        "images(self.W.value[:, :, ::-1])",
+        s.CONV_T_1D,
+        ("dx",),
+    ),
+    _conv1d(
+        "conv1d transposed: dW turned round",
+        "ConvTranspose1d.weight_grad",
+        "kernel)[:, :, 0]",
+        "kernel)[:, :, 0, ::-1]",
+        s.CONV_T_1D,
+        ("dW",),
+    ),
+    _moved(
+        "max pool 1d: dy turned round",
+        "pool1d",
+        "_Pool1d.backward",
+        "images(dy), inner",
+        "images(dy[:, :, ::-1]), inner",
+        s.MAX_POOL_1D,
+    ),
+    _moved(
+        "avg pool 1d: divided by the length of y",
+        "pool1d",
+        "_Pool1d.backward",
+        "images(dy), inner",
+        "images(dy / length), inner",
+        s.AVG_POOL_1D,
+        ("factor",),
+    ),
+    _moved(
+        "upsample 1d: a mean of the block",
+        "pool1d",
+        "Upsample1d.backward",
+        ".sum(",
+        ".mean(",
+        s.UPSAMPLE_1D,
+        ("factor",),
+    ),
+)
+
+CONVOLUTIONS = (*CONV, *TRANSPOSED, *POOL, *PADDED, *SEQUENCES)

@@ -10,6 +10,11 @@ _DW = "self.W.grad += kernels.matmul_tn(dy, x)"
 _DB = "self.b.grad += dy.sum(axis=0)"
 _DV = "self.dense.W.grad += kernels.matmul_tn(x, dy)"
 _ACT = "layers/activation.py"
+_ELSEWHERE = {
+    "GELU": "layers/gated.py",
+    "Softmax": "layers/softmax.py",
+    "_inner": "layers/softmax.py",
+}
 # each is a correct description
 _SLOPE = ("missing_factor", "extra_factor", "wrong_factor", "operands")
 
@@ -19,7 +24,8 @@ def _dense(name, where, old, new, wrong, kinds, subject=s.DENSE, **more):
 
 
 def _act(name, where, old, new, subject, kinds, **more):
-    return Mutation(name, _ACT, where, old, new, subject, ("dx",), kinds, **more)
+    file = _ELSEWHERE.get(where.partition(".")[0], _ACT)
+    return Mutation(name, file, where, old, new, subject, ("dx",), kinds, **more)
 
 
 DENSE = (

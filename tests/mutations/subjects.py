@@ -86,6 +86,8 @@ def activation(name: str, *args: Any) -> Subject:
     return layer(lambda t: getattr(t, name)(*args), 7, 5)
 
 
+HARD_SIGMOID = activation("HardSigmoid", 0.4)  # with its kinks at ±1.25, among the entries of x
+PRELU = layer(lambda t: t.PReLU(3), 7, 3, 5)
 TOP_K = layer(lambda t: t.TopK(3), 7, 5)
 DROPOUT = layer(lambda t: t.Dropout(0.3, rng=rng()), 7, 5)
 FLATTEN = layer(lambda t: t.Flatten(), 7, 3, 5)
@@ -100,11 +102,28 @@ MAX_POOL = layer(lambda t: t.MaxPool2d((3, 2), 3), 2, 3, 11, 7)
 MAX_POOL_OVERLAP = layer(lambda t: t.MaxPool2d((3, 2), (1, 1)), 2, 3, 7, 5)
 AVG_POOL = layer(lambda t: t.AvgPool2d((3, 2)), 2, 5, 9, 7)
 AVG_POOL_OVERLAP = layer(lambda t: t.AvgPool2d((3, 2), (2, 1)), 2, 3, 7, 5)
+CONV_1D = layer(lambda t: t.Conv1d(3, 5, 3, 2, 1, rng=rng()), 7, 3, 11)
+CONV_T_1D = layer(lambda t: t.ConvTranspose1d(3, 5, 3, 2, 1, rng=rng()), 7, 3, 11)
+MAX_POOL_1D = layer(lambda t: t.MaxPool1d(3, 2), 7, 3, 11)
+AVG_POOL_1D = layer(lambda t: t.AvgPool1d(3, 2, 1), 7, 3, 11)
+UPSAMPLE_1D = layer(lambda t: t.Upsample1d(3), 7, 2, 5)
+MAX_POOL_PADDED = layer(lambda t: t.MaxPool2d((3, 2), 2, (2, 1)), 2, 3, 7, 5)
+AVG_POOL_PADDED = layer(lambda t: t.AvgPool2d((3, 2), 2, (2, 1)), 2, 3, 7, 5)
+GLOBAL_AVG_POOL = layer(lambda t: t.GlobalAvgPool2d(), 2, 3, 7, 5)
+GLOBAL_MAX_POOL = layer(lambda t: t.GlobalMaxPool2d(), 2, 3, 7, 5)
+PIXEL_SHUFFLE = layer(lambda t: t.PixelShuffle(2), 2, 12, 3, 5)
+PAD = layer(lambda t: t.Pad2d((2, 0, 1, 3)), 2, 3, 5, 7)
+PAD_REFLECT = layer(lambda t: t.Pad2d((2, 1, 0, 3), mode="reflect"), 2, 3, 5, 7)
 
 BATCH_NORM = layer(lambda t: t.BatchNorm(3, eps=0.01), 7, 3)
 BATCH_NORM_IMAGES = layer(lambda t: t.BatchNorm(3, eps=0.01), 2, 3, 7, 5)
 LAYER_NORM = layer(lambda t: t.LayerNorm(5, eps=0.01), 7, 5)
 LAYER_NORM_IMAGES = layer(lambda t: t.LayerNorm((3, 5), eps=0.01), 7, 2, 3, 5)
+
+GROUP_NORM = layer(lambda t: t.GroupNorm(3, 6, eps=0.01), 7, 6, 5)
+INSTANCE_NORM = layer(lambda t: t.InstanceNorm(3, eps=0.01), 2, 3, 7, 5)
+RMS_NORM = layer(lambda t: t.RMSNorm(5, eps=0.01), 7, 5)
+PIXEL_NORM = layer(lambda t: t.PixelNorm(eps=0.01), 2, 3, 7, 5)
 
 CHAIN = layer(lambda t: t.Sequential(t.Tanh(), t.Softplus(), t.Sigmoid()), 7, 5)
 NETWORK = layer(
@@ -128,6 +147,7 @@ PARALLEL_EVEN = layer(
 
 MSE = loss(lambda t: t.MSE(), 7, 5)
 L1 = loss(lambda t: t.L1(), 7, 5)
+HUBER = loss(lambda t: t.Huber(0.7), 7, 5)
 BCE = probabilities(lambda t: t.BCE(), 7, 5)
 LOGITS = loss(lambda t: t.BCEWithLogits(), 7, 5)
 BERNOULLI = loss(lambda t: t.Bernoulli(), 7, 5)

@@ -23,7 +23,7 @@ ACTIVATIONS: dict[str, Callable[[], Layer]] = {
     _kebab(f.__name__): f for f in activation.activations()
 }
 KINDS = ("plain", "denoising", "sparse", "contractive", "variational")
-LOSSES: dict[str, type[Loss]] = {"mse": ta.MSE, "l1": ta.L1, "bce": ta.BCE}
+LOSSES: dict[str, type[Loss]] = {"mse": ta.MSE, "l1": ta.L1, "huber": ta.Huber, "bce": ta.BCE}
 ReconstructingModel = ta.Autoencoder | ta.VariationalAutoencoder
 
 

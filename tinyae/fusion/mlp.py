@@ -12,13 +12,13 @@ from typing import cast
 
 from tinyae import kernels
 from tinyae.fusion.plan_cache import is_unmodified
-from tinyae.kernels.functions import FUNCTIONS
 from tinyae.kernels.reference import LINEAR, MLPLayer, MLPLayers
-from tinyae.layers import Dense, Layer, activation
+from tinyae.layers import Dense, Layer
+from tinyae.layers.activation import activations
 from tinyae.layers.base import check_dy, check_input
 from tinyae.param import Array, Param
 
-_NAMES = {getattr(activation, name): name for name in FUNCTIONS}
+_NAMES: dict[type[Layer], str] = {kind: kind.__name__ for kind in activations()}
 
 
 class FusedMLP:

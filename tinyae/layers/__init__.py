@@ -9,11 +9,19 @@ from tinyae.layers import (
     branches,
     compose,
     conv,
+    conv1d,
     dense,
+    gated,
+    global_pool,
+    group_norm,
     noise,
     norm,
     pool,
+    pool1d,
+    prelu,
+    rms_norm,
     shape,
+    softmax,
     topk,
 )
 from tinyae.layers.activation import *
@@ -21,22 +29,38 @@ from tinyae.layers.base import *
 from tinyae.layers.branches import *
 from tinyae.layers.compose import *
 from tinyae.layers.conv import *
+from tinyae.layers.conv1d import *
 from tinyae.layers.dense import *
+from tinyae.layers.gated import *
+from tinyae.layers.global_pool import *
+from tinyae.layers.group_norm import *
 from tinyae.layers.noise import *
 from tinyae.layers.norm import *
 from tinyae.layers.pool import *
+from tinyae.layers.pool1d import *
+from tinyae.layers.prelu import *
+from tinyae.layers.rms_norm import *
 from tinyae.layers.shape import *
+from tinyae.layers.softmax import *
 from tinyae.layers.topk import *
 
 __all__: list[str] = []
 __all__ += base.__all__
 __all__ += dense.__all__
 __all__ += activation.__all__
+__all__ += gated.__all__
+__all__ += prelu.__all__
+__all__ += softmax.__all__
 __all__ += topk.__all__
 __all__ += shape.__all__
 __all__ += conv.__all__
+__all__ += conv1d.__all__
 __all__ += pool.__all__
+__all__ += pool1d.__all__
+__all__ += global_pool.__all__
 __all__ += norm.__all__
+__all__ += group_norm.__all__
+__all__ += rms_norm.__all__
 __all__ += noise.__all__
 __all__ += compose.__all__
 __all__ += branches.__all__

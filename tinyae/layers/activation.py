@@ -5,11 +5,13 @@
 
     Backward  dx = f′ · dy
     Tangent   ẏ = f′ · ẋ,  and for φ = ⟨dẏ, ẏ⟩:  ∂φ/∂ẋ = f′ · dẏ,  ∂φ/∂x = f″ · ẋ · dẏ
+
+Those of the form y = x g(x) are in :mod:`tinyae.layers.gated`. Softmax, which mixes the entries of a
+sample, is in :mod:`tinyae.layers.softmax`.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -25,11 +27,11 @@ __all__ = [
     "ReLU",
     "LeakyReLU",
     "ELU",
+    "SELU",
     "Sigmoid",
+    "HardSigmoid",
     "Tanh",
     "Softplus",
-    "GELU",
-    "Softmax",
 ]
 
 
@@ -134,6 +136,30 @@ class ELU(Activation):
         return f"ELU({self.alpha})"
 
 
+class SELU(Activation):
+    """f = λ x if x > 0 else λ α (eˣ − 1)      f′ = λ if x > 0 else λ α eˣ      f″ = 0 or λ α eˣ
+
+    λ and α are such that f(x) has mean 0 and variance 1 where x is standard normal. A deep network
+    of Dense layers and SELU, with weights of mean 0 and variance 1/I, keeps both.
+
+    Cache     x
+    Source    Klambauer, Unterthiner, Mayr & Hochreiter (2017), eq. 2; at the kink f′ is taken as λ α
+    """
+
+    SCALE = 1.0507009873554805  # λ
+    ALPHA = 1.6732632423543772
+
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        check_input(self, x)
+        return self.SCALE * kernels.elu(x, self.ALPHA), x
+
+    def slope(self, x: Array) -> Array:
+        return self.SCALE * np.where(x > 0, 1, self.ALPHA * np.exp(np.minimum(x, 0)))
+
+    def curvature(self, x: Array) -> Array:
+        return self.SCALE * np.where(x > 0, 0, self.ALPHA * np.exp(np.minimum(x, 0)))
+
+
 class Sigmoid(Activation):
     """f = 1 / (1 + e⁻ˣ)      f′ = y (1 − y)      f″ = y (1 − y) (1 − 2y)
 
@@ -151,6 +177,38 @@ class Sigmoid(Activation):
 
     def curvature(self, y: Array) -> Array:
         return y * (1 - y) * (1 - 2 * y)
+
+
+class HardSigmoid(Activation):
+    """f = min(max(α x + ½, 0), 1)      f′ = α where 0 < y < 1, else 0      f″ = 0
+
+    Three straight lines in place of the sigmoid, without an exponential.
+
+    Cache     y
+    Raises    ValueError unless α > 0
+    Source    Courbariaux, Bengio & David (2015), eq. 3, with α = ½; α = 1/6 as in Howard et al.
+              (2019), §5.2. At the kinks f′ is taken as 0
+    """
+
+    def __init__(self, alpha: float = 1 / 6) -> None:
+        self.alpha = number("HardSigmoid", "alpha", alpha, 0.2)
+        if not self.alpha > 0:
+            raise ValueError(f"HardSigmoid: alpha is {alpha}, expected > 0; pass e.g. alpha=0.2")
+
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        check_input(self, x)
+        y = np.clip(self.alpha * x + 0.5, 0, 1)
+        return y, y
+
+    def slope(self, y: Array) -> Array:
+        slope = np.where((y > 0) & (y < 1), self.alpha, 0).astype(y.dtype)
+        return np.where(np.isnan(y), y, slope)
+
+    def curvature(self, y: Array) -> None:
+        return None
+
+    def __repr__(self) -> str:
+        return f"HardSigmoid({self.alpha})"
 
 
 class Tanh(Activation):
@@ -193,73 +251,7 @@ class Softplus(Activation):
         return -np.expm1(-y) * np.exp(-y)
 
 
-class GELU(Activation):
-    """f = x Φ(x)      f′ = Φ(x) + x φ(x)      f″ = (2 − x²) φ(x)
-
-    Φ is the standard normal's distribution, ½ (1 + erf(x/√2)), and φ its density. Φ is computed as
-    ½ erfc(−x/√2), which holds its digits in the tail. x is clipped where Φ is 0 or 1 in every
-    precision: f(−∞) is 0, not −∞ · 0.
-
-    Cache     x
-    Source    Hendrycks & Gimpel (2016), §2; the exact form, not the tanh approximation
-    """
-
-    def forward(self, x: Array) -> tuple[Array, Array]:
-        check_input(self, x)
-        return np.maximum(x, -40.0) * self._Phi(x), x
-
-    def slope(self, x: Array) -> Array:
-        x = np.clip(x, -40.0, 40.0)
-        return self._Phi(x) + x * self._phi(x)
-
-    def curvature(self, x: Array) -> Array:
-        x = np.clip(x, -40.0, 40.0)
-        return (2 - x * x) * self._phi(x)
-
-    def _Phi(self, x: Array) -> Array:
-        return 0.5 * kernels.erfc(x * -math.sqrt(0.5))
-
-    def _phi(self, x: Array) -> Array:
-        return np.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
-
-
-class Softmax(Layer):
-    """Exponentials along axis 1, divided by their sum: a probability for each class.
-
-    Forward   yₖ = e^xₖ / Σⱼ e^xⱼ, after subtracting the largest x (y is unchanged, e cannot overflow)
-    Shapes    x, y (N, K, …)
-    Backward  dx = y ∘ (dy − ⟨y, dy⟩)
-    Tangent   ẏ = y ∘ (ẋ − ⟨y, ẋ⟩), and for φ = ⟨dẏ, ẏ⟩:
-              ∂φ/∂ẋ = y ∘ (dẏ − ⟨y, dẏ⟩)
-              h = ∂φ/∂y = dẏ ∘ ẋ − dẏ ⟨y, ẋ⟩ − ẋ ⟨y, dẏ⟩,   ∂φ/∂x = y ∘ (h − ⟨y, h⟩)
-    Cache     y
-    Source    Goodfellow, Bengio & Courville (2016), §6.2.2.3
-    """
-
-    def forward(self, x: Array) -> tuple[Array, Array]:
-        check_input(self, x)
-        e = np.exp(x - x.max(axis=1, keepdims=True))
-        y = e / e.sum(axis=1, keepdims=True)
-        return y, y
-
-    def backward(self, dy: Array, y: Array) -> Array:
-        dy = check_dy(self, dy, y.shape, y.dtype)
-        return y * (dy - _inner(y, dy))
-
-    def tangent(self, xdot: Array, y: Array) -> tuple[Array, Any]:
-        return y * (xdot - _inner(y, xdot)), (xdot, y)
-
-    def tangent_backward(self, dydot: Array, tcache: Any) -> tuple[Array, Array]:
-        xdot, y = tcache
-        h = dydot * (xdot - _inner(y, xdot)) - xdot * _inner(y, dydot)
-        return self.backward(dydot, y), self.backward(h, y)
-
-
-def _inner(a: Array, b: Array) -> Array:
-    """⟨a, b⟩ along axis 1, which stays with length 1."""
-    return (a * b).sum(axis=1, keepdims=True)
-
-
 def activations() -> tuple[type[Activation], ...]:
-    """The activations of this file that act on one entry at a time; each needs no argument."""
-    return tuple(c for c in Activation.__subclasses__() if c.__module__ == __name__)
+    """The library's activations, which act on one entry at a time; each needs no argument."""
+    package = __name__.rpartition(".")[0]
+    return tuple(c for c in Activation.__subclasses__() if c.__module__.startswith(f"{package}."))

@@ -232,6 +232,24 @@ def positive_pair(who: str, name: str, value: int | tuple[int, int]) -> tuple[in
     return int(pair[0]), int(pair[1])
 
 
+def padding_pair(
+    who: str, value: int | tuple[int, int] | str, name: str = "padding"
+) -> tuple[int, int]:
+    """An int or a pair of ints ≥ 0, as a pair (top and bottom, left and right).
+
+    Raises
+        ValueError  anything else
+    """
+    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(pair) != 2 or not all(isinstance(v, (int, np.integer)) and v >= 0 for v in pair):
+        same = ' or "same"' if name == "padding" else ""
+        raise ValueError(
+            f"{who}: {name} is {value!r}, expected an int ≥ 0, a pair of them (down, across)"
+            f"{same}; pass e.g. {name}=1"
+        )
+    return int(pair[0]), int(pair[1])
+
+
 def positive_int(who: str, name: str, value: int, example: int = 64) -> int:
     """An int ≥ 1.
 

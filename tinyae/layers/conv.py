@@ -1,30 +1,26 @@
 """Convolution and transposed convolution: each is the other's adjoint.
 
 Write C for the linear map x ↦ W ∗ x. Conv2d runs C forward and its transpose Cᵀ backward;
-ConvTranspose2d runs Cᵀ forward and C backward: ⟨Cx, y⟩ = ⟨x, Cᵀy⟩. Three kernels serve both.
+ConvTranspose2d runs Cᵀ forward and C backward: ⟨Cx, y⟩ = ⟨x, Cᵀy⟩. Three kernels serve both. What
+the two share with those of sequences (``conv1d.py``) is in ``convolution.py``.
 """
 
 from __future__ import annotations
-
-import functools
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from tinyae import kernels
-from tinyae.arguments import check_callable, float_dtype
-from tinyae.initializers import GlorotUniform, Initializer
-from tinyae.layers.base import Layer, check_dy, check_input, positive_int, positive_pair
-from tinyae.param import Array, Param
+from tinyae.initializers import Initializer
+from tinyae.layers.base import check_dy, check_input, padding_pair, positive_int, positive_pair
+from tinyae.layers.convolution import Pad, Pair, _Convolution, same_padding
+from tinyae.param import Array
 
 __all__ = ["Conv2d", "ConvTranspose2d"]
 
-Pair = tuple[int, int]
-Pad = tuple[int, int, int, int]  # top, bottom, left, right
 
-
-class _Convolution(Layer):
-    """What both layers share: the arguments, W, b and the padding around an image."""
+class _Convolution2d(_Convolution):
+    """The arguments of both layers, and the padding around an image."""
 
     def __init__(
         self,
@@ -39,66 +35,9 @@ class _Convolution(Layer):
         self.out_channels = positive_int(who, "out_channels", out_channels)
         self.kernel_size = positive_pair(who, "kernel_size", kernel_size)
         self.stride = positive_pair(who, "stride", stride)
-        self.padding = "same" if padding == "same" else _padding(who, padding)
-
-    def draw(
-        self,
-        shape: tuple[int, ...],
-        init: Initializer | None,
-        rng: np.random.Generator | None,
-        dtype: DTypeLike,
-    ) -> None:
-        area, who = self.kernel_size[0] * self.kernel_size[1], type(self).__name__
-        init, dtype = init or GlorotUniform(), float_dtype(who, dtype)
-        check_callable(who, "init", init, "HeNormal()")
-        self.W = Param(init(shape, self.in_channels * area, self.out_channels * area, rng, dtype))
-        self.b = Param(np.zeros(self.out_channels, dtype))
-
-    # --- the map L: C for Conv2d, Cᵀ for ConvTranspose2d -----------------------------------------
-
-    def forward(self, x: Array) -> tuple[Array, Array]:
-        self.check(x)
-        return self.linear(x, self.b.value), x  # y = Lx + b
-
-    def backward(self, dy: Array, x: Array) -> Array:
-        dy = self.check_dy(dy, x)
-        self.W.grad += self.weight_grad(dy, x)
-        kernels.bias_grad(dy, self.b.grad)  # db[o] = Σ dy[n,o,i,j]
-        return self.adjoint(dy, x)  # dx = Lᵀ dy
-
-    def backward_params(self, dy: Array, x: Array) -> None:
-        dy = self.check_dy(dy, x)
-        self.W.grad += self.weight_grad(dy, x)
-        kernels.bias_grad(dy, self.b.grad)
-
-    def backward_input(self, dy: Array, x: Array) -> Array:
-        return self.adjoint(self.check_dy(dy, x), x)
-
-    def tangent(self, xdot: Array, x: Array) -> tuple[Array, Array]:
-        return self.linear(xdot), xdot  # ẏ = Lẋ
-
-    def tangent_backward(self, dydot: Array, xdot: Array) -> tuple[Array, None]:
-        self.W.grad += self.weight_grad(dydot, xdot)
-        return self.adjoint(dydot, xdot), None
-
-    def linear(self, x: Array, b: Array | None = None) -> Array:
-        """Lx, or Lx + b"""
-        raise NotImplementedError
-
-    def adjoint(self, dy: Array, x: Array) -> Array:
-        """Lᵀ dy, of x's shape"""
-        raise NotImplementedError
-
-    def weight_grad(self, dy: Array, x: Array) -> Array:
-        """∂⟨dy, Lx⟩/∂W"""
-        raise NotImplementedError
-
-    def check(self, x: Array) -> None:
-        """Raise unless x is a batch of images that the layer can take."""
-        raise NotImplementedError
+        self.padding = "same" if padding == "same" else padding_pair(who, padding)
 
     def check_dy(self, dy: Array, x: Array) -> Array:
-        """dy in x's dtype; raise unless it has y's shape."""
         size = self.output_size(_size(x))
         return check_dy(self, dy, (len(x), self.out_channels, *size), x.dtype)
 
@@ -111,7 +50,7 @@ class _Convolution(Layer):
         if not isinstance(self.padding, str):
             (p, q) = self.padding
             return p, p, q, q
-        return _same(size, self.kernel_size, self.stride)
+        return same_padding(size, self.kernel_size, self.stride)
 
     def __repr__(self) -> str:
         return (
@@ -120,18 +59,7 @@ class _Convolution(Layer):
         )
 
 
-@functools.lru_cache(maxsize=256)
-def _same(size: Pair, kernel_size: Pair, stride: Pair) -> Pad:
-    """The padding that ⌈length/s⌉ windows need, half of it on each side of the image."""
-    before_after = []
-    for length, k, s in zip(size, kernel_size, stride):
-        total = max((-(-length // s) - 1) * s + k - length, 0)
-        before_after += [total // 2, total - total // 2]
-    top, bottom, left, right = before_after
-    return top, bottom, left, right
-
-
-class Conv2d(_Convolution):
+class Conv2d(_Convolution2d):
     """A bank of O small kernels, each slid over the image: y = Cx + b.
 
     Forward   y[n,o,i,j] = b[o] + Σ_{c,u,v} W[o,c,u,v] · xᵖ[n,c, i·s+u, j·s+v]
@@ -195,7 +123,7 @@ class Conv2d(_Convolution):
             )
 
 
-class ConvTranspose2d(_Convolution):
+class ConvTranspose2d(_Convolution2d):
     """Every pixel stamps its kernels onto a larger image: y = Cᵀx + b, C a Conv2d's map.
 
     Forward   yᵖ[n,o, i·s+u, j·s+v] += Σ_c W[c,o,u,v] · x[n,c,i,j], then the padding is cut off
@@ -264,7 +192,7 @@ class ConvTranspose2d(_Convolution):
             )
 
     def _output_padding(self, output_padding: int | Pair) -> Pair:
-        a, b = _padding("ConvTranspose2d", output_padding, "output_padding")
+        a, b = padding_pair("ConvTranspose2d", output_padding, "output_padding")
         if a >= self.stride[0] or b >= self.stride[1]:
             raise ValueError(
                 f"ConvTranspose2d: output_padding is {(a, b)}, expected less than the stride "
@@ -285,15 +213,3 @@ class ConvTranspose2d(_Convolution):
 def _size(x: Array) -> Pair:
     """(H, W) of images."""
     return x.shape[2], x.shape[3]
-
-
-def _padding(who: str, value: int | Pair | str, name: str = "padding") -> Pair:
-    """An int or a pair of ints ≥ 0, as a pair (top and bottom, left and right)."""
-    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(pair) != 2 or not all(isinstance(v, (int, np.integer)) and v >= 0 for v in pair):
-        same = ' or "same"' if name == "padding" else ""
-        raise ValueError(
-            f"{who}: {name} is {value!r}, expected an int ≥ 0, a pair of them (down, across)"
-            f"{same}; pass e.g. {name}=1"
-        )
-    return int(pair[0]), int(pair[1])

@@ -1,8 +1,9 @@
 """Normalisation: scale to mean 0 and variance 1, then apply a learnt scale γ and shift β.
 
 Both layers subtract the mean of m entries and divide by their standard deviation. BatchNorm takes
-the entries of one feature over the batch, LayerNorm those of one sample over its features. With c
-the centred x, σ² its variance plus ε, x̂ = c/σ and ⟨·,·⟩ a sum over the m entries:
+the entries of one feature over the batch, LayerNorm those of one sample over its features; GroupNorm
+and InstanceNorm (``group_norm.py``) lie between. With c the centred x, σ² its variance plus ε,
+x̂ = c/σ and ⟨·,·⟩ a sum over the m entries:
 
     Backward  with g = γ ∘ dy:   dx = (g − mean g − x̂ ⟨x̂, g⟩/m) / σ
     Tangent   with a = ẋ − mean ẋ:   ẏ = γ ∘ (a − x̂ ⟨x̂, a⟩/m) / σ
@@ -105,8 +106,8 @@ class BatchNorm(_Norm):
               running_mean += momentum (μ − running_mean)
               running_var  += momentum (v m/(m − 1) − running_var)
     Calling   y = γ (x − running_mean) / √(running_var + ε) + β
-    Shapes    x, y (N, D) or (N, C, H, W)   γ, β, running_mean, running_var (D,) or (C,)
-              m = N, or N·H·W
+    Shapes    x, y (N, D), (N, C, L) or (N, C, H, W)   γ, β, running_mean, running_var (D,) or (C,)
+              m = N, N·L or N·H·W
     Backward  dx = (g − mean g − x̂ mean(g x̂)) / σ,   g = γ dy
               dγ = Σ dy x̂      dβ = Σ dy
     Tangent   see the top of this file
@@ -127,7 +128,7 @@ class BatchNorm(_Norm):
         dtype: DTypeLike = np.float32,
     ) -> None:
         self.num_features = positive_int("BatchNorm", "num_features", num_features)
-        self.eps = _positive_eps("BatchNorm", eps)
+        self.eps = positive_eps("BatchNorm", eps)
         if not 0 <= number("BatchNorm", "momentum", momentum, 0.1) <= 1:
             raise ValueError(
                 f"BatchNorm: momentum is {momentum}, expected 0 to 1; pass e.g. momentum=0.1"
@@ -161,17 +162,17 @@ class BatchNorm(_Norm):
         return c * self.wide(scale, x.ndim) + self.wide(self.beta.value, x.ndim)
 
     def axes(self, ndim: int) -> Axes:
-        return (0,) if ndim == 2 else (0, 2, 3)
+        return 0, *range(2, ndim)
 
     def wide(self, theta: Array, ndim: int) -> Array:
-        return theta if ndim == 2 else theta[:, None, None]
+        return theta.reshape(-1, *[1] * (ndim - 2))
 
     def narrow(self, a: Array) -> Array:
         return a.sum(axis=self.axes(a.ndim))
 
     def check(self, x: Array) -> None:
-        image = () if np.ndim(x) == 2 else ("H", "W")
-        check_input(self, x, ("N", self.num_features, *image))
+        rest = {2: (), 3: ("L",)}.get(np.ndim(x), ("H", "W"))
+        check_input(self, x, ("N", self.num_features, *rest))
 
     def __repr__(self) -> str:
         return f"BatchNorm({self.num_features})"
@@ -199,17 +200,8 @@ class LayerNorm(_Norm):
         *,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        whole = isinstance(normalized_shape, (tuple, list))
-        sizes: Any = normalized_shape if whole else (normalized_shape,)
-        if not sizes:
-            raise ValueError(
-                "LayerNorm: normalized_shape is empty, expected an int ≥ 1 or a tuple of them; "
-                "pass e.g. normalized_shape=64"
-            )
-        self.normalized_shape = tuple(
-            positive_int("LayerNorm", "normalized_shape", s) for s in sizes
-        )
-        self.eps = _positive_eps("LayerNorm", eps)
+        self.normalized_shape = positive_shape("LayerNorm", normalized_shape)
+        self.eps = positive_eps("LayerNorm", eps)
         dtype = float_dtype("LayerNorm", dtype)
         self.gamma = Param(np.ones(self.normalized_shape, dtype))
         self.beta = Param(np.zeros(self.normalized_shape, dtype))
@@ -235,7 +227,23 @@ class LayerNorm(_Norm):
         return f"LayerNorm({shape[0] if len(shape) == 1 else shape})"
 
 
-def _positive_eps(who: str, eps: float) -> float:
+def positive_shape(who: str, normalized_shape: int | tuple[int, ...]) -> tuple[int, ...]:
+    """``normalized_shape`` as a tuple of at least one int ≥ 1.
+
+    Raises
+        ValueError  anything else
+    """
+    whole = isinstance(normalized_shape, (tuple, list))
+    sizes: Any = normalized_shape if whole else (normalized_shape,)
+    if not sizes:
+        raise ValueError(
+            f"{who}: normalized_shape is empty, expected an int ≥ 1 or a tuple of them; "
+            "pass e.g. normalized_shape=64"
+        )
+    return tuple(positive_int(who, "normalized_shape", s) for s in sizes)
+
+
+def positive_eps(who: str, eps: float) -> float:
     if not 0 < number(who, "eps", eps, 1e-5) < math.inf:
         raise ValueError(f"{who}: eps is {eps}, expected a number > 0; pass e.g. eps=1e-5")
     return float(eps)

@@ -5,7 +5,19 @@ from __future__ import annotations
 import math
 
 from tinyae.arguments import number
-from tinyae.layers import Flatten, Layer, Reshape, Sequential, Sigmoid, Softmax, Tanh, Upsample2d
+from tinyae.layers import (
+    Flatten,
+    HardSigmoid,
+    Layer,
+    PixelShuffle,
+    Reshape,
+    Sequential,
+    Sigmoid,
+    Softmax,
+    Tanh,
+    Upsample1d,
+    Upsample2d,
+)
 from tinyae.losses import BCE, Range, check_range
 from tinyae.models.base import CHUNK
 from tinyae.param import Array
@@ -15,10 +27,10 @@ def output_range(decoder: Layer) -> tuple[Range | None, Layer]:
     """The range of a decoder's output, from its last layer that does more than reshape."""
     last: Layer = decoder
     while isinstance(last, Sequential) and last.layers:
-        reshapes = (Flatten, Reshape, Upsample2d)
+        reshapes = (Flatten, Reshape, Upsample1d, Upsample2d, PixelShuffle)
         candidates = (p for p in reversed(last.layers) if not isinstance(p, reshapes))
         last = next(candidates, last.layers[0])
-    if isinstance(last, (Sigmoid, Softmax)):
+    if isinstance(last, (Sigmoid, HardSigmoid, Softmax)):
         return BCE.output_range, last
     return ((-1.0, 1.0) if isinstance(last, Tanh) else None), last
 

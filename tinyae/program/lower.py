@@ -1,27 +1,25 @@
 """Lowering: translate the layers of a model into a list of operations.
 
-First, each layer becomes one operation that writes its own block. Then three passes shorten the
-list (:mod:`tinyae.program.passes`). Finally each block gets an offset in the arena
-(:mod:`tinyae.program.plan`), and each array of weights an offset in one buffer.
+First, each layer becomes one operation, or a few, that write blocks of their own
+(:mod:`tinyae.program.lower_layers`). Then three passes shorten the list (:mod:`tinyae.program.passes`).
+Finally each block gets an offset in the arena (:mod:`tinyae.program.plan`), and each array of weights
+an offset in one buffer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
 
-from tinyae import layers
-from tinyae.kernels.functions import FUNCTIONS
-from tinyae.layers import Layer, activation
-from tinyae.layers.base import check_input
+from tinyae.layers import Layer
 from tinyae.param import Array
 from tinyae.program import program as ops
+from tinyae.program.lower_layers import LOWER
 from tinyae.program.passes import fold_scales, fuse_activations, move, share_blocks
 from tinyae.program.plan import Block, assign_offsets
-from tinyae.program.program import Function, Op, Program, Shape, Slot
+from tinyae.program.program import Op, Program, Shape, Slot
 
 AnyOp = TypeVar("AnyOp", bound=Op)
 
@@ -47,11 +45,11 @@ class Lowering:
             TypeError   there is no operation for this type of layer
             ValueError  the layer does not accept x's shape
         """
-        lower = _LOWER.get(type(layer))
+        lower = LOWER.get(type(layer))
         if lower is None:
             raise TypeError(
                 f"compile: the model has a {type(layer).__name__}, which the compiled program has "
-                f"no operation for; build it from {', '.join(kind.__name__ for kind in _LOWER)}"
+                f"no operation for; build it from {', '.join(kind.__name__ for kind in LOWER)}"
             )
         return lower(self, layer, x)
 
@@ -64,7 +62,7 @@ class Lowering:
         op_list, weights = _gather(op_list, self.arrays, self.dtype)
         return Program(self.x.shape, y.shape, tuple(op_list), weights, arena)
 
-    # --- used by the functions below -------------------------------------------------------
+    # --- used by the functions of lower_layers ----------------------------------------------
 
     def block(self, shape: Shape) -> Slot:
         """A new block for a result."""
@@ -97,142 +95,6 @@ class Lowering:
             self.append(ops.Copy(part, y._replace(offset=offset, shape=part.shape)))
             offset += part.size
         return y
-
-
-# --- layers -------------------------------------------------------------------------------------
-
-
-def _identity(lowering: Lowering, layer: Layer, x: Slot) -> Slot:
-    return x
-
-
-def _reshape(lowering: Lowering, layer: Any, x: Slot) -> Slot:
-    return x._replace(shape=layer(lowering.probe(x)).shape[1:])
-
-
-def _dense(lowering: Lowering, layer: layers.Dense, x: Slot) -> Slot:
-    check_input(layer, lowering.probe(x), ("N", layer.in_features))
-    W, b = lowering.weight(layer.W.value), lowering.weight(layer.b.value)
-    return lowering.append(ops.Dense(x, lowering.block((layer.out_features,)), W, b))
-
-
-def _tied_dense(lowering: Lowering, layer: layers.TiedDense, x: Slot) -> Slot:
-    check_input(layer, lowering.probe(x), ("N", layer.dense.out_features))
-    W, b = lowering.weight(layer.dense.W.T.value), lowering.weight(layer.b.value)
-    return lowering.append(ops.Dense(x, lowering.block((layer.dense.in_features,)), W, b))
-
-
-def _conv(lowering: Lowering, layer: layers.Conv2d, x: Slot) -> Slot:
-    layer.check(lowering.probe(x))
-    size = x.shape[1], x.shape[2]
-    top, bottom, left, right = layer.pad(size)
-    padded = size[0] + top + bottom, size[1] + left + right
-    rows, columns = ((n - k) // s + 1 for n, k, s in zip(padded, layer.kernel_size, layer.stride))
-    W, b = lowering.weight(layer.W.value), lowering.weight(layer.b.value)
-    y = lowering.block((layer.out_channels, rows, columns))
-    return lowering.append(ops.Conv(x, y, W, b, layer.stride, (top, left)))
-
-
-def _conv_transpose(lowering: Lowering, layer: layers.ConvTranspose2d, x: Slot) -> Slot:
-    layer.check(lowering.probe(x))
-    size = layer.output_size((x.shape[1], x.shape[2]))
-    top, _, left, _ = layer.pad(size)
-    W, b = lowering.weight(layer.W.value), lowering.weight(layer.b.value)
-    y = lowering.block((layer.out_channels, *size))
-    return lowering.append(ops.ConvTranspose(x, y, W, b, layer.stride, (top, left)))
-
-
-def _pool(kind: type[ops.MaxPool] | type[ops.AvgPool]) -> Callable[[Lowering, Any, Slot], Slot]:
-    def lower(lowering: Lowering, layer: Any, x: Slot) -> Slot:
-        layer.check(lowering.probe(x))
-        y = lowering.block((x.shape[0], *layer.windows(lowering.probe(x)).shape[2:4]))
-        return lowering.append(kind(x, y, layer.kernel_size, layer.stride))
-
-    return lower
-
-
-def _upsample(lowering: Lowering, layer: layers.Upsample2d, x: Slot) -> Slot:
-    check_input(layer, lowering.probe(x), ("N", "C", "H", "W"))
-    (c, height, width), (a, b) = x.shape, layer.factor
-    return lowering.append(
-        ops.Upsample(x, lowering.block((c, a * height, b * width)), layer.factor)
-    )
-
-
-def _batch_norm(lowering: Lowering, layer: layers.BatchNorm, x: Slot) -> Slot:
-    layer.check(lowering.probe(x))
-    scale = layer.gamma.value / np.sqrt(layer.running_var.astype(np.float64) + layer.eps)
-    shift = layer.beta.value - layer.running_mean * scale  # float64 until all weights are gathered
-    y = lowering.block(x.shape)
-    return lowering.append(ops.Affine(x, y, lowering.weight(scale), lowering.weight(shift)))
-
-
-def _layer_norm(lowering: Lowering, layer: layers.LayerNorm, x: Slot) -> Slot:
-    between = ["…"] * (len(x.shape) - len(layer.normalized_shape))
-    check_input(layer, lowering.probe(x), ("N", *between, *layer.normalized_shape))
-    gamma, beta = lowering.weight(layer.gamma.value), lowering.weight(layer.beta.value)
-    return lowering.append(ops.LayerNorm(x, lowering.block(x.shape), gamma, beta, layer.eps))
-
-
-def _softmax(lowering: Lowering, layer: layers.Softmax, x: Slot) -> Slot:
-    return lowering.append(ops.Softmax(x, lowering.block(x.shape)))
-
-
-def _top_k(lowering: Lowering, layer: layers.TopK, x: Slot) -> Slot:
-    layer(lowering.probe(x))  # raises if x does not fit
-    return lowering.append(ops.TopK(x, lowering.block(x.shape), layer.inference_k or layer.k))
-
-
-def _activation(lowering: Lowering, layer: Any, x: Slot) -> Slot:
-    f = Function(type(layer).__name__, getattr(layer, "alpha", 0.0))
-    return lowering.append(ops.Activation(x, lowering.block(x.shape), f))
-
-
-def _sequential(lowering: Lowering, layer: layers.Sequential, x: Slot) -> Slot:
-    for part in layer.layers:
-        x = lowering.add(part, x)
-    return x
-
-
-def _residual(lowering: Lowering, layer: layers.Residual, x: Slot) -> Slot:
-    fx = lowering.add(layer.layer, x)
-    if fx.shape != x.shape:
-        raise ValueError(
-            f"Residual: the layer made {('N', *fx.shape)} of x {('N', *x.shape)}, expected the same "
-            "shape; give it as many outputs as inputs, or use Skip, which concatenates"
-        )
-    return lowering.append(ops.Add(x, lowering.block(x.shape), fx))
-
-
-def _skip(lowering: Lowering, layer: layers.Skip, x: Slot) -> Slot:
-    return lowering.concatenate("Skip", [x, lowering.add(layer.layer, x)])
-
-
-def _parallel(lowering: Lowering, layer: layers.Parallel, x: Slot) -> Slot:
-    return lowering.concatenate("Parallel", [lowering.add(branch, x) for branch in layer.branches])
-
-
-_LOWER: dict[type[Layer], Callable[[Lowering, Any, Slot], Slot]] = {
-    layers.Dense: _dense,
-    layers.TiedDense: _tied_dense,
-    layers.Conv2d: _conv,
-    layers.ConvTranspose2d: _conv_transpose,
-    layers.MaxPool2d: _pool(ops.MaxPool),
-    layers.AvgPool2d: _pool(ops.AvgPool),
-    layers.Upsample2d: _upsample,
-    layers.BatchNorm: _batch_norm,
-    layers.LayerNorm: _layer_norm,
-    **{getattr(activation, name): _activation for name in FUNCTIONS},
-    layers.Softmax: _softmax,
-    layers.TopK: _top_k,
-    layers.Dropout: _identity,
-    layers.Flatten: _reshape,
-    layers.Reshape: _reshape,
-    layers.Sequential: _sequential,
-    layers.Residual: _residual,
-    layers.Skip: _skip,
-    layers.Parallel: _parallel,
-}
 
 
 # --- offsets of blocks and weights -------------------------------------------------------------

@@ -31,9 +31,23 @@ from tinyae.program.program import LINEAR, Program, Slot
 INPUTS, OUTPUTS, ARENA_SIZE, OPERATIONS, DEPTH, SUMS, FRAMES = range(7)
 HEAD = 8  # integers in the head
 # Each operation: its kind (which loop nest computes it), and the number of integers that follow;
-(AFFINE, DENSE, CONV, POOL, UPSAMPLE, LAYER_NORM, SOFTMAX, TOP_K, ADD, COPY, SQUARED_ERROR) = range(
-    11
-)
+(
+    AFFINE,
+    DENSE,
+    CONV,
+    POOL,
+    UPSAMPLE,
+    LAYER_NORM,
+    NORMALIZE,
+    SOFTMAX,
+    TOP_K,
+    ADD,
+    COPY,
+    SQUARED_ERROR,
+    PERMUTE,
+    PAD,
+    PRELU,
+) = range(15)
 # then these, common to all operations (F: the address of its activation, or 0); then its own.
 X_SPACE, X_AT, Y_SPACE, Y_AT, X_SIZE, Y_SIZE, F, ALPHA = range(8)
 COMMON = 8
@@ -93,7 +107,11 @@ class Packed:
             ops.MaxPool: (POOL, self._pool),
             ops.AvgPool: (POOL, self._pool),
             ops.Upsample: (UPSAMPLE, lambda op: [*op.x.shape, *op.factor]),
+            ops.Permute: (PERMUTE, lambda op: [*op.sizes, *op.steps]),
+            ops.Pad: (PAD, lambda op: [*op.x.shape, *op.y.shape[1:], *op.corner, int(op.reflect)]),
+            ops.PReLU: (PRELU, lambda op: [op.slope.size, self._store(self._read(op.slope))]),
             ops.LayerNorm: (LAYER_NORM, self._layer_norm),
+            ops.Normalize: (NORMALIZE, self._normalize),
             ops.Softmax: (SOFTMAX, lambda op: [*(op.x.shape or (1,))[:1]]),
             ops.TopK: (TOP_K, lambda op: [op.k]),
             ops.Add: (ADD, lambda op: [*self._locate(op.other)]),
@@ -148,11 +166,14 @@ class Packed:
 
     def _pool(self, op: ops.MaxPool | ops.AvgPool) -> list[int]:
         mean = int(isinstance(op, ops.AvgPool))
-        return [*op.x.shape, *op.y.shape[1:], *op.window, *op.stride, mean]
+        return [*op.x.shape, *op.y.shape[1:], *op.window, *op.stride, mean, *op.corner]
 
     def _layer_norm(self, op: ops.LayerNorm) -> list[int]:
         gamma, beta = self._store(self._read(op.gamma)), self._store(self._read(op.beta))
         return [op.gamma.size, gamma, beta, self._store([op.eps])]
+
+    def _normalize(self, op: ops.Normalize) -> list[int]:
+        return [*op.view, int(op.centered), self._store([op.eps])]
 
 
 class _Sum:

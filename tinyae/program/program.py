@@ -156,10 +156,11 @@ class ConvTranspose(Op):
 
 @dataclass(frozen=True)
 class MaxPool(Op):
-    """y[c,i,j] = max over u, v of x[c, i·s+u, j·s+v]"""
+    """y[c,i,j] = max over u, v of x[c, i·s+u−top, j·s+v−left] where inside x      corner (top, left)"""
 
     window: Pair
     stride: Pair
+    corner: Pair = (0, 0)
 
     @property
     def flops(self) -> int:
@@ -168,10 +169,11 @@ class MaxPool(Op):
 
 @dataclass(frozen=True)
 class AvgPool(Op):
-    """y[c,i,j] = 1/(kh·kw) Σ_{u,v} x[c, i·s+u, j·s+v]"""
+    """y[c,i,j] = the mean over u, v of x[c, i·s+u−top, j·s+v−left] where inside x"""
 
     window: Pair
     stride: Pair
+    corner: Pair = (0, 0)
 
     @property
     def flops(self) -> int:
@@ -190,10 +192,52 @@ class Upsample(Op):
 
 
 @dataclass(frozen=True)
+class Permute(Op):
+    """y = x, seen as an array of shape ``view`` with five axes, whose axes are put in a new order"""
+
+    view: tuple[int, int, int, int, int]
+    axes: tuple[int, int, int, int, int]
+
+    @property
+    def sizes(self) -> list[int]:
+        """The lengths of y's axes."""
+        return [self.view[axis] for axis in self.axes]
+
+    @property
+    def steps(self) -> list[int]:
+        """How far apart neighbours along each of y's axes lie in x."""
+        return [math.prod(self.view[axis + 1 :]) for axis in self.axes]
+
+    @property
+    def flops(self) -> int:
+        return 0
+
+
+@dataclass(frozen=True)
+class Pad(Op):
+    """y[c, i, j] = x[c, i−top, j−left]; outside x 0, or its mirror image      corner (top, left)"""
+
+    corner: Pair
+    reflect: bool
+    stride = (1, 1)
+
+    @property
+    def flops(self) -> int:
+        return 0
+
+
+@dataclass(frozen=True)
 class Activation(Op):
     """y = f(x), element-wise. y may be x's slot."""
 
     f: Function
+
+
+@dataclass(frozen=True)
+class PReLU(Op):
+    """y[c, p] = x[c, p] if positive, else slope[c] · x[c, p]      x, y (C, …). y may be x's slot."""
+
+    slope: Slot
 
 
 @dataclass(frozen=True)
@@ -210,6 +254,22 @@ class LayerNorm(Op):
     @property
     def flops(self) -> int:
         return 7 * self.y.size
+
+
+@dataclass(frozen=True)
+class Normalize(Op):
+    """y = (x − μ) / √(v + ε) along axis 1 of x, seen as (rows, length, columns)
+
+    ``centered``: μ and v are mean and variance; else μ = 0 and v = mean x². y may be x's slot.
+    """
+
+    view: tuple[int, int, int]
+    centered: bool
+    eps: float
+
+    @property
+    def flops(self) -> int:
+        return (5 if self.centered else 3) * self.y.size
 
 
 @dataclass(frozen=True)
@@ -258,7 +318,7 @@ class SquaredError(Op):
         return 3 * self.x.size
 
 
-IN_PLACE = (Affine, Activation, LayerNorm, Softmax, TopK, Add)
+IN_PLACE = (Affine, Activation, PReLU, LayerNorm, Normalize, Softmax, TopK, Add)
 
 
 @dataclass(frozen=True, eq=False)

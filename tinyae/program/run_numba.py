@@ -14,7 +14,7 @@ import numpy as np
 from numba import carray
 
 from tinyae.kernels.jitted.cfunc import call, pointer, view
-from tinyae.kernels.jitted.pooling import largest
+from tinyae.kernels.jitted.pooling import largest, largest_inside, means, means_inside
 from tinyae.kernels.jitted.simd_tile import (
     ROWS,
     THIN,
@@ -26,7 +26,7 @@ from tinyae.kernels.jitted.simd_tile import (
     tile,
 )
 from tinyae.kernels.jitted.threads import jit
-from tinyae.kernels.jitted.vector_math import exp
+from tinyae.kernels.jitted.vector_math import exact, exp, like
 from tinyae.memory import keep_freed_memory
 from tinyae.param import Array
 from tinyae.program import thread_pool
@@ -45,10 +45,14 @@ from tinyae.program.pack import (
     INPUT,
     INPUTS,
     LAYER_NORM,
+    NORMALIZE,
     OPERATIONS,
     OUTPUT,
     OUTPUTS,
+    PAD,
+    PERMUTE,
     POOL,
+    PRELU,
     SOFTMAX,
     SQUARED_ERROR,
     SUMS,
@@ -214,8 +218,16 @@ def _run_program(
                         _pool(args, u, v)
                     elif kind == UPSAMPLE:
                         _upsample(args, u, v)
+                    elif kind == PERMUTE:
+                        _permute(args, u, v)
+                    elif kind == PAD:
+                        _pad(args, u, v)
+                    elif kind == PRELU:
+                        _prelu(args, weights, u, v)
                     elif kind == LAYER_NORM:
                         _layer_norm(args, weights, u, v)
+                    elif kind == NORMALIZE:
+                        _normalize(args, weights, u, v)
                     elif kind == SOFTMAX:
                         _softmax(args[0], u, v)
                     elif kind == TOP_K:
@@ -481,25 +493,56 @@ def _frames(c: Array, x: Array, scratch: Array, to: int) -> None:
 
 @jit
 def _pool(c: Array, x: Array, y: Array) -> None:
-    """The maximum or the mean of each window."""
-    channels, height, width, rows, columns = c[0], c[1], c[2], c[3], c[4]
-    kh, kw, sh, sw, mean = c[5], c[6], c[7], c[8], c[9]
-    if not mean:
+    """The maximum or the mean of what each window holds of the image."""
+    height, width, rows, columns, kh, kw, sh, sw = c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8]
+    averages, top, left = c[9], c[10], c[11]
+    inside = top == 0 and left == 0
+    inside = inside and (rows - 1) * sh + kh <= height and (columns - 1) * sw + kw <= width
+    if inside and not averages:
         largest(x, y, None, height, width, rows, columns, kh, kw, sh, sw)
-        return
-    area = x.dtype.type(kh * kw)
+    elif inside:
+        means(x, y, height, width, rows, columns, kh, kw, sh, sw)
+    elif not averages:
+        largest_inside(x, y, height, width, rows, columns, kh, kw, sh, sw, top, left)
+    else:
+        means_inside(x, y, height, width, rows, columns, kh, kw, sh, sw, top, left)
+
+
+@jit
+def _permute(c: Array, x: Array, y: Array) -> None:
+    """y, with axes of c[:5] entries, takes steps of c[5:] in x."""
+    to = 0
+    for i in range(c[0]):
+        for j in range(c[1]):
+            for k in range(c[2]):
+                for l in range(c[3]):
+                    at = i * c[5] + j * c[6] + k * c[7] + l * c[8]
+                    for m in range(c[4]):
+                        y[to] = x[at + m * c[9]]
+                        to += 1
+
+
+@jit
+def _pad(c: Array, x: Array, y: Array) -> None:
+    """A border of zeros, or of the mirrored image"""
+    channels, height, width, rows = c[0], c[1], c[2], c[3]
+    columns, top, left, reflect = c[4], c[5], c[6], c[7]
     to = 0
     for p in range(channels):
         for i in range(rows):
+            row = _mirrored(i - top, height) if reflect else i - top
             for j in range(columns):
-                corner = (p * height + i * sh) * width + j * sw
-                total = x.dtype.type(0)
-                for u in range(kh):
-                    line = view(x, corner + u * width, kw)
-                    for v in range(kw):
-                        total += line[v]
-                y[to] = total / area
+                column = _mirrored(j - left, width) if reflect else j - left
+                inside = 0 <= row < height and 0 <= column < width
+                y[to] = x[(p * height + row) * width + column] if inside else x.dtype.type(0)
                 to += 1
+
+
+@jit
+def _mirrored(i: int, length: int) -> int:
+    """The index i, mirrored at the first or the last entry if it lies beyond it"""
+    i = abs(i)
+    return i if i < length else 2 * (length - 1) - i
 
 
 @jit
@@ -514,6 +557,16 @@ def _upsample(c: Array, x: Array, y: Array) -> None:
                 for _ in range(across):
                     y[to] = u[j]
                     to += 1
+
+
+@jit
+def _prelu(c: Array, weights: Array, x: Array, y: Array) -> None:
+    """y[c, p] = x[c, p] if positive, else slope[c] x[c, p]"""
+    length = x.size // c[0]
+    for i in range(c[0]):
+        slope = weights[c[1] + i]
+        for p in range(i * length, (i + 1) * length):
+            y[p] = x[p] if x[p] > 0 else slope * x[p]
 
 
 @jit
@@ -532,6 +585,33 @@ def _layer_norm(c: Array, weights: Array, x: Array, y: Array) -> None:
         scale = number(1) / math.sqrt(square / number(length) + eps)
         for k in range(length):
             v[k] = gamma[k] * ((u[k] - mean) * scale) + beta[k]
+
+
+@jit
+def _normalize(c: Array, weights: Array, x: Array, y: Array) -> None:
+    """y = (x − mean) / √(var + ε) along axis 1 of (rows, length, columns), or x / √(mean x² + ε)"""
+    rows, length, columns, centered, eps = c[0], c[1], c[2], c[3], weights[c[4]]
+    zero, m = x.dtype.type(0), x.dtype.type(length)
+    for r in range(rows):
+        block = view(x, r * length * columns, length * columns)
+        to = view(y, r * length * columns, length * columns)
+        for p in range(columns):
+            mean = square = zero
+            if centered:
+                for k in range(p, block.size, columns):
+                    mean += block[k]
+                mean /= m
+            for k in range(p, block.size, columns):
+                square += (block[k] - mean) * (block[k] - mean)
+            scale = _inverse_root(square / m + eps)
+            for k in range(p, block.size, columns):
+                to[k] = (block[k] - mean) * scale
+
+
+@exact
+def _inverse_root(v: float) -> float:
+    """1/√v, 0 of ∞: with ``arcp``, LLVM iterates from an estimate, and ∞ becomes NaN."""
+    return like(v, 1) / math.sqrt(v)
 
 
 @jit

@@ -88,25 +88,47 @@ def _conv_transpose(op: ops.ConvTranspose, x: Array, W: Array, b: Array) -> Arra
     return _apply(op.f, y + b[:, None, None])
 
 
-def _windows(op: Any, x: Array) -> Array:
+def _windows(op: Any, x: Array, outside: float) -> Array:
+    border = [(0, 0), (0, 0)]
+    for n, count, k, s, before in zip(x.shape[2:], op.y.shape[1:], op.window, op.stride, op.corner):
+        border.append((before, max((count - 1) * s + k - before - n, 0)))
+    x = np.pad(x, border, constant_values=outside)
     views = np.lib.stride_tricks.sliding_window_view(x, op.window, axis=(2, 3))
     return views[:, :, :: op.stride[0], :: op.stride[1]]
 
 
 def _max_pool(op: ops.MaxPool, x: Array) -> Array:
-    return _windows(op, x).max(axis=(4, 5))
+    return _windows(op, x, -np.inf).max(axis=(4, 5))
 
 
 def _avg_pool(op: ops.AvgPool, x: Array) -> Array:
-    return _windows(op, x).mean(axis=(4, 5))
+    inside = _windows(op, np.ones((1, 1, *x.shape[2:]), x.dtype), 0).sum(axis=(4, 5))
+    return _windows(op, x, 0).sum(axis=(4, 5)) / inside
 
 
 def _upsample(op: ops.Upsample, x: Array) -> Array:
     return x.repeat(op.factor[0], axis=2).repeat(op.factor[1], axis=3)
 
 
+def _permute(op: ops.Permute, x: Array) -> Array:
+    order = [0, *(axis + 1 for axis in op.axes)]
+    return x.reshape(len(x), *op.view).transpose(order)
+
+
+def _pad(op: ops.Pad, x: Array) -> Array:
+    border = [(0, 0), (0, 0)]
+    for n, out, before in zip(x.shape[2:], op.y.shape[1:], op.corner):
+        border.append((before, out - n - before))
+    return np.pad(x, border, mode="reflect" if op.reflect else "constant")
+
+
 def _activation(op: ops.Activation, x: Array) -> Array:
     return _apply(op.f, x)
+
+
+def _prelu(op: ops.PReLU, x: Array, slope: Array) -> Array:
+    rows = x.reshape(len(x), slope.size, -1)
+    return np.where(rows > 0, rows, slope[:, None] * rows)
 
 
 def _layer_norm(op: ops.LayerNorm, x: Array, gamma: Array, beta: Array) -> Array:
@@ -114,6 +136,12 @@ def _layer_norm(op: ops.LayerNorm, x: Array, gamma: Array, beta: Array) -> Array
     c = rows - rows.mean(axis=2, keepdims=True)
     sigma = np.sqrt((c * c).mean(axis=2, keepdims=True) + op.eps)
     return c / sigma * gamma.ravel() + beta.ravel()
+
+
+def _normalize(op: ops.Normalize, x: Array) -> Array:
+    x = x.reshape(len(x), *op.view)
+    c = x - x.mean(axis=2, keepdims=True) if op.centered else x
+    return c / np.sqrt((c * c).mean(axis=2, keepdims=True) + op.eps)
 
 
 def _softmax(op: ops.Softmax, x: Array) -> Array:
@@ -150,8 +178,12 @@ _RUN: dict[type[ops.Op], Callable[..., Array]] = {
     ops.MaxPool: _max_pool,
     ops.AvgPool: _avg_pool,
     ops.Upsample: _upsample,
+    ops.Permute: _permute,
+    ops.Pad: _pad,
     ops.Activation: _activation,
+    ops.PReLU: _prelu,
     ops.LayerNorm: _layer_norm,
+    ops.Normalize: _normalize,
     ops.Softmax: _softmax,
     ops.TopK: _top_k,
     ops.Add: _add,

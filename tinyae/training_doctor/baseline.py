@@ -10,15 +10,22 @@ import numpy as np
 
 from tinyae.layers import (
     ELU,
+    AvgPool1d,
     AvgPool2d,
+    Conv1d,
     Conv2d,
+    ConvTranspose1d,
     ConvTranspose2d,
     Dense,
     Flatten,
+    GlobalAvgPool2d,
+    Pad2d,
+    PixelShuffle,
     ReLU,
     Reshape,
     Softplus,
     TiedDense,
+    Upsample1d,
     Upsample2d,
 )
 from tinyae.likelihoods import Gaussian
@@ -43,10 +50,17 @@ _VARIATIONAL = 1.25  # over PCA's error: a smaller KL is worth some of it
 _LINEAR_PARTS = (
     Dense,
     TiedDense,
+    Conv1d,
+    ConvTranspose1d,
     Conv2d,
     ConvTranspose2d,
+    AvgPool1d,
     AvgPool2d,
+    GlobalAvgPool2d,
+    Upsample1d,
     Upsample2d,
+    PixelShuffle,
+    Pad2d,
     Flatten,
     Reshape,
 )

@@ -1,4 +1,4 @@
-"""Max-pooling. Layers and compiled programs share its loop, over images that lie flat in memory."""
+"""Pooling, over images that lie flat in memory. Layers and compiled programs share ``largest``."""
 
 from __future__ import annotations
 
@@ -47,6 +47,106 @@ def largest(
                 y[to] = best
                 if index is not None:
                     index[to] = argmax
+                to += 1
+
+
+@jit
+def largest_inside(
+    x: Array,
+    y: Array,
+    height: int,
+    width: int,
+    rows: int,
+    columns: int,
+    kh: int,
+    kw: int,
+    sh: int,
+    sw: int,
+    top: int,
+    left: int,
+) -> None:
+    """The largest entry of the part of each window that lies inside the image.
+
+    The first window begins ``top`` rows above the image and ``left`` columns left of it.
+    """
+    to = 0
+    for image in range(y.size // max(rows * columns, 1)):
+        for i in range(rows):
+            row = i * sh - top
+            first, last = max(row, 0), min(row + kh, height)
+            for j in range(columns):
+                column = j * sw - left
+                start, length = max(column, 0), min(column + kw, width) - max(column, 0)
+                corner = image * height * width + start
+                best = view(x, corner + first * width, 1)[0]
+                for u in range(first, last):
+                    line = view(x, corner + u * width, length)
+                    for v in range(length):
+                        value = line[v]
+                        best = best if best >= value or best != best else value
+                y[to] = best
+                to += 1
+
+
+@jit
+def means(
+    x: Array,
+    y: Array,
+    height: int,
+    width: int,
+    rows: int,
+    columns: int,
+    kh: int,
+    kw: int,
+    sh: int,
+    sw: int,
+) -> None:
+    """The mean of each window."""
+    area = x.dtype.type(kh * kw)
+    to = 0
+    for p in range(y.size // (rows * columns)):
+        for i in range(rows):
+            for j in range(columns):
+                corner = (p * height + i * sh) * width + j * sw
+                total = x.dtype.type(0)
+                for u in range(kh):
+                    line = view(x, corner + u * width, kw)
+                    for v in range(kw):
+                        total += line[v]
+                y[to] = total / area
+                to += 1
+
+
+@jit
+def means_inside(
+    x: Array,
+    y: Array,
+    height: int,
+    width: int,
+    rows: int,
+    columns: int,
+    kh: int,
+    kw: int,
+    sh: int,
+    sw: int,
+    top: int,
+    left: int,
+) -> None:
+    """The mean of the part of each window that lies inside the image."""
+    to = 0
+    for p in range(y.size // (rows * columns)):
+        for i in range(rows):
+            row = i * sh - top
+            first, last = max(row, 0), min(row + kh, height)
+            for j in range(columns):
+                column = j * sw - left
+                start, length = max(column, 0), min(column + kw, width) - max(column, 0)
+                total = x.dtype.type(0)
+                for u in range(first, last):
+                    line = view(x, (p * height + u) * width + start, length)
+                    for v in range(length):
+                        total += line[v]
+                y[to] = total / x.dtype.type((last - first) * length)
                 to += 1
 
 

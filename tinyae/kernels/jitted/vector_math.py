@@ -118,7 +118,7 @@ def _like(x, c):  # type: ignore[no-untyped-def]
 def exp(x: float) -> float:
     """eˣ"""
     s, a = _parts(x)
-    return a + a * s
+    return a * (like(x, 1) + s)  # a + a s would be ∞ − ∞ where 2ⁿ is infinite and s < 0
 
 
 @exact

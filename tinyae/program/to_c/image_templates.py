@@ -110,17 +110,23 @@ static void ${name}_conv_transpose$rows(const ${name}_window *s, int32_t out_cha
 """)
 
 MAX_POOL = Template("""\
-/* y[c, i, j] = the largest x[c, i * down + u, j * right + v] of a window; NaN if there is one */
+/* y[c, i, j] = the largest x[c, i * down + u - top, j * right + v - left] of a window that is inside
+ * of the image; NaN if there is one */
 static void ${name}_max_pool(const ${name}_window *s, const float *x, float *y)
 {
     for (int32_t c = 0; c < s->channels; c++, x += s->height * s->width) {
         for (int32_t i = 0; i < s->out_height; i++) {
+            const int32_t row = i * s->down - s->top;
+            const int32_t u0 = row < 0 ? 0 : row;
+            const int32_t u1 = ${name}_min(row + s->window_height, s->height);
             for (int32_t j = 0; j < s->out_width; j++) {
-                const float *corner = x + i * s->down * s->width + j * s->right;
-                float largest = corner[0];
-                for (int32_t u = 0; u < s->window_height; u++) {
-                    for (int32_t v = 0; v < s->window_width; v++) {
-                        const float xv = corner[u * s->width + v];
+                const int32_t column = j * s->right - s->left;
+                const int32_t v0 = column < 0 ? 0 : column;
+                const int32_t v1 = ${name}_min(column + s->window_width, s->width);
+                float largest = x[u0 * s->width + v0];
+                for (int32_t u = u0; u < u1; u++) {
+                    for (int32_t v = v0; v < v1; v++) {
+                        const float xv = x[u * s->width + v];
                         largest = xv > largest || xv != xv ? xv : largest;
                     }
                 }
@@ -132,20 +138,26 @@ static void ${name}_max_pool(const ${name}_window *s, const float *x, float *y)
 """)
 
 AVG_POOL = Template("""\
-/* y[c, i, j] = the mean of x[c, i * down + u, j * right + v] over a window */
+/* y[c, i, j] = the mean of x[c, i * down + u - top, j * right + v - left] over the part of a window
+ * that is inside of the image */
 static void ${name}_avg_pool(const ${name}_window *s, const float *x, float *y)
 {
     for (int32_t c = 0; c < s->channels; c++, x += s->height * s->width) {
         for (int32_t i = 0; i < s->out_height; i++) {
+            const int32_t row = i * s->down - s->top;
+            const int32_t u0 = row < 0 ? 0 : row;
+            const int32_t u1 = ${name}_min(row + s->window_height, s->height);
             for (int32_t j = 0; j < s->out_width; j++) {
-                const float *corner = x + i * s->down * s->width + j * s->right;
+                const int32_t column = j * s->right - s->left;
+                const int32_t v0 = column < 0 ? 0 : column;
+                const int32_t v1 = ${name}_min(column + s->window_width, s->width);
                 float sum = 0.0f;
-                for (int32_t u = 0; u < s->window_height; u++) {
-                    for (int32_t v = 0; v < s->window_width; v++) {
-                        sum += corner[u * s->width + v];
+                for (int32_t u = u0; u < u1; u++) {
+                    for (int32_t v = v0; v < v1; v++) {
+                        sum += x[u * s->width + v];
                     }
                 }
-                *y++ = sum / (float)(s->window_height * s->window_width);
+                *y++ = sum / (float)((u1 - u0) * (v1 - v0));
             }
         }
     }
@@ -160,6 +172,72 @@ static void ${name}_upsample(const float *x, float *y, int32_t rows, int32_t wid
     for (int32_t i = 0; i < rows * down; i++) {
         for (int32_t j = 0; j < width * right; j++) {
             *y++ = x[i / down * width + j / right];
+        }
+    }
+}
+""")
+
+PERMUTATION = Template("""\
+/* The axes of y, and how far apart neighbours along them lie in x. */
+typedef struct {
+    int32_t size0, size1, size2, size3, size4;
+    int32_t step0, step1, step2, step3, step4;
+} ${name}_permutation;
+""")
+
+PERMUTE = Template("""\
+/* y = x with its axes in another order */
+static void ${name}_permute(const ${name}_permutation *s, const float *x, float *y)
+{
+    for (int32_t i = 0; i < s->size0; i++) {
+        for (int32_t j = 0; j < s->size1; j++) {
+            for (int32_t k = 0; k < s->size2; k++) {
+                for (int32_t l = 0; l < s->size3; l++) {
+                    const float *at = x + i * s->step0 + j * s->step1 + k * s->step2 + l * s->step3;
+                    for (int32_t m = 0; m < s->size4; m++) {
+                        *y++ = at[m * s->step4];
+                    }
+                }
+            }
+        }
+    }
+}
+""")
+
+PAD = Template("""\
+/* y[c, i, j] = x[c, i - top, j - left], 0 outside of the image */
+static void ${name}_pad(const ${name}_window *s, const float *x, float *y)
+{
+    for (int32_t c = 0; c < s->channels; c++, x += s->height * s->width) {
+        for (int32_t i = -s->top; i < s->out_height - s->top; i++) {
+            for (int32_t j = -s->left; j < s->out_width - s->left; j++) {
+                const int inside = i >= 0 && i < s->height && j >= 0 && j < s->width;
+                *y++ = inside ? x[i * s->width + j] : 0.0f;
+            }
+        }
+    }
+}
+""")
+
+MIRRORED = Template("""\
+/* the index i, mirrored at the first or the last entry if it lies beyond it */
+static inline int32_t ${name}_mirrored(int32_t i, int32_t length)
+{
+    const int32_t from_first = i < 0 ? -i : i;
+    return from_first < length ? from_first : 2 * (length - 1) - from_first;
+}
+""")
+
+PAD_REFLECT = Template("""\
+/* y[c, i, j] = x[c, i - top, j - left], outside of the image its mirror image */
+static void ${name}_pad_reflect(const ${name}_window *s, const float *x, float *y)
+{
+    for (int32_t c = 0; c < s->channels; c++, x += s->height * s->width) {
+        for (int32_t i = -s->top; i < s->out_height - s->top; i++) {
+            const float *line = x + ${name}_mirrored(i, s->height) * s->width;
+            for (int32_t j = -s->left; j < s->out_width - s->left; j++) {
+                *y++ = line[${name}_mirrored(j, s->width)];
+            }
         }
     }
 }

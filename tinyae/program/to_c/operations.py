@@ -188,13 +188,15 @@ def _affine(w: Writer, op: ops.Affine) -> list[str]:
 
 
 def _max_pool(w: Writer, op: ops.MaxPool) -> list[str]:
+    w.function("min", templates.MIN)
     function = w.function("max_pool", image_templates.MAX_POOL)
-    return [f"{function}({w.window(op, op.window, (0, 0))}, {w.pointers(op)})"]
+    return [f"{function}({w.window(op, op.window, op.corner)}, {w.pointers(op)})"]
 
 
 def _avg_pool(w: Writer, op: ops.AvgPool) -> list[str]:
+    w.function("min", templates.MIN)
     function = w.function("avg_pool", image_templates.AVG_POOL)
-    return [f"{function}({w.window(op, op.window, (0, 0))}, {w.pointers(op)})"]
+    return [f"{function}({w.window(op, op.window, op.corner)}, {w.pointers(op)})"]
 
 
 def _upsample(w: Writer, op: ops.Upsample) -> list[str]:
@@ -204,9 +206,31 @@ def _upsample(w: Writer, op: ops.Upsample) -> list[str]:
     return [f"{function}({w.pointers(op)}, {sizes})"]
 
 
+def _permute(w: Writer, op: ops.Permute) -> list[str]:
+    name, operations = f"{w.operations.name}_permutation", w.operations
+    operations.types[name] = image_templates.PERMUTATION.substitute(name=operations.name)
+    table = operations.tables.add_struct(name, f"permutation{w.k}", [*op.sizes, *op.steps])
+    return [f"{w.function('permute', image_templates.PERMUTE)}(&{table}, {w.pointers(op)})"]
+
+
+def _pad(w: Writer, op: ops.Pad) -> list[str]:
+    if op.reflect:
+        w.function("mirrored", image_templates.MIRRORED)
+        function = w.function("pad_reflect", image_templates.PAD_REFLECT)
+    else:
+        function = w.function("pad", image_templates.PAD)
+    return [f"{function}({w.window(op, (1, 1), op.corner)}, {w.pointers(op)})"]
+
+
 def _activation(w: Writer, op: ops.Activation) -> list[str]:
     copy = [] if op.x[:2] == op.y[:2] else _copy(w, op)
     return [*copy, w.operations.activation(op.f, pointer(op.y), op.y.size)]
+
+
+def _prelu(w: Writer, op: ops.PReLU) -> list[str]:
+    slope, channels = w.table("slope", w.read(op.slope)), op.slope.size
+    function = w.function("prelu", templates.PRELU)
+    return [f"{function}({slope}, {w.pointers(op)}, {channels}, {op.x.size // channels})"]
 
 
 def _layer_norm(w: Writer, op: ops.LayerNorm) -> list[str]:
@@ -215,6 +239,13 @@ def _layer_norm(w: Writer, op: ops.LayerNorm) -> list[str]:
     columns = op.gamma.size
     sizes = f"{op.x.size // columns}, {columns}"
     return [f"{function}({gamma}, {beta}, {c_number(op.eps)}, {w.pointers(op)}, {sizes})"]
+
+
+def _normalize(w: Writer, op: ops.Normalize) -> list[str]:
+    name = "standardize" if op.centered else "rms_norm"
+    text = templates.STANDARDIZE if op.centered else templates.RMS_NORM
+    sizes = ", ".join(map(str, op.view))
+    return [f"{w.function(name, text)}({c_number(op.eps)}, {w.pointers(op)}, {sizes})"]
 
 
 def _softmax(w: Writer, op: ops.Softmax) -> list[str]:
@@ -245,8 +276,12 @@ _WRITE: dict[type[Op], Callable[[Writer, Any], list[str]]] = {
     ops.MaxPool: _max_pool,
     ops.AvgPool: _avg_pool,
     ops.Upsample: _upsample,
+    ops.Permute: _permute,
+    ops.Pad: _pad,
     ops.Activation: _activation,
+    ops.PReLU: _prelu,
     ops.LayerNorm: _layer_norm,
+    ops.Normalize: _normalize,
     ops.Softmax: _softmax,
     ops.TopK: _top_k,
     ops.Add: _add,

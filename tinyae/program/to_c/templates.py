@@ -104,6 +104,19 @@ static void ${name}_affine(const float *scale, const float *shift, const float *
 }
 """)
 
+PRELU = Template("""\
+/* y[c, p] = x[c, p] if positive, else slope[c] * x[c, p]      x, y (channels, length) */
+static void ${name}_prelu(const float *slope, const float *x, float *y, int32_t channels,
+    int32_t length)
+{
+    for (int32_t c = 0; c < channels; c++) {
+        for (int32_t p = c * length; p < (c + 1) * length; p++) {
+            y[p] = x[p] > 0.0f ? x[p] : slope[c] * x[p];
+        }
+    }
+}
+""")
+
 LAYER_NORM = Template("""\
 /* y = gamma * (x - mean) / sqrt(variance + eps) + beta, for each row of x */
 static void ${name}_layer_norm(const float *gamma, const float *beta, float eps,
@@ -122,6 +135,50 @@ static void ${name}_layer_norm(const float *gamma, const float *beta, float eps,
         const float scale = 1.0f / sqrtf(variance + eps);
         for (int32_t k = 0; k < columns; k++) {
             y[k] = gamma[k] * ((x[k] - mean) * scale) + beta[k];
+        }
+    }
+}
+""")
+
+STANDARDIZE = Template("""\
+/* y = (x - mean) / sqrt(variance + eps) over k      x, y (rows, length, columns), k < length */
+static void ${name}_standardize(float eps, const float *x, float *y, int32_t rows, int32_t length,
+    int32_t columns)
+{
+    for (int32_t r = 0; r < rows; r++, x += length * columns, y += length * columns) {
+        for (int32_t p = 0; p < columns; p++) {
+            float mean = 0.0f, variance = 0.0f;
+            for (int32_t k = p; k < length * columns; k += columns) {
+                mean += x[k];
+            }
+            mean /= (float)length;
+            for (int32_t k = p; k < length * columns; k += columns) {
+                variance += (x[k] - mean) * (x[k] - mean);
+            }
+            const float scale = 1.0f / sqrtf(variance / (float)length + eps);
+            for (int32_t k = p; k < length * columns; k += columns) {
+                y[k] = (x[k] - mean) * scale;
+            }
+        }
+    }
+}
+""")
+
+RMS_NORM = Template("""\
+/* y = x / sqrt(mean of x^2 + eps) over k      x, y (rows, length, columns), k < length */
+static void ${name}_rms_norm(float eps, const float *x, float *y, int32_t rows, int32_t length,
+    int32_t columns)
+{
+    for (int32_t r = 0; r < rows; r++, x += length * columns, y += length * columns) {
+        for (int32_t p = 0; p < columns; p++) {
+            float sum = 0.0f;
+            for (int32_t k = p; k < length * columns; k += columns) {
+                sum += x[k] * x[k];
+            }
+            const float scale = 1.0f / sqrtf(sum / (float)length + eps);
+            for (int32_t k = p; k < length * columns; k += columns) {
+                y[k] = x[k] * scale;
+            }
         }
     }
 }

@@ -1,0 +1,105 @@
+"""What every convolution shares: y = Lx + b with a linear map L that weights W define.
+
+A convolution has L = C, a transposed one L = Cᵀ. In two dimensions see ``conv.py``, in one
+``conv1d.py``.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from tinyae import kernels
+from tinyae.arguments import check_callable, float_dtype
+from tinyae.initializers import GlorotUniform, Initializer
+from tinyae.layers.base import Layer
+from tinyae.param import Array, Param
+
+Pair = tuple[int, int]
+Pad = tuple[int, int, int, int]  # top, bottom, left, right
+
+
+class _Convolution(Layer):
+    """What all convolutions share: W and b, and the derivatives of y = Lx + b."""
+
+    in_channels: int
+    out_channels: int
+
+    def draw(
+        self,
+        shape: tuple[int, ...],
+        init: Initializer | None,
+        rng: np.random.Generator | None,
+        dtype: DTypeLike,
+    ) -> None:
+        area, who = math.prod(shape[2:]), type(self).__name__
+        init, dtype = init or GlorotUniform(), float_dtype(who, dtype)
+        check_callable(who, "init", init, "HeNormal()")
+        self.W = Param(init(shape, self.in_channels * area, self.out_channels * area, rng, dtype))
+        self.b = Param(np.zeros(self.out_channels, dtype))
+
+    # --- the map L: C for Conv2d, Cᵀ for ConvTranspose2d -----------------------------------------
+
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        self.check(x)
+        return self.linear(x, self.b.value), x  # y = Lx + b
+
+    def backward(self, dy: Array, x: Array) -> Array:
+        dy = self.check_dy(dy, x)
+        self.W.grad += self.weight_grad(dy, x)
+        kernels.bias_grad(images(dy), self.b.grad)  # db[o] = Σ dy[n,o,i,j]
+        return self.adjoint(dy, x)  # dx = Lᵀ dy
+
+    def backward_params(self, dy: Array, x: Array) -> None:
+        dy = self.check_dy(dy, x)
+        self.W.grad += self.weight_grad(dy, x)
+        kernels.bias_grad(images(dy), self.b.grad)
+
+    def backward_input(self, dy: Array, x: Array) -> Array:
+        return self.adjoint(self.check_dy(dy, x), x)
+
+    def tangent(self, xdot: Array, x: Array) -> tuple[Array, Array]:
+        return self.linear(xdot), xdot  # ẏ = Lẋ
+
+    def tangent_backward(self, dydot: Array, xdot: Array) -> tuple[Array, None]:
+        self.W.grad += self.weight_grad(dydot, xdot)
+        return self.adjoint(dydot, xdot), None
+
+    def linear(self, x: Array, b: Array | None = None) -> Array:
+        """Lx, or Lx + b"""
+        raise NotImplementedError
+
+    def adjoint(self, dy: Array, x: Array) -> Array:
+        """Lᵀ dy, of x's shape"""
+        raise NotImplementedError
+
+    def weight_grad(self, dy: Array, x: Array) -> Array:
+        """∂⟨dy, Lx⟩/∂W"""
+        raise NotImplementedError
+
+    def check(self, x: Array) -> None:
+        """Raise unless the layer can take x."""
+        raise NotImplementedError
+
+    def check_dy(self, dy: Array, x: Array) -> Array:
+        """dy in x's dtype; raise unless it has y's shape."""
+        raise NotImplementedError
+
+
+@functools.lru_cache(maxsize=256)
+def same_padding(size: Pair, kernel_size: Pair, stride: Pair) -> Pad:
+    """The padding that ⌈length/s⌉ windows need, half of it on each side of the image."""
+    before_after = []
+    for length, k, s in zip(size, kernel_size, stride):
+        total = max((-(-length // s) - 1) * s + k - length, 0)
+        before_after += [total // 2, total - total // 2]
+    top, bottom, left, right = before_after
+    return top, bottom, left, right
+
+
+def images(a: Array) -> Array:
+    """Sequences (N, C, L) as images one pixel high, a view; images stay as they are."""
+    return a[:, :, None] if a.ndim == 3 else a
