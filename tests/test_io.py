@@ -268,7 +268,7 @@ def test_own_classes(tmp_path: Path) -> None:
         ta.load(tmp_path / "m.npz", custom=[type("Dense", (ta.Layer,), {})])
 
 
-class PReLU(ta.Layer):
+class Leak(ta.Layer):
     """y = x where x > 0, else α x: the argument ``alpha`` becomes a Param of that name."""
 
     def __init__(self, alpha: float = 0.25, *, dtype: Any = np.float32):
@@ -290,8 +290,8 @@ class Gain(ta.Layer):
 
 
 LEARNT = {  # layers whose Params have the names of their arguments, and a value to set
-    "PReLU": (lambda dtype: PReLU(dtype=dtype), [0.1]),
-    "PReLU of -inf": (lambda dtype: PReLU(dtype=dtype), [-np.inf]),
+    "Leak": (lambda dtype: Leak(dtype=dtype), [0.1]),
+    "Leak of -inf": (lambda dtype: Leak(dtype=dtype), [-np.inf]),
     "Gain": (lambda dtype: Gain(np.ones(3, dtype)), [0.1, -0.0, np.nan]),
     "Gain of rows": (lambda dtype: Gain(np.ones((2, 2), dtype)), [[0.1, 2], [3, 1e-45]]),
     "Gain of shape ()": (lambda dtype: Gain(np.ones((), dtype)), 0.1),
@@ -315,7 +315,7 @@ def test_an_argument_may_be_named_as_its_param(
     for module in (layer, alone, ta.Sequential(layer, alone, layer)):  # the last: shared
         ta.save(module, path)
         with pytest.warns(RuntimeWarning, match="NaN") if np.isnan(value).any() else nullcontext():
-            back = ta.load(path, custom=[PReLU, Gain])
+            back = ta.load(path, custom=[Leak, Gain])
         assert_same(module, back)
         assert len({id(q) for q in back.params.values()}) == 1
         assert all(q.value.flags.writeable and not q.grad.any() for q in back.params.values())
@@ -323,7 +323,7 @@ def test_an_argument_may_be_named_as_its_param(
 
 def test_such_a_layer_trains_on(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    encoder = ta.Sequential(ta.Dense(6, 3, rng=rng), PReLU(0.1))
+    encoder = ta.Sequential(ta.Dense(6, 3, rng=rng), Leak(0.1))
     model = ta.Autoencoder(encoder, ta.Dense(3, 6, rng=rng), ta.MSE())
     x = rng.normal(size=(8, 6)).astype(np.float32)
     optimizer = ta.Adam(1e-2)
@@ -331,7 +331,7 @@ def test_such_a_layer_trains_on(tmp_path: Path) -> None:
         model.backprop(x)
         optimizer.step(model.params)
     model.save(tmp_path / "m.npz")
-    back = ta.load(tmp_path / "m.npz", custom=[PReLU])
+    back = ta.load(tmp_path / "m.npz", custom=[Leak])
     assert_same(model, back)
     assert model.backprop(x) == back.backprop(x)
     for key, p in model.params.items():

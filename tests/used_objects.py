@@ -78,9 +78,12 @@ MAKERS: dict[str, Callable[[], Any]] = {
     **{f"compiled {p}": (lambda p=p: _compiled(p)) for p in ("autoencoder", "encoder", "score")},
     **{
         kind.__name__: kind
-        for kind in (ta.MSE, ta.L1, ta.BCE, ta.BCEWithLogits, ta.Bernoulli, ta.Gaussian)
+        for kind in (ta.MSE, ta.L1, ta.Huber, ta.BCE, ta.BCEWithLogits, ta.Bernoulli)
     },
-    **{kind.__name__: kind for kind in (ta.LearntGaussian, ta.HeteroscedasticGaussian, ta.Laplace)},
+    **{
+        kind.__name__: kind
+        for kind in (ta.Gaussian, ta.LearntGaussian, ta.HeteroscedasticGaussian, ta.Laplace)
+    },
     **{
         name: kind
         for name, kind in vars(initializers).items()

@@ -77,7 +77,8 @@ class use:
         kernels.use("numpy")
         with kernels.use("numpy"): ...
 
-    Only the context that calls it is affected: this thread, or this task of ``asyncio``. Other
+    Only the context that calls it is affected: this thread, or this task of ``asyncio`` (some
+    notebooks run each cell in a context of its own; there, set ``TINYAE_KERNELS``). Other
     threads, and those that it starts, use the set they chose themselves, else the default.
 
     Raises
