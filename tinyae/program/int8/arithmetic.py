@@ -89,6 +89,24 @@ def requantize(sums: Array, multiplier: Array, shift: int, zero: int, low: int) 
     return q.clip(low, INT8_MAX).astype(np.int8)
 
 
+def factors(ratios: Array, count: int) -> tuple[Array, int]:
+    """Integers f and a shift with ratios ≈ f / 2^shift, for sums of ``count`` products by each.
+
+    A sum of factors times 8-bit integers, less their zero points, is below 2²⁹.
+    """
+    largest = (INT8_MAX - INT8_MIN) * count * ratios.sum()
+    shift = int(np.clip(np.floor(29 - np.log2(largest)), 1, 22))
+    limit = 2**29 // ((INT8_MAX - INT8_MIN) * count * len(ratios))
+    f = np.rint(np.ldexp(ratios, shift)).clip(0, limit if shift == 1 else None)
+    return f.astype(np.int32), shift
+
+
+def rescale(sums: Array, shift: int, zero: int) -> Array:
+    """round(sums / 2^shift) + zero as int8; halves upwards."""
+    q = (sums + rounding(shift - 1, zero)) >> shift
+    return q.clip(INT8_MIN, INT8_MAX).astype(np.int8)
+
+
 def quantize_weights(W: Array, b: Array, x_scale: float, axis: int) -> tuple[Array, Array, Array]:
     """W and b as integers (int8, int32), and the scale of W for each output, which has this axis.
 

@@ -19,11 +19,13 @@ from tinyae.program.int8.arithmetic import (
     INT8_MIN,
     Quantization,
     exact,
+    factors,
     integers,
     multipliers,
     nearest,
     quantize_weights,
     requantize,
+    rescale,
     rounding,
 )
 from tinyae.program.program import LINEAR, Function
@@ -115,3 +117,39 @@ class Move:
 
     def run(self, x: Array) -> Array:
         return compute(self.op, x=exact(x)).astype(np.int8)
+
+
+@dataclass(frozen=True, eq=False)
+class Sum:
+    """y = the sum of factor · (number − zero point), of two results (Add) or a window (AvgPool)
+
+    zeros, factors   one for each slot that is read
+    """
+
+    op: Any
+    zeros: tuple[int, ...]
+    factors: Array
+    count: int
+    shift: int
+    zero: int
+
+    @property
+    def offset(self) -> int:
+        """What C adds to the sum of factor · number."""
+        zeros = self.count * sum(int(f) * z for f, z in zip(self.factors, self.zeros))
+        return rounding(self.shift - 1, self.zero) - zeros
+
+    def run(self, *read: Array) -> Array:
+        numbers = [exact(q, zero) for q, zero in zip(read, self.zeros)]
+        if isinstance(self.op, ops.AvgPool):
+            numbers = [np.rint(compute(self.op, x=numbers[0]) * self.count)]
+        shape = numbers[0].shape
+        sums = sum(f * integers(n).reshape(shape) for f, n in zip(self.factors, numbers))
+        return rescale(np.asarray(sums), self.shift, self.zero)
+
+
+def sum_of(op: Any, read: list[Quantization], y: Quantization) -> Sum:
+    count = int(np.prod(op.window)) if isinstance(op, ops.AvgPool) else 1
+    ratios = np.array([x.scale / (y.scale * count) for x in read])
+    f, shift = factors(ratios, count)
+    return Sum(op, tuple(x.zero for x in read), f.astype(np.int64), count, shift, y.zero)

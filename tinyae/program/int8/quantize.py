@@ -24,17 +24,21 @@ from tinyae.program.int8.operations import (
     LINEAR_MAPS,
     LinearMap,
     Move,
+    Sum,
     Table,
     finest_scale,
     linear_map,
+    sum_of,
     table,
 )
 from tinyae.program.program import LINEAR, Op, Program, Slot
 from tinyae.program.run_numpy import NumpyRuntime
 
-QuantizedOp = LinearMap | Table | Move
+QuantizedOp = LinearMap | Table | Move | Sum
 INPUT = -1  # in place of the index of an operation that wrote a number: it is the sample's
-_FORMS = (ops.Dense, ops.Activation, ops.Copy)
+_CHOICES = (ops.MaxPool, ops.Upsample)  # they choose among numbers, which keep their scale
+_SUMS = (ops.AvgPool, ops.Add)
+_FORMS = (*LINEAR_MAPS, *_CHOICES, *_SUMS, ops.Activation, ops.Copy)
 _BLOCK_ROWS = 256  # samples processed at a time
 
 
@@ -82,7 +86,7 @@ def quantize_program(program: Program, x: Array) -> QuantizedProgram:
         if not isinstance(op, _FORMS):
             raise TypeError(
                 f"export_c: the model has a {type(op).__name__}, which has no form in int8; pass "
-                f"quantize=None, or build it from {', '.join(form.__name__ for form in _FORMS)}"
+                "quantize=None, or replace it: BatchNorm and all activations but Softmax have one"
             )
     program = _with_separate_activations(program)
     results = _Results(program)
@@ -136,8 +140,14 @@ class _Results:
             spaces[op.y.space][op.y.offset : op.y.offset + op.y.size] = k
         self.output = [int(k) for k in np.unique(spaces["output"])]
         for together in [self.output, *(w for slots in self.read_by for w in slots)]:
-            for k in together:
-                self._groups[self.group(k)] = self.group(together[0])
+            self._share(together)
+        for k, op in enumerate(program.ops):
+            if isinstance(op, _CHOICES):
+                self._share([k, *self.read_by[k][0]])
+
+    def _share(self, together: list[int]) -> None:
+        for k in together:
+            self._groups[self.group(k)] = self.group(together[0])
 
     def group(self, k: int) -> int:
         """The same number for all results that share a range."""
@@ -244,4 +254,6 @@ def _quantized(program: Program, op: Op, read: list[Quantization], y: Quantizati
         return linear_map(op, program.weights, x, y)
     if isinstance(op, ops.Activation):
         return table(op, op.f, x, y)
+    if isinstance(op, _SUMS):
+        return sum_of(op, read, y)
     return Move(op) if x == y else table(op, LINEAR, x, y)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from string import Template
 from typing import Any
 
 import numpy as np
 
 from tinyae.param import Array
 from tinyae.program import program as ops
-from tinyae.program.int8.operations import LinearMap, Move, Table
+from tinyae.program.int8.operations import LinearMap, Move, Sum, Table
 from tinyae.program.int8.quantize import QuantizedOp
+from tinyae.program.to_c import int8_image_templates as images
 from tinyae.program.to_c import int8_templates as templates
-from tinyae.program.to_c.operations import Operations, comment, pointer
+from tinyae.program.to_c.operations import Operations, at, comment, pointer
 from tinyae.program.to_c.tables import split
+from tinyae.program.to_c.templates import MIN
 
 _ROWS = (4, 1)  # outputs that are computed at a time: on ARM, 4 sums and 4 numbers fit in registers
 
@@ -93,8 +96,105 @@ def _copy(operations: Operations, quantized: Table | Move, k: int) -> list[str]:
     return [f"{function}({pointer(op.x)}, {pointer(op.y)}, {op.x.size})"]
 
 
+def _scales(operations: Operations, quantized: LinearMap, k: int) -> str:
+    """The table of b and the multiplier of each output."""
+    scales = np.stack([quantized.b, quantized.multiplier], axis=1)
+    return operations.tables.add(f"scales{k}", scales)
+
+
+def _numbers(quantized: LinearMap) -> str:
+    q = quantized
+    return f"{q.x_zero}, {q.shift + 1}, {q.offset}, {q.low}"
+
+
+def _conv(operations: Operations, quantized: LinearMap, k: int) -> list[str]:
+    return _any_conv(operations, quantized, k, quantized.W, "conv", images.CONV)
+
+
+def _conv_transpose(operations: Operations, quantized: LinearMap, k: int) -> list[str]:
+    W = quantized.W.swapaxes(0, 1)
+    return _any_conv(operations, quantized, k, W, "conv_transpose", images.CONV_TRANSPOSE)
+
+
+def _any_conv(
+    operations: Operations, quantized: LinearMap, k: int, W: Array, name: str, template: Template
+) -> list[str]:
+    """W (O, C, kh, kw)"""
+    op, groups = quantized.op, split(len(W), _ROWS)
+    operations.function("min", MIN)
+    operations.function("requantize", templates.REQUANTIZE)
+    window = operations.window(k, op, (W.shape[2], W.shape[3]), op.corner)
+    rows_of = W.reshape(len(W), -1)
+    parts, calls, first = [], [], 0
+    scales = _scales(operations, quantized, k)
+    for rows, outputs in groups:
+        block = rows_of[first : first + outputs].reshape(outputs // rows, rows, -1)
+        parts.append(block.transpose(0, 2, 1).ravel())
+        first += outputs
+    table, first = operations.tables.add(f"W{k}", np.concatenate(parts)), 0
+    for rows, outputs in groups:
+        function = operations.function(f"{name}{rows}", template, rows=rows)
+        tables = f"{at(table, first * W[0].size)}, {at(scales, 2 * first)}"
+        y = op.y._replace(offset=op.y.offset + first * op.y.shape[1] * op.y.shape[2])
+        pointers = f"{pointer(op.x)}, {pointer(y)}"
+        numbers = _numbers(quantized)
+        calls.append(f"{function}({window}, {outputs}, {tables}, {pointers}, {numbers})")
+        first += outputs
+    return calls
+
+
+def _affine(operations: Operations, quantized: LinearMap, k: int) -> list[str]:
+    op = quantized.op
+    operations.function("requantize", templates.REQUANTIZE)
+    function = operations.function("affine", images.AFFINE)
+    W = operations.tables.add(f"W{k}", quantized.W)
+    scales, channels = _scales(operations, quantized, k), quantized.W.size
+    sizes = f"{pointer(op.x)}, {pointer(op.y)}, {channels}, {op.x.size // channels}"
+    return [f"{function}({W}, {scales}, {sizes}, {_numbers(quantized)})"]
+
+
+def _max_pool(operations: Operations, quantized: Move, k: int) -> list[str]:
+    op: Any = quantized.op
+    function = operations.function("max_pool", images.MAX_POOL)
+    window = operations.window(k, op, op.window, (0, 0))
+    return [f"{function}({window}, {pointer(op.x)}, {pointer(op.y)})"]
+
+
+def _upsample(operations: Operations, quantized: Move, k: int) -> list[str]:
+    op: Any = quantized.op
+    function = operations.function("upsample", images.UPSAMPLE)
+    channels, height, width = op.x.shape
+    sizes = f"{channels * height}, {width}, {op.factor[0]}, {op.factor[1]}"
+    return [f"{function}({pointer(op.x)}, {pointer(op.y)}, {sizes})"]
+
+
+def _avg_pool(operations: Operations, quantized: Sum, k: int) -> list[str]:
+    op = quantized.op
+    operations.function("rescale", templates.RESCALE)
+    function = operations.function("avg_pool", images.AVG_POOL)
+    window = operations.window(k, op, op.window, (0, 0))
+    numbers = f"{quantized.factors[0]}, {quantized.shift}, {quantized.offset}"
+    return [f"{function}({window}, {pointer(op.x)}, {pointer(op.y)}, {numbers})"]
+
+
+def _add(operations: Operations, quantized: Sum, k: int) -> list[str]:
+    op = quantized.op
+    operations.function("rescale", templates.RESCALE)
+    function = operations.function("add", templates.ADD)
+    pointers = f"{pointer(op.x)}, {pointer(op.other)}, {pointer(op.y)}, {op.x.size}"
+    numbers = (*quantized.factors, quantized.shift, quantized.offset)
+    return [f"{function}({pointers}, {', '.join(map(str, numbers))})"]
+
+
 _WRITE: dict[type[ops.Op], Callable[[Operations, Any, int], list[str]]] = {
     ops.Dense: _dense,
+    ops.Conv: _conv,
+    ops.ConvTranspose: _conv_transpose,
+    ops.Affine: _affine,
+    ops.MaxPool: _max_pool,
+    ops.AvgPool: _avg_pool,
+    ops.Upsample: _upsample,
+    ops.Add: _add,
     ops.Activation: _table,
     ops.Copy: _copy,
 }

@@ -145,3 +145,23 @@ static float ${name}_squared_error(const int8_t *q, const float *target, int32_t
     return sum;
 }
 """)
+
+RESCALE = Template("""\
+/* (sum + offset) / 2^shift, rounded down, between -128 and 127 */
+static inline int8_t ${name}_rescale(int32_t sum, int32_t shift, int32_t offset)
+{
+    const int32_t q = (sum + offset) >> shift;
+    return (int8_t)(q < -128 ? -128 : q > 127 ? 127 : q);
+}
+""")
+
+ADD = Template("""\
+/* y = x_factor * x + other_factor * other */
+static void ${name}_add(const int8_t *x, const int8_t *other, int8_t *y, int32_t length,
+    int32_t x_factor, int32_t other_factor, int32_t shift, int32_t offset)
+{
+    for (int32_t i = 0; i < length; i++) {
+        y[i] = ${name}_rescale(x[i] * x_factor + other[i] * other_factor, shift, offset);
+    }
+}
+""")
