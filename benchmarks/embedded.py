@@ -1,10 +1,12 @@
 """Exported C on emulated microcontrollers: instructions, code, memory, error.
 
     python benchmarks/embedded.py [--only anomaly ecg conv] [--targets m4f m3 m0 rv32 aarch64]
+                                  [--numbers float int8]
 
-Each network is exported, compiled with -O2 and run under QEMU, which executes one instruction per
-nanosecond (``-icount shift=0``); the timer of the board counts these. That is exact, but no time:
-an instruction may take more than one cycle. ``boards/`` has the programs.
+Each network is exported in float and, where all its operations have that form, in int8; it is
+compiled with -O2 and run under QEMU, which executes one instruction per nanosecond (``-icount
+shift=0``); the timer of the board counts these. That is exact, but no time: an instruction may take
+more than one cycle. ``boards/`` has the programs.
 
     instructions   of a call; ``each`` is that over multiply-accumulates
     code           bytes of machine code without constants and without libm's, -O2 and -Os
@@ -147,6 +149,7 @@ def conv(rng: np.random.Generator) -> Network:
     )
 
 
+NUMBERS = ("float", "int8")
 NETWORKS: dict[str, Callable[[np.random.Generator], Network]] = {
     "anomaly": anomaly,
     "ecg": ecg,
@@ -228,6 +231,7 @@ def _run(command: list[str], folder: Path) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--numbers", nargs="+", choices=NUMBERS, default=NUMBERS)
     parser.add_argument("--targets", nargs="+", choices=TARGETS, default=list(TARGETS))
     args = parser.parse_args(arguments)
     targets = {}
@@ -238,17 +242,41 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             targets[key] = TARGETS[key]
     for key in args.only:
-        report(NETWORKS[key](np.random.default_rng(0)), targets)
+        for numbers in args.numbers:
+            report(NETWORKS[key](np.random.default_rng(0)), numbers, targets)
 
 
-def report(network: Network, targets: dict[str, Target]) -> None:
-    """Print the figures of a network on all targets."""
+def exported(network: Network, numbers: str) -> Any:
+    """The network's header, in float or in int8."""
+    arguments = {}
+    if numbers == "int8":
+        samples = np.random.default_rng(2).random((100, *network.shape), np.float32)
+        arguments = {"quantize": "int8", "calibration": samples}
     with tempfile.TemporaryDirectory() as folder:
-        header = network.model.export_c(f"{folder}/model.h", input_shape=network.shape)
+        path = f"{folder}/model.h"
+        return network.model.export_c(path, input_shape=network.shape, **arguments)
+
+
+def without_dsp(target: Target) -> Target:
+    """The target with the C that other processors run."""
+    return target._replace(
+        title=f"{target.title}, plain C", compiler=f"{target.compiler} -U__ARM_FEATURE_DSP"
+    )
+
+
+def report(network: Network, numbers: str, targets: dict[str, Target]) -> None:
+    """Print the figures of a network on all targets."""
+    try:
+        header = exported(network, numbers)
+    except TypeError as error:  # no such form
+        print(f"\n{network.title} in {numbers}: skipped, {error}")
+        return
+    if numbers == "int8" and "m4f" in targets:
+        targets = {**targets, "m4": without_dsp(targets["m4f"])}
     x = np.random.default_rng(1).random((1, *network.shape), np.float32)
     want = network.model.astype(np.float64).reconstruct(x)[0]
     print(
-        f"\n{network.title}: {header.macs:,} multiply-accumulates, "
+        f"\n{network.title} in {numbers}: {header.macs:,} multiply-accumulates, "
         f"arena {header.arena_bytes:,} B, flash {header.flash_bytes:,} B\n"
         f"{'':24}{'instructions':>14}{'each':>8}{'code -O2':>10}{'-Os':>8}{'error':>10}"
     )

@@ -32,6 +32,22 @@ def test_a_processor_computes_what_tinyae_does(key, tmp_path):
         assert 2 * header.macs < got.instructions < 5 * header.macs
 
 
+@pytest.mark.parametrize("key", [*embedded.TARGETS, "m4f without DSP"])
+def test_a_processor_computes_the_same_bits_in_int8(key):
+    target = embedded.TARGETS[key.split()[0]]
+    if target.missing():
+        pytest.skip(f"needs {target.missing()}; benchmarks/embedded.py names the packages")
+    if "without" in key:
+        target = embedded.without_dsp(target)
+    header = embedded.exported(embedded.ecg(np.random.default_rng(0)), "int8")
+    x = np.random.default_rng(1).normal(size=(1, 140)).astype(np.float32)
+    got = embedded.measure(target, header, x, header.simulate_int8(x)[0])
+    assert got.error == 0
+    assert 0 < got.code["-Os"] < 1500
+    if key in ("m4f", "m4f without DSP"):
+        assert header.macs < got.instructions < (3 if key == "m4f" else 5) * header.macs
+
+
 def test_a_wrong_result_is_seen(tmp_path):
     target = embedded.TARGETS["m4f"]
     if target.missing():

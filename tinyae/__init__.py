@@ -106,7 +106,16 @@ def _compile(model, part="autoencoder", input_shape=None):  # type: ignore[no-un
 
 
 def _export_c(  # type: ignore[no-untyped-def]
-    model, path, name=None, *, part="autoencoder", input_shape=None, threshold=None, selftest=False
+    model,
+    path,
+    name=None,
+    *,
+    part="autoencoder",
+    input_shape=None,
+    threshold=None,
+    selftest=False,
+    quantize=None,
+    calibration=None,
 ):
     """A part of the model as a C99 header: :func:`tinyae.program.export_c`."""
     from tinyae.program import export_c
@@ -119,6 +128,8 @@ def _export_c(  # type: ignore[no-untyped-def]
         input_shape=input_shape,
         threshold=threshold,
         selftest=selftest,
+        quantize=quantize,
+        calibration=calibration,
     )
 
 

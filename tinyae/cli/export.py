@@ -12,7 +12,7 @@ from tinyae.program.compile import PARTS
 
 
 def add_parser(verbs: Any) -> None:
-    example = "tinyae export model.npz -o model.h --part score --threshold 0.02"
+    example = "tinyae export model.npz -o model.h --quantize int8 --calibration data.npy"
     parser = add_verb(verbs, "export", run, example)
     add_model(parser)
     parser.add_argument("-o", "--out", default="model.h", help="default model.h")
@@ -20,6 +20,12 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument("--name", help="what the names in C begin with (default: that of the file)")
     parser.add_argument("--threshold", type=float, help="of the score, for NAME_THRESHOLD")
     parser.add_argument("--selftest", action="store_true", help="add a function that tests itself")
+    parser.add_argument("--quantize", choices=["int8"], help="8-bit weights and results")
+    parser.add_argument(
+        "--calibration",
+        metavar="DATA",
+        help="with --quantize: samples like those to come; a file or a data set's name",
+    )
     parser.add_argument(
         "--shape",
         type=int,
@@ -31,10 +37,12 @@ def add_parser(verbs: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write a saved model as a C99 header, without heap, globals or runtime."""
-    check_outputs("export", {"--out": args.out}, {"model": args.model})
+    data = None if args.calibration in ta.data.DATASETS else args.calibration
+    check_outputs("export", {"--out": args.out}, {"model": args.model, "--calibration": data})
     model = ta.load(args.model)
     if not isinstance(model, ta.Model):
         raise ValueError(f"{args.model} holds a {type(model).__name__}, expected a model")
+    calibration = None if args.calibration is None else ta.data.load(args.calibration).x_train
     header = model.export_c(
         args.out,
         args.name,
@@ -42,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
         input_shape=args.shape,
         threshold=args.threshold,
         selftest=args.selftest,
+        quantize=args.quantize,
+        calibration=calibration,
     )
     print(
         f"{args.out}: {', '.join(header.prototypes)}\n"

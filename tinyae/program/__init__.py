@@ -9,6 +9,7 @@ run_numpy.py    runs a program with NumPy
 run_numba.py    runs a program in one compiled function
 pack.py         writes a program as the two arrays that this function reads
 thread_pool.py  a helper thread for short calls
+int8/           a program in 8-bit integers
 to_c/           writes a program as C99
 shapes.py       the shape of a sample, where the layers determine it
 """

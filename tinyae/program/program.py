@@ -339,6 +339,14 @@ class Program:
         return self.weights.dtype
 
     @property
+    def input_length(self) -> int:
+        return math.prod(self.input_shape)
+
+    @property
+    def output_length(self) -> int:
+        return math.prod(self.output_shape)
+
+    @property
     def macs(self) -> int:
         return sum(op.macs for op in self.ops)
 

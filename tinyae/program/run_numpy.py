@@ -6,7 +6,7 @@ an operation reads and writes such views.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -31,10 +31,12 @@ class NumpyRuntime:
         out = np.empty((len(x), *self.program.output_shape), x.dtype)
         for start in range(0, len(x), _BLOCK_ROWS):
             rows = slice(start, start + _BLOCK_ROWS)
-            self._run(x[rows], out[rows])
+            for _ in self.steps(x[rows], out[rows]):
+                pass
         return out
 
-    def _run(self, x: Array, out: Array) -> None:
+    def steps(self, x: Array, out: Array) -> Iterator[Array]:
+        """Run one operation after the other, and yield what each writes."""
         n, program = len(x), self.program
         spaces = {
             "input": x.reshape(n, -1),
@@ -51,7 +53,13 @@ class NumpyRuntime:
         for op in program.ops:
             arrays = {name: view(slot) for name, slot in op.slots.items()}
             y = arrays.pop("y")
-            y[...] = _RUN[type(op)](op, **arrays).reshape(y.shape)
+            y[...] = compute(op, **arrays).reshape(y.shape)
+            yield y
+
+
+def compute(op: ops.Op, **arrays: Array) -> Array:
+    """The result of an operation; the arrays are what it reads, by the names of its slots."""
+    return _RUN[type(op)](op, **arrays)
 
 
 def _affine(op: ops.Affine, x: Array, scale: Array, shift: Array) -> Array:

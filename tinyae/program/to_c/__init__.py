@@ -7,6 +7,7 @@ score.py             the reconstruction error, without memory for the reconstruc
 templates.py         these C functions
 image_templates.py   those for images
 tables.py            constant tables, and the order of the weights in them
+int8_….py            the same for a program in int8: header, operations, templates
 """
 
 from tinyae.program.to_c.export import export_c

@@ -2,6 +2,7 @@
 
 export_c(model, "ae.h")                                    # ae_run(in, out, arena)
 export_c(model, "ae.h", part="score", threshold=0.02)      # ae_score(in, arena) > AE_THRESHOLD
+export_c(model, "ae.h", quantize="int8", calibration=x)    # ae_run, with weights of 8 bits
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ from pathlib import Path
 import numpy as np
 
 from tinyae import files
+from tinyae.arrays import check_real
 from tinyae.models import Model
+from tinyae.param import Array
 from tinyae.program.compile import check_part, program_of
+from tinyae.program.int8 import QuantizedProgram, quantize_program
 from tinyae.program.program import Program, Shape
 from tinyae.program.run_numpy import NumpyRuntime
 from tinyae.program.shapes import sample_shape
 from tinyae.program.to_c.header import Header, Sample
+from tinyae.program.to_c.int8_header import Int8Header, arena_bytes
 from tinyae.program.to_c.score import ends_in_pieces
 
 FLOAT_MAX = float(np.finfo(np.float32).max)
@@ -34,6 +39,8 @@ def export_c(
     input_shape: Shape | None = None,
     threshold: float | None = None,
     selftest: bool = False,
+    quantize: str | None = None,
+    calibration: Array | None = None,
 ) -> Header:
     """Write a part of a trained model as one C header; returns what was written.
 
@@ -57,9 +64,16 @@ def export_c(
         a score above which a sample is an anomaly, as the macro NAME_THRESHOLD
     selftest
         whether to add a sample, what tinyae makes of it, and a function that compares
+    quantize
+        "int8" for weights and intermediate results of 8 bits, see :mod:`tinyae.program.int8`. ``in``
+        and ``out`` stay float; NAME_run_int8(in, out, arena) takes and gives int8_t. The header's
+        ``simulate_int8(x)`` is what NAME_run computes of x, to the bit
+    calibration
+        with ``quantize``: samples (N, …) like those that the device will see, a hundred or more. The
+        ranges of results on them are those that 8 bits represent; numbers outside are clipped
 
     Errors    float32 arithmetic: results differ from tinyae's by its rounding, about 1e-6 of the
-              largest number
+              largest number. In int8, by about 1 % of the range of the results
 
     Raises
         TypeError          the model has no such part, or has a layer without an operation
@@ -71,15 +85,23 @@ def export_c(
     file = Path(os.fsdecode(path))
     name = _checked_name(name, file.stem)
     threshold = _checked_threshold(threshold, part)
+    if quantize is not None or calibration is not None:
+        calibration = _checked_calibration(quantize, calibration)
+        input_shape = calibration.shape[1:] if input_shape is None else input_shape
     shape = _checked_shape(model, part, input_shape)
-    programs = {
-        key: _in_float32(program)
-        for key, program in _programs(model, part, shape, threshold).items()
-    }
-    sample = _sample(programs) if selftest else None
     owner = f"{'an' if type(model).__name__[0] in 'AEIOU' else 'a'} {type(model).__name__}"
     what = owner if part == "autoencoder" else f"the {part} of {owner}"
-    header = Header(name, file.name, what, programs, threshold, sample)
+    header: Header
+    if calibration is not None:
+        x = _of_shape(calibration, shape)
+        header = _int8_header((name, file.name, what), model, part, x, threshold, selftest)
+    else:
+        programs = {
+            key: _in_float32(program)
+            for key, program in _programs(model, part, shape, threshold).items()
+        }
+        sample = _sample(programs) if selftest else None
+        header = Header(name, file.name, what, programs, threshold, sample)
     content = header.text().encode("ascii", "replace")
     files.write("export_c", target, lambda out: out.write(content))
     return header
@@ -101,6 +123,74 @@ def _score_program(model: Model, shape: Shape) -> Program:
     """The program of the score, or, where that is enough, of the reconstruction."""
     score, reconstruction = (program_of(model, part, shape) for part in ("score", "autoencoder"))
     return reconstruction if ends_in_pieces(reconstruction) else score
+
+
+def _int8_header(
+    names: tuple[str, str, str],
+    model: Model,
+    part: str,
+    x: Array,
+    threshold: float | None,
+    selftest: bool,
+) -> Int8Header:
+    shape = x.shape[1:]
+    scored = part == "score" or threshold is not None
+    if scored:
+        program_of(model, "score", shape)  # raises if the reconstruction has another shape
+    program = program_of(model, "autoencoder" if part == "score" else part, shape)
+    quantized = quantize_program(_in_float32(program), x)
+    functions: tuple[str, ...] = ("score",) if part == "score" else ("run",)
+    if part == "autoencoder" and (
+        scored
+        or (
+            program.input_shape == program.output_shape
+            and arena_bytes(quantized, "score") <= arena_bytes(quantized, "run")
+        )
+    ):
+        functions = ("run", "score")
+    sample = _int8_sample(quantized, x[0], functions) if selftest else None
+    return Int8Header(*names, quantized, functions, threshold, sample)
+
+
+def _int8_sample(quantized: QuantizedProgram, x: Array, functions: tuple[str, ...]) -> Sample:
+    """A sample of the calibration, and what the header's functions make of it."""
+    y = quantized.run(x[None])[0]
+    results = {"run": y}
+    if "score" in functions:
+        results["score"] = np.square(y - x).mean()
+    return Sample(x, {key: results[key] for key in functions})
+
+
+def _checked_calibration(quantize: str | None, calibration: Array | None) -> Array:
+    if quantize is None:
+        raise ValueError(
+            "export_c: calibration is given without quantize, and would not be used; pass "
+            'quantize="int8" with it'
+        )
+    if quantize != "int8":
+        raise ValueError(f"export_c: quantize is {quantize!r}, expected None or 'int8'")
+    if calibration is None:
+        raise ValueError(
+            'export_c: quantize="int8" needs samples, from which it finds the ranges of numbers; '
+            "pass e.g. calibration=x_train[:500]"
+        )
+    check_real("export_c: calibration", calibration)
+    if calibration.ndim < 2 or not calibration.size:
+        raise ValueError(
+            f"export_c: calibration has shape {calibration.shape}, expected at least one sample on "
+            "axis 0; pass e.g. calibration=x_train[:500]"
+        )
+    return calibration
+
+
+def _of_shape(calibration: Array, shape: Shape) -> Array:
+    if calibration.shape[1:] != shape:
+        raise ValueError(
+            f"export_c: calibration has samples of shape {calibration.shape[1:]}, the model takes "
+            f"{shape}; pass calibration=x.reshape({', '.join(map(str, (-1, *shape)))})"
+        )
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(calibration, np.float32)
 
 
 def _checked_name(name: str | None, stem: str) -> str:

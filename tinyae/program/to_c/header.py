@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import tinyae
@@ -64,11 +63,11 @@ class Header:
 
     @property
     def input_length(self) -> int:
-        return math.prod(self.program.input_shape)
+        return self.program.input_length
 
     @property
     def output_length(self) -> int:
-        return math.prod(self.program.output_shape)
+        return self.program.output_length
 
     @property
     def arena_bytes(self) -> int:
@@ -163,7 +162,7 @@ class Header:
         libm = "#include <math.h>\n" if self.operations.needs_libm else ""
         return f"{libm}#include <stdint.h>\n"
 
-    def _macros(self) -> str:
+    def _macro_rows(self) -> list[tuple[str, str, str]]:
         rows = [("INPUT_LENGTH", str(self.input_length), "floats")]
         if "run" in self.programs:
             rows.append(("OUTPUT_LENGTH", str(self.output_length), "floats"))
@@ -174,6 +173,10 @@ class Header:
         ]
         if self.threshold is not None:
             rows.append(("THRESHOLD", c_number(self.threshold), "of the score"))
+        return rows
+
+    def _macros(self) -> str:
+        rows = self._macro_rows()
         width = max(len(name) for name, _, _ in rows) + len(self.macro) + 2
         value_width = max(len(value) for _, value, _ in rows) + 2
         defines = [

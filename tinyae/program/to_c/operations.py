@@ -67,6 +67,13 @@ class Operations:
         alpha = f", {c_number(f.alpha)}" if has_alpha else ""
         return f"{function}({y}, {length}{alpha})"
 
+    def window(self, k: int, op: Any, window: ops.Pair, corner: ops.Pair) -> str:
+        """The address of a table of operation k's sizes, see ``image_templates.WINDOW``."""
+        window_type = f"{self.name}_window"
+        self.types[window_type] = image_templates.WINDOW.substitute(name=self.name)
+        sizes = (*op.x.shape, *op.y.shape[1:], *window, *op.stride, *corner)
+        return "&" + self.tables.add_struct(window_type, f"window{k}", sizes)
+
 
 def comment(k: int, op: Op) -> str:
     return f"/* {k}  {title(op)}, {shapes(op)} */"
@@ -106,12 +113,7 @@ class Writer:
         return self.operations.function(name, template, **values)
 
     def window(self, op: Any, window: ops.Pair, corner: ops.Pair) -> str:
-        """The address of a table of sizes, see ``image_templates.WINDOW``."""
-        operations = self.operations
-        window_type = f"{operations.name}_window"
-        operations.types[window_type] = image_templates.WINDOW.substitute(name=operations.name)
-        sizes = (*op.x.shape, *op.y.shape[1:], *window, *op.stride, *corner)
-        return "&" + operations.tables.add_struct(window_type, f"window{self.k}", sizes)
+        return self.operations.window(self.k, op, window, corner)
 
     def pointers(self, op: Op) -> str:
         return f"{pointer(op.x)}, {pointer(op.y)}"
@@ -137,7 +139,7 @@ def _dense(w: Writer, op: ops.Dense) -> list[str]:
     calls = []
     first = 0
     for rows, outputs in split(op.W.shape[0]):
-        weights = _at(W, first * (1 + columns))
+        weights = at(W, first * (1 + columns))
         x, y = pointer(op.x), pointer(_from(op.y, first))
         calls.append(f"{dense_function(w, rows)}({weights}, {x}, {y}, {outputs}, {columns})")
         first += outputs
@@ -165,14 +167,14 @@ def _any_conv(
     first = 0
     for rows, outputs in split(len(W)):
         function = w.function(f"{name}{rows}", template, rows=rows)
-        weights = _at(table, first * (1 + W[0].size))
+        weights = at(table, first * (1 + W[0].size))
         y = pointer(_from(op.y, first * op.y.shape[1] * op.y.shape[2]))
         calls.append(f"{function}({window}, {outputs}, {weights}, {pointer(op.x)}, {y})")
         first += outputs
     return calls
 
 
-def _at(table: str, offset: int) -> str:
+def at(table: str, offset: int) -> str:
     return f"{table} + {offset}" if offset else table
 
 

@@ -23,10 +23,14 @@ class Tables:
         self._names: dict[tuple[str, bytes], str] = {}
 
     def add(self, name: str, values: Array) -> str:
-        """The C name of a table of floats."""
-        values = values.astype(np.float32).ravel()
+        """The C name of a table of floats, or of integers if values are int8 or int32."""
+        values = values.ravel()
+        if values.dtype.kind == "f":
+            values = values.astype(np.float32)
+        kind = {"f": "float", "i": f"{values.dtype}_t"}[values.dtype.kind]
         body = number_lines(values)
-        return self._add("float", name, f"[{values.size}]", body, values.astype("<f4").tobytes())
+        little_endian = values.astype(values.dtype.newbyteorder("<")).tobytes()
+        return self._add(kind, name, f"[{values.size}]", body, little_endian)
 
     def add_struct(self, struct: str, name: str, values: Sequence[int]) -> str:
         """The C name of a struct of 32-bit integers."""
@@ -47,19 +51,19 @@ class Tables:
 
 
 def number_lines(values: Array) -> str:
-    """Indented lines of decimal numbers, each of which reads back as the same float."""
-    texts = [c_number(value) for value in values]
+    """Indented lines of decimal numbers; each float reads back as the same one."""
+    texts = [str(value) if values.dtype.kind == "i" else c_number(value) for value in values]
     rows = (texts[i : i + _NUMBERS_PER_LINE] for i in range(0, len(texts), _NUMBERS_PER_LINE))
     return "".join(f"    {', '.join(row)},\n" for row in rows)
 
 
-def split(outputs: int) -> list[tuple[int, int]]:
+def split(outputs: int, at_a_time: tuple[int, ...] = _ROWS) -> list[tuple[int, int]]:
     """Groups (rows, outputs) of outputs that are computed so many rows at a time.
 
     15 → (8, 8), (4, 4), (1, 3)
     """
     groups = []
-    for rows in _ROWS:
+    for rows in at_a_time:
         whole = outputs // rows * rows
         if whole:
             groups.append((rows, whole))

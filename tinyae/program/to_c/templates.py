@@ -17,6 +17,8 @@ from typing import Any
 _TIDY = [  # + 0, 0 * and 1 *, which templates give for the first output, or for one at a time
     (r" \+ 0\]", "]"),
     (r"\[0 \* \w+\]", "[0]"),
+    (r"\[0 \* \d+ \+ ", "["),
+    (r" \+ 0 \* \d+,", ","),
     (r"\[1 \* ", "["),
     (r" \* 1;", ";"),
     (r"\((1 \+ [^()]*)\);", r"\1;"),

@@ -1,0 +1,191 @@
+"""The header of a model in int8.
+
+    Int8Header("ae", "ae.h", "an Autoencoder", quantized, ("run",)).text()
+
+``run`` and ``score`` take floats. Memory is saved at both ends: ``run`` keeps the sample's integers
+at the beginning of ``out``, if they fit, and those of the result in its last quarter, from which
+they spread out to floats.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import cast
+
+from tinyae.kernels.expressions import c_number
+from tinyae.param import Array
+from tinyae.program.int8 import QuantizedProgram
+from tinyae.program.int8.operations import LinearMap, Table
+from tinyae.program.int8.quantize import QuantizedOp
+from tinyae.program.to_c import int8_templates as templates
+from tinyae.program.to_c.header import Header, Sample
+from tinyae.program.to_c.int8_operations import DenseCalls, int8_statements, table_call
+from tinyae.program.to_c.operations import comment
+from tinyae.program.to_c.score import ends_in_pieces
+from tinyae.program.to_c.templates import MIN
+
+
+class Int8Header(Header):
+    """One file of C99; ``functions`` are "run", "score" or both."""
+
+    def __init__(
+        self,
+        name: str,
+        file: str,
+        what: str,
+        quantized: QuantizedProgram,
+        functions: tuple[str, ...],
+        threshold: float | None = None,
+        sample: Sample | None = None,
+    ) -> None:
+        self.quantized = quantized
+        programs = dict.fromkeys(functions, quantized.program)
+        super().__init__(name, file, f"{what} in int8", programs, threshold, sample)
+
+    def simulate_int8(self, x: Array) -> Array:
+        """What ``NAME_run`` computes of x (N, …), to the bit: float32.
+
+        The score is that of these numbers: the mean of (y − x)² of a sample.
+        """
+        return self.quantized.run(x)
+
+    @property
+    def arena_bytes(self) -> int:
+        most = max(arena_bytes(self.quantized, key) for key in self.programs)
+        return -(-most // 4) * 4  # so that an array of floats may be passed
+
+    @property
+    def prototypes(self) -> list[str]:
+        int8 = [f"{self.name}_run_int8(in, out, arena)"] if "run" in self.programs else []
+        return [*super().prototypes, *int8]
+
+    def _arguments(self) -> list[str]:
+        x, y = self.quantized.x, self.quantized.y
+        macro = self.macro
+        if "run" not in self.programs:
+            return super()._arguments()
+        return [
+            *super()._arguments(),
+            "",
+            f"{self.name}_run_int8 has int8_t in and out: q in in stands for",
+            f"{macro}_INPUT_SCALE * (q - {macro}_INPUT_ZERO), {x.range_text}, and in out for",
+            f"{macro}_OUTPUT_SCALE * (q - {macro}_OUTPUT_ZERO), {y.range_text}.",
+        ]
+
+    def _macro_rows(self) -> list[tuple[str, str, str]]:
+        ends = {"INPUT": self.quantized.x, "OUTPUT": self.quantized.y}
+        if "run" not in self.programs:
+            return super()._macro_rows()
+        rows = super()._macro_rows()
+        for end, (scale, zero) in ends.items():
+            rows.append((f"{end}_SCALE", c_number(scale), "of an int8"))
+            rows.append((f"{end}_ZERO", str(zero), "the int8 that stands for 0"))
+        return rows
+
+    def _statements(self, key: str) -> list[str]:
+        if key == "score":
+            return self._score()
+        self._run_body = self._run()
+        return self._calls(self.quantized.ops)
+
+    def _calls(self, quantized: Sequence[QuantizedOp]) -> list[str]:
+        return [
+            line
+            for k, op in enumerate(quantized)
+            for line in int8_statements(self.operations, op, k)
+        ]
+
+    def _function(self, key: str) -> str:
+        if key == "score":
+            begin = f"static inline float {self.name}_score(const float *x, void *memory)"
+            return _text(begin, self.bodies[key])
+        arena = bool(self.quantized.program.arena)
+        memory = "int8_t *const arena = (int8_t *)memory;" if arena else "(void)memory;"
+        name, arguments = self.name, "const int8_t *in, int8_t *out, void *memory"
+        integers = _text(
+            f"static inline void {name}_run_int8({arguments})", [memory, *self.bodies[key]]
+        )
+        floats = f"static inline void {name}_run(const float *in, float *out, void *arena)"
+        return f"{integers}\n{_text(floats, self._run_body)}"
+
+    def _run(self) -> list[str]:
+        """From floats to floats."""
+        scale, zero = self.quantized.y
+        core, _, outputs = _lengths(self.quantized)
+        at = "(int8_t *)out" if _fits_in_out(self.quantized) else f"(int8_t *)arena + {core}"
+        dequantize = self.operations.function("dequantize", templates.DEQUANTIZE)
+        return [
+            f"int8_t *const x = {at}, *const y = (int8_t *)out + {3 * outputs};",
+            self._quantize("in", "x"),
+            f"{self.name}_run_int8(x, y, arena);",
+            f"{dequantize}(y, out, {outputs}, {c_number(scale)}, {zero});",
+        ]
+
+    def _quantize(self, x: str, q: str) -> str:
+        to = self.quantized.x
+        function = self.operations.function("quantize", templates.QUANTIZE)
+        numbers = f"{self.input_length}, {c_number(to.halves_per_unit)}, {to.zero}"
+        return f"{function}({x}, {q}, {numbers});"
+
+    def _score(self) -> list[str]:
+        q, operations = self.quantized, self.operations
+        core, inputs, outputs = _lengths(q)
+        operations.function("min", MIN)
+        squared_error = operations.function("squared_error", templates.SQUARED_ERROR)
+        to = f"{c_number(q.y.scale)}, {q.y.zero}"
+        lines = [f"int8_t *const arena = (int8_t *)memory, *const in = arena + {core};"]
+        lines.append(self._quantize("x", "in"))
+        if not computed_in_pieces(q):
+            lines.append(f"int8_t *const out = in + {inputs};")
+            lines += self._calls(q.ops)
+            return [*lines, f"return {squared_error}(out, x, {outputs}, {to}) / {outputs}.0f;"]
+        tables = 1 if isinstance(q.ops[-1], Table) else 0
+        k = len(q.ops) - 1 - tables
+        lines += self._calls(q.ops[:k])
+        dense, first = DenseCalls(operations, cast(LinearMap, q.ops[k]), k), 0
+        lines += [comment(k, q.ops[k].op), "float sum = 0.0f;"]
+        for rows, count in dense.groups:
+            lines += [
+                f"for (int32_t o = {first}; o < {first + count}; o += {rows}) {{",
+                f"    int8_t y[{rows}];",
+                f"    {dense.call(rows, 'o', rows, 'y')};",
+            ]
+            if tables:
+                last = cast(Table, q.ops[-1])
+                lines.append(f"    {table_call(operations, last, k + 1, 'y', 'y', rows)};")
+            lines += [f"    sum += {squared_error}(y, x + o, {rows}, {to});", "}"]
+            first += count
+        return [*lines, f"return sum / {outputs}.0f;"]
+
+
+def arena_bytes(quantized: QuantizedProgram, key: str) -> int:
+    """Bytes of scratch memory of ``run`` or ``score``."""
+    core, inputs, outputs = _lengths(quantized)
+    if key == "score":
+        return core + inputs + (0 if computed_in_pieces(quantized) else outputs)
+    return core + (0 if _fits_in_out(quantized) else inputs)
+
+
+def computed_in_pieces(quantized: QuantizedProgram) -> bool:
+    """Whether the score needs no memory for the reconstruction: see :mod:`.score`."""
+    program = quantized.program
+    if isinstance(quantized.ops[-1], Table):  # an activation, which may follow in place
+        program = dataclasses.replace(program, ops=program.ops[:-1])
+    return bool(program.ops) and ends_in_pieces(program)
+
+
+def _lengths(quantized: QuantizedProgram) -> tuple[int, int, int]:
+    """Numbers in the arena of the layers, in a sample, and in the result."""
+    program = quantized.program
+    return program.arena, program.input_length, program.output_length
+
+
+def _fits_in_out(quantized: QuantizedProgram) -> bool:
+    """Whether a sample's integers fit before those of the result."""
+    _, inputs, outputs = _lengths(quantized)
+    return inputs <= 3 * outputs
+
+
+def _text(begin: str, body: list[str]) -> str:
+    return begin + "\n{\n" + "".join(f"    {line}\n" for line in body) + "}\n"

@@ -1,0 +1,167 @@
+"""The C functions of a model in int8. See :mod:`.templates` for how they are written.
+
+They compute to the bit what :mod:`tinyae.program.int8` defines. A right shift of a negative number
+rounds down, as on every compiler in use. int8_t is a character type, so it may point into memory of
+floats.
+"""
+
+from __future__ import annotations
+
+from string import Template
+
+QUANTIZE = Template("""\
+/* q = the integer nearest to x / scale, plus zero, where halves_per_unit = 2 / scale */
+static inline void ${name}_quantize(const float *x, int8_t *q, int32_t length,
+    float halves_per_unit, int32_t zero)
+{
+    const float low = (float)(2 * (-128 - zero)), high = (float)(2 * (127 - zero));
+    for (int32_t i = 0; i < length; i++) {
+        const float halves = x[i] * halves_per_unit;
+        const int32_t n = (int32_t)(halves > low ? halves < high ? halves : high : low);
+        q[i] = (int8_t)((n + (n > 0) - (n < 0)) / 2 + zero);
+    }
+}
+""")
+
+DEQUANTIZE = Template("""\
+/* y = scale * (q - zero); q may be the last quarter of y's memory */
+static inline void ${name}_dequantize(const int8_t *q, float *y, int32_t length, float scale,
+    int32_t zero)
+{
+    for (int32_t i = 0; i < length; i++) {
+        y[i] = scale * (float)(q[i] - zero);
+    }
+}
+""")
+
+REQUANTIZE = Template("""\
+/* (sum * multiplier / 2^32 + offset) / 2^shift, rounded down, between low and 127 */
+static inline int8_t ${name}_requantize(int32_t sum, int32_t multiplier, int32_t shift,
+    int32_t offset, int32_t low)
+{
+    const int32_t product = (int32_t)(((int64_t)sum * multiplier) >> 32);
+    int32_t q = (product + offset) >> shift;
+#ifdef __ARM_FEATURE_DSP
+    __asm__("ssat %0, #8, %0" : "+r"(q));
+#else
+    q = q > 127 ? 127 : q;
+#endif
+    return (int8_t)(q < low ? low : q);
+}
+""")
+
+DOT = Template("""\
+#ifdef __ARM_FEATURE_DSP
+/* the next four bytes: even and odd ones, each two 16-bit numbers */
+static inline void ${name}_load(const int8_t **x, int32_t *even, int32_t *odd)
+{
+    __asm__("ldr %1, [%2], #4; sxtb16 %0, %1; sxtb16 %1, %1, ror #8"
+        : "=&r"(*even), "=&r"(*odd), "+r"(*x)
+        : "m"(*(const int8_t(*)[4])*x));
+}
+
+/* sum + the products of the next four of w with even and odd */
+static inline int32_t ${name}_dot(const int8_t **w, int32_t even, int32_t odd, int32_t sum)
+{
+    int32_t w_even, w_odd;
+    ${name}_load(w, &w_even, &w_odd);
+    __asm__("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(w_even), "r"(even));
+    __asm__("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(w_odd), "r"(odd));
+    return sum;
+}
+#endif
+""")
+
+DENSE = Template("""\
+/* y = W x + b, $rows rows at a time
+ * W (rows / $rows): first (columns / 8, 2, $rows, 4), then (columns % 8, $rows)
+ * scales (rows, 2): b, and the multiplier of a sum */
+static void ${name}_dense$rows(const int8_t *W, const int32_t *scales, const int8_t *x, int8_t *y,
+    int32_t rows, int32_t columns, int32_t shift, int32_t offset, int32_t low)
+{
+    const int8_t *const eights = x + columns / 8 * 8;
+    for (int32_t o = 0; o < rows; o += $rows, scales += 2 * $rows) {
+        const int8_t *v = x;
+        int32_t s@ = scales[@ * 2];
+#ifdef __ARM_FEATURE_DSP
+        while (v < eights) {
+            int32_t even, odd;
+            ${name}_load(&v, &even, &odd);
+            s@ = ${name}_dot(&W, even, odd, s@);
+            ${name}_load(&v, &even, &odd);
+            s@ = ${name}_dot(&W, even, odd, s@);
+        }
+#else
+        for (; v < eights; v += 4, W += 4 * $rows) {
+            const int32_t v0 = v[0], v1 = v[1], v2 = v[2], v3 = v[3];
+            s@ += W[@ * 4] * v0;
+            s@ += W[@ * 4 + 1] * v1;
+            s@ += W[@ * 4 + 2] * v2;
+            s@ += W[@ * 4 + 3] * v3;
+        }
+#endif
+        for (; v < x + columns; v++, W += $rows) {
+            s@ += W[@] * v[0];
+        }
+        y[o + @] = ${name}_requantize(s@, scales[@ * 2 + 1], shift, offset, low);
+    }
+}
+""")
+
+TABLE = Template("""\
+/* y = table[x + 128] */
+static void ${name}_table(const int8_t *table, const int8_t *x, int8_t *y, int32_t length)
+{
+    for (int32_t i = 0; i < length; i++) {
+        y[i] = table[x[i] + 128];
+    }
+}
+""")
+
+COPY = Template("""\
+static void ${name}_copy(const int8_t *x, int8_t *y, int32_t length)
+{
+    for (int32_t i = 0; i < length; i++) {
+        y[i] = x[i];
+    }
+}
+""")
+
+SQUARED_ERROR = Template("""\
+/* the sum of (x - target)^2, where x = scale * (q - zero) */
+static float ${name}_squared_error(const int8_t *q, const float *target, int32_t length,
+    float scale, int32_t zero)
+{
+    float sum = 0.0f;
+    for (int32_t begin = 0; begin < length; begin += 32) {
+        const int32_t end = ${name}_min(begin + 32, length);
+        float part = 0.0f;
+        for (int32_t i = begin; i < end; i++) {
+            const float error = scale * (float)(q[i] - zero) - target[i];
+            part += error * error;
+        }
+        sum += part;
+    }
+    return sum;
+}
+""")
+
+RESCALE = Template("""\
+/* (sum + offset) / 2^shift, rounded down, between -128 and 127 */
+static inline int8_t ${name}_rescale(int32_t sum, int32_t shift, int32_t offset)
+{
+    const int32_t q = (sum + offset) >> shift;
+    return (int8_t)(q < -128 ? -128 : q > 127 ? 127 : q);
+}
+""")
+
+ADD = Template("""\
+/* y = x_factor * x + other_factor * other */
+static void ${name}_add(const int8_t *x, const int8_t *other, int8_t *y, int32_t length,
+    int32_t x_factor, int32_t other_factor, int32_t shift, int32_t offset)
+{
+    for (int32_t i = 0; i < length; i++) {
+        y[i] = ${name}_rescale(x[i] * x_factor + other[i] * other_factor, shift, offset);
+    }
+}
+""")
