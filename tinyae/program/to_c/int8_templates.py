@@ -73,14 +73,14 @@ static inline int32_t ${name}_dot(const int8_t **w, int32_t even, int32_t odd, i
 """)
 
 DENSE = Template("""\
-/* y = W x + b, $rows rows at a time
+/* y = W x + b, $rows rows at a time; numbers of y are step apart
  * W (rows / $rows): first (columns / 8, 2, $rows, 4), then (columns % 8, $rows)
  * scales (rows, 2): b, and the multiplier of a sum */
 static void ${name}_dense$rows(const int8_t *W, const int32_t *scales, const int8_t *x, int8_t *y,
-    int32_t rows, int32_t columns, int32_t shift, int32_t offset, int32_t low)
+    int32_t rows, int32_t columns, int32_t step, int32_t shift, int32_t offset, int32_t low)
 {
     const int8_t *const eights = x + columns / 8 * 8;
-    for (int32_t o = 0; o < rows; o += $rows, scales += 2 * $rows) {
+    for (int32_t o = 0; o < rows; o += $rows, y += $rows * step, scales += 2 * $rows) {
         const int8_t *v = x;
         int32_t s@ = scales[@ * 2];
 #ifdef __ARM_FEATURE_DSP
@@ -103,7 +103,7 @@ static void ${name}_dense$rows(const int8_t *W, const int32_t *scales, const int
         for (; v < x + columns; v++, W += $rows) {
             s@ += W[@] * v[0];
         }
-        y[o + @] = ${name}_requantize(s@, scales[@ * 2 + 1], shift, offset, low);
+        y[@ * step] = ${name}_requantize(s@, scales[@ * 2 + 1], shift, offset, low);
     }
 }
 """)
