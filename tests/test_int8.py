@@ -452,6 +452,16 @@ def test_mistakes_are_named_and_nothing_is_written(model, x, rng, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_only_samples_are_simulated(model, x, tmp_path):
+    header = model.export_c(tmp_path / "ae.h", quantize="int8", calibration=x)
+    assert header.simulate_int8(x[:0]).shape == (0, 20)
+    assert header.simulate_int8(x.astype(np.float64)).dtype == np.float32
+    with pytest.raises(ValueError, match=r"expected \('N', 20\); for one sample pass x\[None\]"):
+        header.simulate_int8(x[0])
+    with pytest.raises(TypeError, match="expected a NumPy array"):
+        header.simulate_int8(x.tolist())
+
+
 def test_the_command(model, x, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model.save("model.npz")

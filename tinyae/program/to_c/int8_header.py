@@ -13,6 +13,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import cast
 
+from tinyae.arrays import check_real
 from tinyae.kernels.expressions import c_number
 from tinyae.param import Array
 from tinyae.program.int8 import QuantizedProgram
@@ -52,7 +53,17 @@ class Int8Header(Header):
         """What ``NAME_run`` computes of x (N, …), to the bit: float32.
 
         The score is that of these numbers: the mean of (y − x)² of a sample.
+
+        Raises
+            TypeError, ValueError  x is not an array of samples of the model's shape
         """
+        check_real("simulate_int8: x", x)
+        shape = self.program.input_shape
+        if not x.ndim or x.shape[1:] != shape:
+            raise ValueError(
+                f"simulate_int8: x has shape {x.shape}, expected {('N', *shape)}; for one sample "
+                "pass x[None]"
+            )
         return self.quantized.run(x)
 
     @property

@@ -35,13 +35,17 @@ static inline void ${name}_dequantize(const int8_t *q, float *y, int32_t length,
 """)
 
 REQUANTIZE = Template("""\
+#if defined(__ARM_FEATURE_DSP) && defined(__ARM_FEATURE_SIMD32) && defined(__ARM_FEATURE_UNALIGNED)
+#define ${name}_smlad  /* two products at a time; clang needs -munaligned-access */
+#endif
+
 /* (sum * multiplier / 2^32 + offset) / 2^shift, rounded down, between low and 127 */
 static inline int8_t ${name}_requantize(int32_t sum, int32_t multiplier, int32_t shift,
     int32_t offset, int32_t low)
 {
     const int32_t product = (int32_t)(((int64_t)sum * multiplier) >> 32);
     int32_t q = (product + offset) >> shift;
-#ifdef __ARM_FEATURE_DSP
+#ifdef ${name}_smlad
     __asm__("ssat %0, #8, %0" : "+r"(q));
 #else
     q = q > 127 ? 127 : q;
@@ -51,7 +55,7 @@ static inline int8_t ${name}_requantize(int32_t sum, int32_t multiplier, int32_t
 """)
 
 DOT = Template("""\
-#ifdef __ARM_FEATURE_DSP
+#ifdef ${name}_smlad
 /* the next four bytes: even and odd ones, each two 16-bit numbers */
 static inline void ${name}_load(const int8_t **x, int32_t *even, int32_t *odd)
 {
@@ -83,7 +87,7 @@ static void ${name}_dense$rows(const int8_t *W, const int32_t *scales, const int
     for (int32_t o = 0; o < rows; o += $rows, y += $rows * step, scales += 2 * $rows) {
         const int8_t *v = x;
         int32_t s@ = scales[@ * 2];
-#ifdef __ARM_FEATURE_DSP
+#ifdef ${name}_smlad
         while (v < eights) {
             int32_t even, odd;
             ${name}_load(&v, &even, &odd);
