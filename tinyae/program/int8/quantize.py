@@ -208,8 +208,9 @@ def _scales(
         if not _widened(program, results, ranges, scales):
             return scales
     raise ValueError(
-        "export_c: the weights are too large for int8, expected results at least as large as "
-        "their inputs' smallest steps; pass quantize=None"
+        "export_c: weights are too large for int8: what goes into a layer inside Skip and what comes "
+        "out share a scale, in which weights above 30 have no place; pass quantize=None, or train "
+        "with weight decay"
     )
 
 
