@@ -48,6 +48,28 @@ def test_a_processor_computes_the_same_bits_in_int8(key):
         assert header.macs < got.instructions < (3 if key == "m4f" else 5) * header.macs
 
 
+def test_int8_needs_no_library_and_no_warning_is_given(tmp_path):
+    target = embedded.TARGETS["m4f"]
+    if target.missing():
+        pytest.skip(f"needs {target.missing()}; benchmarks/embedded.py names the packages")
+    header = embedded.exported(embedded.conv(np.random.default_rng(0)), "int8")
+    (tmp_path / "model.h").write_text(header.text(), encoding="ascii")
+    (tmp_path / "use.c").write_text(
+        '#include "model.h"\nvoid use(const float *in, float *out, void *arena);\n'
+        "void use(const float *in, float *out, void *arena)\n{\n    model_run(in, out, arena);\n}\n"
+    )
+    options = ["-O2", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wdouble-promotion"]
+    command = [*target.compiler.split(), *options, "-Werror", "-c", "use.c", "-o", "use.o"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    tools = (["arm-none-eabi-nm", "-u", "use.o"], ["arm-none-eabi-objdump", "-d", "use.o"])
+    undefined, code = (
+        subprocess.run(tool, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        for tool in tools
+    )
+    assert undefined.strip() == ""
+    assert "smlad" in code
+
+
 def test_a_wrong_result_is_seen(tmp_path):
     target = embedded.TARGETS["m4f"]
     if target.missing():

@@ -16,6 +16,7 @@ import tinyae as ta
 from tinyae.cli import main
 from tinyae.program.int8.arithmetic import (
     Quantization,
+    factors,
     multipliers,
     quantization,
     quantize_weights,
@@ -79,6 +80,15 @@ def test_numbers_outside_are_clipped_and_halves_go_away_from_zero():
     to = Quantization(0.5, -3)
     x = np.float32([np.nan, -np.inf, np.inf, 1e30, -1e30, 0.25, -0.25, 0.75, 0.24])
     assert to.quantize(x).tolist() == [-128, -128, 127, 127, -128, -2, -4, -1, -3]
+
+
+@given(ratios=st.lists(st.floats(1e-9, 1e9), min_size=1, max_size=2), count=st.integers(1, 100))
+def test_factors_are_near_and_their_sums_fit(ratios, count):
+    f, shift = factors(np.array(ratios), count)
+    assert 1 <= shift <= 22
+    assert 255 * count * int(f.astype(int).sum()) < 2**29 + 255 * count * len(ratios)
+    if sum(ratios) * 255 * count < 2**28:
+        assert (abs(f / 2.0**shift - ratios) <= 2.0 ** -(shift + 1)).all()
 
 
 @given(data=st.data(), outputs=st.integers(1, 6), inputs=st.integers(1, 40))
@@ -422,6 +432,10 @@ def test_mistakes_are_named_and_nothing_is_written(model, x, rng, tmp_path):
     norm = ta.Autoencoder(
         ta.Sequential(ta.Dense(20, 4, rng=rng), ta.LayerNorm(4)), ta.Dense(4, 20, rng=rng), ta.MSE()
     )
+    large = ta.Dense(9, 4, rng=rng)
+    large.W.value[...] = 100
+    encoder = ta.Sequential(ta.Dense(20, 9, rng=rng), ta.Skip(large))
+    large = ta.Autoencoder(encoder, ta.Dense(13, 20, rng=rng), ta.MSE())
     bad = x.copy()
     bad[3, 2] = np.nan
     cases = [
@@ -450,6 +464,16 @@ def test_mistakes_are_named_and_nothing_is_written(model, x, rng, tmp_path):
         with pytest.raises(error, match=message):
             wrong.export_c(tmp_path / "a.h", **arguments)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_only_samples_are_simulated(model, x, tmp_path):
+    header = model.export_c(tmp_path / "ae.h", quantize="int8", calibration=x)
+    assert header.simulate_int8(x[:0]).shape == (0, 20)
+    assert header.simulate_int8(x.astype(np.float64)).dtype == np.float32
+    with pytest.raises(ValueError, match=r"expected \('N', 20\); for one sample pass x\[None\]"):
+        header.simulate_int8(x[0])
+    with pytest.raises(TypeError, match="expected a NumPy array"):
+        header.simulate_int8(x.tolist())
 
 
 def test_the_command(model, x, tmp_path, capsys, monkeypatch):

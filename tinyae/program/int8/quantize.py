@@ -53,8 +53,11 @@ class QuantizedProgram:
 
     def run(self, x: Array) -> Array:
         """y (float32) from x: to the bit what the exported C computes."""
-        parts = [x[k : k + _BLOCK_ROWS] for k in range(0, len(x), _BLOCK_ROWS)] or [x]
-        return np.concatenate([self.y.dequantize(self.run_int8(self.x.quantize(p))) for p in parts])
+        y = np.empty((len(x), *self.program.output_shape), np.float32)
+        for start in range(0, len(x), _BLOCK_ROWS):
+            rows = slice(start, start + _BLOCK_ROWS)
+            y[rows] = self.y.dequantize(self.run_int8(self.x.quantize(x[rows])))
+        return y
 
     def run_int8(self, x: Array) -> Array:
         n, program = len(x), self.program
@@ -205,8 +208,9 @@ def _scales(
         if not _widened(program, results, ranges, scales):
             return scales
     raise ValueError(
-        "export_c: the weights are too large for int8, expected results at least as large as "
-        "their inputs' smallest steps; pass quantize=None"
+        "export_c: weights are too large for int8: what goes into a layer inside Skip and what comes "
+        "out share a scale, in which weights above 30 have no place; pass quantize=None, or train "
+        "with weight decay"
     )
 
 

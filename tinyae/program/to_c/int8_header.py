@@ -13,6 +13,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import cast
 
+from tinyae.arrays import check_real
 from tinyae.kernels.expressions import c_number
 from tinyae.param import Array
 from tinyae.program.int8 import QuantizedProgram
@@ -20,7 +21,12 @@ from tinyae.program.int8.operations import LinearMap, Table
 from tinyae.program.int8.quantize import QuantizedOp
 from tinyae.program.to_c import int8_templates as templates
 from tinyae.program.to_c.header import Header, Sample
-from tinyae.program.to_c.int8_operations import DenseCalls, int8_statements, table_call
+from tinyae.program.to_c.int8_operations import (
+    DenseCalls,
+    int8_statements,
+    patch_bytes,
+    table_call,
+)
 from tinyae.program.to_c.operations import comment
 from tinyae.program.to_c.score import ends_in_pieces
 from tinyae.program.to_c.templates import MIN
@@ -47,7 +53,17 @@ class Int8Header(Header):
         """What ``NAME_run`` computes of x (N, …), to the bit: float32.
 
         The score is that of these numbers: the mean of (y − x)² of a sample.
+
+        Raises
+            TypeError, ValueError  x is not an array of samples of the model's shape
         """
+        check_real("simulate_int8: x", x)
+        shape = self.program.input_shape
+        if not x.ndim or x.shape[1:] != shape:
+            raise ValueError(
+                f"simulate_int8: x has shape {x.shape}, expected {('N', *shape)}; for one sample "
+                "pass x[None]"
+            )
         return self.quantized.run(x)
 
     @property
@@ -100,14 +116,19 @@ class Int8Header(Header):
         if key == "score":
             begin = f"static inline float {self.name}_score(const float *x, void *memory)"
             return _text(begin, self.bodies[key])
-        arena = bool(self.quantized.program.arena)
-        memory = "int8_t *const arena = (int8_t *)memory;" if arena else "(void)memory;"
         name, arguments = self.name, "const int8_t *in, int8_t *out, void *memory"
         integers = _text(
-            f"static inline void {name}_run_int8({arguments})", [memory, *self.bodies[key]]
+            f"static inline void {name}_run_int8({arguments})",
+            [*self._memory(), *self.bodies[key]],
         )
         floats = f"static inline void {name}_run(const float *in, float *out, void *arena)"
         return f"{integers}\n{_text(floats, self._run_body)}"
+
+    def _memory(self) -> list[str]:
+        """Pointers into the memory that is given."""
+        core, arena = core_bytes(self.quantized), self.quantized.program.arena
+        lines = ["int8_t *const arena = (int8_t *)memory;"] if core else ["(void)memory;"]
+        return [*lines, f"int8_t *const patch = arena + {arena};"] if core > arena else lines
 
     def _run(self) -> list[str]:
         """From floats to floats."""
@@ -134,7 +155,7 @@ class Int8Header(Header):
         operations.function("min", MIN)
         squared_error = operations.function("squared_error", templates.SQUARED_ERROR)
         to = f"{c_number(q.y.scale)}, {q.y.zero}"
-        lines = [f"int8_t *const arena = (int8_t *)memory, *const in = arena + {core};"]
+        lines = [*self._memory(), f"int8_t *const in = (int8_t *)memory + {core};"]
         lines.append(self._quantize("x", "in"))
         if not computed_in_pieces(q):
             lines.append(f"int8_t *const out = in + {inputs};")
@@ -178,7 +199,12 @@ def computed_in_pieces(quantized: QuantizedProgram) -> bool:
 def _lengths(quantized: QuantizedProgram) -> tuple[int, int, int]:
     """Numbers in the arena of the layers, in a sample, and in the result."""
     program = quantized.program
-    return program.arena, program.input_length, program.output_length
+    return core_bytes(quantized), program.input_length, program.output_length
+
+
+def core_bytes(quantized: QuantizedProgram) -> int:
+    """Bytes of intermediate results, and after them of the patch of a convolution."""
+    return quantized.program.arena + max(map(patch_bytes, quantized.ops))
 
 
 def _fits_in_out(quantized: QuantizedProgram) -> bool:

@@ -4,84 +4,86 @@ from __future__ import annotations
 
 from string import Template
 
-CONV = Template("""\
-/* y[o, i, j] = b[o] + sum over c, u, v of W[o, c, u, v] * (x[c, i * down + u - top,
- * j * right + v - left] - x_zero), nothing outside of the image; $rows channels o at a time
- * W (out_channels / $rows, channels * window_height * window_width, $rows)
- * scales (out_channels, 2): b, and the multiplier of a sum */
-static void ${name}_conv$rows(const ${name}_window *s, int32_t out_channels, const int8_t *W,
-    const int32_t *scales, const int8_t *x, int8_t *y, int32_t x_zero, int32_t shift,
-    int32_t offset, int32_t low)
+GATHER = Template("""\
+/* patch = the window of x whose corner is at row, column; x_zero outside of the image */
+static void ${name}_gather(const ${name}_window *s, const int8_t *x, int8_t *patch, int32_t row,
+    int32_t column, int32_t height, int32_t width, int32_t x_zero)
 {
-    const int32_t pixels = s->out_height * s->out_width;
-    for (int32_t o = 0; o < out_channels; o += $rows, scales += 2 * $rows) {
-        int8_t *p = y + o * pixels;
-        for (int32_t i = 0; i < s->out_height; i++) {
-            const int32_t row = i * s->down - s->top;
-            const int32_t u0 = row < 0 ? -row : 0;
-            const int32_t u1 = ${name}_min(s->window_height, s->height - row);
-            for (int32_t j = 0; j < s->out_width; j++, p++) {
-                const int32_t column = j * s->right - s->left;
-                const int32_t v0 = column < 0 ? -column : 0;
-                const int32_t v1 = ${name}_min(s->window_width, s->width - column);
-                int32_t s@ = scales[@ * 2];
-                for (int32_t c = 0; c < s->channels; c++) {
-                    for (int32_t u = u0; u < u1; u++) {
-                        const int32_t at = (c * s->height + row + u) * s->width + column;
-                        const int32_t tap = (c * s->window_height + u) * s->window_width;
-                        for (int32_t v = v0; v < v1; v++) {
-                            const int32_t xv = x[at + v] - x_zero;
-                            const int8_t *w = W + (tap + v) * $rows;
-                            s@ += w[@] * xv;
-                        }
-                    }
+    if (row >= 0 && column >= 0 && row + height <= s->height && column + width <= s->width) {
+        const int32_t gap = (s->height - height) * s->width;
+        int32_t at = row * s->width + column;
+        for (int32_t c = 0; c < s->channels; c++, at += gap) {
+            for (int32_t i = 0; i < height; i++, at += s->width) {
+                for (int32_t j = 0; j < width; j++) {
+                    *patch++ = x[at + j];
                 }
-                p[@ * pixels] = ${name}_requantize(s@, scales[@ * 2 + 1], shift, offset, low);
             }
         }
-        W += s->channels * s->window_height * s->window_width * $rows;
+        return;
+    }
+    for (int32_t c = 0; c < s->channels; c++) {
+        for (int32_t i = row; i < row + height; i++) {
+            const int32_t at = (c * s->height + i) * s->width;
+            const int outside = i < 0 || i >= s->height;
+            for (int32_t j = column; j < column + width; j++) {
+                *patch++ = (int8_t)(outside || j < 0 || j >= s->width ? x_zero : x[at + j]);
+            }
+        }
+    }
+}
+""")
+
+CONV = Template("""\
+/* y[o, i, j] = b[o] + sum over c, u, v of W[o, c, u, v] * x[c, i * down + u - top,
+ * j * right + v - left]; each window of x is gathered in a patch, then that is a Dense layer
+ * W, scales   as there */
+static void ${name}_conv(const ${name}_window *s, int32_t out_channels, const int8_t *W,
+    const int32_t *scales, const int8_t *x, int8_t *y, int8_t *patch, int32_t x_zero,
+    int32_t shift, int32_t offset, int32_t low)
+{
+    const int32_t columns = s->channels * s->window_height * s->window_width;
+    const int32_t pixels = s->out_height * s->out_width, fours = out_channels / 4 * 4;
+    for (int32_t i = 0; i < s->out_height; i++) {
+        for (int32_t j = 0; j < s->out_width; j++, y++) {
+            ${name}_gather(s, x, patch, i * s->down - s->top, j * s->right - s->left,
+                s->window_height, s->window_width, x_zero);
+            ${name}_dense4(W, scales, patch, y, fours, columns, pixels, shift, offset, low);
+            ${name}_dense1(W + fours * columns, scales + 2 * fours, patch, y + fours * pixels,
+                out_channels - fours, columns, pixels, shift, offset, low);
+        }
     }
 }
 """)
 
 CONV_TRANSPOSE = Template("""\
-/* y[o] = b[o], then y[o, i * down + u - top, j * right + v - left] += W[o, c, u, v] *
- * (x[c, i, j] - x_zero) where that is inside of y; computed pixel by pixel of y, $rows channels o at
- * a time
- * W (out_channels / $rows, channels * window_height * window_width, $rows)
- * scales (out_channels, 2): b, and the multiplier of a sum */
-static void ${name}_conv_transpose$rows(const ${name}_window *s, int32_t out_channels,
-    const int8_t *W, const int32_t *scales, const int8_t *x, int8_t *y, int32_t x_zero,
+/* y[o] = b[o], then y[o, i * down + u - top, j * right + v - left] += W[o, c, u, v] * x[c, i, j]
+ * where that is inside of y. Pixels of y at the same distance a, b from multiples of down, right meet
+ * the same weights, u = a, a + down, ... and v = b, b + right, ...: for them that is a convolution.
+ * W, scales   for each a and b, the weights that are met, turned around, as of a Dense layer */
+static void ${name}_conv_transpose(const ${name}_window *s, int32_t out_channels, const int8_t *W,
+    const int32_t *scales, const int8_t *x, int8_t *y, int8_t *patch, int32_t x_zero,
     int32_t shift, int32_t offset, int32_t low)
 {
-    const int32_t pixels = s->out_height * s->out_width;
-    for (int32_t o = 0; o < out_channels; o += $rows, scales += 2 * $rows) {
-        int8_t *p = y + o * pixels;
-        for (int32_t row = s->top; row < s->top + s->out_height; row++) {  /* i * down + u */
-            const int32_t above = row - s->window_height;
-            const int32_t i0 = above < 0 ? 0 : above / s->down + 1;
-            const int32_t i1 = ${name}_min(s->height, row / s->down + 1);
-            for (int32_t column = s->left; column < s->left + s->out_width; column++, p++) {
-                const int32_t before = column - s->window_width;
-                const int32_t j0 = before < 0 ? 0 : before / s->right + 1;
-                const int32_t j1 = ${name}_min(s->width, column / s->right + 1);
-                int32_t s@ = scales[@ * 2];
-                for (int32_t c = 0; c < s->channels; c++) {
-                    for (int32_t i = i0; i < i1; i++) {
-                        const int32_t at = (c * s->height + i) * s->width;
-                        const int32_t u = row - i * s->down;
-                        const int32_t tap = (c * s->window_height + u) * s->window_width + column;
-                        for (int32_t j = j0; j < j1; j++) {
-                            const int32_t xv = x[at + j] - x_zero;
-                            const int8_t *w = W + (tap - j * s->right) * $rows;
-                            s@ += w[@] * xv;
-                        }
-                    }
-                }
-                p[@ * pixels] = ${name}_requantize(s@, scales[@ * 2 + 1], shift, offset, low);
+    const int32_t pixels = s->out_height * s->out_width, fours = out_channels / 4 * 4;
+    for (int32_t ab = 0; ab < s->down * s->right; ab++) {
+        const int32_t a = ab / s->right, b = ab % s->right;
+        const int32_t height = (s->window_height - a + s->down - 1) / s->down;
+        const int32_t width = (s->window_width - b + s->right - 1) / s->right;
+        const int32_t columns = s->channels * height * width;
+        const int32_t i0 = (a - s->top % s->down + s->down) % s->down;
+        const int32_t j0 = (b - s->left % s->right + s->right) % s->right;
+        for (int32_t i = i0; i < s->out_height; i += s->down) {
+            for (int32_t j = j0; j < s->out_width; j += s->right) {
+                int8_t *p = y + i * s->out_width + j;
+                ${name}_gather(s, x, patch, (i + s->top) / s->down - height + 1,
+                    (j + s->left) / s->right - width + 1, height, width, x_zero);
+                ${name}_dense4(W, scales, patch, p, fours, columns, pixels, shift, offset, low);
+                ${name}_dense1(W + fours * columns, scales + 2 * fours, patch,
+                    p + fours * pixels, out_channels - fours, columns, pixels, shift, offset, low);
             }
         }
-        W += s->channels * s->window_height * s->window_width * $rows;
+        W += out_channels * columns;
+        scales += 2 * out_channels;
     }
 }
 """)

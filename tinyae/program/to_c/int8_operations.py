@@ -14,9 +14,8 @@ from tinyae.program.int8.operations import LinearMap, Move, Sum, Table
 from tinyae.program.int8.quantize import QuantizedOp
 from tinyae.program.to_c import int8_image_templates as images
 from tinyae.program.to_c import int8_templates as templates
-from tinyae.program.to_c.operations import Operations, at, comment, pointer
+from tinyae.program.to_c.operations import Operations, comment, pointer
 from tinyae.program.to_c.tables import split
-from tinyae.program.to_c.templates import MIN
 
 _ROWS = (4, 1)  # outputs that are computed at a time: on ARM, 4 sums and 4 numbers fit in registers
 
@@ -27,29 +26,42 @@ def int8_statements(operations: Operations, quantized: QuantizedOp, k: int) -> l
     return [comment(k, quantized.op), *(f"{call};" for call in calls)]
 
 
+def _dense_function(operations: Operations, rows: int) -> str:
+    operations.function("requantize", templates.REQUANTIZE)
+    operations.function("dot", templates.DOT)
+    return operations.function(f"dense{rows}", templates.DENSE, rows=rows)
+
+
+def _dense_tables(
+    operations: Operations, quantized: LinearMap, k: int, matrices: list[Array]
+) -> tuple[str, str]:
+    """The tables of weights and scales of matrices that are multiplied one after the other.
+
+    W (x - x_zero) + b = W x + (b - x_zero W 1)
+    """
+    groups = split(len(matrices[0]), _ROWS)
+    W = operations.tables.add(f"W{k}", np.concatenate([_in_fours(m, groups) for m in matrices]))
+    constants = [quantized.b - quantized.x_zero * m.sum(axis=1, dtype=np.int32) for m in matrices]
+    scales = [np.stack([b, quantized.multiplier], axis=1).astype(np.int32) for b in constants]
+    return W, operations.tables.add(f"scales{k}", np.concatenate(scales))
+
+
 class DenseCalls:
     """A Dense operation in C: its tables and functions, and calls of it for some of its rows."""
 
     def __init__(self, operations: Operations, quantized: LinearMap, k: int) -> None:
         self.operations, self.quantized = operations, quantized
-        W, x_zero = quantized.W, quantized.x_zero
-        self.columns = W.shape[1]
-        operations.function("requantize", templates.REQUANTIZE)
-        operations.function("dot", templates.DOT)
-        # W (x - x_zero) + b = W x + (b - x_zero W 1)
-        b = quantized.b - x_zero * W.sum(axis=1, dtype=np.int32)
-        self.groups = split(len(W), _ROWS)
-        self.W = operations.tables.add(f"W{k}", _in_fours(W, self.groups))
-        scales = np.stack([b, quantized.multiplier], axis=1).astype(np.int32)
-        self.scales = operations.tables.add(f"scales{k}", scales)
+        self.groups = split(len(quantized.W), _ROWS)
+        self.columns = quantized.W.shape[1]
+        self.W, self.scales = _dense_tables(operations, quantized, k, [quantized.W])
 
     def call(self, rows: int, first: str, outputs: int, y: str) -> str:
         """Outputs from ``first`` on, ``rows`` at a time, to y."""
-        q, operations = self.quantized, self.operations
-        function = operations.function(f"dense{rows}", templates.DENSE, rows=rows)
+        q = self.quantized
+        function = _dense_function(self.operations, rows)
         W = self.W if first == "0" else f"{self.W} + {first} * {self.columns}"
         scales = self.scales if first == "0" else f"{self.scales} + {first} * 2"
-        sizes = f"{outputs}, {self.columns}, {q.shift + 1}, {q.offset}, {q.low}"
+        sizes = f"{outputs}, {self.columns}, 1, {q.shift + 1}, {q.offset}, {q.low}"
         return f"{function}({W}, {scales}, {pointer(q.op.x)}, {y}, {sizes})"
 
 
@@ -108,39 +120,46 @@ def _numbers(quantized: LinearMap) -> str:
 
 
 def _conv(operations: Operations, quantized: LinearMap, k: int) -> list[str]:
-    return _any_conv(operations, quantized, k, quantized.W, "conv", images.CONV)
+    return _any_conv(operations, quantized, k, "conv", images.CONV)
 
 
 def _conv_transpose(operations: Operations, quantized: LinearMap, k: int) -> list[str]:
-    W = quantized.W.swapaxes(0, 1)
-    return _any_conv(operations, quantized, k, W, "conv_transpose", images.CONV_TRANSPOSE)
+    return _any_conv(operations, quantized, k, "conv_transpose", images.CONV_TRANSPOSE)
 
 
 def _any_conv(
-    operations: Operations, quantized: LinearMap, k: int, W: Array, name: str, template: Template
+    operations: Operations, quantized: LinearMap, k: int, name: str, template: Template
 ) -> list[str]:
-    """W (O, C, kh, kw)"""
-    op, groups = quantized.op, split(len(W), _ROWS)
-    operations.function("min", MIN)
-    operations.function("requantize", templates.REQUANTIZE)
-    window = operations.window(k, op, (W.shape[2], W.shape[3]), op.corner)
-    rows_of = W.reshape(len(W), -1)
-    parts, calls, first = [], [], 0
-    scales = _scales(operations, quantized, k)
-    for rows, outputs in groups:
-        block = rows_of[first : first + outputs].reshape(outputs // rows, rows, -1)
-        parts.append(block.transpose(0, 2, 1).ravel())
-        first += outputs
-    table, first = operations.tables.add(f"W{k}", np.concatenate(parts)), 0
-    for rows, outputs in groups:
-        function = operations.function(f"{name}{rows}", template, rows=rows)
-        tables = f"{at(table, first * W[0].size)}, {at(scales, 2 * first)}"
-        y = op.y._replace(offset=op.y.offset + first * op.y.shape[1] * op.y.shape[2])
-        pointers = f"{pointer(op.x)}, {pointer(y)}"
-        numbers = _numbers(quantized)
-        calls.append(f"{function}({window}, {outputs}, {tables}, {pointers}, {numbers})")
-        first += outputs
-    return calls
+    op = quantized.op
+    kernels = _kernels(quantized)
+    for rows in _ROWS:
+        _dense_function(operations, rows)
+    W, scales = _dense_tables(operations, quantized, k, kernels)
+    window = operations.window(k, op, op.W.shape[2:], op.corner)
+    operations.function("gather", images.GATHER)
+    function = operations.function(name, template)
+    channels = op.y.shape[0]
+    pointers = f"{W}, {scales}, {pointer(op.x)}, {pointer(op.y)}, patch"
+    return [f"{function}({window}, {channels}, {pointers}, {_numbers(quantized)})"]
+
+
+def _kernels(quantized: LinearMap) -> list[Array]:
+    """The matrices (out_channels, numbers in a patch) of a convolution: one, or one for each a, b."""
+    op, W = quantized.op, quantized.W
+    if isinstance(op, ops.Conv):
+        return [W.reshape(len(W), -1)]
+    down, right = op.stride
+    W = W.swapaxes(0, 1)
+    parts = [W[:, :, a::down, b::right] for a in range(down) for b in range(right)]
+    return [part[:, :, ::-1, ::-1].reshape(len(W), -1) for part in parts]
+
+
+def patch_bytes(quantized: QuantizedOp) -> int:
+    """Bytes of memory in which an operation gathers what it multiplies, beside its result."""
+    if isinstance(quantized.op, ops.Conv | ops.ConvTranspose):
+        assert isinstance(quantized, LinearMap)
+        return max(kernel.shape[1] for kernel in _kernels(quantized))
+    return 0
 
 
 def _affine(operations: Operations, quantized: LinearMap, k: int) -> list[str]:

@@ -35,13 +35,17 @@ static inline void ${name}_dequantize(const int8_t *q, float *y, int32_t length,
 """)
 
 REQUANTIZE = Template("""\
+#if defined(__ARM_FEATURE_DSP) && defined(__ARM_FEATURE_SIMD32) && defined(__ARM_FEATURE_UNALIGNED)
+#define ${name}_smlad  /* two products at a time; clang needs -munaligned-access */
+#endif
+
 /* (sum * multiplier / 2^32 + offset) / 2^shift, rounded down, between low and 127 */
 static inline int8_t ${name}_requantize(int32_t sum, int32_t multiplier, int32_t shift,
     int32_t offset, int32_t low)
 {
     const int32_t product = (int32_t)(((int64_t)sum * multiplier) >> 32);
     int32_t q = (product + offset) >> shift;
-#ifdef __ARM_FEATURE_DSP
+#ifdef ${name}_smlad
     __asm__("ssat %0, #8, %0" : "+r"(q));
 #else
     q = q > 127 ? 127 : q;
@@ -51,7 +55,7 @@ static inline int8_t ${name}_requantize(int32_t sum, int32_t multiplier, int32_t
 """)
 
 DOT = Template("""\
-#ifdef __ARM_FEATURE_DSP
+#ifdef ${name}_smlad
 /* the next four bytes: even and odd ones, each two 16-bit numbers */
 static inline void ${name}_load(const int8_t **x, int32_t *even, int32_t *odd)
 {
@@ -73,17 +77,17 @@ static inline int32_t ${name}_dot(const int8_t **w, int32_t even, int32_t odd, i
 """)
 
 DENSE = Template("""\
-/* y = W x + b, $rows rows at a time
+/* y = W x + b, $rows rows at a time; numbers of y are step apart
  * W (rows / $rows): first (columns / 8, 2, $rows, 4), then (columns % 8, $rows)
  * scales (rows, 2): b, and the multiplier of a sum */
 static void ${name}_dense$rows(const int8_t *W, const int32_t *scales, const int8_t *x, int8_t *y,
-    int32_t rows, int32_t columns, int32_t shift, int32_t offset, int32_t low)
+    int32_t rows, int32_t columns, int32_t step, int32_t shift, int32_t offset, int32_t low)
 {
     const int8_t *const eights = x + columns / 8 * 8;
-    for (int32_t o = 0; o < rows; o += $rows, scales += 2 * $rows) {
+    for (int32_t o = 0; o < rows; o += $rows, y += $rows * step, scales += 2 * $rows) {
         const int8_t *v = x;
         int32_t s@ = scales[@ * 2];
-#ifdef __ARM_FEATURE_DSP
+#ifdef ${name}_smlad
         while (v < eights) {
             int32_t even, odd;
             ${name}_load(&v, &even, &odd);
@@ -103,7 +107,7 @@ static void ${name}_dense$rows(const int8_t *W, const int32_t *scales, const int
         for (; v < x + columns; v++, W += $rows) {
             s@ += W[@] * v[0];
         }
-        y[o + @] = ${name}_requantize(s@, scales[@ * 2 + 1], shift, offset, low);
+        y[@ * step] = ${name}_requantize(s@, scales[@ * 2 + 1], shift, offset, low);
     }
 }
 """)

@@ -139,7 +139,7 @@ def _dense(w: Writer, op: ops.Dense) -> list[str]:
     calls = []
     first = 0
     for rows, outputs in split(op.W.shape[0]):
-        weights = at(W, first * (1 + columns))
+        weights = _at(W, first * (1 + columns))
         x, y = pointer(op.x), pointer(_from(op.y, first))
         calls.append(f"{dense_function(w, rows)}({weights}, {x}, {y}, {outputs}, {columns})")
         first += outputs
@@ -167,14 +167,14 @@ def _any_conv(
     first = 0
     for rows, outputs in split(len(W)):
         function = w.function(f"{name}{rows}", template, rows=rows)
-        weights = at(table, first * (1 + W[0].size))
+        weights = _at(table, first * (1 + W[0].size))
         y = pointer(_from(op.y, first * op.y.shape[1] * op.y.shape[2]))
         calls.append(f"{function}({window}, {outputs}, {weights}, {pointer(op.x)}, {y})")
         first += outputs
     return calls
 
 
-def at(table: str, offset: int) -> str:
+def _at(table: str, offset: int) -> str:
     return f"{table} + {offset}" if offset else table
 
 
