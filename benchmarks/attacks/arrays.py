@@ -209,6 +209,7 @@ def guarded(a: np.ndarray) -> np.ndarray:
 
 def guard(chance: random.Random, folder: Path) -> str | None:
     """A layer, and a compiled model, all of whose arrays lie between guard pages."""
+    twin(random.Random(0), folder)  # so that no child needs to load compiled code again
     child = os.fork()  # what reads beyond an array ends the process
     if not child:
         code = 1
