@@ -63,13 +63,8 @@ def check_float(what: str, a: Any) -> None:
         TypeError  another type or dtype
     """
     check_array(what, a)
-    if not is_float(a.dtype):
+    if a.dtype not in FLOATS:
         raise TypeError(f"{what} is {a.dtype}, expected float32 or float64; {_as_float(a.dtype)}")
-
-
-def is_float(dtype: Any) -> bool:
-    """Whether this is float32 or float64 in the machine's order of bytes."""
-    return dtype.char in "fd" and dtype.isnative
 
 
 def plain(what: str, a: Any) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Parameters: a value and its gradient, and what every layer, loss and step asks of arrays.
+"""Parameters: a value and its gradient.
 
 :mod:`tinyae.initializers` has how a value begins.
 """
