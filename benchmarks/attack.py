@@ -43,6 +43,7 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
     "twins": (repeat(arrays.twin), "layers, compiled and fused, against their definitions"),
     "guards": (repeat(arrays.guard), "layers and compiled models between guard pages"),
     "threads": (repeat(concurrency.threads), "200 calls from eight threads"),
+    "forks": (repeat(concurrency.forks), "ten forks while threads train with NumPy's kernels"),
     "long-runs": (repeat(concurrency.long_run), "1,000 steps in the memory of the first"),
     "cached-code": (repeat(environments.cached_code), "compiled code on disk, damaged"),
     "tables": (repeat(environments.table), "tables of odd cells"),

@@ -3,6 +3,7 @@
 ``reference``   plain NumPy: the definition of every kernel
 ``jitted``      Numba: the same results, faster
 ``functions``   each activation as an expression, from which loops and compiled programs are made
+``fork_safe``   no fork while a matrix product runs
 
 ``kernels.affine(x, W, b)`` runs the active set's ``affine``. The first use chooses the set:
 ``TINYAE_KERNELS=numba`` or ``numpy`` in the environment, else Numba if it can be imported.
