@@ -116,6 +116,11 @@ def _dispatcher(name: str) -> Callable[..., Any]:
     return functools.wraps(definition)(scope[name])
 
 
+def erf(x: Any) -> Any:
+    """1 − erfc x. A kernel of this name became :func:`erfc`, which keeps the digits of the tail."""
+    return 1 - __getattr__("erfc")(x)
+
+
 def __getattr__(name: str) -> Any:
     # Python calls this the first time that a kernel is asked for.
     found = getattr(_chosen.get() or _default(), name, None)
