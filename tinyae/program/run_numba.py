@@ -14,7 +14,7 @@ import numpy as np
 from numba import carray
 
 from tinyae.kernels.jitted.cfunc import call, pointer, view
-from tinyae.kernels.jitted.pooling import largest, largest_inside, means, means_inside
+from tinyae.kernels.jitted.pooling import largest, means
 from tinyae.kernels.jitted.simd_tile import (
     ROWS,
     THIN,
@@ -410,7 +410,12 @@ def _dense(
 
 @jit
 def _conv(c: Array, weights: Array, x: Array, y: Array, scratch: Array, frame_at: int) -> None:
-    """Copy x into frames; then each phase of y is a sum of shifted frames, plus b."""
+    """Copy x into frames; then each phase of y is a sum of shifted frames, plus b.
+
+    A layer's convolution is another algorithm around the same tile: there, a vector holds one pixel
+    of many samples, and taps outside the image are left out. Here is one sample, so a vector holds
+    adjacent pixels: the image needs zeros around it, and its rows are joined to one long run.
+    """
     channels, height, width, columns = c[3], c[4], c[5], c[13]
     b_at, panel, one = c[15], _panel_columns(x), x.dtype.type(1)
     _frames(c, x, scratch, frame_at)
@@ -499,13 +504,13 @@ def _pool(c: Array, x: Array, y: Array) -> None:
     inside = top == 0 and left == 0
     inside = inside and (rows - 1) * sh + kh <= height and (columns - 1) * sw + kw <= width
     if inside and not averages:
-        largest(x, y, None, height, width, rows, columns, kh, kw, sh, sw)
+        largest(x, y, None, height, width, rows, columns, kh, kw, sh, sw, None, None)
     elif inside:
-        means(x, y, height, width, rows, columns, kh, kw, sh, sw)
+        means(x, y, height, width, rows, columns, kh, kw, sh, sw, None, None)
     elif not averages:
-        largest_inside(x, y, height, width, rows, columns, kh, kw, sh, sw, top, left)
+        largest(x, y, None, height, width, rows, columns, kh, kw, sh, sw, top, left)
     else:
-        means_inside(x, y, height, width, rows, columns, kh, kw, sh, sw, top, left)
+        means(x, y, height, width, rows, columns, kh, kw, sh, sw, top, left)
 
 
 @jit

@@ -11,7 +11,7 @@ compiled loop nest, whose name begins with an underscore.
 ``layout``           images with the batch outermost or innermost in memory
 ``convolution``      convolution and its two gradients
 ``conv_batch_last``  convolution of batches of at least a tile's width
-``pooling``          max-pooling, whose loop compiled programs share
+``pooling``          the loops of pools, which compiled programs share
 ``warp``             affine resampling of images
 ``vector_math``      eˣ, ln(1 + x) and related functions, written as arithmetic
 ``activations``      the loops of each activation, generated from ``kernels/functions.py``

@@ -1,4 +1,7 @@
-"""Pooling, over images that lie flat in memory. Layers and compiled programs share ``largest``."""
+"""Pooling, over images that lie flat in memory. Layers and compiled programs share the loops.
+
+With and without padding it is one loop, compiled twice: without padding, no window is cut off.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,18 @@ from tinyae.kernels.jitted.cfunc import view
 from tinyae.kernels.jitted.threads import jit
 from tinyae.kernels.reference import Pair
 from tinyae.param import Array
+
+
+@jit
+def _span(i: int, k: int, s: int, before: int | None, n: int) -> tuple[int, int]:
+    """Where window i begins and ends, cut off at the ends of an axis of length n.
+
+    The first begins ``before`` the axis. With None, every window lies inside, and nothing is cut.
+    """
+    first, last = i * s, i * s + k
+    if before is None:  # a type of its own, so that this is decided when the loop is compiled
+        return first, last
+    return max(first - before, 0), min(last - before, n)
 
 
 @jit
@@ -25,20 +40,25 @@ def largest(
     kw: int,
     sh: int,
     sw: int,
+    top: int | None,
+    left: int | None,
 ) -> None:
-    """The largest entry of each window, and its place u·kw + v unless ``index`` is None.
+    """The largest entry of the part of each window inside its image, and its place, unless
+    ``index`` is None: u·kw + v in a window that is not cut.
 
     x holds images of height × width one after the other, y and index those of rows × columns.
     """
     to = 0
     for image in range(y.size // max(rows * columns, 1)):
         for i in range(rows):
+            first, last = _span(i, kh, sh, top, height)
             for j in range(columns):
-                corner = (image * height + i * sh) * width + j * sw
+                start, end = _span(j, kw, sw, left, width)
+                corner = (image * height + first) * width + start
                 best, argmax = view(x, corner, 1)[0], 0
-                for u in range(kh):
-                    line = view(x, corner + u * width, kw)
-                    for v in range(kw):
+                for u in range(last - first):
+                    line = view(x, corner + u * width, end - start)
+                    for v in range(end - start):
                         value = line[v]
                         keep = best >= value or best != best  # the first NaN wins, as in argmax
                         best = best if keep else value
@@ -47,44 +67,6 @@ def largest(
                 y[to] = best
                 if index is not None:
                     index[to] = argmax
-                to += 1
-
-
-@jit
-def largest_inside(
-    x: Array,
-    y: Array,
-    height: int,
-    width: int,
-    rows: int,
-    columns: int,
-    kh: int,
-    kw: int,
-    sh: int,
-    sw: int,
-    top: int,
-    left: int,
-) -> None:
-    """The largest entry of the part of each window that lies inside the image.
-
-    The first window begins ``top`` rows above the image and ``left`` columns left of it.
-    """
-    to = 0
-    for image in range(y.size // max(rows * columns, 1)):
-        for i in range(rows):
-            row = i * sh - top
-            first, last = max(row, 0), min(row + kh, height)
-            for j in range(columns):
-                column = j * sw - left
-                start, length = max(column, 0), min(column + kw, width) - max(column, 0)
-                corner = image * height * width + start
-                best = view(x, corner + first * width, 1)[0]
-                for u in range(first, last):
-                    line = view(x, corner + u * width, length)
-                    for v in range(length):
-                        value = line[v]
-                        best = best if best >= value or best != best else value
-                y[to] = best
                 to += 1
 
 
@@ -100,53 +82,23 @@ def means(
     kw: int,
     sh: int,
     sw: int,
+    top: int | None,
+    left: int | None,
 ) -> None:
-    """The mean of each window."""
-    area = x.dtype.type(kh * kw)
+    """The mean of the part of each window inside its image."""
     to = 0
-    for p in range(y.size // (rows * columns)):
+    for image in range(y.size // max(rows * columns, 1)):
         for i in range(rows):
+            first, last = _span(i, kh, sh, top, height)
             for j in range(columns):
-                corner = (p * height + i * sh) * width + j * sw
+                start, end = _span(j, kw, sw, left, width)
+                corner = (image * height + first) * width + start
                 total = x.dtype.type(0)
-                for u in range(kh):
-                    line = view(x, corner + u * width, kw)
-                    for v in range(kw):
+                for u in range(last - first):
+                    line = view(x, corner + u * width, end - start)
+                    for v in range(end - start):
                         total += line[v]
-                y[to] = total / area
-                to += 1
-
-
-@jit
-def means_inside(
-    x: Array,
-    y: Array,
-    height: int,
-    width: int,
-    rows: int,
-    columns: int,
-    kh: int,
-    kw: int,
-    sh: int,
-    sw: int,
-    top: int,
-    left: int,
-) -> None:
-    """The mean of the part of each window that lies inside the image."""
-    to = 0
-    for p in range(y.size // (rows * columns)):
-        for i in range(rows):
-            row = i * sh - top
-            first, last = max(row, 0), min(row + kh, height)
-            for j in range(columns):
-                column = j * sw - left
-                start, length = max(column, 0), min(column + kw, width) - max(column, 0)
-                total = x.dtype.type(0)
-                for u in range(first, last):
-                    line = view(x, (p * height + u) * width + start, length)
-                    for v in range(length):
-                        total += line[v]
-                y[to] = total / x.dtype.type((last - first) * length)
+                y[to] = total / x.dtype.type((last - first) * (end - start))
                 to += 1
 
 
@@ -172,7 +124,8 @@ def max_pool2d(x: Array, kernel: Pair, stride: Pair) -> tuple[Array, Array]:
     y = np.empty((*x.shape[:2], *size), x.dtype)
     index = np.empty(y.shape, np.int64)
     flat = np.ascontiguousarray(x).reshape(-1)
-    largest(flat, y.reshape(-1), index.reshape(-1), height, width, *size, kh, kw, sh, sw)
+    geometry = height, width, *size, kh, kw, sh, sw, None, None
+    largest(flat, y.reshape(-1), index.reshape(-1), *geometry)
     return y, index
 
 
