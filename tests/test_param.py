@@ -1,6 +1,8 @@
 """Params change in place and share what they view; initialisers draw the variance they promise."""
 
+import copy
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -180,3 +182,12 @@ def test_the_old_path_of_the_initialisers() -> None:
         assert getattr(param, kind.__name__) is kind
     with pytest.raises(AttributeError, match=r"tinyae\.param.*'Ones'"):
         param.Ones  # noqa: B018
+
+
+def test_a_param_may_be_referred_to_weakly():
+    p = Param(np.zeros(3))
+    reference = weakref.ref(p)
+    assert reference() is p
+    assert copy.deepcopy(p) is not p
+    del p
+    assert reference() is None

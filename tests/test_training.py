@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tinyae import kernels
+from tinyae.data.batches import batches
 from tinyae.layers import (
     BatchNorm,
     Dense,
@@ -820,3 +821,19 @@ def test_a_history_needs_the_same_validation(tmp_path: Path) -> None:
     assert (
         len(quiet(make(noise=True), images(40), resume=path, validation=images(8), epochs=3)) == 3
     )
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_a_model_that_is_not_finite_is_told_before_the_first_step(number):
+    rng = np.random.default_rng(0)
+    model = Autoencoder(Dense(6, 3, rng=rng), Dense(3, 6, rng=rng), MSE())
+    model.encoder.W.value[1, 2] = number
+    with pytest.raises(ValueError, match=r"fit: encoder.W, .* has 1 numbers that are NaN or inf"):
+        fit(model, rng.random((8, 6), np.float32), epochs=1, rng=0, progress=False)
+
+
+@pytest.mark.parametrize("kind", [memoryview, bytearray])
+def test_memory_that_is_no_array_is_told_by_name(kind):
+    x = np.zeros((8, 6), np.float32)
+    with pytest.raises(TypeError, match=f"x is a {kind.__name__}, expected an array"):
+        batches(kind(x), 4)

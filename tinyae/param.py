@@ -31,7 +31,7 @@ class Param:
                         another path has added
     """
 
-    __slots__ = ("_grad", "_value")
+    __slots__ = ("__weakref__", "_grad", "_value")
 
     def __init__(self, value: Array, grad: Array | None = None) -> None:
         value = native_float("Param: value", value)
@@ -121,6 +121,21 @@ def check_writeable(who: str, params: dict[str, Param]) -> None:
                     f"{who}: {name}, {param}: its {what} is read-only, and learning changes it; "
                     f"make the Param of a copy, Param(np.array(…)), or set {what}.flags.writeable"
                 )
+
+
+def check_finite(who: str, params: dict[str, Param]) -> None:
+    """Raise unless every value is finite: no learning rate mends a NaN.
+
+    Raises
+        ValueError  one holds a NaN or an infinity
+    """
+    for name, param in params.items():
+        if not np.isfinite(param.value).all():
+            bad = int(np.count_nonzero(~np.isfinite(param.value)))
+            raise ValueError(
+                f"{who}: {name}, {param}: its value has {bad} numbers that are NaN or infinite, "
+                "expected finite ones; build the model anew, or load a file from before"
+            )
 
 
 def __getattr__(name: str) -> Any:

@@ -94,7 +94,9 @@ def is_rows(x: Any, name: str = "x") -> bool:
         for k, a in enumerate(x):
             check_array(f"batches: {name}[{k}]", a)
         return True
-    if isinstance(x, (str, bytes, dict, np.generic)) or not isinstance(x, Iterable):
+    if isinstance(x, (str, bytes, bytearray, memoryview, dict, np.generic)) or not isinstance(
+        x, Iterable
+    ):
         raise TypeError(
             f"batches: {name} is a {type(x).__name__}, expected an array (N, …), a tuple of arrays, or "
             "an iterable of batches; pass np.asarray(x, np.float32)"

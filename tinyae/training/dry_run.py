@@ -19,7 +19,7 @@ from tinyae.arguments import number, positive_int
 from tinyae.data.batches import batches, count, is_rows, rows
 from tinyae.models.base import Model
 from tinyae.optim import Adam, Optimizer
-from tinyae.param import check_writeable
+from tinyae.param import check_finite, check_writeable
 from tinyae.training.early_stopping import EarlyStopping
 
 _RATES = 1000  # steps whose learning rate is checked before the first one
@@ -150,6 +150,7 @@ def dry_run(
     front of it again.
     """
     check_writeable("fit", model.params)
+    check_finite("fit", model.params)
     model_copy, rng = copy.deepcopy(model), copy.deepcopy(rng)
     first, x = _first_batch(model, x, "x", epochs, batch_size)
     sizes = {count(first)}
