@@ -42,6 +42,8 @@ _SUMS = {
     "update_b_by_sum": ("W", "@", "b@"),
     "update_w_by_sum": ("W", "@", "s@"),
     "update_c": ("w", "c", "sum"),
+    "update_scale": ("scale", "c", "sum"),
+    "update_slope": ("slope", "c", "sum"),
 }
 
 
@@ -272,31 +274,36 @@ def _affine_grad(w: BackwardWriter, op: grad.AffineGrad) -> list[str]:
     scale = w.table("scale", w.read(op.scale), op.scale)
     shift = w.table("shift", w.read(op.shift), op.shift)
     channels, length = op.scale.size, op.x.size // op.scale.size
-    sizes, rate, calls = f"{channels}, {length}", w.optimizer.argument, []
-    dy, updates = pointer(op.x), []
-    if w.learns(op.scale):
-        function = w.updating("affine_update", templates.AFFINE_UPDATE)
-        updates.append(f"{function}({scale}, {pointer(op.cache)}, {dy}, {sizes}, {rate})")
+    sizes, rate, dy = f"{channels}, {length}", w.optimizer.argument, pointer(op.x)
+    calls = []
     if w.learns(op.shift):
         function = w.updating("shift_update", templates.SHIFT_UPDATE)
-        updates.append(f"{function}({shift}, {dy}, {sizes}, {rate})")
-    if op.y.size:
+        calls.append(f"{function}({shift}, {dy}, {sizes}, {rate})")
+    if not w.learns(op.scale):
         function = w.function("affine_grad", templates.AFFINE_GRAD)
         calls.append(f"{function}({scale}, {w.pointers(op)}, {sizes})")
-    return calls + updates
+    elif op.y.size:
+        function = w.updating("affine_backward", templates.AFFINE_BACKWARD)
+        places = f"{pointer(op.cache)}, {w.pointers(op)}"
+        calls.append(f"{function}({scale}, {places}, {sizes}, {rate})")
+    else:
+        function = w.updating("affine_update", templates.AFFINE_UPDATE)
+        calls.append(f"{function}({scale}, {pointer(op.cache)}, {dy}, {sizes}, {rate})")
+    return calls
 
 
 def _prelu_grad(w: BackwardWriter, op: grad.PReLUGrad) -> list[str]:
     slope = w.table("slope", w.read(op.slope), op.slope)
     channels, length = op.slope.size, op.x.size // op.slope.size
-    sizes, places, calls = f"{channels}, {length}", f"{pointer(op.cache)}, {pointer(op.x)}", []
-    if op.y.size:
+    sizes, rate, cache = f"{channels}, {length}", w.optimizer.argument, pointer(op.cache)
+    if not w.learns(op.slope):
         function = w.function("prelu_grad", templates.PRELU_GRAD)
-        calls.append(f"{function}({slope}, {places}, {pointer(op.y)}, {sizes})")
-    if w.learns(op.slope):
-        function = w.updating("prelu_update", templates.PRELU_UPDATE)
-        calls.append(f"{function}({slope}, {places}, {sizes}, {w.optimizer.argument})")
-    return calls
+        return [f"{function}({slope}, {cache}, {w.pointers(op)}, {sizes})"]
+    if op.y.size:
+        function = w.updating("prelu_backward", templates.PRELU_BACKWARD)
+        return [f"{function}({slope}, {cache}, {w.pointers(op)}, {sizes}, {rate})"]
+    function = w.updating("prelu_update", templates.PRELU_UPDATE)
+    return [f"{function}({slope}, {cache}, {pointer(op.x)}, {sizes}, {rate})"]
 
 
 def _normalize_grad(w: BackwardWriter, op: grad.NormalizeGrad) -> list[str]:

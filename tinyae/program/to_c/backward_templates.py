@@ -123,6 +123,23 @@ static void ${name}_affine_update(float *w, const float *x, const float *dy, int
 }
 """)
 
+AFFINE_BACKWARD = Template("""\
+/* dx[c, p] = scale[c] * dy[c, p]; then scale[c] moves against the sum over p of dy[c, p] * x[c, p]
+ * x, dx, dy (channels, length) */
+static void ${name}_affine_backward(float *scale, const float *x, const float *dy, float *dx,
+    int32_t channels, int32_t length, $parameter)
+{
+    for (int32_t c = 0; c < channels; c++) {
+        float sum = 0.0f;
+        for (int32_t p = c * length; p < (c + 1) * length; p++) {
+            sum += dy[p] * x[p];
+            dx[p] = scale[c] * dy[p];
+        }
+        $update_scale
+    }
+}
+""")
+
 SHIFT_UPDATE = Template("""\
 /* w[c] moves against the sum over p of dy[c, p]      dy (channels, length) */
 static void ${name}_shift_update(float *w, const float *dy, int32_t channels, int32_t length,
@@ -147,6 +164,23 @@ static void ${name}_prelu_grad(const float *slope, const float *x, const float *
         for (int32_t p = c * length; p < (c + 1) * length; p++) {
             dx[p] = x[p] > 0.0f ? dy[p] : slope[c] * dy[p];
         }
+    }
+}
+""")
+
+PRELU_BACKWARD = Template("""\
+/* dx[c, p] = dy[c, p], times slope[c] unless x[c, p] is positive; then slope[c] moves against the sum
+ * over p of dy[c, p] * min(x[c, p], 0)      x, dx, dy (channels, length) */
+static void ${name}_prelu_backward(float *slope, const float *x, const float *dy, float *dx,
+    int32_t channels, int32_t length, $parameter)
+{
+    for (int32_t c = 0; c < channels; c++) {
+        float sum = 0.0f;
+        for (int32_t p = c * length; p < (c + 1) * length; p++) {
+            sum += x[p] > 0.0f ? 0.0f : dy[p] * x[p];
+            dx[p] = x[p] > 0.0f ? dy[p] : slope[c] * dy[p];
+        }
+        $update_slope
     }
 }
 """)
