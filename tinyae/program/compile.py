@@ -8,7 +8,7 @@ print(reconstruct.program((1, 28, 28)))  # its list of operations
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,7 +26,7 @@ from tinyae.models import (
     Model,
     VariationalAutoencoder,
 )
-from tinyae.param import Array
+from tinyae.param import Array, Param
 from tinyae.program import program as ops
 from tinyae.program.lower import Lowering
 from tinyae.program.program import Program, Shape, Slot
@@ -146,10 +146,15 @@ def compile_model(
     return Compiled(model, part, input_shape)
 
 
-def program_of(model: Model, part: str, input_shape: Shape) -> Program:
-    """A part of the model as plain data; see :func:`compile_model`."""
+def program_of(
+    model: Model, part: str, input_shape: Shape, learnt: Mapping[str, Param] | None = None
+) -> Program:
+    """A part of the model as plain data; see :func:`compile_model`.
+
+    learnt    the Params that a device changes, by name: the program reads them as they are
+    """
     check_part(model, part)
-    lowering = Lowering(tuple(input_shape), model.dtype)
+    lowering = Lowering(tuple(input_shape), model.dtype, learnt)
     y = lowering.x
     if part != "decoder":
         y = _encode(lowering, model, y)
