@@ -18,11 +18,11 @@ from tinyae import files
 from tinyae.arrays import check_real
 from tinyae.models import Model
 from tinyae.param import Array
-from tinyae.program.compile import check_part, program_of
+from tinyae.program.compile import check_part, in_float32, program_of
 from tinyae.program.int8 import QuantizedProgram, quantize_program
 from tinyae.program.program import Program, Shape
 from tinyae.program.run_numpy import NumpyRuntime
-from tinyae.program.shapes import sample_shape
+from tinyae.program.shapes import checked_sample_shape
 from tinyae.program.to_c.header import Header, Sample
 from tinyae.program.to_c.int8_header import Int8Header, arena_bytes
 from tinyae.program.to_c.score import ends_in_pieces
@@ -88,7 +88,7 @@ def export_c(
     if quantize is not None or calibration is not None:
         calibration = _checked_calibration(quantize, calibration)
         input_shape = calibration.shape[1:] if input_shape is None else input_shape
-    shape = _checked_shape(model, part, input_shape)
+    shape = checked_sample_shape("export_c", model, part, input_shape)
     owner = f"{'an' if type(model).__name__[0] in 'AEIOU' else 'a'} {type(model).__name__}"
     what = owner if part == "autoencoder" else f"the {part} of {owner}"
     header: Header
@@ -97,7 +97,7 @@ def export_c(
         header = _int8_header((name, file.name, what), model, part, x, threshold, selftest)
     else:
         programs = {
-            key: _in_float32(program)
+            key: in_float32("export_c", program)
             for key, program in _programs(model, part, shape, threshold).items()
         }
         sample = _sample(programs) if selftest else None
@@ -138,7 +138,7 @@ def _int8_header(
     if scored:
         program_of(model, "score", shape)  # raises if the reconstruction has another shape
     program = program_of(model, "autoencoder" if part == "score" else part, shape)
-    quantized = quantize_program(_in_float32(program), x)
+    quantized = quantize_program(in_float32("export_c", program), x)
     functions: tuple[str, ...] = ("score",) if part == "score" else ("run",)
     if part == "autoencoder" and (
         scored
@@ -218,36 +218,6 @@ def _checked_threshold(threshold: float | None, part: str) -> float | None:
             "threshold=np.quantile(model.reconstruction_error(x), 0.99)"
         )
     return float(threshold)
-
-
-def _checked_shape(model: Model, part: str, input_shape: Shape | None) -> Shape:
-    if input_shape is None:
-        shape = sample_shape(model, part)
-        if shape is None:
-            raise ValueError(
-                f"export_c: the layers of {type(model).__name__} take samples of several shapes; "
-                "pass that of yours, e.g. input_shape=(1, 28, 28)"
-            )
-        return shape
-    if not isinstance(input_shape, tuple | list) or not all(
-        isinstance(n, int | np.integer) and n >= 1 for n in input_shape
-    ):
-        raise ValueError(
-            f"export_c: input_shape is {input_shape!r}, expected integers ≥ 1, the shape of one "
-            "sample; pass e.g. input_shape=(1, 28, 28)"
-        )
-    return tuple(int(n) for n in input_shape)
-
-
-def _in_float32(program: Program) -> Program:
-    with np.errstate(over="ignore"):
-        weights = program.weights.astype(np.float32)
-    if not np.isfinite(weights).all():
-        raise ValueError(
-            "export_c: the model has weights that are NaN, infinite or too large for a 32-bit "
-            "float; train it again with a smaller learning rate, or load an earlier checkpoint"
-        )
-    return dataclasses.replace(program, weights=weights)
 
 
 def _sample(programs: dict[str, Program]) -> Sample:
