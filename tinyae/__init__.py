@@ -137,8 +137,16 @@ def _export_c(  # type: ignore[no-untyped-def]
     )
 
 
+def _export_onnx(model, path, *, part="autoencoder", input_shape=None):  # type: ignore[no-untyped-def]
+    """A part of the model as an ONNX file: :func:`tinyae.program.export_onnx`."""
+    from tinyae.program import export_onnx
+
+    return export_onnx(model, path, part=part, input_shape=input_shape)
+
+
 Model.compile = _compile
 Model.export_c = _export_c
+Model.export_onnx = _export_onnx
 
 if TYPE_CHECKING:
     from tinyae import export, gradcheck, metrics, plot, program

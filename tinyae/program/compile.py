@@ -8,6 +8,7 @@ print(reconstruct.program((1, 28, 28)))  # its list of operations
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -168,6 +169,28 @@ def program_of(
             )
         y = lowering.append(ops.SquaredError(y, lowering.block(()), lowering.x))
     return lowering.program(y)
+
+
+def program_of_layer(layer: Layer, input_shape: Shape) -> Program:
+    """A layer in inference mode as plain data; see :func:`compile_model` for what it raises."""
+    lowering = Lowering(tuple(input_shape), layer.dtype)
+    return lowering.program(lowering.add(layer, lowering.x))
+
+
+def in_float32(who: str, program: Program) -> Program:
+    """The program with weights of 32 bits.
+
+    Raises
+        ValueError  a weight is not finite there
+    """
+    with np.errstate(over="ignore"):
+        weights = program.weights.astype(np.float32)
+    if not np.isfinite(weights).all():
+        raise ValueError(
+            f"{who}: the model has weights that are NaN, infinite or too large for a 32-bit "
+            "float; train it again with a smaller learning rate, or load an earlier checkpoint"
+        )
+    return dataclasses.replace(program, weights=weights)
 
 
 def check_part(model: Any, part: str) -> None:
