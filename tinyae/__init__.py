@@ -48,6 +48,7 @@ from tinyae.initializers import (
     LeCunUniform,
     Normal,
     Orthogonal,
+    TorchUniform,
     Zeros,
 )
 from tinyae.io import load, save
@@ -181,6 +182,7 @@ __all__ = [
     "LeCunNormal",
     "Normal",
     "Orthogonal",
+    "TorchUniform",
     "Zeros",
     # losses, models, optimizers, the loop
     "MSE",

@@ -13,7 +13,7 @@ from tinyae.io.bounds import MAX_DEPTH
 from tinyae.io.classes import INIT_ARGUMENTS, arguments, classes
 from tinyae.io.generators import generator_state
 from tinyae.layers import Module
-from tinyae.param import Array, Param
+from tinyae.param import Array, Param, unique
 
 FORMAT = 1  # to be increased when an older tinyae would misread a file
 
@@ -39,6 +39,9 @@ def describe(module: Module) -> tuple[Json, dict[str, Array], dict[str, type]]:
         "architecture": architecture,
         "aliases": aliases,
     }
+    frozen = [name for name, p in unique(module.params).items() if not p.trainable]
+    if frozen:
+        header["frozen"] = frozen
     return header, arrays, writer.custom_classes
 
 

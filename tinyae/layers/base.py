@@ -84,10 +84,27 @@ class Module:
         dtype = float_dtype(type(self).__name__, dtype)
         memo: dict[int, Any] = {}
         for p in self.params.values():
-            memo[id(p)] = Param(p.value.astype(dtype), p.grad.astype(dtype))
+            memo[id(p)] = Param(p.value.astype(dtype), p.grad.astype(dtype), p.trainable)
         for a in self.state.values():
             memo[id(a)] = a.astype(dtype)
         return copy.deepcopy(self, memo)
+
+    def freeze(self: Self) -> Self:
+        """Keep every Param as it is: no optimizer moves it, until :meth:`unfreeze`.
+
+        Gradients still flow through to what lies before. A Param shared with another layer (a tied
+        matrix) is frozen in both. Statistics that a layer keeps of its batches (BatchNorm) are no
+        Param and go on changing in training, as in PyTorch. Files and copies keep what is frozen.
+        """
+        for p in self.params.values():
+            p.trainable = False
+        return self
+
+    def unfreeze(self: Self) -> Self:
+        """Let optimizers move every Param again."""
+        for p in self.params.values():
+            p.trainable = True
+        return self
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
