@@ -148,9 +148,7 @@ class _Reader:
         except Exception as error:  # whatever a malformed node leads to
             raise FileError(f"node {node.name:.100} is malformed: {str(error)[:200]}") from error
 
-    def join(
-        self, node: Node, inputs: list[str], source: str, shape: Shape, depth: int
-    ) -> Layer:
+    def join(self, node: Node, inputs: list[str], source: str, shape: Shape, depth: int) -> Layer:
         """Paths that part at ``source`` and join in a node, as one layer with branches."""
         branches = []
         for name in inputs:

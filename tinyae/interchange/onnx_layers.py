@@ -111,9 +111,7 @@ def _conv(c: Context) -> list[Layer]:
     size = c.shape[1:]
     before, after = _padding(c, size, k, stride, dilation)
     extent = [(n - 1) * d + 1 for n, d in zip(k, dilation)]
-    count = [
-        (n + p + q - e) // s + 1 for n, p, q, e, s in zip(size, before, after, extent, stride)
-    ]
+    count = [(n + p + q - e) // s + 1 for n, p, q, e, s in zip(size, before, after, extent, stride)]
     for padding in (tuple(before), *_SAME):
         if _places(size, extent, stride, padding) == (count, before):
             break

@@ -69,7 +69,8 @@ class Structure:
 
     def data(self, node: Node) -> list[str]:
         """The inputs of a node that depend on x."""
-        return [n for n in node.inputs if n and self.constant(n) is None and n in self.dominator]
+        inputs = node.inputs[:1] if node.op == "Reshape" else node.inputs  # its shape is no data
+        return [n for n in inputs if n and self.constant(n) is None and n in self.dominator]
 
     def sizes(self, name: str, depth: int = 0) -> list[int | None] | None:
         """The ints of a value that describes a shape, such as [BATCH, 784]; None if it is another.
