@@ -16,8 +16,6 @@ besides the first are made constants, as weights are in a model, and only its fi
 from __future__ import annotations
 
 import argparse
-import importlib
-import pkgutil
 import sys
 import tempfile
 import warnings
@@ -48,15 +46,12 @@ class Outcome(NamedTuple):
 
 def vectors() -> Iterator[tuple[str, Any, Any, Any]]:
     """Name, model, inputs and outputs of every vector of one node whose operator tinyae reads."""
-    package = importlib.import_module("onnx.backend.test.case.node")
-    wanted = [operator.lower() for operator in {*OPERATORS, *JOINS}]
-    for module in pkgutil.iter_modules(package.__path__):
-        # A module adds its cases to the list when it is imported; all of them would take 10 s.
-        if any(o.startswith(module.name) or module.name.startswith(o) for o in wanted):
-            with warnings.catch_warnings():  # of the cases that overflow on purpose
-                warnings.simplefilter("ignore")
-                importlib.import_module(f"{package.__name__}.{module.name}")
-    for case in package._NodeTestCases:
+    from onnx.backend.test.case.node import collect_testcases
+
+    with warnings.catch_warnings():  # of the cases that overflow on purpose
+        warnings.simplefilter("ignore")
+        cases = collect_testcases(None)
+    for case in cases:
         nodes = case.model.graph.node
         if len(nodes) == 1 and nodes[0].op_type in {*OPERATORS, *JOINS}:
             inputs, outputs = case.data_sets[0]

@@ -188,6 +188,7 @@ def test_how_exporters_write_a_layer(kind, path, rng):
     np.testing.assert_allclose(net(x), want, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow  # onnx draws all its vectors, of 190 operators, which takes 11 s
 def test_published_vectors():
     found = onnx_vectors.outcomes()
     counts = {kind: sum(o.outcome == kind for o in found) for kind in ("passes", "trick")}
@@ -254,7 +255,7 @@ def test_a_file_that_is_cut_or_altered_gives_layers_or_a_value_error(path, rng):
     layer = ta.Sequential(ta.Conv2d(1, 2, 3, rng=rng), ta.SiLU(), ta.Flatten(), ta.GroupNorm(1, 8))
     export_onnx(layer, path, input_shape=(1, 4, 4))
     whole = Path(path).read_bytes()
-    refused = 0
+    refused = read = 0
     for _ in range(400):
         content = bytearray(whole)
         if rng.random() < 0.3:
@@ -266,8 +267,10 @@ def test_a_file_that_is_cut_or_altered_gives_layers_or_a_value_error(path, rng):
         try:
             ta.from_onnx(path)
         except ValueError as error:
-            assert path in str(error)
-            refused += 1
+            refused += path in str(error)
+        else:
+            read += 1
+    assert refused + read == 400
     assert refused > 100
 
 
@@ -323,7 +326,7 @@ def test_branches_that_double_are_refused(path):
         a, b = f"a{k}", f"b{k}"
     nodes.append(node("Concat", f"{a} {b}", "y", axis=1))
     write(path, nodes, {}, (1,))
-    with pytest.raises(ValueError, match="nested more than|on its paths|numbers"):
+    with pytest.raises(ValueError, match=r"nested more than|on its paths|numbers"):
         ta.from_onnx(path)
 
 

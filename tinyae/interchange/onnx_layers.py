@@ -388,6 +388,8 @@ def _reshape(c: Context) -> Layer:
     total = math.prod(c.shape)
     if not sizes or c.get("allowzero", 0):
         raise FileError("its shape is computed, expected constants behind the batch's axis")
+    first: Any
+    rest: Any
     first, *rest = sizes
     rest = [c.shape[k] if n == 0 and k < len(c.shape) else n for k, n in enumerate(rest)]
     if rest.count(-1) == 1 and first in (0, BATCH, 1):
@@ -543,10 +545,10 @@ def _affine(c: Context, scale: Array, shift: Array) -> list[Layer]:
         len(s) == ndim and s[0] == channels and math.prod(s) == channels for s in shapes
     )
     if by_channel:
-        pair = [np.broadcast_to(a.ravel(), channels) for a in (scale, shift)]
-        return [scale_layer(*pair, c.dtype)]
-    pair = [np.broadcast_to(a.reshape(a.shape[-ndim:]), c.shape).ravel() for a in (scale, shift)]
-    return [layers.Flatten(), scale_layer(*pair, c.dtype), layers.Reshape(*c.shape)]
+        gamma, beta = (np.broadcast_to(a.ravel(), channels) for a in (scale, shift))
+        return [scale_layer(gamma, beta, c.dtype)]
+    wide = [np.broadcast_to(a.reshape(a.shape[-ndim:]), c.shape).ravel() for a in (scale, shift)]
+    return [layers.Flatten(), scale_layer(wide[0], wide[1], c.dtype), layers.Reshape(*c.shape)]
 
 
 def scale_layer(scale: Array, shift: Array, dtype: np.dtype[Any]) -> layers.BatchNorm:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from tinyae import layers
+from tinyae.initializers import Initializer
 from tinyae.interchange.onnx_file import Node
 from tinyae.interchange.onnx_structure import Structure
 from tinyae.layers import Layer
@@ -141,13 +143,13 @@ def dense(W: np.ndarray, b: np.ndarray | None) -> layers.Dense:
     return layer
 
 
-class Given:
+class Given(Initializer):
     """An initialiser that gives an array."""
 
     def __init__(self, a: np.ndarray) -> None:
         self.a = a
 
-    def __call__(self, shape: tuple[int, ...], *_: object) -> np.ndarray:
+    def __call__(self, shape: tuple[int, ...], *_: Any) -> np.ndarray:
         if self.a.shape != shape:
             raise ValueError(f"weights of shape {self.a.shape}, expected {shape}")
         return self.a.copy()
