@@ -152,6 +152,7 @@ Model.export_onnx = _export_onnx
 if TYPE_CHECKING:
     from tinyae import export, gradcheck, metrics, plot, program
     from tinyae.explanation import explain
+    from tinyae.interchange import from_onnx
     from tinyae.schedules import Constant, Cosine, Exponential, StepDecay, WarmUp
     from tinyae.training_doctor import diagnose_training
 
@@ -168,6 +169,7 @@ __getattr__ = lazy.attach(
         "train": "tinyae.train",  # the former name of tinyae.training
         "explain": "tinyae.explanation:explain",
         "diagnose_training": "tinyae.training_doctor:diagnose_training",
+        "from_onnx": "tinyae.interchange:from_onnx",
     },
 )
 
@@ -246,6 +248,7 @@ __all__ = [
     # files and the rest
     "save",
     "load",
+    "from_onnx",
     "data",
     "export",
     "fusion",
