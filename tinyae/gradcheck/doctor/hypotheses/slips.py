@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -47,7 +48,7 @@ def _values(
     value = statement.value
     assert value is not None
     here = [n.id for n in ast.walk(value) if isinstance(n, ast.Name)]
-    yield from _other_axes(statement)
+    yield from _other_axes(statement, scope)
     yield from _strides(statement, constants)
     for call in _calls_of_a_name(value):
         inner = ast.unparse(call.args[0])
@@ -89,9 +90,24 @@ def _values(
                 yield said(made, ("missing_factor", other, text))
 
 
-def _other_axes(statement: ast.stmt) -> Iterator[ast.AST]:
-    """Every reduction of a statement along another axis, kept where it broadcasts."""
-    for axis in (0, 1, -1):
+def _other_axes(
+    statement: ast.Assign | ast.AugAssign | ast.Return, scope: Scope
+) -> Iterator[ast.AST]:
+    """Every reduction of a statement along another axis, or axes, kept where it broadcasts."""
+    value = statement.value
+    inside = [n for n in ast.walk(value) if isinstance(n, ast.Call)] if value else []
+    ndim = max(
+        (len(scope.shape(n.func.value) or ()) for n in inside if isinstance(n.func, ast.Attribute)),
+        default=0,
+    )
+    several = [
+        axes
+        for k in (2, 3)
+        if ndim > 2
+        for axes in itertools.combinations(range(ndim), k)
+        if k < ndim
+    ]
+    for axis in (0, 1, -1, *several):
         for keepdims in (False, True):
             made = copy.deepcopy(statement)
             old = None
