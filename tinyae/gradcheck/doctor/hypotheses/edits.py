@@ -57,9 +57,13 @@ def put(site: Site, node: Any) -> None:
         getattr(parent, name)[index] = node
 
 
-def changes(tree: ast.FunctionDef, alternatives: Any) -> Iterator[Change]:
+def changes(
+    tree: ast.FunctionDef, alternatives: Any, skip: Callable[[Site], bool] | None = None
+) -> Iterator[Change]:
     """Change one node of the tree in place, yield the change, and restore the node; for each one."""
     for site in sorted(sites(tree), key=lambda s: not isinstance(s[3], ast.stmt)):
+        if skip is not None and skip(site):
+            continue
         old = site[3]
         for new in alternatives(site):
             put(site, located(new if new is not None else ast.Pass(), old))
