@@ -350,6 +350,7 @@ def _lengths(node: ast.Subscript) -> Iterator[ast.AST]:
         *(f"{shape}[{i}]" for i in range(4)),
         *(f"({here} * {shape}[{i}])" for i in range(4)),
         f"({array}.size // {here})",
+        *(f"({array}.size // {shape}[{i}])" for i in range(4)),
     ):
         if text != here:
             yield _expression(text)

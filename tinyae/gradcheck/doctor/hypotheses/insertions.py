@@ -15,7 +15,7 @@ from tinyae.gradcheck.doctor.hypotheses.edits import Alternatives, Site
 from tinyae.gradcheck.doctor.hypotheses.scope import Scope
 from tinyae.gradcheck.doctor.hypotheses.slips import said
 
-_SLOPES = ("{0} * (1 - {0})", "(1 - {0} ** 2)", "({0} > 0)")
+_SLOPES = ("{0} * (1 - {0})", "(1 - {0} ** 2)", "({0} > 0)", "(1 - {0})", "{0}")
 _INVERSES = {"abs": "sign"}  # of a function of forward, the one that its slope needs
 
 
@@ -48,6 +48,9 @@ def insertions(scope: Scope, names: list[str]) -> Alternatives:
                     factor = f"{f}({name})"
                     sentence = f"the factor {factor} is missing beside {text}"
                     yield said(_made(f"{text} * {factor}"), ("missing_factor", factor, sentence))
+        if isinstance(parent, ast.BinOp) and isinstance(node, (ast.Name, ast.Call)):
+            sentence = f"the square of {text} belongs there"
+            yield said(_made(f"({text}) ** 2"), ("wrong_factor", f"{text} ** 2", sentence))
         if not np.ndim(value):
             return
         yield from _held_constant(node, scope, names)
@@ -128,6 +131,8 @@ def _is_operand(parent: ast.AST) -> bool:
     """Whether a node is multiplied as a matrix, summed, or transposed by its parent."""
     if isinstance(parent, ast.BinOp):
         return isinstance(parent.op, ast.MatMult)
+    if isinstance(parent, ast.Call):
+        return "fft" in ast.dump(parent.func)
     return isinstance(parent, ast.Attribute) and parent.attr in ("T", "sum", "mean")
 
 

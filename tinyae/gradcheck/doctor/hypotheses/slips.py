@@ -55,6 +55,9 @@ def _values(
         text = f"a function is taken of {inner} twice: {ast.unparse(call)} stands where {inner} belongs"
         made = _replaced(statement, ast.unparse(call), inner)
         yield said(made, ("wrong_factor", f"{ast.unparse(call)} for {inner}", text))
+    for text in _repeated(value):
+        sentence = f"{text} has the wrong sign wherever it stands in this statement"
+        yield said(_replaced(statement, text, f"(-{text})"), ("factor", "-1", sentence))
     for product in _doubled(value):
         M = ast.unparse(product.right)
         text = f"{ast.unparse(product)} stands where {M} + {M}.T belongs: {M} need not be symmetric"
@@ -64,6 +67,9 @@ def _values(
         if name in names:
             text = f"the term with {name}.T is missing: {name} need not be symmetric"
             made = _replaced(statement, name, f"({name} + {name}.T)")
+            yield said(made, ("missing_term", f"{name}.T", text))
+            text = f"{name} stands where its symmetric part ({name} + {name}.T) / 2 belongs"
+            made = _replaced(statement, name, f"(({name} + {name}.T) / 2)")
             yield said(made, ("missing_term", f"{name}.T", text))
     if isinstance(value, ast.Tuple):
         return
@@ -137,6 +143,12 @@ def _calls_of_a_name(value: ast.AST) -> list[ast.Call]:
         if isinstance(n, ast.Call) and len(n.args) == 1 and isinstance(n.args[0], ast.Name)
     }
     return list(found.values())
+
+
+def _repeated(value: ast.AST) -> list[str]:
+    """The names and calls that occur more than once."""
+    texts = [ast.unparse(n) for n in ast.walk(value) if isinstance(n, (ast.Call, ast.Name))]
+    return [text for text in dict.fromkeys(texts) if texts.count(text) > 1 and text != "np"][:6]
 
 
 def _doubled(value: ast.AST) -> list[ast.BinOp]:

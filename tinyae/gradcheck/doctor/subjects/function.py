@@ -25,6 +25,7 @@ from tinyae.gradcheck.doctor.subjects.base import (
     FARTHER,
     GIVEN,
     LENGTHS,
+    NEARER,
     REDRAWN,
     SOFT,
     THIRD_BATCH,
@@ -157,7 +158,9 @@ class FunctionSubject(Subject):
         rng = np.random.default_rng(k)
         for inputs in self._candidates(k, rng):
             made = {
-                name: redraw(a, rng, free=name in self.wrt) if k not in (FARTHER, SOFT) else a
+                name: redraw(a, rng, free=name in self.wrt)
+                if k not in (FARTHER, SOFT, NEARER)
+                else a
                 for name, a in inputs.items()
             }
             if k == REDRAWN or self._accepts(made):
@@ -186,6 +189,9 @@ class FunctionSubject(Subject):
             if name in self.wrt
         }
         moved = {name: a for name, a in farther.items() if a is not None}
+        if k == NEARER:  # a margin is met where points lie close together
+            near = {name: 0.1 * self.inputs[name] for name in moved}
+            return [{**self.inputs, **near}] if moved else []
         found = [{**self.inputs, **moved}] if moved else []
         negated = self._negated()
         return [{**made, **negated} for made in found if negated] + found
