@@ -113,6 +113,11 @@ class Module:
 class Layer(Module):
     """A differentiable map of a batch; the first axis counts the samples."""
 
+    @property
+    def whole_input(self) -> bool:
+        """Whether x holds whole numbers, such as indices, which no gradient can move."""
+        return False
+
     def forward(self, x: Array) -> tuple[Array, Any]:
         """y, and the cache that :meth:`backward` needs."""
         raise NotImplementedError
