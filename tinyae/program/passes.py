@@ -26,9 +26,7 @@ _LINEAR_MAPS = (ops.Dense, ops.Conv, ops.ConvTranspose)
 _IN_PLACE = (*ops.IN_PLACE, *gradients.IN_PLACE)
 
 
-def fold_scales(
-    op_list: list[Op], arrays: list[Array], learnt: Container[int] = ()
-) -> list[Op]:
+def fold_scales(op_list: list[Op], arrays: list[Array], learnt: Container[int] = ()) -> list[Op]:
     """scale · (W x + b) + shift = (scale · W) x + (scale · b + shift), if nothing else reads
     W x + b, each row of W belongs to one channel of the scale, and W is not ``learnt``.
     """

@@ -124,15 +124,15 @@ def check_learnt(model: Model, program: Program, learnt: Mapping[str, Param]) ->
             if hasattr(op, "W") and len({name is None for name in names}) > 1:
                 name = next(name for name in names if name is not None)
                 raise ValueError(
-                    f"export_c: a part of {_title(model, name)} is frozen and a part not; freeze the whole "
-                    f"layer: frozen={_layer(name)!r}"
+                    f"export_c: a part of {_title(model, name)} is frozen and a part not; "
+                    f"freeze the whole layer: frozen={_layer(name)!r}"
                 )
     for name, count in counts.items():
         if count > 1:
             raise TypeError(
-                f"export_c: {_title(model, name)} shares {name} with another layer, so it cannot learn on a "
-                f"device; freeze it with frozen={_layer(name)!r}, or use layers with "
-                "weights of their own"
+                f"export_c: {_title(model, name)} shares {name} with another layer, so it "
+                f"cannot learn on a device; freeze it with frozen={_layer(name)!r}, or use layers "
+                "with weights of their own"
             )
     for name in learnt:
         if name not in counts and not isinstance(_owner(model, name), BatchNorm):
