@@ -78,7 +78,7 @@ def checked_optimizer(
 
 
 def learnt_params(model: Model, frozen: str | Sequence[str]) -> dict[str, Param]:
-    """The Params that are not frozen, by name.
+    """The Params that are neither frozen here nor by ``layer.freeze()``, by name.
 
     Raises
         TypeError   the model has more to its objective than a loss, or another loss
@@ -104,11 +104,11 @@ def learnt_params(model: Model, frozen: str | Sequence[str]) -> dict[str, Param]
                 f"expected some of {', '.join(dict.fromkeys(_layer(key) for key in params))}"
             )
     still = {id(p) for key, p in params.items() if any(_is_part(key, name) for name in names)}
-    learnt = {key: p for key, p in params.items() if id(p) not in still}
+    learnt = {key: p for key, p in params.items() if p.trainable and id(p) not in still}
     if not learnt:
         raise ValueError(
-            f"export_c: frozen is {frozen!r}, which is all of the model; leave out the layers that "
-            "shall learn, or pass train=None"
+            f"export_c: frozen is {frozen!r}, and with what layer.freeze() froze, that is all of the "
+            "model; leave out the layers that shall learn, or pass train=None"
         )
     return learnt
 

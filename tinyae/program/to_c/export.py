@@ -20,11 +20,11 @@ from tinyae import files
 from tinyae.arrays import check_real
 from tinyae.models import Model
 from tinyae.param import Array, Param
-from tinyae.program.compile import check_part, program_of
+from tinyae.program.compile import check_part, in_float32, program_of
 from tinyae.program.int8 import QuantizedProgram, quantize_program
 from tinyae.program.program import Program, Shape
 from tinyae.program.run_numpy import NumpyRuntime
-from tinyae.program.shapes import sample_shape
+from tinyae.program.shapes import checked_sample_shape
 from tinyae.program.to_c.header import Header, Sample
 from tinyae.program.to_c.int8_header import Int8Header, arena_bytes
 from tinyae.program.to_c.score import ends_in_pieces
@@ -96,7 +96,7 @@ def export_c(
         that it is after training, for one sample has no statistics
     frozen
         with ``train``: layers that do not learn and stay in flash, by the beginning of their
-        Params' names, e.g. "encoder" or ["encoder.0", "decoder.4"]
+        Params' names, e.g. "encoder" or ["encoder.0", "decoder.4"]; beside what ``layer.freeze()`` froze
 
     Errors    float32 arithmetic: results differ from tinyae's by its rounding, about 1e-6 of the
               largest number. In int8, by about 1 % of the range of the results
@@ -106,7 +106,7 @@ def export_c(
         ValueError         an argument is wrong, or a weight is not finite
         FileNotFoundError  the folder does not exist
     """
-    check_part(model, part)
+    check_part("export_c", model, part)
     target = files.check_target("export_c", path)
     file = Path(os.fsdecode(path))
     name = _checked_name(name, file.stem)
@@ -115,7 +115,7 @@ def export_c(
         calibration = _checked_calibration(quantize, calibration)
         input_shape = calibration.shape[1:] if input_shape is None else input_shape
     optimizer = checked_optimizer(train, frozen, part, quantize)
-    shape = _checked_shape(model, part, input_shape)
+    shape = checked_sample_shape("export_c", model, part, input_shape)
     owner = f"{'an' if type(model).__name__[0] in 'AEIOU' else 'a'} {type(model).__name__}"
     what = owner if part == "autoencoder" else f"the {part} of {owner}"
     header: Header
@@ -126,7 +126,7 @@ def export_c(
         learnt = learnt_params(model, frozen)
         programs = _in_float32_all(_programs(model, part, shape, threshold, learnt))
         sample = _sample(programs) if selftest else None
-        programs["train"] = _in_float32(training_program(model, shape, learnt))
+        programs["train"] = in_float32("export_c", training_program(model, shape, learnt))
         check_learnt(model, programs["train"], learnt)
         names = name, file.name, what
         header = TrainingHeader(*names, programs, optimizer, threshold, sample)
@@ -180,7 +180,7 @@ def _int8_header(
     if scored:
         program_of(model, "score", shape)  # raises if the reconstruction has another shape
     program = program_of(model, "autoencoder" if part == "score" else part, shape)
-    quantized = quantize_program(_in_float32(program), x)
+    quantized = quantize_program(in_float32("export_c", program), x)
     functions: tuple[str, ...] = ("score",) if part == "score" else ("run",)
     if part == "autoencoder" and (
         scored
@@ -262,38 +262,8 @@ def _checked_threshold(threshold: float | None, part: str) -> float | None:
     return float(threshold)
 
 
-def _checked_shape(model: Model, part: str, input_shape: Shape | None) -> Shape:
-    if input_shape is None:
-        shape = sample_shape(model, part)
-        if shape is None:
-            raise ValueError(
-                f"export_c: the layers of {type(model).__name__} take samples of several shapes; "
-                "pass that of yours, e.g. input_shape=(1, 28, 28)"
-            )
-        return shape
-    if not isinstance(input_shape, tuple | list) or not all(
-        isinstance(n, int | np.integer) and n >= 1 for n in input_shape
-    ):
-        raise ValueError(
-            f"export_c: input_shape is {input_shape!r}, expected integers ≥ 1, the shape of one "
-            "sample; pass e.g. input_shape=(1, 28, 28)"
-        )
-    return tuple(int(n) for n in input_shape)
-
-
 def _in_float32_all(programs: dict[str, Program]) -> dict[str, Program]:
-    return {key: _in_float32(program) for key, program in programs.items()}
-
-
-def _in_float32(program: Program) -> Program:
-    with np.errstate(over="ignore"):
-        weights = program.weights.astype(np.float32)
-    if not np.isfinite(weights).all():
-        raise ValueError(
-            "export_c: the model has weights that are NaN, infinite or too large for a 32-bit "
-            "float; train it again with a smaller learning rate, or load an earlier checkpoint"
-        )
-    return dataclasses.replace(program, weights=weights)
+    return {key: in_float32("export_c", program) for key, program in programs.items()}
 
 
 def _sample(programs: dict[str, Program]) -> Sample:
