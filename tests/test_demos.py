@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,13 @@ def gan(n):
     assert 1 <= n["made: score"] < n["real: score"] <= 10  # two epochs: no digits yet
 
 
+def microcontroller(n):
+    assert n["largest difference"] < 1e-4
+    assert n["false alarms before"] > 0.5
+    assert n["false alarms after"] < 0.2 * n["false alarms before"]
+    assert n["abnormal found after"] > 0.7
+
+
 # demo: its check, its pictures
 ROWS = {
     "01_compression": (compression, "compression compression_curve"),
@@ -115,6 +123,7 @@ ROWS = {
     "08_pretraining": (pretraining, "pretraining pretraining_filters"),
     "09_genuine_match": (genuine_match, "genuine_match_faces genuine_match_roc"),
     "10_gan": (gan, "gan_training gan_samples"),
+    "12_microcontroller": (microcontroller, "microcontroller"),
 }
 
 
@@ -129,6 +138,8 @@ def test_demo(name, run, tmp_path):
     import matplotlib.image
 
     check, pictures = ROWS[name]
+    if name == "12_microcontroller" and not any(map(shutil.which, ("gcc", "clang", "cc"))):
+        pytest.skip("needs a C compiler: install gcc or clang")
     numbers = run(name)
     assert all(np.isfinite(value) for value in numbers.values())
     check(numbers)
