@@ -148,6 +148,7 @@ if TYPE_CHECKING:
     from tinyae import export, gradcheck, metrics, plot, program
     from tinyae.explanation import explain
     from tinyae.interchange import from_onnx, from_torch, load_torch_state, to_torch
+    from tinyae.program.profile import profile
     from tinyae.schedules import Constant, Cosine, Exponential, StepDecay, WarmUp
     from tinyae.training_doctor import diagnose_training
 
@@ -164,6 +165,7 @@ __getattr__ = lazy.attach(
         "train": "tinyae.train",  # the former name of tinyae.training
         "explain": "tinyae.explanation:explain",
         "diagnose_training": "tinyae.training_doctor:diagnose_training",
+        "profile": "tinyae.program.profile:profile",
         **{
             name: f"tinyae.interchange:{name}"
             for name in ("from_onnx", "from_torch", "to_torch", "load_torch_state")
@@ -249,6 +251,7 @@ __all__ = [
     "from_torch",
     "to_torch",
     "load_torch_state",
+    "profile",
     "data",
     "export",
     "fusion",
