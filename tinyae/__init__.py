@@ -18,7 +18,8 @@ The source is meant to be read, in this order:
 14. ``layers/convolution.py``, ``conv.py``: convolution and its transpose, each the other's adjoint;
     of sequences in ``conv1d.py``, ``pool1d.py``
 15. ``layers/norm.py``, ``group_norm.py``, ``rms_norm.py``, ``pool.py``,
-    ``global_pool.py``, ``shape.py``, ``noise.py``, ``topk.py``, ``branches.py``
+    ``global_pool.py``, ``shape.py``, ``noise.py``, ``topk.py``, ``branches.py``; of tokens
+    ``embedding.py``, ``tokens.py``, ``attention.py``, ``transformer.py``, ``recurrent.py``
 16. ``twin.py``, ``fusion/``   what runs in place of these definitions where speed matters
 17. ``kernels/reference.py``   the hot loops in plain NumPy; ``kernels/jitted/``: the same, compiled,
                                down to ``simd_tile.py``, a tile of sums in vector registers
@@ -48,6 +49,7 @@ from tinyae.initializers import (
     LeCunUniform,
     Normal,
     Orthogonal,
+    TorchUniform,
     Zeros,
 )
 from tinyae.io import load, save
@@ -62,6 +64,7 @@ from tinyae.likelihoods import (
 from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Huber
 from tinyae.models import (
     GAN,
+    VQVAE,
     Autoencoder,
     Classifier,
     ConditionalVariationalAutoencoder,
@@ -83,6 +86,7 @@ from tinyae.models import (
     dense_pair,
     dense_variational,
     linear,
+    sequence_autoencoder,
     spherical,
     stack_of,
 )
@@ -116,6 +120,8 @@ def _export_c(  # type: ignore[no-untyped-def]
     selftest=False,
     quantize=None,
     calibration=None,
+    train=None,
+    frozen=(),
 ):
     """A part of the model as a C99 header: :func:`tinyae.program.export_c`."""
     from tinyae.program import export_c
@@ -130,6 +136,8 @@ def _export_c(  # type: ignore[no-untyped-def]
         selftest=selftest,
         quantize=quantize,
         calibration=calibration,
+        train=train,
+        frozen=frozen,
     )
 
 
@@ -184,6 +192,7 @@ __all__ = [
     "LeCunNormal",
     "Normal",
     "Orthogonal",
+    "TorchUniform",
     "Zeros",
     # losses, models, optimizers, the loop
     "MSE",
@@ -210,6 +219,7 @@ __all__ = [
     "HeteroscedasticGaussian",
     "Laplace",
     "Binarize",
+    "VQVAE",
     "linear",
     "spherical",
     "StackedAutoencoder",
@@ -224,6 +234,7 @@ __all__ = [
     "conv_pair",
     "dense_variational",
     "stack_of",
+    "sequence_autoencoder",
     "dense_gan",
     "dcgan",
     "SGD",
