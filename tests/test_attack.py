@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import attack
-from benchmarks.attacks import Outcome, checkpoints, environments, kills, model_files, repeat
+from benchmarks.attacks import Outcome, checkpoints, environments, kills, model_files, repeat, survival
 
 CASES = {
     "cuts": (model_files.cut, 100),
@@ -25,9 +25,10 @@ CASES = {
     "tables": (environments.table, 150),
     "pictures": (environments.picture, 150),
     "kills": (kills.kill, 2),
+    "survival": (survival.survive, 4),
 }
 
-NEEDS = {"cached code": "numba", "pictures": "PIL"}
+NEEDS = {"cached code": "numba", "pictures": "PIL", "survival": "sklearn"}
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import chain
 from typing import Any
 
@@ -21,7 +21,9 @@ from tinyae.layers.base import positive_int
 from tinyae.models.base import Model
 from tinyae.optim import Adam, Optimizer
 from tinyae.param import check_writeable
+from tinyae.training.description import SECTIONS
 from tinyae.training.early_stopping import EarlyStopping
+from tinyae.training.plateau import ReduceLROnPlateau
 
 _RATES = 1000  # steps whose learning rate is checked before the first one
 
@@ -70,6 +72,31 @@ def check_settings(
         files.check_target("fit: checkpoint", checkpoint)
     if on_epoch is not None:
         _check_on_epoch(on_epoch)
+
+
+def check_resuming(every: Any, accept_changes: Any, reduce_on_plateau: Any) -> None:
+    """Raise unless checkpoints can be written and read with these.
+
+    Raises
+        ValueError  a number out of range, or a section that no checkpoint has
+        TypeError   not a collection of names, not a ReduceLROnPlateau
+    """
+    positive_int("fit", "every", every, 10)
+    if reduce_on_plateau is not None and not isinstance(reduce_on_plateau, ReduceLROnPlateau):
+        raise TypeError(
+            f"fit: reduce_on_plateau is {reduce_on_plateau!r:.60}, expected a ReduceLROnPlateau; "
+            "pass ReduceLROnPlateau(patience=10)"
+        )
+    if isinstance(accept_changes, str) or not isinstance(accept_changes, Collection):
+        raise TypeError(
+            f"fit: accept_changes is {accept_changes!r:.60}, expected a collection of names; "
+            'pass e.g. ["schedule"]'
+        )
+    for name in accept_changes:
+        if name not in SECTIONS:
+            raise ValueError(
+                f"fit: accept_changes names {name!r:.60}, expected any of {', '.join(SECTIONS)}"
+            )
 
 
 def _check_on_epoch(on_epoch: Any) -> None:
