@@ -9,7 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import attack
-from benchmarks.attacks import Outcome, checkpoints, environments, kills, model_files, repeat, survival
+from benchmarks.attacks import (
+    Outcome,
+    checkpoints,
+    environments,
+    kills,
+    model_files,
+    repeat,
+    survival,
+)
 
 CASES = {
     "cuts": (model_files.cut, 100),

@@ -122,7 +122,7 @@ def test_a_checkpoint_goes_on_to_the_same_bits(
     np.testing.assert_array_equal(weights(whole), weights(rest))
     for name, a in whole.state.items():
         np.testing.assert_array_equal(a, rest.state[name], err_msg=name)
-    with pytest.raises(ValueError, match="began|begun"):
+    with pytest.raises(ValueError, match="begun with something else"):
         distributed.fit(
             make(ta.BatchNorm(4), ta.Dropout(0.2, rng=np.random.default_rng(3))), X[1:],
             client=client, resume=path, average_every=average_every, **SETTINGS,
@@ -165,17 +165,22 @@ def test_codes_and_scores_of_a_dask_array() -> None:
         assert lazy.dtype == now.dtype
         np.testing.assert_array_equal(lazy.compute(scheduler="sync"), now)
     none = x[x[:, 0] > 2]  # blocks of unknown length, all of them empty
-    for lazy, shape in ((distributed.score(model, none), (0,)), (distributed.encode(model, none), (0, 4))):
+    for lazy, shape in (
+        (distributed.score(model, none), (0,)),
+        (distributed.encode(model, none), (0, 4)),
+    ):
         assert lazy.compute(scheduler="sync").shape == shape
     images = da.from_array(X.reshape(50, 1, 2, 3), chunks=20)
     conv = ta.Sequential(ta.Conv2d(1, 2, 3, padding=1, rng=np.random.default_rng(0)))
-    picture = ta.Autoencoder(conv, ta.ConvTranspose2d(2, 1, 3, padding=1, init=ta.Zeros()), ta.MSE())
+    picture = ta.Autoencoder(
+        conv, ta.ConvTranspose2d(2, 1, 3, padding=1, init=ta.Zeros()), ta.MSE()
+    )
     codes = distributed.encode(picture, images)
     np.testing.assert_allclose(
         codes.compute(scheduler="sync"), picture.encode(X.reshape(50, 1, 2, 3)), atol=1e-6
     )
     for wrong in (X, [X], x[:, 0]):
-        with pytest.raises(TypeError, match="Dask array|rows of features"):
+        with pytest.raises(TypeError, match=r"Dask array|rows of features"):
             distributed.score(model, wrong)
     with pytest.raises(TypeError, match="expected one that has encode"):
         distributed.encode(ta.Dense(6, 2, init=ta.Zeros()), x)
@@ -247,6 +252,7 @@ def test_a_worker_that_dies_costs_its_batch(average_every: int | None) -> None:
 
         def kill(epoch: Any) -> None:
             if epoch.epoch == 3:  # soon, in the middle of a batch
+
                 def later() -> None:
                     time.sleep(0.03)
                     os.kill(pids[0], signal.SIGKILL)

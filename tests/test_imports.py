@@ -17,9 +17,18 @@ LEVELS = (
     {"arguments", "arrays", "memory", "param", "initializers", "twin", "kernels", "lazy"}
     | {"files", "archive", "terminal"},
     {"layers", "losses", "likelihoods", "gradcheck"},
-    {"models", "optim", "schedules", "clipping", "data"},
+    {"models", "optimizer", "optim", "schedules", "clipping", "data"},
     {"training", "train", "io", "metrics", "fusion"},
-    {"sklearn", "distributed", "plot", "export", "program", "catalog", "training_doctor", "explanation"},
+    {
+        "sklearn",
+        "distributed",
+        "plot",
+        "export",
+        "program",
+        "catalog",
+        "training_doctor",
+        "explanation",
+    },
     {"cli", "learn"},
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

@@ -83,15 +83,11 @@ def _frozen(model: Any) -> Any:
 
 
 def _classifying(rng: np.random.Generator) -> Any:
-    return ta.Sequential(
-        ta.Dense(FEATURES, 4, rng=rng), ta.ReLU(), ta.Dense(4, CLASSES, rng=rng)
-    )
+    return ta.Sequential(ta.Dense(FEATURES, 4, rng=rng), ta.ReLU(), ta.Dense(4, CLASSES, rng=rng))
 
 
 def optimizers(model: Any) -> Any:
-    made = [
-        ta.AdamW(ta.Cosine(0.01, 3 * EPOCHS), decay=_all_but_the_first) for _ in model.players
-    ]
+    made = [ta.AdamW(ta.Cosine(0.01, 3 * EPOCHS), decay=_all_but_the_first) for _ in model.players]
     return made[0] if len(made) == 1 else tuple(made)
 
 

@@ -24,14 +24,13 @@ Dask::
 """
 
 try:
-    import dask.array
-    import distributed as _distributed
+    import dask.array  # noqa: F401
+    import distributed  # noqa: F401
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         f"tinyae.distributed needs Dask ({error}); install it with: "
         'pip install "dask[array,dataframe,distributed]"'
     ) from None
-del dask, _distributed
 
 from tinyae.distributed.lazy import encode, score
 from tinyae.distributed.training import fit

@@ -65,7 +65,7 @@ def _over_rows(who: str, f: Function, x: Any, name: str) -> Any:
 def _over_array(f: Function, x: Any) -> Any:
     if x.ndim < 2:
         raise TypeError(f"distributed: x has shape {x.shape}, expected rows of features (N, …)")
-    whole = x.rechunk({axis: -1 for axis in range(1, x.ndim)})  # a row is never cut
+    whole = x.rechunk(dict.fromkeys(range(1, x.ndim), -1))  # a row is never cut
     sample = f(np.zeros((1, *x.shape[1:]), np.float32))
     return whole.map_blocks(
         functools.partial(_block, f, sample[:0]),

@@ -88,7 +88,9 @@ def fit(
     else:
         positive_int("distributed.fit", "average_every", average_every, 8)
         if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"distributed.fit: optimizer is {optimizer!r:.60}, expected an Optimizer")
+            raise TypeError(
+                f"distributed.fit: optimizer is {optimizer!r:.60}, expected an Optimizer"
+            )
         shared = _Averages(model, array, client, optimizer, average_every)
         step, rows_of_a_step = TakeAverage(optimizer, average_every), batch_size * average_every
     return fit_here(
@@ -155,7 +157,7 @@ class _Gradients(Model):
         self.data = f"{x.dtype} of shape {x.shape}, {x.name}"  # a checkpoint compares it
         workers = max(len(client.nthreads()), 1)
         rows = -(-len(x) // workers)
-        self._x = x.rechunk({0: rows, **{axis: -1 for axis in range(1, x.ndim)}})
+        self._x = x.rechunk({0: rows, **dict.fromkeys(range(1, x.ndim), -1)})
         self._starts = np.cumsum([0, *self._x.chunks[0]])
         self._client = client
         self._place()

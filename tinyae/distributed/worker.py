@@ -67,7 +67,8 @@ def steps(
     """Weights, moments and state after ``number`` steps of the worker's own, over these rows."""
     model, optimizer = _at(model, values, state), copy.deepcopy(optimizer)
     optimizer.load_state(model.params, moments, t)
-    rng, sums, n = np.random.default_rng(seed), {}, len(index)
+    rng, n = np.random.default_rng(seed), len(index)
+    sums: dict[str, float] = {}
     for piece in np.array_split(index, min(number, n)):
         batch = model.as_input(rows(part, piece))
         for name, value in model.backprop(batch, rng).items():

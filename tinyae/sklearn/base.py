@@ -21,7 +21,7 @@ from tinyae.param import Array
 from tinyae.sklearn.network import principal_axes, size_of_code
 from tinyae.sklearn.scaling import fit_scaler, warn_of_scale
 from tinyae.training import EarlyStopping, History, fit
-from tinyae.training.checkpoint import OtherTraining
+from tinyae.training.description import OtherTraining
 from tinyae.training.state import Snapshot
 
 FLOATS = [np.float64, np.float32]  # float32 stays float32; everything else becomes float64

@@ -26,7 +26,7 @@ from tinyae.archive import FileError
 from tinyae.layers import Module
 from tinyae.models.base import Model
 from tinyae.param import Array, Param, unique
-from tinyae.training.description import SECTIONS, Description, differences
+from tinyae.training.description import Description, check_description
 from tinyae.training.dry_run import check_rate
 from tinyae.training.history import Epoch, History
 from tinyae.training.state import TrainingState, model_arrays
@@ -34,18 +34,6 @@ from tinyae.training.state import TrainingState, model_arrays
 Sections = dict[str, dict[str, Array]]
 
 _VERSION = 3  # of the format
-
-
-class OtherTraining(FileError):
-    """The file is of a training that was begun with something else: ``what``."""
-
-    def __init__(self, what: str, sections: Collection[str]) -> None:
-        super().__init__(
-            f"it was begun with something else. {what}. Pass what it was begun with, or "
-            f"accept_changes={sorted(sections)} to go on with what is new"
-        )
-        self.what = what
-
 _MAX_STEPS = 2**53  # of an optimizer
 
 
@@ -115,7 +103,7 @@ def read_checkpoint(
         bits = _saved_bits(header, generators)
         past = _history(history, measured)
         _check_optimizers(header["optimizers"], sections, state)
-        _check_description(header, description, state, accept_changes)
+        check_description(header, description, state, accept_changes)
     except (ValueError, RecursionError, MemoryError) as error:
         reason = "it needs more memory than there is" if isinstance(error, MemoryError) else error
         raise ValueError(f"fit: cannot resume from {path}: {reason}") from error
@@ -199,39 +187,6 @@ def _check_optimizers(entries: list[Any], memories: Sections, state: TrainingSta
     ):
         check_rate(optimizer, t)
         _check_memory(name, memories.get(name, {}), t, unique(player.params), optimizer.slots)
-
-
-def _check_description(
-    header: dict[str, Any], now: Description, state: TrainingState, accepted: Collection[str]
-) -> None:
-    """Raise unless the training was begun with what this one has, but for the accepted sections."""
-    saved = header["training"]
-    if saved.keys() != set(SECTIONS) or not all(
-        isinstance(section, dict) and all(isinstance(text, str) for text in section.values())
-        for section in saved.values()
-    ):
-        raise FileError("it does not say what it was begun with; it was altered")
-    found = {k: v for k, v in differences(saved, now).items() if k not in accepted}
-    if not found:
-        return
-    lines = [f"{section}: {'; '.join(_shortened(texts))}" for section, texts in found.items()]
-    if "schedule" in found:
-        steps = [(o, entry[1]) for o, entry in zip(state.optimizers, header["optimizers"])]
-        rates = [o.learning_rate(t) if callable(o.learning_rate) else o.learning_rate
-                 for o, t in steps]  # fmt: skip
-        was = ", ".join(f"{r:.3g}" for r in header.get("rates", []) if isinstance(r, float))
-        lines.append(f"the next step's rate would be {_listed(rates)}, and was {was}")
-    raise OtherTraining(". ".join(lines), found)
-
-
-def _listed(rates: list[Any]) -> str:
-    return ", ".join(f"{float(rate):.3g}" for rate in rates)
-
-
-def _shortened(texts: list[str]) -> list[str]:
-    """The first three of many differences, each on one line at most."""
-    more = [f"and {len(texts) - 3} more"] if len(texts) > 3 else []
-    return [text if len(text) <= 240 else f"{text[:237]}…" for text in texts[:3]] + more
 
 
 def _check_memory(

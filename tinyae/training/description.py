@@ -18,15 +18,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
 
+from tinyae.archive import FileError
 from tinyae.data.batches import is_rows
+from tinyae.data.streams import Stream
 from tinyae.models.base import Model
 from tinyae.optim import Optimizer
 from tinyae.param import Array, Param
+from tinyae.training.state import TrainingState
 
 SECTIONS = ("model", "data", "validation", "optimizer", "schedule", "settings")
 DIGESTED = 1 << 28  # bytes of an array that its digest reads at most
@@ -54,6 +57,50 @@ def describe_training(
         "schedule": schedules,
         "settings": {name: _text(value) for name, value in settings.items()},
     }
+
+
+class OtherTraining(FileError):
+    """The file is of a training that was begun with something else: ``what``."""
+
+    def __init__(self, what: str, sections: Collection[str]) -> None:
+        super().__init__(
+            f"it was begun with something else. {what}. Pass what it was begun with, or "
+            f"accept_changes={sorted(sections)} to go on with what is new"
+        )
+        self.what = what
+
+
+def check_description(
+    header: dict[str, Any], now: Description, state: TrainingState, accepted: Collection[str]
+) -> None:
+    """Raise unless the training was begun with what this one has, but for the accepted sections."""
+    saved = header["training"]
+    if saved.keys() != set(SECTIONS) or not all(
+        isinstance(section, dict) and all(isinstance(text, str) for text in section.values())
+        for section in saved.values()
+    ):
+        raise FileError("it does not say what it was begun with; it was altered")
+    found = {k: v for k, v in differences(saved, now).items() if k not in accepted}
+    if not found:
+        return
+    lines = [f"{section}: {'; '.join(_shortened(texts))}" for section, texts in found.items()]
+    if "schedule" in found:
+        steps = [(o, entry[1]) for o, entry in zip(state.optimizers, header["optimizers"])]
+        rates = [o.learning_rate(t) if callable(o.learning_rate) else o.learning_rate
+                 for o, t in steps]  # fmt: skip
+        was = ", ".join(f"{r:.3g}" for r in header.get("rates", []) if isinstance(r, float))
+        lines.append(f"the next step's rate would be {_listed(rates)}, and was {was}")
+    raise OtherTraining(". ".join(lines), found)
+
+
+def _listed(rates: list[Any]) -> str:
+    return ", ".join(f"{float(rate):.3g}" for rate in rates)
+
+
+def _shortened(texts: list[str]) -> list[str]:
+    """The first three of many differences, each on one line at most."""
+    more = [f"and {len(texts) - 3} more"] if len(texts) > 3 else []
+    return [text if len(text) <= 240 else f"{text[:237]}…" for text in texts[:3]] + more
 
 
 def differences(saved: Description, now: Description) -> dict[str, list[str]]:
@@ -145,8 +192,8 @@ def _data(x: Any) -> Section:
         return {"x": _array(x)}
     if isinstance(x, list):
         return {f"batch {i}": ", ".join(_data(batch).values()) for i, batch in enumerate(x)}
-    if hasattr(x, "describe"):
-        return {"x": str(x.describe())}
+    if isinstance(x, Stream):
+        return {"x": x.describe()}
     return {"x": f"batches from a {type(x).__name__}"}
 
 
@@ -157,7 +204,7 @@ def _array(a: Array) -> str:
 def _digest(a: Array) -> str:
     state = hashlib.blake2b(digest_size=8)
     for block in _blocks(a):
-        state.update(np.ascontiguousarray(block))
+        state.update(np.asarray(block).tobytes())
     return state.hexdigest()
 
 

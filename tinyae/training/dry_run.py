@@ -17,6 +17,7 @@ import numpy as np
 from tinyae import files
 from tinyae.arguments import number
 from tinyae.data.batches import batches, count, is_rows, rows
+from tinyae.data.streams import Stream
 from tinyae.layers.base import positive_int
 from tinyae.models.base import Model
 from tinyae.optim import Adam, Optimizer
@@ -186,8 +187,9 @@ def dry_run(
     model_copy, rng = copy.deepcopy(model), copy.deepcopy(rng)
     first, x = _first_batch(model, x, "x", epochs, batch_size)
     sizes = {count(first)}
-    if is_rows(x):
-        sizes.add(count(x) % batch_size or count(first))  # the last batch may be smaller
+    if is_rows(x) or isinstance(x, Stream):
+        n = x.rows if isinstance(x, Stream) else count(x)
+        sizes.add(n % batch_size or count(first))  # the last batch may be smaller
     names = {"seconds", "learning_rate"}
     with np.errstate(all="ignore"):
         parts = (rows(first, slice(size)) for size in sizes)
@@ -249,8 +251,11 @@ def _rare_labels(x: Any, size: int) -> Iterator[Any]:
 def _first_batch(model: Model, x: Any, name: str, epochs: int, batch_size: int) -> tuple[Any, Any]:
     """The first batch in x's own order, checked, and x with that batch still in it.
 
-    Of arrays every row is checked; of an iterable of batches only the first batch.
+    Of arrays and streams every row is checked; of an iterable of batches only the first batch.
     """
+    if isinstance(x, Stream):
+        for k, block in enumerate(x):
+            _check_data(model, block, f"block {k} of {name}")
     if is_rows(x, name):
         _check_data(model, x, name)
         return next(batches(x, batch_size)), x

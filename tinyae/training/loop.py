@@ -20,6 +20,7 @@ import numpy as np
 from tinyae.arguments import flag, generator
 from tinyae.clipping import clip_by_global_norm
 from tinyae.data.batches import batches, count
+from tinyae.data.streams import as_stream
 from tinyae.memory import keep_freed_memory
 from tinyae.models.base import Model, Terms, cast
 from tinyae.optim import Optimizer
@@ -67,7 +68,8 @@ def fit(
 ) -> History:
     """Train a model in place, and return what was measured.
 
-    x, validation       an array, a memory map, a tuple of arrays, or an iterable of batches
+    x, validation       an array, a memory map, a tuple of arrays, a Dask array, Parquet
+                        (:mod:`tinyae.data.streams`), or an iterable of batches
                         (:mod:`tinyae.data.batches`). Batches are converted to the model's dtype
     optimizer           ``Adam(1e-3)`` unless given. For a model with several players (a GAN) a
                         tuple with one optimizer for each
@@ -104,6 +106,7 @@ def fit(
     check_resuming(every, accept_changes, reduce_on_plateau)
     optimizers = optimizer_per_player(model, optimizer)
     rng, progress = generator("fit", rng), flag("fit", "progress", progress)
+    x, validation = as_stream(x), as_stream(validation)
     x, measured = dry_run(model, x, validation, epochs, batch_size, augment, rng)
     planned = epochs * (batches_per_epoch(x, batch_size) or 1)
     check_rates(optimizers, planned)
