@@ -117,6 +117,8 @@ def _export_c(  # type: ignore[no-untyped-def]
     selftest=False,
     quantize=None,
     calibration=None,
+    train=None,
+    frozen=(),
 ):
     """A part of the model as a C99 header: :func:`tinyae.program.export_c`."""
     from tinyae.program import export_c
@@ -131,11 +133,21 @@ def _export_c(  # type: ignore[no-untyped-def]
         selftest=selftest,
         quantize=quantize,
         calibration=calibration,
+        train=train,
+        frozen=frozen,
     )
+
+
+def _export_onnx(model, path, *, part="autoencoder", input_shape=None):  # type: ignore[no-untyped-def]
+    """A part of the model as an ONNX file: :func:`tinyae.program.export_onnx`."""
+    from tinyae.program import export_onnx
+
+    return export_onnx(model, path, part=part, input_shape=input_shape)
 
 
 Model.compile = _compile
 Model.export_c = _export_c
+Model.export_onnx = _export_onnx
 
 if TYPE_CHECKING:
     from tinyae import export, gradcheck, metrics, plot, program

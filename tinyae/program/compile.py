@@ -8,7 +8,8 @@ print(reconstruct.program((1, 28, 28)))  # its list of operations
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,7 +27,7 @@ from tinyae.models import (
     Model,
     VariationalAutoencoder,
 )
-from tinyae.param import Array
+from tinyae.param import Array, Param
 from tinyae.program import program as ops
 from tinyae.program.lower import Lowering
 from tinyae.program.program import Program, Shape, Slot
@@ -146,10 +147,15 @@ def compile_model(
     return Compiled(model, part, input_shape)
 
 
-def program_of(model: Model, part: str, input_shape: Shape) -> Program:
-    """A part of the model as plain data; see :func:`compile_model`."""
+def program_of(
+    model: Model, part: str, input_shape: Shape, learnt: Mapping[str, Param] | None = None
+) -> Program:
+    """A part of the model as plain data; see :func:`compile_model`.
+
+    learnt    the Params that a device changes, by name: the program reads them as they are
+    """
     check_part(model, part)
-    lowering = Lowering(tuple(input_shape), model.dtype)
+    lowering = Lowering(tuple(input_shape), model.dtype, learnt)
     y = lowering.x
     if part != "decoder":
         y = _encode(lowering, model, y)
@@ -163,6 +169,28 @@ def program_of(model: Model, part: str, input_shape: Shape) -> Program:
             )
         y = lowering.append(ops.SquaredError(y, lowering.block(()), lowering.x))
     return lowering.program(y)
+
+
+def program_of_layer(layer: Layer, input_shape: Shape) -> Program:
+    """A layer in inference mode as plain data; see :func:`compile_model` for what it raises."""
+    lowering = Lowering(tuple(input_shape), layer.dtype)
+    return lowering.program(lowering.add(layer, lowering.x))
+
+
+def in_float32(who: str, program: Program) -> Program:
+    """The program with weights of 32 bits.
+
+    Raises
+        ValueError  a weight is not finite there
+    """
+    with np.errstate(over="ignore"):
+        weights = program.weights.astype(np.float32)
+    if not np.isfinite(weights).all():
+        raise ValueError(
+            f"{who}: the model has weights that are NaN, infinite or too large for a 32-bit "
+            "float; train it again with a smaller learning rate, or load an earlier checkpoint"
+        )
+    return dataclasses.replace(program, weights=weights)
 
 
 def check_part(model: Any, part: str) -> None:

@@ -10,22 +10,27 @@ Each takes a list of operations and returns a new one. A slot's space is still i
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container
 from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 
 from tinyae.param import Array
+from tinyae.program import gradients
 from tinyae.program import program as ops
-from tinyae.program.program import LINEAR, Op, Slot
+from tinyae.program.program import LINEAR, Function, Op, Slot
 
 AnyOp = TypeVar("AnyOp", bound=Op)
 _LINEAR_MAPS = (ops.Dense, ops.Conv, ops.ConvTranspose)
+_IN_PLACE = (*ops.IN_PLACE, *gradients.IN_PLACE)
 
 
-def fold_scales(op_list: list[Op], arrays: list[Array]) -> list[Op]:
+def fold_scales(
+    op_list: list[Op], arrays: list[Array], learnt: Container[int] = ()
+) -> list[Op]:
     """scale · (W x + b) + shift = (scale · W) x + (scale · b + shift), if nothing else reads
-    W x + b and each row of W belongs to one channel of the scale.
+    W x + b, each row of W belongs to one channel of the scale, and W is not ``learnt``.
     """
     done: list[Op] = []
     for op in op_list:
@@ -35,7 +40,7 @@ def fold_scales(op_list: list[Op], arrays: list[Array]) -> list[Op]:
             continue
         assert isinstance(op, ops.Affine)
         rows = producer.b.size
-        if rows % op.scale.size:
+        if rows % op.scale.size or producer.W.offset in learnt or op.scale.offset in learnt:
             done.append(op)
             continue
         scale, shift = (np.repeat(arrays[s.offset], rows // s.size) for s in (op.scale, op.shift))
@@ -52,13 +57,19 @@ def fold_scales(op_list: list[Op], arrays: list[Array]) -> list[Op]:
     return done
 
 
-def fuse_activations(op_list: list[Op]) -> list[Op]:
-    """Fuse an activation into the operation before it, if nothing else reads that result."""
+def fuse_activations(
+    op_list: list[Op], fusible: Callable[[Function], bool] = lambda f: True
+) -> list[Op]:
+    """Fuse a fusible activation into the operation before it, if nothing else reads that result."""
     done: list[Op] = []
     for op in op_list:
         producer = _sole_producer(op, done, op_list) if isinstance(op, ops.Activation) else None
-        if isinstance(producer, (ops.Affine, *_LINEAR_MAPS)) and producer.f == LINEAR:
-            assert isinstance(op, ops.Activation)
+        if (
+            isinstance(op, ops.Activation)
+            and isinstance(producer, (ops.Affine, *_LINEAR_MAPS))
+            and producer.f == LINEAR
+            and fusible(op.f)
+        ):
             y = op.y._replace(shape=producer.y.shape)  # there may be a reshape in between
             done[done.index(producer)] = replace(producer, f=op.f, y=y)
         else:
@@ -85,8 +96,8 @@ def share_blocks(op_list: list[Op]) -> list[Op]:
         k = 0
         while k < len(op_list):
             op = op_list[k]
-            sharable = isinstance(op, ops.Copy) if copies else isinstance(op, ops.IN_PLACE)
-            names = [n for n in op.slots if n in ("x", "other")] if sharable else []
+            sharable = isinstance(op, ops.Copy) if copies else isinstance(op, _IN_PLACE)
+            names = [n for n in op.slots if n in ("x", "other")] if sharable and op.y.size else []
             for name in names:
                 x = op.slots[name]
                 dies = copies or (

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tinyae.gradcheck.doctor.hypotheses.scope import Scope
+
 Site = tuple[ast.AST, str, int | None, ast.AST, ast.stmt]
 Alternatives = Callable[[Site], Iterator[ast.AST | None]]
 
@@ -253,7 +255,7 @@ def _slices(node: ast.Subscript) -> Iterator[ast.AST]:
                 yield ast.Subscript(node.value, inner, node.ctx)
 
 
-def likely_repairs(names: list[str]) -> Alternatives:
+def likely_repairs(names: list[str], scope: Scope) -> Alternatives:
     """Common repairs of a node: undo a mistake, add a factor or a transpose, write ``+=``.
     ``names`` are the arrays in scope.
     """
@@ -283,7 +285,8 @@ def likely_repairs(names: list[str]) -> Alternatives:
             for number in (2, 0.5):
                 yield ast.BinOp(node, ast.Mult(), ast.Constant(number))
             for name in _near(names, node):
-                yield ast.BinOp(node, ast.Mult(), ast.Name(name, ast.Load()))
+                if scope.fits(node, name):
+                    yield ast.BinOp(node, ast.Mult(), ast.Name(name, ast.Load()))
                 for count in (f"len({name})", f"{name}.size"):
                     yield ast.BinOp(node, ast.Div(), _expression(count))
             yield ast.Call(ast.Attribute(node, "sum", ast.Load()), [], _axis(0))
@@ -291,7 +294,7 @@ def likely_repairs(names: list[str]) -> Alternatives:
     return alternatives
 
 
-def unlikely_repairs(names: list[str], scope: list[str]) -> Alternatives:
+def unlikely_repairs(names: list[str], every: list[str], scope: Scope) -> Alternatives:
     """Less common repairs: a mask, the slope of an activation, a term, another name."""
 
     def alternatives(site: Site) -> Iterator[ast.AST | None]:
@@ -300,19 +303,21 @@ def unlikely_repairs(names: list[str], scope: list[str]) -> Alternatives:
             return
         if _is_summand(site):
             for name in _near(names, node):
+                if not scope.fits(node, name):
+                    continue
                 for factor in (f"({name} > 0)", f"(1 - {name})", f"(1 - {name} ** 2)"):
                     yield ast.BinOp(node, ast.Mult(), _expression(factor))
                 yield ast.BinOp(node, ast.Add(), ast.Name(name, ast.Load()))
                 yield ast.BinOp(node, ast.Sub(), ast.Name(name, ast.Load()))
         if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith(".shape"):
             yield from _lengths(node)
-        if isinstance(node, ast.Name) and node.id in scope and field != "func":
+        if isinstance(node, ast.Name) and node.id in every and field != "func":
             yield ast.BinOp(ast.Constant(1), ast.Sub(), node)
-            for other in scope:
-                if other != node.id:
+            for other in every:
+                if other != node.id and scope.alike(node, other):
                     yield ast.Name(other, ast.Load())
             for other in names:
-                if other != node.id:
+                if other != node.id and scope.fits(node, other):
                     yield ast.BinOp(node, ast.Mult(), ast.Name(other, ast.Load()))
 
     return alternatives
