@@ -193,7 +193,10 @@ def workers(common: Any, options: Any) -> None:
     With weights averaged every K steps c is paid once for K batches, so both are divided by K.
     """
     overhead = task_seconds(options.quick)
-    shapes = {"784-64-784": (784, [64]), "784-1000-500-250-30 and back": (784, [1000, 500, 250, 30])}
+    shapes = {
+        "784-64-784": (784, [64]),
+        "784-1000-500-250-30 and back": (784, [1000, 500, 250, 30]),
+    }
     if options.quick:
         shapes = {"8-4-8": (8, [4])}
     runs = {name: stepper(*size) for name, size in shapes.items()}
@@ -213,7 +216,9 @@ def workers(common: Any, options: Any) -> None:
     for rate in ("1", "10"):
         heads += [f"{rate} Gbit/s: faster from", "half from", "half, K = 16"]
     common.table(
-        f"Rows of a batch from which workers pay; a task takes {overhead * 1e3:.1f} ms", heads, lines
+        f"Rows of a batch from which workers pay; a task takes {overhead * 1e3:.1f} ms",
+        heads,
+        lines,
     )
 
 
@@ -232,8 +237,14 @@ def task_seconds(quick: bool) -> float:
     return min(times)
 
 
-QUESTIONS = {"rows": rows, "steps": steps, "threads": threads, "width": width, "depth": depth, "workers": workers}
-
+QUESTIONS = {
+    "rows": rows,
+    "steps": steps,
+    "threads": threads,
+    "width": width,
+    "depth": depth,
+    "workers": workers,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -19,6 +19,7 @@ LEVELS = (
     {"layers", "losses", "likelihoods", "gradcheck"},
     {"models", "optimizer", "optim", "schedules", "clipping", "data"},
     {"training", "train", "io", "metrics", "fusion"},
+<<<<<<< HEAD
     {
         "sklearn",
         "distributed",
@@ -29,6 +30,10 @@ LEVELS = (
         "training_doctor",
         "explanation",
     },
+=======
+    {"sklearn", "plot", "export", "program", "catalog", "training_doctor", "explanation"}
+    | {"interchange"},
+>>>>>>> b155c1c15161456716c12cf0e6b14d9f47f1ea56
     {"cli", "learn"},
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

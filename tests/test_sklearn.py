@@ -732,7 +732,9 @@ def test_a_fit_that_died_goes_on_to_the_same_bits(kind, patience, iris, tmp_path
         with pytest.raises(Died):
             kind(2, checkpoint=file, **settings).fit(iris)
     monkeypatch.setattr(loop, "write_checkpoint", write)
-    with pytest.raises(ValueError, match=r"is of another training.*data: x was.*Delete it") as caught:
+    with pytest.raises(
+        ValueError, match=r"is of another training.*data: x was.*Delete it"
+    ) as caught:
         kind(2, checkpoint=file, **settings).fit(iris[::-1])
     assert "accept_changes" not in str(caught.value)
     again = kind(2, checkpoint=file, **settings).fit(iris)

@@ -18,7 +18,8 @@ The source is meant to be read, in this order:
 14. ``layers/convolution.py``, ``conv.py``: convolution and its transpose, each the other's adjoint;
     of sequences in ``conv1d.py``, ``pool1d.py``
 15. ``layers/norm.py``, ``group_norm.py``, ``rms_norm.py``, ``pool.py``,
-    ``global_pool.py``, ``shape.py``, ``noise.py``, ``topk.py``, ``branches.py``
+    ``global_pool.py``, ``shape.py``, ``noise.py``, ``topk.py``, ``branches.py``; of tokens
+    ``embedding.py``, ``tokens.py``, ``attention.py``, ``transformer.py``, ``recurrent.py``
 16. ``twin.py``, ``fusion/``   what runs in place of these definitions where speed matters
 17. ``kernels/reference.py``   the hot loops in plain NumPy; ``kernels/jitted/``: the same, compiled,
                                down to ``simd_tile.py``, a tile of sums in vector registers
@@ -63,6 +64,7 @@ from tinyae.likelihoods import (
 from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Huber
 from tinyae.models import (
     GAN,
+    VQVAE,
     Autoencoder,
     Classifier,
     ConditionalVariationalAutoencoder,
@@ -84,6 +86,7 @@ from tinyae.models import (
     dense_pair,
     dense_variational,
     linear,
+    sequence_autoencoder,
     spherical,
     stack_of,
 )
@@ -152,6 +155,7 @@ Model.export_onnx = _export_onnx
 if TYPE_CHECKING:
     from tinyae import export, gradcheck, metrics, plot, program
     from tinyae.explanation import explain
+    from tinyae.interchange import from_onnx
     from tinyae.schedules import Constant, Cosine, Exponential, StepDecay, WarmUp
     from tinyae.training_doctor import diagnose_training
 
@@ -168,6 +172,7 @@ __getattr__ = lazy.attach(
         "train": "tinyae.train",  # the former name of tinyae.training
         "explain": "tinyae.explanation:explain",
         "diagnose_training": "tinyae.training_doctor:diagnose_training",
+        "from_onnx": "tinyae.interchange:from_onnx",
     },
 )
 
@@ -209,6 +214,7 @@ __all__ = [
     "HeteroscedasticGaussian",
     "Laplace",
     "Binarize",
+    "VQVAE",
     "linear",
     "spherical",
     "StackedAutoencoder",
@@ -223,6 +229,7 @@ __all__ = [
     "conv_pair",
     "dense_variational",
     "stack_of",
+    "sequence_autoencoder",
     "dense_gan",
     "dcgan",
     "SGD",
@@ -247,6 +254,7 @@ __all__ = [
     # files and the rest
     "save",
     "load",
+    "from_onnx",
     "data",
     "export",
     "fusion",

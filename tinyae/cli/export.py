@@ -9,6 +9,8 @@ import tinyae as ta
 from tinyae.cli.arguments import add_model, add_verb
 from tinyae.cli.files import check_outputs
 from tinyae.program.compile import PARTS
+from tinyae.program.to_c.training_header import TrainingHeader
+from tinyae.program.training import OPTIMIZERS
 
 
 def add_parser(verbs: Any) -> None:
@@ -27,6 +29,18 @@ def add_parser(verbs: Any) -> None:
         "--calibration",
         metavar="DATA",
         help="with --quantize: samples like those to come; a file or a data set's name",
+    )
+    parser.add_argument(
+        "--train",
+        choices=OPTIMIZERS,
+        help="add a step of learning, with the weights in RAM",
+    )
+    parser.add_argument(
+        "--frozen",
+        nargs="+",
+        default=[],
+        metavar="LAYER",
+        help="with --train: what does not learn and stays in flash, e.g. encoder or decoder.0",
     )
     parser.add_argument(
         "--shape",
@@ -56,12 +70,16 @@ def run(args: argparse.Namespace) -> int:
         selftest=args.selftest,
         quantize=args.quantize,
         calibration=calibration,
+        train=args.train,
+        frozen=args.frozen,
     )
     print(
         f"{args.out}: {', '.join(header.prototypes)}\n"
         f"{header.flash_bytes:,} bytes of constants, {header.arena_bytes:,} bytes of scratch memory, "
         f"{header.macs:,} multiply-accumulates"
     )
+    if isinstance(header, TrainingHeader):
+        print(f"{header.weights_bytes:,} bytes of RAM for the weights, {header.ram_bytes:,} in all")
     return 0
 
 

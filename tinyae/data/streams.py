@@ -77,9 +77,7 @@ class ParquetRows(Stream):
         ModuleNotFoundError   without pyarrow
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str], columns: Sequence[str] | None = None
-    ) -> None:
+    def __init__(self, path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> None:
         parquet = _parquet()
         place = Path(path)
         files = sorted(place.glob("*.parquet")) if place.is_dir() else [place]
@@ -157,7 +155,7 @@ class DaskRows(Stream):
             )
         if np.isnan(x.shape[0]):
             x = x.compute_chunk_sizes()
-        self._x = x.rechunk({axis: -1 for axis in range(1, x.ndim)})
+        self._x = x.rechunk(dict.fromkeys(range(1, x.ndim), -1))
         self.counts = list(self._x.chunks[0])
 
     def read(self, k: int) -> Array:

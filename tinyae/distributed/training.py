@@ -27,9 +27,9 @@ from typing import Any
 
 import numpy as np
 
+from tinyae.arguments import positive_int
 from tinyae.distributed import worker
 from tinyae.distributed.worker import Share
-from tinyae.layers.base import positive_int
 from tinyae.models.base import Model, Terms
 from tinyae.optim import Adam, Optimizer
 from tinyae.param import Array, Param, unique

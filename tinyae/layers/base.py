@@ -113,6 +113,11 @@ class Module:
 class Layer(Module):
     """A differentiable map of a batch; the first axis counts the samples."""
 
+    @property
+    def whole_input(self) -> bool:
+        """Whether x holds whole numbers, such as indices, which no gradient can move."""
+        return False
+
     def forward(self, x: Array) -> tuple[Array, Any]:
         """y, and the cache that :meth:`backward` needs."""
         raise NotImplementedError
@@ -233,52 +238,3 @@ def _fits(shape: tuple[int, ...], expected: tuple[int | str, ...]) -> bool:
 
 def _shape_text(expected: tuple[int | str, ...]) -> str:
     return "(" + ", ".join(map(str, expected)) + ("," if len(expected) == 1 else "") + ")"
-
-
-def positive_pair(who: str, name: str, value: int | tuple[int, int]) -> tuple[int, int]:
-    """An int or a pair of ints ≥ 1, as a pair (vertical, horizontal).
-
-    Raises
-        ValueError  anything else
-    """
-    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(pair) != 2 or not all(_is_count(v) for v in pair):
-        raise ValueError(
-            f"{who}: {name} is {value!r}, expected an int ≥ 1 or a pair of them; pass e.g. {name}=2"
-        )
-    return int(pair[0]), int(pair[1])
-
-
-def padding_pair(
-    who: str, value: int | tuple[int, int] | str, name: str = "padding"
-) -> tuple[int, int]:
-    """An int or a pair of ints ≥ 0, as a pair (top and bottom, left and right).
-
-    Raises
-        ValueError  anything else
-    """
-    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(pair) != 2 or not all(isinstance(v, (int, np.integer)) and v >= 0 for v in pair):
-        same = ' or "same"' if name == "padding" else ""
-        raise ValueError(
-            f"{who}: {name} is {value!r}, expected an int ≥ 0, a pair of them (down, across)"
-            f"{same}; pass e.g. {name}=1"
-        )
-    return int(pair[0]), int(pair[1])
-
-
-def positive_int(who: str, name: str, value: int, example: int = 64) -> int:
-    """An int ≥ 1.
-
-    Raises
-        ValueError  anything else
-    """
-    if not _is_count(value):
-        raise ValueError(
-            f"{who}: {name} is {value!r}, expected an int ≥ 1; pass e.g. {name}={example}"
-        )
-    return int(value)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= 1)

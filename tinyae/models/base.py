@@ -62,6 +62,14 @@ class Model(Module):
         """The same terms in inference mode: no dropout, running statistics."""
         raise NotImplementedError
 
+    def differentiable(self) -> Model:
+        """The model whose objective has exactly the gradient that ``backprop`` adds: this one.
+
+        Where a gradient is an estimate, as behind a choice, which has no slope, a subclass returns
+        the model for which it is exact. A gradient check measures that one.
+        """
+        return self
+
     def evaluate(
         self, x: Any, rng: np.random.Generator | None = None, batch_size: int = CHUNK
     ) -> Terms:

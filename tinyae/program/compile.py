@@ -15,9 +15,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from tinyae import kernels
+from tinyae.arguments import positive_int
 from tinyae.arrays import check_array
 from tinyae.layers import Layer, Sigmoid
-from tinyae.layers.base import positive_int
 from tinyae.likelihoods import Bernoulli, HeteroscedasticGaussian, Likelihood
 from tinyae.losses import BCEWithLogits, Loss
 from tinyae.models import (
@@ -57,7 +57,7 @@ class Compiled:
     """
 
     def __init__(self, model: Model, part: str, input_shape: Shape | None = None) -> None:
-        check_part(model, part)
+        check_part("compile", model, part)
         self.model = copy.deepcopy(model)
         self.part = part
         self.dtype = model.dtype
@@ -154,7 +154,7 @@ def program_of(
 
     learnt    the Params that a device changes, by name: the program reads them as they are
     """
-    check_part(model, part)
+    check_part("compile", model, part)
     lowering = Lowering(tuple(input_shape), model.dtype, learnt)
     y = lowering.x
     if part != "decoder":
@@ -193,18 +193,18 @@ def in_float32(who: str, program: Program) -> Program:
     return dataclasses.replace(program, weights=weights)
 
 
-def check_part(model: Any, part: str) -> None:
+def check_part(who: str, model: Any, part: str) -> None:
     if part not in PARTS:
-        raise ValueError(f"compile: part is {part!r}, expected one of {', '.join(PARTS)}")
+        raise ValueError(f"{who}: part is {part!r}, expected one of {', '.join(PARTS)}")
     if isinstance(model, GAN | ConditionalVariationalAutoencoder):
         if part != "decoder":
             raise TypeError(
-                f"compile: part is {part!r} of a {type(model).__name__}, expected 'decoder': "
+                f"{who}: part is {part!r} of a {type(model).__name__}, expected 'decoder': "
                 "the rest does not go from one array to one array"
             )
     elif not isinstance(model, Autoencoder | VariationalAutoencoder):
         raise TypeError(
-            f"compile: the model is {model!r}, expected one with an encoder and a decoder, such as "
+            f"{who}: the model is {model!r}, expected one with an encoder and a decoder, such as "
             "an Autoencoder or a VariationalAutoencoder"
         )
 

@@ -132,9 +132,13 @@ def _plan_arena(op_list: list[Op]) -> tuple[list[Op], int]:
                 size, first, _ = lifetimes.get(s.space, Block(0, k, k))
                 lifetimes[s.space] = Block(max(size, s.offset + s.size), first, k)
     offsets, arena = assign_offsets(list(lifetimes.values()))
-    for name, offset in zip(lifetimes, offsets):
-        op_list = [move(op, name, Slot("arena", offset, ())) for op in op_list]
-    return op_list, arena
+    slots = {name: Slot("arena", offset, ()) for name, offset in zip(lifetimes, offsets)}
+    placed = []
+    for op in op_list:
+        for name in {s.space for s in op.slots.values()} & slots.keys():
+            op = move(op, name, slots[name])
+        placed.append(op)
+    return placed, arena
 
 
 def _gather(

@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 
 from tinyae import files
-from tinyae.arguments import number
+from tinyae.arguments import number, positive_int
 from tinyae.data.batches import batches, count, is_rows, rows
 from tinyae.data.streams import Stream
-from tinyae.layers.base import positive_int
 from tinyae.models.base import Model
 from tinyae.optim import Adam, Optimizer
 from tinyae.param import check_writeable

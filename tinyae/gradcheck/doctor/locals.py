@@ -29,9 +29,7 @@ def local_arrays(run: Callable[[], Any], codes: list[CodeType]) -> dict[str, Arr
     return found
 
 
-def last_frames(
-    run: Callable[[], Any], codes: list[CodeType]
-) -> dict[CodeType, dict[str, Any]]:
+def last_frames(run: Callable[[], Any], codes: list[CodeType]) -> dict[CodeType, dict[str, Any]]:
     """The local variables that each of the codes held when it last returned, while ``run`` ran."""
     frames: dict[CodeType, dict[str, Any]] = {}
 

@@ -106,7 +106,7 @@ def export_c(
         ValueError         an argument is wrong, or a weight is not finite
         FileNotFoundError  the folder does not exist
     """
-    check_part(model, part)
+    check_part("export_c", model, part)
     target = files.check_target("export_c", path)
     file = Path(os.fsdecode(path))
     name = _checked_name(name, file.stem)

@@ -90,7 +90,7 @@ def _program(who: str, model: Any, part: str, shape: Any) -> tuple[Program, tupl
                 f"{who}: the shape of a sample is not given; pass e.g. input_shape=x.shape[1:]"
             )
         return program_of_layer(model, checked_shape(who, shape)), ("x", "y")
-    check_part(model, part)
+    check_part("export_onnx", model, part)
     return program_of(model, part, checked_sample_shape(who, model, part, shape)), _NAMES[part]
 
 

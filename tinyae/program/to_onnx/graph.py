@@ -101,7 +101,8 @@ class Memory:
                 parts.append(self._part(value, start - offset, stop - offset))
         if len(parts) == 1:
             return self.graph.reshape(parts[0], slot.shape)
-        rest = slot.shape[1:]
+        alike = len({part.shape[1:] for part in parts}) == 1
+        rest = parts[0].shape[1:] if alike else slot.shape[1:]
         length = math.prod(rest)
         if any(part.size % length for part in parts):
             rest, length = (), 1

@@ -157,12 +157,13 @@ def _normalize(graph: Graph, op: ops.Normalize, x: str) -> Value:
         weights = graph.constant(np.ones(rows)), graph.constant(np.zeros(rows))
         y = graph.node("InstanceNormalization", x, *weights, epsilon=op.eps)
         return Value(y, (rows, length))
-    x, axis = graph.reshape(Value(x, op.x.shape), op.view), graph.constant([2])
+    view = (length, columns) if rows == 1 else (rows, length, *[columns] * (columns > 1))
+    x, axis = graph.reshape(Value(x, op.x.shape), view), graph.constant([1 if rows == 1 else 2])
     if op.centered:
         x = graph.node("Sub", x, graph.node("ReduceMean", x, axis))
     variance = graph.node("ReduceMean", graph.node("Mul", x, x), axis)
     sigma = graph.node("Sqrt", graph.node("Add", variance, graph.constant(op.eps)))
-    return Value(graph.node("Div", x, sigma), op.view)
+    return Value(graph.node("Div", x, sigma), view)
 
 
 def _softmax(graph: Graph, op: ops.Softmax, x: str) -> Value:

@@ -57,9 +57,13 @@ def put(site: Site, node: Any) -> None:
         getattr(parent, name)[index] = node
 
 
-def changes(tree: ast.FunctionDef, alternatives: Any) -> Iterator[Change]:
+def changes(
+    tree: ast.FunctionDef, alternatives: Any, skip: Callable[[Site], bool] | None = None
+) -> Iterator[Change]:
     """Change one node of the tree in place, yield the change, and restore the node; for each one."""
     for site in sorted(sites(tree), key=lambda s: not isinstance(s[3], ast.stmt)):
+        if skip is not None and skip(site):
+            continue
         old = site[3]
         for new in alternatives(site):
             put(site, located(new if new is not None else ast.Pass(), old))
@@ -161,6 +165,8 @@ def mistakes(site: Site) -> Iterator[ast.AST | None]:
         yield from _slices(node)
     elif isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):
         yield ast.Return(ast.Tuple(node.value.elts[::-1], ast.Load()))
+    elif isinstance(node, ast.List) and len(node.elts) > 1 and isinstance(node.ctx, ast.Load):
+        yield ast.List(node.elts[::-1], ast.Load())
 
 
 def _loaded(node: ast.expr) -> ast.expr:
@@ -217,6 +223,14 @@ def _calls(node: ast.Call) -> Iterator[ast.AST]:
             yield node.args[0]
     if isinstance(f, ast.Name) and f.id == "len" and node.args:
         yield ast.Attribute(node.args[0], "size", ast.Load())
+        for axis in (1, 2):
+            yield _expression(
+                f"({ast.unparse(node.args[0])}.size // {ast.unparse(node.args[0])}.shape[{axis}])"
+            )
+    if isinstance(f, ast.Attribute) and f.attr == "where" and len(node.args) == 3:
+        yield ast.Call(f, [node.args[0], node.args[2], node.args[1]], [])
+    if isinstance(f, ast.Attribute) and f.attr == "clip" and len(node.args) == 3:
+        yield node.args[0]
     if len(node.args) == 2 and not node.keywords:
         yield ast.Call(f, node.args[::-1], [])
 
@@ -290,6 +304,9 @@ def likely_repairs(names: list[str], scope: Scope) -> Alternatives:
                 for count in (f"len({name})", f"{name}.size"):
                     yield ast.BinOp(node, ast.Div(), _expression(count))
             yield ast.Call(ast.Attribute(node, "sum", ast.Load()), [], _axis(0))
+            for name in _near(names, node):
+                if scope.fits(node, name):
+                    yield ast.BinOp(node, ast.Div(), ast.Name(name, ast.Load()))
 
     return alternatives
 
@@ -333,6 +350,7 @@ def _lengths(node: ast.Subscript) -> Iterator[ast.AST]:
         *(f"{shape}[{i}]" for i in range(4)),
         *(f"({here} * {shape}[{i}])" for i in range(4)),
         f"({array}.size // {here})",
+        *(f"({array}.size // {shape}[{i}])" for i in range(4)),
     ):
         if text != here:
             yield _expression(text)

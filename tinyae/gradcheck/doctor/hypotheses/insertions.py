@@ -15,7 +15,7 @@ from tinyae.gradcheck.doctor.hypotheses.edits import Alternatives, Site
 from tinyae.gradcheck.doctor.hypotheses.scope import Scope
 from tinyae.gradcheck.doctor.hypotheses.slips import said
 
-_SLOPES = ("{0} * (1 - {0})", "(1 - {0} ** 2)", "({0} > 0)")
+_SLOPES = ("{0} * (1 - {0})", "(1 - {0} ** 2)", "({0} > 0)", "(1 - {0})", "{0}")
 _INVERSES = {"abs": "sign"}  # of a function of forward, the one that its slope needs
 
 
@@ -48,8 +48,12 @@ def insertions(scope: Scope, names: list[str]) -> Alternatives:
                     factor = f"{f}({name})"
                     sentence = f"the factor {factor} is missing beside {text}"
                     yield said(_made(f"{text} * {factor}"), ("missing_factor", factor, sentence))
+        if isinstance(parent, ast.BinOp) and isinstance(node, (ast.Name, ast.Call)):
+            sentence = f"the square of {text} belongs there"
+            yield said(_made(f"({text}) ** 2"), ("wrong_factor", f"{text} ** 2", sentence))
         if not np.ndim(value):
             return
+        yield from _held_constant(node, scope, names)
         if "fft" in scope.uses and (isinstance(node, ast.Call) or np.iscomplexobj(value)):
             sentence = f"the conjugate of {text} belongs there"
             made = _made(f"{scope.numpy}.conj({text})")
@@ -58,6 +62,43 @@ def insertions(scope: Scope, names: list[str]) -> Alternatives:
             yield from _reordered(text, np.ndim(value))
 
     return alternatives
+
+
+def _held_constant(node: ast.expr, scope: Scope, names: list[str]) -> Iterator[ast.AST]:
+    """The term that is missing where a sum, a mean or a norm was held constant: for a · b the
+    −a Σ (a b) of softmax, for p / s the −Σ (p x) / s² of a quotient, for a mean the −mean of it.
+    """
+    text = ast.unparse(node)
+    shape = scope.shape(node) or ()
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+        top, under = ast.unparse(node.left), ast.unparse(node.right)
+        for name in names:
+            if scope.shape(ast.Name(name, ast.Load())) != shape:
+                continue
+            for axis in range(len(shape)):
+                total = f"(({top}) * {name}).sum(axis={axis}, keepdims=True)"
+                made = f"(({top}) / ({under}) - {total} / ({under}) ** 2)"
+                what = f"the divisor {under} is held constant: the term -{total} / ({under}) ** 2"
+                yield said(
+                    _made(made), ("missing_term", f"Σ over axis {axis}", f"{what} is missing")
+                )
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        for a, b in ((node.left, node.right), (node.right, node.left)):
+            for axis in range(len(shape)):
+                total = f"({text}).sum(axis={axis}, keepdims=True)"
+                made = f"(({ast.unparse(a)}) * (({ast.unparse(b)}) - {total}))"
+                what = f"the term -{ast.unparse(a)} * {total}, as of a softmax, is missing"
+                yield said(_made(made), ("missing_term", f"Σ over axis {axis}", what))
+    if isinstance(node, (ast.Name, ast.BinOp)):
+        for axis in range(len(shape)):
+            mean = f"({text}).mean(axis={axis}, keepdims=True)"
+            what = f"the mean was held constant: the term -{mean} is missing"
+            yield said(
+                _made(f"({text} - {mean})"), ("missing_term", f"mean over axis {axis}", what)
+            )
+        if len(shape) == 2 and shape[0] == shape[1]:
+            what = f"{text} enters a second time, transposed: the term with ({text}).T is missing"
+            yield said(_made(f"(({text}) + ({text}).T)"), ("missing_term", f"({text}).T", what))
 
 
 def _functions(scope: Scope) -> list[str]:
@@ -90,6 +131,8 @@ def _is_operand(parent: ast.AST) -> bool:
     """Whether a node is multiplied as a matrix, summed, or transposed by its parent."""
     if isinstance(parent, ast.BinOp):
         return isinstance(parent.op, ast.MatMult)
+    if isinstance(parent, ast.Call):
+        return "fft" in ast.dump(parent.func)
     return isinstance(parent, ast.Attribute) and parent.attr in ("T", "sum", "mean")
 
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from tinyae.gradcheck.doctor.findings import Place
 from tinyae.gradcheck.doctor.hypotheses.classify import classify, differences
+from tinyae.gradcheck.doctor.hypotheses.dataflow import spoils_what_is_right
 from tinyae.gradcheck.doctor.hypotheses.edits import (
     Change,
     likely_repairs,
@@ -42,6 +43,7 @@ from tinyae.gradcheck.doctor.hypotheses.variants import (
     variants,
 )
 from tinyae.gradcheck.doctor.subjects import (
+    FunctionSubject,
     Subject,
     TangentSubject,
 )
@@ -82,6 +84,7 @@ def find_edit(
     deep: bool = True,
     other_points: OtherPoints = tuple,
     tensor: str | None = None,
+    stages: int = len(MAX_VARIANTS),
 ) -> Edit | None:
     """The one edit that explains every wrong gradient, or None. Only a deep search tries repairs
     of the subject's own source, because there may be many.
@@ -104,7 +107,7 @@ def find_edit(
             if found is not None:
                 return found
     if deep and mine.pieces and not all(p.ok for p in pairs.values()):
-        found = _from_repairs(subject, mine, point, pairs, keys, other_points, tensor)
+        found = _from_repairs(subject, mine, point, pairs, keys, other_points, tensor, stages)
         if found is None and right is not None and isinstance(right, FunctionType):
             theirs = Program(right, starts)
             found = _from_mistakes(subject, theirs, point, pairs, keys, other_points)
@@ -234,6 +237,7 @@ def _from_repairs(
     keys: dict[str, str],
     other_points: OtherPoints,
     tensor: str | None = None,
+    stages: int = len(MAX_VARIANTS),
 ) -> Edit | None:
     """The repair of the subject's own source that makes every gradient right at every point or, if
     there is none (two slips hide each other), one that makes this gradient right.
@@ -248,7 +252,7 @@ def _from_repairs(
     constants = [c for c in point.scalars if c.isidentifier()]
     original = mine.variant(mine.pieces[0], mine.pieces[0].code)[0]
     scopes = Scopes(lambda: run_variant(subject, original, point), mine.pieces, shared)
-    for stage, count in enumerate(MAX_VARIANTS):
+    for stage, count in enumerate(MAX_VARIANTS[:stages]):
         budget = Budget(min(count, MAX_LINES // scopes.lines))
         for piece in mine.pieces:
             if piece.function.__code__ in shared:
@@ -256,7 +260,9 @@ def _from_repairs(
             if holds(subject, mine.variant(piece, piece.function.__code__)[0], [(point, here)]):
                 continue  # the source is right, so what runs is another: a compiled kernel
             names, every = _arrays_in(piece.tree)
-            scope = scopes.of(piece)
+            scope, skip = scopes.of(piece), None
+            if piece is mine.pieces[0] and isinstance(subject, FunctionSubject) and right:
+                skip = spoils_what_is_right(piece.tree, [name in right for name in subject.wrt])
             tried = (
                 likely_repairs(names, scope),
                 statement_repairs(names, constants, lines_in_loops(piece.tree), scope),
@@ -264,7 +270,7 @@ def _from_repairs(
                 unlikely_repairs(names, every, scope),
             )[stage]
             for found, variant, change, repaired in variants(
-                subject, mine, point, here, tried, right, only=piece, budget=budget
+                subject, mine, point, here, tried, right, only=piece, budget=budget, skip=skip
             ):
                 said = getattr(change.after, "mistake", None)
                 kind, name, text = said or classify(change.before, change.after, change.context)

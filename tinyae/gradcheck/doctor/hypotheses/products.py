@@ -80,7 +80,10 @@ def _with_products(pool: dict[str, Array]) -> dict[str, Array]:
             made.setdefault(f"({label})", value)
             for h, z in plain.items():
                 if z.shape == shape:
-                    for slope, factor in ((f"{h}·(1 − {h})", z * (1 - z)), (f"(1 − {h}²)", 1 - z * z)):
+                    for slope, factor in (
+                        (f"{h}·(1 − {h})", z * (1 - z)),
+                        (f"(1 − {h}²)", 1 - z * z),
+                    ):
                         made.setdefault(f"({label}·{slope})", value * factor)
     return made
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -47,13 +48,16 @@ def _values(
     value = statement.value
     assert value is not None
     here = [n.id for n in ast.walk(value) if isinstance(n, ast.Name)]
-    yield from _other_axes(statement)
+    yield from _other_axes(statement, scope)
     yield from _strides(statement, constants)
     for call in _calls_of_a_name(value):
         inner = ast.unparse(call.args[0])
         text = f"a function is taken of {inner} twice: {ast.unparse(call)} stands where {inner} belongs"
         made = _replaced(statement, ast.unparse(call), inner)
         yield said(made, ("wrong_factor", f"{ast.unparse(call)} for {inner}", text))
+    for text in _repeated(value):
+        sentence = f"{text} has the wrong sign wherever it stands in this statement"
+        yield said(_replaced(statement, text, f"(-{text})"), ("factor", "-1", sentence))
     for product in _doubled(value):
         M = ast.unparse(product.right)
         text = f"{ast.unparse(product)} stands where {M} + {M}.T belongs: {M} need not be symmetric"
@@ -63,6 +67,9 @@ def _values(
         if name in names:
             text = f"the term with {name}.T is missing: {name} need not be symmetric"
             made = _replaced(statement, name, f"({name} + {name}.T)")
+            yield said(made, ("missing_term", f"{name}.T", text))
+            text = f"{name} stands where its symmetric part ({name} + {name}.T) / 2 belongs"
+            made = _replaced(statement, name, f"(({name} + {name}.T) / 2)")
             yield said(made, ("missing_term", f"{name}.T", text))
     if isinstance(value, ast.Tuple):
         return
@@ -89,9 +96,24 @@ def _values(
                 yield said(made, ("missing_factor", other, text))
 
 
-def _other_axes(statement: ast.stmt) -> Iterator[ast.AST]:
-    """Every reduction of a statement along another axis, kept where it broadcasts."""
-    for axis in (0, 1, -1):
+def _other_axes(
+    statement: ast.Assign | ast.AugAssign | ast.Return, scope: Scope
+) -> Iterator[ast.AST]:
+    """Every reduction of a statement along another axis, or axes, kept where it broadcasts."""
+    value = statement.value
+    inside = [n for n in ast.walk(value) if isinstance(n, ast.Call)] if value else []
+    ndim = max(
+        (len(scope.shape(n.func.value) or ()) for n in inside if isinstance(n.func, ast.Attribute)),
+        default=0,
+    )
+    several = [
+        axes
+        for k in (2, 3)
+        if ndim > 2
+        for axes in itertools.combinations(range(ndim), k)
+        if k < ndim
+    ]
+    for axis in (0, 1, -1, *several):
         for keepdims in (False, True):
             made = copy.deepcopy(statement)
             old = None
@@ -121,6 +143,12 @@ def _calls_of_a_name(value: ast.AST) -> list[ast.Call]:
         if isinstance(n, ast.Call) and len(n.args) == 1 and isinstance(n.args[0], ast.Name)
     }
     return list(found.values())
+
+
+def _repeated(value: ast.AST) -> list[str]:
+    """The names and calls that occur more than once."""
+    texts = [ast.unparse(n) for n in ast.walk(value) if isinstance(n, (ast.Call, ast.Name))]
+    return [text for text in dict.fromkeys(texts) if texts.count(text) > 1 and text != "np"][:6]
 
 
 def _doubled(value: ast.AST) -> list[ast.BinOp]:

@@ -14,8 +14,8 @@ from tinyae.gradcheck.doctor.subjects import FunctionSubject, LossSubject, Subje
 from tinyae.gradcheck.doctor.trial import Point
 from tinyae.param import Array
 
-MAX_VARIANTS = (800, 500, 400, 500)  # variants that are run in each of the four stages
-MAX_LINES = 30_000  # lines that the variants of one stage may run, long arrays counting more
+MAX_VARIANTS = (800, 500, 500, 900)  # variants that are run in each of the four stages
+MAX_LINES = 60_000  # lines that the variants of one stage may run, long arrays counting more
 
 
 def variants(
@@ -27,6 +27,7 @@ def variants(
     right: set[str],
     only: Piece | None = None,
     budget: Budget | None = None,
+    skip: Any = None,
 ) -> Any:
     """The changed pieces that give some wanted gradient at the point and spoil none that is right;
     with the keys of all gradients that are then as wanted.
@@ -38,7 +39,7 @@ def variants(
         if only is not None and piece is not only:
             continue
         variant, changed = program.variant(piece, piece.function.__code__)
-        for change in changes(piece.tree, alternatives):
+        for change in changes(piece.tree, alternatives, skip):
             if budget.spent():
                 return
             code = piece.compiled()
