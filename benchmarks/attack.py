@@ -25,11 +25,8 @@ from benchmarks.attacks import (
     kills,
     model_files,
     repeat,
-<<<<<<< HEAD
     survival,
-=======
     torch_twins,
->>>>>>> b155c1c15161456716c12cf0e6b14d9f47f1ea56
 )
 
 Attack = Callable[[int, int], Outcome]

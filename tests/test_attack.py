@@ -38,11 +38,7 @@ CASES = {
 # Tried in test_edges.py, and forks in test_fork_safe.py.
 ELSEWHERE = {"misuse", "twins", "torch", "guards", "threads", "forks", "long-runs"}
 
-<<<<<<< HEAD
-NEEDS = {"cached code": "numba", "pictures": "PIL", "survival": "sklearn"}
-=======
-NEEDS = {"cached-code": "numba", "pictures": "PIL"}
->>>>>>> b155c1c15161456716c12cf0e6b14d9f47f1ea56
+NEEDS = {"cached-code": "numba", "pictures": "PIL", "survival": "sklearn"}
 
 
 @pytest.mark.parametrize("name", CASES)

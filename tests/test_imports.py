@@ -19,21 +19,8 @@ LEVELS = (
     {"layers", "losses", "likelihoods", "gradcheck"},
     {"models", "optimizer", "optim", "schedules", "clipping", "data"},
     {"training", "train", "io", "metrics", "fusion"},
-<<<<<<< HEAD
-    {
-        "sklearn",
-        "distributed",
-        "plot",
-        "export",
-        "program",
-        "catalog",
-        "training_doctor",
-        "explanation",
-    },
-=======
     {"sklearn", "plot", "export", "program", "catalog", "training_doctor", "explanation"}
-    | {"interchange"},
->>>>>>> b155c1c15161456716c12cf0e6b14d9f47f1ea56
+    | {"interchange", "distributed"},
     {"cli", "learn"},
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

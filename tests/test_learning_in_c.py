@@ -315,7 +315,7 @@ def test_learning_is_seen_by_score_and_run(tmp_path):
     text = f"""#include <stdio.h>
 #include "ae.h"
 static float arena[AE_ARENA_BYTES / sizeof(float)], weights[AE_WEIGHTS_BYTES / sizeof(float)];
-static const float in[] = {{{", ".join(map(c_number, x[0]))}}};
+static const float in[] = {{{', '.join(map(c_number, x[0]))}}};
 
 int main(void)
 {{
@@ -378,12 +378,7 @@ def test_what_cannot_learn_is_named_and_nothing_is_written(tmp_path):
         (ValueError, "8 bits cannot", model, {"train": "sgd", **int8}),
         (ValueError, "expected some of encoder, decoder", model, {"train": "sgd", "frozen": "enc"}),
         (ValueError, "which is all", model, {"train": "sgd", "frozen": ["encoder", "decoder"]}),
-        (
-            ValueError,
-            r"a part of encoder, Dense\(4, 4\)",
-            model,
-            {"train": "sgd", "frozen": "encoder.b"},
-        ),
+        (ValueError, r"a part of encoder, Dense\(4, 4\)", model, {"train": "sgd", "frozen": "encoder.b"}),
         (TypeError, r"decoder, TiedDense\(.* shares", tied, {"train": "sgd"}),
         (ValueError, "a part of decoder, TiedDense", tied, {"train": "sgd", "frozen": "encoder"}),
         (TypeError, r"encoder.1, Dense\(4, 4\), shares", twice, {"train": "sgd"}),

@@ -745,7 +745,7 @@ def test_a_fit_that_died_goes_on_to_the_same_bits(kind, patience, iris, tmp_path
 @each_estimator
 def test_a_checkpoint_needs_a_second_process_to_begin_as_the_first(kind, iris, tmp_path):
     for wrong in ({"random_state": None}, {"random_state": 0, "warm_start": True}):
-        with pytest.raises(ValueError, match="random_state is .* expected an int and False"):
+        with pytest.raises(ValueError, match=r"random_state is .* expected an int and False"):
             kind(**{**SMALL, **wrong}, checkpoint=tmp_path / "c.npz").fit(iris)
     with pytest.raises(FileNotFoundError, match="checkpoint"):
         kind(**SMALL, checkpoint=tmp_path / "none" / "c.npz").fit(iris)

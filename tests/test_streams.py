@@ -104,7 +104,7 @@ def test_what_parquet_cannot_give(tmp_path: Path) -> None:
     model = network(5)
     with pytest.raises(ValueError, match=r"block 2 of x, .*nan at \(17, 3\)"):
         ta.fit(model, ta.data.ParquetRows(path, COLUMNS), epochs=1, progress=False)
-    with pytest.raises(ValueError, match="'text' .* holds string, expected numbers"):
+    with pytest.raises(ValueError, match=r"'text' .* holds string, expected numbers"):
         ta.data.ParquetRows(path)
     with pytest.raises(ValueError, match="no column 'c9'; it has c0, c1"):
         ta.data.ParquetRows(path, ["c0", "c9"])

@@ -11,7 +11,8 @@
 `make_strokes`, `make_heartbeats` and `make_faces` generate as many samples as you ask for.
 
 Read next: published.py, files.py with tables.py and pictures.py, then strokes.py, heartbeats.py,
-faces.py, batches.py and streams.py. corruption.py, augmentation.py and binarize.py change samples during training.
+faces.py, batches.py and streams.py. corruption.py, augmentation.py and binarize.py change samples
+during training.
 """
 
 import os

@@ -12,12 +12,14 @@ before it is learnt, it needs none, and the backward pass ends there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tinyae.kernels.functions import FUNCTIONS
 from tinyae.layers import TopK
 from tinyae.losses import Loss
+from tinyae.models import Autoencoder
+from tinyae.param import Param
 from tinyae.program import gradients as grad
 from tinyae.program import program as ops
 from tinyae.program.gradients import NOTHING

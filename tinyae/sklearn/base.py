@@ -12,11 +12,8 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-<<<<<<< HEAD
 from tinyae import files
-=======
 from tinyae.arguments import positive_int
->>>>>>> b155c1c15161456716c12cf0e6b14d9f47f1ea56
 from tinyae.data.batches import split
 from tinyae.metrics import PCA
 from tinyae.optim import Adam
