@@ -17,11 +17,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Array = NDArray[Any]
 
@@ -78,6 +80,8 @@ class ParquetRows(Stream):
     """
 
     def __init__(self, path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> None:
+        from pathlib import Path  # imported here, to keep `import tinyae` fast
+
         parquet = _parquet()
         place = Path(path)
         files = sorted(place.glob("*.parquet")) if place.is_dir() else [place]
