@@ -99,7 +99,7 @@ from tinyae.optim import (
     RMSProp,
 )
 from tinyae.param import Param
-from tinyae.training import EarlyStopping, History, TrainingDiverged, fit
+from tinyae.training import EarlyStopping, History, ReduceLROnPlateau, TrainingDiverged, fit
 
 
 def _compile(model, part="autoencoder", input_shape=None):  # type: ignore[no-untyped-def]
@@ -251,6 +251,7 @@ __all__ = [
     "clip_by_global_norm",
     "fit",
     "EarlyStopping",
+    "ReduceLROnPlateau",
     "History",
     "TrainingDiverged",
     "diagnose_training",
