@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from tinyae.gradcheck.doctor.hypotheses.source import Piece
-
 from tinyae.param import Array
 
 _METHODS = ("sum", "mean", "reshape", "transpose", "swapaxes", "copy", "max", "min")
