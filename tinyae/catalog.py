@@ -78,16 +78,21 @@ from tinyae.models import (
     GAN,
     VQVAE,
     Autoencoder,
+    BatchTopKSAE,
     Classifier,
     ConditionalVariationalAutoencoder,
     ContractiveAutoencoder,
     DenoisingAutoencoder,
+    GatedSAE,
+    JumpReLUSAE,
     KLSparsity,
     L1Sparsity,
+    MatryoshkaSAE,
     Model,
     NonSaturating,
     Saturating,
     SparseAutoencoder,
+    TopKSAE,
     VariationalAutoencoder,
     conv_encoder_decoder,
     dense_encoder_decoder,
@@ -703,6 +708,23 @@ def _vqvae(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
     return model, (n, pixels)
 
 
+def _sae(cls: Callable[..., Any]) -> Callable[..., tuple[Model, Shape]]:
+    def build(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+        n, d, features = integers(1, 5), integers(2, 5), integers(4, 8)
+        if cls is MatryoshkaSAE:
+            model = cls(d, (2, features), integers(1, 2), dead_k=2, rng=rng)
+        elif cls is JumpReLUSAE:  # a wide kernel, within which many scores lie
+            model = cls(d, features, 0.1, threshold=0.3, bandwidth=0.5, dead_k=2, rng=rng)
+        elif cls is GatedSAE:
+            model = cls(d, features, 0.1, rng=rng)
+        else:
+            model = cls(d, features, integers(1, 3), dead_k=2, rng=rng)
+        model.idle[: features // 2] = model.dead_after  # half of the features are dead
+        return model, (n, d)
+
+    return build
+
+
 def _discriminator_player(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
     gan, shape = _gan(integers, rng)
     return gan.players[0], shape
@@ -742,6 +764,11 @@ MODELS: tuple[ModelRow, ...] = (
     ModelRow("ConditionalVariationalAutoencoder", _conditional, classes=3),
     ModelRow("Classifier", _classifier, classes=3),
     ModelRow("VQVAE", _vqvae),
+    ModelRow("TopKSAE", _sae(TopKSAE)),
+    ModelRow("BatchTopKSAE", _sae(BatchTopKSAE)),
+    ModelRow("MatryoshkaSAE", _sae(MatryoshkaSAE)),
+    ModelRow("JumpReLUSAE", _sae(JumpReLUSAE)),
+    ModelRow("GatedSAE", _sae(GatedSAE)),
     ModelRow("GAN discriminator", _discriminator_player),
     ModelRow("GAN generator", _generator_player),
 )

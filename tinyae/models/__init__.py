@@ -13,6 +13,7 @@ from tinyae.models.classifier import Classifier
 from tinyae.models.conditional import ConditionalVariationalAutoencoder
 from tinyae.models.contractive import ContractiveAutoencoder
 from tinyae.models.denoising import DenoisingAutoencoder
+from tinyae.models.dictionary import BatchTopKSAE, MatryoshkaSAE, TopKSAE
 from tinyae.models.gan import GAN, NonSaturating, Saturating
 from tinyae.models.gan_builders import dcgan, dense_gan
 from tinyae.models.interpolation import linear, spherical
@@ -20,6 +21,7 @@ from tinyae.models.likelihood_estimates import Estimate
 from tinyae.models.sequence_builders import sequence_autoencoder
 from tinyae.models.sparse import KLSparsity, L1Sparsity, SparseAutoencoder
 from tinyae.models.stacked import StackedAutoencoder, stack_of
+from tinyae.models.thresholds import GatedSAE, JumpReLUSAE
 from tinyae.models.variational import VariationalAutoencoder
 from tinyae.models.vqvae import VQVAE
 
@@ -35,6 +37,11 @@ __all__ = [
     "ConditionalVariationalAutoencoder",
     "Estimate",
     "VQVAE",
+    "TopKSAE",
+    "BatchTopKSAE",
+    "MatryoshkaSAE",
+    "JumpReLUSAE",
+    "GatedSAE",
     "linear",
     "spherical",
     "StackedAutoencoder",
