@@ -124,6 +124,17 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         ta.VQVAE,
         {**parts(), "codes": 4, "dim": 2, "commitment": 0.25, "decay": 0.9, "dtype": np.float32},
     ),
+    "CosineSchedule": (ta.CosineSchedule, {"steps": 10}),
+    "Diffusion": (
+        ta.Diffusion,
+        {"network": ta.Dense(8, 4, rng=rng()), "shape": (4,), "schedule": ta.CosineSchedule(9)}
+        | {"prediction": ta.PredictNoise(), "time_features": 4, "classes": 2, "unlabelled": 0.1},
+    ),
+    "MaskedAutoencoder": (
+        ta.MaskedAutoencoder,
+        {"shape": (1, 8, 8), "patch": 4, "dim": 4, "depth": 1, "heads": 2, "decoder_dim": 4}
+        | {"decoder_depth": 1, "masked": 0.5, **NEW},
+    ),
     "TopKSAE": (ta.TopKSAE, {**SAE, "k": 2, "dead_k": 2}),
     "BatchTopKSAE": (ta.BatchTopKSAE, {**SAE, "k": 2, "dead_k": 2}),
     "MatryoshkaSAE": (

@@ -91,7 +91,9 @@ def test_a_threshold_moves_as_the_count_behind_a_wide_kernel() -> None:
     above, below = ((a > 0.4 + s).sum(axis=0) for s in (0.15, -0.15))
     model._step = lambda x, z, u, learn=False: ({"total": 0.0}, np.zeros_like(z), None)  # type: ignore
     model.backprop(x)
-    np.testing.assert_allclose(model.log_theta.grad / 0.4, (above - below) / 0.3 / len(x), rtol=1e-9)
+    np.testing.assert_allclose(
+        model.log_theta.grad / 0.4, (above - below) / 0.3 / len(x), rtol=1e-9
+    )
 
 
 @pytest.mark.parametrize("name", ["JumpReLUSAE", "GatedSAE", "VQVAE"])
@@ -115,7 +117,9 @@ def superposition(n: int, features: int, dim: int, active: float) -> tuple[np.nd
     draws = rng(2)
     truth = draws.normal(size=(features, dim))
     truth /= np.linalg.norm(truth, axis=1, keepdims=True)
-    amounts = (draws.random((n, features)) < active / features) * draws.uniform(0.5, 1.5, (n, features))
+    amounts = (draws.random((n, features)) < active / features) * draws.uniform(
+        0.5, 1.5, (n, features)
+    )
     return (amounts @ truth).astype(np.float32), truth
 
 
@@ -151,7 +155,7 @@ def test_features_in_superposition_are_recovered_from_a_memory_map(
 def test_mistakes_are_named() -> None:
     with pytest.raises(ValueError, match="k is 11, expected at most features = 10"):
         ta.TopKSAE(6, 10, 11, rng=rng())
-    with pytest.raises(ValueError, match="sizes is .* increasing"):
+    with pytest.raises(ValueError, match=r"sizes is .* increasing"):
         ta.MatryoshkaSAE(6, (10, 4), rng=rng())
     with pytest.raises(ValueError, match=r"x has shape \(2, 5\), expected \(N, 6\)"):
         SAES["TopKSAE"]().encode(np.zeros((2, 5), np.float32))
