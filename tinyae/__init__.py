@@ -49,6 +49,7 @@ from tinyae.initializers import (
     LeCunUniform,
     Normal,
     Orthogonal,
+    TorchUniform,
     Zeros,
 )
 from tinyae.io import load, save
@@ -130,6 +131,8 @@ def _export_c(  # type: ignore[no-untyped-def]
     selftest=False,
     quantize=None,
     calibration=None,
+    train=None,
+    frozen=(),
 ):
     """A part of the model as a C99 header: :func:`tinyae.program.export_c`."""
     from tinyae.program import export_c
@@ -144,15 +147,26 @@ def _export_c(  # type: ignore[no-untyped-def]
         selftest=selftest,
         quantize=quantize,
         calibration=calibration,
+        train=train,
+        frozen=frozen,
     )
+
+
+def _export_onnx(model, path, *, part="autoencoder", input_shape=None):  # type: ignore[no-untyped-def]
+    """A part of the model as an ONNX file: :func:`tinyae.program.export_onnx`."""
+    from tinyae.program import export_onnx
+
+    return export_onnx(model, path, part=part, input_shape=input_shape)
 
 
 Model.compile = _compile
 Model.export_c = _export_c
+Model.export_onnx = _export_onnx
 
 if TYPE_CHECKING:
     from tinyae import export, gradcheck, metrics, plot, program
     from tinyae.explanation import explain
+    from tinyae.interchange import from_onnx
     from tinyae.schedules import Constant, Cosine, Exponential, StepDecay, WarmUp
     from tinyae.training_doctor import diagnose_training
 
@@ -169,6 +183,7 @@ __getattr__ = lazy.attach(
         "train": "tinyae.train",  # the former name of tinyae.training
         "explain": "tinyae.explanation:explain",
         "diagnose_training": "tinyae.training_doctor:diagnose_training",
+        "from_onnx": "tinyae.interchange:from_onnx",
     },
 )
 
@@ -183,6 +198,7 @@ __all__ = [
     "LeCunNormal",
     "Normal",
     "Orthogonal",
+    "TorchUniform",
     "Zeros",
     # losses, models, optimizers, the loop
     "MSE",
@@ -259,6 +275,7 @@ __all__ = [
     # files and the rest
     "save",
     "load",
+    "from_onnx",
     "data",
     "export",
     "fusion",

@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.arguments import check_callable, generator
+from tinyae.arguments import check_callable, generator, positive_int
 from tinyae.arrays import real
 from tinyae.gradcheck import again, trained
 from tinyae.gradcheck.compare import compare, compare_outputs
@@ -41,7 +41,6 @@ from tinyae.gradcheck.draws import jitter
 from tinyae.gradcheck.replay import Replay, as_double, clear_gradients, learnt
 from tinyae.gradcheck.report import Report, Row, gradient_name
 from tinyae.gradcheck.slope import EPS, H, Outputs, direction, norm
-from tinyae.layers.base import positive_int
 from tinyae.param import Array
 from tinyae.twin import definitions_only
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tinyae.arguments import check_callable, float_dtype
+from tinyae.arguments import check_callable, float_dtype, positive_int
 from tinyae.arrays import check_real
 from tinyae.initializers import Initializer, Normal
-from tinyae.layers.base import Layer, check_dy, positive_int
+from tinyae.layers.base import Layer, check_dy
 from tinyae.param import Array, Param
 
 __all__ = ["Embedding"]

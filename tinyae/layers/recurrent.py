@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinyae import kernels
-from tinyae.arguments import check_callable, float_dtype
+from tinyae.arguments import check_callable, float_dtype, positive_int
 from tinyae.initializers import Initializer, LeCunUniform, Orthogonal
-from tinyae.layers.base import Layer, check_dy, check_input, positive_int
+from tinyae.layers.base import Layer, check_dy, check_input
 from tinyae.param import Array, Param
 
 __all__ = ["GRU", "LSTM"]

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tinyae.arguments import check_callable, float_dtype
+from tinyae.arguments import check_callable, float_dtype, positive_int
 from tinyae.initializers import Initializer, Normal
-from tinyae.layers.base import Layer, ParameterFree, check_dy, check_input, positive_int
+from tinyae.layers.base import Layer, ParameterFree, check_dy, check_input
 from tinyae.layers.compose import check_layer, join_names
 from tinyae.param import Array, Param
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tinyae.arguments import flag
+from tinyae.arguments import flag, positive_int
 from tinyae.initializers import Initializer
 from tinyae.layers.attention import MultiHeadAttention
-from tinyae.layers.base import Layer, add, check_dy, positive_int
+from tinyae.layers.base import Layer, add, check_dy
 from tinyae.layers.compose import Sequential
 from tinyae.layers.dense import Dense
 from tinyae.layers.gated import GELU

@@ -32,13 +32,14 @@ class Model(Module):
 
     A subclass defines ``backprop``, ``objective`` and ``evaluate_batch``. Each returns its terms by
     name, including ``"total"``. The training loop, ``io`` and ``program`` attach ``fit``, ``save``,
-    ``compile`` and ``export_c`` from outside, so that models need not import them.
+    ``compile``, ``export_c`` and ``export_onnx`` from outside, so that models need not import them.
     """
 
     fit: ClassVar[Callable[..., Any]]
     save: ClassVar[Callable[..., Any]]
     compile: ClassVar[Callable[..., Any]]
     export_c: ClassVar[Callable[..., Any]]
+    export_onnx: ClassVar[Callable[..., Any]]
 
     @property
     def players(self) -> tuple[Model, ...]:

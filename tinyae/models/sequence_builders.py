@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import DTypeLike
 
+from tinyae.arguments import positive_int
 from tinyae.initializers import Initializer
 from tinyae.layers import GRU, LSTM, Dense, LastStep, Layer, Repeat, Sequential, Tokenwise
-from tinyae.layers.base import positive_int
 
 
 def sequence_autoencoder(

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinyae import kernels
-from tinyae.arguments import check_generator, float_dtype, number
+from tinyae.arguments import check_generator, float_dtype, number, positive_int
 from tinyae.arrays import real
 from tinyae.layers import Layer
-from tinyae.layers.base import positive_int
 from tinyae.losses import Loss
 from tinyae.models.base import ReconstructionModel, Terms
 from tinyae.models.checks import check_parts, check_weight
