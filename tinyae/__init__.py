@@ -95,6 +95,7 @@ from tinyae.optim import (
     RMSProp,
 )
 from tinyae.param import Param
+from tinyae.scaling import Scaler
 from tinyae.training import EarlyStopping, History, TrainingDiverged, fit
 
 
@@ -225,6 +226,7 @@ __all__ = [
     "clip_by_global_norm",
     "fit",
     "EarlyStopping",
+    "Scaler",
     "History",
     "TrainingDiverged",
     "diagnose_training",

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from tinyae.arguments import flag, generator
+from tinyae.arrays import as_samples
 from tinyae.clipping import clip_by_global_norm
 from tinyae.data.batches import batches, count
 from tinyae.memory import keep_freed_memory
@@ -61,8 +62,10 @@ def fit(
 ) -> History:
     """Train a model in place, and return what was measured.
 
-    x, validation       an array, a memory map, a tuple of arrays, or an iterable of batches
-                        (:mod:`tinyae.data.batches`). Batches are converted to the model's dtype
+    x, validation       an array, a memory map, a DataFrame, a list of rows, a tuple of arrays, or
+                        an iterable of batches (:mod:`tinyae.data.batches`). Batches are scaled, if
+                        the model has a scaler, and converted to its dtype. Validation data
+                        beyond the decoder's range are measured, not refused
     optimizer           ``Adam(1e-3)`` unless given. For a model with several players (a GAN) a
                         tuple with one optimizer for each
     rng                 a seed or a generator, for the order of the samples and the model's noise.
@@ -88,6 +91,7 @@ def fit(
         model, epochs, batch_size, clip_norm, early_stopping, augment, checkpoint, on_epoch
     )
     optimizers = optimizer_per_player(model, optimizer)
+    x, validation = as_samples("fit: x", x), as_samples("fit: validation", validation)
     rng, progress = generator("fit", rng), flag("fit", "progress", progress)
     x, measured = dry_run(model, x, validation, epochs, batch_size, augment, rng)
     check_rates(optimizers, epochs * (batches_per_epoch(x, batch_size) or 1))
@@ -97,13 +101,14 @@ def fit(
     if resume is not None:
         read_checkpoint(resume, state, measured)
 
+    x, prepare = _scaled_once(model, x)
     clear_gradients(model)
     keep_freed_memory()
     bar = Progress(progress, epochs, len(state.history))
     try:
         while len(state.history) < epochs and not _stops(early_stopping, state.history):
             steps = bar.over(batches(x, batch_size, rng), batches_per_epoch(x, batch_size))
-            epoch = train_epoch(state, steps, clip_norm, augment)
+            epoch = train_epoch(state, steps, clip_norm, augment, prepare)
             if validation is not None:
                 epoch.validation = validate(model, validation, batch_size)
             state.record(epoch)
@@ -124,24 +129,39 @@ def fit(
     return state.history
 
 
+def _scaled_once(model: Model, x: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """x as the layers see it, if that is a matter of units and x is in memory; and what remains to
+    be done for each batch."""
+    if model.scaler is None or type(x) is not np.ndarray:
+        return x, model.as_input
+    return model.as_input(x), lambda batch: cast(batch, model.dtype)
+
+
 def train_epoch(
-    state: TrainingState, steps: Iterable[Any], clip_norm: float | None, augment: Augment | None
+    state: TrainingState,
+    steps: Iterable[Any],
+    clip_norm: float | None,
+    augment: Augment | None,
+    prepare: Callable[[Any], Any] | None = None,
 ) -> Epoch:
     """One pass over the batches in ``steps``: for each of them backprop, then a step.
+
+    ``prepare`` makes of a batch what the layers see, by default ``model.as_input``.
 
     The players of a game take turns on every batch; any other model is its only player.
 
     Raises
         NonFinite   a loss, or at the end a weight, is NaN or infinite
     """
-    model, rng, dtype = state.model, state.rng, state.model.dtype
+    model, rng = state.model, state.rng
+    prepare = model.as_input if prepare is None else prepare
     number, start = len(state.history) + 1, time.perf_counter()
     turns = [(p, unique(p.params), o) for p, o in zip(model.players, state.optimizers)]
     sums: Terms = {}
     learning_rate, samples, i, batch = state.optimizers[0].rate, 0, 0, None
     with np.errstate(all="ignore"):  # what overflows is found below, and reported with its place
         for i, batch in enumerate(steps, 1):
-            batch = cast(batch, dtype)
+            batch = prepare(batch)
             if augment is not None:
                 batch = augment(batch, rng)
             learning_rate, n = state.optimizers[0].rate, count(batch)
