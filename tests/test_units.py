@@ -169,7 +169,7 @@ def test_calibration_flags_a_share_of_normal_rows(trained):
 
 def test_no_threshold_is_said(trained):
     model = model_of(sensors())
-    with pytest.raises(ValueError, match="has no threshold; call model.calibrate"):
+    with pytest.raises(ValueError, match=r"has no threshold; call model.calibrate"):
         model.flags(sensors())
     with pytest.raises(ValueError, match="no scores of normal samples"):
         model.p_values(sensors())
@@ -177,7 +177,7 @@ def test_no_threshold_is_said(trained):
         model.calibrate(sensors(), 1.5)
 
 
-# --- what is compiled and exported ----------------------------------------------------------------------
+# --- what is compiled and exported ------------------------------------------------------------
 
 
 @pytest.mark.parametrize("part", ["autoencoder", "encoder", "decoder", "score"])
@@ -232,7 +232,7 @@ def test_int8_of_a_model_with_units_is_refused(trained, tmp_path):
         trained.export_c(tmp_path / "a.h", quantize="int8", calibration=sensors())
 
 
-# --- what is said of data -------------------------------------------------------------------------------
+# --- what is said of data ---------------------------------------------------------------------
 
 
 def plain(output: type | None) -> ta.Autoencoder:
@@ -284,9 +284,9 @@ def test_validation_beyond_the_decoder_is_measured(loss):
     measured = history.epochs[-1].validation["total"], inside.epochs[-1].validation["total"]
     assert np.isfinite(measured).all()
     assert abs(measured[0] - measured[1]) > 1e-3
-    with pytest.raises(OutOfRange, match="of the training data, .*Sigmoid"):
+    with pytest.raises(OutOfRange, match=r"of the training data, .*Sigmoid"):
         ta.fit(model, 1.2 * x, epochs=1, progress=False)
-    with pytest.raises(ValueError, match="of validation, .* nan at"):
+    with pytest.raises(ValueError, match=r"of validation, .* nan at"):
         ta.fit(model, x, epochs=1, validation=np.full_like(x, np.nan), progress=False)
 
 
@@ -317,7 +317,7 @@ def test_the_doctor_speaks_of_scale_and_constants():
     assert "all 50 samples are equal" in str(ta.diagnose_training(history, model, same))
 
 
-# --- what else is taken for an array --------------------------------------------------------------------
+# --- what else is taken for an array ------------------------------------------------------
 
 
 def test_tables_of_other_kinds_are_taken(trained):

@@ -18,7 +18,8 @@ The source is meant to be read, in this order:
 14. ``layers/convolution.py``, ``conv.py``: convolution and its transpose, each the other's adjoint;
     of sequences in ``conv1d.py``, ``pool1d.py``
 15. ``layers/norm.py``, ``group_norm.py``, ``rms_norm.py``, ``pool.py``,
-    ``global_pool.py``, ``shape.py``, ``noise.py``, ``topk.py``, ``branches.py``
+    ``global_pool.py``, ``shape.py``, ``noise.py``, ``topk.py``, ``branches.py``; of tokens
+    ``embedding.py``, ``tokens.py``, ``attention.py``, ``transformer.py``, ``recurrent.py``
 16. ``twin.py``, ``fusion/``   what runs in place of these definitions where speed matters
 17. ``kernels/reference.py``   the hot loops in plain NumPy; ``kernels/jitted/``: the same, compiled,
                                down to ``simd_tile.py``, a tile of sums in vector registers
@@ -48,6 +49,7 @@ from tinyae.initializers import (
     LeCunUniform,
     Normal,
     Orthogonal,
+    TorchUniform,
     Zeros,
 )
 from tinyae.io import load, save
@@ -62,6 +64,7 @@ from tinyae.likelihoods import (
 from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Huber
 from tinyae.models import (
     GAN,
+    VQVAE,
     Autoencoder,
     Classifier,
     ConditionalVariationalAutoencoder,
@@ -83,6 +86,7 @@ from tinyae.models import (
     dense_pair,
     dense_variational,
     linear,
+    sequence_autoencoder,
     spherical,
     stack_of,
 )
@@ -117,6 +121,8 @@ def _export_c(  # type: ignore[no-untyped-def]
     selftest=False,
     quantize=None,
     calibration=None,
+    train=None,
+    frozen=(),
 ):
     """A part of the model as a C99 header: :func:`tinyae.program.export_c`."""
     from tinyae.program import export_c
@@ -131,15 +137,26 @@ def _export_c(  # type: ignore[no-untyped-def]
         selftest=selftest,
         quantize=quantize,
         calibration=calibration,
+        train=train,
+        frozen=frozen,
     )
+
+
+def _export_onnx(model, path, *, part="autoencoder", input_shape=None):  # type: ignore[no-untyped-def]
+    """A part of the model as an ONNX file: :func:`tinyae.program.export_onnx`."""
+    from tinyae.program import export_onnx
+
+    return export_onnx(model, path, part=part, input_shape=input_shape)
 
 
 Model.compile = _compile
 Model.export_c = _export_c
+Model.export_onnx = _export_onnx
 
 if TYPE_CHECKING:
     from tinyae import export, gradcheck, metrics, plot, program
     from tinyae.explanation import explain
+    from tinyae.interchange import from_onnx
     from tinyae.schedules import Constant, Cosine, Exponential, StepDecay, WarmUp
     from tinyae.training_doctor import diagnose_training
 
@@ -156,6 +173,7 @@ __getattr__ = lazy.attach(
         "train": "tinyae.train",  # the former name of tinyae.training
         "explain": "tinyae.explanation:explain",
         "diagnose_training": "tinyae.training_doctor:diagnose_training",
+        "from_onnx": "tinyae.interchange:from_onnx",
     },
 )
 
@@ -170,6 +188,7 @@ __all__ = [
     "LeCunNormal",
     "Normal",
     "Orthogonal",
+    "TorchUniform",
     "Zeros",
     # losses, models, optimizers, the loop
     "MSE",
@@ -196,6 +215,7 @@ __all__ = [
     "HeteroscedasticGaussian",
     "Laplace",
     "Binarize",
+    "VQVAE",
     "linear",
     "spherical",
     "StackedAutoencoder",
@@ -210,6 +230,7 @@ __all__ = [
     "conv_pair",
     "dense_variational",
     "stack_of",
+    "sequence_autoencoder",
     "dense_gan",
     "dcgan",
     "SGD",
@@ -234,6 +255,7 @@ __all__ = [
     # files and the rest
     "save",
     "load",
+    "from_onnx",
     "data",
     "export",
     "fusion",

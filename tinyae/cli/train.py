@@ -40,6 +40,7 @@ from tinyae.param import Array
 
 EXAMPLE = "tinyae train --data fashion-mnist --units 64 --code-activation relu --out model.npz"
 SCALES = ("auto", "standard", "minmax", "none")
+_STEPS = 5000  # that a training of default length takes at least
 _DIAGNOSED = 4096  # rows that the run doctor looks at
 
 
@@ -87,8 +88,8 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_training_options(parser: argparse.ArgumentParser) -> None:
     add, whole, number = parser.add_argument, positive(int), positive(float)
-    epochs = "in all, those of --resume counted too (default 10; small sets want more)"
-    add("--epochs", type=whole, default=10, help=epochs)
+    epochs = "in all, those of --resume counted too (default 10, and more of a small set)"
+    add("--epochs", type=whole, help=epochs)
     add("--batch-size", type=whole, default=32, help="default 32")
     add("--learning-rate", type=number, default=1e-3, help="of Adam (default 1e-3)")
     add("--schedule", choices=["constant", "cosine"], default="constant")
@@ -110,10 +111,11 @@ def run(args: argparse.Namespace) -> int:
     model = model_from_options(args, train.x.shape[1:], bounded, labels, rng)
     model.scaler, model.columns = scaler, train.columns
     pictures = _picture_files(args)
+    args.epochs = args.epochs or _epochs(len(train.x), args.batch_size)
     shape = " × ".join(map(str, train.x.shape[1:]))
     print(
         f"{source.name}: {count(len(train.x), 'sample')} of {shape} to learn from, {len(test.x):,} held "
-        f"out; kernels: {ta.kernels.active()}"
+        f"out; {count(args.epochs, 'epoch')}; kernels: {ta.kernels.active()}"
     )
     print(architecture(model), f"({parameter_count(model):,} parameters)")
 
@@ -168,6 +170,12 @@ def _check_files(args: argparse.Namespace) -> None:
             raise FileNotFoundError(
                 f"train: there is no checkpoint {args.resume}; leave out --resume to begin"
             )
+
+
+def _epochs(samples: int, batch_size: int) -> int:
+    """10, or for a small set as many as take 5,000 steps, up to 200."""
+    steps = math.ceil(samples / batch_size)
+    return max(10, min(200, math.ceil(_STEPS / steps)))
 
 
 def _with_labels(args: argparse.Namespace, train: Rows, test: Rows) -> tuple[Any, int]:

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from tinyae import data, files
+from tinyae.arguments import positive_pair
 from tinyae.data import columns, sound
 from tinyae.data.columns import Rows, TableOptions
-from tinyae.data.files import HELD_OUT, _read_npy, _read_npz, _size, held_out
+from tinyae.data.files import HELD_OUT, _read_npy, _read_npz, held_out
 from tinyae.data.pictures import IMAGES, read_pictures
 
 TABLES = (".csv", ".csv.gz", ".tsv", ".txt", ".parquet")
@@ -80,7 +81,8 @@ def read(
             },
         )
     if kind == "pictures":
-        x, y, found = read_pictures(Path(path), _size(image_size))
+        size = None if image_size is None else positive_pair("load", "image_size", image_size, 28)
+        x, y, found = read_pictures(Path(path), size)
         names = [str(f.relative_to(path)) if Path(path).is_dir() else f.name for f in found]
         classes = None if y is None else sorted({str(Path(name).parent) for name in names})
         return Source(Path(path).name, {"all": Rows(x, y, classes, names, "file")})

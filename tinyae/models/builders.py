@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tinyae.arguments import flag
+from tinyae.arguments import flag, positive_int
 from tinyae.initializers import Initializer
 from tinyae.layers import (
     Conv1d,
@@ -33,7 +33,6 @@ from tinyae.layers import (
     TiedDense,
 )
 from tinyae.layers.activation import activations
-from tinyae.layers.base import positive_int
 
 Maker = Callable[[], Layer]
 Activation = Maker | str  # ReLU, "relu", or lambda: LeakyReLU(0.2)
@@ -58,8 +57,9 @@ def dense_encoder_decoder(
     Raises    ValueError unless shape and units hold ints ≥ 1
 
     ``activation`` makes the layer after each Dense, ``code_activation`` the one after the code and
-    ``output`` the last one: a class, a function, or a name such as "relu"; None leaves it linear. With ``tied`` the decoder shares the encoder's
-    matrices, transposed, so that they get both gradients (Vincent et al. 2010, §2.2). One hidden
+    ``output`` the last one: a class, a function, or a name such as "relu"; None leaves it linear.
+    With ``tied`` the decoder shares the encoder's matrices, transposed, so that they get both
+    gradients (Vincent et al. 2010, §2.2). One hidden
     layer, ``units=[64]``, is the plain undercomplete autoencoder.
 
     Source    Hinton & Salakhutdinov (2006), fig. 1

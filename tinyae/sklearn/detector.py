@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from tinyae import conformal
-from tinyae.layers.base import positive_int
+from tinyae.arguments import positive_int
 from tinyae.param import Array
 from tinyae.sklearn.base import FLOATS, Settings, check_share
 from tinyae.sklearn.distance import NormalRows
