@@ -99,7 +99,8 @@ def model_from_options(
         return _variational(args, shape, units, bounded, classes, rng)
     if args.model == "gan":
         return ta.GAN(*ta.dense_gan(tuple(shape), units[:-1] or units, units[-1], rng=rng))
-    output = args.output or ("sigmoid" if bounded else "linear")
+    # a sigmoid after convolutions may saturate at black and stay there
+    output = args.output or ("sigmoid" if bounded and not args.channels else "linear")
     loss = LOSSES[args.loss]()
     plain = _plain(args, shape, units, output, loss, rng)
     if args.model == "denoising":

@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
     train, test = source.part("train"), source.part("test")
     x, labels = _with_labels(args, train, test)
     scaler, how = _scaler(args, train.x)
-    bounded = in_unit_interval(train.x) if scaler is None else how == "minmax"
+    bounded = in_unit_interval(train.x) if scaler is None else how.startswith("minmax")
     rng = np.random.default_rng(args.seed)
     model = model_from_options(args, train.x.shape[1:], bounded, labels, rng)
     model.scaler, model.columns = scaler, train.columns
@@ -173,9 +173,9 @@ def _check_files(args: argparse.Namespace) -> None:
 
 
 def _epochs(samples: int, batch_size: int) -> int:
-    """10, or for a small set as many as take 5,000 steps, up to 200."""
+    """10, or for a small set as many as take 5,000 steps, up to 500."""
     steps = math.ceil(samples / batch_size)
-    return max(10, min(200, math.ceil(_STEPS / steps)))
+    return max(10, min(500, math.ceil(_STEPS / steps)))
 
 
 def _with_labels(args: argparse.Namespace, train: Rows, test: Rows) -> tuple[Any, int]:
@@ -200,7 +200,7 @@ def _scaler(args: argparse.Namespace, x: Array) -> tuple[ta.Scaler | None, str]:
     if scale == "none":
         return None, "no scaling"
     if scale == "minmax":
-        return ta.Scaler.minmax(x), "minmax"
+        return ta.Scaler.minmax(x), "minmax scaling"
     return ta.Scaler.standard(x), "standard scaling"
 
 
