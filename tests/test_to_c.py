@@ -490,7 +490,7 @@ def test_shared_weights_are_stored_once(rng, tmp_path):
 
 
 def test_the_readme_compiles(model, tmp_path):
-    readme = Path(__file__).parent.parent / "README.md"
+    readme = Path(__file__).parent.parent / "benchmarks" / "README.md"
     _, _, rest = readme.read_text(encoding="utf-8").partition("```c\n")
     program, _, _ = rest.partition("```")
     model.export_c(tmp_path / "ae.h", part="score", threshold=0.02)

@@ -11,6 +11,7 @@ enough to build an object again. Where an argument has become a Param, as in
 ``self.alpha = Param(…alpha…)``, the Param's value is written. Loading looks up each class in a
 table of tinyae's classes (and in ``custom``), builds the model with zeros, and fills it with the
 file's arrays. What was shared (a tied layer, a generator, a Param under two names) is shared again.
+Frozen Params are listed under ``"frozen"``, and are frozen again.
 
 ``.npz``          a plain NumPy archive: ``np.load(path)["encoder.1.W"]`` reads it too
 ``.safetensors``  chosen by suffix; needs the package safetensors

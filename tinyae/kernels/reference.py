@@ -401,6 +401,7 @@ class ParamGroup(list[tuple[Array, ...]]):
     """One tuple for each Param: its value, its gradient, and the optimizer's moments of it."""
 
     table: Any = None  # the jitted set's table of these arrays' addresses
+    decays: bool = True  # whether weight decay and L2 pull these values to zero
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (list(self),)  # a copy lies elsewhere

@@ -35,6 +35,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinyae.arguments import float_dtype
+from tinyae.arguments import padding_pair as padding_pair  # these three: their former place
+from tinyae.arguments import positive_int as positive_int
+from tinyae.arguments import positive_pair as positive_pair
 from tinyae.arrays import FLOATS, check_float
 from tinyae.param import Array, Param, unique
 from tinyae.twin import fused
@@ -84,10 +87,27 @@ class Module:
         dtype = float_dtype(type(self).__name__, dtype)
         memo: dict[int, Any] = {}
         for p in self.params.values():
-            memo[id(p)] = Param(p.value.astype(dtype), p.grad.astype(dtype))
+            memo[id(p)] = Param(p.value.astype(dtype), p.grad.astype(dtype), p.trainable)
         for a in self.state.values():
             memo[id(a)] = a.astype(dtype)
         return copy.deepcopy(self, memo)
+
+    def freeze(self: Self) -> Self:
+        """Keep every Param as it is: no optimizer moves it, until :meth:`unfreeze`.
+
+        Gradients still flow through to what lies before. A Param shared with another layer (a tied
+        matrix) is frozen in both. Statistics that a layer keeps of its batches (BatchNorm) are no
+        Param and go on changing in training, as in PyTorch. Files and copies keep what is frozen.
+        """
+        for p in self.params.values():
+            p.trainable = False
+        return self
+
+    def unfreeze(self: Self) -> Self:
+        """Let optimizers move every Param again."""
+        for p in self.params.values():
+            p.trainable = True
+        return self
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -95,6 +115,11 @@ class Module:
 
 class Layer(Module):
     """A differentiable map of a batch; the first axis counts the samples."""
+
+    @property
+    def whole_input(self) -> bool:
+        """Whether x holds whole numbers, such as indices, which no gradient can move."""
+        return False
 
     def forward(self, x: Array) -> tuple[Array, Any]:
         """y, and the cache that :meth:`backward` needs."""

@@ -37,6 +37,10 @@ class Sequential(Layer):
     def children(self) -> dict[str, Module]:
         return {str(i): layer for i, layer in enumerate(self.layers)}
 
+    @property
+    def whole_input(self) -> bool:
+        return bool(self.layers) and self.layers[0].whole_input
+
     @fused
     def forward(self, x: Array) -> tuple[Array, list[Any]]:
         caches = []

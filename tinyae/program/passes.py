@@ -11,17 +11,20 @@ Each takes a list of operations and returns a new one. A slot's space is still i
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Callable, Container
 from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 
 from tinyae.param import Array
+from tinyae.program import gradients
 from tinyae.program import program as ops
-from tinyae.program.program import LINEAR, Op, Slot
+from tinyae.program.program import LINEAR, Function, Op, Slot
 
 AnyOp = TypeVar("AnyOp", bound=Op)
 _LINEAR_MAPS = (ops.Dense, ops.Conv, ops.ConvTranspose)
+_IN_PLACE = (*ops.IN_PLACE, *gradients.IN_PLACE)
 
 
 class _Emitted:
@@ -51,9 +54,9 @@ class _Emitted:
         return writers[0] if alone and self.ops[writers[0]].y.size == op.x.size else None
 
 
-def fold_scales(op_list: list[Op], arrays: list[Array]) -> list[Op]:
+def fold_scales(op_list: list[Op], arrays: list[Array], learnt: Container[int] = ()) -> list[Op]:
     """scale · (W x + b) + shift = (scale · W) x + (scale · b + shift), if nothing else reads
-    W x + b and each row of W belongs to one channel of the scale.
+    W x + b, each row of W belongs to one channel of the scale, and W is not ``learnt``.
     """
     emitted = _Emitted(op_list)
     for op in op_list:
@@ -64,7 +67,7 @@ def fold_scales(op_list: list[Op], arrays: list[Array]) -> list[Op]:
             continue
         assert isinstance(op, ops.Affine)
         rows = producer.b.size
-        if rows % op.scale.size:
+        if rows % op.scale.size or producer.W.offset in learnt or op.scale.offset in learnt:
             emitted.append(op)
             continue
         scale, shift = (np.repeat(arrays[s.offset], rows // s.size) for s in (op.scale, op.shift))
@@ -82,7 +85,9 @@ def fold_scales(op_list: list[Op], arrays: list[Array]) -> list[Op]:
     return emitted.ops
 
 
-def fuse_activations(op_list: list[Op]) -> list[Op]:
+def fuse_activations(
+    op_list: list[Op], fusible: Callable[[Function], bool] = lambda f: True
+) -> list[Op]:
     """Fuse an activation into the operation before it, if nothing else reads that result."""
     emitted = _Emitted(op_list)
     for op in op_list:
@@ -91,9 +96,10 @@ def fuse_activations(op_list: list[Op]) -> list[Op]:
         if (
             k is not None
             and isinstance(producer, (ops.Affine, *_LINEAR_MAPS))
+            and isinstance(op, ops.Activation)
             and producer.f == LINEAR
+            and fusible(op.f)
         ):
-            assert isinstance(op, ops.Activation)
             y = op.y._replace(shape=producer.y.shape)  # there may be a reshape in between
             emitted.replace(k, replace(producer, f=op.f, y=y))
         else:
@@ -117,8 +123,9 @@ def _share(op_list: list[Op], copies: bool) -> list[Op]:
         for s in op.slots.values():
             users[s.space].add(k)
     for k, op in enumerate(op_list):
-        sharable = isinstance(op, ops.Copy) if copies else isinstance(op, ops.IN_PLACE)
-        for x in [s for n, s in op.slots.items() if n in ("x", "other")] if sharable else []:
+        sharable = isinstance(op, ops.Copy) if copies else isinstance(op, _IN_PLACE)
+        names = [n for n in op.slots if n in ("x", "other")] if sharable and op.y.size else []
+        for x in [op.slots[name] for name in names]:
             of_x = [op_list[i] for i in users[x.space]]
             earlier = [op_list[i] for i in users[op.y.space] if i < k]
             dies = copies or (max(users[x.space]) == k and _is_untouched(op.y, earlier))
