@@ -35,9 +35,6 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinyae.arguments import float_dtype
-from tinyae.arguments import padding_pair as padding_pair  # these three: their former place
-from tinyae.arguments import positive_int as positive_int
-from tinyae.arguments import positive_pair as positive_pair
 from tinyae.arrays import FLOATS, check_float
 from tinyae.param import Array, Param, unique
 from tinyae.twin import fused
