@@ -165,7 +165,7 @@ def check_any_architecture(folder, draw):
     return check(folder, model, x, train, 0.01 if train == "sgd" else 0.001)
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(data=st.data())
 def test_any_architecture_learns_as_tinyae_does(tmp_path_factory, data):
     check_any_architecture(tmp_path_factory.mktemp("any"), data.draw)
