@@ -155,7 +155,7 @@ def conv(rng: np.random.Generator) -> Network:
 
 NUMBERS = ("float", "int8", "sgd", "adam")
 OPTIMIZERS = {"sgd": ta.SGD, "adam": ta.Adam}
-RATE = 1.0
+RATES = {"sgd": 1.0, "adam": 0.001}
 NETWORKS: dict[str, Callable[[np.random.Generator], Network]] = {
     "anomaly": anomaly,
     "ecg": ecg,
@@ -231,7 +231,7 @@ def learns(header: Any) -> bool:
 def call(header: Any) -> str:
     """The call whose instructions are counted."""
     if learns(header):
-        return f"{header.name}_train(in, arena, weights, {RATE}f)"
+        return f"{header.name}_train(in, arena, weights, {RATES[header.optimizer_name]}f)"
     return f"{header.name}_run(in, out, arena)"
 
 
@@ -284,7 +284,7 @@ def after_a_step(network: Network, numbers: str, x: np.ndarray) -> np.ndarray:
     """The weights after a step of tinyae's own in float64, in the order of the header."""
     model = network.model.astype(np.float64)
     model.backprop(x.astype(np.float64))
-    OPTIMIZERS[numbers](RATE).step(model.params)
+    OPTIMIZERS[numbers](RATES[numbers]).step(model.params)
     return exported(network._replace(model=model), numbers).initial_weights
 
 

@@ -48,6 +48,23 @@ def test_a_processor_computes_the_same_bits_in_int8(key):
         assert header.macs < got.instructions < (3 if key == "m4f" else 5) * header.macs
 
 
+@pytest.mark.parametrize("optimizer", embedded.OPTIMIZERS)
+@pytest.mark.parametrize("key", ["m4f", "rv32", "aarch64"])
+def test_a_processor_learns_as_tinyae_does(key, optimizer):
+    target = embedded.TARGETS[key]
+    if target.missing():
+        pytest.skip(f"needs {target.missing()}; benchmarks/embedded.py names the packages")
+    network = embedded.ecg(np.random.default_rng(0))
+    header = embedded.exported(network, optimizer)
+    x = np.random.default_rng(1).random((1, *network.shape), np.float32)
+    got = embedded.measure(target, header, x, embedded.after_a_step(network, optimizer, x))
+    assert got.error <= 1e-6
+    assert header.arena_bytes <= 2500
+    if key != "aarch64":
+        each = got.instructions / header.programs["train"].macs
+        assert 2 < each < (4 if optimizer == "sgd" else 14)
+
+
 def test_int8_needs_no_library_and_no_warning_is_given(tmp_path):
     target = embedded.TARGETS["m4f"]
     if target.missing():

@@ -165,7 +165,7 @@ def check_any_architecture(folder, draw):
     return check(folder, model, x, train, 0.01 if train == "sgd" else 0.001)
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(data=st.data())
 def test_any_architecture_learns_as_tinyae_does(tmp_path_factory, data):
     check_any_architecture(tmp_path_factory.mktemp("any"), data.draw)
@@ -422,5 +422,6 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     assert "800 bytes of RAM for the weights" in out
     header = model.export_c("model.h", train="sgd", frozen=["encoder", "decoder.0"])
     assert header.weights_bytes == 800
-    assert main(["export", "model.npz", "--train", "adam", "--frozen", "encoder.9"]) == 2
+    wrong = ["--train", "adam", "--frozen", "encoder.9", "-o", "other.h"]
+    assert main(["export", "model.npz", *wrong]) == 2
     assert "encoder.9" in capsys.readouterr().err

@@ -587,7 +587,7 @@ def test_the_command(model, rng, tmp_path, capsys, monkeypatch):
     ta.GAN(
         ta.Dense(2, 3, rng=np.random.default_rng(0)), ta.Dense(3, 1, rng=np.random.default_rng(0))
     ).save("gan.npz")
-    assert main(["export", "gan.npz"]) == 2
+    assert main(["export", "gan.npz", "-o", "gan.h"]) == 2
     assert "expected 'decoder'" in capsys.readouterr().err
 
 

@@ -3,6 +3,9 @@
 program.py      the data: a list of operations over one buffer of weights
 lower.py        translates layers into operations
 passes.py       removes operations: folding and fusion
+gradients.py    the operations of a backward pass
+backward.py     appends the backward pass to a forward pass
+training.py     a step of learning on a device: what learns, and what cannot
 plan.py         places intermediate results in a small arena
 compile.py      ``compile_model`` and ``Compiled``
 run_numpy.py    runs a program with NumPy

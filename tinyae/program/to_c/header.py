@@ -89,8 +89,7 @@ class Header:
 
     def _given(self, key: str) -> str:
         """The arguments of a function."""
-        arena = "arena" if self.arena_bytes else "0"
-        return {"run": f"in, out, {arena}", "score": f"in, {arena}"}[key]
+        return {"run": "in, out, arena", "score": "in, arena"}[key]
 
     def _begin(self, key: str) -> str:
         """How a function begins in C."""
@@ -135,13 +134,14 @@ class Header:
     def _usage(self) -> list[str]:
         arena = f"{self.macro}_ARENA_BYTES / sizeof(float)"
         usage = [f'#include "{self.file}"', ""]
+        given = "arena" if self.arena_bytes else "0"
         if self.arena_bytes:
             usage.append(f"static float arena[{arena}];")
         if "run" in self.programs:
             usage.append(f"float out[{self.macro}_OUTPUT_LENGTH];")
-            usage.append(f"{self.name}_run({self._given('run')});")
+            usage.append(f"{self.name}_run({self._given('run').replace('arena', given)});")
         if "score" in self.programs:
-            score = f"{self.name}_score({self._given('score')})"
+            score = f"{self.name}_score({self._given('score').replace('arena', given)})"
             anomaly = f"int anomaly = {score} > {self.macro}_THRESHOLD;"
             usage.append(anomaly if self.threshold is not None else f"float score = {score};")
         return usage
