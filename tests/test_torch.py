@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from architectures import COMPILED
 
 import tinyae as ta
-from tinyae.catalog import LAYERS
 from tinyae.interchange.torch_file import read_torch
 
 try:
@@ -86,7 +86,7 @@ def has_counterpart(pool):
 
 
 @needs_torch
-@pytest.mark.parametrize("row", LAYERS, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", COMPILED, ids=lambda row: row.name)
 def test_every_layer_and_its_gradient(row, rng):
     for _ in range(2):
         layer, x = row.draw(integers_from(rng), rng)
@@ -227,7 +227,7 @@ def test_safetensors_of_others(rng, tmp_path):
 
 
 @needs_torch
-@pytest.mark.parametrize("row", LAYERS, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", COMPILED, ids=lambda row: row.name)
 def test_the_state_of_every_layer(row, rng, tmp_path):
     layer, x = row.draw(integers_from(rng), rng)
     if not layer.params:
