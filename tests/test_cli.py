@@ -161,6 +161,7 @@ VERBS = [
     "sample",
     "export",
     "gradcheck",
+    "diagnose",
     "learn",
     "explain",
     "data",

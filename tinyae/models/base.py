@@ -20,6 +20,7 @@ import numpy as np
 from tinyae.arguments import flag, generator
 from tinyae.arrays import check_real, lost_by_rounding
 from tinyae.data.batches import batches, count
+from tinyae.data.streams import Stream
 from tinyae.layers import Module
 from tinyae.param import Array
 
@@ -129,6 +130,8 @@ class Model(Module):
     def _in_chunks(self, f: Callable[[Array], Array], x: Array, name: str = "x") -> Array:
         """f(x), a chunk of rows at a time, so that no layer holds the whole data set."""
         who = type(self).__name__
+        if isinstance(x, Stream):
+            return np.concatenate([self._in_chunks(f, block, name) for block in x])
         check_real(f"{who}: {name}", x)
         if x.ndim < 2:
             raise ValueError(

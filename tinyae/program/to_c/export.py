@@ -96,7 +96,7 @@ def export_c(
         that it is after training, for one sample has no statistics
     frozen
         with ``train``: layers that do not learn and stay in flash, by the beginning of their
-        Params' names, e.g. "encoder" or ["encoder.0", "decoder.4"]
+        Params' names, e.g. "encoder" or ["encoder.0", "decoder.4"]; beside what ``layer.freeze()`` froze
 
     Errors    float32 arithmetic: results differ from tinyae's by its rounding, about 1e-6 of the
               largest number. In int8, by about 1 % of the range of the results
