@@ -84,7 +84,7 @@ def test_every_layer_of_the_catalog(row, rng, path):
 def test_every_part_of_every_model(row, rng, path):
     model, x = row.draw(integers_from(rng), rng)
     if not isinstance(model, ta.Autoencoder | ta.VariationalAutoencoder) or row.classes:
-        with pytest.raises(TypeError, match=r"(?s)compile: .* expected"):
+        with pytest.raises(TypeError, match=r"(?s)export_onnx: .* expected"):
             model.export_onnx(path)
         return
     model, x = model.astype(np.float32), x.astype(np.float32)
@@ -161,7 +161,7 @@ def test_an_activation_that_onnx_does_not_have_becomes_its_expression(kind, rng,
 
 
 def test_every_operation_has_nodes():
-    kinds = set(Op.__subclasses__())
+    kinds = {k for k in Op.__subclasses__() if k.__module__ == Op.__module__}  # not gradients'
     assert kinds == set(operations.NODES)
 
 
