@@ -110,6 +110,7 @@ from tinyae.optim import (
     RMSProp,
 )
 from tinyae.param import Param
+from tinyae.scaling import Scaler
 from tinyae.training import EarlyStopping, History, ReduceLROnPlateau, TrainingDiverged, fit
 
 
@@ -274,6 +275,7 @@ __all__ = [
     "fit",
     "EarlyStopping",
     "ReduceLROnPlateau",
+    "Scaler",
     "History",
     "TrainingDiverged",
     "diagnose_training",
