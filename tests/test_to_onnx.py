@@ -144,6 +144,16 @@ def test_a_half_of_the_output_is_cut_out(rng, path):
     compare(run(path, x), model.reconstruct(x))
 
 
+def test_the_scaling_of_a_model_is_included(model, rng, path):
+    x = (100 + 7 * rng.normal(size=(40, 1, 4, 4))).astype(np.float32)
+    model.scaler = ta.Scaler.minmax(x)
+    for part, method in PARTS.items():
+        batch = x if part != "decoder" else model.encode(x)
+        model.export_onnx(path, part=part)
+        want = getattr(model.astype(np.float64), method)(batch.astype(np.float64))
+        np.testing.assert_allclose(run(path, batch), want, rtol=2e-5, atol=1e-5)
+
+
 def test_a_generator_is_a_decoder(rng, path):
     generator = ta.Sequential(ta.Dense(3, 6, rng=rng), ta.Tanh())
     gan = ta.GAN(generator, ta.Sequential(ta.Dense(6, 1, rng=rng)))
@@ -210,5 +220,6 @@ def test_the_command(model, tmp_path, capsys, rng):
     assert "out.onnx: N × 1 × 4 × 4 → N × 3" in capsys.readouterr().out
     x = rng.random((2, 1, 4, 4), np.float32)
     compare(run(out, x), model.encode(x))
-    assert main(["export", saved, "-o", out, "--quantize", "int8"]) == 2
+    other = str(tmp_path / "other.onnx")
+    assert main(["export", saved, "-o", other, "--quantize", "int8"]) == 2
     assert "--quantize is for C headers" in capsys.readouterr().err
