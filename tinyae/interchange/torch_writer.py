@@ -114,6 +114,10 @@ def _conv_transpose(name: str) -> Callable[[_Writer, Any], Any]:
     def make(w: _Writer, layer: Any) -> Any:
         k, s, padding, extra = layer.kernel_size, layer.stride, layer.padding, layer.output_padding
         crop = None
+        if isinstance(padding, str) and (padding != "same" or _is_spread(layer)):
+            raise ValueError(
+                f"to_torch: {layer!r} has a padding that PyTorch's convolution has not; give it an int"
+            )
         if padding == "same":  # y is H·s long: what is too much is cut off, an odd one at the end
             pairs = list(zip(np.ravel(k).tolist(), np.ravel(s).tolist()))
             padding = tuple(max(a - b, 0) // 2 for a, b in pairs)
@@ -121,7 +125,8 @@ def _conv_transpose(name: str) -> Callable[[_Writer, Any], Any]:
             extra = tuple(max(r, 0) for r in rest)
             if min(rest) < 0:
                 crop = [n for r in reversed(rest) for n in (0, min(r, 0))]
-        module = getattr(w.nn, name)(*(layer.in_channels, layer.out_channels, k, s, padding, extra))
+        arguments = layer.in_channels, layer.out_channels, k, s, padding, extra
+        module = getattr(w.nn, name)(*arguments, **_spread(layer))
         module = w.filled(module, weight=layer.W.value, bias=layer.b.value)
         if crop is None:
             return module
