@@ -8,6 +8,17 @@ import numpy as np
 from hypothesis import strategies as st
 
 import tinyae as ta
+from tinyae.catalog import LAYERS
+from tinyae.program.lower_layers import LOWER
+
+
+def _has_operations(row):
+    rng = np.random.default_rng(0)
+    layer, _ = row.draw(lambda low, high: int(rng.integers(low, high, endpoint=True)), rng)
+    return type(layer) in LOWER
+
+
+COMPILED = [row for row in LAYERS if _has_operations(row)]  # rows that a program can express
 
 
 def widths(draw, low=1, high=70):

@@ -6,9 +6,10 @@ import re
 
 import numpy as np
 import pytest
+from architectures import COMPILED
 
 import tinyae as ta
-from tinyae.catalog import LAYERS, MODELS
+from tinyae.catalog import MODELS
 from tinyae.cli import main
 from tinyae.layers import Layer
 from tinyae.program.compile import program_of_layer
@@ -33,7 +34,7 @@ def integers_from(rng):
     return lambda low, high: int(rng.integers(low, high, endpoint=True))
 
 
-@pytest.mark.parametrize("row", LAYERS, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", COMPILED, ids=lambda row: row.name)
 def test_every_layer_of_the_catalog(row, rng, monkeypatch):
     monkeypatch.setattr("tinyae.program.profile._BLOCK_SECONDS", 0.0)
     layer, x = row.draw(integers_from(rng), rng)

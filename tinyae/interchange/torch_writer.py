@@ -81,15 +81,29 @@ def _tied_dense(w: _Writer, layer: layers.TiedDense) -> Any:
     return w.own.TiedLinear(w.write(layer.dense), w.torch.from_numpy(layer.b.value.copy()))
 
 
+def _spread(layer: Any) -> dict[str, Any]:
+    """The gaps and groups of a window, where the layer has them."""
+    return {name: getattr(layer, name) for name in ("dilation", "groups") if hasattr(layer, name)}
+
+
+def _is_spread(layer: Any) -> bool:
+    return any(np.any(np.asarray(value) != 1) for value in _spread(layer).values())
+
+
 def _conv(name: str) -> Callable[[_Writer, Any], Any]:
     def make(w: _Writer, layer: Any) -> Any:
         k, s, padding = layer.kernel_size, layer.stride, layer.padding
         even = (np.ravel(k) % 2 == 0).any()  # which PyTorch copies the image for, and warns
         pad = padding == "same" and (even or np.any(np.array(s) != 1))
+        if isinstance(padding, str) and (padding != "same" or (pad and _is_spread(layer))):
+            raise ValueError(
+                f"to_torch: {layer!r} has a padding that PyTorch's convolution has not; give it an int"
+            )
         if pad:
             sizes = [tuple(np.ravel(a).tolist()) for a in (k, s)]
             padding = 0
-        module = getattr(w.nn, name)(layer.in_channels, layer.out_channels, k, s, padding)
+        sizes_of_w = layer.in_channels, layer.out_channels, k, s, padding
+        module = getattr(w.nn, name)(*sizes_of_w, **_spread(layer))
         module = w.filled(module, weight=layer.W.value, bias=layer.b.value)
         return w.nn.Sequential(w.own.SamePad(*sizes), module) if pad else module
 
@@ -100,6 +114,10 @@ def _conv_transpose(name: str) -> Callable[[_Writer, Any], Any]:
     def make(w: _Writer, layer: Any) -> Any:
         k, s, padding, extra = layer.kernel_size, layer.stride, layer.padding, layer.output_padding
         crop = None
+        if isinstance(padding, str) and (padding != "same" or _is_spread(layer)):
+            raise ValueError(
+                f"to_torch: {layer!r} has a padding that PyTorch's convolution has not; give it an int"
+            )
         if padding == "same":  # y is H·s long: what is too much is cut off, an odd one at the end
             pairs = list(zip(np.ravel(k).tolist(), np.ravel(s).tolist()))
             padding = tuple(max(a - b, 0) // 2 for a, b in pairs)
@@ -107,7 +125,8 @@ def _conv_transpose(name: str) -> Callable[[_Writer, Any], Any]:
             extra = tuple(max(r, 0) for r in rest)
             if min(rest) < 0:
                 crop = [n for r in reversed(rest) for n in (0, min(r, 0))]
-        module = getattr(w.nn, name)(*(layer.in_channels, layer.out_channels, k, s, padding, extra))
+        arguments = layer.in_channels, layer.out_channels, k, s, padding, extra
+        module = getattr(w.nn, name)(*arguments, **_spread(layer))
         module = w.filled(module, weight=layer.W.value, bias=layer.b.value)
         if crop is None:
             return module
@@ -118,22 +137,26 @@ def _conv_transpose(name: str) -> Callable[[_Writer, Any], Any]:
 
 def _pool(name: str) -> Callable[[_Writer, Any], Any]:
     def make(w: _Writer, layer: Any) -> Any:
-        if layer.padding == "same":
+        if isinstance(layer.padding, str) or ("Avg" in name and _is_spread(layer)):
             raise ValueError(
-                f'to_torch: {layer!r} has padding="same", which depends on the images; give it an '
-                "int or a pair"
+                f"to_torch: {layer!r} has padding or dilation that PyTorch's pool has not; give it "
+                "an int or a pair, and dilation 1"
             )
         if (2 * np.ravel(layer.padding) > np.ravel(layer.kernel_size)).any():
             raise ValueError(
                 f"to_torch: {layer!r}: PyTorch pads by half of the window at most; pad less"
             )
-        more = {} if "Max" in name else {"count_include_pad": False}
+        more = _spread(layer) if "Max" in name else {"count_include_pad": False}
         module = getattr(w.nn, name)
         return module(
             layer.kernel_size, layer.stride, layer.padding, ceil_mode=layer.ceil_mode, **more
         )
 
     return make
+
+
+def _mode(layer: Any) -> str:
+    return getattr(layer, "mode", "nearest")
 
 
 def _pad(w: _Writer, layer: layers.Pad2d) -> Any:
@@ -187,8 +210,8 @@ MODULES: dict[type[Layer], Callable[[_Writer, Any], Any]] = {
     layers.AvgPool2d: _pool("AvgPool2d"),
     layers.GlobalAvgPool2d: lambda w, m: w.nn.Sequential(w.nn.AdaptiveAvgPool2d(1), w.nn.Flatten()),
     layers.GlobalMaxPool2d: lambda w, m: w.nn.Sequential(w.nn.AdaptiveMaxPool2d(1), w.nn.Flatten()),
-    layers.Upsample1d: lambda w, m: w.nn.Upsample(scale_factor=(float(m.factor),)),
-    layers.Upsample2d: lambda w, m: w.nn.Upsample(scale_factor=tuple(map(float, m.factor))),
+    layers.Upsample1d: lambda w, m: w.nn.Upsample(None, (float(m.factor),), _mode(m)),
+    layers.Upsample2d: lambda w, m: w.nn.Upsample(None, tuple(map(float, m.factor)), _mode(m)),
     layers.PixelShuffle: lambda w, m: w.nn.PixelShuffle(m.factor),
     layers.Pad2d: _pad,
     layers.Flatten: lambda w, m: w.nn.Flatten(),

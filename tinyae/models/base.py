@@ -53,10 +53,7 @@ class Model(Carrier, Module):
 
     @property
     def players(self) -> tuple[Model, ...]:
-        """The models that are trained in turn, each with its own objective and parameters.
-
-        Here this is only the model itself; a GAN (:mod:`tinyae.models.gan`) has two players.
-        """
+        """The models that are trained in turn: here this one; a GAN (``models/gan.py``) has two."""
         return (self,)
 
     def backprop(self, x: Any, rng: np.random.Generator | None = None) -> Terms:

@@ -196,7 +196,7 @@ def profile(
 
 def _shape(who: str, model: Any, part: str, x: Any) -> Shape:
     if not isinstance(model, Layer):
-        check_part("profile", model, part)
+        check_part(who, model, part)
     if isinstance(x, np.ndarray):
         check_real(f"{who}: x", x)
         if x.ndim < 2 or not len(x):
