@@ -23,6 +23,7 @@ from tinyae.cli.models import (
     parameter_count,
 )
 from tinyae.cli.table import print_table, quality_rows
+from tinyae.training.description import SECTIONS
 
 EXAMPLE = "tinyae train --data fashion-mnist --units 64 --code-activation relu --out model.npz"
 
@@ -35,6 +36,8 @@ def add_parser(verbs: Any) -> None:
     add = parser.add_argument
     add("--checkpoint", help="file to write after every epoch")
     add("--resume", help="checkpoint to go on from")
+    changes = "of --resume, what may differ from when it was begun"
+    add("--accept-changes", nargs="+", choices=SECTIONS, default=(), help=changes)
     add("--out", default="model.npz", help="the model's file (default model.npz)")
     add("--pictures", help="folder for pictures")
     add_quiet(parser)
@@ -100,6 +103,7 @@ def run(args: argparse.Namespace) -> int:
         early_stopping=ta.EarlyStopping(args.patience) if args.patience else None,
         checkpoint=args.checkpoint,
         resume=args.resume,
+        accept_changes=args.accept_changes,
         rng=args.seed,
         progress=not args.quiet,
     )

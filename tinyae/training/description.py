@@ -65,7 +65,8 @@ class OtherTraining(FileError):
     def __init__(self, what: str, sections: Collection[str]) -> None:
         super().__init__(
             f"it was begun with something else. {what}. Pass what it was begun with, or "
-            f"accept_changes={sorted(sections)} to go on with what is new"
+            f"accept_changes={sorted(sections)} (--accept-changes {' '.join(sorted(sections))}) to go "
+            "on with what is new"
         )
         self.what = what
 
