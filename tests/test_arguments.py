@@ -82,6 +82,7 @@ EVERYTHING_OF_FIT = {
 VAE = {"beta": 1.0, "free_bits": 0.0, "warm_up": 0, "logvar_range": (-9.0, 9.0), "resample": None}
 CONV = {"in_channels": 1, "out_channels": 2, "kernel_size": 3, "stride": 1, "padding": 0}
 NEW = {"rng": rng(), "init": ta.HeNormal(), "dtype": np.float32}
+SAE = {"in_features": 4, "features": 6, "dead_after": 9, **NEW}
 STEPS = {"learning_rate": 1e-3}
 DECAY = {"l2": 0.1, "decay": weights}
 ADAM = {**STEPS, "beta1": 0.9, "beta2": 0.9, "eps": 1e-8}
@@ -128,6 +129,28 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         ta.VQVAE,
         {**parts(), "codes": 4, "dim": 2, "commitment": 0.25, "decay": 0.9, "dtype": np.float32},
     ),
+    "CosineSchedule": (ta.CosineSchedule, {"steps": 10}),
+    "Diffusion": (
+        ta.Diffusion,
+        {"network": ta.Dense(8, 4, rng=rng()), "shape": (4,), "schedule": ta.CosineSchedule(9)}
+        | {"prediction": ta.PredictNoise(), "time_features": 4, "classes": 2, "unlabelled": 0.1},
+    ),
+    "MaskedAutoencoder": (
+        ta.MaskedAutoencoder,
+        {"shape": (1, 8, 8), "patch": 4, "dim": 4, "depth": 1, "heads": 2, "decoder_dim": 4}
+        | {"decoder_depth": 1, "masked": 0.5, **NEW},
+    ),
+    "TopKSAE": (ta.TopKSAE, {**SAE, "k": 2, "dead_k": 2}),
+    "BatchTopKSAE": (ta.BatchTopKSAE, {**SAE, "k": 2, "dead_k": 2}),
+    "MatryoshkaSAE": (
+        ta.MatryoshkaSAE,
+        {"in_features": 4, "sizes": (2, 5), "k": 2, "dead_after": 9, "dead_k": 2, **NEW},
+    ),
+    "JumpReLUSAE": (
+        ta.JumpReLUSAE,
+        {**SAE, "weight": 1.0, "threshold": 0.1, "bandwidth": 0.1, "dead_k": 2},
+    ),
+    "GatedSAE": (ta.GatedSAE, {**SAE, "weight": 1.0}),
     "Classifier": (ta.Classifier, {"network": ta.Dense(4, 3, rng=rng())}),
     "GAN": (
         ta.GAN,

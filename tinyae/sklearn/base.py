@@ -18,8 +18,8 @@ from tinyae.data.batches import split
 from tinyae.metrics import PCA
 from tinyae.optim import Adam
 from tinyae.param import Array
+from tinyae.scaling import fit_scaler, warn_of_scale
 from tinyae.sklearn.network import principal_axes, size_of_code
-from tinyae.sklearn.scaling import fit_scaler, warn_of_scale
 from tinyae.training import EarlyStopping, History, fit
 from tinyae.training.description import OtherTraining
 from tinyae.training.state import Snapshot
@@ -98,7 +98,7 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Settin
         X = validate_data(self, X, dtype=FLOATS, ensure_min_samples=2, reset=not go_on)
         if not go_on:
             self._begin(X)
-        self.history_ = self._train(self._scaled(X), self.patience)
+        self.history_ = self._train(X, self.patience)
 
     def _delete_checkpoint(self) -> None:
         if self.checkpoint is not None:
@@ -116,7 +116,7 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Settin
         if first:
             self._begin(X)
             self.history_ = History()
-        (epoch,) = self._pass(self._scaled(X), epochs=1).epochs
+        (epoch,) = self._pass(X, epochs=1).epochs
         epoch.epoch = len(self.history_) + 1
         self.history_.epochs.append(epoch)
         return self
@@ -132,6 +132,8 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Settin
         pca = principal_axes(x)
         latent_dim = size_of_code(self.latent_dim, pca)
         model = self._build(x, pca, latent_dim, rng)
+        model.scaler = scaler
+        model.columns = getattr(self, "feature_names_in_", None)
         self.scaler_, self.model_, self.latent_dim_ = scaler, model, latent_dim
         self._rng, self._optimizer, self._center = rng, optimizer, x.mean(axis=0)
 
@@ -160,6 +162,13 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Settin
         )
         if history.monitored.min() >= before:
             start.restore(self.model_)
+        self.model_.calibrate(held_out)
+        if self.verbose:
+            units = "no scaling" if self.scaling is None else f"{self.scaling} scaling"
+            print(
+                f"{type(self).__name__}: model_ carries {units} and the threshold "
+                f"{self.model_.threshold:.4g}, of {len(held_out)} held-out rows"
+            )
         return history
 
     def _pass(self, rows: Array, **settings: Any) -> History:
@@ -197,12 +206,12 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Settin
                 f"{type(self).__name__}: Z has {Z.shape[1]} columns, expected {self.latent_dim_}; "
                 "pass what transform gave"
             )
-        return self.scaler_.undo(self.model_.decode(Z))
+        return self.model_.decode(Z)
 
     def reconstruct(self, X: Any) -> Array:
         """Encode and decode: what the model makes of each row, in the table's own units."""
         x = self._checked(X)
-        return self.scaler_.undo(self.model_.reconstruct(x))
+        return self.model_.reconstruct(x)
 
     def score_samples(self, X: Any) -> Array:
         """Minus the mean squared error of each row's reconstruction, in scaled units: (n_samples,).
@@ -210,7 +219,7 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Settin
         Higher is more like the rows that the model was trained on.
         """
         x = self._checked(X)
-        return -self.model_.reconstruction_error(x).astype(np.float64)
+        return -self.model_.score(x).astype(np.float64)
 
     def score(self, X: Any, y: Any = None) -> float:
         """The share of the variance that reconstruction keeps; 1 is perfect, 0 no better than the mean.
@@ -219,14 +228,14 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Settin
 
         For ``GridSearchCV`` and ``cross_val_score``; a larger code nearly always scores higher.
         """
-        x = self._checked(X)
-        error = np.square(x - self.model_.reconstruct(x), dtype=np.float64).sum()
+        x = self._scaled(self._checked(X))
+        error = np.square(x - self.model_.in_scaled_units().reconstruct(x), dtype=np.float64).sum()
         spread = np.square(x - self._center, dtype=np.float64).sum()
         return 1.0 - float(error / spread) if spread else float(error == 0)
 
     def _checked(self, X: Any) -> Array:
         check_is_fitted(self)
-        return self._scaled(validate_data(self, X, dtype=FLOATS, reset=False))
+        return validate_data(self, X, dtype=FLOATS, reset=False)
 
     def _scaled(self, X: Array) -> Array:
         """Rows in the model's units and dtype."""

@@ -12,9 +12,9 @@ from sklearn.base import OutlierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from tinyae import conformal
 from tinyae.arguments import positive_int
 from tinyae.param import Array
-from tinyae.sklearn import conformal
 from tinyae.sklearn.base import FLOATS, Settings, check_share
 from tinyae.sklearn.distance import NormalRows
 from tinyae.sklearn.transformers import DenoisingTransformer
@@ -29,7 +29,7 @@ class AutoencoderDetector(OutlierMixin, Settings):
     The rows are dealt into ``folds``. For each fold a network learns from the other folds, and
     scores this one by :mod:`tinyae.sklearn.distance`. So every row gets a score from a network that
     has not seen it; these held-out scores say what is usual, and the threshold and the p-values
-    follow from them (:mod:`tinyae.sklearn.conformal`). A new row's score is the geometric mean over
+    follow from them (:mod:`tinyae.conformal`). A new row's score is the geometric mean over
     the networks. The table may be small: 20 rows are enough for a false-positive rate of 0.05.
 
     false_positive_rate  share of normal rows that may be flagged; sets the threshold if the rows
@@ -219,5 +219,6 @@ def _deal(n: int, folds: int, seed: int, seen: int = 0) -> Array:
 def _code_and_residual(member: DenoisingTransformer, X: Array) -> tuple[Array, Array]:
     """z and r = x − x̂ of each row, in the network's units."""
     x = member._scaled(X)
-    z = member.model_.encode(x)
-    return z, x - member.model_.decode(z)
+    model = member.model_.in_scaled_units()
+    z = model.encode(x)
+    return z, x - model.decode(z)

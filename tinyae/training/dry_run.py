@@ -18,6 +18,7 @@ from tinyae import files
 from tinyae.arguments import number, positive_int
 from tinyae.data.batches import batches, count, is_rows, rows
 from tinyae.data.streams import Stream
+from tinyae.losses import OutOfRange
 from tinyae.models.base import Model
 from tinyae.optim import Adam, Optimizer
 from tinyae.param import check_writeable
@@ -196,7 +197,7 @@ def dry_run(
             batch = model.as_input(part)
             if augment is not None:
                 batch = augment(batch, rng)
-                model.check_data(batch)
+                model.in_scaled_units().check_data(batch)
             names |= model_copy.backprop(batch, rng).keys()
         if validation is not None:
             held_out, again = _first_batch(model, validation, "validation", epochs, batch_size)
@@ -278,7 +279,9 @@ def _first_batch(model: Model, x: Any, name: str, epochs: int, batch_size: int) 
 def _check_data(model: Model, x: Any, name: str) -> None:
     try:
         model.check_data(x)
-    except (TypeError, ValueError) as error:
+    except OutOfRange as error:
         if name == "x":
-            raise
-        raise type(error)(f"fit: of {name}, {error}") from None
+            raise OutOfRange(f"fit: of the training data, {error}") from None
+    except (TypeError, ValueError) as error:
+        which = "the training data" if name == "x" else "validation"
+        raise type(error)(f"fit: of {which}, {error}") from None

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from tinyae.arguments import flag, generator
+from tinyae.arrays import as_samples
 from tinyae.clipping import clip_by_global_norm
 from tinyae.data.batches import batches, count
 from tinyae.data.streams import as_stream
@@ -68,9 +69,11 @@ def fit(
 ) -> History:
     """Train a model in place, and return what was measured.
 
-    x, validation       an array, a memory map, a tuple of arrays, a Dask array, Parquet
-                        (:mod:`tinyae.data.streams`), or an iterable of batches
-                        (:mod:`tinyae.data.batches`). Batches are converted to the model's dtype
+    x, validation       an array, a memory map, a DataFrame, a list of rows, a tuple of arrays, a Dask
+                        array, Parquet (:mod:`tinyae.data.streams`), or an iterable of batches
+                        (:mod:`tinyae.data.batches`). Batches are scaled, if the model has a scaler,
+                        and converted to its dtype. Validation data beyond the decoder's range are
+                        measured, not refused
     optimizer           ``Adam(1e-3)`` unless given. For a model with several players (a GAN) a
                         tuple with one optimizer for each
     rng                 a seed or a generator, for the order of the samples and the model's noise.
@@ -105,8 +108,9 @@ def fit(
     )
     check_resuming(every, accept_changes, reduce_on_plateau)
     optimizers = optimizer_per_player(model, optimizer)
-    rng, progress = generator("fit", rng), flag("fit", "progress", progress)
     x, validation = as_stream(x), as_stream(validation)
+    x, validation = as_samples("fit: x", x), as_samples("fit: validation", validation)
+    rng, progress = generator("fit", rng), flag("fit", "progress", progress)
     x, measured = dry_run(model, x, validation, epochs, batch_size, augment, rng)
     planned = epochs * (batches_per_epoch(x, batch_size) or 1)
     check_rates(optimizers, planned)
@@ -122,6 +126,7 @@ def fit(
     if resume is not None:
         read_checkpoint(resume, state, measured, description, accept_changes)
 
+    x, prepare = _scaled_once(model, x)
     clear_gradients(model)
     keep_freed_memory()
     bar = Progress(progress, epochs, len(state.history))
@@ -129,7 +134,7 @@ def fit(
         while not _is_over(state.history, epochs, early_stopping):
             _lower_rates(optimizers, reduce_on_plateau, state.history)
             steps = bar.over(batches(x, batch_size, rng), batches_per_epoch(x, batch_size))
-            epoch = train_epoch(state, steps, clip_norm, augment)
+            epoch = train_epoch(state, steps, clip_norm, augment, prepare)
             if validation is not None:
                 epoch.validation = validate(model, validation, batch_size)
             state.record(epoch)
@@ -151,24 +156,39 @@ def fit(
     return state.history
 
 
+def _scaled_once(model: Model, x: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """x as the layers see it, if that is a matter of units and x is in memory; and what remains to
+    be done for each batch."""
+    if model.scaler is None or type(x) is not np.ndarray:
+        return x, model.as_input
+    return model.as_input(x), lambda batch: cast(batch, model.dtype)
+
+
 def train_epoch(
-    state: TrainingState, steps: Iterable[Any], clip_norm: float | None, augment: Augment | None
+    state: TrainingState,
+    steps: Iterable[Any],
+    clip_norm: float | None,
+    augment: Augment | None,
+    prepare: Callable[[Any], Any] | None = None,
 ) -> Epoch:
     """One pass over the batches in ``steps``: for each of them backprop, then a step.
+
+    ``prepare`` makes of a batch what the layers see, by default ``model.as_input``.
 
     The players of a game take turns on every batch; any other model is its only player.
 
     Raises
         NonFinite   a loss, or at the end a weight, is NaN or infinite
     """
-    model, rng, dtype = state.model, state.rng, state.model.dtype
+    model, rng = state.model, state.rng
+    prepare = model.as_input if prepare is None else prepare
     number, start = len(state.history) + 1, time.perf_counter()
     turns = [(p, unique(p.params), o) for p, o in zip(model.players, state.optimizers)]
     sums: Terms = {}
     learning_rate, samples, i, batch = state.optimizers[0].rate, 0, 0, None
     with np.errstate(all="ignore"):  # what overflows is found below, and reported with its place
         for i, batch in enumerate(steps, 1):
-            batch = cast(batch, dtype)
+            batch = prepare(batch)
             if augment is not None:
                 batch = augment(batch, rng)
             learning_rate, n = state.optimizers[0].rate, count(batch)
