@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 
 from tinyae import kernels, layers
-from tinyae.arguments import number
+from tinyae.arguments import number, positive_int
 from tinyae.arrays import check_real
 from tinyae.layers import Layer
-from tinyae.layers.base import positive_int
 from tinyae.models import GAN, Model, VariationalAutoencoder
 from tinyae.param import Array, unique
 from tinyae.program.compile import check_part, program_of, program_of_layer, runtime_of
@@ -197,7 +196,7 @@ def profile(
 
 def _shape(who: str, model: Any, part: str, x: Any) -> Shape:
     if not isinstance(model, Layer):
-        check_part(model, part)
+        check_part("profile", model, part)
     if isinstance(x, np.ndarray):
         check_real(f"{who}: x", x)
         if x.ndim < 2 or not len(x):
