@@ -225,6 +225,6 @@ def _blocks(a: Array) -> Iterator[Array]:
     height = max(DIGESTED // _BLOCKS // row, 1)
     starts = range(0, len(a), height)
     if a.nbytes > DIGESTED and len(starts) > _BLOCKS:
-        starts = np.linspace(0, len(a) - height, _BLOCKS).astype(int).tolist()  # type: ignore[assignment]
+        starts = np.linspace(0, len(a) - height, _BLOCKS).astype(int).tolist()
     for start in starts:
         yield np.asarray(a[start : start + height])
