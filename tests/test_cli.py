@@ -76,6 +76,17 @@ def test_same_seed_gives_the_same_file_and_resume_goes_on(small):
     np.testing.assert_array_equal(a, d)
 
 
+def test_a_cosine_does_not_start_again_unsaid(small, capsys):
+    base = ["train", "--data", small, "--units", "4", "--quiet", "--schedule", "cosine"]
+    assert main([*base, "--epochs", "2", "--out", "a.npz", "--checkpoint", "half.npz"]) == 0
+    more = [*base, "--epochs", "4", "--out", "b.npz", "--resume", "half.npz"]
+    assert main(more) == 2
+    said = capsys.readouterr().err
+    assert "next step's rate would be 0.0005, and was 0" in said
+    assert "--accept-changes schedule" in said
+    assert main([*more, "--accept-changes", "schedule"]) == 0
+
+
 def test_demo_beats_pca_and_leaves_its_files(tmp_path, capsys):
     assert main(["demo", "--out", str(tmp_path / "demo"), "--quiet"]) == 0
     table = capsys.readouterr().out

@@ -749,3 +749,16 @@ def test_a_checkpoint_needs_a_second_process_to_begin_as_the_first(kind, iris, t
             kind(**{**SMALL, **wrong}, checkpoint=tmp_path / "c.npz").fit(iris)
     with pytest.raises(FileNotFoundError, match="checkpoint"):
         kind(**SMALL, checkpoint=tmp_path / "none" / "c.npz").fit(iris)
+
+
+def test_no_more_folds_than_rows_and_one_warning_of_few(iris):
+    settings = {**SMALL, "false_positive_rate": 0.2}
+    detector = AutoencoderDetector(folds=10, **settings).fit(iris[:6])
+    assert len(detector.members_) == 6
+    assert len(detector.calibration_scores_) == 6
+    detector = AutoencoderDetector(folds=3, **{**settings, "false_positive_rate": 0.01})
+    with pytest.warns(UserWarning, match="so no row will be flagged"):
+        detector.partial_fit(iris[:30])
+    for start in range(30, 150, 30):
+        detector.partial_fit(iris[start : start + 30])  # warnings are errors here
+    assert np.isfinite(detector.threshold_)

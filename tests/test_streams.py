@@ -102,7 +102,7 @@ def test_what_parquet_cannot_give(tmp_path: Path) -> None:
     x[97, 3] = np.nan
     path = parquet(tmp_path, x)
     model = network(5)
-    with pytest.raises(ValueError, match=r"block 2 of x, .*nan at \(17, 3\)"):
+    with pytest.raises(ValueError, match=r"block 2 of the training data, .*nan at \(17, 3\)"):
         ta.fit(model, ta.data.ParquetRows(path, COLUMNS), epochs=1, progress=False)
     with pytest.raises(ValueError, match=r"'text' .* holds string, expected numbers"):
         ta.data.ParquetRows(path)

@@ -61,6 +61,7 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "Param": lambda: ta.Param(rng().normal(size=(3, 2))),
     "History": lambda: _trained(validation=True),
     "EarlyStopping": ta.EarlyStopping,
+    "ReduceLROnPlateau": ta.ReduceLROnPlateau,
     "GaussianNoise": ta.GaussianNoise,
     "MaskingNoise": ta.MaskingNoise,
     "SaltAndPepper": ta.SaltAndPepper,
@@ -132,6 +133,8 @@ def _used(name: str, thing: Any) -> Any:
         return [thing(t) for t in range(12)]
     if isinstance(thing, ta.EarlyStopping):
         return [thing.stops([1.0] * k) for k in range(8)]
+    if isinstance(thing, ta.ReduceLROnPlateau):
+        return [thing.rate_factor([1.0] * k) for k in range(24)]
     return _use_other(name, thing)
 
 

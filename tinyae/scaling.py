@@ -108,8 +108,8 @@ class Scaler:
         return f"Scaler(for samples {self.shift.shape})"
 
 
-def fit_scaler(scaling: str | None, x: Array) -> Scaler:
-    """The change of units for a table.
+def fit_scaler(scaling: str | None, x: Array, who: str = "fit_scaler") -> Scaler:
+    """The change of units for a table. ``who`` is for messages.
 
     "standard"   mean 0 and standard deviation 1 of each feature
     "minmax"     each feature from 0 to 1
@@ -127,7 +127,7 @@ def fit_scaler(scaling: str | None, x: Array) -> Scaler:
     if scaling == "minmax":
         return Scaler.minmax(x)
     raise ValueError(
-        f"fit_scaler: scaling is {scaling!r}, expected 'standard', 'minmax' or None; "
+        f"{who}: scaling is {scaling!r}, expected 'standard', 'minmax' or None; "
         "pass scaling='standard'"
     )
 

@@ -37,6 +37,7 @@ from tinyae.cli.wording import count, say
 from tinyae.data.columns import Rows
 from tinyae.optim import Adam, Optimizer
 from tinyae.param import Array
+from tinyae.training.description import SECTIONS
 
 EXAMPLE = "tinyae train --data fashion-mnist --units 64 --code-activation relu --out model.npz"
 SCALES = ("auto", "standard", "minmax", "none")
@@ -55,6 +56,8 @@ def add_parser(verbs: Any) -> None:
     add("--config", metavar="FILE", help="a TOML file of options; the command line counts more")
     add("--checkpoint", help="file to write after every epoch (default: one that is removed again)")
     add("--resume", help="checkpoint to go on from")
+    changes = "of --resume, what may differ from when it was begun"
+    add("--accept-changes", nargs="+", choices=SECTIONS, default=(), help=changes)
     add("--out", default="model.npz", help="the model's file (default model.npz)")
     add("--pictures", help="folder for pictures")
     add_force(parser)
@@ -132,6 +135,7 @@ def run(args: argparse.Namespace) -> int:
             early_stopping=ta.EarlyStopping(args.patience) if args.patience else None,
             checkpoint=checkpoint,
             resume=args.resume,
+            accept_changes=args.accept_changes,
             rng=args.seed,
             progress=not args.quiet,
         )

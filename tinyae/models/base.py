@@ -182,10 +182,7 @@ class Model(Carrier, Module):
             _warn_of_rounding(f"{type(self).__name__}: {name}", x, self.dtype)
 
     def _in_chunks(self, f: Callable[[Array], Array], x: Array, name: str = "x") -> Array:
-        """f(x), a chunk of rows at a time, so that no layer holds the whole data set.
-
-        Only "x" is scaled: codes and noise have no units.
-        """
+        """f(x), a chunk of rows at a time. Only "x" is scaled: codes and noise have no units."""
         who = type(self).__name__
         if isinstance(x, Stream):
             return np.concatenate([self._in_chunks(f, block, name) for block in x])
@@ -227,7 +224,6 @@ class ReconstructionModel(Scored, Model):
         With ``per_feature``, the squared error of each entry, in x's shape. A model with a scaler
         gives it in scaled units, in which all features count alike.
         """
-
         per_feature = flag(type(self).__name__, "per_feature", per_feature)
 
         def error(batch: Any) -> Array:

@@ -125,7 +125,7 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Settin
         """A new model in new units. Nothing of an earlier one changes unless all of it works."""
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
         optimizer = Adam(self.learning_rate)
-        scaler = fit_scaler(self.scaling, X)
+        scaler = fit_scaler(self.scaling, X, type(self).__name__)
         x = scaler.apply(X)
         if self.scaling is None:
             warn_of_scale(type(self).__name__, x)

@@ -36,8 +36,9 @@ class AutoencoderDetector(OutlierMixin, Settings):
                          that are fitted are normal
     contamination        None, or the share of anomalies among the rows that are fitted, up to 0.5:
                          then that share of them is flagged, whatever the rate
-    folds                how many networks. 1 is for large tables: one network, which learns from four
-                         fifths of the rows, while the last fifth is held out
+    folds                how many networks, at most one for each row. 1 is for large tables: one
+                         network, which learns from four fifths of the rows, while the last fifth is
+                         held out
     latent_dim, noise, hidden_units, scaling, epochs, batch_size, learning_rate, patience,
     validation_fraction, warm_start, random_state, verbose, checkpoint
                          as for :class:`~tinyae.sklearn.DenoisingTransformer`
@@ -73,7 +74,7 @@ class AutoencoderDetector(OutlierMixin, Settings):
         self._check_settings()
         go_on = self.warm_start and hasattr(self, "members_")
         X = validate_data(self, X, dtype=FLOATS, ensure_min_samples=4, reset=not go_on)
-        seed, members = (self._seed, self.members_) if go_on else self._untrained()
+        seed, members = (self._seed, self.members_) if go_on else self._untrained(len(X))
         fold = _deal(len(X), len(members), seed)
         for k, member in enumerate(members):
             member._learn(X[fold != k])
@@ -82,7 +83,7 @@ class AutoencoderDetector(OutlierMixin, Settings):
         self._seen = len(X)
         self._seed: int = seed
         self.members_: list[DenoisingTransformer] = members
-        self._calibrate(X, fold)
+        self._calibrate(X, fold, warn=True)
         return self
 
     def partial_fit(self, X: Any, y: Any = None) -> AutoencoderDetector:
@@ -94,7 +95,7 @@ class AutoencoderDetector(OutlierMixin, Settings):
         self._check_settings()
         first = not hasattr(self, "members_")
         X = validate_data(self, X, dtype=FLOATS, ensure_min_samples=4 if first else 1, reset=first)
-        seed, members = self._untrained() if first else (self._seed, self.members_)
+        seed, members = self._untrained(self.folds) if first else (self._seed, self.members_)
         seen = 0 if first else self._seen
         fold = _deal(len(X), len(members), seed, seen)
         for k, member in enumerate(members):
@@ -104,13 +105,13 @@ class AutoencoderDetector(OutlierMixin, Settings):
         if not first:
             X = np.concatenate([self._recent, X])[-RECENT:]
             fold = np.concatenate([self._recent_fold, fold])[-RECENT:]
-        self._calibrate(X, fold)
+        self._calibrate(X, fold, warn=first)  # once: every later part makes it better
         return self
 
-    def _untrained(self) -> tuple[int, list[DenoisingTransformer]]:
-        """A seed, and a network for each fold."""
+    def _untrained(self, most: int) -> tuple[int, list[DenoisingTransformer]]:
+        """A seed, and a network for each fold, of which there are at most ``most``."""
         seed = check_random_state(self.random_state).randint(2**31 - 1)
-        return seed, [self._member(seed + k, k) for k in range(self.folds)]
+        return seed, [self._member(seed + k, k) for k in range(min(self.folds, most))]
 
     def _member(self, seed: int, k: int) -> DenoisingTransformer:
         """An untrained network with this detector's settings."""
@@ -120,7 +121,7 @@ class AutoencoderDetector(OutlierMixin, Settings):
             member.checkpoint = f"{os.fsdecode(self.checkpoint)}.{k}"
         return member.set_params(random_state=seed)
 
-    def _calibrate(self, X: Array, fold: Array) -> None:
+    def _calibrate(self, X: Array, fold: Array, warn: bool) -> None:
         """What is usual: the normal rows of each network, and the scores of those held out."""
         self._recent, self._recent_fold = X[-RECENT:].copy(), fold[-RECENT:]
         self._normal = []
@@ -138,7 +139,7 @@ class AutoencoderDetector(OutlierMixin, Settings):
         else:
             self.threshold_ = float(np.quantile(self._score(X), 1 - self.contamination))
         self.offset_ = -self.threshold_
-        if np.isinf(self.threshold_):
+        if warn and np.isinf(self.threshold_):
             n = len(scores)
             warnings.warn(
                 f"AutoencoderDetector: {n} held-out rows cannot tell a false-positive rate of "

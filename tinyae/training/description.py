@@ -26,6 +26,7 @@ import numpy as np
 from tinyae.archive import FileError
 from tinyae.data.batches import is_rows
 from tinyae.data.streams import Stream
+from tinyae.layers import Module
 from tinyae.models.base import Model
 from tinyae.optim import Optimizer
 from tinyae.param import Array, Param
@@ -50,7 +51,7 @@ def describe_training(
     """All sections; ``steps`` is how many are planned."""
     schedules = {str(i): _schedule(o, steps) for i, o in enumerate(optimizers)}
     return {
-        "model": dict(_parts(model, "", set())),
+        "model": dict(_parts(model, "", set())) | _scaler(model),
         "data": _data(x),
         "validation": {} if validation is None else _data(validation),
         "optimizer": {str(i): _optimizer(o) for i, o in enumerate(optimizers)},
@@ -65,7 +66,8 @@ class OtherTraining(FileError):
     def __init__(self, what: str, sections: Collection[str]) -> None:
         super().__init__(
             f"it was begun with something else. {what}. Pass what it was begun with, or "
-            f"accept_changes={sorted(sections)} to go on with what is new"
+            f"accept_changes={sorted(sections)} (--accept-changes {' '.join(sorted(sections))}) to go "
+            "on with what is new"
         )
         self.what = what
 
@@ -134,8 +136,10 @@ def _parts(part: Any, place: str, seen: set[int]) -> Iterator[tuple[str, str]]:
             own += [] if value.trainable else [f"{name} is frozen"]
         elif isinstance(value, (list, tuple)) and any(hasattr(v, "__dict__") for v in value):
             inner += [(f"{name}.{i}", v) for i, v in enumerate(value)]
-        elif isinstance(value, (np.ndarray, np.random.Generator)):
-            continue  # numbers and states, which the checkpoint has itself
+        elif isinstance(value, np.random.Generator) or (
+            isinstance(value, np.ndarray) and isinstance(part, Module)
+        ):
+            continue  # a state, which the checkpoint has itself
         elif hasattr(value, "__dict__") and not hasattr(value, "__qualname__"):
             inner.append((name, value))  # an object, neither a class nor a function
         else:
@@ -144,6 +148,10 @@ def _parts(part: Any, place: str, seen: set[int]) -> Iterator[tuple[str, str]]:
     for name, value in inner:
         if hasattr(value, "__dict__") and id(value) not in seen:
             yield from _parts(value, f"{place}.{name}" if place else name, seen)
+
+
+def _scaler(model: Model) -> Section:
+    return {} if model.scaler is None else dict(_parts(model.scaler, "scaler", set()))
 
 
 def _text(value: Any) -> str:
@@ -217,6 +225,6 @@ def _blocks(a: Array) -> Iterator[Array]:
     height = max(DIGESTED // _BLOCKS // row, 1)
     starts = range(0, len(a), height)
     if a.nbytes > DIGESTED and len(starts) > _BLOCKS:
-        starts = np.linspace(0, len(a) - height, _BLOCKS).astype(int).tolist()  # type: ignore[assignment]
+        starts = np.linspace(0, len(a) - height, _BLOCKS).astype(int).tolist()
     for start in starts:
         yield np.asarray(a[start : start + height])

@@ -256,7 +256,7 @@ def _first_batch(model: Model, x: Any, name: str, epochs: int, batch_size: int) 
     """
     if isinstance(x, Stream):
         for k, block in enumerate(x):
-            _check_data(model, block, f"block {k} of {name}")
+            _check_data(model, block, name, f"block {k} of ")
     if is_rows(x, name):
         _check_data(model, x, name)
         return next(batches(x, batch_size)), x
@@ -277,12 +277,12 @@ def _first_batch(model: Model, x: Any, name: str, epochs: int, batch_size: int) 
     return first, again
 
 
-def _check_data(model: Model, x: Any, name: str) -> None:
+def _check_data(model: Model, x: Any, name: str, part: str = "") -> None:
     try:
         model.check_data(x)
     except OutOfRange as error:
         if name == "x":
-            raise OutOfRange(f"fit: of the training data, {error}") from None
+            raise OutOfRange(f"fit: of {part}the training data, {error}") from None
     except (TypeError, ValueError) as error:
         which = "the training data" if name == "x" else "validation"
-        raise type(error)(f"fit: of {which}, {error}") from None
+        raise type(error)(f"fit: of {part}{which}, {error}") from None
