@@ -198,11 +198,24 @@ def test_ctrl_c_saves_and_says_how_to_go_on(here, monkeypatch, capsys):
     assert main([*argv, "--out", "part.npz"]) == 130
     said = capsys.readouterr().err
     assert ta.load("part.npz").scaler is not None
-    command = re.search(r"to go on from the last full epoch: tinyae (.*)", said)[1]
+    command = re.search(r"to go on from the last checkpoint: tinyae (.*)", said)[1]
     monkeypatch.setattr(ta, "fit", fit)
     assert main(shlex.split(command)) == 0
     x = table()
     np.testing.assert_array_equal(ta.load("part.npz").encode(x), ta.load("whole.npz").encode(x))
+
+
+def test_learning_from_the_normal_class_alone(here, capsys):
+    write("pumps.csv", table(240, 40), 40)
+    assert main([*TRAIN, "--epochs", "1", "--normal", "0"]) == 0
+    assert re.search(r"1\d\d samples of 4 to learn from, \d\d held", capsys.readouterr().out)
+    normal = ta.Scaler.standard(table(240, 40)[40:])
+    found = ta.load("model.npz").scaler
+    np.testing.assert_allclose(found.scale, normal.scale, rtol=0.1)
+    assert main([*TRAIN, "--normal", "2", "--force"]) == 2
+    assert "--normal is '2', and the classes are 0, 1" in capsys.readouterr().err
+    assert main(["train", "--data", "pumps.csv", "--normal", "0", "--force"]) == 2
+    assert "pass --label with the column that has them" in capsys.readouterr().err
 
 
 def test_options_from_a_toml_file(here, capsys):

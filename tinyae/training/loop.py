@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.arguments import flag, generator
+from tinyae.arguments import flag, generator, positive_int
 from tinyae.arrays import as_samples
 from tinyae.clipping import clip_by_global_norm
 from tinyae.data.batches import batches, count
@@ -57,6 +57,7 @@ def fit(
     early_stopping: EarlyStopping | None = None,
     augment: Augment | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
+    every: int = 1,
     resume: str | os.PathLike[str] | None = None,
     on_epoch: Callable[[Epoch], object] | None = None,
 ) -> History:
@@ -76,6 +77,7 @@ def fit(
     augment             a function of a batch and the generator that returns the batch to train
                         on, such as ``RandomAffine()``. Validation data are not augmented
     checkpoint          a file to write after each epoch, with all that is needed to continue
+    every               write it only after every so many epochs, and after the last one
     resume              a checkpoint to continue from; ``epochs`` includes the epochs it has. Two
                         epochs and then two more give the same bits as four
     on_epoch            called with each :class:`Epoch`
@@ -90,6 +92,7 @@ def fit(
     check_settings(
         model, epochs, batch_size, clip_norm, early_stopping, augment, checkpoint, on_epoch
     )
+    positive_int("fit", "every", every, 10)
     optimizers = optimizer_per_player(model, optimizer)
     x, validation = as_samples("fit: x", x), as_samples("fit: validation", validation)
     rng, progress = generator("fit", rng), flag("fit", "progress", progress)
@@ -112,7 +115,8 @@ def fit(
             if validation is not None:
                 epoch.validation = validate(model, validation, batch_size)
             state.record(epoch)
-            if checkpoint is not None:
+            last = len(state.history) >= epochs or _stops(early_stopping, state.history)
+            if checkpoint is not None and (last or len(state.history) % every == 0):
                 write_checkpoint(checkpoint, state)
             bar.report(epoch)
             if on_epoch is not None:
