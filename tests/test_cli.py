@@ -164,6 +164,7 @@ VERBS = [
     "interpolate",
     "export",
     "gradcheck",
+    "diagnose",
     "learn",
     "explain",
     "data",

@@ -17,10 +17,10 @@ LEVELS = (
     {"arguments", "arrays", "memory", "param", "initializers", "twin", "kernels", "lazy"}
     | {"files", "archive", "terminal", "scaling", "conformal"},
     {"layers", "losses", "likelihoods", "gradcheck"},
-    {"models", "optim", "schedules", "clipping", "data"},
+    {"models", "optimizer", "optim", "schedules", "clipping", "data"},
     {"training", "train", "io", "metrics", "fusion"},
     {"sklearn", "plot", "export", "program", "catalog", "training_doctor", "explanation"}
-    | {"interchange"},
+    | {"interchange", "distributed"},
     {"cli", "learn"},
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

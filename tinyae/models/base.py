@@ -21,6 +21,7 @@ import numpy as np
 from tinyae.arguments import flag, generator
 from tinyae.arrays import as_samples, check_real, lost_by_rounding
 from tinyae.data.batches import batches, count
+from tinyae.data.streams import Stream
 from tinyae.layers import Module
 from tinyae.models.carried import Carrier
 from tinyae.models.scores import Scored
@@ -171,12 +172,8 @@ class Model(Carrier, Module):
 
     def _named(self, x: Any) -> Iterator[tuple[str, Any]]:
         """Each array of x, and what a message calls it."""
-        who = type(self).__name__
-        if not isinstance(x, tuple):
-            yield f"{who}: x", x
-            return
-        for which, a in enumerate(x):
-            yield f"{who}: x[{which}]", a
+        for which, a in enumerate(x if isinstance(x, tuple) else (x,)):
+            yield f"{type(self).__name__}: x{f'[{which}]' * isinstance(x, tuple)}", a
 
     def _warn_of_merged(self, name: str, x: Any) -> None:
         """Once for all of x. Floats are looked at before a training only: it takes time."""
@@ -189,6 +186,8 @@ class Model(Carrier, Module):
         Only "x" is scaled: codes and noise have no units.
         """
         who = type(self).__name__
+        if isinstance(x, Stream):
+            return np.concatenate([self._in_chunks(f, block, name) for block in x])
         x = as_samples(f"{who}: {name}", x)
         prepare = self.as_input if name == "x" else lambda part: cast(part, self.dtype, who)
         check_real(f"{who}: {name}", x)

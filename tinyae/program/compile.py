@@ -105,7 +105,7 @@ class Compiled:
         runtime, program = self._runtimes.get(shape), self._programs.get(shape)
         if runtime is None or program is None:
             program = program_of(self.model, self.part, shape)
-            runtime = _runtime(program, self._kernel_set)
+            runtime = runtime_of(program, self._kernel_set)
             for oldest in list(self._runtimes)[: 1 - MAX_SHAPES]:
                 self._runtimes.pop(oldest, None)
                 self._programs.pop(oldest, None)
@@ -281,7 +281,8 @@ def _decode(lowering: Lowering, model: Any, z: Slot) -> Slot:
     )
 
 
-def _runtime(program: Program, kernel_set: str) -> Runtime:
+def runtime_of(program: Program, kernel_set: str) -> Runtime:
+    """What runs a program with that set of kernels."""
     if kernel_set == "numpy":
         return NumpyRuntime(program)
     from tinyae.program.run_numba import NumbaRuntime

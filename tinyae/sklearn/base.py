@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
+from tinyae import files
 from tinyae.arguments import positive_int
 from tinyae.data.batches import split
 from tinyae.metrics import PCA
@@ -18,6 +21,7 @@ from tinyae.param import Array
 from tinyae.scaling import fit_scaler, warn_of_scale
 from tinyae.sklearn.network import principal_axes, size_of_code
 from tinyae.training import EarlyStopping, History, fit
+from tinyae.training.description import OtherTraining
 from tinyae.training.state import Snapshot
 
 FLOATS = [np.float64, np.float32]  # float32 stays float32; everything else becomes float64
@@ -43,6 +47,7 @@ class Settings(BaseEstimator):
     warm_start: bool = False
     random_state: Any = None
     verbose: bool = False
+    checkpoint: Any = None
 
     def _check_settings(self) -> None:
         """Raise a ValueError for settings that cannot work, before anything changes."""
@@ -61,6 +66,14 @@ class Settings(BaseEstimator):
         for size in self.hidden_units:
             positive_int(who, "hidden_units", size, 64)
         check_share(who, "validation_fraction", self.validation_fraction, 0.1)
+        if self.checkpoint is not None:
+            files.check_target(f"{who}: checkpoint", self.checkpoint)
+            if self.warm_start or not isinstance(self.random_state, (int, np.integer)):
+                raise ValueError(
+                    f"{who}: with a checkpoint random_state is {self.random_state!r:.60} and "
+                    f"warm_start {self.warm_start}, expected an int and False: only then does a "
+                    "second process begin as the first did; pass e.g. random_state=0"
+                )
 
 
 class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Settings):
@@ -69,14 +82,27 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Settin
     # --- training --------------------------------------------------------------------------
 
     def fit(self, X: Any, y: Any = None) -> TableAutoencoder:
-        """Train on the rows of X; with ``warm_start``, go on from the last weights. y is ignored."""
+        """Train on the rows of X; with ``warm_start``, go on from the last weights. y is ignored.
+
+        With ``checkpoint``, the state after each epoch is kept in that file until the fit is done. If
+        the process dies, the same call in another process goes on from there, to the same bits.
+        """
+        self._learn(X)
+        self._delete_checkpoint()
+        return self
+
+    def _learn(self, X: Any) -> None:
+        """:meth:`fit`, which leaves the checkpoint where it is."""
         self._check_settings()
         go_on = self.warm_start and hasattr(self, "model_")
         X = validate_data(self, X, dtype=FLOATS, ensure_min_samples=2, reset=not go_on)
         if not go_on:
             self._begin(X)
         self.history_ = self._train(X, self.patience)
-        return self
+
+    def _delete_checkpoint(self) -> None:
+        if self.checkpoint is not None:
+            Path(os.fsdecode(self.checkpoint)).unlink(missing_ok=True)
 
     def partial_fit(self, X: Any, y: Any = None) -> TableAutoencoder:
         """One pass over the rows of X, a part of a larger table. y is ignored.
@@ -118,13 +144,22 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Settin
     def _train(self, rows: Array, patience: int | None) -> History:
         """Train. With ``patience`` keep the weights that do best on held-out rows, which may be
         those from before."""
+        survives: dict[str, Any] = {}
+        if self.checkpoint is not None:
+            there = files.kind(self.checkpoint) == "file"
+            survives = {
+                "checkpoint": self.checkpoint,
+                "resume": self.checkpoint if there else None,
+            }
         if patience is None:
-            return self._pass(rows, epochs=self.epochs)
+            return self._pass(rows, epochs=self.epochs, **survives)
         fraction = max(self.validation_fraction, 1 / len(rows))  # at least one row
         rows, held_out = split(rows, fraction, self._rng)
         before, start = self.model_.evaluate(held_out)["total"], Snapshot(self.model_)
         stopping = EarlyStopping(patience)
-        history = self._pass(rows, epochs=self.epochs, validation=held_out, early_stopping=stopping)
+        history = self._pass(
+            rows, epochs=self.epochs, validation=held_out, early_stopping=stopping, **survives
+        )
         if history.monitored.min() >= before:
             start.restore(self.model_)
         self.model_.calibrate(held_out)
@@ -137,15 +172,23 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Settin
         return history
 
     def _pass(self, rows: Array, **settings: Any) -> History:
-        return fit(
-            self.model_,
-            rows,
-            batch_size=self.batch_size,
-            optimizer=self._optimizer,
-            rng=self._rng,
-            progress=bool(self.verbose),
-            **settings,
-        )
+        try:
+            return fit(
+                self.model_,
+                rows,
+                batch_size=self.batch_size,
+                optimizer=self._optimizer,
+                rng=self._rng,
+                progress=bool(self.verbose),
+                **settings,
+            )
+        except ValueError as error:
+            if not isinstance(error.__cause__, OtherTraining):
+                raise
+            raise ValueError(
+                f"{type(self).__name__}: the checkpoint {self.checkpoint} is of another training. "
+                f"{error.__cause__.what}. Delete it to begin anew, or pass another checkpoint"
+            ) from error
 
     # --- use -------------------------------------------------------------------------------
 

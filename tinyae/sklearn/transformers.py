@@ -51,6 +51,8 @@ class AutoencoderTransformer(TableAutoencoder):
     warm_start           let ``fit`` go on from the last weights and units
     random_state         a seed makes ``fit`` repeatable to the bit
     verbose              show a progress bar
+    checkpoint           None, or a file in which the state of fit is kept until it is done: if the
+                         process dies, the same fit goes on from there. Needs an int as random_state
 
     Fitted: ``model_``, the :class:`tinyae.Model`, which carries the change of units, the names of
     the columns and, if rows were held out, a threshold (a false-positive rate of 0.05), so that
