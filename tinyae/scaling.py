@@ -178,7 +178,7 @@ def _not_constant(scale: Array, x: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class Units:
+class _Units:
     """What the columns of a table are like before they are scaled.
 
     constant   the columns of one value, which is not the background of a picture
@@ -191,7 +191,7 @@ class Units:
     apart: bool
 
 
-def units_of(x: Array) -> Units | None:
+def units_of(x: Array) -> _Units | None:
     """Constant columns and the spread of the others; None if x is no table, or a short one.
 
     The spread is judged by some thousands of rows; constant are columns that no row changes.
@@ -207,7 +207,7 @@ def units_of(x: Array) -> Units | None:
         still = still[(low[still] != low.min()) & (low[still] != high.max())]
     constant = [k for k in still if (np.asarray(x[:, k]) == x[0, k]).all()]
     apart = bool(std.size and not pictures and std.max() > _APART * std.min())
-    return Units(np.array(constant, int), std, apart)
+    return _Units(np.array(constant, int), std, apart)
 
 
 def warn_of_units(what: str, x: Array, stacklevel: int) -> None:

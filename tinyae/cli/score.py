@@ -81,7 +81,7 @@ def _threshold(args: argparse.Namespace, model: Any) -> float | None:
             raise ValueError("score: --threshold is nan, expected a number")
         return args.threshold
     if args.false_positive_rate is None:
-        return model.threshold
+        return model._carried.get("threshold")
     if model.calibration is None:
         raise ValueError(
             f"score: {args.model} carries no scores of normal rows, from which a rate could be told; "

@@ -35,6 +35,7 @@ from tinyae.cli.rows import add_rows, read_source
 from tinyae.cli.table import print_table, quality_rows
 from tinyae.cli.wording import count, say
 from tinyae.data.columns import Rows
+from tinyae.data.rows import select
 from tinyae.optim import Adam, Optimizer
 from tinyae.param import Array
 from tinyae.training.description import SECTIONS
@@ -42,6 +43,7 @@ from tinyae.training.description import SECTIONS
 EXAMPLE = "tinyae train --data fashion-mnist --units 64 --code-activation relu --out model.npz"
 SCALES = ("auto", "standard", "minmax", "none")
 _STEPS = 5000  # that a training of default length takes at least
+_CHECKPOINTS = 25  # in a training that need not be resumed: each takes some milliseconds
 _DIAGNOSED = 4096  # rows that the run doctor looks at
 
 
@@ -49,6 +51,7 @@ def add_parser(verbs: Any) -> None:
     parser = add_verb(verbs, "train", run, EXAMPLE)
     add_rows(parser, part=False)
     add = parser.add_argument
+    add("--normal", metavar="CLASS", help="learn from the rows of this class alone")
     scale = "units to learn in, which the model keeps (default auto: standard, unless in 0…1)"
     add("--scale", choices=SCALES, default="auto", help=scale)
     _add_model_options(parser)
@@ -106,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
     check_options(args)
     _check_files(args)
     source = read_source(args)
-    train, test = source.part("train"), source.part("test")
+    train, test = _normal(args, source.part("train")), _normal(args, source.part("test"))
     x, labels = _with_labels(args, train, test)
     scaler, how = _scaler(args, train.x)
     bounded = in_unit_interval(train.x) if scaler is None else how.startswith("minmax")
@@ -134,6 +137,7 @@ def run(args: argparse.Namespace) -> int:
             validation=(test.x, test.y) if isinstance(x, tuple) else test.x,
             early_stopping=ta.EarlyStopping(args.patience) if args.patience else None,
             checkpoint=checkpoint,
+            every=1 if args.checkpoint else math.ceil(args.epochs / _CHECKPOINTS),
             resume=args.resume,
             accept_changes=args.accept_changes,
             rng=args.seed,
@@ -174,6 +178,32 @@ def _check_files(args: argparse.Namespace) -> None:
             raise FileNotFoundError(
                 f"train: there is no checkpoint {args.resume}; leave out --resume to begin"
             )
+
+
+def _normal(args: argparse.Namespace, rows: Rows) -> Rows:
+    """The rows of the class that ``--normal`` names; all without it.
+
+    Raises
+        ValueError  there are no labels, or none of that class
+    """
+    if args.normal is None:
+        return rows
+    if rows.y is None:
+        raise ValueError(
+            "train: --normal names a class, but the rows have none; pass --label with the column that "
+            "has them"
+        )
+    names = rows.classes or [f"{label:g}" for label in np.unique(rows.y)]
+    if args.normal not in names:
+        raise ValueError(
+            f"train: --normal is {args.normal!r}, and the classes are {', '.join(names[:12])}"
+        )
+    is_text = rows.classes is not None
+    wanted = names.index(args.normal) if is_text else float(args.normal)
+    keep = np.flatnonzero(rows.y == wanted)
+    if not len(keep):
+        raise ValueError(f"train: no row that is learnt from or held out has class {args.normal}")
+    return select(rows, keep)
 
 
 def _epochs(samples: int, batch_size: int) -> int:
@@ -225,7 +255,7 @@ def _interrupted(args: argparse.Namespace, model: ta.Model, checkpoint: str) -> 
     model.save(args.out)
     say(f"stopped; what was learnt so far is in {args.out}")
     if not os.path.exists(checkpoint):
-        say("no epoch was complete, so there is nothing to go on from: begin again")
+        say("there is no checkpoint yet to go on from: begin again")
         return 130
     words, skip = [], False
     for word in args.argv:
@@ -238,7 +268,7 @@ def _interrupted(args: argparse.Namespace, model: ta.Model, checkpoint: str) -> 
         if word != "--force":
             words.append(word)
     command = shlex.join(["tinyae", *words, "--resume", checkpoint, "--force"])
-    say(f"to go on from the last full epoch: {command}")
+    say(f"to go on from the last checkpoint: {command}")
     return 130
 
 

@@ -27,7 +27,14 @@ MISSING = ("error", "drop", "mean")
 _DELIMITERS = ";\t|,"  # a comma last: elsewhere it may be the decimal point
 _LINES = 20  # by which the delimiter is found
 _TIMES: tuple[str, ...] = ("%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%m/%d/%Y %H:%M:%S")
-_TIMES += ("%m/%d/%Y %H:%M", "%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M")
+_TIMES += (
+    "%m/%d/%Y %H:%M",
+    "%m/%d/%Y",
+    "%d/%m/%Y",
+    "%Y/%m/%d",
+    "%Y/%m/%d %H:%M:%S",
+    "%Y/%m/%d %H:%M",
+)
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d*),\d+([eE][+-]?\d+)?")
 _LABELS = ("label", "class", "target", "y", "anomaly", "is_anomaly", "fault")
@@ -352,6 +359,8 @@ def _data(
 
 def _label_note(name: str, columns: dict[str, Any], called: Any) -> list[str]:
     """A note if the last column looks like a label."""
+    if isinstance(columns[name], list):
+        return []
     values = np.unique(columns[name][~np.isnan(columns[name])])
     whole = len(values) <= _FEW and (values == np.floor(values)).all() and len(columns[name]) > 20
     if whole and (len(values) == 2 or (name.lower() in _LABELS and len(values) > 1)):

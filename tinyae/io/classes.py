@@ -39,7 +39,8 @@ def classes() -> dict[str, type]:
         for name in [home.__name__, *(f"{home.__name__}.{part.name}" for part in parts)]:
             for key, value in vars(importlib.import_module(name)).items():
                 public = isinstance(value, type) and value.__module__ == name and key[0] != "_"
-                if public and not issubclass(value, Player):  # half a game, never saved alone
+                # a player is half a game, never saved alone
+                if public and not issubclass(value, (Player, BaseException)):
                     table[key] = value
     return table
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from tinyae.layers import Module
 from tinyae.models.carried import Carrier
 from tinyae.param import Array, Param, unique
 
-FORMAT = 2  # to be increased when an older tinyae would misread a file
+FORMAT = 1  # to be increased when an older tinyae would misread a file
 
 
 def describe(module: Module) -> tuple[Json, dict[str, Array], dict[str, type]]:
@@ -35,9 +34,8 @@ def describe(module: Module) -> tuple[Json, dict[str, Array], dict[str, type]]:
             aliases[name] = "T:" + first[_memory_layout(a.T)]  # Param.T shares its Param's memory
         else:
             arrays[name] = a
-    carries = any(isinstance(m, Carrier) and m._carried for m in _modules(module))
     header = {
-        "format": FORMAT if carries else 1,  # so that an older tinyae reads what it can
+        "format": FORMAT,
         "tinyae": tinyae.__version__,
         "architecture": architecture,
         "aliases": aliases,
@@ -51,12 +49,6 @@ def describe(module: Module) -> tuple[Json, dict[str, Array], dict[str, type]]:
 
 def named_arrays(module: Module) -> dict[str, Array]:
     return {name: p.value for name, p in module.params.items()} | module.state
-
-
-def _modules(module: Module) -> Iterator[Module]:
-    yield module
-    for part in module.children.values():
-        yield from _modules(part)
 
 
 def _memory_layout(a: Array) -> Any:

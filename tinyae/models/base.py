@@ -169,12 +169,8 @@ class Model(Carrier, Module):
 
     def _named(self, x: Any) -> Iterator[tuple[str, Any]]:
         """Each array of x, and what a message calls it."""
-        who = type(self).__name__
-        if not isinstance(x, tuple):
-            yield f"{who}: x", x
-            return
-        for which, a in enumerate(x):
-            yield f"{who}: x[{which}]", a
+        for which, a in enumerate(x if isinstance(x, tuple) else (x,)):
+            yield f"{type(self).__name__}: x{f'[{which}]' * isinstance(x, tuple)}", a
 
     def _warn_of_merged(self, name: str, x: Any) -> None:
         """Once for all of x. Floats are looked at before a training only: it takes time."""

@@ -36,6 +36,8 @@ class Dictionary(ReconstructionModel):
     A subclass says which features speak.
     """
 
+    threshold: Any = None  # of features, where a kind has one: not of anomaly scores
+
     def __init__(
         self,
         in_features: int,

@@ -6,18 +6,53 @@ model.score(x); model.flags(x); model.p_values(x)        # for each sample of x
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from tinyae import conformal
 from tinyae.arguments import number
+from tinyae.arrays import real
 from tinyae.models.carried import Carrier
 from tinyae.param import Array
 
 
 class Scored(Carrier):
     """A model that has a reconstruction error."""
+
+    @property
+    def threshold(self) -> float | None:
+        """The score above which a sample is an anomaly."""
+        return self._carried.get("threshold")
+
+    @threshold.setter
+    def threshold(self, value: float | None) -> None:
+        if value is not None:
+            value = number(type(self).__name__, "threshold", value, 0.02)
+            if math.isnan(value):
+                raise ValueError(
+                    f"{type(self).__name__}: threshold is nan, expected a number; "
+                    "pass e.g. np.quantile(model.score(x), 0.99)"
+                )
+        self._carry("threshold", value)
+
+    @property
+    def calibration(self) -> Array | None:
+        """Scores of held-out rows that are known to be normal, in rising order, (n,)."""
+        return self._carried.get("calibration")
+
+    @calibration.setter
+    def calibration(self, value: Any) -> None:
+        if value is not None:
+            value = np.sort(real(f"{type(self).__name__}: calibration", value).astype(np.float64))
+            if value.ndim != 1 or not value.size or not np.isfinite(value).all():
+                raise ValueError(
+                    f"{type(self).__name__}: calibration has shape {value.shape}, expected finite "
+                    "scores (n,); pass model.score(x_held_out)"
+                )
+            value.flags.writeable = False
+        self._carry("calibration", value)
 
     def reconstruction_error(self, x: Any, per_feature: bool = False) -> Array:
         raise NotImplementedError

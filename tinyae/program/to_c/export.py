@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -111,8 +112,8 @@ def export_c(
     target = files.check_target("export_c", path)
     file = Path(os.fsdecode(path))
     name = _checked_name(name, file.stem)
-    if threshold is None and part in ("score", "autoencoder") and has_score(model):
-        threshold = model.threshold
+    if threshold is None and part in ("score", "autoencoder"):
+        threshold = _own_threshold(model)
     threshold = _checked_threshold(threshold, part)
     if model.scaler is not None and (quantize is not None or train is not None):
         option = "quantize" if quantize is not None else "train"
@@ -215,9 +216,10 @@ def _int8_sample(quantized: QuantizedProgram, x: Array, functions: tuple[str, ..
     return Sample(x, {key: results[key] for key in functions})
 
 
-def has_score(model: Model) -> bool:
-    """Whether a threshold that the model carries can be compared with a score in C."""
-    return model.threshold is not None and abs(model.threshold) < FLOAT_MAX
+def _own_threshold(model: Any) -> float | None:
+    """The threshold that the model carries, if a float can hold it."""
+    threshold = model._carried.get("threshold")
+    return None if threshold is None or abs(threshold) >= FLOAT_MAX else threshold
 
 
 def _checked_calibration(quantize: str | None, calibration: Array | None) -> Array:
