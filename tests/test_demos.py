@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import shutil
 import sys
 from pathlib import Path
 
@@ -106,6 +107,13 @@ def custom_function(n):
     assert all(value == 1 for name, value in n.items() if name.endswith(": named"))
 
 
+def microcontroller(n):
+    assert n["largest difference"] < 1e-4
+    assert n["false alarms before"] > 0.5
+    assert n["false alarms after"] < 0.2 * n["false alarms before"]
+    assert n["abnormal found after"] > 0.7
+
+
 # demo: its check, its pictures
 ROWS = {
     "01_compression": (compression, "compression compression_curve"),
@@ -122,6 +130,7 @@ ROWS = {
     "09_genuine_match": (genuine_match, "genuine_match_faces genuine_match_roc"),
     "10_gan": (gan, "gan_training gan_samples"),
     "11_custom_function": (custom_function, "custom_function"),
+    "12_microcontroller": (microcontroller, "microcontroller"),
 }
 NEEDS_TORCH = ("11_custom_function",)
 
@@ -139,6 +148,8 @@ def test_demo(name, run, tmp_path):
     if name in NEEDS_TORCH:
         pytest.importorskip("torch")
     check, pictures = ROWS[name]
+    if name == "12_microcontroller" and not any(map(shutil.which, ("gcc", "clang", "cc"))):
+        pytest.skip("needs a C compiler: install gcc or clang")
     numbers = run(name)
     assert all(np.isfinite(value) for value in numbers.values())
     check(numbers)

@@ -18,7 +18,8 @@ The source is meant to be read, in this order:
 14. ``layers/convolution.py``, ``conv.py``: convolution and its transpose, each the other's adjoint;
     of sequences in ``conv1d.py``, ``pool1d.py``
 15. ``layers/norm.py``, ``group_norm.py``, ``rms_norm.py``, ``pool.py``,
-    ``global_pool.py``, ``shape.py``, ``noise.py``, ``topk.py``, ``branches.py``
+    ``global_pool.py``, ``shape.py``, ``noise.py``, ``topk.py``, ``branches.py``; of tokens
+    ``embedding.py``, ``tokens.py``, ``attention.py``, ``transformer.py``, ``recurrent.py``
 16. ``twin.py``, ``fusion/``   what runs in place of these definitions where speed matters
 17. ``kernels/reference.py``   the hot loops in plain NumPy; ``kernels/jitted/``: the same, compiled,
                                down to ``simd_tile.py``, a tile of sums in vector registers
@@ -48,6 +49,7 @@ from tinyae.initializers import (
     LeCunUniform,
     Normal,
     Orthogonal,
+    TorchUniform,
     Zeros,
 )
 from tinyae.io import load, save
@@ -62,18 +64,30 @@ from tinyae.likelihoods import (
 from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Huber
 from tinyae.models import (
     GAN,
+    VQVAE,
     Autoencoder,
+    BatchTopKSAE,
     Classifier,
     ConditionalVariationalAutoencoder,
     ContractiveAutoencoder,
+    CosineSchedule,
     DenoisingAutoencoder,
+    Diffusion,
+    GatedSAE,
+    JumpReLUSAE,
     KLSparsity,
     L1Sparsity,
+    MaskedAutoencoder,
+    MatryoshkaSAE,
     Model,
     NonSaturating,
+    PredictClean,
+    PredictNoise,
+    PredictVelocity,
     Saturating,
     SparseAutoencoder,
     StackedAutoencoder,
+    TopKSAE,
     VariationalAutoencoder,
     conv_encoder_decoder,
     conv_pair,
@@ -83,6 +97,7 @@ from tinyae.models import (
     dense_pair,
     dense_variational,
     linear,
+    sequence_autoencoder,
     spherical,
     stack_of,
 )
@@ -95,7 +110,8 @@ from tinyae.optim import (
     RMSProp,
 )
 from tinyae.param import Param
-from tinyae.training import EarlyStopping, History, TrainingDiverged, fit
+from tinyae.scaling import Scaler
+from tinyae.training import EarlyStopping, History, ReduceLROnPlateau, TrainingDiverged, fit
 
 
 def _compile(model, part="autoencoder", input_shape=None):  # type: ignore[no-untyped-def]
@@ -116,6 +132,8 @@ def _export_c(  # type: ignore[no-untyped-def]
     selftest=False,
     quantize=None,
     calibration=None,
+    train=None,
+    frozen=(),
 ):
     """A part of the model as a C99 header: :func:`tinyae.program.export_c`."""
     from tinyae.program import export_c
@@ -130,15 +148,27 @@ def _export_c(  # type: ignore[no-untyped-def]
         selftest=selftest,
         quantize=quantize,
         calibration=calibration,
+        train=train,
+        frozen=frozen,
     )
+
+
+def _export_onnx(model, path, *, part="autoencoder", input_shape=None):  # type: ignore[no-untyped-def]
+    """A part of the model as an ONNX file: :func:`tinyae.program.export_onnx`."""
+    from tinyae.program import export_onnx
+
+    return export_onnx(model, path, part=part, input_shape=input_shape)
 
 
 Model.compile = _compile
 Model.export_c = _export_c
+Model.export_onnx = _export_onnx
 
 if TYPE_CHECKING:
     from tinyae import export, gradcheck, metrics, plot, program
     from tinyae.explanation import explain
+    from tinyae.interchange import from_onnx, from_torch, load_torch_state, to_torch
+    from tinyae.program.profile import profile
     from tinyae.schedules import Constant, Cosine, Exponential, StepDecay, WarmUp
     from tinyae.training_doctor import diagnose_training
 
@@ -155,6 +185,11 @@ __getattr__ = lazy.attach(
         "train": "tinyae.train",  # the former name of tinyae.training
         "explain": "tinyae.explanation:explain",
         "diagnose_training": "tinyae.training_doctor:diagnose_training",
+        "profile": "tinyae.program.profile:profile",
+        **{
+            name: f"tinyae.interchange:{name}"
+            for name in ("from_onnx", "from_torch", "to_torch", "load_torch_state")
+        },
     },
 )
 
@@ -169,6 +204,7 @@ __all__ = [
     "LeCunNormal",
     "Normal",
     "Orthogonal",
+    "TorchUniform",
     "Zeros",
     # losses, models, optimizers, the loop
     "MSE",
@@ -195,6 +231,18 @@ __all__ = [
     "HeteroscedasticGaussian",
     "Laplace",
     "Binarize",
+    "VQVAE",
+    "Diffusion",
+    "CosineSchedule",
+    "PredictNoise",
+    "PredictClean",
+    "PredictVelocity",
+    "MaskedAutoencoder",
+    "TopKSAE",
+    "BatchTopKSAE",
+    "MatryoshkaSAE",
+    "JumpReLUSAE",
+    "GatedSAE",
     "linear",
     "spherical",
     "StackedAutoencoder",
@@ -209,6 +257,7 @@ __all__ = [
     "conv_pair",
     "dense_variational",
     "stack_of",
+    "sequence_autoencoder",
     "dense_gan",
     "dcgan",
     "SGD",
@@ -225,6 +274,8 @@ __all__ = [
     "clip_by_global_norm",
     "fit",
     "EarlyStopping",
+    "ReduceLROnPlateau",
+    "Scaler",
     "History",
     "TrainingDiverged",
     "diagnose_training",
@@ -232,6 +283,11 @@ __all__ = [
     # files and the rest
     "save",
     "load",
+    "from_onnx",
+    "from_torch",
+    "to_torch",
+    "load_torch_state",
+    "profile",
     "data",
     "export",
     "fusion",

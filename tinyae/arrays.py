@@ -96,6 +96,53 @@ def native_float(what: str, a: Any) -> np.ndarray:
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
+def as_samples(what: str, x: Any) -> Any:
+    """An array for what holds one: a DataFrame, a Dask array, a list of rows of numbers.
+
+    Arrays, tuples of them and iterables of batches are returned as they are.
+
+    Raises
+        TypeError  a DataFrame with columns that hold no numbers, which are named
+    """
+    if isinstance(x, tuple):
+        return tuple(as_samples(f"{what}[{k}]", a) for k, a in enumerate(x))
+    if isinstance(x, (np.ndarray, str, bytes)):
+        return x
+    if hasattr(x, "columns") and hasattr(x, "dtypes"):  # of pandas, or of Dask
+        x = x.compute() if hasattr(x, "compute") else x
+        kinds = dict(zip(x.columns, x.dtypes))
+        wrong = [name for name, kind in kinds.items() if getattr(kind, "kind", "O") not in _KINDS]
+        if wrong:
+            raise TypeError(
+                f"{what} is a table whose column {wrong[0]!r} holds {kinds[wrong[0]]}, expected "
+                f"numbers; leave it out, x.drop(columns={wrong!r:.80}), or encode it, "
+                "pandas.get_dummies(x)"
+            )
+        return np.asarray(x.to_numpy(dtype=np.result_type(*kinds.values(), np.float32)))
+    if hasattr(x, "__array__") and hasattr(x, "shape") and not isinstance(x, np.generic):
+        return np.asarray(x)
+    if isinstance(x, list) and x and _is_row(x[0]):
+        try:
+            return np.array(x, np.float64)
+        except (ValueError, TypeError) as error:
+            raise TypeError(
+                f"{what} is a list of rows that make no array ({error}); pass rows of numbers, all "
+                "of one length"
+            ) from None
+    return x
+
+
+def _is_row(row: Any) -> bool:
+    """Whether a list's first entry is a sample and not a batch of samples."""
+    if isinstance(row, np.ndarray):
+        return row.ndim == 1
+    first = row
+    while isinstance(first, (list, tuple)) and len(first):
+        first = first[0]
+    is_number = isinstance(first, (int, float, np.number, np.bool_))
+    return isinstance(row, list) and is_number
+
+
 def _as_float(dtype: Any) -> str:
     if dtype.kind == "f" and dtype.itemsize in (4, 8):
         return f"pass x.astype(np.{dtype.newbyteorder('=')})"
@@ -104,7 +151,7 @@ def _as_float(dtype: Any) -> str:
 
 # --- what rounding to a shorter float loses -------------------------------------------------------
 
-_ROWS_AT_ONCE = 1 << 20  # numbers
+_ROWS_AT_ONCE = 1 << 16  # numbers, which stay in the cache
 _VISIBLE = 1e-3  # of a column's range: a larger error is worth a word
 
 
@@ -117,32 +164,41 @@ def lost_by_rounding(x: np.ndarray, dtype: Any) -> tuple[tuple[int, ...], str] |
     dtype = np.dtype(dtype)
     if x.ndim < 2 or not x.size or x.dtype.kind not in "iuf" or np.can_cast(x.dtype, dtype):
         return None
-    low, high, error, whole = _rounding(x, dtype)
-    with np.errstate(invalid="ignore"):
-        coarse = (error > _VISIBLE * (high - low)) & (high > low)
-    for index in map(tuple, np.argwhere(coarse | (whole & (error > 0) & (high > low)))):
+    low, high = _range(x)
+    with np.errstate(invalid="ignore", over="ignore"):
+        largest = np.maximum(np.abs(low), np.abs(high))
+        # Whole numbers are exact up to 1/eps; else the error is at most eps/2 of the number.
+        eps = float(np.finfo(dtype).eps)
+        error = largest * eps / 2 + float(np.finfo(dtype).smallest_subnormal)
+        coarse = (high > low) & ((error > _VISIBLE * (high - low)) | (largest > 1 / eps))
+    for index in map(tuple, np.argwhere(coarse)):
         entries = (slice(None), *index)
         column = np.asarray(x[entries])
-        before, after = (len(np.unique(a)) for a in (column, column.astype(dtype)))
-        if after < before:
-            return tuple(int(i) for i in index), (
-                f"runs from {low[index]:.10g} to {high[index]:.10g}, and its {before:,} different "
-                f"values become {after:,} in {dtype}"
-            )
+        if _loses(column, dtype, high[index] - low[index]):
+            before, after = (len(np.unique(a)) for a in (column, column.astype(dtype)))
+            if after < before:
+                return tuple(int(i) for i in index), (
+                    f"runs from {low[index]:.10g} to {high[index]:.10g}, and its {before:,} "
+                    f"different values become {after:,} in {dtype}"
+                )
     return None
 
 
-def _rounding(x: np.ndarray, dtype: np.dtype[Any]) -> tuple[np.ndarray, ...]:
-    """For each feature: least and largest value, largest error, whether all are whole numbers."""
-    shape = x.shape[1:]
-    low, high, error = np.full(shape, np.inf), np.full(shape, -np.inf), np.zeros(shape)
-    whole = np.ones(shape, bool)
+def _range(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the largest value of each feature, in float64."""
     rows = max(1, _ROWS_AT_ONCE // max(x[0].size, 1))
+    low, high = np.full(x.shape[1:], np.inf), np.full(x.shape[1:], -np.inf)
+    for start in range(0, len(x), rows):
+        chunk = np.asarray(x[start : start + rows])
+        np.minimum(low, chunk.min(axis=0), out=low)
+        np.maximum(high, chunk.max(axis=0), out=high)
+    return low, high
+
+
+def _loses(column: np.ndarray, dtype: np.dtype[Any], width: float) -> bool:
+    """Whether an entry's error is visible, or a whole number is changed."""
+    wide = column.astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
-        for start in range(0, len(x), rows):
-            wide = np.asarray(x[start : start + rows]).astype(np.float64)
-            np.minimum(low, wide.min(axis=0), out=low)
-            np.maximum(high, wide.max(axis=0), out=high)
-            np.maximum(error, np.abs(wide - wide.astype(dtype)).max(axis=0), out=error)
-            whole &= (wide == np.floor(wide)).all(axis=0)
-    return low, high, error, whole
+        error = np.abs(wide - wide.astype(dtype)).max()
+        whole = bool((wide == np.floor(wide)).all())
+    return bool(error > _VISIBLE * width or (whole and error > 0))

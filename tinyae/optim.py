@@ -6,23 +6,26 @@ AdamW.
 
 η is the learning rate, θ a parameter, g its gradient. All operations are elementwise. The learning
 rate may change from step to step (:mod:`tinyae.schedules`), and gradients may be clipped before a
-step (:mod:`tinyae.clipping`).
+step (:mod:`tinyae.clipping`). A frozen Param (``layer.freeze()``) stays where it is.
+
+Weights may be pulled to zero in two ways. ``l2`` is a penalty: it adds λ θ to the gradient, before any
+moment. The decay of :class:`AdamW` passes the moments by. Both leave out biases and the scales of
+norms, unless ``decay`` says otherwise, a function of a Param's dotted name and the Param:
+
+    Adam(1e-3, l2=1e-4)                                           # weights alone
+    AdamW(1e-3, decay=everything)                                 # biases and norms too
+    AdamW(1e-3, decay=lambda name, p: name.startswith("encoder")) # of your own choice
 """
 
 from __future__ import annotations
 
-import copy
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from tinyae import kernels, lazy
 from tinyae.clipping import clip_by_global_norm  # noqa: F401  old import path
 from tinyae.kernels.reference import ParamGroup
-from tinyae.memory import zeros_like
-from tinyae.param import Array, Param, check_writeable, unique
+from tinyae.optimizer import Decay, Optimizer, check_range, everything, weights
 
 if TYPE_CHECKING:
     from tinyae.schedules import Schedule
@@ -31,152 +34,10 @@ _SCHEDULES = ("Constant", "Cosine", "Exponential", "Schedule", "StepDecay", "War
 # The old import path, when it is wanted.
 __getattr__ = lazy.attach(__name__, {name: f"tinyae.schedules:{name}" for name in _SCHEDULES})
 
-
-class Optimizer:
-    """Moves every Param against its gradient and clears the gradient.
-
-    ``t`` is the number of steps taken; ``rate`` is η at the next step. ``slots`` names the arrays
-    that an optimizer keeps for each Param. They are kept by identity: a Param that two layers
-    share has one set of them and moves once per step.
-
-    Raises
-        ValueError  the learning rate is neither a schedule nor a number ≥ 0
-    """
-
-    slots: ClassVar[tuple[str, ...]] = ()
-
-    def __init__(self, learning_rate: float | Schedule) -> None:
-        if not callable(learning_rate):
-            _check(type(self).__name__, "learning_rate", learning_rate, 0, math.inf)
-        self.learning_rate = learning_rate
-        self.t = 0
-        self._states: dict[Param, _ParamState] = {}
-        self._last_params: list[Param] = []  # the params of the last step; next, their groups
-        self._groups: list[tuple[list[_ParamState], ParamGroup]] = []
-        self._copies: dict[int, Any] | None = None  # after a deep copy: the copy of each object
-
-    @property
-    def rate(self) -> float:
-        return float(
-            self.learning_rate(self.t) if callable(self.learning_rate) else self.learning_rate
-        )
-
-    def step(self, params: dict[str, Param]) -> None:
-        """One update of each distinct Param; every gradient is zero afterwards.
-
-        Raises
-            ValueError  a value or a gradient is read-only
-        """
-        rate, distinct = self.rate, list(unique(params).values())
-        check_writeable(type(self).__name__, params)  # each time: it costs 0.1 µs an array
-        if distinct != self._last_params:
-            self._last_params, self._groups = distinct, self._group_params(distinct)
-        for states, group in self._groups:
-            for state in states:
-                state.steps += 1
-            self.update(group, rate, states[0].steps)
-        self.t += 1
-
-    def _group_params(self, params: list[Param]) -> list[tuple[list[_ParamState], ParamGroup]]:
-        """The params in groups of one dtype and one number of steps: one kernel call each."""
-        self._follow_copies()
-        groups: dict[Any, tuple[list[_ParamState], ParamGroup]] = {}
-        for param in params:
-            state = self._states.get(param)
-            if state is None:
-                state = self._states[param] = _ParamState(
-                    0, [zeros_like(param.value) for _ in self.slots]
-                )
-            states, group = groups.setdefault((param.dtype, state.steps), ([], ParamGroup()))
-            states.append(state)
-            group.append((param.value, param.grad, *state.arrays))
-        return list(groups.values())
-
-    def update(self, group: ParamGroup, rate: float, steps: int) -> None:
-        """Call the kernel: it changes every θ in place and clears every g.
-
-        ``steps`` counts from 1.
-        """
-        raise NotImplementedError
-
-    # --- copies ----------------------------------------------------------------------------
-
-    def __getstate__(self) -> dict[str, Any]:
-        self._follow_copies()
-        return vars(self) | {"_last_params": [], "_groups": []}  # which hold addresses
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Optimizer:
-        """A copy that goes on with the same Params or, copied together with a model, with its."""
-        copied = memo[id(self)] = type(self).__new__(type(self))
-        attributes = self.__getstate__()
-        states = attributes.pop("_states")
-        vars(copied).update(copy.deepcopy(attributes, memo))
-        copied._states = {param: copy.deepcopy(state, memo) for param, state in states.items()}
-        copied._copies = memo  # a model that comes after the optimizer is copied later
-        return copied
-
-    def _follow_copies(self) -> None:
-        """From the Params that were copied to their copies."""
-        copies, self._copies = self._copies, None
-        if copies is not None:
-            self._states = {copies.get(id(p), p): state for p, state in self._states.items()}
-
-    # --- checkpoints -----------------------------------------------------------------------
-
-    def state_arrays(self, params: dict[str, Param]) -> dict[str, Array]:
-        """The arrays kept for the params, as ``{"name/slot": array}``, for a checkpoint."""
-        self._follow_copies()
-        arrays: dict[str, Array] = {}
-        for name, param in unique(params).items():
-            state = self._states.get(param)
-            if state is not None:
-                arrays[f"{name}/steps"] = np.array(state.steps)
-                arrays.update({f"{name}/{s}": a for s, a in zip(self.slots, state.arrays)})
-        return arrays
-
-    def load_state(self, params: dict[str, Param], arrays: dict[str, Array], t: int) -> None:
-        """Restore what :meth:`state_arrays` returned. Changes nothing unless all of it fits.
-
-        Raises
-            ValueError  an array is missing, unexpected, or of another shape
-        """
-        who, remaining = type(self).__name__, dict(arrays)
-        states: dict[Param, _ParamState] = {}
-        for name, param in unique(params).items():
-            if f"{name}/steps" not in remaining:
-                continue  # never stepped
-            state = _ParamState(int(remaining.pop(f"{name}/steps")), [])
-            for slot in self.slots:
-                a = remaining.pop(f"{name}/{slot}", None)
-                if a is None or a.shape != param.shape:
-                    got = "missing" if a is None else f"of shape {a.shape}"
-                    raise ValueError(
-                        f"{who}: the saved {name}/{slot} is {got}, expected {param.shape}; "
-                        "resume with the optimizer and the model that were saved"
-                    )
-                state.arrays.append(zeros_like(param.value))
-                state.arrays[-1][...] = a
-            states[param] = state
-        if remaining:
-            raise ValueError(
-                f"{who}: the saved state has {', '.join(remaining)}, which this optimizer does not "
-                "keep; resume with the optimizer and the model that were saved"
-            )
-        self._states.update(states)
-        self._last_params = []
-        self.t = t
-
-    def __repr__(self) -> str:
-        own = [f"{k}={v!r}" for k, v in vars(self).items() if k != "t" and k[0] != "_"]
-        return f"{type(self).__name__}({', '.join(own)})"
-
-
-@dataclass
-class _ParamState:
-    """The state of one Param: its number of steps, and an array for each slot."""
-
-    steps: int
-    arrays: list[Array]
+__all__ = [
+    "Optimizer", "SGD", "Momentum", "Nesterov", "RMSProp", "Adam", "AdamW", "Decay",
+    "everything", "weights",
+]  # fmt: skip
 
 
 class SGD(Optimizer):
@@ -186,8 +47,10 @@ class SGD(Optimizer):
     Source    Robbins & Monro (1951)
     """
 
-    def __init__(self, learning_rate: float | Schedule = 0.01) -> None:
-        super().__init__(learning_rate)
+    def __init__(
+        self, learning_rate: float | Schedule = 0.01, *, l2: float = 0.0, decay: Decay = weights
+    ) -> None:
+        super().__init__(learning_rate, l2, decay)
 
     def update(self, group: ParamGroup, rate: float, steps: int) -> None:
         kernels.sgd(group, rate)
@@ -202,9 +65,16 @@ class Momentum(Optimizer):
 
     slots = ("v",)
 
-    def __init__(self, learning_rate: float | Schedule = 0.01, mu: float = 0.9) -> None:
-        super().__init__(learning_rate)
-        self.mu = _check(type(self).__name__, "mu", mu, 0, 1)
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 0.01,
+        mu: float = 0.9,
+        *,
+        l2: float = 0.0,
+        decay: Decay = weights,
+    ) -> None:
+        super().__init__(learning_rate, l2, decay)
+        self.mu = check_range(type(self).__name__, "mu", mu, 0, 1)
 
     def update(self, group: ParamGroup, rate: float, steps: int) -> None:
         kernels.momentum(group, rate, self.mu)
@@ -232,11 +102,17 @@ class RMSProp(Optimizer):
     slots = ("s",)
 
     def __init__(
-        self, learning_rate: float | Schedule = 1e-3, rho: float = 0.9, eps: float = 1e-8
+        self,
+        learning_rate: float | Schedule = 1e-3,
+        rho: float = 0.9,
+        eps: float = 1e-8,
+        *,
+        l2: float = 0.0,
+        decay: Decay = weights,
     ) -> None:
-        super().__init__(learning_rate)
-        self.rho = _check(type(self).__name__, "rho", rho, 0, 1)
-        self.eps = _check(type(self).__name__, "eps", eps, 0, math.inf)
+        super().__init__(learning_rate, l2, decay)
+        self.rho = check_range(type(self).__name__, "rho", rho, 0, 1)
+        self.eps = check_range(type(self).__name__, "eps", eps, 0, math.inf)
 
     def update(self, group: ParamGroup, rate: float, steps: int) -> None:
         kernels.rmsprop(group, rate, self.rho, self.eps)
@@ -258,11 +134,14 @@ class Adam(Optimizer):
         beta1: float = 0.9,
         beta2: float = 0.999,
         eps: float = 1e-8,
+        *,
+        l2: float = 0.0,
+        decay: Decay = weights,
     ) -> None:
-        super().__init__(learning_rate)
-        self.beta1 = _check(type(self).__name__, "beta1", beta1, 0, 1)
-        self.beta2 = _check(type(self).__name__, "beta2", beta2, 0, 1)
-        self.eps = _check(type(self).__name__, "eps", eps, 0, math.inf)
+        super().__init__(learning_rate, l2, decay)
+        self.beta1 = check_range(type(self).__name__, "beta1", beta1, 0, 1)
+        self.beta2 = check_range(type(self).__name__, "beta2", beta2, 0, 1)
+        self.eps = check_range(type(self).__name__, "eps", eps, 0, math.inf)
 
     def update(self, group: ParamGroup, rate: float, steps: int) -> None:
         kernels.adam(group, rate, self.beta1, self.beta2, self.eps, steps)
@@ -273,6 +152,10 @@ class AdamW(Adam):
 
     Forward   θ ← (1 − η λ) θ, then Adam's step with the gradient alone
     Source    Loshchilov & Hutter (2019), algorithm 2, with λ scaled by η at every step
+
+    By default only weights decay. A bias, and the scale and shift of a norm, hold a level, not a
+    slope: pulled to zero they fit worse, and generalise no better. ``decay=everything`` decays all,
+    as PyTorch's AdamW does.
     """
 
     def __init__(
@@ -282,17 +165,18 @@ class AdamW(Adam):
         beta2: float = 0.999,
         eps: float = 1e-8,
         weight_decay: float = 0.01,
+        *,
+        decay: Decay = weights,
     ) -> None:
-        super().__init__(learning_rate, beta1, beta2, eps)
-        self.weight_decay = _check(type(self).__name__, "weight_decay", weight_decay, 0, math.inf)
+        super().__init__(learning_rate, beta1, beta2, eps, decay=decay)
+        self.weight_decay = check_range(
+            type(self).__name__, "weight_decay", weight_decay, 0, math.inf
+        )
 
     def update(self, group: ParamGroup, rate: float, steps: int) -> None:
-        decay = self.weight_decay
+        decay = self.weight_decay if group.decays else 0.0
         kernels.adamw(group, rate, self.beta1, self.beta2, self.eps, decay, steps)
 
-
-def _check(who: str, name: str, value: Any, low: float, high: float) -> float:
-    if not isinstance(value, (int, float, np.number)) or not low <= value < high:
-        bounds = f"{low} ≤ {name} < {high}" if high < math.inf else f"a finite number ≥ {low}"
-        raise ValueError(f"{who}: {name} is {value!r}, expected {bounds}")
-    return float(value)
+    @property
+    def _decays(self) -> bool:
+        return self.weight_decay > 0

@@ -24,14 +24,13 @@ Nothing is unpickled.
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tinyae import archive, files
-from tinyae.arguments import number
+from tinyae.arguments import number, positive_pair
 from tinyae.arrays import lost_by_rounding
-from tinyae.data.pictures import Size, read_images
+from tinyae.data.pictures import read_images
 from tinyae.data.tables import read_csv
 
 Arrays = tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray | None]
@@ -61,7 +60,7 @@ def load(
         raise FileNotFoundError(f"load: there is no file or folder {path}")
     if found not in ("file", "folder"):
         raise ValueError(f"load: {path} is a {found}, expected a file or a folder; name it")
-    size = _size(image_size)
+    size = None if image_size is None else positive_pair("load", "image_size", image_size, 28)
     if (
         test_fraction is not None
         and not 0 <= number("load", "test_fraction", test_fraction, 0.1) < 1
@@ -91,21 +90,14 @@ def load(
     )
 
 
-def _size(image_size: Any) -> Size | None:
-    """(height, width)"""
-    if image_size is None:
-        return None
-    size = image_size if isinstance(image_size, (tuple, list)) else (image_size, image_size)
-    whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in size)
-    if len(size) != 2 or not whole or min(size) < 1:
-        raise ValueError(
-            f"load: image_size is {image_size!r:.60}, expected (height, width), ints ≥ 1, or one of "
-            "them; pass e.g. image_size=28"
-        )
-    return int(size[0]), int(size[1])
-
-
 # ---- hold out ------------------------------------------------------------------------------------
+
+
+def held_out(rows: int, fraction: float, last: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The places of the rows to train on and to hold out: the last ones, or a fixed random choice."""
+    n = rows - _test_size(rows, fraction)
+    order = np.arange(rows) if last else np.random.default_rng(0).permutation(rows)
+    return np.sort(order[:n]), np.sort(order[n:])
 
 
 def _hold_out_last(x: np.ndarray, fraction: float) -> Arrays:
@@ -114,9 +106,7 @@ def _hold_out_last(x: np.ndarray, fraction: float) -> Arrays:
 
 
 def _hold_out_some(x: np.ndarray, y: np.ndarray | None, fraction: float) -> Arrays:
-    order = np.random.default_rng(0).permutation(len(x))
-    n = len(x) - _test_size(len(x), fraction)
-    train, test = np.sort(order[:n]), np.sort(order[n:])
+    train, test = held_out(len(x), fraction, last=False)
     if y is None:
         return x[train], None, x[test], None
     return x[train], y[train], x[test], y[test]
@@ -126,8 +116,8 @@ def _test_size(n: int, fraction: float) -> int:
     size = max(1, round(n * fraction)) if fraction else 0
     if size == n:
         raise ValueError(
-            f"load: holding out {fraction:.0%} of {n} sample(s) leaves none to train on; "
-            "pass a smaller test_fraction, or 0 to hold out nothing"
+            f"load: holding out {fraction:.0%} of {n} sample{'s' * (n != 1)} leaves none to train "
+            "on; add more, or pass test_fraction=0 to hold out nothing"
         )
     return size
 
@@ -177,7 +167,17 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def _samples(x: np.ndarray, where: str) -> np.ndarray:
-    """x as finite float32 with at least one sample; not copied if it is float32 already."""
+    """x as finite float32 with at least one sample; not copied if it is float32 already.
+
+    Pictures (N, H, W, 3) become (N, 3, H, W), with a warning.
+    """
+    if x.ndim == 4 and x.shape[3] in (3, 4) and x.shape[1] not in (1, 3, 4):
+        warnings.warn(
+            f"load: {where} has shape {x.shape} and is taken for pictures whose channels come last; "
+            f"it is used as {x.transpose(0, 3, 1, 2).shape}",
+            stacklevel=3,
+        )
+        x = x.transpose(0, 3, 1, 2)
     if x.ndim < 2 or x.size == 0:
         raise ValueError(
             f"load: {where} has shape {x.shape}, expected at least one sample along the first axis "

@@ -13,9 +13,7 @@ Optimizer steps   sgd · momentum · nesterov · rmsprop · adam · adamw: updat
 
 A convolution's ``stride`` is (down, right) and its ``pad`` (top, bottom, left, right).
 
-The products are NumPy's, most often OpenBLAS's. If a process is forked while another of its threads
-is inside such a product, OpenBLAS on several threads waits for ever in the child's first product, with
-NumPy alone as well as here. Run it with OPENBLAS_NUM_THREADS=1, or spawn processes.
+The products are NumPy's, most often OpenBLAS's; ``@fork_safe`` lets no other thread fork during one.
 """
 
 from __future__ import annotations
@@ -27,6 +25,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from tinyae.kernels.expressions import numpy_function
+from tinyae.kernels.fork_safe import fork_safe
 from tinyae.kernels.functions import FUNCTIONS
 from tinyae.kernels.special import erfc, sigmoid  # noqa: F401  they are also kernels
 from tinyae.param import Array
@@ -37,6 +36,7 @@ Pad = tuple[int, int, int, int]
 # --- matrix products ------------------------------------------------------------------------
 
 
+@fork_safe
 def affine(x: Array, W: Array, b: Array) -> Array:
     """y = x Wᵀ + b      x (N, I)   W (O, I)   b (O,)   y (N, O)"""
     return x @ W.T + b
@@ -48,22 +48,26 @@ def row_sq_norms(W: Array, scale: Array, dW: Array) -> Array:
     return np.einsum("ji,ji->j", W, W)
 
 
+@fork_safe
 def affine_grad(dy: Array, x: Array, dW: Array, db: Array) -> None:
     """dW += dyᵀ x      db += Σₙ dyₙ"""
     dW += dy.T @ x
     db += dy.sum(axis=0)
 
 
+@fork_safe
 def matmul(a: Array, b: Array) -> Array:
     """A B      a (M, K)   b (K, N)   → (M, N)"""
     return a @ b
 
 
+@fork_safe
 def matmul_nt(a: Array, b: Array) -> Array:
     """A Bᵀ     a (M, K)   b (N, K)   → (M, N)"""
     return a @ b.T
 
 
+@fork_safe
 def matmul_tn(a: Array, b: Array) -> Array:
     """Aᵀ B     a (K, M)   b (K, N)   → (M, N)"""
     return a.T @ b
@@ -79,6 +83,7 @@ def _windows(x: Array, kernel: Pair, stride: Pair, pad: Pad) -> Array:
     return sliding_window_view(x, kernel, axis=(2, 3))[:, :, :: stride[0], :: stride[1]]
 
 
+@fork_safe
 def conv2d(x: Array, W: Array, stride: Pair, pad: Pad, b: Array | None = None) -> Array:
     """y[n,o,i,j] = b[o] + Σ_{c,u,v} W[o,c,u,v] · xᵖ[n,c, i·s+u, j·s+v]
 
@@ -89,6 +94,7 @@ def conv2d(x: Array, W: Array, stride: Pair, pad: Pad, b: Array | None = None) -
     return y if b is None else y + b[:, None, None]
 
 
+@fork_safe
 def conv2d_input_grad(
     dy: Array, W: Array, stride: Pair, pad: Pad, size: Pair, b: Array | None = None
 ) -> Array:
@@ -148,6 +154,7 @@ def _after_relu(y: Array, forward: bool, mask: Array | None) -> Array:
     return y if mask is None else relu_backward(y, mask)
 
 
+@fork_safe
 def conv2d_weight_grad(x: Array, dy: Array, stride: Pair, pad: Pad, kernel: Pair) -> Array:
     """dW[o,c,u,v] = Σ_{n,i,j} dy[n,o,i,j] · xᵖ[n,c, i·s+u, j·s+v]
 
@@ -190,6 +197,7 @@ def max_pool2d_backward(dy: Array, index: Array, kernel: Pair, stride: Pair, siz
 # --- images ---------------------------------------------------------------------------------
 
 
+@fork_safe
 def warp(x: Array, maps: Array) -> Array:
     """y[n, c, i, j] = x[n, c] at the position maps[n] (i, j, 1), by cubic convolution.
 
@@ -393,6 +401,7 @@ class ParamGroup(list[tuple[Array, ...]]):
     """One tuple for each Param: its value, its gradient, and the optimizer's moments of it."""
 
     table: Any = None  # the jitted set's table of these arrays' addresses
+    decays: bool = True  # whether weight decay and L2 pull these values to zero
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (list(self),)  # a copy lies elsewhere

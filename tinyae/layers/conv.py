@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinyae import kernels
+from tinyae.arguments import padding_pair, positive_int, positive_pair
 from tinyae.initializers import Initializer
-from tinyae.layers.base import check_dy, check_input, padding_pair, positive_int, positive_pair
+from tinyae.layers.base import check_dy, check_input
 from tinyae.layers.convolution import Pad, Pair, _Convolution, same_padding
 from tinyae.param import Array
 

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinyae import kernels
+from tinyae.arguments import positive_int
 from tinyae.initializers import Initializer
-from tinyae.layers.base import check_dy, check_input, positive_int
+from tinyae.layers.base import check_dy, check_input
 from tinyae.layers.convolution import Pad, _Convolution, images, same_padding
 from tinyae.param import Array
 

@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike
 
 from tinyae import kernels
 from tinyae.arguments import check_callable, float_dtype
-from tinyae.initializers import GlorotUniform, Initializer
+from tinyae.initializers import GlorotUniform, Initializer, initial_bias
 from tinyae.layers.base import Layer
 from tinyae.param import Array, Param
 
@@ -39,7 +39,7 @@ class _Convolution(Layer):
         init, dtype = init or GlorotUniform(), float_dtype(who, dtype)
         check_callable(who, "init", init, "HeNormal()")
         self.W = Param(init(shape, self.in_channels * area, self.out_channels * area, rng, dtype))
-        self.b = Param(np.zeros(self.out_channels, dtype))
+        self.b = Param(initial_bias(init, self.out_channels, shape, rng, dtype))
 
     # --- the map L: C for Conv2d, Cᵀ for ConvTranspose2d -----------------------------------------
 

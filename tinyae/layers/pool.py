@@ -8,8 +8,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from tinyae import kernels
-from tinyae.arguments import flag
-from tinyae.layers.base import ParameterFree, check_dy, check_input, padding_pair, positive_pair
+from tinyae.arguments import flag, padding_pair, positive_pair
+from tinyae.layers.base import ParameterFree, check_dy, check_input
 from tinyae.param import Array
 
 __all__ = ["MaxPool2d", "AvgPool2d"]

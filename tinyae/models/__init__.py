@@ -13,13 +13,21 @@ from tinyae.models.classifier import Classifier
 from tinyae.models.conditional import ConditionalVariationalAutoencoder
 from tinyae.models.contractive import ContractiveAutoencoder
 from tinyae.models.denoising import DenoisingAutoencoder
+from tinyae.models.dictionary import TopKSAE
+from tinyae.models.diffusion import Diffusion
 from tinyae.models.gan import GAN, NonSaturating, Saturating
 from tinyae.models.gan_builders import dcgan, dense_gan
 from tinyae.models.interpolation import linear, spherical
 from tinyae.models.likelihood_estimates import Estimate
+from tinyae.models.masked import MaskedAutoencoder
+from tinyae.models.nested import BatchTopKSAE, MatryoshkaSAE
+from tinyae.models.noising import CosineSchedule, PredictClean, PredictNoise, PredictVelocity
+from tinyae.models.sequence_builders import sequence_autoencoder
 from tinyae.models.sparse import KLSparsity, L1Sparsity, SparseAutoencoder
 from tinyae.models.stacked import StackedAutoencoder, stack_of
+from tinyae.models.thresholds import GatedSAE, JumpReLUSAE
 from tinyae.models.variational import VariationalAutoencoder
+from tinyae.models.vqvae import VQVAE
 
 __all__ = [
     "Model",
@@ -32,6 +40,18 @@ __all__ = [
     "VariationalAutoencoder",
     "ConditionalVariationalAutoencoder",
     "Estimate",
+    "VQVAE",
+    "Diffusion",
+    "CosineSchedule",
+    "PredictNoise",
+    "PredictClean",
+    "PredictVelocity",
+    "MaskedAutoencoder",
+    "TopKSAE",
+    "BatchTopKSAE",
+    "MatryoshkaSAE",
+    "JumpReLUSAE",
+    "GatedSAE",
     "linear",
     "spherical",
     "StackedAutoencoder",
@@ -45,6 +65,7 @@ __all__ = [
     "dense_variational",
     "conv_pair",
     "stack_of",
+    "sequence_autoencoder",
     "dense_gan",
     "dcgan",
 ]

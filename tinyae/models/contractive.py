@@ -19,9 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.arguments import check_generator
+from tinyae.arguments import check_generator, positive_int
 from tinyae.layers import Activation, Dense, Flatten, Layer, Module, Sequential
-from tinyae.layers.base import positive_int
 from tinyae.losses import Loss
 from tinyae.models.autoencoder import Autoencoder
 from tinyae.models.base import Terms
@@ -94,7 +93,7 @@ class ContractiveAutoencoder(Autoencoder):
 
     def evaluate_batch(self, x: Any, rng: np.random.Generator) -> Terms:
         source, target = self.input_and_target(x, rng)
-        L, _ = self.loss(self.decoder(self.encoder(source)), target)
+        L = self.loss.evaluate(self.decoder(self.encoder(source)), target)
         h, encoder_cache = self.encoder.forward(source)
         return self._terms(L, self._contraction(source, h, encoder_cache, rng))
 

@@ -18,10 +18,9 @@ from typing import Any
 import numpy as np
 
 from tinyae import kernels
-from tinyae.arguments import check_generator, number
+from tinyae.arguments import check_generator, number, positive_int
 from tinyae.arrays import check_real
 from tinyae.layers import Dense, Layer, Sequential
-from tinyae.layers.base import positive_int
 from tinyae.models.base import Model, Terms
 from tinyae.models.checks import check_parts, check_reach, output_range
 from tinyae.models.gan_losses import GeneratorLoss, NonSaturating, Saturating
@@ -132,7 +131,7 @@ class GAN(Model):
             f"the generator's last layer, {last}, reaches no further, so that D could tell "
             "its samples by that alone: scale the data, or end in another layer"
         )
-        check_reach("GAN: x", x, (bounds, do))
+        check_reach(self, x, (bounds, do))
 
     # --- use -------------------------------------------------------------------------------
 
@@ -148,7 +147,7 @@ class GAN(Model):
                 f"GAN: z has shape {z.shape}, expected (N, {self.latent_dim}); "
                 f"pass rng.standard_normal((n, {self.latent_dim}))"
             )
-        return self._in_chunks(self.generator, z)
+        return self._in_chunks(lambda part: self.in_data_units(self.generator(part)), z, "z")
 
     def discriminate(self, x: Array) -> Array:
         """σ(D(x)), the probability that each sample is data and not generated: (N,)."""

@@ -8,15 +8,16 @@ print(reconstruct.program((1, 28, 28)))  # its list of operations
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from tinyae import kernels
+from tinyae.arguments import positive_int
 from tinyae.arrays import check_array
 from tinyae.layers import Layer, Sigmoid
-from tinyae.layers.base import positive_int
 from tinyae.likelihoods import Bernoulli, HeteroscedasticGaussian, Likelihood
 from tinyae.losses import BCEWithLogits, Loss
 from tinyae.models import (
@@ -26,11 +27,12 @@ from tinyae.models import (
     Model,
     VariationalAutoencoder,
 )
-from tinyae.param import Array
+from tinyae.param import Array, Param
 from tinyae.program import program as ops
 from tinyae.program.lower import Lowering
 from tinyae.program.program import Program, Shape, Slot
 from tinyae.program.run_numpy import NumpyRuntime
+from tinyae.scaling import Scaler
 
 PARTS = ("autoencoder", "encoder", "decoder", "score")
 MAX_SHAPES = 4  # for so many sample shapes a compiled model keeps its program and packed weights
@@ -56,7 +58,7 @@ class Compiled:
     """
 
     def __init__(self, model: Model, part: str, input_shape: Shape | None = None) -> None:
-        check_part(model, part)
+        check_part("compile", model, part)
         self.model = copy.deepcopy(model)
         self.part = part
         self.dtype = model.dtype
@@ -103,7 +105,7 @@ class Compiled:
         runtime, program = self._runtimes.get(shape), self._programs.get(shape)
         if runtime is None or program is None:
             program = program_of(self.model, self.part, shape)
-            runtime = _runtime(program, self._kernel_set)
+            runtime = runtime_of(program, self._kernel_set)
             for oldest in list(self._runtimes)[: 1 - MAX_SHAPES]:
                 self._runtimes.pop(oldest, None)
                 self._programs.pop(oldest, None)
@@ -146,39 +148,108 @@ def compile_model(
     return Compiled(model, part, input_shape)
 
 
-def program_of(model: Model, part: str, input_shape: Shape) -> Program:
-    """A part of the model as plain data; see :func:`compile_model`."""
-    check_part(model, part)
-    lowering = Lowering(tuple(input_shape), model.dtype)
-    y = lowering.x
+def program_of(
+    model: Model, part: str, input_shape: Shape, learnt: Mapping[str, Param] | None = None
+) -> Program:
+    """A part of the model as plain data; see :func:`compile_model`.
+
+    learnt    the Params that a device changes, by name: the program reads them as they are
+    """
+    check_part("compile", model, part)
+    lowering = Lowering(tuple(input_shape), model.dtype, learnt)
+    x = y = lowering.x
     if part != "decoder":
-        y = _encode(lowering, model, y)
+        x = _scaled(lowering, model, x)
+        y = _encode(lowering, model, x)
     if part != "encoder":
         y = _decode(lowering, model, y)
+    if part in ("autoencoder", "decoder"):
+        y = _in_data_units(lowering, model, y)
     if part == "score":
         if y.shape != lowering.x.shape:
             raise ValueError(
                 f"compile: a sample has shape {lowering.x.shape}, its reconstruction {y.shape}; "
                 f"end the decoder with Reshape{lowering.x.shape}, or pass x of the other shape"
             )
-        y = lowering.append(ops.SquaredError(y, lowering.block(()), lowering.x))
+        y = lowering.append(ops.SquaredError(y, lowering.block(()), x))
     return lowering.program(y)
 
 
-def check_part(model: Any, part: str) -> None:
+def program_of_layer(layer: Layer, input_shape: Shape) -> Program:
+    """A layer in inference mode as plain data; see :func:`compile_model` for what it raises."""
+    lowering = Lowering(tuple(input_shape), layer.dtype)
+    return lowering.program(lowering.add(layer, lowering.x))
+
+
+def in_float32(who: str, program: Program) -> Program:
+    """The program with weights of 32 bits.
+
+    Raises
+        ValueError  a weight is not finite there
+    """
+    with np.errstate(over="ignore"):
+        weights = program.weights.astype(np.float32)
+    if not np.isfinite(weights).all():
+        raise ValueError(
+            f"{who}: the model has weights that are NaN, infinite or too large for a 32-bit "
+            "float; train it again with a smaller learning rate, or load an earlier checkpoint"
+        )
+    return dataclasses.replace(program, weights=weights)
+
+
+def check_part(who: str, model: Any, part: str) -> None:
     if part not in PARTS:
-        raise ValueError(f"compile: part is {part!r}, expected one of {', '.join(PARTS)}")
+        raise ValueError(f"{who}: part is {part!r}, expected one of {', '.join(PARTS)}")
     if isinstance(model, GAN | ConditionalVariationalAutoencoder):
         if part != "decoder":
             raise TypeError(
-                f"compile: part is {part!r} of a {type(model).__name__}, expected 'decoder': "
+                f"{who}: part is {part!r} of a {type(model).__name__}, expected 'decoder': "
                 "the rest does not go from one array to one array"
             )
     elif not isinstance(model, Autoencoder | VariationalAutoencoder):
         raise TypeError(
-            f"compile: the model is {model!r}, expected one with an encoder and a decoder, such as "
+            f"{who}: the model is {model!r}, expected one with an encoder and a decoder, such as "
             "an Autoencoder or a VariationalAutoencoder"
         )
+
+
+def _scaled(lowering: Lowering, model: Model, x: Slot) -> Slot:
+    """(x − shift) / scale: in two steps, so that x − shift loses no digits in float32."""
+    if model.scaler is None:
+        return x
+    model.scaler.check_shape("compile", x.shape)
+    shift, scale = _per_channel(model.scaler, x.shape)
+    one, zero = np.ones_like(shift), np.zeros_like(shift)
+    for a, b in ((one, -shift), (1 / scale, zero)):
+        weights = lowering.weight(a), lowering.weight(b)
+        x = lowering.append(ops.Affine(x, lowering.block(x.shape), *weights))
+    return x
+
+
+def _in_data_units(lowering: Lowering, model: Model, y: Slot) -> Slot:
+    """y · scale + shift"""
+    if model.scaler is None:
+        return y
+    model.scaler.check_shape("compile", y.shape)
+    shift, scale = _per_channel(model.scaler, y.shape)
+    weights = lowering.weight(scale), lowering.weight(shift)
+    return lowering.append(ops.Affine(y, lowering.block(y.shape), *weights))
+
+
+def _per_channel(scaler: Scaler, shape: Shape) -> tuple[Array, Array]:
+    """shift and scale, a number for each channel.
+
+    Raises
+        TypeError  they differ within a channel
+    """
+    full = (np.broadcast_to(a, shape).reshape(shape[0], -1) for a in (scaler.shift, scaler.scale))
+    shift, scale = full
+    if (shift != shift[:, :1]).any() or (scale != scale[:, :1]).any():
+        raise TypeError(
+            f"compile: the scaler differs within a channel of samples {shape}, which the compiled "
+            "program has no operation for; scale each channel as a whole"
+        )
+    return shift[:, 0].copy(), scale[:, 0].copy()
 
 
 def _encode(lowering: Lowering, model: Any, x: Slot) -> Slot:
@@ -210,7 +281,8 @@ def _decode(lowering: Lowering, model: Any, z: Slot) -> Slot:
     )
 
 
-def _runtime(program: Program, kernel_set: str) -> Runtime:
+def runtime_of(program: Program, kernel_set: str) -> Runtime:
+    """What runs a program with that set of kernels."""
     if kernel_set == "numpy":
         return NumpyRuntime(program)
     from tinyae.program.run_numba import NumbaRuntime

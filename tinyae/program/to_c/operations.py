@@ -15,8 +15,10 @@ from tinyae.kernels.expressions import FUNCTION_NAMES, c_expression, c_number, v
 from tinyae.kernels.functions import FUNCTIONS
 from tinyae.param import Array
 from tinyae.program import program as ops
+from tinyae.program.gradients import DenseGrad
 from tinyae.program.program import LINEAR, Function, Op, Program, Slot
 from tinyae.program.to_c import image_templates, templates
+from tinyae.program.to_c.learnt import LearntWeights
 from tinyae.program.to_c.tables import Tables, interleave, split
 
 _LIBM = re.compile(rf"\b(sqrt|fabs|{'|'.join(FUNCTION_NAMES)})f\(")
@@ -29,6 +31,7 @@ class Operations:
     def __init__(self, name: str) -> None:
         self.name = name
         self.tables = Tables(name)
+        self.learnt = LearntWeights()
         self.types: dict[str, str] = {}
         self.functions: dict[str, str] = {}
 
@@ -39,7 +42,7 @@ class Operations:
     def statements(self, program: Program, k: int) -> list[str]:
         """Operation k in C, with ``in``, ``out`` and ``arena`` as pointers to the spaces."""
         op = program.ops[k]
-        calls = _WRITE[type(op)](Writer(self, program, k), op)
+        calls = WRITE[type(op)](Writer(self, program, k), op)
         f = getattr(op, "f", LINEAR)
         if f != LINEAR and not isinstance(op, ops.Activation):
             calls.append(self.activation(f, pointer(op.y), op.y.size))
@@ -102,11 +105,18 @@ class Writer:
 
     def __init__(self, operations: Operations, program: Program, k: int) -> None:
         self.operations, self.weights, self.k = operations, program.weights, k
+        self.learnt = program.learnt
 
     def read(self, slot: Slot) -> Array:
         return self.weights[slot.offset : slot.offset + slot.size].reshape(slot.shape)
 
-    def table(self, name: str, values: Array) -> str:
+    def learns(self, slot: Slot) -> bool:
+        return slot.space == "weights" and slot.offset in self.learnt
+
+    def table(self, name: str, values: Array, slot: Slot) -> str:
+        """The pointer to weights in C; ``slot`` is the first of those they are made from."""
+        if self.learns(slot):
+            return self.operations.learnt.add(self.learnt[slot.offset], values)
         return self.operations.tables.add(f"{name}{self.k}", values)
 
     def function(self, name: str, template: Template, **values: Any) -> str:
@@ -114,6 +124,12 @@ class Writer:
 
     def window(self, op: Any, window: ops.Pair, corner: ops.Pair) -> str:
         return self.operations.window(self.k, op, window, corner)
+
+    def permutation(self, sizes_and_steps: list[int]) -> str:
+        """The address of a table, see ``image_templates.PERMUTATION``."""
+        name, operations = f"{self.operations.name}_permutation", self.operations
+        operations.types[name] = image_templates.PERMUTATION.substitute(name=operations.name)
+        return "&" + operations.tables.add_struct(name, f"permutation{self.k}", sizes_and_steps)
 
     def pointers(self, op: Op) -> str:
         return f"{pointer(op.x)}, {pointer(op.y)}"
@@ -124,8 +140,8 @@ def pointer(slot: Slot) -> str:
     return f"{name} + {slot.offset}" if slot.offset else name
 
 
-def dense_table(w: Writer, op: ops.Dense) -> str:
-    return w.table("W", interleave(w.read(op.W), w.read(op.b)))
+def dense_table(w: Writer, op: ops.Dense | DenseGrad) -> str:
+    return w.table("W", interleave(w.read(op.W), w.read(op.b)), op.W)
 
 
 def dense_function(w: Writer, rows: int) -> str:
@@ -139,8 +155,8 @@ def _dense(w: Writer, op: ops.Dense) -> list[str]:
     calls = []
     first = 0
     for rows, outputs in split(op.W.shape[0]):
-        weights = _at(W, first * (1 + columns))
-        x, y = pointer(op.x), pointer(_from(op.y, first))
+        weights = at_offset(W, first * (1 + columns))
+        x, y = pointer(op.x), pointer(from_offset(op.y, first))
         calls.append(f"{dense_function(w, rows)}({weights}, {x}, {y}, {outputs}, {columns})")
         first += outputs
     return calls
@@ -159,7 +175,7 @@ def _any_conv(
     w: Writer, op: ops.Conv | ops.ConvTranspose, W: Array, name: str, template: Template
 ) -> list[str]:
     """W (O, C, kh, kw)"""
-    table = w.table("W", interleave(W, w.read(op.b)))
+    table = w.table("W", interleave(W, w.read(op.b)), op.W)
     window = w.window(op, (W.shape[2], W.shape[3]), op.corner)
     w.function("min", templates.MIN)
     w.function("fma", templates.FMA)
@@ -167,23 +183,24 @@ def _any_conv(
     first = 0
     for rows, outputs in split(len(W)):
         function = w.function(f"{name}{rows}", template, rows=rows)
-        weights = _at(table, first * (1 + W[0].size))
-        y = pointer(_from(op.y, first * op.y.shape[1] * op.y.shape[2]))
+        weights = at_offset(table, first * (1 + W[0].size))
+        y = pointer(from_offset(op.y, first * op.y.shape[1] * op.y.shape[2]))
         calls.append(f"{function}({window}, {outputs}, {weights}, {pointer(op.x)}, {y})")
         first += outputs
     return calls
 
 
-def _at(table: str, offset: int) -> str:
+def at_offset(table: str, offset: int) -> str:
     return f"{table} + {offset}" if offset else table
 
 
-def _from(slot: Slot, offset: int) -> Slot:
+def from_offset(slot: Slot, offset: int) -> Slot:
     return slot._replace(offset=slot.offset + offset)
 
 
 def _affine(w: Writer, op: ops.Affine) -> list[str]:
-    scale, shift = w.table("scale", w.read(op.scale)), w.table("shift", w.read(op.shift))
+    scale = w.table("scale", w.read(op.scale), op.scale)
+    shift = w.table("shift", w.read(op.shift), op.shift)
     function = w.function("affine", templates.AFFINE)
     channels = op.scale.size
     return [f"{function}({scale}, {shift}, {w.pointers(op)}, {channels}, {op.x.size // channels})"]
@@ -209,10 +226,8 @@ def _upsample(w: Writer, op: ops.Upsample) -> list[str]:
 
 
 def _permute(w: Writer, op: ops.Permute) -> list[str]:
-    name, operations = f"{w.operations.name}_permutation", w.operations
-    operations.types[name] = image_templates.PERMUTATION.substitute(name=operations.name)
-    table = operations.tables.add_struct(name, f"permutation{w.k}", [*op.sizes, *op.steps])
-    return [f"{w.function('permute', image_templates.PERMUTE)}(&{table}, {w.pointers(op)})"]
+    permutation = w.permutation([*op.sizes, *op.steps])
+    return [f"{w.function('permute', image_templates.PERMUTE)}({permutation}, {w.pointers(op)})"]
 
 
 def _pad(w: Writer, op: ops.Pad) -> list[str]:
@@ -230,13 +245,14 @@ def _activation(w: Writer, op: ops.Activation) -> list[str]:
 
 
 def _prelu(w: Writer, op: ops.PReLU) -> list[str]:
-    slope, channels = w.table("slope", w.read(op.slope)), op.slope.size
+    slope, channels = w.table("slope", w.read(op.slope), op.slope), op.slope.size
     function = w.function("prelu", templates.PRELU)
     return [f"{function}({slope}, {w.pointers(op)}, {channels}, {op.x.size // channels})"]
 
 
 def _layer_norm(w: Writer, op: ops.LayerNorm) -> list[str]:
-    gamma, beta = w.table("gamma", w.read(op.gamma)), w.table("beta", w.read(op.beta))
+    gamma = w.table("gamma", w.read(op.gamma), op.gamma)
+    beta = w.table("beta", w.read(op.beta), op.beta)
     function = w.function("layer_norm", templates.LAYER_NORM)
     columns = op.gamma.size
     sizes = f"{op.x.size // columns}, {columns}"
@@ -258,7 +274,7 @@ def _softmax(w: Writer, op: ops.Softmax) -> list[str]:
 
 def _top_k(w: Writer, op: ops.TopK) -> list[str]:
     function = w.function("top_k", templates.TOP_K)
-    return [f"{function}({w.pointers(op)}, {op.x.size}, {op.k})"]
+    return [f"{function}({pointer(op.x)}, {w.pointers(op)}, {op.x.size}, {op.k})"]
 
 
 def _add(w: Writer, op: ops.Add) -> list[str]:
@@ -270,7 +286,7 @@ def _copy(w: Writer, op: Op) -> list[str]:
     return [f"{w.function('copy', templates.COPY)}({w.pointers(op)}, {op.x.size})"]
 
 
-_WRITE: dict[type[Op], Callable[[Writer, Any], list[str]]] = {
+WRITE: dict[type[Op], Callable[[Writer, Any], list[str]]] = {
     ops.Affine: _affine,
     ops.Dense: _dense,
     ops.Conv: _conv,
