@@ -90,7 +90,7 @@ def functions(torch):
     x, W = rng.normal(size=(5, 4)), rng.normal(size=(3, 4))
     rows = np.array([0, 2, 1, 2, 0])
     return (
-        ("Swish", Swish, {"x": x}, "x"),
+        ("Swish", Swish, {"x": x}, "σ′(x)"),
         ("Linear", Linear, {"x": x, "W": W}, "1/N"),
         ("Softmax", Softmax, {"x": x}, "sum"),
         ("Lookup", Lookup, {"W": W, "i": rows}, "add"),

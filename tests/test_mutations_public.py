@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 from mutations.public import BANK, FAMILIES, alarm, judge
+from mutations.public.compositions import COMPOSED
 from mutations.public.right import RIGHT
 
 HALVES = {"looked at": True, "not looked at": False}
@@ -28,6 +29,16 @@ def test_no_mistake_passes_and_few_are_misread(half):
     assert counts["right"] >= 0.83 * len(outcomes)
 
 
+def alarms_in(cases):
+    alarms = {name: said for name, build in cases if (said := alarm(build))}
+    return "\n".join(map(str, alarms.items()))
+
+
 def test_no_false_alarm():
-    alarms = {name: said for name, build in RIGHT if (said := alarm(build))}
-    assert not alarms, "\n".join(map(str, alarms.items()))
+    assert not alarms_in([*RIGHT, *COMPOSED[::9]])  # each piece, each condition
+
+
+@pytest.mark.slow
+def test_no_false_alarm_in_any_composition():
+    assert len(RIGHT) + len(COMPOSED) >= 500
+    assert not alarms_in(COMPOSED)

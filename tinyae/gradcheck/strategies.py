@@ -59,11 +59,11 @@ def arrays(
     scales    by which all numbers are multiplied
     """
     st = _hypothesis()
-    shape = shapes(shape) if isinstance(shape, int) else st.just(shape)
+    any_shape = shapes(shape) if isinstance(shape, int) else st.just(shape)
 
     @st.composite
     def build(draw: Any) -> Array:
-        size, seed = draw(shape), draw(st.integers(0, 2**16))
+        size, seed = draw(any_shape), draw(st.integers(0, 2**16))
         rng = np.random.default_rng(seed)
         x = rng.uniform(0.1, 2.0, size) * draw(st.sampled_from(scales))
         if not positive:

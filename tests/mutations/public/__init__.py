@@ -5,6 +5,7 @@ beside it. The doctor is mended by looking at one half; of the other only the fi
 
 ``case``    Wrong, and when a diagnosis is right
 ``right``   correct backward passes under trying conditions: no alarm may be raised
+``compositions``  some 450 more, put together from pieces
 """
 
 from . import (

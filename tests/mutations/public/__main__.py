@@ -12,6 +12,7 @@ import statistics
 import sys
 
 from . import BANK, Outcome, alarm, judge
+from .compositions import COMPOSED
 from .right import RIGHT
 
 
@@ -34,8 +35,8 @@ def main() -> int:
         print(f"{'looked at' if looked_at else 'not looked at'}: {figures(half)}")
     alarms: dict[str, str] = {}
     if given.only is None:
-        alarms = {name: said for name, build in RIGHT if (said := alarm(build))}
-        print(f"right ones: {len(RIGHT)} cases, {len(alarms)} false alarms")
+        alarms = {name: said for name, build in [*RIGHT, *COMPOSED] if (said := alarm(build))}
+        print(f"right ones: {len(RIGHT) + len(COMPOSED)} cases, {len(alarms)} false alarms")
     if given.failures:
         for o in outcomes:
             if o.case.looked_at and o.value != "right":

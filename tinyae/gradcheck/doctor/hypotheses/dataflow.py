@@ -38,21 +38,33 @@ def spoils_what_is_right(tree: ast.FunctionDef, right: list[bool]) -> Skip | Non
     return skip
 
 
-def _targets(statement: ast.stmt) -> set[str]:
-    """The names that a statement assigns, or whose entries it assigns."""
-    if isinstance(statement, ast.Assign):
-        targets = statement.targets
-    elif isinstance(statement, (ast.AugAssign, ast.AnnAssign)):
-        targets = [statement.target]
-    else:
-        return set()
-    found = set()
-    for target in targets:
-        for part in target.elts if isinstance(target, ast.Tuple) else [target]:
-            while isinstance(part, (ast.Subscript, ast.Starred)):
-                part = part.value
-            found.add(part.id if isinstance(part, ast.Name) else "")
+def _assigned(statement: ast.stmt) -> list[tuple[ast.expr, ast.expr]]:
+    """Each target of an assignment beside its value: in a, b = c, d they are told apart."""
+    if isinstance(statement, (ast.AugAssign, ast.AnnAssign)):
+        return [(statement.target, statement.value)] if statement.value else []
+    if not isinstance(statement, ast.Assign):
+        return []
+    found: list[tuple[ast.expr, ast.expr]] = []
+    value = statement.value
+    for target in statement.targets:
+        if not isinstance(target, ast.Tuple):
+            found.append((target, value))
+        elif isinstance(value, ast.Tuple) and len(value.elts) == len(target.elts):
+            found += zip(target.elts, value.elts)
+        else:
+            found += [(part, value) for part in target.elts]
     return found
+
+
+def _base(target: ast.AST) -> str:
+    """The name that is assigned, or an entry of which is."""
+    while isinstance(target, (ast.Subscript, ast.Starred)):
+        target = target.value
+    return target.id if isinstance(target, ast.Name) else ""
+
+
+def _targets(statement: ast.stmt) -> set[str]:
+    return {_base(target) for target, _ in _assigned(statement)}
 
 
 def _sources(tree: ast.FunctionDef) -> dict[str, set[str]]:
@@ -60,8 +72,9 @@ def _sources(tree: ast.FunctionDef) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for node in ast.walk(tree):
         if isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign)):
-            for name in _targets(node):
-                found.setdefault(name, set()).update(_names(node))
+            for target, value in _assigned(node):
+                own = _base(target)
+                found.setdefault(own, set()).update((_names(target) - {own}) | _names(value))
         elif isinstance(node, ast.For):
             for name in _names(node.target):
                 found.setdefault(name, set()).update(_names(node.iter))

@@ -42,7 +42,11 @@ def insertions(scope: Scope, names: list[str]) -> Alternatives:
                     sentence = f"the slope {slope} is missing in {text}"
                     yield said(_made(f"({text}) * {slope}"), ("missing_factor", slope, sentence))
         for f in functions:
-            yield _made(f"{f}({text})")
+            sentence = (
+                f"{text} stands where {f}({text}) belongs: a function of forward is left out, "
+            )
+            sentence += "or a slope is taken of what it is given, not of what it returns"
+            yield said(_made(f"{f}({text})"), ("wrong_factor", f"{text} for {f}({text})", sentence))
             if isinstance(value, float):  # a coefficient, times a function of an array
                 for name in names:
                     factor = f"{f}({name})"

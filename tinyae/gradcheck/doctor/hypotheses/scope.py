@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from tinyae.gradcheck.doctor.hypotheses.source import Piece
-from tinyae.param import Array
 
 _METHODS = ("sum", "mean", "reshape", "transpose", "swapaxes", "copy", "max", "min")
 
@@ -82,7 +81,7 @@ class Scope:
         return shape is None or other is None or shape == other
 
     def _shape_of(self, name: str) -> tuple[int, ...] | None:
-        held: Array | None = self.arrays.get(name)
+        held: Any = self.arrays.get(name)
         return None if held is None else np.shape(held)
 
 

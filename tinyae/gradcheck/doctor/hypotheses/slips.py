@@ -113,7 +113,8 @@ def _other_axes(
         for axes in itertools.combinations(range(ndim), k)
         if k < ndim
     ]
-    for axis in (0, 1, -1, *several):
+    axes_tried: list[Any] = [0, 1, -1, *several]
+    for axis in axes_tried:
         for keepdims in (False, True):
             made = copy.deepcopy(statement)
             old = None

@@ -11,6 +11,7 @@ import copy
 import importlib
 import inspect
 import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import CodeType, FunctionType
 from typing import Any
@@ -121,6 +122,15 @@ class Steps:
         return made
 
 
+    def rounds(self) -> Iterator[int]:
+        """The rounds of a ``while``, each counted when it is made."""
+        for k in range(ROUNDS):
+            self.left -= 1
+            if self.left < 0:
+                raise RuntimeError("it does not end")
+            yield k
+
+
 STEPS = Steps()
 
 
@@ -131,12 +141,12 @@ def _ending(tree: ast.FunctionDef) -> ast.FunctionDef:
 
 
 class _Ending(ast.NodeTransformer):
-    """Makes ``while test`` into ``for … in range(ROUNDS)`` with ``if not test: break``."""
+    """Makes ``while test`` into ``for … in`` at most ROUNDS, with ``if not test: break``."""
 
     def visit_While(self, node: ast.While) -> ast.AST:
         self.generic_visit(node)
         end = ast.If(ast.UnaryOp(ast.Not(), node.test), [*node.orelse, ast.Break()], [])
-        rounds = ast.parse(f"range({ROUNDS})", mode="eval").body
+        rounds = ast.parse("_while_rounds()", mode="eval").body
         error = ast.parse("raise RuntimeError('it does not end')").body
         made = ast.For(ast.Name("_rounds", ast.Store()), rounds, [end, *node.body], error)
         return ast.copy_location(made, node)
@@ -226,7 +236,7 @@ class Program:
         for piece in self.pieces:
             f = piece.function
             if id(f.__globals__) not in worlds:
-                bounded = {"range": STEPS.range}
+                bounded = {"range": STEPS.range, "_while_rounds": STEPS.rounds}
                 worlds[id(f.__globals__)] = {**bounded, **(more or {}), **f.__globals__}
             world = worlds[id(f.__globals__)]
             own = code if piece is changed else piece.code
