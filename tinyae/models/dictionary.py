@@ -21,10 +21,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinyae import kernels
-from tinyae.arguments import check_callable, float_dtype
+from tinyae.arguments import check_callable, float_dtype, positive_int
 from tinyae.initializers import Initializer, Normal
 from tinyae.layers import TopK
-from tinyae.layers.base import positive_int
 from tinyae.models.base import ReconstructionModel, Terms
 from tinyae.param import Array, Param
 

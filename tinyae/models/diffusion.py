@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.arguments import check_generator, generator, number
+from tinyae.arguments import check_generator, generator, number, positive_int
 from tinyae.kernels.special import erfc
 from tinyae.layers import Layer
-from tinyae.layers.base import positive_int
 from tinyae.layers.tokens import sinusoids
 from tinyae.models.base import Model, Terms
 from tinyae.models.builders import sizes_of

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tinyae.arguments import check_generator, generator, number
+from tinyae.arguments import check_generator, generator, number, positive_int
 from tinyae.initializers import Initializer
 from tinyae.layers import Dense, LayerNorm, LearntPositions, Sequential, Tokenwise, TransformerBlock
-from tinyae.layers.base import positive_int
 from tinyae.models.base import Model, Terms
 from tinyae.models.builders import sizes_of
 from tinyae.param import Array, Param

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinyae import kernels
+from tinyae.arguments import positive_int
 from tinyae.initializers import Initializer
-from tinyae.layers.base import positive_int
 from tinyae.models.dictionary import TopKSAE
 from tinyae.param import Array
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinyae.layers.base import positive_int
+from tinyae.arguments import positive_int
 from tinyae.param import Array
 
 
