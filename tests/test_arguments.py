@@ -360,6 +360,7 @@ LAYER = "Layer|Loss|Likelihood|Corruption|Penalty|Dense|Autoencoder|Model|Module
 OTHER = "Initializer|GeneratorLoss|Optimizer|EarlyStopping|History|Param"
 WRONG: dict[str, list[Any]] = {
     r"float \| Schedule": ["x", object(), [1.0], None, float("nan"), -1.0],
+    r"CosineSchedule|Prediction": ["x", 3, ta.MSE()],
     r"Schedule": ["x", 3, None],
     r".*Generator|Rng": ["x", 2.5, object(), -1],
     r"bool": ["x", 2.5, object(), None],
