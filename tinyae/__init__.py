@@ -110,7 +110,8 @@ from tinyae.optim import (
     RMSProp,
 )
 from tinyae.param import Param
-from tinyae.training import EarlyStopping, History, TrainingDiverged, fit
+from tinyae.scaling import Scaler
+from tinyae.training import EarlyStopping, History, ReduceLROnPlateau, TrainingDiverged, fit
 
 
 def _compile(model, part="autoencoder", input_shape=None):  # type: ignore[no-untyped-def]
@@ -166,7 +167,8 @@ Model.export_onnx = _export_onnx
 if TYPE_CHECKING:
     from tinyae import export, gradcheck, metrics, plot, program
     from tinyae.explanation import explain
-    from tinyae.interchange import from_onnx
+    from tinyae.interchange import from_onnx, from_torch, load_torch_state, to_torch
+    from tinyae.program.profile import profile
     from tinyae.schedules import Constant, Cosine, Exponential, StepDecay, WarmUp
     from tinyae.training_doctor import diagnose_training
 
@@ -183,7 +185,11 @@ __getattr__ = lazy.attach(
         "train": "tinyae.train",  # the former name of tinyae.training
         "explain": "tinyae.explanation:explain",
         "diagnose_training": "tinyae.training_doctor:diagnose_training",
-        "from_onnx": "tinyae.interchange:from_onnx",
+        "profile": "tinyae.program.profile:profile",
+        **{
+            name: f"tinyae.interchange:{name}"
+            for name in ("from_onnx", "from_torch", "to_torch", "load_torch_state")
+        },
     },
 )
 
@@ -268,6 +274,8 @@ __all__ = [
     "clip_by_global_norm",
     "fit",
     "EarlyStopping",
+    "ReduceLROnPlateau",
+    "Scaler",
     "History",
     "TrainingDiverged",
     "diagnose_training",
@@ -276,6 +284,10 @@ __all__ = [
     "save",
     "load",
     "from_onnx",
+    "from_torch",
+    "to_torch",
+    "load_torch_state",
+    "profile",
     "data",
     "export",
     "fusion",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 
+import numpy as np
 from numpy.typing import DTypeLike
 
 from tinyae import kernels

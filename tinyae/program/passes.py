@@ -54,9 +54,7 @@ class _Emitted:
         return writers[0] if alone and self.ops[writers[0]].y.size == op.x.size else None
 
 
-def fold_scales(
-    op_list: list[Op], arrays: list[Array], learnt: Container[int] = ()
-) -> list[Op]:
+def fold_scales(op_list: list[Op], arrays: list[Array], learnt: Container[int] = ()) -> list[Op]:
     """scale · (W x + b) + shift = (scale · W) x + (scale · b + shift), if nothing else reads
     W x + b, each row of W belongs to one channel of the scale, and W is not ``learnt``.
     """
