@@ -148,7 +148,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     ),
     "JumpReLUSAE": (
         ta.JumpReLUSAE,
-        {**SAE, "weight": 1.0, "threshold": 0.1, "bandwidth": 0.1, "dead_k": 2},
+        {**SAE, "weight": 1.0, "initial_theta": 0.1, "bandwidth": 0.1, "dead_k": 2},
     ),
     "GatedSAE": (ta.GatedSAE, {**SAE, "weight": 1.0}),
     "Classifier": (ta.Classifier, {"network": ta.Dense(4, 3, rng=rng())}),
