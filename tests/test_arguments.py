@@ -148,7 +148,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     ),
     "JumpReLUSAE": (
         ta.JumpReLUSAE,
-        {**SAE, "weight": 1.0, "threshold": 0.1, "bandwidth": 0.1, "dead_k": 2},
+        {**SAE, "weight": 1.0, "initial_theta": 0.1, "bandwidth": 0.1, "dead_k": 2},
     ),
     "GatedSAE": (ta.GatedSAE, {**SAE, "weight": 1.0}),
     "Classifier": (ta.Classifier, {"network": ta.Dense(4, 3, rng=rng())}),
@@ -369,6 +369,7 @@ LAYER = "Layer|Loss|Likelihood|Corruption|Penalty|Dense|Autoencoder|Model|Module
 OTHER = "Initializer|GeneratorLoss|Optimizer|EarlyStopping|ReduceLROnPlateau|History|Param"
 WRONG: dict[str, list[Any]] = {
     r"float \| Schedule": ["x", object(), [1.0], None, float("nan"), -1.0],
+    r"CosineSchedule|Prediction": ["x", 3, ta.MSE()],
     r"Schedule": ["x", 3, None],
     r".*Generator|Rng": ["x", 2.5, object(), -1],
     r"bool": ["x", 2.5, object(), None],

@@ -69,7 +69,7 @@ def test_top_k_speaks_k_at_a_time_and_batch_top_k_on_average() -> None:
     assert len(set(counts)) > 1
     for _ in range(300):
         batch.backprop(X, rng())
-    assert float(batch.threshold) == pytest.approx(a[batch.select(a)].min(), rel=1e-5)
+    assert float(batch.least_score) == pytest.approx(a[batch.select(a)].min(), rel=1e-5)
     np.testing.assert_allclose(batch.encode(X)[:1], batch.encode(X[:1]), atol=1e-6)
 
 
@@ -84,7 +84,9 @@ def test_a_nested_dictionary_of_one_size_is_no_other() -> None:
 
 def test_a_threshold_moves_as_the_count_behind_a_wide_kernel() -> None:
     """dθ of the sparsity alone is −λ/ε · (scores within ε/2 of θ) / N: a finite difference of l0."""
-    model = ta.JumpReLUSAE(6, 10, 1.0, threshold=0.4, bandwidth=0.3, rng=rng()).astype(np.float64)
+    model = ta.JumpReLUSAE(6, 10, 1.0, initial_theta=0.4, bandwidth=0.3, rng=rng()).astype(
+        np.float64
+    )
     model.log_theta.value[...] = np.log(0.4)
     x = rng(3).normal(size=(4000, 6))
     a, _ = model.scores(x)
@@ -129,7 +131,7 @@ def superposition(n: int, features: int, dim: int, active: float) -> tuple[np.nd
         (lambda: ta.TopKSAE(32, 80, 4, dead_after=5000, dead_k=16, rng=rng()), 0.9),
         (
             lambda: ta.JumpReLUSAE(
-                32, 80, 3e-3, threshold=0.3, bandwidth=0.1, dead_after=5000, rng=rng()
+                32, 80, 3e-3, initial_theta=0.3, bandwidth=0.1, dead_after=5000, rng=rng()
             ),
             0.8,
         ),

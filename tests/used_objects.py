@@ -67,6 +67,10 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "SaltAndPepper": ta.SaltAndPepper,
     "RandomAffine": ta.RandomAffine,
     "Binarize": ta.Binarize,
+    "CosineSchedule": lambda: ta.CosineSchedule(10),
+    "PredictNoise": ta.PredictNoise,
+    "PredictClean": ta.PredictClean,
+    "PredictVelocity": ta.PredictVelocity,
     "L1Sparsity": ta.L1Sparsity,
     "KLSparsity": ta.KLSparsity,
     "NonSaturating": ta.NonSaturating,
@@ -191,6 +195,11 @@ def _use_other(name: str, thing: Any) -> Any:
         return thing(rng().normal(size=(N, 1)))
     if name.startswith("compiled"):
         return thing(rng(5).random((N, 6), np.float32))
+    if name == "CosineSchedule":
+        return thing.signal
+    if name.startswith("Predict"):
+        x, out = rng().normal(size=(2, N, 4))
+        return thing.target(x, out, 0.6, 0.8), thing.clean(out, x, 0.6, 0.8)
     if name == "PCA":
         return thing.reconstruct(rng(4).normal(size=(N, 6)).astype(np.float32))
     if name == "Param":

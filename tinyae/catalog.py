@@ -715,7 +715,7 @@ def _vqvae(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
 
 def _masked(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
     shape = integers(1, 2), 2, 2 * integers(1, 2)
-    dims = {"dim": 6, "depth": 1, "heads": 2, "decoder_dim": 6}
+    dims: dict[str, Any] = {"dim": 8, "depth": 1, "heads": 2, "decoder_dim": 6}
     return MaskedAutoencoder(shape, 1, **dims, masked=0.5, rng=rng), (integers(1, 3), *shape)
 
 
@@ -739,10 +739,11 @@ def _diffusion_images(integers: Integers, rng: np.random.Generator) -> tuple[Mod
 def _sae(cls: Callable[..., Any]) -> Callable[..., tuple[Model, Shape]]:
     def build(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
         n, d, features = integers(1, 5), integers(2, 5), integers(4, 8)
+        model: Any
         if cls is MatryoshkaSAE:
             model = cls(d, (2, features), integers(1, 2), dead_k=2, rng=rng)
         elif cls is JumpReLUSAE:  # a wide kernel, within which many scores lie
-            model = cls(d, features, 0.1, threshold=0.3, bandwidth=0.5, dead_k=2, rng=rng)
+            model = cls(d, features, 0.1, initial_theta=0.3, bandwidth=0.5, dead_k=2, rng=rng)
         elif cls is GatedSAE:
             model = cls(d, features, 0.1, rng=rng)
         else:

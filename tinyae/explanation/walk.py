@@ -148,6 +148,9 @@ def _gradients(module: Any, calls: list[Call]) -> list[Gradient]:
                 local = getattr(call.part, "params", {}).get(key) is p
                 if ours or (local and call.name != "contraction"):
                     paths.append((call_name(call), float(np.linalg.norm(g))))
+        own = vars(module).get(name) is p  # the model's, in no layer
+        if own and not paths and p.grad.any():
+            paths.append((type(module).__name__, float(np.linalg.norm(p.grad))))
         found.append(
             Gradient(
                 name,

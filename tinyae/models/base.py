@@ -69,11 +69,7 @@ class Model(Carrier, Module):
         raise NotImplementedError
 
     def differentiable(self) -> Model:
-        """The model whose objective has exactly the gradient that ``backprop`` adds: this one.
-
-        Where a gradient is an estimate, as behind a choice, which has no slope, a subclass returns
-        the model for which it is exact. A gradient check measures that one.
-        """
+        """The model whose exact gradient ``backprop`` adds: another where that is an estimate."""
         return self
 
     def evaluate(

@@ -156,11 +156,7 @@ class Dictionary(ReconstructionModel):
     def trace(
         self, x: Array, rng: np.random.Generator | None = None
     ) -> Iterator[tuple[str, Array]]:
-        a, _ = self.scores(x)
-        yield "scores", a
-        z = a * self.select(a)
-        yield "code", z
-        yield "decoder", self._decode(z)
+        yield from ()  # the maps are written out above: there are no layers
 
     # --- use -------------------------------------------------------------------------------
 

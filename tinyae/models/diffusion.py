@@ -149,7 +149,7 @@ class Diffusion(Model):
     # --- use -------------------------------------------------------------------------------
 
     def denoise(
-        self, xt: Array, t: Array, labels: Array | None = None, guidance: float = 0.0
+        self, xt: Array, t: Array | int, labels: Array | None = None, guidance: float = 0.0
     ) -> Array:
         """E[x | x_t] as the network sees it: (N, …).
 
@@ -164,7 +164,7 @@ class Diffusion(Model):
             o = (1 + guidance) * o - guidance * self.network(self.join(xt, t, none))
         return self.prediction.clean(o, xt, *self.levels(t, xt))
 
-    def score(self, xt: Array, t: Array, labels: Array | None = None) -> Array:
+    def score(self, xt: Array, t: Array | int, labels: Array | None = None) -> Array:
         """∇ log p(x_t) = (a E[x | x_t] − x_t)/s²: a denoiser's residual over the noise's variance."""
         a, s = self.levels(np.broadcast_to(np.asarray(t), (len(xt),)), xt)
         return (a * self.denoise(xt, t, labels) - xt) / (s * s)

@@ -65,7 +65,7 @@ class MaskedAutoencoder(Model):
         channels, height, width = self.shape
         self.tokens = (height // self.patch) * (width // self.patch)
         self.masked = number(who, "masked", masked, 0.75)
-        if not 1 <= self.visible < self.tokens:
+        if not 0 < self.masked < 1 or not 1 <= self.visible < self.tokens:
             raise ValueError(
                 f"{who}: masked is {masked}, expected a share between 0 and 1 that hides and leaves at "
                 f"least one of {self.tokens} patches; pass e.g. masked=0.75"

@@ -45,7 +45,7 @@ class BatchTopKSAE(TopKSAE):
             init=init,
             dtype=dtype,
         )
-        self.threshold = np.zeros(())
+        self.least_score = np.zeros(())
 
     def select(self, a: Array) -> Array:
         count = len(a) * self.k
@@ -56,12 +56,12 @@ class BatchTopKSAE(TopKSAE):
         super().after_step(a, m)
         if m.any():
             least = float(a[m].min())
-            kept = KEPT if self.threshold else 0.0
-            self.threshold[...] = kept * self.threshold + (1 - kept) * least
+            kept = KEPT if self.least_score else 0.0
+            self.least_score[...] = kept * self.least_score + (1 - kept) * least
 
     def _encode(self, x: Array) -> Array:
         a, _ = self.scores(x)
-        return a * (a > self.threshold) * (a > 0)
+        return a * (a > self.least_score) * (a > 0)
 
 
 class MatryoshkaSAE(BatchTopKSAE):

@@ -40,7 +40,7 @@ class JumpReLUSAE(Dictionary):
         features: int,
         weight: float = 1e-3,
         *,
-        threshold: float = 0.01,
+        initial_theta: float = 0.01,
         bandwidth: float = 0.01,
         dead_after: int = 100_000,
         dead_k: int = 256,
@@ -58,9 +58,9 @@ class JumpReLUSAE(Dictionary):
             dtype=dtype,
         )
         self.weight = check_weight("JumpReLUSAE", "weight", weight, "1e-3")
-        self.threshold = _positive("threshold", threshold)
+        self.initial_theta = _positive("initial_theta", initial_theta)
         self.bandwidth = _positive("bandwidth", bandwidth)
-        self.log_theta = Param(np.full(self.features, math.log(self.threshold), self.be.dtype))
+        self.log_theta = Param(np.full(self.features, math.log(self.initial_theta), self.be.dtype))
 
     def objective(self, x: Array, rng: np.random.Generator | None = None) -> Terms:
         a, _ = self.scores(x)
