@@ -13,6 +13,7 @@ from tinyae.layers import (
     dense,
     gated,
     global_pool,
+    glu,
     group_norm,
     noise,
     norm,
@@ -23,6 +24,7 @@ from tinyae.layers import (
     shape,
     softmax,
     topk,
+    upsample,
 )
 from tinyae.layers.activation import *
 from tinyae.layers.base import *
@@ -33,6 +35,7 @@ from tinyae.layers.conv1d import *
 from tinyae.layers.dense import *
 from tinyae.layers.gated import *
 from tinyae.layers.global_pool import *
+from tinyae.layers.glu import *
 from tinyae.layers.group_norm import *
 from tinyae.layers.noise import *
 from tinyae.layers.norm import *
@@ -43,16 +46,19 @@ from tinyae.layers.rms_norm import *
 from tinyae.layers.shape import *
 from tinyae.layers.softmax import *
 from tinyae.layers.topk import *
+from tinyae.layers.upsample import *
 
 __all__: list[str] = []
 __all__ += base.__all__
 __all__ += dense.__all__
 __all__ += activation.__all__
 __all__ += gated.__all__
+__all__ += glu.__all__
 __all__ += prelu.__all__
 __all__ += softmax.__all__
 __all__ += topk.__all__
 __all__ += shape.__all__
+__all__ += upsample.__all__
 __all__ += conv.__all__
 __all__ += conv1d.__all__
 __all__ += pool.__all__

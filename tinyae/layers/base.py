@@ -42,6 +42,7 @@ from tinyae.twin import fused
 __all__ = ["Module", "Layer", "ParameterFree"]
 
 Self = TypeVar("Self", bound="Module")
+SAME = ("same", "same_lower")  # paddings that keep the size; of an odd one, more is below, or above
 
 
 class Module:
@@ -248,6 +249,15 @@ def padding_pair(
             f"{same}; pass e.g. {name}=1"
         )
     return int(pair[0]), int(pair[1])
+
+
+def padding_2d(who: str, value: int | tuple[int, int] | str) -> tuple[int, int] | str:
+    """Two paddings as of :func:`padding_pair`, or "same", or "same_lower".
+
+    Raises
+        ValueError  anything else
+    """
+    return value if isinstance(value, str) and value in SAME else padding_pair(who, value)
 
 
 def positive_int(who: str, name: str, value: int, example: int = 64) -> int:

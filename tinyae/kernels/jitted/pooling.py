@@ -9,6 +9,7 @@ from tinyae.kernels import reference
 from tinyae.kernels.jitted.cfunc import view
 from tinyae.kernels.jitted.threads import jit
 from tinyae.kernels.reference import Pair
+from tinyae.kernels.windows import extent
 from tinyae.param import Array
 
 
@@ -62,30 +63,38 @@ def largest_inside(
     kw: int,
     sh: int,
     sw: int,
+    dh: int,
+    dw: int,
     top: int,
     left: int,
 ) -> None:
-    """The largest entry of the part of each window that lies inside the image.
+    """The largest of those entries of each window that lie inside the image.
 
-    The first window begins ``top`` rows above the image and ``left`` columns left of it.
+    The first window begins ``top`` rows above the image and ``left`` columns left of it; its
+    entries are dh rows and dw columns apart.
     """
     to = 0
     for image in range(y.size // max(rows * columns, 1)):
         for i in range(rows):
-            row = i * sh - top
-            first, last = max(row, 0), min(row + kh, height)
+            first, last = _inside(i * sh - top, kh, dh, height)
             for j in range(columns):
-                column = j * sw - left
-                start, length = max(column, 0), min(column + kw, width) - max(column, 0)
-                corner = image * height * width + start
-                best = view(x, corner + first * width, 1)[0]
+                start, end = _inside(j * sw - left, kw, dw, width)
+                corner = (image * height + i * sh - top) * width + j * sw - left
+                best = x[corner + first * dh * width + start * dw]
                 for u in range(first, last):
-                    line = view(x, corner + u * width, length)
-                    for v in range(length):
+                    line = view(x, corner + u * dh * width + start * dw, (end - start - 1) * dw + 1)
+                    for v in range(0, line.size, dw):
                         value = line[v]
                         best = best if best >= value or best != best else value
                 y[to] = best
                 to += 1
+
+
+@jit
+def _inside(start: int, taps: int, step: int, length: int) -> tuple[int, int]:
+    """Which of the entries start, start + step, … lie in an image of that length."""
+    first = (step - 1 - start) // step if start < 0 else 0
+    return first, min(taps, (length - 1 - start) // step + 1)
 
 
 @jit
@@ -129,30 +138,31 @@ def means_inside(
     kw: int,
     sh: int,
     sw: int,
+    dh: int,
+    dw: int,
     top: int,
     left: int,
 ) -> None:
-    """The mean of the part of each window that lies inside the image."""
+    """The mean of those entries of each window that lie inside the image."""
     to = 0
     for p in range(y.size // (rows * columns)):
         for i in range(rows):
-            row = i * sh - top
-            first, last = max(row, 0), min(row + kh, height)
+            first, last = _inside(i * sh - top, kh, dh, height)
             for j in range(columns):
-                column = j * sw - left
-                start, length = max(column, 0), min(column + kw, width) - max(column, 0)
+                start, end = _inside(j * sw - left, kw, dw, width)
+                corner = (p * height + i * sh - top) * width + j * sw - left
                 total = x.dtype.type(0)
                 for u in range(first, last):
-                    line = view(x, (p * height + u) * width + start, length)
-                    for v in range(length):
+                    line = view(x, corner + u * dh * width + start * dw, (end - start - 1) * dw + 1)
+                    for v in range(0, line.size, dw):
                         total += line[v]
-                y[to] = total / x.dtype.type((last - first) * length)
+                y[to] = total / x.dtype.type((last - first) * (end - start))
                 to += 1
 
 
 @jit
 def _largest_backward(
-    dy: Array, index: Array, dx: Array, kh: int, kw: int, sh: int, sw: int
+    dy: Array, index: Array, dx: Array, kh: int, kw: int, sh: int, sw: int, dh: int, dw: int
 ) -> None:
     n_samples, channels, rows, columns = dy.shape
     for n in range(n_samples):
@@ -161,12 +171,16 @@ def _largest_backward(
                 for j in range(columns):
                     argmax = index[n, c, i, j]
                     if 0 <= argmax < kh * kw:
-                        dx[n, c, i * sh + argmax // kw, j * sw + argmax % kw] += dy[n, c, i, j]
+                        u, v = argmax // kw * dh, argmax % kw * dw
+                        dx[n, c, i * sh + u, j * sw + v] += dy[n, c, i, j]
 
 
-def max_pool2d(x: Array, kernel: Pair, stride: Pair) -> tuple[Array, Array]:
-    if x.ndim != 4 or x.dtype not in FLOATS or x.shape[2] < kernel[0] or x.shape[3] < kernel[1]:
-        return reference.max_pool2d(x, kernel, stride)
+def max_pool2d(
+    x: Array, kernel: Pair, stride: Pair, dilation: Pair = (1, 1)
+) -> tuple[Array, Array]:
+    fits = x.ndim == 4 and x.dtype in FLOATS and dilation == (1, 1)
+    if not fits or x.shape[2] < kernel[0] or x.shape[3] < kernel[1]:
+        return reference.max_pool2d(x, kernel, stride, dilation)
     (height, width), (kh, kw), (sh, sw) = x.shape[2:], kernel, stride
     size = (height - kh) // sh + 1, (width - kw) // sw + 1
     y = np.empty((*x.shape[:2], *size), x.dtype)
@@ -176,15 +190,18 @@ def max_pool2d(x: Array, kernel: Pair, stride: Pair) -> tuple[Array, Array]:
     return y, index
 
 
-def max_pool2d_backward(dy: Array, index: Array, kernel: Pair, stride: Pair, size: Pair) -> Array:
+def max_pool2d_backward(
+    dy: Array, index: Array, kernel: Pair, stride: Pair, size: Pair, dilation: Pair = (1, 1)
+) -> Array:
     fits = (
         dy.ndim == 4 and dy.shape == index.shape and dy.dtype in FLOATS and index.dtype == np.int64
     )
     if not fits or any(
-        (n - 1) * s + k > m for n, s, k, m in zip(dy.shape[2:], stride, kernel, size)
+        (n - 1) * s + e > m
+        for n, s, e, m in zip(dy.shape[2:], stride, extent(kernel, dilation), size)
     ):
-        return reference.max_pool2d_backward(dy, index, kernel, stride, size)
+        return reference.max_pool2d_backward(dy, index, kernel, stride, size, dilation)
     dx = np.zeros((*dy.shape[:2], *size), dy.dtype)
     dy, index = np.ascontiguousarray(dy), np.ascontiguousarray(index)
-    _largest_backward(dy, index, dx, *kernel, *stride)
+    _largest_backward(dy, index, dx, *kernel, *stride, *dilation)
     return dx

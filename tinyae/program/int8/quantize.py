@@ -91,6 +91,16 @@ def quantize_program(program: Program, x: Array) -> QuantizedProgram:
                 f"export_c: the model has a {type(op).__name__}, which has no form in int8; pass "
                 "quantize=None, or replace it: BatchNorm and all activations but Softmax have one"
             )
+        if isinstance(op, ops.Conv | ops.ConvTranspose) and (op.groups, *op.dilation) != (1, 1, 1):
+            raise TypeError(
+                f"export_c: the model has a {type(op).__name__} with groups {op.groups} and dilation "
+                f"{op.dilation}, which has no form in int8; pass quantize=None, or groups=1, dilation=1"
+            )
+        if isinstance(op, ops.MaxPool | ops.AvgPool) and op.dilation != (1, 1):
+            raise TypeError(
+                f"export_c: the model has a {type(op).__name__} with dilation {op.dilation}, which "
+                "has no form in int8; pass quantize=None, or dilation=1"
+            )
     program = _with_separate_activations(program)
     results = _Results(program)
     scales = _scales(program, results, _ranges(program, results, x))
