@@ -25,6 +25,7 @@ from benchmarks.attacks import (
     kills,
     model_files,
     repeat,
+    torch_twins,
 )
 
 Attack = Callable[[int, int], Outcome]
@@ -41,8 +42,10 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
     "checkpoints": (repeat(checkpoints.crafted), "checkpoints with other fields"),
     "misuse": (repeat(arrays.misuse), "backward with right and wrong arrays"),
     "twins": (repeat(arrays.twin), "layers, compiled and fused, against their definitions"),
-    "guards": (repeat(arrays.guard), "layers and compiled models between guard pages"),
+    "torch": (repeat(torch_twins.twin, torch_twins.NAME), "layers against PyTorch's"),
+    "guards": (arrays.guards, "layers and compiled models between guard pages"),
     "threads": (repeat(concurrency.threads), "200 calls from eight threads"),
+    "forks": (repeat(concurrency.forks), "ten forks while threads train with NumPy's kernels"),
     "long-runs": (repeat(concurrency.long_run), "1,000 steps in the memory of the first"),
     "cached-code": (repeat(environments.cached_code), "compiled code on disk, damaged"),
     "tables": (repeat(environments.table), "tables of odd cells"),
@@ -77,6 +80,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         start = time.perf_counter()
         outcome = ATTACKS[name][0](budget, options.seed)
         seconds = time.perf_counter() - start
+        if outcome.skipped:
+            print(f"{name:18}skipped: {outcome.skipped}", flush=True)
+            continue
         failed += len(outcome.failures)
         print(
             f"{name:18}{outcome.tries:9,} tries {len(outcome.failures):6,} failures {seconds:8.0f} s",

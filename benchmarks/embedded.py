@@ -1,17 +1,19 @@
 """Exported C on emulated microcontrollers: instructions, code, memory, error.
 
     python benchmarks/embedded.py [--only anomaly ecg conv] [--targets m4f m3 m0 rv32 aarch64]
-                                  [--numbers float int8]
+                                  [--numbers float int8 sgd adam]
 
-Each network is exported in float and, where all its operations have that form, in int8; it is
-compiled with -O2 and run under QEMU, which executes one instruction per nanosecond (``-icount
+Each network is exported in float, in int8 where all its operations have that form, and with a step of
+learning, by SGD and by Adam, where the weights fit; it is compiled with -O2 and run under QEMU, which executes one instruction per nanosecond (``-icount
 shift=0``); the timer of the board counts these. That is exact, but no time: an instruction may take
 more than one cycle. ``boards/`` has the programs.
 
     instructions   of a call; ``each`` is that over multiply-accumulates
     code           bytes of machine code without constants and without libm's, -O2 and -Os
     arena, flash   bytes of scratch memory and of constants, as the header states them
-    error          the largest difference from tinyae in float64, over the largest number
+    error          the largest difference from tinyae in float64, over the largest number; of a step
+                   of learning, that of the weights after it
+    RAM            of a step of learning: weights, Adam's moments, and the arena
 
 A target whose compiler or emulator is missing is skipped. On Debian they are in the packages
 gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm, gcc-riscv64-unknown-elf
@@ -55,6 +57,7 @@ class Target(NamedTuple):
     ram: int = 0x20000000
     stack_top: int = 0
     flash_bytes: int = 4 << 20
+    ram_bytes: int = 4 << 20
 
     def missing(self) -> str | None:
         """The first tool that is not installed."""
@@ -84,11 +87,12 @@ TARGETS = {
         "cortex_m.h",
         stack_top=0x20004000,
         flash_bytes=256 << 10,
+        ram_bytes=12 << 10,
     ),
     "rv32": Target(
         "RISC-V rv32imafc",
         "riscv64-unknown-elf-gcc -std=c99 --specs=picolibc.specs -nostartfiles "
-        "-march=rv32imafc -mabi=ilp32f -misa-spec=2.2",
+        "-march=rv32imafc -mabi=ilp32f -misa-spec=2.2 -mno-relax",
         f"qemu-system-riscv32 -M virt -bios none {QEMU_FLAGS}",
         "risc_v.h",
         flash=0x80000000,
@@ -149,7 +153,9 @@ def conv(rng: np.random.Generator) -> Network:
     )
 
 
-NUMBERS = ("float", "int8")
+NUMBERS = ("float", "int8", "sgd", "adam")
+OPTIMIZERS = {"sgd": ta.SGD, "adam": ta.Adam}
+RATE = 1.0
 NETWORKS: dict[str, Callable[[np.random.Generator], Network]] = {
     "anomaly": anomaly,
     "ecg": ecg,
@@ -169,7 +175,7 @@ def measure(target: Target, header: Any, x: np.ndarray, want: np.ndarray) -> Fig
         folder = Path(name)
         folder.joinpath("model.h").write_text(header.text(), encoding="ascii")
         folder.joinpath("sample.h").write_text(",\n".join(f"{v!s}f" for v in x.ravel()))
-        repeats = max(1, 1_000_000 // header.macs)
+        repeats = 1 if learns(header) else max(1, 1_000_000 // header.macs)
         program = _compile(target, header, folder, repeats)
         done = _run([*target.emulator.split(), program], folder)
         numbers = [int(line, 16) for line in done.split()]
@@ -185,11 +191,17 @@ def _compile(target: Target, header: Any, folder: Path, repeats: int) -> str:
         "MODEL": '"model.h"',
         "SAMPLE": '"sample.h"',
         "BOARD": f'"{BOARDS / target.board}"',
-        "RUN": f"{header.name}_run",
+        "CALL": call(header),
         "LENGTH": header.output_length,
         "ARENA": header.arena_bytes,
         "REPEATS": repeats,
     }
+    if learns(header):
+        defines |= {
+            "LENGTH": header.initial_weights.size,
+            "WEIGHTS": header.weights_bytes,
+            "INIT": f"{header.name}_init_weights",
+        }
     command = [*target.compiler.split(), "-O2", "-Wall", "-Werror", str(BOARDS / "main.c"), "-I."]
     command += [f"-D{name}={value}" for name, value in defines.items()]
     if target.stack_top:
@@ -203,13 +215,24 @@ def _compile(target: Target, header: Any, folder: Path, repeats: int) -> str:
 def _code_bytes(target: Target, header: Any, folder: Path, level: str) -> int:
     """Bytes of machine code of a function that runs the model."""
     folder.joinpath("use.c").write_text(
-        f'#include "model.h"\nvoid use(const float *in, float *out, float *arena)\n'
-        f"{{\n    {header.name}_run(in, out, arena);\n}}\n"
+        f'#include "model.h"\nvoid use(const float *in, float *out, float *arena, float *weights)\n'
+        f"{{\n    (void)out;\n    (void)weights;\n    {call(header)};\n}}\n"
     )
     _run([*target.compiler.split(), level, "-c", "use.c", "-o", "use.o"], folder)
     sizes = _run([target.compiler.split()[0].replace("gcc", "size"), "-A", "use.o"], folder)
     rows = [line.split() for line in sizes.splitlines() if line.startswith(".text")]
     return sum(int(row[1]) for row in rows)
+
+
+def learns(header: Any) -> bool:
+    return "train" in getattr(header, "programs", {})
+
+
+def call(header: Any) -> str:
+    """The call whose instructions are counted."""
+    if learns(header):
+        return f"{header.name}_train(in, arena, weights, {RATE}f)"
+    return f"{header.name}_run(in, out, arena)"
 
 
 def _run(command: list[str], folder: Path) -> str:
@@ -247,14 +270,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def exported(network: Network, numbers: str) -> Any:
-    """The network's header, in float or in int8."""
-    arguments = {}
+    """The network's header: in float, in int8, or with a step of learning."""
+    arguments: dict[str, Any] = {"train": numbers} if numbers in OPTIMIZERS else {}
     if numbers == "int8":
         samples = np.random.default_rng(2).random((100, *network.shape), np.float32)
         arguments = {"quantize": "int8", "calibration": samples}
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/model.h"
         return network.model.export_c(path, input_shape=network.shape, **arguments)
+
+
+def after_a_step(network: Network, numbers: str, x: np.ndarray) -> np.ndarray:
+    """The weights after a step of tinyae's own in float64, in the order of the header."""
+    model = network.model.astype(np.float64)
+    model.backprop(x.astype(np.float64))
+    OPTIMIZERS[numbers](RATE).step(model.params)
+    return exported(network._replace(model=model), numbers).initial_weights
 
 
 def without_dsp(target: Target) -> Target:
@@ -274,18 +305,24 @@ def report(network: Network, numbers: str, targets: dict[str, Target]) -> None:
     if numbers == "int8" and "m4f" in targets:
         targets = {**targets, "m4": without_dsp(targets["m4f"])}
     x = np.random.default_rng(1).random((1, *network.shape), np.float32)
-    want = network.model.astype(np.float64).reconstruct(x)[0]
+    if learns(header):
+        want, macs = after_a_step(network, numbers, x), header.programs["train"].macs
+        memory = f"arena {header.arena_bytes:,} B, RAM {header.ram_bytes:,} B"
+    else:
+        want, macs = network.model.astype(np.float64).reconstruct(x)[0], header.macs
+        memory = f"arena {header.arena_bytes:,} B"
     print(
-        f"\n{network.title} in {numbers}: {header.macs:,} multiply-accumulates, "
-        f"arena {header.arena_bytes:,} B, flash {header.flash_bytes:,} B\n"
+        f"\n{network.title}, {numbers}: {macs:,} multiply-accumulates, "
+        f"{memory}, flash {header.flash_bytes:,} B\n"
         f"{'':24}{'instructions':>14}{'each':>8}{'code -O2':>10}{'-Os':>8}{'error':>10}"
     )
     for target in targets.values():
-        if header.flash_bytes > target.flash_bytes:
+        ram = header.ram_bytes if learns(header) else header.arena_bytes
+        if header.flash_bytes > target.flash_bytes or ram > target.ram_bytes:
             print(f"{target.title:24}  too large for this board")
             continue
         got = measure(target, header, x, want)
-        counted = f"{got.instructions:14,.0f}{got.instructions / header.macs:8.2f}"
+        counted = f"{got.instructions:14,.0f}{got.instructions / macs:8.2f}"
         print(
             f"{target.title:24}{counted if got.instructions else 22 * ' '}"
             f"{got.code['-O2']:10,}{got.code['-Os']:8,}{got.error:10.1e}"

@@ -119,6 +119,10 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "linear": (ta.linear, {"z0": X, "z1": X, "t": 0.5}),
     "spherical": (ta.spherical, {"z0": X, "z1": X, "t": 0.5}),
     "StackedAutoencoder": (lambda block: ta.StackedAutoencoder(block), {"block": autoencoder()}),
+    "VQVAE": (
+        ta.VQVAE,
+        {**parts(), "codes": 4, "dim": 2, "commitment": 0.25, "decay": 0.9, "dtype": np.float32},
+    ),
     "Classifier": (ta.Classifier, {"network": ta.Dense(4, 3, rng=rng())}),
     "GAN": (
         ta.GAN,
@@ -222,6 +226,24 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "RMSNorm": (ta.RMSNorm, {"normalized_shape": 3, "eps": 1e-5, "dtype": np.float32}),
     "PixelNorm": (ta.PixelNorm, {"eps": 1e-8}),
     "Dropout": (ta.Dropout, {"p": 0.5, "rng": rng()}),
+    "Embedding": (ta.Embedding, {"count": 5, "dim": 3, **NEW}),
+    "LearntPositions": (ta.LearntPositions, {"length": 5, "dim": 3, **NEW}),
+    "Tokenwise": (ta.Tokenwise, {"layer": ta.ReLU()}),
+    "Repeat": (ta.Repeat, {"times": 2}),
+    "MultiHeadAttention": (
+        ta.MultiHeadAttention,
+        {"dim": 4, "heads": 2, "causal": False, **NEW},
+    ),
+    "TransformerBlock": (
+        ta.TransformerBlock,
+        {"dim": 4, "heads": 2, "mlp_dim": 3, "causal": False, **NEW},
+    ),
+    "GRU": (ta.GRU, {"in_features": 3, "hidden": 2, **NEW}),
+    "LSTM": (ta.LSTM, {"in_features": 3, "hidden": 2, **NEW}),
+    "sequence_autoencoder": (
+        ta.sequence_autoencoder,
+        {"length": 5, "features": 1, "hidden": 3, "latent_dim": 2, "cell": ta.GRU, **NEW},
+    ),
     "Sequential": (lambda layer: ta.Sequential(layer), {"layer": ta.ReLU()}),
     "Residual": (ta.Residual, {"layer": ta.ReLU()}),
     "Skip": (ta.Skip, {"layer": ta.ReLU()}),

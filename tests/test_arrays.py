@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyae as ta
-from tinyae import kernels
+from tinyae import arrays, kernels
 from tinyae.arrays import lost_by_rounding
 
 X = np.random.default_rng(0).random((20, 4), dtype=np.float32)
@@ -233,3 +233,15 @@ def test_losses_and_layers_give_nan_at_nan(dtype: Any, kernel_set: str) -> None:
     warped = ta.RandomAffine()(np.concatenate([image, image * 0 + 1, t.reshape(1, 1, 3, 4)]), rng)
     assert np.isnan(warped[0]).all()  # it is clipped to the image's range
     assert np.isfinite(warped[2]).all()
+
+
+def test_a_look_for_lost_values_reads_each_number_a_few_times_only(monkeypatch):
+    """Data whose features are of usual ranges need no look at each column."""
+    x = np.random.default_rng(0).random((300, 40)) * 1e3
+    looked = []
+    monkeypatch.setattr(arrays, "_loses", lambda column, *_: looked.append(len(column)))
+    assert lost_by_rounding(x, np.float32) is None
+    assert looked == []
+    x[:, 7] += 1e9
+    assert lost_by_rounding(x, np.float32) is None  # by this _loses
+    assert looked == [300]

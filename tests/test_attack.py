@@ -18,16 +18,18 @@ CASES = {
     "bombs": (model_files.bomb, 10),
     "members": (model_files.member, 80),
     "swaps": (model_files.swap, 40),
-    "checkpoint cuts": (checkpoints.cut, 40),
-    "checkpoint flips": (checkpoints.flip, 60),
+    "checkpoint-cuts": (checkpoints.cut, 40),
+    "checkpoint-flips": (checkpoints.flip, 60),
     "checkpoints": (checkpoints.crafted, 150),
-    "cached code": (environments.cached_code, 6),
+    "cached-code": (environments.cached_code, 6),
     "tables": (environments.table, 150),
     "pictures": (environments.picture, 150),
     "kills": (kills.kill, 2),
 }
+# Tried in test_edges.py, and forks in test_fork_safe.py.
+ELSEWHERE = {"misuse", "twins", "torch", "guards", "threads", "forks", "long-runs"}
 
-NEEDS = {"cached code": "numba", "pictures": "PIL"}
+NEEDS = {"cached-code": "numba", "pictures": "PIL"}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -43,6 +45,18 @@ def test_an_attack_breaks_nothing(name: str, tmp_path_factory: pytest.TempPathFa
         assert case(rng, folder) is None
 
     law()
+
+
+def test_every_attack_is_tried() -> None:
+    assert attack.ATTACKS.keys() == CASES.keys() | ELSEWHERE
+
+
+def test_an_attack_without_what_it_needs_is_skipped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(attack.ATTACKS, "cuts", (repeat(model_files.cut, "no_such_package"), "…"))
+    assert attack.main(["--cuts", "3"]) == 0
+    assert "skipped: it needs no_such_package; run pip install" in capsys.readouterr().out
 
 
 def test_the_attack_counts_its_failures(

@@ -901,7 +901,7 @@ class TestImages:
         assert data.load(tmp_path, image_size=(3, 2)).x_train.shape == (1, 1, 3, 2)
         assert data.load(tmp_path, image_size=7).x_train.shape == (1, 1, 7, 7)
         for wrong in (0, -1, (3, 0), (3, 3, 3)):
-            with pytest.raises(ValueError, match=r"expected \(height, width\)"):
+            with pytest.raises(ValueError, match=r"a pair of them \(height, width\)"):
                 data.load(tmp_path, image_size=wrong)  # type: ignore[arg-type]
 
     def test_photos_are_turned_upright(self, tmp_path: Path) -> None:

@@ -150,3 +150,16 @@ def test_without_a_compiler_numpy_computes_or_an_error_says_so():
     assert (
         "NUMBA_DISABLE_JIT is set, and the set 'numba' runs compiled only; unset it" in done.stderr
     )
+
+
+def test_what_is_no_error_of_a_folder_does_not_make_it_unusable(cache, monkeypatch):
+    with monkeypatch.context() as patch:
+
+        def cannot(self, value):
+            raise TypeError("cannot pickle this")
+
+        patch.setattr(disk_cache._SealedFiles, "_dump", cannot)
+        (said,) = warned()
+        assert "double cannot be saved and stays in memory (TypeError: cannot pickle this)" in said
+    assert not disk_cache._unusable
+    assert [hits(), hits()] == [0, 1]

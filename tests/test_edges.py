@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.attacks import arrays, concurrency
+from benchmarks.attacks import Outcome, arrays, concurrency, torch_twins
 from benchmarks.attacks.arrays import BACKWARD, REFUSED, SAME
 from tinyae import catalog, kernels
 from tinyae.kernels import reference
@@ -62,13 +62,47 @@ def test_forward_refuses_other_dtypes_or_gives_the_definitions_result(
 # --- attacks with small budgets -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("attack", [arrays.twin, arrays.guard, concurrency.threads])
+@pytest.mark.parametrize("attack", [arrays.twin, torch_twins.twin, concurrency.threads])
 def test_an_attack_finds_nothing(attack: Any) -> None:
     pytest.importorskip("numba")
-    if attack is arrays.guard and not hasattr(os, "fork"):
-        pytest.skip("this system has no fork")
+    if attack is torch_twins.twin:
+        pytest.importorskip(torch_twins.NAME)
     for i in range(15):
         assert attack(random.Random(i), None) is None, f"try {i}"
+
+
+def test_arrays_between_guard_pages() -> None:
+    pytest.importorskip("numba")
+    if not hasattr(os, "fork"):
+        pytest.skip("this system has no fork")
+    assert arrays.guards(30, 0) == Outcome(30)
+
+
+def test_a_crash_between_guard_pages_is_told_by_its_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not hasattr(os, "fork"):
+        pytest.skip("this system has no fork")
+    drawn = {random.Random(f"3/{i}").random(): i for i in range(12)}
+
+    def case(chance: random.Random) -> bool:
+        i = drawn[chance.random()]
+        if i in (2, 7, 11):
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if i == 5:
+            raise ValueError("of two\nlines")
+        return i == 9
+
+    monkeypatch.setattr(arrays, "_guard", case)
+    monkeypatch.setattr(arrays, "twin", lambda *_: None)
+    monkeypatch.setattr(arrays, "TRIES_OF_A_CHILD", 4)
+    outcome = arrays.guards(12, 3)
+    assert outcome.tries == 12
+    assert outcome.failures == [
+        "try 2: signal 11",
+        "try 5: ValueError: of two lines",
+        "try 7: signal 11",
+        "try 9: another result",
+        "try 11: signal 11",
+    ]
 
 
 def test_a_guard_page_is_felt() -> None:

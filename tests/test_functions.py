@@ -208,11 +208,11 @@ def test_what_has_no_translation_is_named(expression):
         c_expression(expression)
 
 
-README = Path(__file__).parent.parent / "README.md"
+README = Path(__file__).parent.parent / "tinyae" / "README.md"
 
 
 def readme_block(begin: str) -> str:
-    """The Python block in the README that starts with this text."""
+    """The Python block in tinyae/README.md that starts with this text."""
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     return next(block for block in blocks if block.startswith(begin))
 
@@ -258,7 +258,7 @@ print("done")
 
 
 def test_a_class_and_a_row_are_enough(tmp_path):
-    """Follow the README in a copy: add Softsign, which then is fused, lowered and compiled."""
+    """Follow tinyae/README.md in a copy: add Softsign, which then is fused, lowered and compiled."""
     softsign, row = readme_block("class Softsign"), readme_block("Function(")
     shutil.copytree(ROOT, tmp_path / "tinyae")  # including Numba's cache
     layers = tmp_path / "tinyae" / "layers" / "activation.py"

@@ -72,9 +72,11 @@ def drawn(row: Any, n: int, dtype: Any, seed: int = 0) -> tuple[Any, Any]:
     if isinstance(x, tuple):
         labels = rng.integers(row.classes, size=n)
         return subject, (rng.uniform(size=(n, *x[0].shape[1:])).astype(dtype), labels)
-    given = rng.uniform(size=(n, *x.shape[1:])) if hasattr(subject, "backprop") else None
-    x = rng.normal(size=(n, *x.shape[1:])) if given is None else given
-    return subject, x.astype(dtype)
+    shape = (n, *x.shape[1:])
+    model = hasattr(subject, "backprop")
+    return subject, (rng.uniform(size=shape) if model else row.values(subject, shape, rng)).astype(
+        dtype
+    )
 
 
 def through_layer(layer: Any, x: Any) -> dict[str, np.ndarray]:

@@ -19,7 +19,8 @@ LEVELS = (
     {"layers", "losses", "likelihoods", "gradcheck"},
     {"models", "optim", "schedules", "clipping", "data"},
     {"training", "train", "io", "metrics", "fusion"},
-    {"sklearn", "plot", "export", "program", "catalog", "training_doctor", "explanation"},
+    {"sklearn", "plot", "export", "program", "catalog", "training_doctor", "explanation"}
+    | {"interchange"},
     {"cli", "learn"},
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

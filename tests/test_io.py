@@ -264,8 +264,46 @@ def test_own_classes(tmp_path: Path) -> None:
     assert (back.bounds, back.name) == (layer.bounds, "Ü")
     with pytest.raises(TypeError, match="custom holds"):
         ta.load(tmp_path / "m.npz", custom=[layer])  # type: ignore[list-item]
-    with pytest.raises(ValueError, match="two classes Dense"):
-        ta.load(tmp_path / "m.npz", custom=[type("Dense", (ta.Layer,), {})])
+
+
+def own_prelu() -> type:
+    class PReLU(ta.Layer):
+        """A class of the user's, older than the library's of that name."""
+
+        def __init__(self, num_channels: int = 1):
+            self.num_channels = num_channels
+
+    return PReLU
+
+
+@pytest.mark.parametrize("path", ["m.npz", "m.safetensors"])
+def test_an_own_class_may_be_called_like_one_of_the_library(path: str, tmp_path: Path) -> None:
+    if path.endswith("s"):
+        pytest.importorskip("safetensors")
+    PReLU, rng = own_prelu(), np.random.default_rng(0)
+    ta.save(ta.Sequential(PReLU(3), ta.Dense(2, 2, rng=rng)), tmp_path / path)
+    with pytest.raises(ValueError, match=r"needs the class PReLU.*custom=\[PReLU\]"):
+        ta.load(tmp_path / path)  # the library's would be another layer
+    own_dense = type("Dense", (ta.Layer,), {})
+    back = ta.load(tmp_path / path, custom=[PReLU, own_dense])
+    assert [type(layer) for layer in back.layers] == [PReLU, ta.Dense]
+    with pytest.raises(ValueError, match="two classes PReLU"):
+        ta.load(tmp_path / path, custom=[PReLU, own_prelu()])
+    for both in ([PReLU(), ta.PReLU()], [ta.PReLU(), PReLU()], [PReLU(), own_prelu()()]):
+        with pytest.raises(TypeError, match="two classes called PReLU"):
+            ta.save(ta.Sequential(*both), tmp_path / path)
+
+
+def test_in_a_file_from_before_names_were_marked_the_users_class_wins(tmp_path: Path) -> None:
+    PReLU = own_prelu()
+    header, arrays, _ = describe(ta.Sequential(PReLU(3)))
+    del header["custom"]
+    for content in (header, header | {"custom": ["PReLU"]}):
+        back = ta.load(write(tmp_path / "m.npz", content, arrays), custom=[PReLU])
+        assert type(back.layers[0]) is PReLU
+    for wrong in ("PReLU", [["PReLU"]], 3):
+        with pytest.raises(ValueError, match=r"has custom classes .*, expected a list of names"):
+            ta.load(write(tmp_path / "m.npz", header | {"custom": wrong}, arrays), custom=[PReLU])
 
 
 class Leak(ta.Layer):
@@ -396,7 +434,9 @@ def _circle() -> ta.Module:
 def _deep() -> ta.Module:
     net: ta.Layer = ta.ReLU()
     for _ in range(70):
-        net = ta.Residual(net)
+        outer = ta.Residual(ta.ReLU())
+        outer.layer = net  # the constructor would refuse it
+        net = outer
     return net
 
 
@@ -408,7 +448,11 @@ def _deep() -> ta.Module:
         (lambda: Scale(np.array([None]), (0, 1)), TypeError, "dtype object"),
         (lambda: Scale(lambda: 0, (0, 1)), TypeError, "function"),  # type: ignore[arg-type]
         (lambda: Scale(np.zeros(1), {1: 2}), TypeError, "expected numbers"),  # type: ignore[arg-type]
-        (lambda: type("ReLU", (ta.Layer,), {})(), TypeError, "rename your own"),
+        (
+            lambda: ta.Sequential(ta.ReLU(), type("ReLU", (ta.Layer,), {})()),
+            TypeError,
+            "rename your own",
+        ),
         (_circle, ValueError, "holds itself"),
         (_deep, ValueError, "64 objects deep"),
     ],

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import inspect
 import itertools
+import math
 import os
 import sys
 import threading
@@ -1170,3 +1171,9 @@ class TestChoice:
     def test_an_unknown_kernel(self):
         with pytest.raises(AttributeError, match="matmul_nn"):
             kernels.matmul_nn  # noqa: B018
+
+
+def test_erf_is_still_found(kernel_set):
+    x = np.linspace(-3, 3, 7)
+    assert np.allclose(kernels.erf(x), [math.erf(v) for v in x], rtol=0, atol=1e-7)
+    assert kernels.erf(x.astype(np.float32)).dtype == np.float32

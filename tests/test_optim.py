@@ -1,6 +1,8 @@
 """Optimizers against the papers' formulas."""
 
+import copy
 import math
+import pickle
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinyae import kernels, optim
+from tinyae.layers import Conv2d, Dense, Flatten, LayerNorm, PReLU, Sequential
 from tinyae.optim import (
     SGD,
     Adam,
@@ -134,7 +137,8 @@ def test_a_step_is_the_papers(
     grads = [rng.normal(size=shape).astype(dtype) for _ in range(steps)]
 
     p = Param(theta.copy(order="K"))
-    optimizer = cls(lr, **drawn)
+    more = {"decay": optim.everything} if cls is AdamW else {}
+    optimizer = cls(lr, **drawn, **more)
     with kernels.use(name):
         for g in grads:
             p.grad += g
@@ -233,6 +237,7 @@ def _steps(optimizer: Optimizer, params: dict[str, Param], rng: Any, n: int) -> 
         (lambda: Adam(beta2=1.0), "beta2"),
         (lambda: Adam(eps=-1e-8), "eps"),
         (lambda: AdamW(weight_decay=math.inf), "weight_decay"),
+        (lambda: Adam(l2=-1e-4), "l2"),
     ],
 )
 def test_unfit_settings_are_named(make: Callable[[], Any], word: str) -> None:
@@ -250,3 +255,114 @@ def test_an_optimizer_follows_its_schedule() -> None:
         optimizer.step({"p": p})
         np.testing.assert_array_equal(before - p.value, [expected])
     assert repr(optimizer) == "SGD(learning_rate=Exponential(learning_rate=1.0, factor=0.5))"
+
+
+# --- decay, L2 and frozen Params -------------------------------------------------------------
+
+
+def network(seed: int = 0) -> Sequential:
+    rng = np.random.default_rng(seed)
+    layers = Conv2d(1, 2, 3, rng=rng), LayerNorm((2, 4, 4)), Flatten(), Dense(32, 3, rng=rng)
+    net = Sequential(*layers, PReLU(3)).astype(np.float64)
+    for p in net.params.values():
+        p.value[...] = rng.normal(1, 0.1, p.shape)
+    return net
+
+
+def test_weights_alone_decay_by_default() -> None:
+    net, optimizer = network(), AdamW(0.1, weight_decay=0.5)
+    before = {name: p.value.copy() for name, p in net.params.items()}
+    optimizer.step(net.params)  # no gradient: only the decay moves anything
+    for name, p in net.params.items():
+        kept = 0.95 if name in ("0.W", "3.W") else 1.0
+        np.testing.assert_allclose(p.value, kept * before[name], rtol=1e-12, err_msg=name)
+    assert repr(AdamW(0.1)) == repr(AdamW(0.1, decay=optim.weights))
+    assert repr(AdamW(0.1, decay=optim.everything)).endswith("decay=everything)")
+
+
+def test_decay_chooses_by_name_and_param() -> None:
+    seen: dict[str, Param] = {}
+
+    def only_the_first(name: str, param: Param) -> bool:
+        seen[name] = param
+        return name.startswith("0.")
+
+    for optimizer, moved in (
+        (AdamW(0.1, weight_decay=0.5, decay=only_the_first), {"0.W", "0.b"}),
+        (SGD(0.1, l2=0.5, decay=optim.everything), set(network().params)),
+    ):
+        net = network()
+        before = {name: p.value.copy() for name, p in net.params.items()}
+        optimizer.step(net.params)
+        for name, p in net.params.items():
+            kept = 0.95 if name in moved else 1.0
+            np.testing.assert_allclose(p.value, kept * before[name], rtol=1e-12, err_msg=name)
+    assert seen.keys() == network().params.keys()
+    with pytest.raises(TypeError, match="decay"):
+        AdamW(decay=0.1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cls", [c for c in CASES if c is not AdamW])
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+def test_l2_is_the_gradient_of_the_penalty(cls: type[Optimizer], name: str) -> None:
+    if name == "numba":
+        pytest.importorskip("numba")
+    plain, penalised = network(), network()
+    with kernels.use(name):
+        by_hand, optimizer = cls(0.1), cls(0.1, l2=0.3)  # type: ignore[call-arg]
+        for step in range(3):
+            rng = np.random.default_rng(step)
+            for (key, p), q in zip(plain.params.items(), penalised.params.values()):
+                g = rng.normal(size=p.shape)
+                p.grad[...] = g + 0.3 * p.value * key.endswith(".W")
+                q.grad[...] = g
+            by_hand.step(plain.params)
+            optimizer.step(penalised.params)
+    for key, p in plain.params.items():
+        np.testing.assert_allclose(penalised.params[key].value, p.value, rtol=1e-10, err_msg=key)
+
+
+@pytest.mark.parametrize("cls", CASES)
+def test_frozen_params_stay_and_come_back(cls: type[Optimizer]) -> None:
+    net, optimizer = network(), cls(0.1)
+
+    def step() -> set[str]:
+        before = {name: p.value.copy() for name, p in net.params.items()}
+        for p in net.params.values():
+            p.grad += 1
+        optimizer.step(net.params)
+        assert not any(p.grad.any() for p in net.params.values())
+        return {name for name, p in net.params.items() if (p.value != before[name]).any()}
+
+    every = set(net.params)
+    assert step() == every
+    assert net.layers[0].freeze() is net.layers[0]
+    net.layers[4].a.trainable = False
+    frozen = {"0.W", "0.b", "4.a"}
+    moments = {k: a.copy() for k, a in optimizer.state_arrays(net.params).items()}
+    assert step() == every - frozen
+    for key, a in optimizer.state_arrays(net.params).items():
+        if key.rpartition("/")[0] in frozen:
+            np.testing.assert_array_equal(a, moments[key])
+    assert net.unfreeze() is net
+    assert step() == every
+
+
+def test_copies_keep_what_is_frozen() -> None:
+    net = network()
+    net.layers[3].freeze()
+    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net)), net.astype(np.float32)):
+        frozen = {name for name, p in other.params.items() if not p.trainable}
+        assert frozen == {"3.W", "3.b"}
+    assert "frozen" in repr(net.layers[3].W)
+    assert not net.layers[3].W.T.trainable
+
+
+def test_frozen_gradients_do_not_count_in_clipping() -> None:
+    net = network()
+    for p in net.params.values():
+        p.grad += 100
+    for layer in net.layers[1:]:
+        layer.freeze()
+    norm = optim.clip_by_global_norm(net.params, 1.0)
+    assert norm == pytest.approx(100 * math.sqrt(20))

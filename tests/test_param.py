@@ -1,6 +1,7 @@
 """Params change in place and share what they view; initialisers draw the variance they promise."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ VARIANCES = {
     initializers.LeCunUniform: lambda i, o: 1 / i,
     initializers.LeCunNormal: lambda i, o: 1 / i,
     initializers.Normal: lambda i, o: 0.02**2,
+    initializers.TorchUniform: lambda i, o: 1 / (3 * i),
 }
 
 
@@ -48,6 +50,26 @@ def test_draws_have_the_promised_mean_and_variance(
     assert np.mean((W / W.std()) ** 4) == pytest.approx(kurtosis, rel=0.02)
     if kurtosis < 2:
         assert np.abs(W).max() <= math.sqrt(3 * expected)
+
+
+@pytest.mark.parametrize(
+    ("layer", "fan"),
+    [
+        (lambda **a: Dense(50, 4000, **a), 50),
+        (lambda **a: Conv2d(3, 2000, (5, 4), **a), 60),
+        (lambda **a: ConvTranspose2d(2000, 3000, 1, **a), 3000),  # PyTorch takes its fan_out
+    ],
+)
+def test_torchs_default_draws_biases_too(layer: Any, fan: int) -> None:
+    drawn = layer(init=initializers.TorchUniform(), rng=np.random.default_rng(1))
+    for a in (drawn.W.value, drawn.b.value):
+        bound, n = 1 / math.sqrt(fan), a.size
+        assert 0.97 * bound < np.abs(a).max() <= bound * (1 + 1e-6)
+        assert abs(a.mean()) < 6 * bound / math.sqrt(3 * n)
+        assert abs(3 * a.var(dtype=float) / bound**2 - 1) < 6 * math.sqrt(0.8 / n)
+    assert drawn.b.value.dtype == np.float32
+    plain = layer(init=lambda shape, *_: np.ones(shape, np.float32))  # a function has no bias
+    assert not plain.b.value.any()
 
 
 @pytest.mark.parametrize("init", [initializers.GlorotUniform(), Orthogonal(), Zeros()], ids=repr)

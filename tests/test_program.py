@@ -596,3 +596,30 @@ def test_a_chain_of_1200_layers_compiles():
     x = rng.random((3, 3), dtype=np.float32)
     with kernels.use("numpy"):
         np.testing.assert_allclose(model.compile()(x), model.reconstruct(x), rtol=1e-4)
+
+
+def test_a_pass_over_many_operations_searches_none_of_them_twice(monkeypatch):
+    """The blocks are indexed: for four times as many layers, four times as many moves."""
+    from tinyae.program import lower, passes
+
+    def moves(layers: int) -> int:
+        count = 0
+
+        def move(*arguments):
+            nonlocal count
+            count += 1
+            return passes_move(*arguments)
+
+        rng, passes_move = np.random.default_rng(0), passes.move
+        with monkeypatch.context() as patch:
+            patch.setattr(passes, "move", move)
+            patch.setattr(lower, "move", move)
+            parts = [
+                part for _ in range(layers) for part in (ta.Dense(2, 2, rng=rng), ta.Softmax())
+            ]
+            program_of(
+                ta.Autoencoder(ta.Sequential(*parts), ta.ReLU(), ta.MSE()), "autoencoder", (2,)
+            )
+        return count
+
+    assert moves(80) < 5 * moves(20)

@@ -14,6 +14,7 @@ import tinyae as ta
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = ["README.md", "tinyae/README.md", "demos/README.md", "benchmarks/README.md"]
 
 
 def test_the_ten_lines_run_as_they_stand(tmp_path, monkeypatch, capsys):
@@ -45,15 +46,28 @@ def test_the_doctor_says_what_stands_there(tmp_path):
     assert exactness.sub("", run.stdout) == exactness.sub("", said)
 
 
-def test_links_lead_somewhere():
-    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
-    assert len(targets) > 10
-    assert [t for t in targets if not (ROOT / t).exists()] == []
+def test_the_front_door_is_short():
+    assert len(README.splitlines()) <= 130
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    file = ROOT / page
+    text = file.read_text(encoding="utf-8")
+    targets = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)", text)
+    assert targets
+    for target, section in targets:
+        led = file.parent / target if target else file
+        assert led.exists(), target
+        if section:
+            heads = re.findall(r"(?m)^#+ (.*)$", led.read_text(encoding="utf-8"))
+            assert section in {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in heads}
 
 
 def test_reading_order_is_the_packages_own():
-    section = README.partition("## Reading order")[2].partition("\n## ")[0]
-    in_readme = re.findall(r"\(tinyae/([\w/]+\.py)\)", section)
+    pages = (ROOT / "tinyae" / "README.md").read_text(encoding="utf-8")
+    section = pages.partition("## Reading order")[2].partition("\n## ")[0]
+    in_readme = re.findall(r"\(([\w/]+\.py)\)", section)
     in_package = re.findall(r"``([\w/]+\.py)``", ta.__doc__)
     assert {Path(p).name for p in in_package} == {Path(p).name for p in in_readme}
 

@@ -489,7 +489,7 @@ def test_shared_weights_are_stored_once(rng, tmp_path):
 
 
 def test_the_readme_compiles(model, tmp_path):
-    readme = Path(__file__).parent.parent / "README.md"
+    readme = Path(__file__).parent.parent / "benchmarks" / "README.md"
     _, _, rest = readme.read_text(encoding="utf-8").partition("```c\n")
     program, _, _ = rest.partition("```")
     model.export_c(tmp_path / "ae.h", part="score", threshold=0.02)
@@ -588,3 +588,11 @@ def test_the_command(model, rng, tmp_path, capsys, monkeypatch):
     ).save("gan.npz")
     assert main(["export", "gan.npz"]) == 2
     assert "expected 'decoder'" in capsys.readouterr().err
+
+
+def test_a_wrong_part_or_model_is_told_by_export_c(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    model = ta.Autoencoder(ta.Dense(3, 2, rng=rng), ta.Dense(2, 3, rng=rng), ta.MSE())
+    for wrong, part, error in ((model, "whole", ValueError), (model.encoder, "encoder", TypeError)):
+        with pytest.raises(error, match="^export_c: "):
+            export_c(wrong, tmp_path / "m.h", part=part)

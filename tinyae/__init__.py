@@ -16,9 +16,10 @@ The source is meant to be read, in this order:
 12. ``likelihoods.py``, ``models/variational.py``: the code as a distribution, the ELBO in nats
 13. ``models/gan.py``, ``gan_players.py``: two players, each with a loss of its own
 14. ``layers/convolution.py``, ``conv.py``: convolution and its transpose, each the other's adjoint;
-    of sequences in ``conv1d.py``, ``pool1d.py``
+    of sequences in ``conv1d.py``, ``pool1d.py``; ``upsample.py``, ``glu.py``
 15. ``layers/norm.py``, ``group_norm.py``, ``rms_norm.py``, ``pool.py``,
-    ``global_pool.py``, ``shape.py``, ``noise.py``, ``topk.py``, ``branches.py``
+    ``global_pool.py``, ``shape.py``, ``noise.py``, ``topk.py``, ``branches.py``; of tokens
+    ``embedding.py``, ``tokens.py``, ``attention.py``, ``transformer.py``, ``recurrent.py``
 16. ``twin.py``, ``fusion/``   what runs in place of these definitions where speed matters
 17. ``kernels/reference.py``   the hot loops in plain NumPy; ``kernels/jitted/``: the same, compiled,
                                down to ``simd_tile.py``, a tile of sums in vector registers
@@ -48,6 +49,7 @@ from tinyae.initializers import (
     LeCunUniform,
     Normal,
     Orthogonal,
+    TorchUniform,
     Zeros,
 )
 from tinyae.io import load, save
@@ -62,6 +64,7 @@ from tinyae.likelihoods import (
 from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Huber
 from tinyae.models import (
     GAN,
+    VQVAE,
     Autoencoder,
     Classifier,
     ConditionalVariationalAutoencoder,
@@ -83,6 +86,7 @@ from tinyae.models import (
     dense_pair,
     dense_variational,
     linear,
+    sequence_autoencoder,
     spherical,
     stack_of,
 )
@@ -116,6 +120,8 @@ def _export_c(  # type: ignore[no-untyped-def]
     selftest=False,
     quantize=None,
     calibration=None,
+    train=None,
+    frozen=(),
 ):
     """A part of the model as a C99 header: :func:`tinyae.program.export_c`."""
     from tinyae.program import export_c
@@ -130,15 +136,26 @@ def _export_c(  # type: ignore[no-untyped-def]
         selftest=selftest,
         quantize=quantize,
         calibration=calibration,
+        train=train,
+        frozen=frozen,
     )
+
+
+def _export_onnx(model, path, *, part="autoencoder", input_shape=None):  # type: ignore[no-untyped-def]
+    """A part of the model as an ONNX file: :func:`tinyae.program.export_onnx`."""
+    from tinyae.program import export_onnx
+
+    return export_onnx(model, path, part=part, input_shape=input_shape)
 
 
 Model.compile = _compile
 Model.export_c = _export_c
+Model.export_onnx = _export_onnx
 
 if TYPE_CHECKING:
     from tinyae import export, gradcheck, metrics, plot, program
     from tinyae.explanation import explain
+    from tinyae.interchange import from_onnx
     from tinyae.schedules import Constant, Cosine, Exponential, StepDecay, WarmUp
     from tinyae.training_doctor import diagnose_training
 
@@ -155,6 +172,7 @@ __getattr__ = lazy.attach(
         "train": "tinyae.train",  # the former name of tinyae.training
         "explain": "tinyae.explanation:explain",
         "diagnose_training": "tinyae.training_doctor:diagnose_training",
+        "from_onnx": "tinyae.interchange:from_onnx",
     },
 )
 
@@ -169,6 +187,7 @@ __all__ = [
     "LeCunNormal",
     "Normal",
     "Orthogonal",
+    "TorchUniform",
     "Zeros",
     # losses, models, optimizers, the loop
     "MSE",
@@ -195,6 +214,7 @@ __all__ = [
     "HeteroscedasticGaussian",
     "Laplace",
     "Binarize",
+    "VQVAE",
     "linear",
     "spherical",
     "StackedAutoencoder",
@@ -209,6 +229,7 @@ __all__ = [
     "conv_pair",
     "dense_variational",
     "stack_of",
+    "sequence_autoencoder",
     "dense_gan",
     "dcgan",
     "SGD",
@@ -232,6 +253,7 @@ __all__ = [
     # files and the rest
     "save",
     "load",
+    "from_onnx",
     "data",
     "export",
     "fusion",

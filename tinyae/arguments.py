@@ -117,3 +117,55 @@ def float_dtype(who: str, dtype: DTypeLike) -> np.dtype[Any]:
             f"{who}: dtype is {dtype!r:.60}, expected float32 or float64; pass dtype=np.float32"
         )
     return wanted.newbyteorder("=")
+
+
+def positive_pair(
+    who: str, name: str, value: int | tuple[int, int], example: int = 2
+) -> tuple[int, int]:
+    """An int or a pair of ints ≥ 1, as a pair (vertical, horizontal).
+
+    Raises
+        ValueError  anything else
+    """
+    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(pair) != 2 or not all(_is_count(v) for v in pair):
+        raise ValueError(
+            f"{who}: {name} is {value!r:.60}, expected an int ≥ 1 or a pair of them (height, width); "
+            f"pass e.g. {name}={example}"
+        )
+    return int(pair[0]), int(pair[1])
+
+
+def padding_pair(
+    who: str, value: int | tuple[int, int] | str, name: str = "padding"
+) -> tuple[int, int]:
+    """An int or a pair of ints ≥ 0, as a pair (top and bottom, left and right).
+
+    Raises
+        ValueError  anything else
+    """
+    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(pair) != 2 or not all(isinstance(v, (int, np.integer)) and v >= 0 for v in pair):
+        same = ' or "same"' if name == "padding" else ""
+        raise ValueError(
+            f"{who}: {name} is {value!r}, expected an int ≥ 0, a pair of them (down, across)"
+            f"{same}; pass e.g. {name}=1"
+        )
+    return int(pair[0]), int(pair[1])
+
+
+def positive_int(who: str, name: str, value: int, example: int = 64) -> int:
+    """An int ≥ 1.
+
+    Raises
+        ValueError  anything else
+    """
+    if not _is_count(value):
+        raise ValueError(
+            f"{who}: {name} is {value!r}, expected an int ≥ 1; pass e.g. {name}={example}"
+        )
+    return int(value)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= 1)

@@ -104,7 +104,7 @@ def _as_float(dtype: Any) -> str:
 
 # --- what rounding to a shorter float loses -------------------------------------------------------
 
-_ROWS_AT_ONCE = 1 << 20  # numbers
+_ROWS_AT_ONCE = 1 << 16  # numbers, which stay in the cache
 _VISIBLE = 1e-3  # of a column's range: a larger error is worth a word
 
 
@@ -117,32 +117,41 @@ def lost_by_rounding(x: np.ndarray, dtype: Any) -> tuple[tuple[int, ...], str] |
     dtype = np.dtype(dtype)
     if x.ndim < 2 or not x.size or x.dtype.kind not in "iuf" or np.can_cast(x.dtype, dtype):
         return None
-    low, high, error, whole = _rounding(x, dtype)
-    with np.errstate(invalid="ignore"):
-        coarse = (error > _VISIBLE * (high - low)) & (high > low)
-    for index in map(tuple, np.argwhere(coarse | (whole & (error > 0) & (high > low)))):
+    low, high = _range(x)
+    with np.errstate(invalid="ignore", over="ignore"):
+        largest = np.maximum(np.abs(low), np.abs(high))
+        # Whole numbers are exact up to 1/eps; else the error is at most eps/2 of the number.
+        eps = float(np.finfo(dtype).eps)
+        error = largest * eps / 2 + float(np.finfo(dtype).smallest_subnormal)
+        coarse = (high > low) & ((error > _VISIBLE * (high - low)) | (largest > 1 / eps))
+    for index in map(tuple, np.argwhere(coarse)):
         entries = (slice(None), *index)
         column = np.asarray(x[entries])
-        before, after = (len(np.unique(a)) for a in (column, column.astype(dtype)))
-        if after < before:
-            return tuple(int(i) for i in index), (
-                f"runs from {low[index]:.10g} to {high[index]:.10g}, and its {before:,} different "
-                f"values become {after:,} in {dtype}"
-            )
+        if _loses(column, dtype, high[index] - low[index]):
+            before, after = (len(np.unique(a)) for a in (column, column.astype(dtype)))
+            if after < before:
+                return tuple(int(i) for i in index), (
+                    f"runs from {low[index]:.10g} to {high[index]:.10g}, and its {before:,} "
+                    f"different values become {after:,} in {dtype}"
+                )
     return None
 
 
-def _rounding(x: np.ndarray, dtype: np.dtype[Any]) -> tuple[np.ndarray, ...]:
-    """For each feature: least and largest value, largest error, whether all are whole numbers."""
-    shape = x.shape[1:]
-    low, high, error = np.full(shape, np.inf), np.full(shape, -np.inf), np.zeros(shape)
-    whole = np.ones(shape, bool)
+def _range(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the largest value of each feature, in float64."""
     rows = max(1, _ROWS_AT_ONCE // max(x[0].size, 1))
+    low, high = np.full(x.shape[1:], np.inf), np.full(x.shape[1:], -np.inf)
+    for start in range(0, len(x), rows):
+        chunk = np.asarray(x[start : start + rows])
+        np.minimum(low, chunk.min(axis=0), out=low)
+        np.maximum(high, chunk.max(axis=0), out=high)
+    return low, high
+
+
+def _loses(column: np.ndarray, dtype: np.dtype[Any], width: float) -> bool:
+    """Whether an entry's error is visible, or a whole number is changed."""
+    wide = column.astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
-        for start in range(0, len(x), rows):
-            wide = np.asarray(x[start : start + rows]).astype(np.float64)
-            np.minimum(low, wide.min(axis=0), out=low)
-            np.maximum(high, wide.max(axis=0), out=high)
-            np.maximum(error, np.abs(wide - wide.astype(dtype)).max(axis=0), out=error)
-            whole &= (wide == np.floor(wide)).all(axis=0)
-    return low, high, error, whole
+        error = np.abs(wide - wide.astype(dtype)).max()
+        whole = bool((wide == np.floor(wide)).all())
+    return bool(error > _VISIBLE * width or (whole and error > 0))

@@ -24,6 +24,8 @@ from tinyae.gradcheck import Report
 from tinyae.layers import (
     ELU,
     GLU,
+    GRU,
+    LSTM,
     AvgPool1d,
     AvgPool2d,
     BatchNorm,
@@ -33,32 +35,40 @@ from tinyae.layers import (
     ConvTranspose2d,
     Dense,
     Dropout,
+    Embedding,
     Flatten,
     GlobalAvgPool2d,
     GlobalMaxPool2d,
     GroupNorm,
     InstanceNorm,
+    LastStep,
     Layer,
     LayerNorm,
+    LearntPositions,
     MaxPool1d,
     MaxPool2d,
+    MultiHeadAttention,
     Pad2d,
     Parallel,
     PixelNorm,
     PixelShuffle,
     PReLU,
     ReLU,
+    Repeat,
     Reshape,
     Residual,
     RMSNorm,
     Sequential,
     Sigmoid,
+    SinusoidalPositions,
     Skip,
     Softmax,
     Softplus,
     Tanh,
     TiedDense,
+    Tokenwise,
     TopK,
+    TransformerBlock,
     Upsample1d,
     Upsample2d,
     activation,
@@ -67,6 +77,7 @@ from tinyae.likelihoods import Bernoulli, Gaussian, Laplace, LearntGaussian
 from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Huber, Loss
 from tinyae.models import (
     GAN,
+    VQVAE,
     Autoencoder,
     Classifier,
     ConditionalVariationalAutoencoder,
@@ -89,13 +100,17 @@ Integers = Callable[[int, int], int]
 Shape = tuple[int, ...]
 
 
+def _normal(layer: Layer, shape: Shape, rng: np.random.Generator) -> Array:
+    return rng.normal(size=shape)
+
+
 @dataclass(frozen=True)
 class LayerRow:
     """How to draw a layer and the shape of its input.
 
     ``wrong`` turns a valid input into one that the layer must reject (None: it takes any shape).
     ``two_modes`` says that calling the layer differs from ``forward`` by design; calling it must
-    then give ``inference(layer, x)``.
+    then give ``inference(layer, x)``. ``values`` draws an input of a given shape.
     """
 
     name: str
@@ -104,14 +119,18 @@ class LayerRow:
     two_modes: bool = False
     inference: Callable[[Any, Array], Array] | None = None
     tangent: bool = True
+    values: Callable[[Any, Shape, np.random.Generator], Array] = _normal
 
     def draw(self, integers: Integers, rng: np.random.Generator) -> tuple[Layer, Array]:
-        """A layer and an input, both float64; parameters and input are random normal."""
+        """A layer and an input, both float64; parameters and input are random normal.
+
+        The input of a layer that takes indices is int64.
+        """
         layer, shape = self.build(integers, rng)
         layer = layer.astype(np.float64)
         for p in layer.params.values():  # biases too, which start at zero
             p.value[...] = rng.normal(0, 0.7, p.shape)
-        return layer, rng.normal(size=shape)
+        return layer, self.values(layer, shape, rng)
 
 
 @dataclass(frozen=True)
@@ -532,6 +551,66 @@ def _parallel(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shap
     return Parallel(Dense(d, integers(1, 4), rng=rng), nonlinear, Sigmoid()), (n, d)
 
 
+def _tokens(integers: Integers, dim: int) -> Shape:
+    return integers(1, 3), integers(1, 5), dim
+
+
+def _embedding(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    layer = Embedding(integers(1, 6), integers(1, 4), rng=rng)
+    return layer, tuple(integers(1, 4) for _ in range(integers(2, 3)))
+
+
+def _indices(layer: Embedding, shape: Shape, rng: np.random.Generator) -> Array:
+    return rng.integers(layer.count, size=shape)
+
+
+def _tokenwise(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    shape = _tokens(integers, integers(1, 5))
+    dense = Dense(shape[2], integers(1, 5), rng=rng)
+    return Tokenwise(Sequential(dense, Tanh())), shape
+
+
+def _learnt_positions(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    shape = _tokens(integers, integers(1, 5))
+    return LearntPositions(shape[1] + integers(0, 2), shape[2], rng=rng), shape
+
+
+def _sinusoidal(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    return SinusoidalPositions(), _tokens(integers, integers(1, 5))
+
+
+def _last_step(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    return LastStep(), _tokens(integers, integers(1, 4))
+
+
+def _repeat(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    return Repeat(integers(1, 4)), _any_shape(integers, rng)
+
+
+def _attention(causal: bool) -> Callable[..., tuple[Layer, Shape]]:
+    def build(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+        heads = integers(1, 3)
+        dim = heads * integers(1, 3)
+        return MultiHeadAttention(dim, heads, causal, rng=rng), _tokens(integers, dim)
+
+    return build
+
+
+def _transformer_block(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    heads = integers(1, 2)
+    dim = heads * integers(3, 4)
+    block = TransformerBlock(dim, heads, integers(1, 5), bool(integers(0, 1)), rng=rng)
+    return block, _tokens(integers, dim)
+
+
+def _recurrent(cls: Callable[..., Layer]) -> Callable[..., tuple[Layer, Shape]]:
+    def build(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+        shape = _tokens(integers, integers(1, 4))
+        return cls(shape[2], integers(1, 4), rng=rng), shape
+
+    return build
+
+
 LAYERS: tuple[LayerRow, ...] = (
     LayerRow("Dense", _dense, _wider),
     LayerRow("TiedDense", _tied_dense, _wider),
@@ -596,6 +675,17 @@ LAYERS: tuple[LayerRow, ...] = (
     LayerRow("Skip", _skip, _wider),
     LayerRow("Skip images", _skip_images, _wider),
     LayerRow("Parallel", _parallel, _wider),
+    LayerRow("Embedding", _embedding, lambda x: x + 100, tangent=False, values=_indices),
+    LayerRow("Tokenwise", _tokenwise, lambda x: _wider(x.swapaxes(1, 2)).swapaxes(1, 2)),
+    LayerRow("LearntPositions", _learnt_positions, lambda x: x[..., :-1]),
+    LayerRow("SinusoidalPositions", _sinusoidal, _flat),
+    LayerRow("LastStep", _last_step, _flat),
+    LayerRow("Repeat", _repeat),
+    LayerRow("MultiHeadAttention", _attention(False), lambda x: x[..., :-1]),
+    LayerRow("MultiHeadAttention causal", _attention(True), lambda x: x[..., :-1]),
+    LayerRow("TransformerBlock", _transformer_block, lambda x: x[..., :-1]),
+    LayerRow("GRU", _recurrent(GRU), lambda x: x[..., :-1], tangent=False),
+    LayerRow("LSTM", _recurrent(LSTM), lambda x: x[..., :-1], tangent=False),
 )
 
 LOSSES: tuple[LossRow, ...] = (
@@ -691,6 +781,17 @@ def _classifier(integers: Integers, rng: np.random.Generator) -> tuple[Model, Sh
     return Classifier(network), (n, 1, pixels)
 
 
+def _vqvae(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+    n, pixels, dim = integers(1, 5), integers(2, 6), integers(1, 3)
+    encoder = Sequential(Dense(pixels, 4, rng=rng), Tanh(), Dense(4, 2 * dim, rng=rng))
+    decoder = Sequential(Flatten(), Dense(2 * dim, pixels, rng=rng))
+    encoder = Sequential(encoder, Reshape(dim, 2))  # a code of two places
+    model = VQVAE(encoder, decoder, MSE(), integers(2, 6), dim, decay=0.9)
+    model.uses[...] = 1
+    model.sums[...] = model.table[...] = rng.normal(size=model.table.shape)
+    return model, (n, pixels)
+
+
 def _discriminator_player(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
     gan, shape = _gan(integers, rng)
     return gan.players[0], shape
@@ -729,6 +830,7 @@ MODELS: tuple[ModelRow, ...] = (
     ModelRow("VariationalAutoencoder", _variational),
     ModelRow("ConditionalVariationalAutoencoder", _conditional, classes=3),
     ModelRow("Classifier", _classifier, classes=3),
+    ModelRow("VQVAE", _vqvae),
     ModelRow("GAN discriminator", _discriminator_player),
     ModelRow("GAN generator", _generator_player),
 )

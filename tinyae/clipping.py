@@ -21,7 +21,8 @@ def clip_by_global_norm(params: dict[str, Param], clip_norm: float) -> float:
     """Scale the gradient of all params together to a norm of at most ``clip_norm``.
 
     g ← g · min(1, c / ‖g‖), where ‖g‖ is one norm over all params, so the direction stays. Returns
-    ‖g‖ before clipping. If ‖g‖ is not finite, the gradients stay as they are.
+    ‖g‖ before clipping. If ‖g‖ is not finite, the gradients stay as they are. Frozen params do not
+    count.
 
     Raises
         ValueError  unless clip_norm > 0
@@ -37,7 +38,7 @@ def clip_by_global_norm(params: dict[str, Param], clip_norm: float) -> float:
         raise ValueError(
             f"clip_by_global_norm: clip_norm is {clip_norm}, expected > 0; pass e.g. 5.0"
         )
-    grads = [p.grad for p in unique(params).values()]
+    grads = [p.grad for p in unique(params).values() if p.trainable]
     norm = math.sqrt(sum(map(_sum_of_squares, grads)))
     if norm > clip_norm and math.isfinite(norm):
         for grad in grads:

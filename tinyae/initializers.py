@@ -6,6 +6,7 @@ The variance is chosen so that signals neither die out nor blow up on their way 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -16,7 +17,7 @@ from tinyae.param import Array
 
 
 class Initializer:
-    """Draws a weight array. Biases start at zero and need no initialiser.
+    """Draws a weight array. Biases start at zero, unless ``bias`` says otherwise.
 
     ``init(shape, fan_in, fan_out, rng, dtype)``: ``fan_in`` inputs feed one output unit, and
     ``fan_out`` units are fed by one input. A dense W (O, I) has fans I and O; a convolution's
@@ -43,8 +44,27 @@ class Initializer:
     ) -> Array:
         raise NotImplementedError
 
+    def bias(
+        self, size: int, weights: tuple[int, ...], rng: np.random.Generator | None, dtype: DTypeLike
+    ) -> Array:
+        """The bias (size,) of a layer whose weights have the shape ``weights``; drawn after them."""
+        return np.zeros(size, dtype)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
+
+
+def initial_bias(
+    init: Initializer | Callable[..., Array],
+    size: int,
+    weights: tuple[int, ...],
+    rng: np.random.Generator | None,
+    dtype: DTypeLike,
+) -> Array:
+    """The bias that belongs to weights which ``init`` drew: zeros for a plain function."""
+    if isinstance(init, Initializer):
+        return init.bias(size, weights, rng, dtype)
+    return np.zeros(size, dtype)
 
 
 def _uniform(shape: tuple[int, ...], variance: float, rng: np.random.Generator) -> Array:
@@ -126,6 +146,28 @@ class LeCunNormal(Initializer):
         self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
     ) -> Array:
         return _normal(shape, 1 / fan_in, rng)
+
+
+class TorchUniform(Initializer):
+    """PyTorch's default: weights and biases U(−a, a) with a = 1 / √F, variance 1 / (3 F).
+
+    F is the number of entries in W[0]: a Dense layer's and a convolution's fan_in. For a transposed
+    convolution that is the fan_out, for so PyTorch counts: its kaiming_uniform_ takes the second axis
+    of every weight for the inputs, and with a = √5 its bound √(6 / ((1 + a²) F)) is 1 / √F.
+
+    Source    torch.nn.Linear and torch.nn.modules.conv, reset_parameters (PyTorch 2.x)
+    """
+
+    def draw(
+        self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator
+    ) -> Array:
+        return _uniform(shape, 1 / (3 * math.prod(shape[1:])), rng)
+
+    def bias(
+        self, size: int, weights: tuple[int, ...], rng: np.random.Generator | None, dtype: DTypeLike
+    ) -> Array:
+        assert rng is not None  # the weights have been drawn from it
+        return aligned_copy(_uniform((size,), 1 / (3 * math.prod(weights[1:])), rng), dtype)
 
 
 class Normal(Initializer):

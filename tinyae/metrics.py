@@ -18,9 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinyae.arguments import number
+from tinyae.arguments import number, positive_int
 from tinyae.arrays import plain, real
-from tinyae.layers.base import positive_int
 from tinyae.param import Array
 
 _CHUNK = 2**17  # numbers at a time: 1 MB in float64, which fits into the cache

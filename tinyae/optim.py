@@ -6,19 +6,29 @@ AdamW.
 
 η is the learning rate, θ a parameter, g its gradient. All operations are elementwise. The learning
 rate may change from step to step (:mod:`tinyae.schedules`), and gradients may be clipped before a
-step (:mod:`tinyae.clipping`).
+step (:mod:`tinyae.clipping`). A frozen Param (``layer.freeze()``) stays where it is.
+
+Weights may be pulled to zero in two ways. ``l2`` is a penalty: it adds λ θ to the gradient, before any
+moment. The decay of :class:`AdamW` passes the moments by. Both leave out biases and the scales of
+norms, unless ``decay`` says otherwise, a function of a Param's dotted name and the Param:
+
+    Adam(1e-3, l2=1e-4)                                           # weights alone
+    AdamW(1e-3, decay=everything)                                 # biases and norms too
+    AdamW(1e-3, decay=lambda name, p: name.startswith("encoder")) # of your own choice
 """
 
 from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from tinyae import kernels, lazy
+from tinyae.arguments import check_callable
 from tinyae.clipping import clip_by_global_norm  # noqa: F401  old import path
 from tinyae.kernels.reference import ParamGroup
 from tinyae.memory import zeros_like
@@ -32,23 +42,45 @@ _SCHEDULES = ("Constant", "Cosine", "Exponential", "Schedule", "StepDecay", "War
 __getattr__ = lazy.attach(__name__, {name: f"tinyae.schedules:{name}" for name in _SCHEDULES})
 
 
+Decay = Callable[[str, Param], bool]
+
+
+def weights(name: str, param: Param) -> bool:
+    """Whether a Param is a matrix or a kernel: neither a bias nor the scale or shift of a norm."""
+    return len(param.shape) > 1 and name.rpartition(".")[2] not in ("gamma", "beta")
+
+
+def everything(name: str, param: Param) -> bool:
+    """True for every Param."""
+    return True
+
+
 class Optimizer:
     """Moves every Param against its gradient and clears the gradient.
 
-    ``t`` is the number of steps taken; ``rate`` is η at the next step. ``slots`` names the arrays
+    ``t`` is the number of steps taken; ``rate`` is η at the next step, the schedule's times
+    ``rate_factor``, which ``fit(reduce_on_plateau=)`` sets. ``slots`` names the arrays
     that an optimizer keeps for each Param. They are kept by identity: a Param that two layers
-    share has one set of them and moves once per step.
+    share has one set of them and moves once per step. ``l2`` is λ of L + λ/2 Σ θ², the sum over
+    the Params that ``decay`` chooses; the loss that is reported leaves the penalty out.
 
     Raises
-        ValueError  the learning rate is neither a schedule nor a number ≥ 0
+        ValueError  the learning rate is neither a schedule nor a number ≥ 0; l2 is no number ≥ 0
+        TypeError   decay is no function
     """
 
     slots: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, learning_rate: float | Schedule) -> None:
+    def __init__(
+        self, learning_rate: float | Schedule, l2: float = 0.0, decay: Decay = weights
+    ) -> None:
         if not callable(learning_rate):
             _check(type(self).__name__, "learning_rate", learning_rate, 0, math.inf)
         self.learning_rate = learning_rate
+        self.l2 = _check(type(self).__name__, "l2", l2, 0, math.inf)
+        check_callable(type(self).__name__, "decay", decay, "decay=everything")
+        self.decay = decay
+        self.rate_factor = 1.0
         self.t = 0
         self._states: dict[Param, _ParamState] = {}
         self._last_params: list[Param] = []  # the params of the last step; next, their groups
@@ -57,40 +89,60 @@ class Optimizer:
 
     @property
     def rate(self) -> float:
-        return float(
+        return self.rate_factor * float(
             self.learning_rate(self.t) if callable(self.learning_rate) else self.learning_rate
         )
 
     def step(self, params: dict[str, Param]) -> None:
         """One update of each distinct Param; every gradient is zero afterwards.
 
+        Frozen Params keep their value and their moments.
+
         Raises
             ValueError  a value or a gradient is read-only
         """
-        rate, distinct = self.rate, list(unique(params).values())
+        rate, named = self.rate, unique(params)
         check_writeable(type(self).__name__, params)  # each time: it costs 0.1 µs an array
+        distinct = [p for p in named.values() if p.trainable]
+        if len(distinct) < len(named):
+            for p in named.values():
+                if not p.trainable:
+                    p.grad.fill(0)
         if distinct != self._last_params:
-            self._last_params, self._groups = distinct, self._group_params(distinct)
+            named = {name: p for name, p in named.items() if p.trainable}
+            self._last_params, self._groups = distinct, self._group_params(named)
         for states, group in self._groups:
             for state in states:
                 state.steps += 1
+            if self.l2 and group.decays:
+                for value, grad, *_ in group:
+                    grad += self.l2 * value  # ∂(λ/2 θ²)/∂θ
             self.update(group, rate, states[0].steps)
         self.t += 1
 
-    def _group_params(self, params: list[Param]) -> list[tuple[list[_ParamState], ParamGroup]]:
-        """The params in groups of one dtype and one number of steps: one kernel call each."""
+    def _group_params(self, params: dict[str, Param]) -> list[tuple[list[_ParamState], ParamGroup]]:
+        """The params in groups, one kernel call each: of one dtype, one number of steps, and all
+        decaying or none."""
         self._follow_copies()
         groups: dict[Any, tuple[list[_ParamState], ParamGroup]] = {}
-        for param in params:
+        for name, param in params.items():
             state = self._states.get(param)
             if state is None:
                 state = self._states[param] = _ParamState(
                     0, [zeros_like(param.value) for _ in self.slots]
                 )
-            states, group = groups.setdefault((param.dtype, state.steps), ([], ParamGroup()))
+            decays = self._decays and bool(self.decay(name, param))
+            key = param.dtype, state.steps, decays
+            states, group = groups.setdefault(key, ([], ParamGroup()))
+            group.decays = decays
             states.append(state)
             group.append((param.value, param.grad, *state.arrays))
         return list(groups.values())
+
+    @property
+    def _decays(self) -> bool:
+        """Whether anything pulls the weights to zero; if not, all params can form one group."""
+        return self.l2 > 0
 
     def update(self, group: ParamGroup, rate: float, steps: int) -> None:
         """Call the kernel: it changes every θ in place and clears every g.
@@ -167,8 +219,14 @@ class Optimizer:
         self.t = t
 
     def __repr__(self) -> str:
-        own = [f"{k}={v!r}" for k, v in vars(self).items() if k != "t" and k[0] != "_"]
-        return f"{type(self).__name__}({', '.join(own)})"
+        own = {k: v for k, v in vars(self).items() if k not in ("t", "rate_factor") and k[0] != "_"}
+        decay = own.pop("decay")
+        if not own["l2"]:
+            del own["l2"]
+        if decay is not weights:
+            own["decay"] = getattr(decay, "__qualname__", type(decay).__name__)
+        shown = [f"{k}={v}" if k == "decay" else f"{k}={v!r}" for k, v in own.items()]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 @dataclass
@@ -186,8 +244,10 @@ class SGD(Optimizer):
     Source    Robbins & Monro (1951)
     """
 
-    def __init__(self, learning_rate: float | Schedule = 0.01) -> None:
-        super().__init__(learning_rate)
+    def __init__(
+        self, learning_rate: float | Schedule = 0.01, *, l2: float = 0.0, decay: Decay = weights
+    ) -> None:
+        super().__init__(learning_rate, l2, decay)
 
     def update(self, group: ParamGroup, rate: float, steps: int) -> None:
         kernels.sgd(group, rate)
@@ -202,8 +262,15 @@ class Momentum(Optimizer):
 
     slots = ("v",)
 
-    def __init__(self, learning_rate: float | Schedule = 0.01, mu: float = 0.9) -> None:
-        super().__init__(learning_rate)
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 0.01,
+        mu: float = 0.9,
+        *,
+        l2: float = 0.0,
+        decay: Decay = weights,
+    ) -> None:
+        super().__init__(learning_rate, l2, decay)
         self.mu = _check(type(self).__name__, "mu", mu, 0, 1)
 
     def update(self, group: ParamGroup, rate: float, steps: int) -> None:
@@ -232,9 +299,15 @@ class RMSProp(Optimizer):
     slots = ("s",)
 
     def __init__(
-        self, learning_rate: float | Schedule = 1e-3, rho: float = 0.9, eps: float = 1e-8
+        self,
+        learning_rate: float | Schedule = 1e-3,
+        rho: float = 0.9,
+        eps: float = 1e-8,
+        *,
+        l2: float = 0.0,
+        decay: Decay = weights,
     ) -> None:
-        super().__init__(learning_rate)
+        super().__init__(learning_rate, l2, decay)
         self.rho = _check(type(self).__name__, "rho", rho, 0, 1)
         self.eps = _check(type(self).__name__, "eps", eps, 0, math.inf)
 
@@ -258,8 +331,11 @@ class Adam(Optimizer):
         beta1: float = 0.9,
         beta2: float = 0.999,
         eps: float = 1e-8,
+        *,
+        l2: float = 0.0,
+        decay: Decay = weights,
     ) -> None:
-        super().__init__(learning_rate)
+        super().__init__(learning_rate, l2, decay)
         self.beta1 = _check(type(self).__name__, "beta1", beta1, 0, 1)
         self.beta2 = _check(type(self).__name__, "beta2", beta2, 0, 1)
         self.eps = _check(type(self).__name__, "eps", eps, 0, math.inf)
@@ -273,6 +349,10 @@ class AdamW(Adam):
 
     Forward   θ ← (1 − η λ) θ, then Adam's step with the gradient alone
     Source    Loshchilov & Hutter (2019), algorithm 2, with λ scaled by η at every step
+
+    By default only weights decay. A bias, and the scale and shift of a norm, hold a level, not a
+    slope: pulled to zero they fit worse, and generalise no better. ``decay=everything`` decays all,
+    as PyTorch's AdamW does.
     """
 
     def __init__(
@@ -282,13 +362,19 @@ class AdamW(Adam):
         beta2: float = 0.999,
         eps: float = 1e-8,
         weight_decay: float = 0.01,
+        *,
+        decay: Decay = weights,
     ) -> None:
-        super().__init__(learning_rate, beta1, beta2, eps)
+        super().__init__(learning_rate, beta1, beta2, eps, decay=decay)
         self.weight_decay = _check(type(self).__name__, "weight_decay", weight_decay, 0, math.inf)
 
     def update(self, group: ParamGroup, rate: float, steps: int) -> None:
-        decay = self.weight_decay
+        decay = self.weight_decay if group.decays else 0.0
         kernels.adamw(group, rate, self.beta1, self.beta2, self.eps, decay, steps)
+
+    @property
+    def _decays(self) -> bool:
+        return self.weight_decay > 0
 
 
 def _check(who: str, name: str, value: Any, low: float, high: float) -> float:

@@ -22,7 +22,8 @@ class Param:
 
     Both arrays change in place and are never rebound, so every view of them stays valid:
     a tied decoder that reads ``W.T`` adds its gradient to the encoder's ``W.grad``.
-    Gradients always add (``p.grad += dW``); the optimizer clears them.
+    Gradients always add (``p.grad += dW``); the optimizer clears them. A Param that is not
+    ``trainable`` has a gradient like any other, but no optimizer moves it (``layer.freeze()``).
 
     Raises
         TypeError       the value is not of float32 or float64, or the gradient of another dtype
@@ -31,9 +32,9 @@ class Param:
                         another path has added
     """
 
-    __slots__ = ("_grad", "_value")
+    __slots__ = ("_grad", "_value", "trainable")
 
-    def __init__(self, value: Array, grad: Array | None = None) -> None:
+    def __init__(self, value: Array, grad: Array | None = None, trainable: bool = True) -> None:
         value = native_float("Param: value", value)
         grad = zeros_like(value) if grad is None else native_float("Param: grad", grad)
         if grad.shape != value.shape:
@@ -48,9 +49,10 @@ class Param:
             )
         self._value: Array = value
         self._grad: Array = grad
+        self.trainable = trainable
 
-    def __reduce__(self) -> tuple[type[Param], tuple[Array, Array]]:
-        return type(self), (self._value, self._grad)
+    def __reduce__(self) -> tuple[type[Param], tuple[Array, Array, bool]]:
+        return type(self), (self._value, self._grad, self.trainable)
 
     @property
     def value(self) -> Array:
@@ -80,7 +82,7 @@ class Param:
     @property
     def T(self) -> Param:
         """The transpose as a view: it shares this value and this gradient."""
-        return Param(self._value.T, self._grad.T)
+        return Param(self._value.T, self._grad.T, self.trainable)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -95,7 +97,7 @@ class Param:
         return self._value.size
 
     def __repr__(self) -> str:
-        return f"Param{self.shape} {self.dtype}"
+        return f"Param{self.shape} {self.dtype}" + ("" if self.trainable else ", frozen")
 
 
 def unique(params: dict[str, Param]) -> dict[str, Param]:

@@ -7,6 +7,7 @@ them as often as is wanted.
 
 from __future__ import annotations
 
+import importlib.util
 import random
 import tempfile
 import time
@@ -26,12 +27,18 @@ class Outcome:
 
     tries: int = 0
     failures: list[str] = field(default_factory=list)
+    skipped: str = ""  # why it was not tried
 
 
-def repeat(case: Case) -> Callable[[int, int], Outcome]:
-    """The attack that tries a case ``budget`` times. Try i of a seed is always the same."""
+def repeat(case: Case, package: str = "") -> Callable[[int, int], Outcome]:
+    """The attack that tries a case ``budget`` times. Try i of a seed is always the same.
+
+    If the case needs a ``package`` that is not installed, the attack is skipped.
+    """
 
     def attack(budget: int, seed: int) -> Outcome:
+        if package and importlib.util.find_spec(package) is None:
+            return Outcome(skipped=f"it needs {package}; run pip install {package}")
         outcome = Outcome()
         with tempfile.TemporaryDirectory() as folder:
             for i in range(budget):

@@ -8,16 +8,18 @@ the arrays themselves.
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import mmap
 import os
 import random
-import traceback
+import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
+from benchmarks.attacks import SECONDS, Outcome
 from tinyae import catalog, kernels
 from tinyae.layers import Layer
 from tinyae.param import Param, unique
@@ -76,8 +78,10 @@ REFUSED: dict[str, Change] = {
     "one axis less": lambda a: a[0],
     "flat": lambda a: a.ravel(),
 }
+TRIES_OF_A_CHILD = 500  # between guard pages: a fork takes 0.3 s
 BACKWARD = ("backward", "backward_params", "backward_input")
 SETS = ("numpy", "numba")
+BATCHES = (1, 2, 15, 16, 33, 130)  # the least number of rows
 
 
 def drawn(row: Any, rng: np.random.Generator, dtype: Any, least: int) -> tuple[Layer, np.ndarray]:
@@ -144,9 +148,7 @@ def misused(layer: Layer, x: np.ndarray, method: str, seed: int) -> str | None:
 def _layer(chance: random.Random) -> tuple[Layer, np.ndarray, np.random.Generator]:
     rng = np.random.default_rng(chance.getrandbits(32))
     dtype = chance.choice([np.float32, np.float64])
-    layer, x = drawn(
-        chance.choice(catalog.LAYERS), rng, dtype, chance.choice([1, 2, 15, 16, 33, 130])
-    )
+    layer, x = drawn(chance.choice(catalog.LAYERS), rng, dtype, chance.choice(BATCHES))
     return layer, x, rng
 
 
@@ -207,22 +209,49 @@ def guarded(a: np.ndarray) -> np.ndarray:
     return view
 
 
-def guard(chance: random.Random, folder: Path) -> str | None:
-    """A layer, and a compiled model, all of whose arrays lie between guard pages."""
-    twin(random.Random(0), folder)  # so that no child needs to load compiled code again
-    child = os.fork()  # what reads beyond an array ends the process
-    if not child:
-        code = 1
-        try:
-            code = 2 if _guard(chance) else 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        return f"signal {os.WTERMSIG(status)}"
-    return {0: None, 1: "an error", 2: "another result"}[os.WEXITSTATUS(status)]
+def guards(budget: int, seed: int) -> Outcome:
+    """Layers, and compiled models, all of whose arrays lie between guard pages.
+
+    What reads beyond an array ends the process. So children make the tries, many each; a child
+    writes the number of a try before it begins. Where one ends, the next begins after that try.
+    """
+    twin(random.Random(0), Path())  # so that no child needs to load compiled code again
+    outcome = Outcome()
+    while outcome.tries < budget:
+        last = min(outcome.tries + TRIES_OF_A_CHILD, budget)
+        reading, writing = os.pipe()
+        child = os.fork()
+        if not child:
+            _guarded_tries(seed, range(outcome.tries, last), writing)
+        os.close(writing)
+        with os.fdopen(reading) as lines:
+            notes = [line.rstrip("\n").split(" ", 1) for line in lines]
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        outcome.tries = 1 + max((int(number) for number, _ in notes), default=last - 1)
+        if status:
+            signalled = f"signal {-status}" if status < 0 else f"exit code {status}"
+            notes.append([str(outcome.tries - 1), signalled])
+        outcome.failures += [f"try {number}: {wrong}" for number, wrong in notes if wrong]
+    return outcome
+
+
+def _guarded_tries(seed: int, tries: range, writing: int) -> NoReturn:
+    faulthandler.disable()  # the parent tells which try it was
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    code = 1
+    try:
+        for i in tries:
+            os.write(writing, f"{i} \n".encode())
+            signal.alarm(2 * int(SECONDS))
+            try:
+                wrong = "another result" if _guard(random.Random(f"{seed}/{i}")) else ""
+            except Exception as error:
+                wrong = f"{type(error).__name__}: {str(error)[:200]}".replace("\n", " ")
+            if wrong:
+                os.write(writing, f"{i} {wrong}\n".encode())
+        code = 0
+    finally:
+        os._exit(code)
 
 
 def _guard(chance: random.Random) -> bool:

@@ -1,7 +1,9 @@
 /* Runs an exported model on a board, and writes instructions (as ticks) and results, in hexadecimal.
  *
- * MODEL is the header, SAMPLE a file of numbers; RUN, LENGTH and ARENA are the model's. BOARD defines
- * ticks() and elapsed(), INSTRUCTIONS(n), a loop of n instructions, say(text), and what calls main. */
+ * MODEL is the header, SAMPLE a file of numbers; CALL is what is counted, e.g. ae_run(in, out, arena),
+ * and LENGTH and ARENA are the model's. A model that learns has WEIGHTS bytes, which INIT copies; its
+ * results are its weights. BOARD defines ticks() and elapsed(), INSTRUCTIONS(n), a loop of n
+ * instructions, say(text), and what calls main. */
 
 #include <stdint.h>
 #include BOARD
@@ -10,7 +12,12 @@
 static const float in[] = {
 #include SAMPLE
 };
-static float out[LENGTH], arena[ARENA / 4 + 1];
+static float arena[ARENA / 4 + 1];
+#ifdef WEIGHTS
+static float weights[WEIGHTS / 4], *const out = weights;
+#else
+static float out[LENGTH];
+#endif
 
 static void say_number(uint32_t number)
 {
@@ -30,9 +37,12 @@ int main(void)
     uint32_t start = ticks();
     INSTRUCTIONS(1000000);
     say_number(elapsed(start, ticks()));
+#ifdef WEIGHTS
+    INIT(weights);
+#endif
     start = ticks();
     for (int i = 0; i < REPEATS; i++) {
-        RUN(in, out, arena);
+        CALL;
     }
     say_number(elapsed(start, ticks()));
     for (int i = 0; i < LENGTH; i++) {

@@ -1,4 +1,4 @@
-"""``tinyae export``: a saved model as C."""
+"""``tinyae export``: a saved model as C or ONNX."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ import tinyae as ta
 from tinyae.cli.arguments import add_model, add_verb
 from tinyae.cli.files import check_outputs
 from tinyae.program.compile import PARTS
+from tinyae.program.to_c.training_header import TrainingHeader
+from tinyae.program.training import OPTIMIZERS
 
 
 def add_parser(verbs: Any) -> None:
     example = "tinyae export model.npz -o model.h --quantize int8 --calibration data.npy"
     parser = add_verb(verbs, "export", run, example)
     add_model(parser)
-    parser.add_argument("-o", "--out", default="model.h", help="default model.h")
+    parser.add_argument(
+        "-o", "--out", default="model.h", help="default model.h; an ONNX file if it ends in .onnx"
+    )
     parser.add_argument("--part", choices=PARTS, default=PARTS[0], help=f"default {PARTS[0]}")
     parser.add_argument("--name", help="what the names in C begin with (default: that of the file)")
     parser.add_argument("--threshold", type=float, help="of the score, for NAME_THRESHOLD")
@@ -27,6 +31,18 @@ def add_parser(verbs: Any) -> None:
         help="with --quantize: samples like those to come; a file or a data set's name",
     )
     parser.add_argument(
+        "--train",
+        choices=OPTIMIZERS,
+        help="add a step of learning, with the weights in RAM",
+    )
+    parser.add_argument(
+        "--frozen",
+        nargs="+",
+        default=[],
+        metavar="LAYER",
+        help="with --train: what does not learn and stays in flash, e.g. encoder or decoder.0",
+    )
+    parser.add_argument(
         "--shape",
         type=int,
         nargs="+",
@@ -36,12 +52,14 @@ def add_parser(verbs: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write a saved model as a C99 header, without heap, globals or runtime."""
+    """Write a saved model as a C99 header, without heap, globals or runtime; or as an ONNX file."""
     data = None if args.calibration in ta.data.DATASETS else args.calibration
     check_outputs("export", {"--out": args.out}, {"model": args.model, "--calibration": data})
     model = ta.load(args.model)
     if not isinstance(model, ta.Model):
         raise ValueError(f"{args.model} holds a {type(model).__name__}, expected a model")
+    if args.out.lower().endswith(".onnx"):
+        return _export_onnx(model, args)
     calibration = None if args.calibration is None else ta.data.load(args.calibration).x_train
     header = model.export_c(
         args.out,
@@ -52,10 +70,30 @@ def run(args: argparse.Namespace) -> int:
         selftest=args.selftest,
         quantize=args.quantize,
         calibration=calibration,
+        train=args.train,
+        frozen=args.frozen,
     )
     print(
         f"{args.out}: {', '.join(header.prototypes)}\n"
         f"{header.flash_bytes:,} bytes of constants, {header.arena_bytes:,} bytes of scratch memory, "
         f"{header.macs:,} multiply-accumulates"
+    )
+    if isinstance(header, TrainingHeader):
+        print(f"{header.weights_bytes:,} bytes of RAM for the weights, {header.ram_bytes:,} in all")
+    return 0
+
+
+def _export_onnx(model: ta.Model, args: argparse.Namespace) -> int:
+    for option in ("name", "threshold", "selftest", "quantize", "calibration"):
+        if getattr(args, option) not in (None, False):
+            raise ValueError(
+                f"export: --{option} is for C headers, {args.out} is an ONNX file; leave it out, or "
+                "pass an --out that ends in .h"
+            )
+    program = model.export_onnx(args.out, part=args.part, input_shape=args.shape)
+    x, y = (" × ".join(map(str, ("N", *s))) for s in (program.input_shape, program.output_shape))
+    print(
+        f"{args.out}: {x} → {y}, {program.weights.size * 4:,} bytes of weights, "
+        f"{program.macs:,} multiply-accumulates"
     )
     return 0

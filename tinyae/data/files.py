@@ -24,14 +24,13 @@ Nothing is unpickled.
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tinyae import archive, files
-from tinyae.arguments import number
+from tinyae.arguments import number, positive_pair
 from tinyae.arrays import lost_by_rounding
-from tinyae.data.pictures import Size, read_images
+from tinyae.data.pictures import read_images
 from tinyae.data.tables import read_csv
 
 Arrays = tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray | None]
@@ -61,7 +60,7 @@ def load(
         raise FileNotFoundError(f"load: there is no file or folder {path}")
     if found not in ("file", "folder"):
         raise ValueError(f"load: {path} is a {found}, expected a file or a folder; name it")
-    size = _size(image_size)
+    size = None if image_size is None else positive_pair("load", "image_size", image_size, 28)
     if (
         test_fraction is not None
         and not 0 <= number("load", "test_fraction", test_fraction, 0.1) < 1
@@ -89,20 +88,6 @@ def load(
         f"load: cannot read {path}; expected a .npy, .npz, .csv or .csv.gz file "
         "or a folder of images"
     )
-
-
-def _size(image_size: Any) -> Size | None:
-    """(height, width)"""
-    if image_size is None:
-        return None
-    size = image_size if isinstance(image_size, (tuple, list)) else (image_size, image_size)
-    whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in size)
-    if len(size) != 2 or not whole or min(size) < 1:
-        raise ValueError(
-            f"load: image_size is {image_size!r:.60}, expected (height, width), ints ≥ 1, or one of "
-            "them; pass e.g. image_size=28"
-        )
-    return int(size[0]), int(size[1])
 
 
 # ---- hold out ------------------------------------------------------------------------------------

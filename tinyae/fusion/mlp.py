@@ -16,7 +16,7 @@ from tinyae.kernels.reference import LINEAR, MLPLayer, MLPLayers
 from tinyae.layers import Dense, Layer
 from tinyae.layers.activation import activations
 from tinyae.layers.base import check_dy, check_input
-from tinyae.param import Array, Param
+from tinyae.param import Array, Param, check_writeable
 
 _NAMES: dict[type[Layer], str] = {kind: kind.__name__ for kind in activations()}
 
@@ -33,11 +33,13 @@ class FusedMLP:
         self.first, self.last = cast(Dense, layers[0]), layers[-1]
         self.dtype = self.first.W.dtype
         self.mlp_layers = MLPLayers()
+        self.learnt: list[dict[str, Param]] = []  # of each Dense
         self.inputs: list[int] = []  # the index of each Dense's x in the list of caches
         for k, layer in enumerate(layers):
             if isinstance(layer, Dense):
                 W, b = layer.W, layer.b
                 self.inputs.append(k)
+                self.learnt.append({"W": W, "b": b})
                 self.mlp_layers.append(MLPLayer(W.value, b.value, W.grad, b.grad, LINEAR))
             else:
                 alpha = getattr(layer, "alpha", 1.0)
@@ -79,12 +81,9 @@ class FusedMLP:
 
     def _check_writeable(self) -> None:
         """Raise a ValueError if a gradient is read-only: the kernel writes by address."""
-        for layer in self.mlp_layers:
-            if not (layer.dW.flags.writeable and layer.db.flags.writeable):
-                raise ValueError(
-                    f"Dense: a gradient of the layer with W {layer.W.shape} is read-only, and "
-                    "backward adds to it; set grad.flags.writeable = True"
-                )
+        for layer, own in zip(self.mlp_layers, self.learnt):
+            if not (layer.dW.flags.writeable and layer.db.flags.writeable):  # 0.1 µs a layer
+                check_writeable("Dense", own)
 
     def _backward(self, dy: Array, caches: list[Array], input_grad: bool) -> Array | None:
         self._check_writeable()

@@ -11,6 +11,7 @@ enough to build an object again. Where an argument has become a Param, as in
 ``self.alpha = Param(…alpha…)``, the Param's value is written. Loading looks up each class in a
 table of tinyae's classes (and in ``custom``), builds the model with zeros, and fills it with the
 file's arrays. What was shared (a tied layer, a generator, a Param under two names) is shared again.
+Frozen Params are listed under ``"frozen"``, and are frozen again.
 
 ``.npz``          a plain NumPy archive: ``np.load(path)["encoder.1.W"]`` reads it too
 ``.safetensors``  chosen by suffix; needs the package safetensors
@@ -45,7 +46,7 @@ from tinyae.archive import (
     to_safetensors,
 )
 from tinyae.io.assemble import assemble
-from tinyae.io.classes import classes, custom_classes
+from tinyae.io.classes import classes_for, custom_classes
 from tinyae.io.describe import FORMAT, describe, named_arrays
 from tinyae.io.generators import generator_state, restore_generator
 from tinyae.layers.base import Module
@@ -77,7 +78,7 @@ def save(module: Module, path: str | os.PathLike[str]) -> None:
     check_path("save", path)
     header, arrays, own_classes = describe(module)
     try:
-        assemble(header, arrays, classes() | own_classes)
+        assemble(header, arrays, classes_for(header, own_classes))
     except FileError as error:  # do not write what could not be read
         raise ValueError(f"save: {type(module).__name__} would not load again: {error}") from error
     if is_safetensors(path):
@@ -110,12 +111,12 @@ def load(path: str | os.PathLike[str], custom: Iterable[type] = ()) -> Any:
         ModuleNotFoundError   a .safetensors path without that package
     """
     files.check_source("load", path, "a file that model.save wrote")
-    table = classes() | custom_classes(custom)
+    own_classes = custom_classes(custom)
     read = from_safetensors if is_safetensors(path) else from_npz
     try:
         header, arrays = read(path)
         _check_format(header)
-        module = assemble(header, arrays, table)
+        module = assemble(header, arrays, classes_for(header, own_classes))
     except (FileError, RecursionError, MemoryError) as error:
         reason = {
             RecursionError: "it is nested too deeply",

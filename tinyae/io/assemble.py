@@ -48,10 +48,20 @@ def assemble(header: Json, arrays: dict[str, Array], table: dict[str, type]) -> 
             raise FileError(f"{name} is an alias of {aliases[name]}, which is of another kind")
         if memo.setdefault(id(part), new) is not new:
             raise FileError(f"{name} is shared in the model, but the file has it twice")
+    _freeze(filled, header.get("frozen", []))
     module = copy.deepcopy(module, memo)
     for layer in _layers(module):
         _check_one_dtype(layer)
     return module
+
+
+def _freeze(filled: dict[str, Any], names: Json) -> None:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise FileError("its header has no list of frozen Params; it was altered")
+    for name in names:
+        if not isinstance(filled.get(name), Param):
+            raise FileError(f"{name:.60} is frozen, but no Param of the model; it was altered")
+        filled[name].trainable = False
 
 
 def _array(a: Array) -> Array:

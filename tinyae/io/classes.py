@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from tinyae import layers, likelihoods, losses, models
+from tinyae.archive import FileError, Json
 from tinyae.data import binarize, corruption
 from tinyae.models.gan import Player
 
@@ -43,7 +44,7 @@ def classes() -> dict[str, type]:
 
 
 def custom_classes(custom: Iterable[type]) -> dict[str, type]:
-    """The user's own classes by name.
+    """The user's own classes by name. One may be called like a class of tinyae's.
 
     Raises
         TypeError   not classes
@@ -53,10 +54,35 @@ def custom_classes(custom: Iterable[type]) -> dict[str, type]:
     for cls in custom:
         if not isinstance(cls, type):
             raise TypeError(f"load: custom holds {cls!r}, expected classes; pass custom=[MyLayer]")
-        if classes().get(cls.__name__, cls) is not cls or found.get(cls.__name__, cls) is not cls:
+        if found.get(cls.__name__, cls) is not cls:
             raise ValueError(f"load: custom names two classes {cls.__name__}; rename yours")
         found[cls.__name__] = cls
     return found
+
+
+def classes_for(header: Json, own: dict[str, type]) -> dict[str, type]:
+    """The classes that a file may build, by name: tinyae's, and the user's own.
+
+    The file says which names are of the user's classes. Earlier files do not say so; there, a class
+    of the user's goes before one of tinyae's that may be younger than the file.
+
+    Raises
+        FileError  a class is needed that is not among the user's
+    """
+    names = header.get("custom")
+    if names is None:
+        return classes() | own
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise FileError(
+            f"its header has custom classes {str(names)[:60]}, expected a list of names"
+        )
+    for name in names:
+        if name not in own:
+            raise FileError(
+                f"it needs the class {name:.60}, which is not one of tinyae's; "
+                f"pass it: load(path, custom=[{name:.60}])"
+            )
+    return classes() | {name: own[name] for name in names}
 
 
 def arguments(cls: type) -> dict[str, inspect.Parameter]:

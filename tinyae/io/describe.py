@@ -13,7 +13,7 @@ from tinyae.io.bounds import MAX_DEPTH
 from tinyae.io.classes import INIT_ARGUMENTS, arguments, classes
 from tinyae.io.generators import generator_state
 from tinyae.layers import Module
-from tinyae.param import Array, Param
+from tinyae.param import Array, Param, unique
 
 FORMAT = 1  # to be increased when an older tinyae would misread a file
 
@@ -38,7 +38,11 @@ def describe(module: Module) -> tuple[Json, dict[str, Array], dict[str, type]]:
         "tinyae": tinyae.__version__,
         "architecture": architecture,
         "aliases": aliases,
+        "custom": sorted(writer.custom_classes),
     }
+    frozen = [name for name, p in unique(module.params).items() if not p.trainable]
+    if frozen:
+        header["frozen"] = frozen
     return header, arrays, writer.custom_classes
 
 
@@ -62,7 +66,8 @@ class _Writer:
         self.ids: dict[int, int] = {}
         self.ancestors: list[int] = []  # ids of the objects that contain the current one
         self.arrays: dict[str, Array] = {}
-        self.custom_classes: dict[str, type] = {}
+        self.classes: dict[str, type] = {}
+        self.custom_classes: dict[str, type] = {}  # those that are not from tinyae
 
     def value(self, v: Any, where: str) -> Json:
         if v is None or isinstance(v, (bool, str)):
@@ -120,8 +125,8 @@ class _Writer:
                 "constructors keep their arguments; make it one"
             )
         name = cls.__name__
+        if self.classes.setdefault(name, cls) is not cls:
+            raise TypeError(f"save: there are two classes called {name}; rename your own")
         if classes().get(name) is not cls:
-            if name in classes() or self.custom_classes.get(name, cls) is not cls:
-                raise TypeError(f"save: there are two classes called {name}; rename your own")
             self.custom_classes[name] = cls
         return name

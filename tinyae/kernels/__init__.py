@@ -3,6 +3,7 @@
 ``reference``   plain NumPy: the definition of every kernel
 ``jitted``      Numba: the same results, faster
 ``functions``   each activation as an expression, from which loops and compiled programs are made
+``fork_safe``   no fork while a matrix product runs
 
 ``kernels.affine(x, W, b)`` runs the active set's ``affine``. The first use chooses the set:
 ``TINYAE_KERNELS=numba`` or ``numpy`` in the environment, else Numba if it can be imported.
@@ -113,6 +114,11 @@ def _dispatcher(name: str) -> Callable[..., Any]:
     source = f"def {name}({signature}): return (chosen() or default()).{name}({arguments})"
     exec(source, scope)  # the name and the signature of a function of ours, nothing else
     return functools.wraps(definition)(scope[name])
+
+
+def erf(x: Any) -> Any:
+    """1 − erfc x. A kernel of this name became :func:`erfc`, which keeps the digits of the tail."""
+    return 1 - __getattr__("erfc")(x)
 
 
 def __getattr__(name: str) -> Any:

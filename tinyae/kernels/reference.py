@@ -15,9 +15,7 @@ A convolution's ``stride`` is (down, right) and its ``pad`` (top, bottom, left, 
 ``dilation`` pixels apart, (down, right). In ``groups``, each with its share of the channels of both
 images, channels are convolved with those of their own group only.
 
-The products are NumPy's, most often OpenBLAS's. If a process is forked while another of its threads
-is inside such a product, OpenBLAS on several threads waits for ever in the child's first product, with
-NumPy alone as well as here. Run it with OPENBLAS_NUM_THREADS=1, or spawn processes.
+The products are NumPy's, most often OpenBLAS's; ``@fork_safe`` lets no other thread fork during one.
 """
 
 from __future__ import annotations
@@ -29,6 +27,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from tinyae.kernels.expressions import numpy_function
+from tinyae.kernels.fork_safe import fork_safe
 from tinyae.kernels.functions import FUNCTIONS
 from tinyae.kernels.special import erfc, sigmoid  # noqa: F401  they are also kernels
 from tinyae.kernels.windows import extent, in_groups
@@ -40,6 +39,7 @@ Pad = tuple[int, int, int, int]
 # --- matrix products ------------------------------------------------------------------------
 
 
+@fork_safe
 def affine(x: Array, W: Array, b: Array) -> Array:
     """y = x Wᵀ + b      x (N, I)   W (O, I)   b (O,)   y (N, O)"""
     return x @ W.T + b
@@ -51,22 +51,26 @@ def row_sq_norms(W: Array, scale: Array, dW: Array) -> Array:
     return np.einsum("ji,ji->j", W, W)
 
 
+@fork_safe
 def affine_grad(dy: Array, x: Array, dW: Array, db: Array) -> None:
     """dW += dyᵀ x      db += Σₙ dyₙ"""
     dW += dy.T @ x
     db += dy.sum(axis=0)
 
 
+@fork_safe
 def matmul(a: Array, b: Array) -> Array:
     """A B      a (M, K)   b (K, N)   → (M, N)"""
     return a @ b
 
 
+@fork_safe
 def matmul_nt(a: Array, b: Array) -> Array:
     """A Bᵀ     a (M, K)   b (N, K)   → (M, N)"""
     return a @ b.T
 
 
+@fork_safe
 def matmul_tn(a: Array, b: Array) -> Array:
     """Aᵀ B     a (K, M)   b (K, N)   → (M, N)"""
     return a.T @ b
@@ -83,6 +87,7 @@ def _windows(x: Array, kernel: Pair, stride: Pair, pad: Pad, dilation: Pair) -> 
     return windows[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
 
 
+@fork_safe
 def conv2d(
     x: Array,
     W: Array,
@@ -104,6 +109,7 @@ def conv2d(
     return y if b is None else y + b[:, None, None]
 
 
+@fork_safe
 def conv2d_input_grad(
     dy: Array,
     W: Array,
@@ -179,6 +185,7 @@ def _after_relu(y: Array, forward: bool, mask: Array | None) -> Array:
     return y if mask is None else relu_backward(y, mask)
 
 
+@fork_safe
 def conv2d_weight_grad(
     x: Array,
     dy: Array,
@@ -239,6 +246,7 @@ def max_pool2d_backward(
 # --- images ---------------------------------------------------------------------------------
 
 
+@fork_safe
 def warp(x: Array, maps: Array) -> Array:
     """y[n, c, i, j] = x[n, c] at the position maps[n] (i, j, 1), by cubic convolution.
 
@@ -442,6 +450,7 @@ class ParamGroup(list[tuple[Array, ...]]):
     """One tuple for each Param: its value, its gradient, and the optimizer's moments of it."""
 
     table: Any = None  # the jitted set's table of these arrays' addresses
+    decays: bool = True  # whether weight decay and L2 pull these values to zero
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (list(self),)  # a copy lies elsewhere

@@ -5,12 +5,14 @@ A new layer is a class in one of these files, named in that file's ``__all__``.
 
 from tinyae.layers import (
     activation,
+    attention,
     base,
     branches,
     compose,
     conv,
     conv1d,
     dense,
+    embedding,
     gated,
     global_pool,
     glu,
@@ -20,19 +22,24 @@ from tinyae.layers import (
     pool,
     pool1d,
     prelu,
+    recurrent,
     rms_norm,
     shape,
     softmax,
+    tokens,
     topk,
+    transformer,
     upsample,
 )
 from tinyae.layers.activation import *
+from tinyae.layers.attention import *
 from tinyae.layers.base import *
 from tinyae.layers.branches import *
 from tinyae.layers.compose import *
 from tinyae.layers.conv import *
 from tinyae.layers.conv1d import *
 from tinyae.layers.dense import *
+from tinyae.layers.embedding import *
 from tinyae.layers.gated import *
 from tinyae.layers.global_pool import *
 from tinyae.layers.glu import *
@@ -42,10 +49,13 @@ from tinyae.layers.norm import *
 from tinyae.layers.pool import *
 from tinyae.layers.pool1d import *
 from tinyae.layers.prelu import *
+from tinyae.layers.recurrent import *
 from tinyae.layers.rms_norm import *
 from tinyae.layers.shape import *
 from tinyae.layers.softmax import *
+from tinyae.layers.tokens import *
 from tinyae.layers.topk import *
+from tinyae.layers.transformer import *
 from tinyae.layers.upsample import *
 
 __all__: list[str] = []
@@ -70,3 +80,8 @@ __all__ += rms_norm.__all__
 __all__ += noise.__all__
 __all__ += compose.__all__
 __all__ += branches.__all__
+__all__ += embedding.__all__
+__all__ += tokens.__all__
+__all__ += attention.__all__
+__all__ += transformer.__all__
+__all__ += recurrent.__all__

@@ -42,7 +42,6 @@ from tinyae.twin import fused
 __all__ = ["Module", "Layer", "ParameterFree"]
 
 Self = TypeVar("Self", bound="Module")
-SAME = ("same", "same_lower")  # paddings that keep the size; of an odd one, more is below, or above
 
 
 class Module:
@@ -85,10 +84,27 @@ class Module:
         dtype = float_dtype(type(self).__name__, dtype)
         memo: dict[int, Any] = {}
         for p in self.params.values():
-            memo[id(p)] = Param(p.value.astype(dtype), p.grad.astype(dtype))
+            memo[id(p)] = Param(p.value.astype(dtype), p.grad.astype(dtype), p.trainable)
         for a in self.state.values():
             memo[id(a)] = a.astype(dtype)
         return copy.deepcopy(self, memo)
+
+    def freeze(self: Self) -> Self:
+        """Keep every Param as it is: no optimizer moves it, until :meth:`unfreeze`.
+
+        Gradients still flow through to what lies before. A Param shared with another layer (a tied
+        matrix) is frozen in both. Statistics that a layer keeps of its batches (BatchNorm) are no
+        Param and go on changing in training, as in PyTorch. Files and copies keep what is frozen.
+        """
+        for p in self.params.values():
+            p.trainable = False
+        return self
+
+    def unfreeze(self: Self) -> Self:
+        """Let optimizers move every Param again."""
+        for p in self.params.values():
+            p.trainable = True
+        return self
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -96,6 +112,11 @@ class Module:
 
 class Layer(Module):
     """A differentiable map of a batch; the first axis counts the samples."""
+
+    @property
+    def whole_input(self) -> bool:
+        """Whether x holds whole numbers, such as indices, which no gradient can move."""
+        return False
 
     def forward(self, x: Array) -> tuple[Array, Any]:
         """y, and the cache that :meth:`backward` needs."""
@@ -217,61 +238,3 @@ def _fits(shape: tuple[int, ...], expected: tuple[int | str, ...]) -> bool:
 
 def _shape_text(expected: tuple[int | str, ...]) -> str:
     return "(" + ", ".join(map(str, expected)) + ("," if len(expected) == 1 else "") + ")"
-
-
-def positive_pair(who: str, name: str, value: int | tuple[int, int]) -> tuple[int, int]:
-    """An int or a pair of ints ≥ 1, as a pair (vertical, horizontal).
-
-    Raises
-        ValueError  anything else
-    """
-    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(pair) != 2 or not all(_is_count(v) for v in pair):
-        raise ValueError(
-            f"{who}: {name} is {value!r}, expected an int ≥ 1 or a pair of them; pass e.g. {name}=2"
-        )
-    return int(pair[0]), int(pair[1])
-
-
-def padding_pair(
-    who: str, value: int | tuple[int, int] | str, name: str = "padding"
-) -> tuple[int, int]:
-    """An int or a pair of ints ≥ 0, as a pair (top and bottom, left and right).
-
-    Raises
-        ValueError  anything else
-    """
-    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(pair) != 2 or not all(isinstance(v, (int, np.integer)) and v >= 0 for v in pair):
-        same = ' or "same"' if name == "padding" else ""
-        raise ValueError(
-            f"{who}: {name} is {value!r}, expected an int ≥ 0, a pair of them (down, across)"
-            f"{same}; pass e.g. {name}=1"
-        )
-    return int(pair[0]), int(pair[1])
-
-
-def padding_2d(who: str, value: int | tuple[int, int] | str) -> tuple[int, int] | str:
-    """Two paddings as of :func:`padding_pair`, or "same", or "same_lower".
-
-    Raises
-        ValueError  anything else
-    """
-    return value if isinstance(value, str) and value in SAME else padding_pair(who, value)
-
-
-def positive_int(who: str, name: str, value: int, example: int = 64) -> int:
-    """An int ≥ 1.
-
-    Raises
-        ValueError  anything else
-    """
-    if not _is_count(value):
-        raise ValueError(
-            f"{who}: {name} is {value!r}, expected an int ≥ 1; pass e.g. {name}={example}"
-        )
-    return int(value)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= 1)

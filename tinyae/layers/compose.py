@@ -16,6 +16,8 @@ from tinyae.twin import fused
 
 __all__ = ["Sequential"]
 
+MAX_DEPTH = 64  # of layers within each other: Python's own depth of calls is bounded
+
 
 class Sequential(Layer):
     """One layer after the other.
@@ -34,6 +36,10 @@ class Sequential(Layer):
     @property
     def children(self) -> dict[str, Module]:
         return {str(i): layer for i, layer in enumerate(self.layers)}
+
+    @property
+    def whole_input(self) -> bool:
+        return bool(self.layers) and self.layers[0].whole_input
 
     @fused
     def forward(self, x: Array) -> tuple[Array, list[Any]]:
@@ -105,6 +111,18 @@ def check_layer(who: str, what: str, layer: Layer) -> None:
             f"{who}: {what} is {layer!r}, expected a Layer; pass instances, one by one: "
             f"{who}(Dense(4, 2, rng=rng), ReLU())"
         )
+    seen: dict[int, Module] = {}
+    level: list[Module] = [layer]
+    for _ in range(MAX_DEPTH):
+        inner = {id(part): part for module in level for part in module.children.values()}
+        level = [part for number, part in inner.items() if number not in seen]
+        seen |= inner
+        if not level:
+            return
+    raise ValueError(
+        f"{who}: {what} has layers that lie more than {MAX_DEPTH} deep within each other; "
+        "pass the inner layers one after the other: Sequential(*layers)"
+    )
 
 
 def join_names(name: str, key: str) -> str:

@@ -11,17 +11,11 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinyae import kernels
+from tinyae.arguments import padding_pair, positive_int, positive_pair
 from tinyae.initializers import Initializer
 from tinyae.kernels.windows import extent
-from tinyae.layers.base import (
-    check_dy,
-    check_input,
-    padding_2d,
-    padding_pair,
-    positive_int,
-    positive_pair,
-)
-from tinyae.layers.convolution import Pad, Pair, _Convolution, group_count, same_padding
+from tinyae.layers.base import check_dy, check_input
+from tinyae.layers.convolution import Pad, Pair, _Convolution, group_count, padding_2d, same_padding
 from tinyae.param import Array
 
 __all__ = ["Conv2d", "ConvTranspose2d"]

@@ -10,9 +10,18 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinyae import kernels
+from tinyae.arguments import positive_int
 from tinyae.initializers import Initializer
-from tinyae.layers.base import SAME, check_dy, check_input, positive_int
-from tinyae.layers.convolution import Pad, Pair, _Convolution, group_count, images, same_padding
+from tinyae.layers.base import check_dy, check_input
+from tinyae.layers.convolution import (
+    SAME,
+    Pad,
+    Pair,
+    _Convolution,
+    group_count,
+    images,
+    same_padding,
+)
 from tinyae.param import Array
 
 __all__ = ["Conv1d", "ConvTranspose1d"]

@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinyae import kernels
-from tinyae.arguments import check_callable, float_dtype
-from tinyae.initializers import GlorotUniform, Initializer
-from tinyae.layers.base import Layer, positive_int
+from tinyae.arguments import check_callable, float_dtype, padding_pair, positive_int
+from tinyae.initializers import GlorotUniform, Initializer, initial_bias
+from tinyae.layers.base import Layer
 from tinyae.param import Array, Param
 
 Pair = tuple[int, int]
 Pad = tuple[int, int, int, int]  # top, bottom, left, right
+SAME = ("same", "same_lower")  # keep ⌈length/s⌉; where the padding is odd, they differ
 
 
 class _Convolution(Layer):
@@ -41,7 +42,7 @@ class _Convolution(Layer):
         check_callable(who, "init", init, "HeNormal()")
         fan_in, fan_out = (c // self.groups * area for c in (self.in_channels, self.out_channels))
         self.W = Param(init(shape, fan_in, fan_out, rng, dtype))
-        self.b = Param(np.zeros(self.out_channels, dtype))
+        self.b = Param(initial_bias(init, self.out_channels, shape, rng, dtype))
 
     # --- the map L: C for Conv2d, Cᵀ for ConvTranspose2d -----------------------------------------
 
@@ -104,6 +105,15 @@ def same_padding(padding: str, size: Pair, extent: Pair, stride: Pair) -> Pad:
         before_after += [before, total - before]
     top, bottom, left, right = before_after
     return top, bottom, left, right
+
+
+def padding_2d(who: str, value: int | Pair | str) -> Pair | str:
+    """Two paddings as of ``padding_pair``, or "same", or "same_lower".
+
+    Raises
+        ValueError  anything else
+    """
+    return value if isinstance(value, str) and value in SAME else padding_pair(who, value)
 
 
 def group_count(who: str, groups: int, in_channels: int, out_channels: int) -> int:

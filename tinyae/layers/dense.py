@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinyae import kernels
-from tinyae.arguments import check_callable, float_dtype
-from tinyae.initializers import GlorotUniform, Initializer
-from tinyae.layers.base import Layer, Module, check_dy, check_input, positive_int
+from tinyae.arguments import check_callable, float_dtype, positive_int
+from tinyae.initializers import GlorotUniform, Initializer, initial_bias
+from tinyae.layers.base import Layer, Module, check_dy, check_input
 from tinyae.param import Array, Param
 from tinyae.twin import fused
 
@@ -41,7 +41,7 @@ class Dense(Layer):
         check_callable("Dense", "init", init, "HeNormal()")
         shape = (self.out_features, self.in_features)
         self.W = Param(init(shape, self.in_features, self.out_features, rng, dtype))
-        self.b = Param(np.zeros(self.out_features, dtype))
+        self.b = Param(initial_bias(init, self.out_features, shape, rng, dtype))
 
     def forward(self, x: Array) -> tuple[Array, Array]:
         check_input(self, x, ("N", self.in_features))

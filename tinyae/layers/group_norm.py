@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tinyae.arguments import float_dtype
-from tinyae.layers.base import check_dy, check_input, positive_int
+from tinyae.arguments import float_dtype, positive_int
+from tinyae.layers.base import check_dy, check_input
 from tinyae.layers.norm import Axes, _Norm, positive_eps
 from tinyae.param import Array, Param
 

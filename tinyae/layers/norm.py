@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tinyae.arguments import float_dtype, number
-from tinyae.layers.base import Layer, check_dy, check_input, positive_int
+from tinyae.arguments import float_dtype, number, positive_int
+from tinyae.layers.base import Layer, check_dy, check_input
 from tinyae.param import Array, Param
 
 __all__ = ["BatchNorm", "LayerNorm"]

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from tinyae import kernels
-from tinyae.arguments import flag
+from tinyae.arguments import flag, positive_pair
 from tinyae.kernels.windows import extent
-from tinyae.layers.base import ParameterFree, check_dy, check_input, padding_2d, positive_pair
-from tinyae.layers.convolution import same_padding
+from tinyae.layers.base import ParameterFree, check_dy, check_input
+from tinyae.layers.convolution import padding_2d, same_padding
 from tinyae.param import Array
 
 __all__ = ["MaxPool2d", "AvgPool2d"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from tinyae.arguments import flag
-from tinyae.layers.base import ParameterFree, check_dy, check_input, positive_int
+from tinyae.arguments import flag, positive_int
+from tinyae.layers.base import ParameterFree, check_dy, check_input
 from tinyae.layers.conv1d import padding_1d
 from tinyae.layers.convolution import images
 from tinyae.layers.pool import AvgPool2d, MaxPool2d

@@ -6,13 +6,8 @@ import math
 
 import numpy as np
 
-from tinyae.layers.base import (
-    ParameterFree,
-    check_dy,
-    check_input,
-    padding_pair,
-    positive_int,
-)
+from tinyae.arguments import padding_pair, positive_int
+from tinyae.layers.base import ParameterFree, check_dy, check_input
 from tinyae.param import Array
 
 __all__ = ["Flatten", "Reshape", "PixelShuffle", "Pad2d"]

@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from tinyae.layers.base import ParameterFree, check_dy, check_input, positive_int
+from tinyae.arguments import positive_int
+from tinyae.layers.base import ParameterFree, check_dy, check_input
 from tinyae.param import Array
 
 __all__ = ["TopK"]

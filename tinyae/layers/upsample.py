@@ -9,7 +9,8 @@ import functools
 
 import numpy as np
 
-from tinyae.layers.base import ParameterFree, check_dy, check_input, positive_int, positive_pair
+from tinyae.arguments import positive_int, positive_pair
+from tinyae.layers.base import ParameterFree, check_dy, check_input
 from tinyae.param import Array
 
 __all__ = ["Upsample1d", "Upsample2d"]

@@ -17,9 +17,11 @@ from tinyae.models.gan import GAN, NonSaturating, Saturating
 from tinyae.models.gan_builders import dcgan, dense_gan
 from tinyae.models.interpolation import linear, spherical
 from tinyae.models.likelihood_estimates import Estimate
+from tinyae.models.sequence_builders import sequence_autoencoder
 from tinyae.models.sparse import KLSparsity, L1Sparsity, SparseAutoencoder
 from tinyae.models.stacked import StackedAutoencoder, stack_of
 from tinyae.models.variational import VariationalAutoencoder
+from tinyae.models.vqvae import VQVAE
 
 __all__ = [
     "Model",
@@ -32,6 +34,7 @@ __all__ = [
     "VariationalAutoencoder",
     "ConditionalVariationalAutoencoder",
     "Estimate",
+    "VQVAE",
     "linear",
     "spherical",
     "StackedAutoencoder",
@@ -45,6 +48,7 @@ __all__ = [
     "dense_variational",
     "conv_pair",
     "stack_of",
+    "sequence_autoencoder",
     "dense_gan",
     "dcgan",
 ]

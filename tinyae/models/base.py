@@ -32,13 +32,14 @@ class Model(Module):
 
     A subclass defines ``backprop``, ``objective`` and ``evaluate_batch``. Each returns its terms by
     name, including ``"total"``. The training loop, ``io`` and ``program`` attach ``fit``, ``save``,
-    ``compile`` and ``export_c`` from outside, so that models need not import them.
+    ``compile``, ``export_c`` and ``export_onnx`` from outside, so that models need not import them.
     """
 
     fit: ClassVar[Callable[..., Any]]
     save: ClassVar[Callable[..., Any]]
     compile: ClassVar[Callable[..., Any]]
     export_c: ClassVar[Callable[..., Any]]
+    export_onnx: ClassVar[Callable[..., Any]]
 
     @property
     def players(self) -> tuple[Model, ...]:
@@ -59,6 +60,14 @@ class Model(Module):
     def evaluate_batch(self, x: Any, rng: np.random.Generator) -> Terms:
         """The same terms in inference mode: no dropout, running statistics."""
         raise NotImplementedError
+
+    def differentiable(self) -> Model:
+        """The model whose objective has exactly the gradient that ``backprop`` adds: this one.
+
+        Where a gradient is an estimate, as behind a choice, which has no slope, a subclass returns
+        the model for which it is exact. A gradient check measures that one.
+        """
+        return self
 
     def evaluate(
         self, x: Any, rng: np.random.Generator | None = None, batch_size: int = CHUNK

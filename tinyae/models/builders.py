@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tinyae.arguments import flag
+from tinyae.arguments import flag, positive_int
 from tinyae.initializers import Initializer
 from tinyae.layers import (
     Conv2d,
@@ -29,7 +29,6 @@ from tinyae.layers import (
     Sigmoid,
     TiedDense,
 )
-from tinyae.layers.base import positive_int
 
 Activation = Callable[[], Layer]  # ReLU, or lambda: LeakyReLU(0.2)
 

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.arguments import generator
+from tinyae.arguments import generator, positive_int
 from tinyae.arrays import plain
 from tinyae.data.batches import batches, count
-from tinyae.layers.base import positive_int
 from tinyae.models.base import CHUNK, Model
 from tinyae.models.variational import VariationalAutoencoder
 from tinyae.param import Array

@@ -19,9 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.arguments import check_generator
+from tinyae.arguments import check_generator, positive_int
 from tinyae.layers import Activation, Dense, Flatten, Layer, Module, Sequential
-from tinyae.layers.base import positive_int
 from tinyae.losses import Loss
 from tinyae.models.autoencoder import Autoencoder
 from tinyae.models.base import Terms

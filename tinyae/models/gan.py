@@ -18,10 +18,9 @@ from typing import Any
 import numpy as np
 
 from tinyae import kernels
-from tinyae.arguments import check_generator, number
+from tinyae.arguments import check_generator, number, positive_int
 from tinyae.arrays import check_real
 from tinyae.layers import Dense, Layer, Sequential
-from tinyae.layers.base import positive_int
 from tinyae.models.base import Model, Terms
 from tinyae.models.checks import check_parts, check_reach, output_range
 from tinyae.models.gan_losses import GeneratorLoss, NonSaturating, Saturating

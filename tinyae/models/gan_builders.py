@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from tinyae.arguments import number
+from tinyae.arguments import number, positive_int
 from tinyae.initializers import Normal
 from tinyae.layers import (
     BatchNorm,
@@ -24,7 +24,6 @@ from tinyae.layers import (
     Sequential,
     Sigmoid,
 )
-from tinyae.layers.base import positive_int
 from tinyae.models.builders import check_makers, sizes_of
 
 

@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.arguments import check_callable, number
+from tinyae.arguments import check_callable, number, positive_int
 from tinyae.arrays import check_real, real
-from tinyae.layers.base import positive_int
 from tinyae.models.variational import VariationalAutoencoder
 from tinyae.param import Array
 

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinyae.arguments import generator
-from tinyae.layers.base import positive_int
+from tinyae.arguments import generator, positive_int
 from tinyae.likelihoods import per_sample
 from tinyae.models.variational import VariationalAutoencoder
 from tinyae.param import Array

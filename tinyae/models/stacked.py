@@ -17,11 +17,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from tinyae.arguments import check_callable
+from tinyae.arguments import check_callable, positive_int
 from tinyae.data.corruption import Corruption
 from tinyae.initializers import Initializer, Zeros
 from tinyae.layers import Dense, Layer, Module, Sequential, Sigmoid, TiedDense
-from tinyae.layers.base import positive_int
 from tinyae.losses import BCE, Loss
 from tinyae.models.autoencoder import Autoencoder
 from tinyae.models.builders import Activation, check_makers, dense_encoder_decoder, sizes_of

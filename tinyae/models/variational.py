@@ -16,10 +16,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tinyae.arguments import check_generator, generator, interval
+from tinyae.arguments import check_generator, generator, interval, positive_int
 from tinyae.data.corruption import Corruption
 from tinyae.layers import Dense, Layer, Sequential
-from tinyae.layers.base import positive_int
 from tinyae.likelihoods import Bernoulli, Likelihood, inside
 from tinyae.models.base import ReconstructionModel, Terms
 from tinyae.models.checks import check_parts, check_reach, check_weight, output_range

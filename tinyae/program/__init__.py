@@ -11,11 +11,22 @@ pack.py         writes a program as the two arrays that this function reads
 thread_pool.py  a helper thread for short calls
 int8/           a program in 8-bit integers
 to_c/           writes a program as C99
+to_onnx/        writes a program as an ONNX file
 shapes.py       the shape of a sample, where the layers determine it
 """
 
 from tinyae.program.compile import Compiled, compile_model, program_of
 from tinyae.program.program import Op, Program, Slot
 from tinyae.program.to_c import export_c
+from tinyae.program.to_onnx import export_onnx
 
-__all__ = ["compile_model", "Compiled", "program_of", "Program", "Op", "Slot", "export_c"]
+__all__ = [
+    "compile_model",
+    "Compiled",
+    "program_of",
+    "Program",
+    "Op",
+    "Slot",
+    "export_c",
+    "export_onnx",
+]

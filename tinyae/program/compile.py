@@ -8,15 +8,16 @@ print(reconstruct.program((1, 28, 28)))  # its list of operations
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from tinyae import kernels
+from tinyae.arguments import positive_int
 from tinyae.arrays import check_array
 from tinyae.layers import Layer, Sigmoid
-from tinyae.layers.base import positive_int
 from tinyae.likelihoods import Bernoulli, HeteroscedasticGaussian, Likelihood
 from tinyae.losses import BCEWithLogits, Loss
 from tinyae.models import (
@@ -26,7 +27,7 @@ from tinyae.models import (
     Model,
     VariationalAutoencoder,
 )
-from tinyae.param import Array
+from tinyae.param import Array, Param
 from tinyae.program import program as ops
 from tinyae.program.lower import Lowering
 from tinyae.program.program import Program, Shape, Slot
@@ -56,7 +57,7 @@ class Compiled:
     """
 
     def __init__(self, model: Model, part: str, input_shape: Shape | None = None) -> None:
-        check_part(model, part)
+        check_part("compile", model, part)
         self.model = copy.deepcopy(model)
         self.part = part
         self.dtype = model.dtype
@@ -146,10 +147,15 @@ def compile_model(
     return Compiled(model, part, input_shape)
 
 
-def program_of(model: Model, part: str, input_shape: Shape) -> Program:
-    """A part of the model as plain data; see :func:`compile_model`."""
-    check_part(model, part)
-    lowering = Lowering(tuple(input_shape), model.dtype)
+def program_of(
+    model: Model, part: str, input_shape: Shape, learnt: Mapping[str, Param] | None = None
+) -> Program:
+    """A part of the model as plain data; see :func:`compile_model`.
+
+    learnt    the Params that a device changes, by name: the program reads them as they are
+    """
+    check_part("compile", model, part)
+    lowering = Lowering(tuple(input_shape), model.dtype, learnt)
     y = lowering.x
     if part != "decoder":
         y = _encode(lowering, model, y)
@@ -165,18 +171,40 @@ def program_of(model: Model, part: str, input_shape: Shape) -> Program:
     return lowering.program(y)
 
 
-def check_part(model: Any, part: str) -> None:
+def program_of_layer(layer: Layer, input_shape: Shape) -> Program:
+    """A layer in inference mode as plain data; see :func:`compile_model` for what it raises."""
+    lowering = Lowering(tuple(input_shape), layer.dtype)
+    return lowering.program(lowering.add(layer, lowering.x))
+
+
+def in_float32(who: str, program: Program) -> Program:
+    """The program with weights of 32 bits.
+
+    Raises
+        ValueError  a weight is not finite there
+    """
+    with np.errstate(over="ignore"):
+        weights = program.weights.astype(np.float32)
+    if not np.isfinite(weights).all():
+        raise ValueError(
+            f"{who}: the model has weights that are NaN, infinite or too large for a 32-bit "
+            "float; train it again with a smaller learning rate, or load an earlier checkpoint"
+        )
+    return dataclasses.replace(program, weights=weights)
+
+
+def check_part(who: str, model: Any, part: str) -> None:
     if part not in PARTS:
-        raise ValueError(f"compile: part is {part!r}, expected one of {', '.join(PARTS)}")
+        raise ValueError(f"{who}: part is {part!r}, expected one of {', '.join(PARTS)}")
     if isinstance(model, GAN | ConditionalVariationalAutoencoder):
         if part != "decoder":
             raise TypeError(
-                f"compile: part is {part!r} of a {type(model).__name__}, expected 'decoder': "
+                f"{who}: part is {part!r} of a {type(model).__name__}, expected 'decoder': "
                 "the rest does not go from one array to one array"
             )
     elif not isinstance(model, Autoencoder | VariationalAutoencoder):
         raise TypeError(
-            f"compile: the model is {model!r}, expected one with an encoder and a decoder, such as "
+            f"{who}: the model is {model!r}, expected one with an encoder and a decoder, such as "
             "an Autoencoder or a VariationalAutoencoder"
         )
 

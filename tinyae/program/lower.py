@@ -8,13 +8,14 @@ an offset in one buffer.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
 
-from tinyae.layers import Layer
-from tinyae.param import Array
+from tinyae.layers import Layer, TopK
+from tinyae.param import Array, Param
 from tinyae.program import program as ops
 from tinyae.program.lower_layers import LOWER
 from tinyae.program.passes import fold_scales, fuse_activations, move, share_blocks
@@ -28,10 +29,15 @@ class Lowering:
     """The list of operations under construction.
 
     Until it is finished, a slot's space is the name of its block, and the offset of a weight is its
-    index in ``arrays``.
+    index in ``arrays``. ``learnt`` are the Params that a device changes as it learns, by name: their
+    arrays stay as they are, and ``names`` keeps whose they are.
     """
 
-    def __init__(self, input_shape: Shape, dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self, input_shape: Shape, dtype: np.dtype[Any], learnt: Mapping[str, Param] | None = None
+    ) -> None:
+        self.learnt = {_address(p.value): name for name, p in (learnt or {}).items()}
+        self.names: dict[int, str] = {}
         self.x = Slot("input", 0, input_shape)
         self.dtype = dtype
         self.ops: list[Op] = []
@@ -57,10 +63,15 @@ class Lowering:
         """The finished program whose result is y."""
         result = Slot("output", 0, y.shape)
         self.ops.append(ops.Copy(y, result))
-        op_list = share_blocks(fuse_activations(fold_scales(self.ops, self.arrays)))
-        op_list, arena = _plan_arena(op_list)
-        op_list, weights = _gather(op_list, self.arrays, self.dtype)
-        return Program(self.x.shape, y.shape, tuple(op_list), weights, arena)
+        self.ops = fuse_activations(fold_scales(self.ops, self.arrays, self.names))
+        return self.finish(y.shape)
+
+    def finish(self, output_shape: Shape) -> Program:
+        """The operations with their places in the arena and among the weights."""
+        op_list, arena = _plan_arena(share_blocks(self.ops))
+        op_list, weights, offsets = _gather(op_list, self.arrays, self.dtype)
+        learnt = {offsets[k]: name for k, name in self.names.items() if k in offsets}
+        return Program(self.x.shape, output_shape, tuple(op_list), weights, arena, learnt)
 
     # --- used by the functions of lower_layers ----------------------------------------------
 
@@ -71,7 +82,14 @@ class Lowering:
 
     def weight(self, a: Array) -> Slot:
         self.arrays.append(a)
-        return Slot("weights", len(self.arrays) - 1, a.shape)
+        index = len(self.arrays) - 1
+        if _address(a) in self.learnt:
+            self.names[index] = self.learnt[_address(a)]
+        return Slot("weights", index, a.shape)
+
+    def largest(self, layer: TopK) -> int:
+        """How many entries a TopK layer lets through."""
+        return layer.inference_k or layer.k
 
     def append(self, op: AnyOp) -> Slot:
         self.ops.append(op)
@@ -97,6 +115,11 @@ class Lowering:
         return y
 
 
+def _address(a: Array) -> tuple[int, int]:
+    """Where an array's numbers are, and how many: the same for a view with another shape."""
+    return a.__array_interface__["data"][0], a.size
+
+
 # --- offsets of blocks and weights -------------------------------------------------------------
 
 
@@ -109,13 +132,22 @@ def _plan_arena(op_list: list[Op]) -> tuple[list[Op], int]:
                 size, first, _ = lifetimes.get(s.space, Block(0, k, k))
                 lifetimes[s.space] = Block(max(size, s.offset + s.size), first, k)
     offsets, arena = assign_offsets(list(lifetimes.values()))
-    for name, offset in zip(lifetimes, offsets):
-        op_list = [move(op, name, Slot("arena", offset, ())) for op in op_list]
-    return op_list, arena
+    slots = {name: Slot("arena", offset, ()) for name, offset in zip(lifetimes, offsets)}
+    placed = []
+    for op in op_list:
+        for name in {s.space for s in op.slots.values()} & slots.keys():
+            op = move(op, name, slots[name])
+        placed.append(op)
+    return placed, arena
 
 
-def _gather(op_list: list[Op], arrays: list[Array], dtype: np.dtype[Any]) -> tuple[list[Op], Array]:
-    """Gather all weights in one buffer, each array once; returns operations that point into it."""
+def _gather(
+    op_list: list[Op], arrays: list[Array], dtype: np.dtype[Any]
+) -> tuple[list[Op], Array, dict[int, int]]:
+    """Gather all weights in one buffer, each array once.
+
+    Returns operations that point into it, the buffer, and the offset of each array by its index.
+    """
     offsets: dict[int, int] = {}
     parts: list[Array] = []
     end = 0
@@ -133,4 +165,5 @@ def _gather(op_list: list[Op], arrays: list[Array], dtype: np.dtype[Any]) -> tup
     for op in op_list:
         changed = {n: relocate(s) for n, s in op.slots.items() if s.space == "weights"}
         relocated.append(replace(op, **changed))
-    return relocated, np.concatenate([*parts, np.zeros(0, dtype)]).astype(dtype)
+    buffer = np.concatenate([*parts, np.zeros(0, dtype)]).astype(dtype)
+    return relocated, buffer, {k: offsets[id(a)] for k, a in enumerate(arrays) if id(a) in offsets}

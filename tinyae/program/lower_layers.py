@@ -15,6 +15,7 @@ from tinyae.layers import Layer
 from tinyae.layers.activation import activations
 from tinyae.layers.base import check_input
 from tinyae.layers.convolution import images
+from tinyae.param import Array
 from tinyae.program import program as ops
 from tinyae.program.program import LINEAR, Function, Slot
 
@@ -164,8 +165,27 @@ def _batch_norm(lowering: Lowering, layer: layers.BatchNorm, x: Slot) -> Slot:
 def _layer_norm(lowering: Lowering, layer: layers.LayerNorm, x: Slot) -> Slot:
     between = ["…"] * (len(x.shape) - len(layer.normalized_shape))
     check_input(layer, lowering.probe(x), ("N", *between, *layer.normalized_shape))
+    if lowering.learnt:  # x̂ is needed again
+        return _norm_of_rows(lowering, x, True, layer.eps, layer.gamma.value, layer.beta.value)
     gamma, beta = lowering.weight(layer.gamma.value), lowering.weight(layer.beta.value)
     return lowering.append(ops.LayerNorm(x, lowering.block(x.shape), gamma, beta, layer.eps))
+
+
+def _norm_of_rows(
+    lowering: Lowering, x: Slot, centered: bool, eps: float, gamma: Array, beta: Array
+) -> Slot:
+    """x in rows of gamma's size, normalized and scaled; with gamma and beta as they are."""
+    rows, length = x.size // gamma.size, gamma.size
+    xhat = lowering.block((rows, length))
+    lowering.append(ops.Normalize(x, xhat, (rows, length, 1), centered, eps))
+    scale, shift = lowering.weight(gamma), lowering.weight(beta)
+    if rows == 1:
+        return lowering.append(ops.Affine(xhat, lowering.block(x.shape), scale, shift))
+    columns, axes = lowering.block((length, rows)), (1, 0, 2, 3, 4)
+    lowering.append(ops.Permute(xhat, columns, (rows, length, 1, 1, 1), axes))
+    y = lowering.append(ops.Affine(columns, lowering.block((length, rows)), scale, shift))
+    view = length, rows, 1, 1, 1
+    return lowering.append(ops.Permute(y, lowering.block(x.shape), view, axes))
 
 
 def _group_norm(lowering: Lowering, layer: layers.GroupNorm, x: Slot) -> Slot:
@@ -179,6 +199,9 @@ def _group_norm(lowering: Lowering, layer: layers.GroupNorm, x: Slot) -> Slot:
 def _rms_norm(lowering: Lowering, layer: layers.RMSNorm, x: Slot) -> Slot:
     layer(lowering.probe(x))  # raises if x does not fit
     length = layer.gamma.value.size
+    if lowering.learnt:
+        shift = np.zeros(length, lowering.dtype)
+        return _norm_of_rows(lowering, x, False, layer.eps, layer.gamma.value, shift)
     rows = x.size // length
     xhat = lowering.block((x.size,))
     lowering.append(ops.Normalize(x, xhat, (rows, length, 1), False, layer.eps))
@@ -199,7 +222,7 @@ def _softmax(lowering: Lowering, layer: layers.Softmax, x: Slot) -> Slot:
 
 def _top_k(lowering: Lowering, layer: layers.TopK, x: Slot) -> Slot:
     layer(lowering.probe(x))  # raises if x does not fit
-    return lowering.append(ops.TopK(x, lowering.block(x.shape), layer.inference_k or layer.k))
+    return lowering.append(ops.TopK(x, lowering.block(x.shape), lowering.largest(layer)))
 
 
 def _activation(lowering: Lowering, layer: Any, x: Slot) -> Slot:

@@ -12,6 +12,7 @@ Source    Wilson, Johnstone, Neely & Boles (1995), §3, for first fit. The probl
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 _MAX_TRIES = 20_000  # placements tried before the best so far is taken
@@ -31,10 +32,12 @@ class Block(NamedTuple):
 
 def lower_bound(blocks: Sequence[Block]) -> int:
     """The largest total size of blocks live at once: no arena can be smaller."""
-    return max(
-        (sum(b.size for b in blocks if b.overlaps(a) and b.first <= a.first) for a in blocks),
-        default=0,
-    )
+    ends = max((b.last for b in blocks), default=-1) + 2
+    change = [0] * ends  # of the live size, from one operation to the next
+    for b in blocks:
+        change[b.first] += b.size
+        change[b.last + 1] -= b.size
+    return max(accumulate(change), default=0)
 
 
 def assign_offsets(blocks: Sequence[Block]) -> tuple[list[int], int]:

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -356,6 +357,8 @@ IN_PLACE = (Affine, Activation, PReLU, LayerNorm, Normalize, Softmax, TopK, Add,
 class Program:
     """Operations in the order of execution, and the weights that they read.
 
+    ``learnt`` names the weights that a device changes as it learns: a Param's name by its offset.
+
     Units     ``arena``: numbers per sample; ``flops``: operations per sample
     """
 
@@ -364,6 +367,7 @@ class Program:
     ops: tuple[Op, ...]
     weights: Array
     arena: int
+    learnt: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def dtype(self) -> np.dtype[Any]:

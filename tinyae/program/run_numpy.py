@@ -69,7 +69,7 @@ def _affine(op: ops.Affine, x: Array, scale: Array, shift: Array) -> Array:
 
 
 def _dense(op: ops.Dense, x: Array, W: Array, b: Array) -> Array:
-    return _apply(op.f, x.reshape(len(x), -1) @ W.T + b)
+    return _apply(op.f, reference.affine(x.reshape(len(x), -1), W, b))
 
 
 def _conv(op: ops.Conv, x: Array, W: Array, b: Array) -> Array:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from tinyae import layers
 from tinyae.layers import Layer, activation
 from tinyae.models import GAN, Model
@@ -29,6 +31,39 @@ def sample_shape(model: Model, part: str) -> Shape | None:
     if code is None:
         return _input_shape(whole.encoder)
     return program_of(model, "decoder", code).output_shape
+
+
+def checked_sample_shape(who: str, model: Model, part: str, input_shape: Any = None) -> Shape:
+    """``input_shape`` as a tuple of ints; without it, the shape that the layers determine.
+
+    Raises
+        ValueError  it is no shape, or it is not given and the layers leave it open
+    """
+    if input_shape is None:
+        shape = sample_shape(model, part)
+        if shape is None:
+            raise ValueError(
+                f"{who}: the layers of {type(model).__name__} take samples of several shapes; "
+                "pass that of yours, e.g. input_shape=(1, 28, 28)"
+            )
+        return shape
+    return checked_shape(who, input_shape)
+
+
+def checked_shape(who: str, input_shape: Any) -> Shape:
+    """A tuple of ints ≥ 1, the shape of one sample.
+
+    Raises
+        ValueError  it is no shape
+    """
+    if not isinstance(input_shape, tuple | list) or not all(
+        isinstance(n, int | np.integer) and n >= 1 for n in input_shape
+    ):
+        raise ValueError(
+            f"{who}: input_shape is {input_shape!r}, expected integers ≥ 1, the shape of one "
+            "sample; pass e.g. input_shape=(1, 28, 28)"
+        )
+    return tuple(int(n) for n in input_shape)
 
 
 def _input_shape(layer: Layer) -> Shape | None:

@@ -10,8 +10,8 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
+from tinyae.arguments import positive_int
 from tinyae.data.batches import split
-from tinyae.layers.base import positive_int
 from tinyae.metrics import PCA
 from tinyae.optim import Adam
 from tinyae.param import Array

@@ -11,7 +11,7 @@ from sklearn.base import OutlierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from tinyae.layers.base import positive_int
+from tinyae.arguments import positive_int
 from tinyae.param import Array
 from tinyae.sklearn import conformal
 from tinyae.sklearn.base import FLOATS, Settings, check_share

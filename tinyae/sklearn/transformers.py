@@ -9,10 +9,9 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from tinyae.arguments import number
+from tinyae.arguments import number, positive_int
 from tinyae.data.corruption import GaussianNoise
 from tinyae.layers import Dense, Sequential, Sigmoid, Tanh
-from tinyae.layers.base import positive_int
 from tinyae.likelihoods import LearntGaussian
 from tinyae.losses import MSE
 from tinyae.metrics import PCA

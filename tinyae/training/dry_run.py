@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from tinyae import files
-from tinyae.arguments import number
+from tinyae.arguments import number, positive_int
 from tinyae.data.batches import batches, count, is_rows, rows
-from tinyae.layers.base import positive_int
 from tinyae.models.base import Model
 from tinyae.optim import Adam, Optimizer
 from tinyae.param import check_writeable
@@ -50,6 +49,11 @@ def check_settings(
         raise TypeError(f"fit: model is a {type(model).__name__}, expected a Model; pass one")
     if not model.params:
         raise ValueError("fit: the model has no parameters, so there is nothing to learn")
+    if not any(p.trainable for p in model.params.values()):
+        raise ValueError(
+            "fit: every parameter of the model is frozen, so there is nothing to learn; "
+            "call model.unfreeze(), or that of a layer"
+        )
     positive_int("fit", "epochs", epochs, 10)
     positive_int("fit", "batch_size", batch_size, 10)
     if clip_norm is not None and not number("fit", "clip_norm", clip_norm, 5.0) > 0:

@@ -6,8 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tinyae.arguments import number
-from tinyae.layers.base import positive_int
+from tinyae.arguments import number, positive_int
 
 
 @dataclass(frozen=True)

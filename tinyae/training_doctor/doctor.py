@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.arguments import generator
+from tinyae.arguments import generator, positive_int
 from tinyae.data.batches import count, is_rows
-from tinyae.layers.base import positive_int
 from tinyae.models import Model
 from tinyae.models.gan import Player
 from tinyae.optim import Optimizer

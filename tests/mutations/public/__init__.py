@@ -7,7 +7,23 @@ beside it. The doctor is mended by looking at one half; of the other only the fi
 ``right``   correct backward passes under trying conditions: no alarm may be raised
 """
 
-from . import activations, algebra, forms, images, indexing, losses, nets, norms, sequences, state
+from . import (
+    activations,
+    algebra,
+    forms,
+    images,
+    indexing,
+    losses,
+    nets,
+    norms,
+    objectives,
+    projections,
+    sequences,
+    state,
+    through_time,
+    transforms,
+    windows,
+)
 from .case import BANK, Outcome, Wrong, alarm, diagnosed, judge, verdict
 
 __all__ = ["BANK", "FAMILIES", "Outcome", "Wrong", "alarm", "diagnosed", "judge", "verdict"]
@@ -21,6 +37,11 @@ FAMILIES = (
     losses,
     nets,
     norms,
+    objectives,
+    projections,
     sequences,
     state,
+    through_time,
+    transforms,
+    windows,
 )

@@ -23,7 +23,7 @@ class Wrong:
     """One wrong backward pass.
 
     name     the function that builds it; its crc32 decides the half it belongs to
-    source   where people were seen to make the mistake
+    source   where people were seen to make the mistake, or the formula that is mistaken
     says     key phrases of a good diagnosis
     build    returns subject, x and the further arguments of ``diagnose``
     hidden   the gradients are right at the given input; the mistake shows elsewhere
@@ -39,6 +39,11 @@ class Wrong:
     def looked_at(self) -> bool:
         """Whether the doctor may be mended by looking at it."""
         return zlib.crc32(self.name.encode()) % 2 == 0
+
+    @property
+    def family(self) -> str:
+        """The module that it stands in."""
+        return str(self.build.__module__).rpartition(".")[2]
 
 
 class Outcome(NamedTuple):

@@ -8,8 +8,15 @@ import numpy as np
 
 from tinyae.gradcheck.doctor import wording
 from tinyae.gradcheck.doctor.findings import Diagnosis, Finding
-from tinyae.gradcheck.doctor.subjects import LayerSubject, ModelSubject
-from tinyae.gradcheck.doctor.subjects.base import BATCH, FARTHER, LENGTHS, REDRAWN, THIRD_BATCH
+from tinyae.gradcheck.doctor.subjects import FunctionSubject, LayerSubject, ModelSubject
+from tinyae.gradcheck.doctor.subjects.base import (
+    BATCH,
+    FARTHER,
+    LENGTHS,
+    NEARER,
+    REDRAWN,
+    THIRD_BATCH,
+)
 from tinyae.gradcheck.doctor.trial import MOST, Pair, Trial, compare
 
 if TYPE_CHECKING:
@@ -21,7 +28,9 @@ def wrong_elsewhere(examination: Examination, diagnosis: Diagnosis) -> list[Pair
     its place: another batch size, other lengths, numbers farther away.
     """
     given = examination.trials[0]
-    for k in (BATCH, LENGTHS, FARTHER, REDRAWN):
+    for k in (BATCH, LENGTHS, FARTHER, NEARER, REDRAWN):
+        if k == NEARER and not isinstance(examination.subject, FunctionSubject):
+            continue
         if k == REDRAWN and not all(p.zero for p in given.pairs.values()):
             continue
         try:

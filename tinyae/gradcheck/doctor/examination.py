@@ -318,7 +318,10 @@ class Examination:
                 point, pairs = self.trials[0].point, self.trials[0].pairs
                 tensor = finding.tensor if finding.tensor in self.keys else None
                 try:
-                    more = (self.reference, deep, self._other_points, tensor)
+                    stages = (
+                        2 if finding.kind == "carried" else 4
+                    )  # a line that is missing is no edit
+                    more = (self.reference, deep, self._other_points, tensor, stages)
                     known = find_edit(self.subject, point, pairs, self.keys, *more)
                 except Exception:
                     known = None

@@ -34,6 +34,8 @@ def names_and_values(
         rows.append((4, f"{p}/{q}", n / m))
     for name, v in scalars:
         rows += _constant(name, v)
+        for m, n in lengths[:3] if name.endswith(".sum()") else ():
+            rows += [(3, f"{name}/{m}", v / n), (3, f"{m}/{name}", n / v)]
     rows.sort(key=lambda row: row[0])
     return [row[1] for row in rows], np.array([row[2] for row in rows])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from tinyae.gradcheck.doctor.hypotheses import arrays, common, terms, windows
+from tinyae.gradcheck.doctor.hypotheses import arrays, carried, common, terms, windows
 from tinyae.gradcheck.doctor.hypotheses.factors import factors
 from tinyae.gradcheck.doctor.hypotheses.guess import Guess
 from tinyae.gradcheck.doctor.hypotheses.products import products
@@ -59,6 +59,9 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
     def places(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
         return common.what_is_common(name, a, n, trial, examination.named_tensors(k, trial))
 
+    def through_time(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
+        return carried.carried(name, a, n, trial, examination.keys[name])
+
     families: list[tuple[str, Family]] = []
     if examination.trials[0].point.values and any(
         p.n.ndim in (3, 4) for p in examination.trials[0].pairs.values()
@@ -70,5 +73,7 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
     families.append(("a factor of the named tensors", named))
     families.append(("one branch with a wrong slope", branches))
     families.append(("a term or an operand of the named tensors", sums))
+    if any(a.ndim == 3 for a in examination.trials[0].point.tensors.values()):
+        families.append(("what a step hands back to the one before", through_time))
     families.append(("what the wrong entries have in common", places))
     return families

@@ -19,6 +19,18 @@ _LARGEST = 20_000  # entries of one
 
 def local_arrays(run: Callable[[], Any], codes: list[CodeType]) -> dict[str, Array]:
     """The arrays that functions with these codes held when they last returned, while ``run`` ran."""
+    frames = last_frames(run, codes)
+    found: dict[str, Array] = {}
+    for code in codes:
+        for name, value in frames.get(code, {}).items():
+            array = _array(value)
+            if array is not None and name not in found:
+                found[name] = array
+    return found
+
+
+def last_frames(run: Callable[[], Any], codes: list[CodeType]) -> dict[CodeType, dict[str, Any]]:
+    """The local variables that each of the codes held when it last returned, while ``run`` ran."""
     frames: dict[CodeType, dict[str, Any]] = {}
 
     def look(frame: FrameType, event: str, argument: Any) -> None:
@@ -31,13 +43,7 @@ def local_arrays(run: Callable[[], Any], codes: list[CodeType]) -> dict[str, Arr
         run()
     finally:
         sys.setprofile(before)
-    found: dict[str, Array] = {}
-    for code in codes:
-        for name, value in frames.get(code, {}).items():
-            array = _array(value)
-            if array is not None and name not in found:
-                found[name] = array
-    return found
+    return frames
 
 
 def _array(value: Any) -> Array | None:

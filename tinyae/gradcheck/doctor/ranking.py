@@ -31,6 +31,7 @@ VAGUE = (
     "offset",
     "conv",
     "shape",
+    "carried",
 )
 # Relations that a formula with enough functions in it fulfils by accident.
 RATIOS = ("wrong_factor", "missing_factor", "extra_factor", "term", "missing_term")

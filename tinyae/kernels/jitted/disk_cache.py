@@ -77,8 +77,11 @@ class _DiskCache(NullCache):
             try:
                 self.cache.save_overload(signature, result)
                 return
-            except Exception as error:
+            except OSError as error:
                 self._leave_folder(error)
+            except Exception as error:  # the code itself cannot be written, in no folder
+                _warn(f"{self.function.__qualname__} cannot be saved and stays in memory", error)
+                return
 
     def flush(self) -> None:
         self.cache.flush()

@@ -279,7 +279,7 @@ def _multiply(
     depth = len(a) if a_transposed else a.shape[1]
     # BLAS is faster where most of a tile would be unused.
     if rows < ROWS or 2 * columns < lanes(out.itemsize):
-        product = (a.T if a_transposed else a) @ (b.T if b_transposed else b)
+        product = reference.matmul(a.T if a_transposed else a, b.T if b_transposed else b)
         if start is None:
             out += product
         else:

@@ -3,6 +3,7 @@
 export_c(model, "ae.h")                                    # ae_run(in, out, arena)
 export_c(model, "ae.h", part="score", threshold=0.02)      # ae_score(in, arena) > AE_THRESHOLD
 export_c(model, "ae.h", quantize="int8", calibration=x)    # ae_run, with weights of 8 bits
+export_c(model, "ae.h", train="sgd", frozen="encoder")     # ae_train(in, arena, weights, rate), too
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +19,22 @@ import numpy as np
 from tinyae import files
 from tinyae.arrays import check_real
 from tinyae.models import Model
-from tinyae.param import Array
-from tinyae.program.compile import check_part, program_of
+from tinyae.param import Array, Param
+from tinyae.program.compile import check_part, in_float32, program_of
 from tinyae.program.int8 import QuantizedProgram, quantize_program
 from tinyae.program.program import Program, Shape
 from tinyae.program.run_numpy import NumpyRuntime
-from tinyae.program.shapes import sample_shape
+from tinyae.program.shapes import checked_sample_shape
 from tinyae.program.to_c.header import Header, Sample
 from tinyae.program.to_c.int8_header import Int8Header, arena_bytes
 from tinyae.program.to_c.score import ends_in_pieces
+from tinyae.program.to_c.training_header import TrainingHeader
+from tinyae.program.training import (
+    check_learnt,
+    checked_optimizer,
+    learnt_params,
+    training_program,
+)
 
 FLOAT_MAX = float(np.finfo(np.float32).max)
 
@@ -41,6 +50,8 @@ def export_c(
     selftest: bool = False,
     quantize: str | None = None,
     calibration: Array | None = None,
+    train: str | None = None,
+    frozen: str | Sequence[str] = (),
 ) -> Header:
     """Write a part of a trained model as one C header; returns what was written.
 
@@ -72,6 +83,21 @@ def export_c(
         with ``quantize``: samples (N, …) like those that the device will see, a hundred or more. The
         ranges of results on them are those that 8 bits represent; numbers outside are clipped
 
+    train
+        "sgd" or "adam" for a device that goes on learning: see :mod:`tinyae.program.training`. The
+        weights are in RAM then, and all functions take them as one more argument,
+
+            NAME_init_weights(weights)            copies those of the model
+            NAME_train(in, arena, weights, rate)  one step on one sample, rate the learning rate
+            NAME_run(in, out, arena, weights), NAME_score(in, arena, weights)
+            NAME_WEIGHTS_BYTES, NAME_RAM_BYTES    what they take, and that with the arena
+
+        It is the step of the plain autoencoder: no noise, no dropout, and BatchNorm stays the map
+        that it is after training, for one sample has no statistics
+    frozen
+        with ``train``: layers that do not learn and stay in flash, by the beginning of their
+        Params' names, e.g. "encoder" or ["encoder.0", "decoder.4"]
+
     Errors    float32 arithmetic: results differ from tinyae's by its rounding, about 1e-6 of the
               largest number. In int8, by about 1 % of the range of the results
 
@@ -80,7 +106,7 @@ def export_c(
         ValueError         an argument is wrong, or a weight is not finite
         FileNotFoundError  the folder does not exist
     """
-    check_part(model, part)
+    check_part("export_c", model, part)
     target = files.check_target("export_c", path)
     file = Path(os.fsdecode(path))
     name = _checked_name(name, file.stem)
@@ -88,18 +114,24 @@ def export_c(
     if quantize is not None or calibration is not None:
         calibration = _checked_calibration(quantize, calibration)
         input_shape = calibration.shape[1:] if input_shape is None else input_shape
-    shape = _checked_shape(model, part, input_shape)
+    optimizer = checked_optimizer(train, frozen, part, quantize)
+    shape = checked_sample_shape("export_c", model, part, input_shape)
     owner = f"{'an' if type(model).__name__[0] in 'AEIOU' else 'a'} {type(model).__name__}"
     what = owner if part == "autoencoder" else f"the {part} of {owner}"
     header: Header
     if calibration is not None:
         x = _of_shape(calibration, shape)
         header = _int8_header((name, file.name, what), model, part, x, threshold, selftest)
+    elif optimizer is not None:
+        learnt = learnt_params(model, frozen)
+        programs = _in_float32_all(_programs(model, part, shape, threshold, learnt))
+        sample = _sample(programs) if selftest else None
+        programs["train"] = in_float32("export_c", training_program(model, shape, learnt))
+        check_learnt(model, programs["train"], learnt)
+        names = name, file.name, what
+        header = TrainingHeader(*names, programs, optimizer, threshold, sample)
     else:
-        programs = {
-            key: _in_float32(program)
-            for key, program in _programs(model, part, shape, threshold).items()
-        }
+        programs = _in_float32_all(_programs(model, part, shape, threshold))
         sample = _sample(programs) if selftest else None
         header = Header(name, file.name, what, programs, threshold, sample)
     content = header.text().encode("ascii", "replace")
@@ -107,21 +139,31 @@ def export_c(
     return header
 
 
-def _programs(model: Model, part: str, shape: Shape, threshold: float | None) -> dict[str, Program]:
+def _programs(
+    model: Model,
+    part: str,
+    shape: Shape,
+    threshold: float | None,
+    learnt: Mapping[str, Param] | None = None,
+) -> dict[str, Program]:
     """The programs of ``run`` and ``score``."""
     if part == "score":
-        return {"score": _score_program(model, shape)}
-    run = program_of(model, part, shape)
+        return {"score": _score_program(model, shape, learnt)}
+    run = program_of(model, part, shape, learnt)
     if part == "autoencoder" and (threshold is not None or run.input_shape == run.output_shape):
-        score = _score_program(model, shape)
+        score = _score_program(model, shape, learnt)
         if threshold is not None or score.arena <= run.arena:
             return {"run": run, "score": score}
     return {"run": run}
 
 
-def _score_program(model: Model, shape: Shape) -> Program:
+def _score_program(
+    model: Model, shape: Shape, learnt: Mapping[str, Param] | None = None
+) -> Program:
     """The program of the score, or, where that is enough, of the reconstruction."""
-    score, reconstruction = (program_of(model, part, shape) for part in ("score", "autoencoder"))
+    score, reconstruction = (
+        program_of(model, part, shape, learnt) for part in ("score", "autoencoder")
+    )
     return reconstruction if ends_in_pieces(reconstruction) else score
 
 
@@ -138,7 +180,7 @@ def _int8_header(
     if scored:
         program_of(model, "score", shape)  # raises if the reconstruction has another shape
     program = program_of(model, "autoencoder" if part == "score" else part, shape)
-    quantized = quantize_program(_in_float32(program), x)
+    quantized = quantize_program(in_float32("export_c", program), x)
     functions: tuple[str, ...] = ("score",) if part == "score" else ("run",)
     if part == "autoencoder" and (
         scored
@@ -220,34 +262,8 @@ def _checked_threshold(threshold: float | None, part: str) -> float | None:
     return float(threshold)
 
 
-def _checked_shape(model: Model, part: str, input_shape: Shape | None) -> Shape:
-    if input_shape is None:
-        shape = sample_shape(model, part)
-        if shape is None:
-            raise ValueError(
-                f"export_c: the layers of {type(model).__name__} take samples of several shapes; "
-                "pass that of yours, e.g. input_shape=(1, 28, 28)"
-            )
-        return shape
-    if not isinstance(input_shape, tuple | list) or not all(
-        isinstance(n, int | np.integer) and n >= 1 for n in input_shape
-    ):
-        raise ValueError(
-            f"export_c: input_shape is {input_shape!r}, expected integers ≥ 1, the shape of one "
-            "sample; pass e.g. input_shape=(1, 28, 28)"
-        )
-    return tuple(int(n) for n in input_shape)
-
-
-def _in_float32(program: Program) -> Program:
-    with np.errstate(over="ignore"):
-        weights = program.weights.astype(np.float32)
-    if not np.isfinite(weights).all():
-        raise ValueError(
-            "export_c: the model has weights that are NaN, infinite or too large for a 32-bit "
-            "float; train it again with a smaller learning rate, or load an earlier checkpoint"
-        )
-    return dataclasses.replace(program, weights=weights)
+def _in_float32_all(programs: dict[str, Program]) -> dict[str, Program]:
+    return {key: in_float32("export_c", program) for key, program in programs.items()}
 
 
 def _sample(programs: dict[str, Program]) -> Sample:

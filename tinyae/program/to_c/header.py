@@ -85,8 +85,18 @@ class Header:
     @property
     def prototypes(self) -> list[str]:
         """The functions to call, e.g. ``ae_run(in, out, arena)``."""
-        arguments = {"run": "in, out, arena", "score": "in, arena"}
-        return [f"{self.name}_{key}({arguments[key]})" for key in self.programs]
+        return [f"{self.name}_{key}({self._given(key)})" for key in self.programs]
+
+    def _given(self, key: str) -> str:
+        """The arguments of a function."""
+        arena = "arena" if self.arena_bytes else "0"
+        return {"run": f"in, out, {arena}", "score": f"in, {arena}"}[key]
+
+    def _begin(self, key: str) -> str:
+        """How a function begins in C."""
+        if key == "score":
+            return f"float {self.name}_score(const float *in, float *arena)"
+        return f"void {self.name}_run(const float *in, float *out, float *arena)"
 
     def text(self) -> str:
         guard = f"{self.macro}_H"
@@ -98,6 +108,7 @@ class Header:
             *self.operations.tables.definitions,
             *self.operations.functions.values(),
             *(self._function(key) for key in self.programs),
+            *self._more_functions(),
             *self._selftest(),
             f"#endif /* {guard} */\n",
         ]
@@ -107,22 +118,10 @@ class Header:
 
     def _comment(self) -> str:
         uses = "<stdint.h> and <math.h>" if self.operations.needs_libm else "<stdint.h>"
-        arena = f"{self.macro}_ARENA_BYTES / sizeof(float)"
-        usage = [f'#include "{self.file}"', ""]
-        if self.arena_bytes:
-            usage.append(f"static float arena[{arena}];")
-        given = "arena" if self.arena_bytes else "0"
-        if "run" in self.programs:
-            usage.append(f"float out[{self.macro}_OUTPUT_LENGTH];")
-            usage.append(f"{self.name}_run(in, out, {given});")
-        if "score" in self.programs:
-            score = f"{self.name}_score(in, {given})"
-            anomaly = f"int anomaly = {score} > {self.macro}_THRESHOLD;"
-            usage.append(anomaly if self.threshold is not None else f"float score = {score};")
         lines = [
             f"{self.file}: {self.what}. Written by tinyae {tinyae.__version__}.",
             "",
-            *(f"    {line}".rstrip() for line in usage),
+            *(f"    {line}".rstrip() for line in self._usage()),
             "",
             *self._arguments(),
             "",
@@ -133,11 +132,25 @@ class Header:
         ]
         return "/* " + "\n".join(f" * {line}".rstrip() for line in lines)[3:] + "\n */\n"
 
+    def _usage(self) -> list[str]:
+        arena = f"{self.macro}_ARENA_BYTES / sizeof(float)"
+        usage = [f'#include "{self.file}"', ""]
+        if self.arena_bytes:
+            usage.append(f"static float arena[{arena}];")
+        if "run" in self.programs:
+            usage.append(f"float out[{self.macro}_OUTPUT_LENGTH];")
+            usage.append(f"{self.name}_run({self._given('run')});")
+        if "score" in self.programs:
+            score = f"{self.name}_score({self._given('score')})"
+            anomaly = f"int anomaly = {score} > {self.macro}_THRESHOLD;"
+            usage.append(anomaly if self.threshold is not None else f"float score = {score};")
+        return usage
+
     def _arguments(self) -> list[str]:
         program = self.program
-        lines = [f"in     {_floats(program.input_shape)}"]
+        lines = [f"in     {floats(program.input_shape)}"]
         if "run" in self.programs:
-            lines.append(f"out    {_floats(program.output_shape)}; not the same memory as in")
+            lines.append(f"out    {floats(program.output_shape)}; not the same memory as in")
         if "score" in self.programs:
             lines.append("score  the mean squared error of the reconstruction of in")
         if self.arena_bytes:
@@ -194,24 +207,28 @@ class Header:
         body = list(self.bodies[key])
         if not self.programs[key].arena:
             body.insert(0, "(void)arena;")
-        if key == "score":
-            begin = f"static inline float {self.name}_score(const float *in, float *arena)"
-        else:
-            begin = f"static inline void {self.name}_run(const float *in, float *out, float *arena)"
-        return begin + "\n{\n" + "".join(f"    {line}\n" for line in body) + "}\n"
+        lines = "".join(f"    {line}\n" for line in body)
+        return f"static inline {self._begin(key)}\n{{\n{lines}}}\n"
+
+    def _more_functions(self) -> list[str]:
+        return []
+
+    def _selftest_begin(self) -> tuple[list[str], list[str]]:
+        """The arguments and the first statements of the self-test."""
+        return ["float *arena"], []
 
     def _selftest(self) -> list[str]:
         if self.sample is None:
             return []
         name, macro = f"{self.name}_selftest", self.macro
-        arguments, body = ["float *arena"], []
+        arguments, body = self._selftest_begin()
         tables = {f"{name}_in": self.sample.x}
         if "run" in self.programs:
             y = self.sample.results["run"]
             arguments.insert(0, "float *out")
             tables[f"{name}_out"] = y
             body += [
-                f"{self.name}_run({name}_in, out, arena);",
+                f"{self.name}_run({self._given('run').replace('in,', f'{name}_in,', 1)});",
                 f"for (int32_t i = 0; i < {macro}_OUTPUT_LENGTH; i++) {{",
                 f"    const float error = out[i] - {name}_out[i];",
                 f"    if (!(error <= {_bound(y)} && -error <= {_bound(y)})) {{",
@@ -223,7 +240,8 @@ class Header:
             y = self.sample.results["score"]
             failed = f"{macro}_OUTPUT_LENGTH + 1" if "run" in self.programs else "1"
             body += [
-                f"const float error = {self.name}_score({name}_in, arena) - {c_number(float(y))};",
+                f"const float error = {self.name}_score("
+                f"{self._given('score').replace('in,', f'{name}_in,', 1)}) - {c_number(float(y))};",
                 f"if (!(error <= {_bound(y)} && -error <= {_bound(y)})) {{",
                 f"    return {failed};",
                 "}",
@@ -241,7 +259,7 @@ class Header:
         return [*definitions, function]
 
 
-def _floats(shape: Shape) -> str:
+def floats(shape: Shape) -> str:
     """784 floats, 1 x 28 x 28"""
     number = f"{math.prod(shape)} floats"
     return f"{number}, {shape_text(shape)}" if len(shape) > 1 else number

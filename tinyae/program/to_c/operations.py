@@ -18,8 +18,10 @@ from tinyae.kernels.functions import FUNCTIONS
 from tinyae.kernels.windows import extent
 from tinyae.param import Array
 from tinyae.program import program as ops
+from tinyae.program.gradients import DenseGrad
 from tinyae.program.program import LINEAR, Function, Op, Program, Slot
 from tinyae.program.to_c import image_templates, templates
+from tinyae.program.to_c.learnt import LearntWeights
 from tinyae.program.to_c.tables import Tables, interleave, split
 
 _LIBM = re.compile(rf"\b(sqrt|fabs|{'|'.join(FUNCTION_NAMES)})f\(")
@@ -32,6 +34,7 @@ class Operations:
     def __init__(self, name: str) -> None:
         self.name = name
         self.tables = Tables(name)
+        self.learnt = LearntWeights()
         self.types: dict[str, str] = {}
         self.functions: dict[str, str] = {}
 
@@ -42,7 +45,7 @@ class Operations:
     def statements(self, program: Program, k: int) -> list[str]:
         """Operation k in C, with ``in``, ``out`` and ``arena`` as pointers to the spaces."""
         op = program.ops[k]
-        calls = _WRITE[type(op)](Writer(self, program, k), op)
+        calls = WRITE[type(op)](Writer(self, program, k), op)
         f = getattr(op, "f", LINEAR)
         if f != LINEAR and not isinstance(op, ops.Activation):
             calls.append(self.activation(f, pointer(op.y), op.y.size))
@@ -106,11 +109,18 @@ class Writer:
 
     def __init__(self, operations: Operations, program: Program, k: int) -> None:
         self.operations, self.weights, self.k = operations, program.weights, k
+        self.learnt = program.learnt
 
     def read(self, slot: Slot) -> Array:
         return self.weights[slot.offset : slot.offset + slot.size].reshape(slot.shape)
 
-    def table(self, name: str, values: Array) -> str:
+    def learns(self, slot: Slot) -> bool:
+        return slot.space == "weights" and slot.offset in self.learnt
+
+    def table(self, name: str, values: Array, slot: Slot) -> str:
+        """The pointer to weights in C; ``slot`` is the first of those they are made from."""
+        if self.learns(slot):
+            return self.operations.learnt.add(self.learnt[slot.offset], values)
         return self.operations.tables.add(f"{name}{self.k}", values)
 
     def function(self, name: str, template: Template, **values: Any) -> str:
@@ -118,6 +128,12 @@ class Writer:
 
     def window(self, op: Any, window: ops.Pair, corner: ops.Pair, groups: int = 1) -> str:
         return self.operations.window(self.k, op, window, corner, groups)
+
+    def permutation(self, sizes_and_steps: list[int]) -> str:
+        """The address of a table, see ``image_templates.PERMUTATION``."""
+        name, operations = f"{self.operations.name}_permutation", self.operations
+        operations.types[name] = image_templates.PERMUTATION.substitute(name=operations.name)
+        return "&" + operations.tables.add_struct(name, f"permutation{self.k}", sizes_and_steps)
 
     def pointers(self, op: Op) -> str:
         return f"{pointer(op.x)}, {pointer(op.y)}"
@@ -128,8 +144,8 @@ def pointer(slot: Slot) -> str:
     return f"{name} + {slot.offset}" if slot.offset else name
 
 
-def dense_table(w: Writer, op: ops.Dense) -> str:
-    return w.table("W", interleave(w.read(op.W), w.read(op.b)))
+def dense_table(w: Writer, op: ops.Dense | DenseGrad) -> str:
+    return w.table("W", interleave(w.read(op.W), w.read(op.b)), op.W)
 
 
 def dense_function(w: Writer, rows: int) -> str:
@@ -143,8 +159,8 @@ def _dense(w: Writer, op: ops.Dense) -> list[str]:
     calls = []
     first = 0
     for rows, outputs in split(op.W.shape[0]):
-        weights = _at(W, first * (1 + columns))
-        x, y = pointer(op.x), pointer(_from(op.y, first))
+        weights = at_offset(W, first * (1 + columns))
+        x, y = pointer(op.x), pointer(from_offset(op.y, first))
         calls.append(f"{dense_function(w, rows)}({weights}, {x}, {y}, {outputs}, {columns})")
         first += outputs
     return calls
@@ -175,7 +191,7 @@ def _any_conv(
     """W (groups, O/groups, C/groups, kh, kw)"""
     groups, outputs = W.shape[:2]
     b = w.read(op.b).reshape(groups, outputs)
-    table = w.table("W", np.concatenate([interleave(*both) for both in zip(W, b)]))
+    table = w.table("W", np.concatenate([interleave(*both) for both in zip(W, b)]), op.W)
     window = w.window(op, (W.shape[3], W.shape[4]), op.corner, groups)
     w.function("min", templates.MIN)
     w.function("fma", templates.FMA)
@@ -184,8 +200,8 @@ def _any_conv(
     first = 0
     for rows, count in split(outputs):
         function = w.function(f"{name}{rows}", template, rows=rows, **steps)
-        y = _from(op.y, first * op.y.shape[1] * op.y.shape[2])
-        arguments = [_at(table, first * of_output), pointer(op.x), pointer(y)]
+        y = from_offset(op.y, first * op.y.shape[1] * op.y.shape[2])
+        arguments = [at_offset(table, first * of_output), pointer(op.x), pointer(y)]
         loop = ""
         if groups > 1:
             loop = f"for (int32_t g = 0; g < {groups}; g++) "
@@ -196,16 +212,17 @@ def _any_conv(
     return calls
 
 
-def _at(table: str, offset: int) -> str:
+def at_offset(table: str, offset: int) -> str:
     return f"{table} + {offset}" if offset else table
 
 
-def _from(slot: Slot, offset: int) -> Slot:
+def from_offset(slot: Slot, offset: int) -> Slot:
     return slot._replace(offset=slot.offset + offset)
 
 
 def _affine(w: Writer, op: ops.Affine) -> list[str]:
-    scale, shift = w.table("scale", w.read(op.scale)), w.table("shift", w.read(op.shift))
+    scale = w.table("scale", w.read(op.scale), op.scale)
+    shift = w.table("shift", w.read(op.shift), op.shift)
     function = w.function("affine", templates.AFFINE)
     channels = op.scale.size
     return [f"{function}({scale}, {shift}, {w.pointers(op)}, {channels}, {op.x.size // channels})"]
@@ -242,10 +259,8 @@ def _interpolate(w: Writer, op: ops.Interpolate) -> list[str]:
 
 
 def _permute(w: Writer, op: ops.Permute) -> list[str]:
-    name, operations = f"{w.operations.name}_permutation", w.operations
-    operations.types[name] = image_templates.PERMUTATION.substitute(name=operations.name)
-    table = operations.tables.add_struct(name, f"permutation{w.k}", [*op.sizes, *op.steps])
-    return [f"{w.function('permute', image_templates.PERMUTE)}(&{table}, {w.pointers(op)})"]
+    permutation = w.permutation([*op.sizes, *op.steps])
+    return [f"{w.function('permute', image_templates.PERMUTE)}({permutation}, {w.pointers(op)})"]
 
 
 def _pad(w: Writer, op: ops.Pad) -> list[str]:
@@ -263,13 +278,14 @@ def _activation(w: Writer, op: ops.Activation) -> list[str]:
 
 
 def _prelu(w: Writer, op: ops.PReLU) -> list[str]:
-    slope, channels = w.table("slope", w.read(op.slope)), op.slope.size
+    slope, channels = w.table("slope", w.read(op.slope), op.slope), op.slope.size
     function = w.function("prelu", templates.PRELU)
     return [f"{function}({slope}, {w.pointers(op)}, {channels}, {op.x.size // channels})"]
 
 
 def _layer_norm(w: Writer, op: ops.LayerNorm) -> list[str]:
-    gamma, beta = w.table("gamma", w.read(op.gamma)), w.table("beta", w.read(op.beta))
+    gamma = w.table("gamma", w.read(op.gamma), op.gamma)
+    beta = w.table("beta", w.read(op.beta), op.beta)
     function = w.function("layer_norm", templates.LAYER_NORM)
     columns = op.gamma.size
     sizes = f"{op.x.size // columns}, {columns}"
@@ -291,7 +307,7 @@ def _softmax(w: Writer, op: ops.Softmax) -> list[str]:
 
 def _top_k(w: Writer, op: ops.TopK) -> list[str]:
     function = w.function("top_k", templates.TOP_K)
-    return [f"{function}({w.pointers(op)}, {op.x.size}, {op.k})"]
+    return [f"{function}({pointer(op.x)}, {w.pointers(op)}, {op.x.size}, {op.k})"]
 
 
 def _add(w: Writer, op: ops.Add) -> list[str]:
@@ -308,7 +324,7 @@ def _copy(w: Writer, op: Op) -> list[str]:
     return [f"{w.function('copy', templates.COPY)}({w.pointers(op)}, {op.x.size})"]
 
 
-_WRITE: dict[type[Op], Callable[[Writer, Any], list[str]]] = {
+WRITE: dict[type[Op], Callable[[Writer, Any], list[str]]] = {
     ops.Affine: _affine,
     ops.Dense: _dense,
     ops.Conv: _conv,

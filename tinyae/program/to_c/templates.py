@@ -207,9 +207,9 @@ static void ${name}_softmax(const float *x, float *y, int32_t classes, int32_t l
 """)
 
 TOP_K = Template("""\
-/* y = x at the k largest entries, 0 * x elsewhere; of equal entries, the first are kept. NaN counts
- * as larger than any number. */
-static void ${name}_top_k(const float *x, float *y, int32_t length, int32_t k)
+/* y = from at the k largest entries of x, 0 * from elsewhere; of equal entries, the first are kept.
+ * NaN counts as larger than any number. */
+static void ${name}_top_k(const float *x, const float *from, float *y, int32_t length, int32_t k)
 {
     float least = 0.0f;            /* the k-th largest, found from the largest downwards */
     int32_t above = 0, equal = 0;  /* how many numbers are larger than it, and equal to it */
@@ -234,9 +234,9 @@ static void ${name}_top_k(const float *x, float *y, int32_t length, int32_t k)
     }
     const int any = equal > 0;  /* number that is kept */
     for (int32_t i = 0; i < length; i++) {
-        const int tie = any && x[i] == least && above < k;
+        const int larger = any && x[i] > least, tie = any && x[i] == least && above < k;
         above += tie;
-        y[i] = tie || (any && x[i] > least) ? x[i] : 0.0f * x[i];
+        y[i] = tie || larger ? from[i] : 0.0f * from[i];
     }
 }
 """)

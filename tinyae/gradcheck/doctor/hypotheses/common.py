@@ -126,9 +126,9 @@ def _condition(
         found = _separates(t[wrong], t[right])
         if found is None:
             continue
-        relation, bound = found
+        relation, low, high = found
         text, factor = _how(a[wrong], n[wrong], trial)
-        limit = "0" if bound == 0 else _named(bound, trial)
+        limit = "0" if high == 0 else _named(low, high, trial)
         if not limit:
             continue  # a bound that stands nowhere in the code is an accident
         where = (
@@ -158,29 +158,31 @@ def _labels(t: Array) -> bool:
     return bool(np.array_equal(t, np.round(t)) and np.abs(t).max() > 1)
 
 
-def _separates(bad: Array, good: Array) -> tuple[str, float] | None:
-    """The condition that all of the wrong entries meet and none of the right ones."""
+def _separates(bad: Array, good: Array) -> tuple[str, float, float] | None:
+    """The condition that all of the wrong entries meet and none of the right ones: a relation, and
+    the range in which its bound lies.
+    """
     if not len(bad) or not len(good) or (len(bad) < 3 and len(good) < 3):
         return None
     if (bad == 0).all() and (good != 0).all():
-        return "=", 0.0
+        return "=", 0.0, 0.0
     if (bad <= 0).all() and (good > 0).all():
-        return ("<" if (bad < 0).all() else "≤"), 0.0
+        return ("<" if (bad < 0).all() else "≤"), 0.0, 0.0
     if (bad >= 0).all() and (good < 0).all():
-        return ">", 0.0
+        return ">", 0.0, 0.0
     if (bad > 0).all() and (good <= 0).all():
-        return ">", 0.0
+        return ">", 0.0, 0.0
     p, q = np.abs(bad), np.abs(good)
     if p.min() > q.max():
-        return "|>", float(p.min() + q.max()) / 2
+        return "|>", float(q.max()), float(p.min())
     if p.max() < q.min():
-        return "|<", float(p.max() + q.min()) / 2
+        return "|<", float(p.max()), float(q.min())
     return None
 
 
-def _named(bound: float, trial: Trial) -> str:
-    """The constant nearest to a bound that is known only roughly; "" if there is none."""
-    near = [k for k, v in trial.point.scalars.items() if v and abs(bound / abs(v) - 1) < 0.3]
+def _named(low: float, high: float, trial: Trial) -> str:
+    """The constant between two numbers, where the bound lies; "" if there is none."""
+    near = [k for k, v in trial.point.scalars.items() if low <= abs(v) <= high]
     return near[0].lstrip("-") if near else ""
 
 

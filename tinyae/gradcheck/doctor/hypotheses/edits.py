@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tinyae.gradcheck.doctor.hypotheses.scope import Scope
+
 Site = tuple[ast.AST, str, int | None, ast.AST, ast.stmt]
 Alternatives = Callable[[Site], Iterator[ast.AST | None]]
 
@@ -55,9 +57,13 @@ def put(site: Site, node: Any) -> None:
         getattr(parent, name)[index] = node
 
 
-def changes(tree: ast.FunctionDef, alternatives: Any) -> Iterator[Change]:
+def changes(
+    tree: ast.FunctionDef, alternatives: Any, skip: Callable[[Site], bool] | None = None
+) -> Iterator[Change]:
     """Change one node of the tree in place, yield the change, and restore the node; for each one."""
     for site in sorted(sites(tree), key=lambda s: not isinstance(s[3], ast.stmt)):
+        if skip is not None and skip(site):
+            continue
         old = site[3]
         for new in alternatives(site):
             put(site, located(new if new is not None else ast.Pass(), old))
@@ -159,6 +165,8 @@ def mistakes(site: Site) -> Iterator[ast.AST | None]:
         yield from _slices(node)
     elif isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):
         yield ast.Return(ast.Tuple(node.value.elts[::-1], ast.Load()))
+    elif isinstance(node, ast.List) and len(node.elts) > 1 and isinstance(node.ctx, ast.Load):
+        yield ast.List(node.elts[::-1], ast.Load())
 
 
 def _loaded(node: ast.expr) -> ast.expr:
@@ -215,6 +223,14 @@ def _calls(node: ast.Call) -> Iterator[ast.AST]:
             yield node.args[0]
     if isinstance(f, ast.Name) and f.id == "len" and node.args:
         yield ast.Attribute(node.args[0], "size", ast.Load())
+        for axis in (1, 2):
+            yield _expression(
+                f"({ast.unparse(node.args[0])}.size // {ast.unparse(node.args[0])}.shape[{axis}])"
+            )
+    if isinstance(f, ast.Attribute) and f.attr == "where" and len(node.args) == 3:
+        yield ast.Call(f, [node.args[0], node.args[2], node.args[1]], [])
+    if isinstance(f, ast.Attribute) and f.attr == "clip" and len(node.args) == 3:
+        yield node.args[0]
     if len(node.args) == 2 and not node.keywords:
         yield ast.Call(f, node.args[::-1], [])
 
@@ -253,7 +269,7 @@ def _slices(node: ast.Subscript) -> Iterator[ast.AST]:
                 yield ast.Subscript(node.value, inner, node.ctx)
 
 
-def likely_repairs(names: list[str]) -> Alternatives:
+def likely_repairs(names: list[str], scope: Scope) -> Alternatives:
     """Common repairs of a node: undo a mistake, add a factor or a transpose, write ``+=``.
     ``names`` are the arrays in scope.
     """
@@ -283,15 +299,19 @@ def likely_repairs(names: list[str]) -> Alternatives:
             for number in (2, 0.5):
                 yield ast.BinOp(node, ast.Mult(), ast.Constant(number))
             for name in _near(names, node):
-                yield ast.BinOp(node, ast.Mult(), ast.Name(name, ast.Load()))
+                if scope.fits(node, name):
+                    yield ast.BinOp(node, ast.Mult(), ast.Name(name, ast.Load()))
                 for count in (f"len({name})", f"{name}.size"):
                     yield ast.BinOp(node, ast.Div(), _expression(count))
             yield ast.Call(ast.Attribute(node, "sum", ast.Load()), [], _axis(0))
+            for name in _near(names, node):
+                if scope.fits(node, name):
+                    yield ast.BinOp(node, ast.Div(), ast.Name(name, ast.Load()))
 
     return alternatives
 
 
-def unlikely_repairs(names: list[str], scope: list[str]) -> Alternatives:
+def unlikely_repairs(names: list[str], every: list[str], scope: Scope) -> Alternatives:
     """Less common repairs: a mask, the slope of an activation, a term, another name."""
 
     def alternatives(site: Site) -> Iterator[ast.AST | None]:
@@ -300,19 +320,21 @@ def unlikely_repairs(names: list[str], scope: list[str]) -> Alternatives:
             return
         if _is_summand(site):
             for name in _near(names, node):
+                if not scope.fits(node, name):
+                    continue
                 for factor in (f"({name} > 0)", f"(1 - {name})", f"(1 - {name} ** 2)"):
                     yield ast.BinOp(node, ast.Mult(), _expression(factor))
                 yield ast.BinOp(node, ast.Add(), ast.Name(name, ast.Load()))
                 yield ast.BinOp(node, ast.Sub(), ast.Name(name, ast.Load()))
         if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith(".shape"):
             yield from _lengths(node)
-        if isinstance(node, ast.Name) and node.id in scope and field != "func":
+        if isinstance(node, ast.Name) and node.id in every and field != "func":
             yield ast.BinOp(ast.Constant(1), ast.Sub(), node)
-            for other in scope:
-                if other != node.id:
+            for other in every:
+                if other != node.id and scope.alike(node, other):
                     yield ast.Name(other, ast.Load())
             for other in names:
-                if other != node.id:
+                if other != node.id and scope.fits(node, other):
                     yield ast.BinOp(node, ast.Mult(), ast.Name(other, ast.Load()))
 
     return alternatives
@@ -328,6 +350,7 @@ def _lengths(node: ast.Subscript) -> Iterator[ast.AST]:
         *(f"{shape}[{i}]" for i in range(4)),
         *(f"({here} * {shape}[{i}])" for i in range(4)),
         f"({array}.size // {here})",
+        *(f"({array}.size // {shape}[{i}])" for i in range(4)),
     ):
         if text != here:
             yield _expression(text)

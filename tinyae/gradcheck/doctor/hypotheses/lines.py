@@ -9,8 +9,8 @@ in the subject's own source until it is right.
 from __future__ import annotations
 
 import ast
+import copy
 import sys
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import FunctionType
@@ -20,16 +20,19 @@ import numpy as np
 
 from tinyae.gradcheck.doctor.findings import Place
 from tinyae.gradcheck.doctor.hypotheses.classify import classify, differences
+from tinyae.gradcheck.doctor.hypotheses.dataflow import spoils_what_is_right
 from tinyae.gradcheck.doctor.hypotheses.edits import (
     Change,
     likely_repairs,
     mistakes,
     unlikely_repairs,
 )
+from tinyae.gradcheck.doctor.hypotheses.insertions import insertions
+from tinyae.gradcheck.doctor.hypotheses.scope import Scopes
 from tinyae.gradcheck.doctor.hypotheses.slips import lines_in_loops, statement_repairs
 from tinyae.gradcheck.doctor.hypotheses.source import Piece, Program
 from tinyae.gradcheck.doctor.hypotheses.variants import (
-    MAX_SECONDS,
+    MAX_LINES,
     MAX_VARIANTS,
     Budget,
     alike,
@@ -40,6 +43,7 @@ from tinyae.gradcheck.doctor.hypotheses.variants import (
     variants,
 )
 from tinyae.gradcheck.doctor.subjects import (
+    FunctionSubject,
     Subject,
     TangentSubject,
 )
@@ -80,6 +84,7 @@ def find_edit(
     deep: bool = True,
     other_points: OtherPoints = tuple,
     tensor: str | None = None,
+    stages: int = len(MAX_VARIANTS),
 ) -> Edit | None:
     """The one edit that explains every wrong gradient, or None. Only a deep search tries repairs
     of the subject's own source, because there may be many.
@@ -102,7 +107,11 @@ def find_edit(
             if found is not None:
                 return found
     if deep and mine.pieces and not all(p.ok for p in pairs.values()):
-        return _from_repairs(subject, mine, point, pairs, keys, other_points, tensor)
+        found = _from_repairs(subject, mine, point, pairs, keys, other_points, tensor, stages)
+        if found is None and right is not None and isinstance(right, FunctionType):
+            theirs = Program(right, starts)
+            found = _from_mistakes(subject, theirs, point, pairs, keys, other_points)
+        return found
     return None
 
 
@@ -144,14 +153,20 @@ def _from_difference(
     """The only difference between the two sources, if correcting it makes every gradient right."""
     found: list[tuple[Piece, Piece, Any, Any, str]] = []
     other = {(p.owner, p.name): p for p in theirs.pieces}
+    if mine.cls is None and theirs.cls is None and theirs.pieces:  # functions may have any name
+        other.update({(p.owner, p.name): theirs.pieces[0] for p in mine.pieces[:1]})
     for piece in mine.pieces:
         counterpart = other.get((piece.owner, piece.name))
         if counterpart is None or counterpart.function.__code__ is piece.function.__code__:
             continue
-        found += [(piece, counterpart, *pair) for pair in differences(piece.tree, counterpart.tree)]
+        tree = copy.copy(counterpart.tree)
+        tree.name = piece.tree.name
+        found += [(piece, counterpart, *pair) for pair in differences(piece.tree, tree)]
     if len(found) != 1:
         return None
     piece, counterpart, bad, good, context = found[0]
+    if isinstance(bad, ast.FunctionDef):
+        return None  # they have nothing in common
     wanted = {keys[name]: p.n for name, p in pairs.items() if np.isfinite(p.n).any()}
     try:
         with np.errstate(all="ignore"):
@@ -222,6 +237,7 @@ def _from_repairs(
     keys: dict[str, str],
     other_points: OtherPoints,
     tensor: str | None = None,
+    stages: int = len(MAX_VARIANTS),
 ) -> Edit | None:
     """The repair of the subject's own source that makes every gradient right at every point or, if
     there is none (two slips hide each other), one that makes this gradient right.
@@ -234,22 +250,27 @@ def _from_repairs(
     right = {keys[name] for name, p in pairs.items() if p.ok}
     partial: dict[str, Edit] = {}
     constants = [c for c in point.scalars if c.isidentifier()]
-    end = time.process_time() + MAX_SECONDS
-    for stage, count in enumerate(MAX_VARIANTS):
-        budget = Budget(count, end)
+    original = mine.variant(mine.pieces[0], mine.pieces[0].code)[0]
+    scopes = Scopes(lambda: run_variant(subject, original, point), mine.pieces, shared)
+    for stage, count in enumerate(MAX_VARIANTS[:stages]):
+        budget = Budget(min(count, MAX_LINES // scopes.lines))
         for piece in mine.pieces:
             if piece.function.__code__ in shared:
                 continue  # a repair there would change what is differentiated
             if holds(subject, mine.variant(piece, piece.function.__code__)[0], [(point, here)]):
                 continue  # the source is right, so what runs is another: a compiled kernel
-            names, scope = _arrays_in(piece.tree)
+            names, every = _arrays_in(piece.tree)
+            scope, skip = scopes.of(piece), None
+            if piece is mine.pieces[0] and isinstance(subject, FunctionSubject) and right:
+                skip = spoils_what_is_right(piece.tree, [name in right for name in subject.wrt])
             tried = (
-                likely_repairs(names),
-                statement_repairs(names, constants, lines_in_loops(piece.tree)),
-                unlikely_repairs(names, scope),
+                likely_repairs(names, scope),
+                statement_repairs(names, constants, lines_in_loops(piece.tree), scope),
+                insertions(scope, names),
+                unlikely_repairs(names, every, scope),
             )[stage]
             for found, variant, change, repaired in variants(
-                subject, mine, point, here, tried, right, only=piece, budget=budget
+                subject, mine, point, here, tried, right, only=piece, budget=budget, skip=skip
             ):
                 said = getattr(change.after, "mistake", None)
                 kind, name, text = said or classify(change.before, change.after, change.context)

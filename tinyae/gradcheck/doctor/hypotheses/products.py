@@ -33,6 +33,7 @@ def products(
     mine = next((found for form in forms if (found := form(a))), None)
     right = mine and next((found for form in forms if (found := form(n))), None)
     if mine is None or right is None or mine == right:
+        yield from _missing(name, a, n, pool)
         return
     kind, do = "operands", f"compute {right[0]}"
     if right[1] == mine[1] and right[0].startswith("Σ"):
@@ -40,6 +41,51 @@ def products(
     text = f"{name} is {mine[0]}; it should be {right[0]}"
     keys = [f"{mine[0]}|{right[0]}"]
     yield Guess(kind, f"{mine[0]} for {right[0]}", text, 0.0, keys, do, 2.5)
+
+
+def _missing(name: str, a: Array, n: Array, pool: dict[str, Array]) -> Iterator[Guess]:
+    """n − a is a product of two matrices: a path to the tensor, or a use of it, is forgotten."""
+    if not pool or n.ndim != 2:
+        return
+    pool = _with_products(pool)
+    for sign, gap in ((1, n - a), (-1, a - n)):
+        found = _as_product(gap, pool)
+        if found is None:
+            continue
+        if sign > 0:
+            text = f"{name} lacks the term {found[0]}: a second path, or use, of it is forgotten"
+            yield Guess("missing_term", found[0], text, 0.0, [found[0]], f"add {found[0]}", 2.6)
+        else:
+            text = f"{name} has the term {found[0]} too many"
+            yield Guess("term", found[0], text, 0.0, [f"-{found[0]}"], f"take {found[0]} out", 2.6)
+        return
+
+
+_MOST_PRODUCTS = 120
+
+
+def _with_products(pool: dict[str, Array]) -> dict[str, Array]:
+    """The pool and products of two plain matrices of it, also times a slope where the shapes agree."""
+    plain = {k: t for k, t in pool.items() if "·" not in k}
+    shapes = {t.shape for t in plain.values()}
+    made = dict(pool)
+    for (k, s), (m, t) in itertools.permutations(plain.items(), 2):
+        for label, u, v in ((f"{k} {m}", s, t), (f"{k} {m}ᵀ", s, t.T)):
+            if u.shape[1] != v.shape[0] or len(made) > len(pool) + _MOST_PRODUCTS:
+                continue
+            shape = (u.shape[0], v.shape[1])
+            if shape not in shapes:
+                continue
+            value = u @ v
+            made.setdefault(f"({label})", value)
+            for h, z in plain.items():
+                if z.shape == shape:
+                    for slope, factor in (
+                        (f"{h}·(1 − {h})", z * (1 - z)),
+                        (f"(1 − {h}²)", 1 - z * z),
+                    ):
+                        made.setdefault(f"({label}·{slope})", value * factor)
+    return made
 
 
 def _matrices(tensors: dict[str, Array]) -> dict[str, Array]:
@@ -67,20 +113,25 @@ def _as_product(g: Array, pool: dict[str, Array]) -> tuple[str, str] | None:
     if size == 0:
         return None
     for form in ("Uᵀ V", "U V", "U Vᵀ"):
-        right: dict[int, list[tuple[str, Array]]] = {}
+        right: dict[int, tuple[list[str], list[Array]]] = {}
         for k, V in pool.items():
             W = V.T if form == "U Vᵀ" else V
             if W.shape[1] == g.shape[1]:
-                right.setdefault(W.shape[0], []).append((k, W @ z))
+                names, images = right.setdefault(W.shape[0], ([], []))
+                names.append(k)
+                images.append(W @ z)
+        stacked = {m: (names, np.array(images).T) for m, (names, images) in right.items()}
         for u, U in pool.items():
             W = U.T if form == "Uᵀ V" else U
-            if W.shape[0] != g.shape[0] or W.shape[1] not in right:
+            if W.shape[0] != g.shape[0] or W.shape[1] not in stacked:
                 continue
-            for v, Vz in right[W.shape[1]]:
-                if np.linalg.norm(W @ Vz - gz) < EXACT * size:
-                    V = pool[v].T if form == "U Vᵀ" else pool[v]
-                    if residual(g, W @ V) < EXACT:
-                        return form.replace("U", u).replace("V", v), f"{u},{v}"
+            names, images_ = stacked[W.shape[1]]
+            far = np.linalg.norm(W @ images_ - gz[:, None], axis=0)
+            for i in np.flatnonzero(far < EXACT * size):
+                v = names[i]
+                V = pool[v].T if form == "U Vᵀ" else pool[v]
+                if residual(g, W @ V) < EXACT:
+                    return form.replace("U", u).replace("V", v), f"{u},{v}"
     return None
 
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import ast
 import copy
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from tinyae.gradcheck.doctor.hypotheses.edits import Site
+from tinyae.gradcheck.doctor.hypotheses.scope import Scope
 
 Mistake = tuple[str, str, str]  # kind, name, a sentence
 
 
 def statement_repairs(
-    names: list[str], constants: list[str], loops: set[int]
+    names: list[str], constants: list[str], loops: set[int], scope: Scope
 ) -> Callable[[Site], Iterator[ast.AST]]:
     """Repairs of an assignment, an addition or a return. ``names`` are the arrays in scope,
     ``constants`` numbers known by name, ``loops`` the lines inside of loops.
@@ -30,63 +32,88 @@ def statement_repairs(
             if isinstance(target, ast.Name) and statement.lineno in loops:
                 text = f"{target.id} is replaced in every round of the loop, and should be added to"
                 made = ast.AugAssign(copy.deepcopy(target), ast.Add(), statement.value)
-                yield _said(made, ("not_added", "+=", f"{text}: write +="))
+                yield said(made, ("not_added", "+=", f"{text}: write +="))
         if isinstance(statement, (ast.Assign, ast.AugAssign, ast.Return)) and statement.value:
-            yield from _values(statement, names, constants)
+            yield from _values(statement, names, constants, scope)
 
     return alternatives
 
 
 def _values(
-    statement: ast.Assign | ast.AugAssign | ast.Return, names: list[str], constants: list[str]
+    statement: ast.Assign | ast.AugAssign | ast.Return,
+    names: list[str],
+    constants: list[str],
+    scope: Scope,
 ) -> Iterator[ast.AST]:
     value = statement.value
     assert value is not None
     here = [n.id for n in ast.walk(value) if isinstance(n, ast.Name)]
-    yield from _other_axes(statement)
+    yield from _other_axes(statement, scope)
     yield from _strides(statement, constants)
     for call in _calls_of_a_name(value):
         inner = ast.unparse(call.args[0])
         text = f"a function is taken of {inner} twice: {ast.unparse(call)} stands where {inner} belongs"
         made = _replaced(statement, ast.unparse(call), inner)
-        yield _said(made, ("wrong_factor", f"{ast.unparse(call)} for {inner}", text))
+        yield said(made, ("wrong_factor", f"{ast.unparse(call)} for {inner}", text))
+    for text in _repeated(value):
+        sentence = f"{text} has the wrong sign wherever it stands in this statement"
+        yield said(_replaced(statement, text, f"(-{text})"), ("factor", "-1", sentence))
     for product in _doubled(value):
         M = ast.unparse(product.right)
         text = f"{ast.unparse(product)} stands where {M} + {M}.T belongs: {M} need not be symmetric"
         made = _replaced(statement, ast.unparse(product), f"({M} + {M}.T)")
-        yield _said(made, ("operands", f"{M} + {M}.T", text))
+        yield said(made, ("operands", f"{M} + {M}.T", text))
     for name in dict.fromkeys(here):
         if name in names:
             text = f"the term with {name}.T is missing: {name} need not be symmetric"
             made = _replaced(statement, name, f"({name} + {name}.T)")
-            yield _said(made, ("missing_term", f"{name}.T", text))
+            yield said(made, ("missing_term", f"{name}.T", text))
+            text = f"{name} stands where its symmetric part ({name} + {name}.T) / 2 belongs"
+            made = _replaced(statement, name, f"(({name} + {name}.T) / 2)")
+            yield said(made, ("missing_term", f"{name}.T", text))
     if isinstance(value, ast.Tuple):
         return
-    for name in names[:10]:
+    fitting = [name for name in names if scope.fits(value, name)]
+    for name in fitting[:10]:
         for slope in (f"{name} * (1 - {name})", f"(1 - {name} * {name})", f"({name} > 0)"):
             text = f"the slope {slope} is missing"
-            yield _said(_times(statement, slope), ("missing_factor", slope, text))
+            yield said(_times(statement, slope), ("missing_factor", slope, text))
     for name in constants:
         for how, sign in ((name, "*"), (name, "/")):
             factor = name if sign == "*" else f"1/{name}"
             text = f"the factor {factor} is missing"
             made = _times(statement, how, sign)
-            yield _said(made, ("missing_factor", factor, text))
-        for other in names[:6]:
+            yield said(made, ("missing_factor", factor, text))
+        for other in fitting[:6]:
             term = f"{name} * {other}"
             text = f"the term {term} is missing"
-            yield _said(_plus(statement, term), ("missing_term", term, text))
+            yield said(_plus(statement, term), ("missing_term", term, text))
     for name in dict.fromkeys(here):
         for other in names[:8] if here.count(name) > 1 and name in names else ():
-            if other != name:
+            if other != name and scope.fits(ast.Name(name, ast.Load()), other):
                 text = f"{name} stands where {name} * {other} belongs"
                 made = _replaced(statement, name, f"({name} * {other})")
-                yield _said(made, ("missing_factor", other, text))
+                yield said(made, ("missing_factor", other, text))
 
 
-def _other_axes(statement: ast.stmt) -> Iterator[ast.AST]:
-    """Every reduction of a statement along another axis, kept where it broadcasts."""
-    for axis in (0, 1, -1):
+def _other_axes(
+    statement: ast.Assign | ast.AugAssign | ast.Return, scope: Scope
+) -> Iterator[ast.AST]:
+    """Every reduction of a statement along another axis, or axes, kept where it broadcasts."""
+    value = statement.value
+    inside = [n for n in ast.walk(value) if isinstance(n, ast.Call)] if value else []
+    ndim = max(
+        (len(scope.shape(n.func.value) or ()) for n in inside if isinstance(n.func, ast.Attribute)),
+        default=0,
+    )
+    several = [
+        axes
+        for k in (2, 3)
+        if ndim > 2
+        for axes in itertools.combinations(range(ndim), k)
+        if k < ndim
+    ]
+    for axis in (0, 1, -1, *several):
         for keepdims in (False, True):
             made = copy.deepcopy(statement)
             old = None
@@ -105,7 +132,7 @@ def _other_axes(statement: ast.stmt) -> Iterator[ast.AST]:
                     node.args = []
             if old is not None:
                 text = f"the axis is {old} where {axis} belongs"
-                yield _said(made, ("wrong_axis", f"{old} for {axis}", text))
+                yield said(made, ("wrong_axis", f"{old} for {axis}", text))
 
 
 def _calls_of_a_name(value: ast.AST) -> list[ast.Call]:
@@ -116,6 +143,12 @@ def _calls_of_a_name(value: ast.AST) -> list[ast.Call]:
         if isinstance(n, ast.Call) and len(n.args) == 1 and isinstance(n.args[0], ast.Name)
     }
     return list(found.values())
+
+
+def _repeated(value: ast.AST) -> list[str]:
+    """The names and calls that occur more than once."""
+    texts = [ast.unparse(n) for n in ast.walk(value) if isinstance(n, (ast.Call, ast.Name))]
+    return [text for text in dict.fromkeys(texts) if texts.count(text) > 1 and text != "np"][:6]
 
 
 def _doubled(value: ast.AST) -> list[ast.BinOp]:
@@ -138,7 +171,7 @@ def _strides(statement: ast.stmt, constants: list[str]) -> Iterator[ast.AST]:
         made = strided.visit(copy.deepcopy(statement))
         if strided.count:
             text = f"the windows lie {step} apart, and here they are read 1 apart: a stride is forgotten"
-            yield _said(made, ("conv", f"stride {step}", text))
+            yield said(made, ("conv", f"stride {step}", text))
 
 
 class _Strided(ast.NodeTransformer):
@@ -199,7 +232,8 @@ def _plus(statement: ast.stmt, term: str) -> ast.stmt:
     return made
 
 
-def _said(node: ast.AST, mistake: Mistake) -> ast.AST:
+def said(node: ast.AST, mistake: Mistake) -> ast.AST:
+    """The node with the name of the mistake that it repairs."""
     node.mistake = mistake  # type: ignore[attr-defined]
     return node
 

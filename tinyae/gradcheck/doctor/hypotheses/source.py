@@ -104,6 +104,26 @@ def compiled(tree: ast.FunctionDef) -> CodeType | None:
 ROUNDS = 10_000  # of a while, after which it is taken for endless
 
 
+class Steps:
+    """``range`` for variants: an edit may make a loop, or loops within loops, next to endless."""
+
+    def __init__(self) -> None:
+        self.left = 0
+
+    def start(self) -> None:
+        self.left = 2 * ROUNDS
+
+    def range(self, *bounds: int) -> range:
+        made = range(*bounds)
+        self.left -= len(made)
+        if self.left < 0:
+            raise RuntimeError("it does not end")
+        return made
+
+
+STEPS = Steps()
+
+
 def _ending(tree: ast.FunctionDef) -> ast.FunctionDef:
     """A copy of a function in which a ``while`` of too many rounds raises an error."""
     made: ast.FunctionDef = ast.fix_missing_locations(_Ending().visit(copy.deepcopy(tree)))
@@ -206,7 +226,8 @@ class Program:
         for piece in self.pieces:
             f = piece.function
             if id(f.__globals__) not in worlds:
-                worlds[id(f.__globals__)] = {**(more or {}), **f.__globals__}
+                bounded = {"range": STEPS.range}
+                worlds[id(f.__globals__)] = {**bounded, **(more or {}), **f.__globals__}
             world = worlds[id(f.__globals__)]
             own = code if piece is changed else piece.code
             made = FunctionType(own, world, f.__name__, f.__defaults__)

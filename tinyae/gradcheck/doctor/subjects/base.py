@@ -8,8 +8,9 @@ from tinyae.gradcheck.doctor.trial import Point
 from tinyae.gradcheck.draws import other_rows
 
 # The points: the given input, a second draw, another batch size, other lengths of every axis,
-# numbers farther away and of both signs, one more batch size, and distributions for one-hot targets.
-GIVEN, REDRAWN, BATCH, LENGTHS, FARTHER, THIRD_BATCH, SOFT = range(7)
+# numbers farther away and of both signs, one more batch size, distributions for one-hot targets, and
+# numbers nearer to 0.
+GIVEN, REDRAWN, BATCH, LENGTHS, FARTHER, THIRD_BATCH, SOFT, NEARER = range(8)
 
 
 def rows_at(k: int, *shapes: tuple[int, ...]) -> int | None:

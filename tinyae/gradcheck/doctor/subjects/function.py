@@ -25,6 +25,7 @@ from tinyae.gradcheck.doctor.subjects.base import (
     FARTHER,
     GIVEN,
     LENGTHS,
+    NEARER,
     REDRAWN,
     SOFT,
     THIRD_BATCH,
@@ -157,7 +158,9 @@ class FunctionSubject(Subject):
         rng = np.random.default_rng(k)
         for inputs in self._candidates(k, rng):
             made = {
-                name: redraw(a, rng, free=name in self.wrt) if k != FARTHER else a
+                name: redraw(a, rng, free=name in self.wrt)
+                if k not in (FARTHER, SOFT, NEARER)
+                else a
                 for name, a in inputs.items()
             }
             if k == REDRAWN or self._accepts(made):
@@ -186,7 +189,24 @@ class FunctionSubject(Subject):
             if name in self.wrt
         }
         moved = {name: a for name, a in farther.items() if a is not None}
-        return [{**self.inputs, **moved}] if moved else []
+        if k == NEARER:  # a margin is met where points lie close together
+            near = {name: 0.1 * self.inputs[name] for name in moved}
+            return [{**self.inputs, **near}] if moved else []
+        found = [{**self.inputs, **moved}] if moved else []
+        negated = self._negated()
+        return [{**made, **negated} for made in found if negated] + found
+
+    def _negated(self) -> Inputs:
+        """Vectors that are not differentiated by and have one sign, with half of the signs changed:
+        the slopes of a PReLU, which may become negative.
+        """
+        rows, _ = other_batch(self.inputs)
+        found: Inputs = {}
+        for name, a in self.inputs.items():
+            one_sign = a.dtype.kind == "f" and a.size > 1 and bool((a > 0).all() or (a < 0).all())
+            if name not in self.wrt and a.ndim == 1 and len(a) != rows and one_sign:
+                found[name] = a * np.where(np.arange(len(a)) % 2, 1.0, -1.0)
+        return found
 
     def _accepts(self, inputs: Inputs) -> bool:
         try:
@@ -225,6 +245,7 @@ class FunctionSubject(Subject):
             r,
             size,
             self.numbers
+            | _totals({name: a for name, a in inputs.items() if name not in self.wrt})
             | {k: float(a) for k, a in inputs.items() if not a.ndim and a not in (0, 1)},
             {**inputs},
             label=f"N = {len(first) if first.ndim else 1}",
@@ -270,6 +291,12 @@ class FunctionSubject(Subject):
     def _code(self) -> Any:
         own = getattr(self.backward, "backward", self.backward)  # of a class of PyTorch
         return getattr(own, "__code__", None)
+
+
+def _totals(inputs: Inputs) -> dict[str, float]:
+    """The sums of vectors, as of weights or of a mask, by which a loss may be divided."""
+    found = {f"{name}.sum()": float(a.sum()) for name, a in inputs.items() if a.ndim == 1}
+    return {name: v for name, v in list(found.items())[:2] if v not in (0, 1)}
 
 
 def _further_lengths(inputs: Inputs, known: set[int]) -> dict[str, tuple[str, int]]:

@@ -22,14 +22,16 @@ class LayerSubject(Subject):
     def __init__(self, layer: Any, x: Any, rng: np.random.Generator) -> None:
         self.given = layer
         self.module = as_double(layer)
-        self.x = np.array(x, np.float64)
+        self.whole = getattr(layer, "whole_input", False)  # x holds indices, without a gradient
+        self.x = np.array(x, np.int64 if self.whole else np.float64)
         self.rng = independent_generator(rng)
         self.params = learnt(self.module)
         self.replay = Replay(self.module)
         self.title = title_of(layer)
 
     def names(self) -> dict[str, str]:
-        return {"x": "dx", **{name: gradient_name(name) for name in self.params}}
+        named = {name: gradient_name(name) for name in self.params}
+        return named if self.whole else {"x": "dx", **named}
 
     def input(self, k: int) -> Array:
         """x of point k."""

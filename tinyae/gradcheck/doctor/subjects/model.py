@@ -31,6 +31,8 @@ class ModelSubject(Subject):
     def __init__(self, model: Any, x: Any, rng: np.random.Generator) -> None:
         self.given = model
         self.module = as_double(model)
+        if hasattr(self.module, "differentiable"):
+            self.module = self.module.differentiable()
         self.noise = copy.deepcopy(rng)
         self.state = self.noise.bit_generator.state
         self.x = (
