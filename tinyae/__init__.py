@@ -89,6 +89,7 @@ from tinyae.models import (
     sequence_autoencoder,
     spherical,
     stack_of,
+    unet,
 )
 from tinyae.optim import (
     SGD,
@@ -229,6 +230,7 @@ __all__ = [
     "conv_pair",
     "dense_variational",
     "stack_of",
+    "unet",
     "sequence_autoencoder",
     "dense_gan",
     "dcgan",
