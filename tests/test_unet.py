@@ -67,6 +67,18 @@ def test_wrong_arguments_are_named(arguments, message):
         ta.unet(1, 1, [4], dims=3)
 
 
+@pytest.mark.parametrize("dims", [1, 2])
+def test_every_gradient_of_the_whole_model(dims):
+    rng = np.random.default_rng(0)
+    parts = ta.unet(1, 2, [2, 3], dims=dims, rng=rng, dtype=np.float64)
+    model = ta.DenoisingAutoencoder(*parts, ta.MSE())
+    size = [4, 6][:dims]
+    batch = rng.normal(size=(3, 1, *size)), rng.normal(size=(3, 2, *size))
+    with ta.kernels.use("numpy"):
+        report = ta.gradcheck.check_model(model, batch, rng=rng, max_entries=2)
+    assert report.ok, report
+
+
 def squares(rng, n):
     """Images of noise with a brighter square, and the square's mask."""
     x, mask = 0.3 * rng.normal(size=(n, 1, 8, 8)), np.zeros((n, 1, 8, 8))

@@ -93,7 +93,6 @@ from tinyae.models import (
     conv_encoder_decoder,
     dense_encoder_decoder,
     dense_variational,
-    unet,
 )
 from tinyae.param import Array
 
@@ -729,14 +728,6 @@ def _denoising(integers: Integers, rng: np.random.Generator) -> tuple[Model, Sha
     return DenoisingAutoencoder(*parts, MSE(), noise[integers(0, 2)]), (n, 1, pixels, 1)
 
 
-def _unet(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
-    dims, channels = integers(1, 2), integers(1, 2)
-    parts = unet(channels, channels, [2, integers(1, 3)], dims=dims, rng=rng)
-    size = [2 * integers(1, 2) for _ in range(dims)]
-    noise = GaussianNoise(0.2)
-    return DenoisingAutoencoder(*parts, MSE(), noise), (integers(2, 3), channels, *size)
-
-
 def _sparse(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
     n, pixels = integers(1, 5), integers(2, 8)
     parts = dense_encoder_decoder([pixels], [integers(1, 4)], code_activation=Sigmoid, rng=rng)
@@ -832,7 +823,6 @@ MODELS: tuple[ModelRow, ...] = (
     ModelRow("Autoencoder conv", _autoencoder_conv),
     ModelRow("Autoencoder tied", _autoencoder_tied),
     ModelRow("DenoisingAutoencoder", _denoising),
-    ModelRow("DenoisingAutoencoder unet", _unet),
     ModelRow("SparseAutoencoder", _sparse),
     ModelRow("SparseAutoencoder top k", _sparse_top),
     ModelRow("ContractiveAutoencoder", _contractive),
