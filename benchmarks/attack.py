@@ -25,6 +25,7 @@ from benchmarks.attacks import (
     kills,
     model_files,
     repeat,
+    survival,
     torch_twins,
 )
 
@@ -51,6 +52,7 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
     "tables": (repeat(environments.table), "tables of odd cells"),
     "pictures": (repeat(environments.picture), "pictures of any mode, damaged or not"),
     "kills": (repeat(kills.kill), "processes killed while they save"),
+    "survival": (repeat(survival.survive), "trainings killed again and again, then compared"),
 }
 GROUPS = {
     "files": (

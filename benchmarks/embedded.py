@@ -4,9 +4,9 @@
                                   [--numbers float int8 sgd adam]
 
 Each network is exported in float, in int8 where all its operations have that form, and with a step of
-learning, by SGD and by Adam, where the weights fit; it is compiled with -O2 and run under QEMU, which executes one instruction per nanosecond (``-icount
-shift=0``); the timer of the board counts these. That is exact, but no time: an instruction may take
-more than one cycle. ``boards/`` has the programs.
+learning, by SGD and by Adam. It is compiled with -O2 and run under QEMU, which executes one
+instruction per nanosecond (``-icount shift=0``); the timer of the board counts these. That is exact,
+but no time: an instruction may take more than one cycle. ``boards/`` has the programs.
 
     instructions   of a call; ``each`` is that over multiply-accumulates
     code           bytes of machine code without constants and without libm's, -O2 and -Os

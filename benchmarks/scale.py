@@ -1,6 +1,6 @@
 """How training scales with rows, steps, threads, width and depth.
 
-    python benchmarks/scale.py [--only rows steps threads width depth] [--threads 2]
+    python benchmarks/scale.py [--only rows steps threads width depth workers] [--threads 2]
     python benchmarks/scale.py --quick          # does it run?
 
     rows      µs per sample of ``ta.fit`` on a memory-mapped file of 1 thousand to 1 million rows
@@ -10,6 +10,8 @@
     threads   ms per training step of every network with one thread and with two
     width     784-w-784 at batch 128: ms grow linearly in w once matrix products dominate
     depth     256-256-…-256 at batch 128: ms grow linearly in the number of layers
+    workers   on paper, at what batch tinyae.distributed pays: µs a sample and the weights' bytes
+              are measured here, and so is Dask's time for a task; the network's speed is assumed
 
 Each row of the first three is measured in its own process.
 """
@@ -19,10 +21,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import math
 import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -176,7 +180,71 @@ def stepper(features: int, units: list[int]) -> tuple[Callable[[], float], int, 
     return our_step(network, network.data(BATCH)), sum(sizes), sizes[0]
 
 
-QUESTIONS = {"rows": rows, "steps": steps, "threads": threads, "width": width, "depth": depth}
+def workers(common: Any, options: Any) -> None:
+    """From which batch W workers are faster than one, and which is half as fast as W times one.
+
+    A batch of B rows takes s B on one worker. On W it takes s B / W and what is sent: the weights
+    go out and the gradients come back along a tree, ⌈log₂ W⌉ hops each of a task's time o and S bytes at
+    β bytes a second:
+
+        T(W) = s B / W + c,   c = 2 (⌈log₂ W⌉ + 1) (o + S / β)
+        faster than one from B = c / (s (1 − 1/W)) on;  an efficiency of ½ from B = c W / s on
+
+    With weights averaged every K steps c is paid once for K batches, so both are divided by K.
+    """
+    overhead = task_seconds(options.quick)
+    shapes = {
+        "784-64-784": (784, [64]),
+        "784-1000-500-250-30 and back": (784, [1000, 500, 250, 30]),
+    }
+    if options.quick:
+        shapes = {"8-4-8": (8, [4])}
+    runs = {name: stepper(*size) for name, size in shapes.items()}
+    plan = {"repeats": 1, "settle": 0.0, "block": 0.0} if options.quick else {"repeats": 4}
+    spreads = timing.interleaved({name: run for name, (run, _, _) in runs.items()}, **plan)
+    lines = []
+    for name, (_, weights, _) in runs.items():
+        seconds, size = spreads[name].median / BATCH, 4 * weights
+        for count in (2, 8, 32):
+            cells = []
+            for rate in (125e6, 1250e6):  # bytes a second: 1 and 10 Gbit/s
+                c = 2 * (math.ceil(math.log2(count)) + 1) * (overhead + size / rate)
+                least, half = c / (seconds * (1 - 1 / count)), c * count / seconds
+                cells += [f"{least:,.0f}", f"{half:,.0f}", f"{half / 16:,.0f}"]
+            lines.append([name, f"{seconds * 1e6:.1f}", f"{size / 1e6:.2f}", str(count), *cells])
+    heads = ["network", "µs a sample", "MB", "workers"]
+    for rate in ("1", "10"):
+        heads += [f"{rate} Gbit/s: faster from", "half from", "half, K = 16"]
+    common.table(
+        f"Rows of a batch from which workers pay; a task takes {overhead * 1e3:.1f} ms",
+        heads,
+        lines,
+    )
+
+
+def task_seconds(quick: bool) -> float:
+    """What Dask takes to send a small task to another process and to fetch its result."""
+    from dask.distributed import Client, LocalCluster
+
+    settings = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
+    with LocalCluster(**settings, processes=not quick) as cluster, Client(cluster) as client:
+        client.submit(abs, -1, pure=False).result()
+        times = []
+        for _ in range(3 if quick else 50):
+            start = time.perf_counter()
+            client.submit(abs, -1, pure=False).result()
+            times.append(time.perf_counter() - start)
+    return min(times)
+
+
+QUESTIONS = {
+    "rows": rows,
+    "steps": steps,
+    "threads": threads,
+    "width": width,
+    "depth": depth,
+    "workers": workers,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import tinyae as ta
+from tinyae.optim import weights
 
 
 def rng() -> np.random.Generator:
@@ -72,17 +73,22 @@ EVERYTHING_OF_FIT = {
     "early_stopping": ta.EarlyStopping(),
     "optimizer": ta.SGD(0.1),
     "validation": X,
+    "reduce_on_plateau": ta.ReduceLROnPlateau(),
+    "every": 1,
+    "accept_changes": (),
     "augment": ta.GaussianNoise(0.0),
     "on_epoch": lambda epoch: None,
 }
 VAE = {"beta": 1.0, "free_bits": 0.0, "warm_up": 0, "logvar_range": (-9.0, 9.0), "resample": None}
 CONV = {"in_channels": 1, "out_channels": 2, "kernel_size": 3, "stride": 1, "padding": 0}
 NEW = {"rng": rng(), "init": ta.HeNormal(), "dtype": np.float32}
+SAE = {"in_features": 4, "features": 6, "dead_after": 9, **NEW}
 STEPS = {"learning_rate": 1e-3}
+DECAY = {"l2": 0.1, "decay": weights}
 ADAM = {**STEPS, "beta1": 0.9, "beta2": 0.9, "eps": 1e-8}
 
 CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
-    "Param": (ta.Param, {"value": X, "grad": X}),
+    "Param": (ta.Param, {"value": X, "grad": X, "trainable": True}),
     "Normal": (ta.Normal, {"std": 1.0}),
     "Orthogonal": (ta.Orthogonal, {"gain": 1.0}),
     "Autoencoder": (ta.Autoencoder, parts()),
@@ -123,6 +129,28 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         ta.VQVAE,
         {**parts(), "codes": 4, "dim": 2, "commitment": 0.25, "decay": 0.9, "dtype": np.float32},
     ),
+    "CosineSchedule": (ta.CosineSchedule, {"steps": 10}),
+    "Diffusion": (
+        ta.Diffusion,
+        {"network": ta.Dense(8, 4, rng=rng()), "shape": (4,), "schedule": ta.CosineSchedule(9)}
+        | {"prediction": ta.PredictNoise(), "time_features": 4, "classes": 2, "unlabelled": 0.1},
+    ),
+    "MaskedAutoencoder": (
+        ta.MaskedAutoencoder,
+        {"shape": (1, 8, 8), "patch": 4, "dim": 4, "depth": 1, "heads": 2, "decoder_dim": 4}
+        | {"decoder_depth": 1, "masked": 0.5, **NEW},
+    ),
+    "TopKSAE": (ta.TopKSAE, {**SAE, "k": 2, "dead_k": 2}),
+    "BatchTopKSAE": (ta.BatchTopKSAE, {**SAE, "k": 2, "dead_k": 2}),
+    "MatryoshkaSAE": (
+        ta.MatryoshkaSAE,
+        {"in_features": 4, "sizes": (2, 5), "k": 2, "dead_after": 9, "dead_k": 2, **NEW},
+    ),
+    "JumpReLUSAE": (
+        ta.JumpReLUSAE,
+        {**SAE, "weight": 1.0, "threshold": 0.1, "bandwidth": 0.1, "dead_k": 2},
+    ),
+    "GatedSAE": (ta.GatedSAE, {**SAE, "weight": 1.0}),
     "Classifier": (ta.Classifier, {"network": ta.Dense(4, 3, rng=rng())}),
     "GAN": (
         ta.GAN,
@@ -167,12 +195,12 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         {"shape": (1, 4, 4), "channels": (2,), "latent_dim": 2, "kernel_size": 4}
         | {"output": ta.Tanh, "rng": rng()},
     ),
-    "SGD": (ta.SGD, STEPS),
-    "Momentum": (ta.Momentum, {**STEPS, "mu": 0.9}),
-    "Nesterov": (ta.Nesterov, {**STEPS, "mu": 0.9}),
-    "RMSProp": (ta.RMSProp, {**STEPS, "rho": 0.9, "eps": 1e-8}),
-    "Adam": (ta.Adam, ADAM),
-    "AdamW": (ta.AdamW, {**ADAM, "weight_decay": 0.01}),
+    "SGD": (ta.SGD, {**STEPS, **DECAY}),
+    "Momentum": (ta.Momentum, {**STEPS, "mu": 0.9, **DECAY}),
+    "Nesterov": (ta.Nesterov, {**STEPS, "mu": 0.9, **DECAY}),
+    "RMSProp": (ta.RMSProp, {**STEPS, "rho": 0.9, "eps": 1e-8, **DECAY}),
+    "Adam": (ta.Adam, {**ADAM, **DECAY}),
+    "AdamW": (ta.AdamW, {**ADAM, "weight_decay": 0.01, "decay": weights}),
     "Constant": (ta.Constant, STEPS),
     "StepDecay": (ta.StepDecay, {**STEPS, "every": 3, "factor": 0.1}),
     "Exponential": (ta.Exponential, {**STEPS, "factor": 0.9}),
@@ -184,6 +212,10 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     ),
     "fit": (ta.fit, {"model": autoencoder(), **FIT, **EVERYTHING_OF_FIT}),
     "EarlyStopping": (ta.EarlyStopping, {"patience": 3, "min_improvement": 0.0}),
+    "ReduceLROnPlateau": (
+        ta.ReduceLROnPlateau,
+        {"factor": 0.1, "patience": 3, "min_improvement": 0.0, "min_factor": 0.01},
+    ),
     "diagnose_training": (
         ta.diagnose_training,
         {"history": ta.History(), "model": autoencoder(), "x": X, "rng": 0}
@@ -338,7 +370,7 @@ ARRAYS = [
     *(X.astype(object), X.astype("M8[s]")),
 ]
 LAYER = "Layer|Loss|Likelihood|Corruption|Penalty|Dense|Autoencoder|Model|Module"
-OTHER = "Initializer|GeneratorLoss|Optimizer|EarlyStopping|History|Param"
+OTHER = "Initializer|GeneratorLoss|Optimizer|EarlyStopping|ReduceLROnPlateau|History|Param"
 WRONG: dict[str, list[Any]] = {
     r"float \| Schedule": ["x", object(), [1.0], None, float("nan"), -1.0],
     r"Schedule": ["x", 3, None],
@@ -351,7 +383,8 @@ WRONG: dict[str, list[Any]] = {
     r"(Sequence|tuple)\[int": ["x", object(), [2.5], ["y"], [0]],
     r"DTypeLike": ["x", object(), int, np.float16, complex],
     r"Activation|Callable\[\[\], Layer": ["x", 3, ta.Dense],
-    r"Callable|Augment|Path": ["x", 3],
+    r"Callable|Augment|Path|Decay": ["x", 3],
+    r"Collection": ["x", 3, ["y"]],
     r"Array": ARRAYS,
     rf"({LAYER})": ["x", 3, ta.MSE, []],
     rf"({OTHER})": ["x", 3, ta.MSE],

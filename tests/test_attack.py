@@ -9,7 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import attack
-from benchmarks.attacks import Outcome, checkpoints, environments, kills, model_files, repeat
+from benchmarks.attacks import (
+    Outcome,
+    checkpoints,
+    environments,
+    kills,
+    model_files,
+    repeat,
+    survival,
+)
 
 CASES = {
     "cuts": (model_files.cut, 100),
@@ -25,11 +33,12 @@ CASES = {
     "tables": (environments.table, 150),
     "pictures": (environments.picture, 150),
     "kills": (kills.kill, 2),
+    "survival": (survival.survive, 4),
 }
 # Tried in test_edges.py, and forks in test_fork_safe.py.
 ELSEWHERE = {"misuse", "twins", "torch", "guards", "threads", "forks", "long-runs"}
 
-NEEDS = {"cached-code": "numba", "pictures": "PIL"}
+NEEDS = {"cached-code": "numba", "pictures": "PIL", "survival": "sklearn"}
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -106,6 +106,11 @@ class TestScripts:
         monkeypatch.setattr(scale, "child", child)
         assert "\ndense " in run(scale, "--only", "steps")
 
+    def test_scale_of_workers(self, run):
+        pytest.importorskip("distributed")
+        out = run(scale, "--only", "workers")
+        assert out.count("\n8-4-8 ") == 3
+
     def test_scale_of_threads(self, run, monkeypatch):
         asked = []
 

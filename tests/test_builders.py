@@ -82,10 +82,39 @@ def test_a_seed_repeats_the_bits():
         (lambda: ta.dense_pair((1, 28, 28), 64), "units is 64"),
         (lambda: ta.dense_pair((1, 0), [3]), "shape is 0"),
         (lambda: ta.dense_pair([4], [2.5]), "units is 2.5"),
-        (lambda: ta.conv_pair((1, 28, 28), [4, 4, 4]), "divisible by 8"),
-        (lambda: ta.conv_pair((28, 28), [4]), r"expected \(C, H, W\)"),
+        (lambda: ta.conv_pair((28,), [4]), r"expected \(C, H, W\) of an image or \(C, L\)"),
     ],
 )
 def test_what_does_not_fit_is_named(build, words):
     with pytest.raises(ValueError, match=words):
         build()
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 44, 60), (3, 45, 61), (2, 7, 5), (1, 1, 3), (2, 33), (1, 64)]
+)
+@pytest.mark.parametrize("kernel_size", [1, 2, 3, 4, 5])
+def test_a_conv_pair_takes_any_picture_and_any_signal(shape, kernel_size):
+    rng = np.random.default_rng(0)
+    parts = ta.conv_pair(shape, [3, 2], kernel_size=kernel_size, latent_dim=4, rng=rng)
+    x = rng.random((2, *shape), np.float32)
+    z = parts[0](x)
+    assert z.shape == (2, 4)
+    assert parts[1](z).shape == x.shape
+    model = ta.Autoencoder(*parts, ta.MSE()).astype(np.float64)
+    if kernel_size == 3:
+        assert ta.gradcheck.check_model(model, x[:, ...].astype(np.float64), rng=rng).ok
+
+
+@pytest.mark.parametrize("name", ["relu", "ReLU", "leaky_relu", "leaky-relu", "tanh", "silu"])
+def test_an_activation_may_be_named(name):
+    encoder, decoder = ta.dense_pair(
+        (6,), [4, 2], activation=name, code_activation="linear", output="sigmoid",
+        rng=np.random.default_rng(0),
+    )  # fmt: skip
+    plain = name.lower().replace("_", "").replace("-", "")
+    assert type(encoder.layers[1]).__name__.lower() == plain
+    assert isinstance(encoder.layers[-1], Dense)
+    assert isinstance(decoder.layers[-1], Sigmoid)
+    with pytest.raises(TypeError, match=r"activation is 'rleu', .* a name: elu, gelu"):
+        ta.conv_pair((1, 8, 8), [2], activation="rleu")

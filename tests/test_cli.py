@@ -158,9 +158,13 @@ VERBS = [
     "reconstruct",
     "encode",
     "decode",
+    "denoise",
+    "score",
     "sample",
+    "interpolate",
     "export",
     "gradcheck",
+    "diagnose",
     "learn",
     "explain",
     "data",
@@ -258,7 +262,7 @@ def test_every_kind_trains_saves_and_is_used(kind, small, capsys):
 
 
 def test_the_options_of_a_kind_arrive(small):
-    argv = ["train", "--data", small, "--units", "8", "3", "--epochs", "1", "--quiet"]
+    argv = ["train", "--data", small, "--units", "8", "3", "--epochs", "1", "--quiet", "--force"]
     assert main([*argv, "--model", "denoising", "--noise", "0.3"]) == 0
     assert ta.load("model.npz").corruption.std == 0.3
     assert main([*argv, "--model", "sparse", "--sparsity", "0.2", "--weight", "7"]) == 0

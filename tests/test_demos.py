@@ -2,6 +2,8 @@
 
 import functools
 import importlib.util
+import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +102,18 @@ def gan(n):
     assert 1 <= n["made: score"] < n["real: score"] <= 10  # two epochs: no digits yet
 
 
+def custom_function(n):
+    assert len(n) == 8
+    assert all(value == 1 for name, value in n.items() if name.endswith(": named"))
+
+
+def microcontroller(n):
+    assert n["largest difference"] < 1e-4
+    assert n["false alarms before"] > 0.5
+    assert n["false alarms after"] < 0.2 * n["false alarms before"]
+    assert n["abnormal found after"] > 0.7
+
+
 # demo: its check, its pictures
 ROWS = {
     "01_compression": (compression, "compression compression_curve"),
@@ -115,7 +129,10 @@ ROWS = {
     "08_pretraining": (pretraining, "pretraining pretraining_filters"),
     "09_genuine_match": (genuine_match, "genuine_match_faces genuine_match_roc"),
     "10_gan": (gan, "gan_training gan_samples"),
+    "11_custom_function": (custom_function, "custom_function"),
+    "12_microcontroller": (microcontroller, "microcontroller"),
 }
+NEEDS_TORCH = ("11_custom_function",)
 
 
 def test_every_demo_is_tested_and_listed():
@@ -128,7 +145,11 @@ def test_every_demo_is_tested_and_listed():
 def test_demo(name, run, tmp_path):
     import matplotlib.image
 
+    if name in NEEDS_TORCH:
+        pytest.importorskip("torch")
     check, pictures = ROWS[name]
+    if name == "12_microcontroller" and not any(map(shutil.which, ("gcc", "clang", "cc"))):
+        pytest.skip("needs a C compiler: install gcc or clang")
     numbers = run(name)
     assert all(np.isfinite(value) for value in numbers.values())
     check(numbers)
@@ -137,3 +158,10 @@ def test_demo(name, run, tmp_path):
         assert 200 <= min(pixels.shape[:2]) <= max(pixels.shape[:2]) <= 3000, picture
         assert pixels.std() > 0.05, f"{picture} is blank"
     assert {path.stem for path in tmp_path.glob("*.png")} == set(pictures.split())
+
+
+def test_without_pytorch_the_install_command_is_named(run, monkeypatch, capsys, tmp_path):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert run("11_custom_function") == {}
+    assert "pip install torch" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())

@@ -22,7 +22,14 @@ READ = sorted(
         *ROOT.glob("training/*.py"),
         *(
             ROOT / name
-            for name in ("losses.py", "optim.py", "param.py", "initializers.py", "twin.py")
+            for name in (
+                "losses.py",
+                "optim.py",
+                "optimizer.py",
+                "param.py",
+                "initializers.py",
+                "twin.py",
+            )
         ),
     ]
 )

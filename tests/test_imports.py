@@ -15,12 +15,12 @@ ROOT = Path(tinyae.__file__).parent
 # Bottom up. A file may import from lower levels, and from its own level without cycles.
 LEVELS = (
     {"arguments", "arrays", "memory", "param", "initializers", "twin", "kernels", "lazy"}
-    | {"files", "archive", "terminal"},
+    | {"files", "archive", "terminal", "scaling", "conformal"},
     {"layers", "losses", "likelihoods", "gradcheck"},
-    {"models", "optim", "schedules", "clipping", "data"},
+    {"models", "optimizer", "optim", "schedules", "clipping", "data"},
     {"training", "train", "io", "metrics", "fusion"},
     {"sklearn", "plot", "export", "program", "catalog", "training_doctor", "explanation"}
-    | {"interchange"},
+    | {"interchange", "distributed"},
     {"cli", "learn"},
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

@@ -289,7 +289,7 @@ def test_an_own_class_may_be_called_like_one_of_the_library(path: str, tmp_path:
     assert [type(layer) for layer in back.layers] == [PReLU, ta.Dense]
     with pytest.raises(ValueError, match="two classes PReLU"):
         ta.load(tmp_path / path, custom=[PReLU, own_prelu()])
-    for both in ([PReLU(), ta.PReLU()], [ta.PReLU(), PReLU()], [PReLU(), own_prelu()()]):
+    for both in ([PReLU(), ta.PReLU(1)], [ta.PReLU(1), PReLU()], [PReLU(), own_prelu()()]):
         with pytest.raises(TypeError, match="two classes called PReLU"):
             ta.save(ta.Sequential(*both), tmp_path / path)
 

@@ -24,7 +24,9 @@ from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import tinyae as ta
+from tinyae import conformal
 from tinyae.metrics import roc_auc
+from tinyae.scaling import fit_scaler
 from tinyae.sklearn import (
     AutoencoderDetector,
     AutoencoderTransformer,
@@ -32,11 +34,9 @@ from tinyae.sklearn import (
     DenoisingTransformer,
     SparseTransformer,
     VariationalTransformer,
-    conformal,
 )
 from tinyae.sklearn.distance import NormalRows
 from tinyae.sklearn.network import encoder_decoder_from_pca, principal_axes
-from tinyae.sklearn.scaling import fit_scaler
 
 FROM_PCA = (AutoencoderTransformer, DenoisingTransformer)
 TRANSFORMERS = (
@@ -75,16 +75,18 @@ def detector(cancer):
 # --- scikit-learn's rules ------------------------------------------------------------------------
 
 
-def all_checks(**settings):
+def all_checks(folds=5, **settings):
     """Every check of scikit-learn for every estimator; none is expected to fail."""
-    pairs = [pair for kind in ALL for pair in estimator_checks_generator(kind(**settings))]
+    estimators = [kind(**settings) for kind in TRANSFORMERS]
+    estimators.append(AutoencoderDetector(folds=folds, **settings))
+    pairs = [pair for e in estimators for pair in estimator_checks_generator(e)]
     names = [f"{type(e).__name__}-{getattr(c, 'func', c).__name__}" for e, c in pairs]
     return pytest.mark.parametrize(("estimator", "check"), pairs, ids=names)
 
 
 @pytest.mark.filterwarnings(TOO_FEW)  # some checks fit 10 rows
 @pytest.mark.filterwarnings("ignore:SCIPY_ARRAY_API:sklearn.exceptions.SkipTestWarning")
-@all_checks(**{**SMALL, "patience": 1})
+@all_checks(folds=2, **{**SMALL, "patience": 1})
 def test_check_estimator(estimator, check):
     check(estimator)
 
@@ -321,9 +323,9 @@ def test_scores_agree_with_reconstruct(kind, iris):
 def test_the_network_is_a_model_like_any_other(kind, hidden_units, iris, tmp_path):
     transformer = kind(7, **{**SMALL, "hidden_units": hidden_units}).fit(iris)  # of 4 columns
     transformer.model_.save(tmp_path / "m.npz")
-    x = transformer.scaler_.apply(iris)
-    assert (ta.load(tmp_path / "m.npz").encode(x) == transformer.transform(iris)).all()
-    assert np.allclose(transformer.model_.compile()(x), transformer.model_.reconstruct(x))
+    assert (ta.load(tmp_path / "m.npz").encode(iris) == transformer.transform(iris)).all()
+    assert (ta.load(tmp_path / "m.npz").reconstruct(iris) == transformer.reconstruct(iris)).all()
+    assert np.allclose(transformer.model_.compile()(iris), transformer.model_.reconstruct(iris))
 
 
 @each_transformer
@@ -332,11 +334,11 @@ def test_partial_fit_learns(kind, iris):
     parts = np.array_split(np.random.default_rng(0).permutation(iris), 3)
     for part in parts:
         transformer.partial_fit(part)
-    before = transformer.model_.evaluate(transformer._scaled(iris))["total"]
+    before = transformer.model_.evaluate(iris)["total"]
     for _ in range(30):
         for part in parts:
             transformer.partial_fit(part)
-    assert transformer.model_.evaluate(transformer._scaled(iris))["total"] < before
+    assert transformer.model_.evaluate(iris)["total"] < before
     assert [epoch.epoch for epoch in transformer.history_.epochs] == list(range(1, 94))
 
 
@@ -388,9 +390,7 @@ def test_contractive_codes_change_less(cancer):
     held, free = (
         ContractiveTransformer(5, weight=w, random_state=0, epochs=40).fit(x) for w in (0.1, 0.0)
     )
-    slopes = [
-        np.square(t.model_.jacobian(t._scaled(x))).sum(axis=(1, 2)).mean() for t in (held, free)
-    ]
+    slopes = [np.square(t.model_.jacobian(x)).sum(axis=(1, 2)).mean() for t in (held, free)]
     assert slopes[0] < 0.5 * slopes[1]
 
 
@@ -398,7 +398,7 @@ def test_the_variational_network_starts_as_probabilistic_pca(iris):
     start = VariationalTransformer(2, random_state=0, epochs=1, learning_rate=1e-12).fit(iris)
     z = StandardScaler().fit_transform(iris)
     exact = PCA(2).fit(z).score(z)  # the log-likelihood of probabilistic PCA a row
-    bound = start.model_.elbo(z, samples=500)
+    bound = start.model_.elbo(iris, samples=500)  # of the scaled rows
     assert np.isclose(bound.value, exact, atol=0.02)
 
 
@@ -699,3 +699,53 @@ def test_bad_rows(kind, iris):
 def test_codes_of_another_size(iris):
     with pytest.raises(ValueError, match="Z has 3 columns, expected 2"):
         AutoencoderTransformer(2, **SMALL).fit(iris).inverse_transform(np.zeros((4, 3)))
+
+
+# --- runs that survive ----------------------------------------------------------------------------
+
+
+class Died(BaseException):
+    """In place of a kill, which tests/test_attack.py does to real processes."""
+
+
+@pytest.mark.parametrize("patience", [None, 50])
+@pytest.mark.parametrize("kind", [AutoencoderTransformer, AutoencoderDetector])
+def test_a_fit_that_died_goes_on_to_the_same_bits(kind, patience, iris, tmp_path, monkeypatch):
+    from tinyae.training import loop
+
+    write, left = loop.write_checkpoint, []
+
+    def write_and_die(*arguments):
+        write(*arguments)
+        left.pop()
+        if not left:
+            raise Died
+
+    settings = {"random_state": 3, "epochs": 8, "hidden_units": (3,), "patience": patience}
+    if kind is AutoencoderDetector:
+        settings |= {"folds": 2, "contamination": 0.1}
+    expected = kind(2, **settings).fit(iris).score_samples(iris)
+    file = tmp_path / "c.npz"
+    monkeypatch.setattr(loop, "write_checkpoint", write_and_die)
+    for writes in (1, 2, 4):  # epochs; of the detector, once in its second network at least
+        left[:] = [None] * writes
+        with pytest.raises(Died):
+            kind(2, checkpoint=file, **settings).fit(iris)
+    monkeypatch.setattr(loop, "write_checkpoint", write)
+    with pytest.raises(
+        ValueError, match=r"is of another training.*data: x was.*Delete it"
+    ) as caught:
+        kind(2, checkpoint=file, **settings).fit(iris[::-1])
+    assert "accept_changes" not in str(caught.value)
+    again = kind(2, checkpoint=file, **settings).fit(iris)
+    assert (again.score_samples(iris) == expected).all()
+    assert not list(tmp_path.iterdir())  # it is done
+
+
+@each_estimator
+def test_a_checkpoint_needs_a_second_process_to_begin_as_the_first(kind, iris, tmp_path):
+    for wrong in ({"random_state": None}, {"random_state": 0, "warm_start": True}):
+        with pytest.raises(ValueError, match=r"random_state is .* expected an int and False"):
+            kind(**{**SMALL, **wrong}, checkpoint=tmp_path / "c.npz").fit(iris)
+    with pytest.raises(FileNotFoundError, match="checkpoint"):
+        kind(**SMALL, checkpoint=tmp_path / "none" / "c.npz").fit(iris)

@@ -21,6 +21,7 @@ from tinyae.cli import main
 from tinyae.kernels.expressions import c_number
 from tinyae.layers import activation
 from tinyae.program.shapes import sample_shape
+from tinyae.program.to_c import export_c
 
 STRICT = ["-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wdouble-promotion", "-Werror"]
 C99, CXX = ["-std=c99"], ["-x", "c++", "-std=c++11"]
@@ -594,5 +595,5 @@ def test_a_wrong_part_or_model_is_told_by_export_c(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     model = ta.Autoencoder(ta.Dense(3, 2, rng=rng), ta.Dense(2, 3, rng=rng), ta.MSE())
     for wrong, part, error in ((model, "whole", ValueError), (model.encoder, "encoder", TypeError)):
-        with pytest.raises(error, match="^export_c: "):
+        with pytest.raises(error, match=r"^export_c: "):
             export_c(wrong, tmp_path / "m.h", part=part)

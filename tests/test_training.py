@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.attacks import survival
 from tinyae import kernels
 from tinyae.layers import (
     BatchNorm,
@@ -21,15 +22,25 @@ from tinyae.layers import (
     Reshape,
     Sequential,
     Sigmoid,
+    Tanh,
     TiedDense,
 )
 from tinyae.losses import BCE, MSE
 from tinyae.models import Autoencoder, Model
 from tinyae.models.base import Terms
-from tinyae.optim import SGD, Adam, Momentum
+from tinyae.optim import SGD, Adam, AdamW, Momentum, everything
 from tinyae.param import Param
 from tinyae.schedules import Cosine, Exponential
-from tinyae.training import EarlyStopping, Epoch, History, TrainingDiverged, fit
+from tinyae.training import (
+    EarlyStopping,
+    Epoch,
+    History,
+    ReduceLROnPlateau,
+    TrainingDiverged,
+    description,
+    fit,
+)
+from tinyae.training.description import SECTIONS
 
 
 def make(seed: int = 0, noise: bool = False, dtype: Any = np.float32) -> Autoencoder:
@@ -366,7 +377,6 @@ def with_nan(n: int) -> np.ndarray:
         ({"x": with_nan(40)}, ValueError, r"nan at \(39, 1, 2\)"),
         ({"validation": with_nan(40)}, ValueError, r"nan at \(39, 1, 2\)"),
         ({"x": images(40) * 255}, ValueError, "Sigmoid"),
-        ({"validation": images(40) - 1}, ValueError, "Sigmoid"),
         ({"x": images(40)[:, :, :3]}, ValueError, "Dense"),
         ({"x": images(40).reshape(40, 12)}, ValueError, "Reshape"),
         ({"validation": images(40)[:, :2]}, ValueError, "Dense"),
@@ -748,7 +758,7 @@ def header_setting(name: str, value: Any) -> Any:
 
 
 CRAFTED = [
-    (header_setting("checkpoint", 3), "not a checkpoint of this version"),
+    (header_setting("checkpoint", 2), "not a checkpoint of this version"),
     (header_setting("optimizers", 5), "no optimizers"),
     (header_setting("optimizers", []), "written with"),
     (header_setting("optimizers", ["Adam"]), "no optimizer and its steps"),
@@ -820,3 +830,202 @@ def test_a_history_needs_the_same_validation(tmp_path: Path) -> None:
     assert (
         len(quiet(make(noise=True), images(40), resume=path, validation=images(8), epochs=3)) == 3
     )
+
+
+# --- what a training was begun with -------------------------------------------------------------
+
+
+def steep(t: int) -> float:
+    return 0.01 * 0.9**t
+
+
+def shallow(t: int) -> float:
+    return 0.01 * 0.95**t
+
+
+def flipped(batch: Any, rng: np.random.Generator) -> Any:
+    return batch[:, ::-1]
+
+
+def other_activation() -> Autoencoder:
+    model = make(noise=True)
+    flatten, dense, _, *others = model.encoder.layers
+    encoder = Sequential(flatten, dense, Tanh(), *others)
+    return Autoencoder(encoder, model.decoder, model.loss)
+
+
+def less_noise() -> Autoencoder:
+    model = make(noise=True)
+    model.encoder.layers[4].p = 0.1
+    return model
+
+
+def frozen_decoder() -> Autoencoder:
+    model = make(noise=True)
+    model.decoder.freeze()
+    return model
+
+
+def one_number_changed() -> np.ndarray:
+    x = images(40)
+    x[17, 1, 2] += 0.01
+    return x
+
+
+BEGUN: dict[str, Any] = {"epochs": 2, "rng": 5, "batch_size": 16}
+CHANGES: list[tuple[str, dict[str, Any], str]] = [
+    ("model", {"model": other_activation}, r"encoder\.layers\.2 was ReLU, is Tanh"),
+    ("model", {"model": less_noise}, r"Dropout p=0\.2, is Dropout p=0\.1"),
+    ("model", {"model": frozen_decoder}, "W is frozen b is frozen"),
+    ("data", {"x": one_number_changed}, r"float32 of shape \(40, 3, 4\), digest"),
+    ("data", {"x": lambda: images(41)[1:]}, "digest"),
+    ("data", {"x": lambda: images(40).astype(np.float64)}, r"is float64"),
+    ("data", {"x": lambda: [images(40)]}, "batch 0 was nothing"),
+    ("validation", {"validation": images(7, 1)}, r"shape \(8, 3, 4\).*is .*shape \(7, 3, 4\)"),
+    ("schedule", {"optimizer": lambda: Adam(0.01)}, "was 0.001 at every step, is 0.01"),
+    ("optimizer", {"optimizer": lambda: Adam(1e-3, beta1=0.8)}, r"beta1=0\.9.*is .*beta1=0\.8"),
+    ("optimizer", {"optimizer": lambda: Adam(1e-3, l2=0.1)}, r"l2=0\.1"),
+    ("settings", {"batch_size": 8}, "batch_size was 16, is 8"),
+    ("settings", {"clip_norm": 1.0}, "clip_norm was None, is 1.0"),
+    ("settings", {"augment": flipped}, "augment was None, is .*flipped"),
+    ("settings", {"early_stopping": EarlyStopping(3)}, r"is EarlyStopping\(patience=3"),
+    ("settings", {"reduce_on_plateau": ReduceLROnPlateau()}, r"is ReduceLROnPlateau\("),
+]
+
+
+@pytest.mark.parametrize(("section", "change", "says"), CHANGES, ids=range(len(CHANGES)))
+def test_a_changed_training_is_refused_or_told_to(
+    tmp_path: Path, section: str, change: dict[str, Any], says: str
+) -> None:
+    path = tmp_path / "c.npz"
+    quiet(make(noise=True), images(40), validation=images(8, 1), checkpoint=path, **BEGUN)
+    made = {key: change[key]() for key in ("model", "x", "optimizer") if key in change}
+    settings = {"validation": images(8, 1), "optimizer": Adam(), **BEGUN, **change, **made}
+    settings |= {"epochs": 3, "resume": path}
+    model, x = settings.pop("model", make(noise=True)), settings.pop("x", images(40))
+    assert_refused(model, x, ValueError, f"{section}: .*{says}.*accept_changes=.'{section}'.",
+                   **settings)  # fmt: skip
+    assert settings["optimizer"].t == 0
+    wrong = [name for name in SECTIONS if name != section]
+    assert_refused(model, x, ValueError, section, accept_changes=wrong, **settings)
+    assert len(quiet(model, x, accept_changes=[section], **settings)) == 3
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(Cosine(0.01, 6), Cosine(0.01, 12)), (steep, shallow), (Exponential(0.01, 0.9), 0.01)],
+)
+def test_a_schedule_does_not_start_again_unsaid(tmp_path: Path, before: Any, after: Any) -> None:
+    path, x = tmp_path / "c.npz", images(40)
+    quiet(make(), x, checkpoint=path, optimizer=Adam(before), **BEGUN)
+    was, rate = before(6), after(6) if callable(after) else after
+    says = f"schedule: .*next step's rate would be {rate:.3g}, and was {was:.3g}"
+    resumed = {**BEGUN, "epochs": 4, "resume": path}
+    assert_refused(make(), x, ValueError, says, optimizer=Adam(after), **resumed)
+    history = quiet(make(), x, optimizer=Adam(after), accept_changes=("schedule",), **resumed)
+    assert len(history) == 4
+    assert len(quiet(make(), x, optimizer=Adam(before), **resumed)) == 4
+
+
+def test_what_cannot_be_accepted() -> None:
+    for kind, value in ((TypeError, "data"), (TypeError, 3), (ValueError, ["weights"])):
+        assert_refused(make(), images(40), kind, "accept_changes", accept_changes=value)
+    assert_refused(make(), images(40), ValueError, "every", every=0)
+    assert_refused(make(), images(40), TypeError, "reduce_on_plateau", reduce_on_plateau=3)
+
+
+def test_a_digest_reads_a_bounded_part_of_a_large_array(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(description, "DIGESTED", 1 << 14)
+    large = np.arange(10**6).reshape(-1, 5)
+    read = list(description._blocks(large))
+    assert sum(block.nbytes for block in read) <= 1 << 14
+    assert read[0][0, 0] == 0
+    assert read[-1][-1, -1] == 10**6 - 1
+    assert description._digest(large) == description._digest(large.copy())
+    assert description._digest(large) != description._digest(large + 1)
+    small = large[:400]
+    assert sum(block.nbytes for block in description._blocks(small)) == small.nbytes
+    wide = np.ones((3, 10**4))
+    assert np.concatenate(list(description._blocks(wide))).shape == wide.shape
+
+
+def test_every_so_many_epochs_and_at_the_end(tmp_path: Path) -> None:
+    from tinyae import archive
+
+    path, seen = tmp_path / "c.npz", []
+
+    def look(epoch: Epoch) -> None:
+        seen.append(len(archive.from_npz(path)[1]["history/total"]) if path.exists() else 0)
+
+    quiet(make(), images(40), epochs=8, checkpoint=path, every=3, on_epoch=look)
+    assert seen == [0, 0, 3, 3, 3, 6, 6, 8]
+
+
+@pytest.mark.parametrize("kernel_set", survival.KERNELS)
+@pytest.mark.parametrize("name", survival.MODELS)
+def test_every_model_goes_on_to_the_same_bits(tmp_path: Path, name: str, kernel_set: str) -> None:
+    path = tmp_path / "c.npz"
+    with kernels.use(kernel_set):
+        survival.train(name, path, epochs=5)
+        assert survival.train(name, path) == survival.train(name, None)
+
+
+# --- a plateau, frozen layers -------------------------------------------------------------------
+
+
+def test_the_rate_falls_on_a_plateau() -> None:
+    plateau = ReduceLROnPlateau(0.5, patience=2, min_improvement=0.1, min_factor=0.2)
+    for values, factor in (
+        ([], 1),
+        ([3, 2, 1], 1),
+        ([3, 3], 1),
+        ([3, 2.95, 2.9], 0.5),
+        ([3, 3, 3, 3], 0.5),
+        ([3, 3, 3, 2, 2], 0.5),
+        ([3] * 5, 0.25),
+        ([3] * 50, 0.2),
+    ):
+        assert plateau.rate_factor(values) == pytest.approx(factor), values
+    for wrong in ({"factor": 1.5}, {"factor": 0}, {"patience": 0}, {"min_factor": -1}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            ReduceLROnPlateau(**wrong)  # type: ignore[arg-type]
+    optimizer = SGD(Exponential(1e-9, 0.99))
+    settings = {"epochs": 7, "optimizer": optimizer, "validation": images(8)}
+    history = quiet(make(), images(16), reduce_on_plateau=plateau, **settings)
+    expected = 1e-9 * 0.99 ** np.arange(7) * [1, 1, 1, 0.5, 0.5, 0.25, 0.25]
+    np.testing.assert_allclose(history["learning_rate"], expected)
+    optimizer.t = 0
+    history = quiet(make(), images(16), **settings)  # another training: the whole rate again
+    np.testing.assert_allclose(history["learning_rate"], 1e-9 * 0.99 ** np.arange(7))
+
+
+@pytest.mark.parametrize("kernel_set", survival.KERNELS)
+@pytest.mark.parametrize("name", [n for n in survival.MODELS if n != "gan"])
+def test_frozen_layers_stay_whichever_twin_trains(name: str, kernel_set: str) -> None:
+    from contextlib import nullcontext
+
+    from tinyae.twin import definitions_only
+
+    ran = []
+    for mode in (nullcontext, definitions_only):
+        model = survival.MODELS[name][0](np.random.default_rng(0))
+        first, *others = model.children.values()
+        if others:
+            first.freeze()
+        else:  # a classifier is one network
+            first.layers[0].freeze()
+        frozen = {name for name, p in model.params.items() if not p.trainable}
+        before = {name: p.value.copy() for name, p in model.params.items()}
+        x = (survival.X, survival.LABELS) if survival.MODELS[name][1] else survival.X
+        with kernels.use(kernel_set), mode():
+            quiet(model, x, batch_size=48, optimizer=AdamW(0.01, decay=everything), epochs=1)
+        moved = {name for name, p in model.params.items() if (p.value != before[name]).any()}
+        assert frozen
+        assert moved == before.keys() - frozen
+        ran.append({name: p.value.copy() for name, p in model.params.items()})
+    for key, a in ran[0].items():
+        np.testing.assert_allclose(a, ran[1][key], atol=1e-5, err_msg=key)
+
+
+def test_a_model_with_nothing_to_learn() -> None:
+    assert_refused(make().freeze(), images(40), ValueError, "every parameter .* is frozen")

@@ -91,7 +91,7 @@ def test_a_dead_code_begins_anew_where_data_are() -> None:
     model.table[0] = 0
     model.sums[...] = model.uses[:, None] * model.table
     steps = 0
-    while (model.table == 100).any():
+    while (model.table > 50).any():
         model.move_table(z, np.zeros(64, int), rng(steps))
         steps += 1
     assert steps == int(np.ceil(np.log(DEAD) / np.log(0.9)))  # n = 8 · 0.9ˢ falls below 0.1 · 8

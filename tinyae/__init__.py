@@ -66,17 +66,28 @@ from tinyae.models import (
     GAN,
     VQVAE,
     Autoencoder,
+    BatchTopKSAE,
     Classifier,
     ConditionalVariationalAutoencoder,
     ContractiveAutoencoder,
+    CosineSchedule,
     DenoisingAutoencoder,
+    Diffusion,
+    GatedSAE,
+    JumpReLUSAE,
     KLSparsity,
     L1Sparsity,
+    MaskedAutoencoder,
+    MatryoshkaSAE,
     Model,
     NonSaturating,
+    PredictClean,
+    PredictNoise,
+    PredictVelocity,
     Saturating,
     SparseAutoencoder,
     StackedAutoencoder,
+    TopKSAE,
     VariationalAutoencoder,
     conv_encoder_decoder,
     conv_pair,
@@ -100,7 +111,8 @@ from tinyae.optim import (
     RMSProp,
 )
 from tinyae.param import Param
-from tinyae.training import EarlyStopping, History, TrainingDiverged, fit
+from tinyae.scaling import Scaler
+from tinyae.training import EarlyStopping, History, ReduceLROnPlateau, TrainingDiverged, fit
 
 
 def _compile(model, part="autoencoder", input_shape=None):  # type: ignore[no-untyped-def]
@@ -156,7 +168,8 @@ Model.export_onnx = _export_onnx
 if TYPE_CHECKING:
     from tinyae import export, gradcheck, metrics, plot, program
     from tinyae.explanation import explain
-    from tinyae.interchange import from_onnx
+    from tinyae.interchange import from_onnx, from_torch, load_torch_state, to_torch
+    from tinyae.program.profile import profile
     from tinyae.schedules import Constant, Cosine, Exponential, StepDecay, WarmUp
     from tinyae.training_doctor import diagnose_training
 
@@ -173,7 +186,11 @@ __getattr__ = lazy.attach(
         "train": "tinyae.train",  # the former name of tinyae.training
         "explain": "tinyae.explanation:explain",
         "diagnose_training": "tinyae.training_doctor:diagnose_training",
-        "from_onnx": "tinyae.interchange:from_onnx",
+        "profile": "tinyae.program.profile:profile",
+        **{
+            name: f"tinyae.interchange:{name}"
+            for name in ("from_onnx", "from_torch", "to_torch", "load_torch_state")
+        },
     },
 )
 
@@ -216,6 +233,17 @@ __all__ = [
     "Laplace",
     "Binarize",
     "VQVAE",
+    "Diffusion",
+    "CosineSchedule",
+    "PredictNoise",
+    "PredictClean",
+    "PredictVelocity",
+    "MaskedAutoencoder",
+    "TopKSAE",
+    "BatchTopKSAE",
+    "MatryoshkaSAE",
+    "JumpReLUSAE",
+    "GatedSAE",
     "linear",
     "spherical",
     "StackedAutoencoder",
@@ -248,6 +276,8 @@ __all__ = [
     "clip_by_global_norm",
     "fit",
     "EarlyStopping",
+    "ReduceLROnPlateau",
+    "Scaler",
     "History",
     "TrainingDiverged",
     "diagnose_training",
@@ -256,6 +286,10 @@ __all__ = [
     "save",
     "load",
     "from_onnx",
+    "from_torch",
+    "to_torch",
+    "load_torch_state",
+    "profile",
     "data",
     "export",
     "fusion",

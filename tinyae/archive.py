@@ -250,15 +250,19 @@ def to_safetensors(header: Json, arrays: dict[str, Array]) -> bytes:
     return _safetensors()[0].save(plain, meta)
 
 
-def from_safetensors(path: str | os.PathLike[str]) -> tuple[Json, dict[str, Array]]:
-    """The header and the arrays of a file. Compare them with :func:`check_digests`."""
+def safetensors_arrays(path: str | os.PathLike[str]) -> dict[str, Array]:
+    """The arrays of any safetensors file, by name."""
+    return _read_safetensors(path)[1]
+
+
+def _read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, str], dict[str, Array]]:
     package = _safetensors()[1]
     if os.path.getsize(path) == 0:
         raise FileError("the file is empty; save the model again")
     try:
         with package.safe_open(path, framework="numpy") as file:
             meta = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return meta, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except MemoryError:
         raise
     except Exception as error:
@@ -266,6 +270,11 @@ def from_safetensors(path: str | os.PathLike[str]) -> tuple[Json, dict[str, Arra
             f"not a safetensors file, or damaged ({str(error)[:120]}); "
             "copy it again from where it came, or save the model again"
         ) from error
+
+
+def from_safetensors(path: str | os.PathLike[str]) -> tuple[Json, dict[str, Array]]:
+    """The header and the arrays of a file. Compare them with :func:`check_digests`."""
+    meta, arrays = _read_safetensors(path)
     if "tinyae" not in meta:
         raise FileError("a safetensors file without tinyae's header; pass one from model.save")
     if meta.get("crc32") != str(_checksum(meta["tinyae"], arrays)):

@@ -96,6 +96,53 @@ def native_float(what: str, a: Any) -> np.ndarray:
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
+def as_samples(what: str, x: Any) -> Any:
+    """An array for what holds one: a DataFrame, a Dask array, a list of rows of numbers.
+
+    Arrays, tuples of them and iterables of batches are returned as they are.
+
+    Raises
+        TypeError  a DataFrame with columns that hold no numbers, which are named
+    """
+    if isinstance(x, tuple):
+        return tuple(as_samples(f"{what}[{k}]", a) for k, a in enumerate(x))
+    if isinstance(x, (np.ndarray, str, bytes)):
+        return x
+    if hasattr(x, "columns") and hasattr(x, "dtypes"):  # of pandas, or of Dask
+        x = x.compute() if hasattr(x, "compute") else x
+        kinds = dict(zip(x.columns, x.dtypes))
+        wrong = [name for name, kind in kinds.items() if getattr(kind, "kind", "O") not in _KINDS]
+        if wrong:
+            raise TypeError(
+                f"{what} is a table whose column {wrong[0]!r} holds {kinds[wrong[0]]}, expected "
+                f"numbers; leave it out, x.drop(columns={wrong!r:.80}), or encode it, "
+                "pandas.get_dummies(x)"
+            )
+        return np.asarray(x.to_numpy(dtype=np.result_type(*kinds.values(), np.float32)))
+    if hasattr(x, "__array__") and hasattr(x, "shape") and not isinstance(x, np.generic):
+        return np.asarray(x)
+    if isinstance(x, list) and x and _is_row(x[0]):
+        try:
+            return np.array(x, np.float64)
+        except (ValueError, TypeError) as error:
+            raise TypeError(
+                f"{what} is a list of rows that make no array ({error}); pass rows of numbers, all "
+                "of one length"
+            ) from None
+    return x
+
+
+def _is_row(row: Any) -> bool:
+    """Whether a list's first entry is a sample and not a batch of samples."""
+    if isinstance(row, np.ndarray):
+        return row.ndim == 1
+    first = row
+    while isinstance(first, (list, tuple)) and len(first):
+        first = first[0]
+    is_number = isinstance(first, (int, float, np.number, np.bool_))
+    return isinstance(row, list) and is_number
+
+
 def _as_float(dtype: Any) -> str:
     if dtype.kind == "f" and dtype.itemsize in (4, 8):
         return f"pass x.astype(np.{dtype.newbyteorder('=')})"

@@ -79,16 +79,26 @@ from tinyae.models import (
     GAN,
     VQVAE,
     Autoencoder,
+    BatchTopKSAE,
     Classifier,
     ConditionalVariationalAutoencoder,
     ContractiveAutoencoder,
     DenoisingAutoencoder,
+    Diffusion,
+    GatedSAE,
+    JumpReLUSAE,
     KLSparsity,
     L1Sparsity,
+    MaskedAutoencoder,
+    MatryoshkaSAE,
     Model,
     NonSaturating,
+    PredictClean,
+    PredictNoise,
+    PredictVelocity,
     Saturating,
     SparseAutoencoder,
+    TopKSAE,
     VariationalAutoencoder,
     conv_encoder_decoder,
     dense_encoder_decoder,
@@ -792,6 +802,46 @@ def _vqvae(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
     return model, (n, pixels)
 
 
+def _masked(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+    shape = integers(1, 2), 2, 2 * integers(1, 2)
+    dims = {"dim": 6, "depth": 1, "heads": 2, "decoder_dim": 6}
+    return MaskedAutoencoder(shape, 1, **dims, masked=0.5, rng=rng), (integers(1, 3), *shape)
+
+
+def _diffusion(classes: int) -> Callable[..., tuple[Model, Shape]]:
+    def build(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+        n, d = integers(1, 5), integers(1, 4)
+        network = Sequential(Dense(d + 4 + classes, 5, rng=rng), Tanh(), Dense(5, d, rng=rng))
+        prediction = (PredictNoise, PredictClean, PredictVelocity)[integers(0, 2)]()
+        more: dict[str, Any] = {"time_features": 4, "classes": classes, "prediction": prediction}
+        return Diffusion(network, (d,), **more), (n, d)
+
+    return build
+
+
+def _diffusion_images(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+    shape = integers(1, 2), 3, integers(2, 3)
+    network = Sequential(Conv2d(shape[0] + 2, shape[0], 3, 1, "same", rng=rng))
+    return Diffusion(network, shape, time_features=2), (integers(1, 3), *shape)
+
+
+def _sae(cls: Callable[..., Any]) -> Callable[..., tuple[Model, Shape]]:
+    def build(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+        n, d, features = integers(1, 5), integers(2, 5), integers(4, 8)
+        if cls is MatryoshkaSAE:
+            model = cls(d, (2, features), integers(1, 2), dead_k=2, rng=rng)
+        elif cls is JumpReLUSAE:  # a wide kernel, within which many scores lie
+            model = cls(d, features, 0.1, threshold=0.3, bandwidth=0.5, dead_k=2, rng=rng)
+        elif cls is GatedSAE:
+            model = cls(d, features, 0.1, rng=rng)
+        else:
+            model = cls(d, features, integers(1, 3), dead_k=2, rng=rng)
+        model.idle[: features // 2] = model.dead_after  # half of the features are dead
+        return model, (n, d)
+
+    return build
+
+
 def _discriminator_player(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
     gan, shape = _gan(integers, rng)
     return gan.players[0], shape
@@ -831,6 +881,15 @@ MODELS: tuple[ModelRow, ...] = (
     ModelRow("ConditionalVariationalAutoencoder", _conditional, classes=3),
     ModelRow("Classifier", _classifier, classes=3),
     ModelRow("VQVAE", _vqvae),
+    ModelRow("MaskedAutoencoder", _masked),
+    ModelRow("Diffusion", _diffusion(0)),
+    ModelRow("Diffusion classes", _diffusion(3), classes=3),
+    ModelRow("Diffusion images", _diffusion_images),
+    ModelRow("TopKSAE", _sae(TopKSAE)),
+    ModelRow("BatchTopKSAE", _sae(BatchTopKSAE)),
+    ModelRow("MatryoshkaSAE", _sae(MatryoshkaSAE)),
+    ModelRow("JumpReLUSAE", _sae(JumpReLUSAE)),
+    ModelRow("GatedSAE", _sae(GatedSAE)),
     ModelRow("GAN discriminator", _discriminator_player),
     ModelRow("GAN generator", _generator_player),
 )

@@ -28,7 +28,7 @@ from tinyae import kernels
 from tinyae.arguments import float_dtype, interval, number
 from tinyae.arrays import check_array, check_float
 from tinyae.layers.base import Module
-from tinyae.losses import Range, check_range
+from tinyae.losses import OutOfRange, Range, check_range
 from tinyae.param import Array, Param
 
 _LOG_2PI = math.log(2 * math.pi)
@@ -61,6 +61,13 @@ class Likelihood(Module):
     def __call__(self, y: Array, x: Array) -> tuple[float, Array]:
         nll, cache = self.forward(y, x)
         return nll, self.backward_input(cache)
+
+    def evaluate(self, y: Array, x: Array) -> float:
+        """nll alone, also of x beyond its range, where anomalies lie."""
+        try:
+            return self.forward(y, x)[0]
+        except OutOfRange:
+            return -float(self.density(y, x).mean())
 
     def log_prob(self, y: Array, x: Array) -> Array:
         """log p(xₙ | yₙ) of each sample, (N,) in float64."""

@@ -23,6 +23,12 @@ from tinyae.arrays import FLOATS, check_array, check_float
 from tinyae.param import Array
 
 Range = tuple[float, float]
+
+
+class OutOfRange(ValueError):
+    """Data beyond what a loss, a likelihood or a decoder is for: no training, but measurable."""
+
+
 _SLACK = 1e-6  # rounding may carry a scaled pixel this far beyond 0 or 1
 
 
@@ -70,6 +76,14 @@ class Loss:
 
     def measure(self, y: Array, target: Array) -> tuple[float, Array]:
         raise NotImplementedError
+
+    def evaluate(self, y: Array, target: Array) -> float:
+        """L alone, also of a target beyond its range, where anomalies lie."""
+        try:
+            return self(y, target)[0]
+        except OutOfRange:
+            check_range(f"{type(self).__name__}: y", y, self.output_range, "end in Sigmoid()")
+            return self.measure(y, target)[0]
 
     def prediction(self, y: Array) -> Array:
         """The prediction that y stands for, in the data's unit: y itself, or σ(y) for logits."""
@@ -174,12 +188,12 @@ def check_range(what: str, a: Array, bounds: Range | None, do: str) -> None:
     """Raise unless every entry of ``a`` lies in ``bounds``, up to rounding. NaN passes.
 
     Raises
-        ValueError  an entry lies outside
+        OutOfRange  an entry lies outside
     """
     if bounds is None or not a.size:
         return
     low, high = float(a.min()), float(a.max())
     if low < bounds[0] - _SLACK or high > bounds[1] + _SLACK:
-        raise ValueError(
+        raise OutOfRange(
             f"{what} lies in [{low:.6g}, {high:.6g}], expected [{bounds[0]:g}, {bounds[1]:g}]; {do}"
         )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyae.arguments import flag
 from tinyae.arrays import native_float
 from tinyae.memory import zeros_like
 
@@ -49,7 +50,7 @@ class Param:
             )
         self._value: Array = value
         self._grad: Array = grad
-        self.trainable = trainable
+        self.trainable = flag("Param", "trainable", trainable)
 
     def __reduce__(self) -> tuple[type[Param], tuple[Array, Array, bool]]:
         return type(self), (self._value, self._grad, self.trainable)

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from benchmarks.attacks import SECONDS, Outcome
+from benchmarks.attacks import Outcome
 from tinyae import catalog, kernels
 from tinyae.layers import Layer
 from tinyae.param import Param, unique
@@ -78,6 +78,7 @@ REFUSED: dict[str, Change] = {
     "one axis less": lambda a: a[0],
     "flat": lambda a: a.ravel(),
 }
+PATIENCE = 600  # seconds, in which a child may also compile what is not on disk yet
 TRIES_OF_A_CHILD = 500  # between guard pages: a fork takes 0.3 s
 BACKWARD = ("backward", "backward_params", "backward_input")
 SETS = ("numpy", "numba")
@@ -242,7 +243,7 @@ def _guarded_tries(seed: int, tries: range, writing: int) -> NoReturn:
     try:
         for i in tries:
             os.write(writing, f"{i} \n".encode())
-            signal.alarm(2 * int(SECONDS))
+            signal.alarm(PATIENCE)
             try:
                 wrong = "another result" if _guard(random.Random(f"{seed}/{i}")) else ""
             except Exception as error:

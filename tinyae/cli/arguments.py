@@ -31,10 +31,6 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="a file written by `tinyae train` or model.save")
 
 
-def add_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", required=True, help="a name from `tinyae data list`, or a path")
-
-
 def add_picture(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--picture", help="file for a picture")
 
@@ -55,6 +51,14 @@ def add_seed_and_kernels(parser: argparse.ArgumentParser) -> None:
     """``--kernels`` is applied by :func:`tinyae.cli.main`."""
     parser.add_argument("--seed", type=seed, default=0, help="of all randomness (default 0)")
     parser.add_argument("--kernels", choices=["numba", "numpy"], help="default: numba if installed")
+
+
+def share(text: str) -> float:
+    """A ``type=`` for shares."""
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a share between 0 and 1")
+    return value
 
 
 def positive(kind: Callable[[str], float]) -> Callable[[str], float]:

@@ -9,7 +9,7 @@ import numpy as np
 
 import tinyae as ta
 from tinyae.cli.arguments import add_verb
-from tinyae.cli.files import check_outputs, picture_file
+from tinyae.cli.files import add_force, check_outputs, picture_file
 
 
 def add_parser(verbs: Any) -> None:
@@ -21,13 +21,14 @@ def add_parser(verbs: Any) -> None:
     sub = add_verb(actions, "show", show, "tinyae data show strokes --out strokes.png")
     sub.add_argument("name", help="a name from `tinyae data list`, or a path")
     sub.add_argument("--out", default="data.png", help="file for the picture (default data.png)")
+    add_force(sub)
 
 
 def list_names(args: argparse.Namespace) -> int:
     """Name the data sets."""
     for name, about in ta.data.DATASETS.items():
         print(f"{name:15} {about}")
-    print("or a path to a .npy, .npz or .csv file, or to a folder of images")
+    print("or a path: a table (.csv, .tsv, .parquet), .npy, .npz, .wav, or a folder of pictures")
     return 0
 
 
@@ -39,7 +40,7 @@ def fetch(args: argparse.Namespace) -> int:
 
 def show(args: argparse.Namespace) -> int:
     """Describe a data set and draw a page of it."""
-    check_outputs("data show", {"--out": picture_file(args.out)}, {"--data": args.name})
+    check_outputs("data show", {"--out": picture_file(args.out)}, {"--data": args.name}, args.force)
     dataset = ta.data.load(args.name)
     print(dataset)
     for part, x, y in (

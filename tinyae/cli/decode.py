@@ -3,32 +3,75 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import Any
+
+import numpy as np
 
 import tinyae as ta
 from tinyae import archive
 from tinyae.cli.arguments import add_model, add_picture, add_verb
-from tinyae.cli.files import check_outputs, picture_file, write_npy
+from tinyae.cli.files import add_force, picture_file
 from tinyae.cli.models import load_model
+from tinyae.cli.rows import check_result, names_of, write_result
+from tinyae.cli.wording import say
+from tinyae.data import rows as own
+from tinyae.data.columns import Rows, TableOptions
+
+OUT = "decoded.npy"
 
 
 def add_parser(verbs: Any) -> None:
-    example = "tinyae decode model.npz --codes codes.npy --out decoded.npy"
+    example = f"tinyae decode model.npz --codes codes.npy --out {OUT}"
     parser = add_verb(verbs, "decode", run, example)
     add_model(parser)
-    parser.add_argument("--codes", required=True, help="a .npy file of codes, one a row")
-    parser.add_argument("--out", default="decoded.npy", help="default decoded.npy")
+    parser.add_argument("--codes", required=True, help="codes, one a row: .npy, .csv, .npz or -")
+    parser.add_argument("--label", type=int, help="of a conditional model: the class of all rows")
+    parser.add_argument(
+        "--out", default=OUT, help=f".npy, .csv, .npz, .parquet or - (default {OUT})"
+    )
     add_picture(parser)
+    add_force(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Turn a .npy file of codes back into data with a saved model."""
-    outputs = {"--out": args.out, "--picture": picture_file(args.picture)}
-    check_outputs("decode", outputs, {"model": args.model, "--codes": args.codes})
-    model, z = load_model(args.model), archive.read_npy("decode", args.codes)
+    """Turn codes back into data with a saved model."""
+    args.data = args.codes
+    check_result("decode", args, picture=picture_file(args.picture))
+    model = load_model(args.model, "decode", "decode")
+    rows = _codes(args.codes)
+    z: Any = rows.x
+    if isinstance(model, ta.ConditionalVariationalAutoencoder):
+        if args.label is None:
+            raise ValueError(
+                "decode: a conditional model needs a class; pass --label, e.g. --label 0"
+            )
+        z = z.astype(model.dtype), np.full(len(z), args.label)
+    elif args.label is not None:
+        raise ValueError("decode: --label does nothing for this model; leave it out")
     y = model.decode(z)
-    write_npy("decode", args.out, y)
+    rows = Rows(y, index=rows.index, index_name=rows.index_name)
+    write_result("decode", args.out, rows, {names_of(rows, model, "x"): y})
     if args.picture:
         ta.plot.page(y[:100], path=args.picture)
-        print(f"picture: {args.picture}")
+        say(f"picture: {args.picture}", out=args.out != "-")
     return 0
+
+
+def _codes(path: str) -> Rows:
+    """Codes as `tinyae encode` writes them: in a table the columns z0, z1, …, if it has such."""
+    if path.endswith(".npy"):
+        return Rows(archive.read_npy("decode", path))
+    if path.endswith(".npz"):
+        with archive.reading("decode", path, ".npz"), np.load(path) as file:
+            found = {name: file[name] for name in file.files}
+        return Rows(found["z"] if "z" in found else next(iter(found.values())))
+    rows = own.read(path).part()
+    names = rows.columns or []
+    codes = [k for k, name in enumerate(names) if re.fullmatch(r"z\d+", name)]
+    if not codes:
+        return rows
+    if path != "-" and rows.index is None and codes[0] == 1:
+        beside = own.read(path, table=TableOptions(index=names[0])).part()
+        return beside
+    return Rows(rows.x[:, codes], index=rows.index, index_name=rows.index_name)

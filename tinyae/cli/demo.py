@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 import tinyae as ta
-from tinyae import files
 from tinyae.cli.arguments import add_quiet, add_seed_and_kernels, add_verb
+from tinyae.cli.files import add_force, check_outputs
 from tinyae.cli.models import dense_autoencoder, parameter_count
 from tinyae.cli.table import print_table, quality_rows
 from tinyae.data import Dataset
+from tinyae.data.columns import Rows
 from tinyae.param import Array
 
 EPOCHS, BATCH_SIZE = 30, 64
@@ -27,6 +28,7 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "--out", default="tinyae-demo", help="folder for the model and the pictures"
     )
+    add_force(parser)
     add_quiet(parser)
     add_seed_and_kernels(parser)
 
@@ -36,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     for name in ("model.npz", *PICTURES):
-        files.check_target("demo", out / name)
+        check_outputs("demo", {"--out": str(out / name)}, {}, args.force)
     start, progress = time.perf_counter(), not args.quiet
     rng = np.random.default_rng(args.seed)
 
@@ -54,7 +56,8 @@ def run(args: argparse.Namespace) -> int:
         raise RuntimeError("demo: the model that was read back differs from the one saved")
 
     print()
-    print_table(quality_rows(model, dataset) + quality_rows(planar, dataset)[1:])
+    train, test = Rows(x), Rows(x_test)
+    print_table(quality_rows(model, train, test) + quality_rows(planar, train, test)[1:])
     counts = f"{parameter_count(model):,} and {parameter_count(planar):,} parameters"
     print(f"\n{counts}; {time.perf_counter() - start:.0f} s in all.")
     try:

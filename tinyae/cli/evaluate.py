@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-import tinyae as ta
-from tinyae.cli.arguments import add_data, add_model, add_verb
+from tinyae.cli.arguments import add_model, add_verb
 from tinyae.cli.models import architecture, load_model
+from tinyae.cli.rows import add_rows, read_source
 from tinyae.cli.table import print_table, quality_rows
 
 
@@ -15,12 +15,15 @@ def add_parser(verbs: Any) -> None:
     example = "tinyae evaluate model.npz --data fashion-mnist"
     parser = add_verb(verbs, "evaluate", run, example)
     add_model(parser)
-    add_data(parser)
+    add_rows(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure a saved model on a data set's test part, beside PCA at the same code size."""
-    model, dataset = load_model(args.model), ta.data.load(args.data)
+    """Measure a saved model on data, beside PCA at the same code size."""
+    model = load_model(args.model, "evaluate", "reconstruct")
+    source = read_source(args, model.columns)
+    rows = source.part(args.part)
     print(f"{args.model}: {architecture(model)}")
-    print_table(quality_rows(model, dataset))
+    which = args.part or ("all" if "all" in source.rows else "test")
+    print_table(quality_rows(model, source.part("train"), rows, which))
     return 0

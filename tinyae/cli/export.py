@@ -7,7 +7,8 @@ from typing import Any
 
 import tinyae as ta
 from tinyae.cli.arguments import add_model, add_verb
-from tinyae.cli.files import check_outputs
+from tinyae.cli.files import add_force, check_outputs
+from tinyae.cli.wording import an
 from tinyae.program.compile import PARTS
 from tinyae.program.to_c.training_header import TrainingHeader
 from tinyae.program.training import OPTIMIZERS
@@ -22,7 +23,8 @@ def add_parser(verbs: Any) -> None:
     )
     parser.add_argument("--part", choices=PARTS, default=PARTS[0], help=f"default {PARTS[0]}")
     parser.add_argument("--name", help="what the names in C begin with (default: that of the file)")
-    parser.add_argument("--threshold", type=float, help="of the score, for NAME_THRESHOLD")
+    parser.add_argument("--threshold", type=float, help="NAME_THRESHOLD (default: the model's own)")
+    add_force(parser)
     parser.add_argument("--selftest", action="store_true", help="add a function that tests itself")
     parser.add_argument("--quantize", choices=["int8"], help="8-bit weights and results")
     parser.add_argument(
@@ -54,10 +56,12 @@ def add_parser(verbs: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write a saved model as a C99 header, without heap, globals or runtime; or as an ONNX file."""
     data = None if args.calibration in ta.data.DATASETS else args.calibration
-    check_outputs("export", {"--out": args.out}, {"model": args.model, "--calibration": data})
+    check_outputs(
+        "export", {"--out": args.out}, {"model": args.model, "--calibration": data}, args.force
+    )
     model = ta.load(args.model)
     if not isinstance(model, ta.Model):
-        raise ValueError(f"{args.model} holds a {type(model).__name__}, expected a model")
+        raise ValueError(f"{args.model} holds {an(type(model).__name__)}, expected a model")
     if args.out.lower().endswith(".onnx"):
         return _export_onnx(model, args)
     calibration = None if args.calibration is None else ta.data.load(args.calibration).x_train

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 import tinyae as ta
+from tinyae.cli.wording import an
 from tinyae.layers import Layer, activation
 from tinyae.losses import Loss
 from tinyae.param import Array, unique
@@ -22,9 +24,23 @@ def _kebab(name: str) -> str:
 ACTIVATIONS: dict[str, Callable[[], Layer]] = {
     _kebab(f.__name__): f for f in activation.activations()
 }
-KINDS = ("plain", "denoising", "sparse", "contractive", "variational")
+KINDS = ("plain", "denoising", "sparse", "contractive", "variational", "conditional", "gan")
 LOSSES: dict[str, type[Loss]] = {"mse": ta.MSE, "l1": ta.L1, "huber": ta.Huber, "bce": ta.BCE}
 ReconstructingModel = ta.Autoencoder | ta.VariationalAutoencoder
+
+# The options of `train` that only some kinds have, and what they are where not given.
+_DENSE = ("plain", "denoising", "contractive")
+OPTIONS: dict[str, tuple[tuple[str, ...], Any]] = {
+    "noise": (("denoising",), 0.2),
+    "sparsity": (("sparse",), 0.05),
+    "weight": (("sparse", "contractive"), None),
+    "beta": (("variational", "conditional"), 1.0),
+    "code_activation": (_DENSE, "linear"),
+    "output": ((*_DENSE, "sparse"), None),
+    "loss": ((*_DENSE, "sparse"), "mse"),
+    "channels": (("plain", "denoising"), None),
+    "false_positive_rate": ((*_DENSE, "sparse", "variational"), 0.05),
+}
 
 
 def dense_autoencoder(
@@ -48,23 +64,45 @@ def dense_autoencoder(
     return ta.Autoencoder(encoder, decoder, loss)
 
 
+def check_options(args: argparse.Namespace) -> None:
+    """Raise for an option that does nothing for the chosen kind; fill in what is not given.
+
+    Raises
+        ValueError  such an option
+    """
+    for name, (kinds, default) in OPTIONS.items():
+        if getattr(args, name) is None:
+            setattr(args, name, default)
+        elif args.model not in kinds:
+            raise ValueError(
+                f"train: --{name.replace('_', '-')} does nothing for --model {args.model}; it is for "
+                f"{', '.join(kinds)}: leave it out"
+            )
+    if args.channels and args.code_activation != "linear":
+        raise ValueError("train: --code-activation does nothing with --channels; leave it out")
+
+
 def model_from_options(
-    args: argparse.Namespace, shape: Sequence[int], bounded: bool, rng: np.random.Generator
-) -> ReconstructingModel:
+    args: argparse.Namespace,
+    shape: Sequence[int],
+    bounded: bool,
+    classes: int,
+    rng: np.random.Generator,
+) -> ta.Model:
     """The model that the options of ``tinyae train`` ask for.
 
-    ``bounded`` says that the data lie in 0…1: it decides the defaults of output and likelihood.
+    ``bounded`` says that the data, as they are scaled, lie in 0…1: it decides the defaults of output
+    and likelihood.
     """
-    if args.model == "variational":
-        parts = ta.dense_variational(
-            shape, args.units, activation=ACTIVATIONS[args.activation], rng=rng
-        )
-        likelihood = ta.Bernoulli() if bounded else ta.LearntGaussian()
-        return ta.VariationalAutoencoder(*parts, likelihood, args.beta)
-    output = args.output or ("sigmoid" if bounded else "linear")
-    code = "sigmoid" if args.model == "sparse" else args.code_activation
+    units = args.units or ([] if args.channels else [256, 64])
+    if args.model in ("variational", "conditional"):
+        return _variational(args, shape, units, bounded, classes, rng)
+    if args.model == "gan":
+        return ta.GAN(*ta.dense_gan(tuple(shape), units[:-1] or units, units[-1], rng=rng))
+    # a sigmoid after convolutions may saturate at black and stay there
+    output = args.output or ("sigmoid" if bounded and not args.channels else "linear")
     loss = LOSSES[args.loss]()
-    plain = dense_autoencoder(shape, args.units, args.activation, code, output, loss, rng)
+    plain = _plain(args, shape, units, output, loss, rng)
     if args.model == "denoising":
         noise = ta.GaussianNoise(args.noise, clip=(0, 1) if bounded else None)
         return ta.DenoisingAutoencoder(plain.encoder, plain.decoder, loss, noise)
@@ -76,11 +114,80 @@ def model_from_options(
     return plain
 
 
-def load_model(path: str) -> ReconstructingModel:
+def _plain(
+    args: argparse.Namespace,
+    shape: Sequence[int],
+    units: Sequence[int],
+    output: str,
+    loss: Loss,
+    rng: np.random.Generator,
+) -> ta.Autoencoder:
+    if not args.channels:
+        code = "sigmoid" if args.model == "sparse" else args.code_activation
+        return dense_autoencoder(shape, units, args.activation, code, output, loss, rng)
+    if len(units) > 1:
+        raise ValueError(
+            f"train: --units has {len(units)} numbers with --channels, expected the size of the code, "
+            "or none for a code of pictures"
+        )
+    encoder, decoder = ta.conv_encoder_decoder(
+        shape,
+        args.channels,
+        latent_dim=units[0] if units else None,
+        activation=ACTIVATIONS[args.activation],
+        output=ACTIVATIONS.get(output),
+        rng=rng,
+    )
+    return ta.Autoencoder(encoder, decoder, loss)
+
+
+def _variational(
+    args: argparse.Namespace,
+    shape: Sequence[int],
+    units: Sequence[int],
+    bounded: bool,
+    classes: int,
+    rng: np.random.Generator,
+) -> ta.Model:
+    likelihood = ta.Bernoulli() if bounded else ta.LearntGaussian()
+    activation = ACTIVATIONS[args.activation]
+    encoder, mean, logvar, decoder = ta.dense_variational(
+        shape, units, activation=activation, rng=rng
+    )
+    if args.model == "variational":
+        return ta.VariationalAutoencoder(encoder, mean, logvar, decoder, likelihood, args.beta)
+    hidden, latent = mean.in_features, mean.out_features
+    heads = [ta.Dense(hidden + classes, latent, rng=rng) for _ in range(2)]
+    first = decoder.layers[0]
+    assert isinstance(first, ta.Dense)
+    first = ta.Dense(latent + classes, first.out_features, rng=rng)
+    return ta.ConditionalVariationalAutoencoder(
+        encoder=encoder,
+        mean=heads[0],
+        logvar=heads[1],
+        decoder=ta.Sequential(first, *decoder.layers[1:]),
+        likelihood=likelihood,
+        beta=args.beta,
+        classes=classes,
+    )
+
+
+def load_model(path: str, verb: str, does: str) -> Any:
+    """A saved model that has a method: "encode", "decode", "reconstruct" or "sample".
+
+    Raises
+        ValueError  the file holds something else
+    """
     model = ta.load(path)
-    if isinstance(model, (ta.Autoencoder, ta.VariationalAutoencoder)):
-        return model
-    raise ValueError(f"{path} holds a {type(model).__name__}, expected an autoencoder")
+    if not isinstance(model, ta.Model):
+        raise ValueError(f"{verb}: {path} holds {an(type(model).__name__)}, expected a model")
+    if not hasattr(model, does):
+        instead = {
+            "sample": "which has no distribution to draw from; train one with --model variational",
+            "decode": "which has no decoder",
+        }.get(does, "which has no encoder; train one with another --model")
+        raise ValueError(f"{verb}: {path} holds {an(type(model).__name__)}, {instead}")
+    return model
 
 
 def in_unit_interval(x: Array) -> bool:

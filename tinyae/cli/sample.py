@@ -9,32 +9,46 @@ import numpy as np
 
 import tinyae as ta
 from tinyae.cli.arguments import add_model, add_picture, add_verb, positive, seed
-from tinyae.cli.files import check_outputs, picture_file, write_npy
+from tinyae.cli.files import add_force, picture_file
+from tinyae.cli.models import load_model
+from tinyae.cli.rows import check_result, names_of, write_result
+from tinyae.cli.wording import say
+from tinyae.data.columns import Rows
+
+OUT = "samples.npy"
 
 
 def add_parser(verbs: Any) -> None:
     example = "tinyae sample model.npz --n 100 --picture samples.png"
     parser = add_verb(verbs, "sample", run, example)
     add_model(parser)
-    parser.add_argument("--n", type=positive(int), default=100, help="how many (default 100)")
-    parser.add_argument("--seed", type=seed, default=0, help="of the draws (default 0)")
-    parser.add_argument("--out", default="samples.npy", help="default samples.npy")
+    add = parser.add_argument
+    add("--n", type=positive(int), default=100, help="how many (default 100)")
+    add("--label", type=int, help="of a conditional model: the class (default: all in turn)")
+    add("--seed", type=seed, default=0, help="of the draws (default 0)")
+    add("--out", default=OUT, help=f".npy, .csv, .npz, .parquet or - (default {OUT})")
     add_picture(parser)
+    add_force(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Draw new data from a variational autoencoder or a GAN."""
-    outputs = {"--out": args.out, "--picture": picture_file(args.picture)}
-    check_outputs("sample", outputs, {"model": args.model})
-    model = ta.load(args.model)
-    if not isinstance(model, (ta.VariationalAutoencoder, ta.GAN)):
-        raise ValueError(
-            f"sample: {args.model} holds a {type(model).__name__}, which has no distribution to draw "
-            "from; train one with --model variational"
-        )
-    x = model.sample(args.n, np.random.default_rng(args.seed))
-    write_npy("sample", args.out, x)
+    args.data = None
+    check_result("sample", args, picture=picture_file(args.picture))
+    model = load_model(args.model, "sample", "sample")
+    rng, y = np.random.default_rng(args.seed), None
+    if isinstance(model, ta.ConditionalVariationalAutoencoder):
+        y = np.arange(args.n) % model.classes
+        y = y if args.label is None else np.full(args.n, args.label)
+        x = model.sample(y, rng)
+    elif args.label is not None:
+        raise ValueError("sample: --label is for a conditional model; leave it out")
+    else:
+        x = model.sample(args.n, rng)
+    rows = Rows(x, y)
+    columns: dict[Any, Any] = {names_of(rows, model, "x"): x}
+    write_result("sample", args.out, rows, columns)
     if args.picture:
         ta.plot.page(x[:100], path=args.picture)
-        print(f"picture: {args.picture}")
+        say(f"picture: {args.picture}", out=args.out != "-")
     return 0

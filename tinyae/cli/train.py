@@ -1,9 +1,11 @@
-"""``tinyae train``: from a data set to a saved model."""
+"""``tinyae train``: from data to a saved model."""
 
 from __future__ import annotations
 
 import argparse
 import math
+import os
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -11,32 +13,51 @@ from typing import Any
 import numpy as np
 
 import tinyae as ta
-from tinyae.cli.arguments import add_data, add_quiet, add_seed_and_kernels, add_verb, positive
-from tinyae.cli.files import check_outputs, picture_file
+from tinyae.cli.arguments import (
+    add_quiet,
+    add_seed_and_kernels,
+    add_verb,
+    positive,
+    share,
+)
+from tinyae.cli.files import add_force, check_outputs, picture_file
 from tinyae.cli.models import (
     ACTIVATIONS,
     KINDS,
     LOSSES,
     architecture,
+    check_options,
     in_unit_interval,
     model_from_options,
     parameter_count,
 )
+from tinyae.cli.rows import add_rows, read_source
 from tinyae.cli.table import print_table, quality_rows
+from tinyae.cli.wording import count, say
+from tinyae.data.columns import Rows
+from tinyae.optim import Adam, Optimizer
+from tinyae.param import Array
 
 EXAMPLE = "tinyae train --data fashion-mnist --units 64 --code-activation relu --out model.npz"
+SCALES = ("auto", "standard", "minmax", "none")
+_STEPS = 5000  # that a training of default length takes at least
+_DIAGNOSED = 4096  # rows that the run doctor looks at
 
 
 def add_parser(verbs: Any) -> None:
     parser = add_verb(verbs, "train", run, EXAMPLE)
-    add_data(parser)
+    add_rows(parser, part=False)
+    add = parser.add_argument
+    scale = "units to learn in, which the model keeps (default auto: standard, unless in 0…1)"
+    add("--scale", choices=SCALES, default="auto", help=scale)
     _add_model_options(parser)
     _add_training_options(parser)
-    add = parser.add_argument
-    add("--checkpoint", help="file to write after every epoch")
+    add("--config", metavar="FILE", help="a TOML file of options; the command line counts more")
+    add("--checkpoint", help="file to write after every epoch (default: one that is removed again)")
     add("--resume", help="checkpoint to go on from")
     add("--out", default="model.npz", help="the model's file (default model.npz)")
     add("--pictures", help="folder for pictures")
+    add_force(parser)
     add_quiet(parser)
     add_seed_and_kernels(parser)
 
@@ -49,74 +70,184 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         sorted(ACTIVATIONS),
     )
     widths = "widths from the first hidden layer to the code (default 256 64)"
-    add("--units", type=whole, nargs="+", default=[256, 64], help=widths)
+    add("--units", type=whole, nargs="+", help=widths)
+    channels = "plain, denoising: convolutions with so many channels, each of half the size"
+    add("--channels", type=whole, nargs="+", help=channels)
     add("--model", choices=KINDS, default="plain", help="default plain")
-    add("--noise", type=number, default=0.2, help="denoising: σ (default 0.2)")
-    add("--sparsity", type=number, default=0.05, help="sparse: mean activation (default 0.05)")
+    add("--noise", type=number, help="denoising: σ, in the scaled data's unit (default 0.2)")
+    add("--sparsity", type=number, help="sparse: mean activation (default 0.05)")
     add("--weight", type=number, help="of the penalty: sparse (default 1e-3), contractive (1e-4)")
-    add("--beta", type=number, default=1.0, help="variational: of the KL (default 1)")
+    add("--beta", type=number, help="variational: of the KL (default 1)")
     add("--activation", choices=layers, default="relu", help="default relu")
     code = "default linear; a sparse model's is sigmoid, a variational one's linear"
-    add("--code-activation", choices=["linear", *layers], default="linear", help=code)
-    output = "default: sigmoid if the data lie in 0…1"
+    add("--code-activation", choices=["linear", *layers], help=code)
+    output = "default: sigmoid if the data, as they are scaled, lie in 0…1"
     add("--output", choices=["sigmoid", "linear"], help=output)
-    add("--loss", choices=sorted(LOSSES), default="mse", help="default mse")
+    add("--loss", choices=sorted(LOSSES), help="default mse")
 
 
 def _add_training_options(parser: argparse.ArgumentParser) -> None:
     add, whole, number = parser.add_argument, positive(int), positive(float)
-    epochs = "in all, those of --resume counted too (default 10; small sets want more)"
-    add("--epochs", type=whole, default=10, help=epochs)
+    epochs = "in all, those of --resume counted too (default 10, and more of a small set)"
+    add("--epochs", type=whole, help=epochs)
     add("--batch-size", type=whole, default=32, help="default 32")
     add("--learning-rate", type=number, default=1e-3, help="of Adam (default 1e-3)")
     add("--schedule", choices=["constant", "cosine"], default="constant")
     add("--patience", type=whole, help="stop after so many epochs without progress")
+    rate = "share of normal rows that the model's threshold may flag (default 0.05)"
+    add("--false-positive-rate", type=share, metavar="RATE", help=rate)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train a symmetric dense autoencoder of any kind on a data set and save it."""
-    outputs = {"--out": args.out, "--checkpoint": args.checkpoint}
-    check_outputs("train", outputs, {"--data": args.data})
-    ta.io.check_path("train --out", args.out)
-    if args.resume is not None:  # the checkpoint to go on from may be the one to go on with
-        check_outputs("train", {"--out": args.out}, {"--resume": args.resume})
-    dataset = ta.data.load(args.data)
-    x, rng = dataset.x_train, np.random.default_rng(args.seed)
-    model = model_from_options(args, x.shape[1:], in_unit_interval(x), rng)
+    """Train an autoencoder of any kind on data, and save it with its scaling and its threshold."""
+    check_options(args)
+    _check_files(args)
+    source = read_source(args)
+    train, test = source.part("train"), source.part("test")
+    x, labels = _with_labels(args, train, test)
+    scaler, how = _scaler(args, train.x)
+    bounded = in_unit_interval(train.x) if scaler is None else how.startswith("minmax")
+    rng = np.random.default_rng(args.seed)
+    model = model_from_options(args, train.x.shape[1:], bounded, labels, rng)
+    model.scaler, model.columns = scaler, train.columns
     pictures = _picture_files(args)
+    args.epochs = args.epochs or _epochs(len(train.x), args.batch_size)
+    shape = " × ".join(map(str, train.x.shape[1:]))
     print(
-        f"{dataset.name}: {len(x):,} samples of shape {x.shape[1:]}; kernels: {ta.kernels.active()}"
+        f"{source.name}: {count(len(train.x), 'sample')} of {shape} to learn from, {len(test.x):,} held "
+        f"out; {count(args.epochs, 'epoch')}; kernels: {ta.kernels.active()}"
     )
     print(architecture(model), f"({parameter_count(model):,} parameters)")
 
-    start = time.perf_counter()
-    history = ta.fit(
-        model,
-        x,
-        epochs=args.epochs,
-        batch_size=args.batch_size,
-        optimizer=_optimizer(args, len(x)),
-        validation=dataset.x_test,
-        early_stopping=ta.EarlyStopping(args.patience) if args.patience else None,
-        checkpoint=args.checkpoint,
-        resume=args.resume,
-        rng=args.seed,
-        progress=not args.quiet,
-    )
+    checkpoint = args.checkpoint or f"{os.path.splitext(args.out)[0]}.checkpoint.npz"
+    optimizer, start = _optimizer(args, len(train.x)), time.perf_counter()
+    try:
+        history = ta.fit(
+            model,
+            x,
+            epochs=args.epochs,
+            batch_size=args.batch_size,
+            optimizer=optimizer,
+            validation=(test.x, test.y) if isinstance(x, tuple) else test.x,
+            early_stopping=ta.EarlyStopping(args.patience) if args.patience else None,
+            checkpoint=checkpoint,
+            resume=args.resume,
+            rng=args.seed,
+            progress=not args.quiet,
+        )
+    except KeyboardInterrupt:
+        return _interrupted(args, model, checkpoint)
     seconds = time.perf_counter() - start
-
+    threshold = _calibrated(args, model, test)
     model.save(args.out)
-    print_table(quality_rows(model, dataset))
+    if args.checkpoint is None and args.resume != checkpoint:
+        Path(checkpoint).unlink(missing_ok=True)
+    if hasattr(model, "reconstruct"):
+        print_table(quality_rows(model, train, test))
     median, epochs = np.median(history["seconds"]), len(history)
-    print(f"\n{seconds:.1f} s for {epochs} epochs, {median:.2f} s an epoch (median)")
-    print(f"model: {args.out}")
-    if args.pictures:
-        sample = dataset.x_test[:10]
-        y = model.reconstruct(sample)
-        ta.plot.reconstructions(sample, y, path=pictures["reconstructions"])
-        ta.plot.training_curves(history, path=pictures["training"])
-        print(f"pictures: {Path(args.pictures)}/")
+    print(f"\n{seconds:.1f} s for {count(epochs, 'epoch')}, {median:.2f} s an epoch (median)")
+    print(f"model: {args.out}, with {how}{threshold}")
+    _diagnose(args, history, model, x, optimizer)
+    _draw(args, pictures, model, history, test)
     return 0
+
+
+def _check_files(args: argparse.Namespace) -> None:
+    outputs = {"--out": args.out}
+    source = None if args.data == "-" else args.data
+    check_outputs("train", outputs, {"--data": source}, force=args.force)
+    ta.io.check_path("train --out", args.out)
+    if args.checkpoint is not None:
+        same = args.resume is not None and os.path.realpath(args.resume) == os.path.realpath(
+            args.checkpoint
+        )
+        force = args.force or same  # the checkpoint to go on from may be the one to go on with
+        check_outputs("train", {**outputs, "--checkpoint": args.checkpoint}, {}, force=True)
+        check_outputs("train", {"--checkpoint": args.checkpoint}, {"--data": source}, force=force)
+    if args.resume is not None:
+        check_outputs("train", outputs, {"--resume": args.resume})
+        if not os.path.exists(args.resume):
+            raise FileNotFoundError(
+                f"train: there is no checkpoint {args.resume}; leave out --resume to begin"
+            )
+
+
+def _epochs(samples: int, batch_size: int) -> int:
+    """10, or for a small set as many as take 5,000 steps, up to 500."""
+    steps = math.ceil(samples / batch_size)
+    return max(10, min(500, math.ceil(_STEPS / steps)))
+
+
+def _with_labels(args: argparse.Namespace, train: Rows, test: Rows) -> tuple[Any, int]:
+    """What the model is trained on, and how many classes there are."""
+    if args.model != "conditional":
+        return train.x, 0
+    if train.y is None or test.y is None or train.y.dtype.kind not in "iu" or train.y.min() < 0:
+        raise ValueError(
+            "train: a conditional model needs classes 0, 1, …; pass --label with the column that has "
+            "them, sub-folders of pictures, or an .npz with y"
+        )
+    return (np.asarray(train.x), train.y), int(max(train.y.max(), test.y.max())) + 1
+
+
+def _scaler(args: argparse.Namespace, x: Array) -> tuple[ta.Scaler | None, str]:
+    """The change of units, and how it is told."""
+    scale = args.scale
+    if scale == "auto":
+        if in_unit_interval(x):
+            return None, "no scaling (the data lie in 0…1)"
+        scale = "minmax" if args.model == "gan" else "standard"
+    if scale == "none":
+        return None, "no scaling"
+    if scale == "minmax":
+        return ta.Scaler.minmax(x), "minmax scaling"
+    return ta.Scaler.standard(x), "standard scaling"
+
+
+def _calibrated(args: argparse.Namespace, model: Any, test: Rows) -> str:
+    """Set the model's threshold by the rows that were held out; says so."""
+    if args.model in ("conditional", "gan"):
+        return ""
+    threshold = model.calibrate(test.x, args.false_positive_rate)
+    rate = f"{100 * args.false_positive_rate:g} % of normal rows"
+    held_out = f"by {count(len(test.x), 'held-out row')}"
+    if math.isinf(threshold):
+        return f"; no threshold: {count(len(test.x), 'held-out row')} cannot tell {rate}"
+    return f" and the threshold {threshold:.5g}, which flags {rate} ({held_out})"
+
+
+def _interrupted(args: argparse.Namespace, model: ta.Model, checkpoint: str) -> int:
+    """Save what was learnt, and say how to go on."""
+    model.save(args.out)
+    say(f"stopped; what was learnt so far is in {args.out}")
+    if not os.path.exists(checkpoint):
+        say("no epoch was complete, so there is nothing to go on from: begin again")
+        return 130
+    words, skip = [], False
+    for word in args.argv:
+        if skip or word.startswith("--resume="):
+            skip = False
+            continue
+        if word == "--resume":
+            skip = True
+            continue
+        if word != "--force":
+            words.append(word)
+    command = shlex.join(["tinyae", *words, "--resume", checkpoint, "--force"])
+    say(f"to go on from the last full epoch: {command}")
+    return 130
+
+
+def _diagnose(
+    args: argparse.Namespace, history: ta.History, model: ta.Model, x: Any, optimizer: Any
+) -> None:
+    """What the run doctor has to say: one line if nothing is wrong."""
+    some = tuple(a[:_DIAGNOSED] for a in x) if isinstance(x, tuple) else x[:_DIAGNOSED]
+    if len(some[0] if isinstance(some, tuple) else some) < 2:
+        return
+    own = optimizer if isinstance(optimizer, Optimizer) else None
+    found = ta.diagnose_training(history, model, some, optimizer=own, batch_size=args.batch_size)
+    print(found.brief())
 
 
 def _picture_files(args: argparse.Namespace) -> dict[str, str | None]:
@@ -126,12 +257,35 @@ def _picture_files(args: argparse.Namespace) -> dict[str, str | None]:
     folder = Path(args.pictures)
     folder.mkdir(parents=True, exist_ok=True)
     names = ("reconstructions", "training")
-    return {name: picture_file(str(folder / f"{name}.png")) for name in names}
+    outputs = {name: picture_file(str(folder / f"{name}.png")) for name in names}
+    check_outputs("train", {f"--pictures {k}": v for k, v in outputs.items()}, {}, args.force)
+    return outputs
 
 
-def _optimizer(args: argparse.Namespace, samples: int) -> ta.Adam:
+def _draw(
+    args: argparse.Namespace, pictures: Any, model: Any, history: ta.History, test: Rows
+) -> None:
+    if not pictures:
+        return
+    ta.plot.training_curves(history, path=pictures["training"])
+    if hasattr(model, "reconstruct"):
+        x = np.asarray(test.x[:10], model.dtype)
+        if isinstance(model, ta.DenoisingAutoencoder) and model.corruption is not None:
+            bare = model.in_scaled_units()
+            x = model.corruption(model.as_input(test.x[:10]), np.random.default_rng(0))
+            y = bare.reconstruct(x)
+        elif args.model == "conditional":
+            y = model.reconstruct((x, test.y[:10]))  # type: ignore[index]
+        else:
+            y = model.reconstruct(x)
+        ta.plot.reconstructions(x, y, path=pictures["reconstructions"])
+    print(f"pictures: {Path(args.pictures)}/")
+
+
+def _optimizer(args: argparse.Namespace, samples: int) -> Any:
+    if args.model == "gan":
+        return tuple(Adam(args.learning_rate, beta1=0.5) for _ in range(2))
     if args.schedule == "constant":
-        return ta.Adam(args.learning_rate)
-    return ta.Adam(
-        ta.Cosine(args.learning_rate, steps=args.epochs * math.ceil(samples / args.batch_size))
-    )
+        return Adam(args.learning_rate)
+    steps = args.epochs * math.ceil(samples / args.batch_size)
+    return Adam(ta.Cosine(args.learning_rate, steps=steps))

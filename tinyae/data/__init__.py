@@ -11,7 +11,8 @@
 `make_strokes`, `make_heartbeats` and `make_faces` generate as many samples as you ask for.
 
 Read next: published.py, files.py with tables.py and pictures.py, then strokes.py, heartbeats.py,
-faces.py and batches.py. corruption.py, augmentation.py and binarize.py change samples during training.
+faces.py, batches.py and streams.py. corruption.py, augmentation.py and binarize.py change samples
+during training.
 """
 
 import os
@@ -26,13 +27,26 @@ if TYPE_CHECKING:
     from tinyae.data.faces import faces as make_faces
     from tinyae.data.heartbeats import heartbeats as make_heartbeats
     from tinyae.data.published import fetch
+    from tinyae.data.streams import DaskRows, ParquetRows
     from tinyae.data.strokes import strokes as make_strokes
 
-__all__ = ["DATASETS", "Dataset", "fetch", "load", "make_faces", "make_heartbeats", "make_strokes"]
+__all__ = [
+    "DATASETS",
+    "DaskRows",
+    "Dataset",
+    "ParquetRows",
+    "fetch",
+    "load",
+    "make_faces",
+    "make_heartbeats",
+    "make_strokes",
+]
 
 __getattr__ = lazy.attach(
     __name__,
     {
+        "DaskRows": "tinyae.data.streams:DaskRows",
+        "ParquetRows": "tinyae.data.streams:ParquetRows",
         "fetch": "tinyae.data.published:fetch",
         "make_faces": "tinyae.data.faces:faces",
         "make_heartbeats": "tinyae.data.heartbeats:heartbeats",

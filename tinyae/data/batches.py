@@ -2,6 +2,7 @@
 
     an array (N, …)                 or a memory map, whose rows are read when they are needed
     a tuple of arrays               of one length, whose rows stay paired
+    a stream                        blocks that are read one at a time (:mod:`tinyae.data.streams`)
     an iterable of such batches     a list or a loader, with its own order and batch sizes
 
 The data are never copied as a whole: a batch is a view, or a copy of its own rows if shuffled.
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tinyae.arrays import check_array
+from tinyae.data.streams import Stream
 
 
 def batches(
@@ -37,6 +39,8 @@ def batches(
         raise ValueError(
             f"batches: batch_size is {batch_size!r}, expected an int ≥ 1; pass e.g. 32"
         )
+    if isinstance(x, Stream):
+        return x.batches(int(batch_size), rng)
     if not is_rows(x):
         return _checked(x)
     n = count(x)

@@ -93,15 +93,20 @@ def load(
 # ---- hold out ------------------------------------------------------------------------------------
 
 
+def held_out(rows: int, fraction: float, last: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The places of the rows to train on and to hold out: the last ones, or a fixed random choice."""
+    n = rows - _test_size(rows, fraction)
+    order = np.arange(rows) if last else np.random.default_rng(0).permutation(rows)
+    return np.sort(order[:n]), np.sort(order[n:])
+
+
 def _hold_out_last(x: np.ndarray, fraction: float) -> Arrays:
     n = len(x) - _test_size(len(x), fraction)
     return x[:n], None, x[n:], None  # views, so that memory maps stay mapped
 
 
 def _hold_out_some(x: np.ndarray, y: np.ndarray | None, fraction: float) -> Arrays:
-    order = np.random.default_rng(0).permutation(len(x))
-    n = len(x) - _test_size(len(x), fraction)
-    train, test = np.sort(order[:n]), np.sort(order[n:])
+    train, test = held_out(len(x), fraction, last=False)
     if y is None:
         return x[train], None, x[test], None
     return x[train], y[train], x[test], y[test]
@@ -111,8 +116,8 @@ def _test_size(n: int, fraction: float) -> int:
     size = max(1, round(n * fraction)) if fraction else 0
     if size == n:
         raise ValueError(
-            f"load: holding out {fraction:.0%} of {n} sample(s) leaves none to train on; "
-            "pass a smaller test_fraction, or 0 to hold out nothing"
+            f"load: holding out {fraction:.0%} of {n} sample{'s' * (n != 1)} leaves none to train "
+            "on; add more, or pass test_fraction=0 to hold out nothing"
         )
     return size
 
@@ -162,7 +167,17 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def _samples(x: np.ndarray, where: str) -> np.ndarray:
-    """x as finite float32 with at least one sample; not copied if it is float32 already."""
+    """x as finite float32 with at least one sample; not copied if it is float32 already.
+
+    Pictures (N, H, W, 3) become (N, 3, H, W), with a warning.
+    """
+    if x.ndim == 4 and x.shape[3] in (3, 4) and x.shape[1] not in (1, 3, 4):
+        warnings.warn(
+            f"load: {where} has shape {x.shape} and is taken for pictures whose channels come last; "
+            f"it is used as {x.transpose(0, 3, 1, 2).shape}",
+            stacklevel=3,
+        )
+        x = x.transpose(0, 3, 1, 2)
     if x.ndim < 2 or x.size == 0:
         raise ValueError(
             f"load: {where} has shape {x.shape}, expected at least one sample along the first axis "

@@ -16,6 +16,16 @@ def read_images(folder: Path, size: Size | None) -> tuple[np.ndarray, np.ndarray
 
     Warns where pictures are partly transparent: they are laid on white.
     """
+    x, y, _ = read_pictures(folder, size)
+    return x, y
+
+
+def read_pictures(
+    folder: Path, size: Size | None
+) -> tuple[np.ndarray, np.ndarray | None, list[Path]]:
+    """The same, and the file of each; ``folder`` may also be one picture."""
+    if folder.is_file():
+        return _stacked([folder], size), None, [folder]
     classes = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     groups = [_images_in(part) for part in classes or [folder]]
     if classes and _images_in(folder):
@@ -35,6 +45,13 @@ def read_images(folder: Path, size: Size | None) -> tuple[np.ndarray, np.ndarray
                 )
 
     files = [file for group in groups for file in group]
+    x = _stacked(files, size)
+    y = np.repeat(np.arange(len(groups)), [len(group) for group in groups]) if classes else None
+    return x, y, files
+
+
+def _stacked(files: list[Path], size: Size | None) -> np.ndarray:
+    """x (N, C, H, W) of these files."""
     pictures = [_pixels(file, size) for file in files]
     transparent = [file for file, (_, mixed) in zip(files, pictures) if mixed]
     if transparent:
@@ -42,7 +59,7 @@ def read_images(folder: Path, size: Size | None) -> tuple[np.ndarray, np.ndarray
             f"load: {len(transparent)} of {len(files)} pictures are partly transparent, the first "
             f"{transparent[0]}; they are laid on white. If that hides what is drawn, lay them on "
             "another background first",
-            stacklevel=2,
+            stacklevel=3,
         )
     images = [image for image, _ in pictures]
     height, width = images[0].shape[:2]
@@ -52,13 +69,12 @@ def read_images(folder: Path, size: Size | None) -> tuple[np.ndarray, np.ndarray
         if image.shape[:2] != (height, width):
             raise ValueError(
                 f"load: {files[n]} is {image.shape[0]} × {image.shape[1]} pixels, the first image "
-                f"{height} × {width}; pass image_size=(height, width) to resize all"
+                f"{height} × {width}; pass image_size=(height, width), or --image-size, to resize all"
             )
         # grey is broadcast to all channels
         x[n] = image.transpose(2, 0, 1) if image.ndim == 3 else image
     x /= 255
-    y = np.repeat(np.arange(len(groups)), [len(group) for group in groups]) if classes else None
-    return x, y
+    return x
 
 
 def _images_in(folder: Path) -> list[Path]:

@@ -85,7 +85,7 @@ def _header(first: list[str], path: Path) -> list[str]:
         return []
     if _is_header(first[0]):
         return first[:1]
-    if len(first) == 2 and _numbers_the_columns(*first):
+    if len(first) == 2 and numbers_the_columns(*first):
         warnings.warn(
             f"load: the first line of {path}, {first[0].strip():.40}, numbers the columns and is "
             "taken for a header; if it is a sample, write a line of names above it",
@@ -100,7 +100,7 @@ def _is_header(line: str) -> bool:
     return all(cell and not _is_number(cell) for cell in _cells(line))
 
 
-def _numbers_the_columns(first: str, second: str) -> bool:
+def numbers_the_columns(first: str, second: str) -> bool:
     """Whether the first line is a header of numbers, which the second line is not.
 
     It is if its cells alone are quoted; if at least three go up or down by one step, as indices,

@@ -54,7 +54,10 @@ def explain(subject: Layer | Model, x: Any, rng: int | np.random.Generator = 0) 
             )
         check_real("explain: x", a)
     copied = as_double(subject)
-    batch = cast(rows(x, slice(_ROWS)), np.dtype(np.float64))
+    batch = rows(x, slice(_ROWS))
+    if isinstance(copied, Model):
+        batch = copied.as_input(batch)
+    batch = cast(batch, np.dtype(np.float64))
     noise = generator("explain", rng)
     whole = copied.game if isinstance(copied, Player) else copied
     with definitions_only(), recorded(whole) as recorder:

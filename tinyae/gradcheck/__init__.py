@@ -6,6 +6,7 @@
 ``again``     another batch, the next step, and whether anything was compared
 ``draws``     other inputs of the same kind
 ``assertion``  assert_gradients: for other people's test suites
+``strategies``  arrays of awkward shapes for them, drawn by hypothesis
 ``slope``     numeric slopes, second opinions, kinks
 ``replay``    a float64 copy that sees the same noise at every pass
 ``trained``   what trains beside what is read: twins against their definitions
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __getattr__ = lazy.attach(
     __name__,
     {
+        "strategies": "tinyae.gradcheck.strategies",
         "Diagnosis": "tinyae.gradcheck.doctor:Diagnosis",
         "Finding": "tinyae.gradcheck.doctor:Finding",
         "diagnose": "tinyae.gradcheck.doctor:diagnose",

@@ -11,6 +11,7 @@ from tinyae.io.bounds import Bounds, LimitedZeros
 from tinyae.io.classes import arguments as parameters_of
 from tinyae.io.generators import restore_generator
 from tinyae.layers import Module
+from tinyae.models.carried import CARRIED, Carrier
 from tinyae.param import Array, Param
 
 
@@ -77,7 +78,21 @@ class Reader:
             raise
         except Exception as error:
             raise FileError(f"{name} cannot be built: {str(error)[:300]}") from error
+        if "$carried" in v:
+            self.carry(name, built, v["$carried"])
         return self.remember(v, built, outer)
+
+    def carry(self, name: str, built: Any, carried: Json) -> None:
+        """Set what a model carries: see :mod:`tinyae.models.carried`."""
+        if not isinstance(built, Carrier) or not isinstance(carried, dict):
+            raise FileError(f"{name} carries what belongs to a model only")
+        for key, value in carried.items():
+            if key not in CARRIED:
+                raise FileError(f"{name} carries {key!s:.60}, which tinyae does not know")
+            try:
+                setattr(built, key, self.value(value))
+            except (TypeError, ValueError) as error:
+                raise FileError(f"{name} cannot carry its {key}: {str(error)[:300]}") from error
 
     def build(self, cls: type, arguments: dict[str, Any]) -> Any:
         parameters = parameters_of(cls)

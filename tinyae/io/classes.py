@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from tinyae import layers, likelihoods, losses, models
+from tinyae import layers, likelihoods, losses, models, scaling
 from tinyae.archive import FileError, Json
 from tinyae.data import binarize, corruption
 from tinyae.models.gan import Player
@@ -22,6 +22,7 @@ _HOMES = (
     corruption,
     binarize,
     models,
+    scaling,
 )  # modules whose classes a file may build
 
 INIT_ARGUMENTS = {"rng", "init", "dtype"}  # for the initial weights only: not needed again

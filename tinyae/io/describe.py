@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from tinyae.io.bounds import MAX_DEPTH
 from tinyae.io.classes import INIT_ARGUMENTS, arguments, classes
 from tinyae.io.generators import generator_state
 from tinyae.layers import Module
+from tinyae.models.carried import Carrier
 from tinyae.param import Array, Param, unique
 
-FORMAT = 1  # to be increased when an older tinyae would misread a file
+FORMAT = 2  # to be increased when an older tinyae would misread a file
 
 
 def describe(module: Module) -> tuple[Json, dict[str, Array], dict[str, type]]:
@@ -33,8 +35,9 @@ def describe(module: Module) -> tuple[Json, dict[str, Array], dict[str, type]]:
             aliases[name] = "T:" + first[_memory_layout(a.T)]  # Param.T shares its Param's memory
         else:
             arrays[name] = a
+    carries = any(isinstance(m, Carrier) and m._carried for m in _modules(module))
     header = {
-        "format": FORMAT,
+        "format": FORMAT if carries else 1,  # so that an older tinyae reads what it can
         "tinyae": tinyae.__version__,
         "architecture": architecture,
         "aliases": aliases,
@@ -48,6 +51,12 @@ def describe(module: Module) -> tuple[Json, dict[str, Array], dict[str, type]]:
 
 def named_arrays(module: Module) -> dict[str, Array]:
     return {name: p.value for name, p in module.params.items()} | module.state
+
+
+def _modules(module: Module) -> Iterator[Module]:
+    yield module
+    for part in module.children.values():
+        yield from _modules(part)
 
 
 def _memory_layout(a: Array) -> Any:
@@ -114,6 +123,10 @@ class _Writer:
                     f"save: {where} does not keep its constructor's argument {name}; "
                     f"write self.{name} = {name} in {type(v).__name__}.__init__"
                 )
+        if isinstance(v, Carrier) and v._carried:
+            entry["$carried"] = {
+                name: self.value(part, f"{where}.{name}") for name, part in v._carried.items()
+            }
         self.ancestors.pop()
         return entry
 

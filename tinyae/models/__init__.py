@@ -13,13 +13,19 @@ from tinyae.models.classifier import Classifier
 from tinyae.models.conditional import ConditionalVariationalAutoencoder
 from tinyae.models.contractive import ContractiveAutoencoder
 from tinyae.models.denoising import DenoisingAutoencoder
+from tinyae.models.dictionary import TopKSAE
+from tinyae.models.diffusion import Diffusion
 from tinyae.models.gan import GAN, NonSaturating, Saturating
 from tinyae.models.gan_builders import dcgan, dense_gan
 from tinyae.models.interpolation import linear, spherical
 from tinyae.models.likelihood_estimates import Estimate
+from tinyae.models.masked import MaskedAutoencoder
+from tinyae.models.nested import BatchTopKSAE, MatryoshkaSAE
+from tinyae.models.noising import CosineSchedule, PredictClean, PredictNoise, PredictVelocity
 from tinyae.models.sequence_builders import sequence_autoencoder
 from tinyae.models.sparse import KLSparsity, L1Sparsity, SparseAutoencoder
 from tinyae.models.stacked import StackedAutoencoder, stack_of
+from tinyae.models.thresholds import GatedSAE, JumpReLUSAE
 from tinyae.models.unet import unet
 from tinyae.models.variational import VariationalAutoencoder
 from tinyae.models.vqvae import VQVAE
@@ -36,6 +42,17 @@ __all__ = [
     "ConditionalVariationalAutoencoder",
     "Estimate",
     "VQVAE",
+    "Diffusion",
+    "CosineSchedule",
+    "PredictNoise",
+    "PredictClean",
+    "PredictVelocity",
+    "MaskedAutoencoder",
+    "TopKSAE",
+    "BatchTopKSAE",
+    "MatryoshkaSAE",
+    "JumpReLUSAE",
+    "GatedSAE",
     "linear",
     "spherical",
     "StackedAutoencoder",

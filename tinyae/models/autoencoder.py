@@ -78,7 +78,7 @@ class Autoencoder(ReconstructionModel):
 
     def evaluate_batch(self, x: Any, rng: np.random.Generator) -> Terms:
         source, target = self.input_and_target(x, rng)
-        L, _ = self.loss(self.decoder(self.encoder(source)), target)
+        L = self.loss.evaluate(self.decoder(self.encoder(source)), target)
         return {"total": L, "reconstruction": L}
 
     def trace(self, x: Any, rng: np.random.Generator | None = None) -> Iterator[tuple[str, Array]]:
@@ -101,14 +101,13 @@ class Autoencoder(ReconstructionModel):
                 f"{type(self).__name__}: x is a tuple of {len(x)} arrays, expected one array: "
                 "it is its own target; pass x alone"
             )
-        who = type(self).__name__
         bounds, last = output_range(self.decoder)
         decoder = (
             f"the decoder's last layer, {last}, reaches no further: scale the data "
             "(to [0, 1]: x = (x - x.min()) / (x.max() - x.min())), or end in another layer"
         )
         loss = f"the loss, {self.loss}, is for such data: scale x, or use MSE()"
-        check_reach(f"{who}: x", x, (bounds, decoder), (self.loss.target_range, loss))
+        check_reach(self, x, (bounds, decoder), (self.loss.target_range, loss))
 
     def pair(self, x: Any, rng: np.random.Generator | None) -> tuple[Array, Array]:
         """The name of :meth:`input_and_target` in version 0.1."""
@@ -124,7 +123,11 @@ class Autoencoder(ReconstructionModel):
 
     def decode(self, z: Array) -> Array:
         """The reconstruction from the codes, in the data's unit (σ(y) for a loss on logits)."""
-        return self._in_chunks(lambda part: self.loss.prediction(self.decoder(part)), z, "z")
+
+        def decoded(part: Array) -> Array:
+            return self.in_data_units(self.loss.prediction(self.decoder(part)))
+
+        return self._in_chunks(decoded, z, "z")
 
     def _reconstruct(self, x: Array) -> Array:
         return self._same_shape(x, self.loss.prediction(self.decoder(self.encoder(x))))

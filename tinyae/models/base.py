@@ -11,28 +11,38 @@ differentiates ``objective``; validation reports ``evaluate``. Terms are floats 
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from tinyae.arguments import flag, generator
-from tinyae.arrays import check_real, lost_by_rounding
+from tinyae.arrays import as_samples, check_real, lost_by_rounding
 from tinyae.data.batches import batches, count
+from tinyae.data.streams import Stream
 from tinyae.layers import Module
+from tinyae.models.carried import Carrier
+from tinyae.models.scores import Scored
 from tinyae.param import Array
+from tinyae.scaling import warn_of_units
 
 Terms = dict[str, float]
+Self = TypeVar("Self", bound="Model")
 CHUNK = 1024  # rows in one forward pass when a whole data set is processed
 
 
-class Model(Module):
+class Model(Carrier, Module):
     """Layers plus an objective.
 
     A subclass defines ``backprop``, ``objective`` and ``evaluate_batch``. Each returns its terms by
     name, including ``"total"``. The training loop, ``io`` and ``program`` attach ``fit``, ``save``,
     ``compile``, ``export_c`` and ``export_onnx`` from outside, so that models need not import them.
+
+    A model with a ``scaler`` takes and gives data in their own units: ``encode``, ``decode``,
+    ``reconstruct``, ``evaluate`` and ``fit`` scale and undo it. ``backprop``, ``objective`` and
+    ``trace`` take what the layers see, ``model.as_input(x)``; terms and scores are in those units.
     """
 
     fit: ClassVar[Callable[..., Any]]
@@ -80,6 +90,7 @@ class Model(Module):
             ValueError  the data set is empty
         """
         rng = generator(type(self).__name__, 0 if rng is None else rng)
+        x = as_samples(f"{type(self).__name__}: x", x)
         self._warn_of_merged("x", x)
         sums: Terms = {}
         rows = 0
@@ -98,37 +109,91 @@ class Model(Module):
         raise NotImplementedError
 
     def as_input(self, batch: Any) -> Any:
-        """The batch in the model's dtype; in a tuple only floating-point arrays, not labels.
+        """The batch as the layers see it: scaled, if the model has a scaler, and in its dtype.
+
+        In a tuple only floating-point arrays are changed, not labels.
 
         Raises
-            TypeError  no array of real numbers, or a masked one
+            TypeError   no array of real numbers, or a masked one
+            ValueError  samples that the scaler is not for
         """
-        return cast(batch, self.dtype, type(self).__name__)
+        return cast(self._scaled(batch), self.dtype, type(self).__name__)
+
+    def _scaled(self, batch: Any) -> Any:
+        scaler, who = self.scaler, type(self).__name__
+        if scaler is None:
+            return batch
+        if isinstance(batch, tuple):
+            return tuple(
+                self._scaled(a) if getattr(a, "dtype", np.dtype(object)).kind == "f" else a
+                for a in batch
+            )
+        check_real(f"{who}: x", batch)
+        scaler.check_shape(who, batch.shape[1:])
+        return scaler.apply(batch)
+
+    def in_data_units(self, y: Array) -> Array:
+        """What the decoder gives, in the data's own units: undoes the scaler, if there is one."""
+        return y if self.scaler is None else self.scaler.undo(y)
+
+    def in_scaled_units(self: Self) -> Self:
+        """The same model, with the same parameters, in the units of its layers: without a scaler."""
+        bare = copy.copy(self)
+        bare.scaler = None
+        return bare
 
     def check_data(self, x: Any) -> None:
         """Raise unless x (an array or a tuple of arrays) is fit for training. Reads x in chunks.
 
-        Warns where the model's dtype holds fewer of a feature's values apart than x does.
+        Without a scaler it warns where the model's dtype holds fewer of a feature's values apart
+        than x does, and where columns of a table are constant or orders of magnitude apart.
+
+        Raises
+            as :meth:`check_numbers`
+        """
+        self.check_numbers(x)
+        if self.scaler is None:
+            for what, a in self._named(x):
+                _warn_of_rounding(what, a, self.dtype)
+                warn_of_units(what, a, stacklevel=4)
+
+    def check_numbers(self, x: Any) -> None:
+        """Raise unless x (an array or a tuple of arrays) holds finite numbers. Reads x in chunks.
 
         Raises
             TypeError   not numbers
             ValueError  a NaN, an infinity or a number beyond the model's dtype, named by its row
         """
-        for which, a in enumerate(x if isinstance(x, tuple) else (x,)):
-            name = f"x[{which}]" if isinstance(x, tuple) else "x"
-            check_real(f"{type(self).__name__}: {name}", a)
+        for what, a in self._named(x):
+            check_real(what, a)
             if a.dtype.kind == "f":
-                _check_finite(f"{type(self).__name__}: {name}", a, self.dtype)
-            _warn_of_rounding(f"{type(self).__name__}: {name}", a, self.dtype)
+                largest = np.finfo(self.dtype if self.scaler is None else np.float64).max
+                _check_finite(what, a, self.dtype, float(largest))
+
+    def _named(self, x: Any) -> Iterator[tuple[str, Any]]:
+        """Each array of x, and what a message calls it."""
+        who = type(self).__name__
+        if not isinstance(x, tuple):
+            yield f"{who}: x", x
+            return
+        for which, a in enumerate(x):
+            yield f"{who}: x[{which}]", a
 
     def _warn_of_merged(self, name: str, x: Any) -> None:
         """Once for all of x. Floats are looked at before a training only: it takes time."""
-        if type(x) in (np.ndarray, np.memmap) and x.dtype.kind in "iu":
+        if type(x) in (np.ndarray, np.memmap) and x.dtype.kind in "iu" and self.scaler is None:
             _warn_of_rounding(f"{type(self).__name__}: {name}", x, self.dtype)
 
     def _in_chunks(self, f: Callable[[Array], Array], x: Array, name: str = "x") -> Array:
-        """f(x), a chunk of rows at a time, so that no layer holds the whole data set."""
+        """f(x), a chunk of rows at a time, so that no layer holds the whole data set.
+
+        Only "x" is scaled: codes and noise have no units.
+        """
         who = type(self).__name__
+        if isinstance(x, Stream):
+            return np.concatenate([self._in_chunks(f, block, name) for block in x])
+        x = as_samples(f"{who}: {name}", x)
+        prepare = self.as_input if name == "x" else lambda part: cast(part, self.dtype, who)
         check_real(f"{who}: {name}", x)
         if x.ndim < 2:
             raise ValueError(
@@ -136,31 +201,34 @@ class Model(Module):
                 f"samples; for one sample pass {name}[None]"
             )
         self._warn_of_merged(name, x)
-        first = f(self.as_input(x[:CHUNK]))
+        first = f(prepare(x[:CHUNK]))
         if len(x) <= CHUNK:
             return first
         out = np.empty((len(x), *first.shape[1:]), first.dtype)
         out[:CHUNK] = first
         for start in range(CHUNK, len(x), CHUNK):
-            out[start : start + CHUNK] = f(self.as_input(x[start : start + CHUNK]))
+            out[start : start + CHUNK] = f(prepare(x[start : start + CHUNK]))
         return out
 
     def __repr__(self) -> str:
-        parts = "".join(f"    {name} = {part!r},\n" for name, part in vars(self).items())
+        shown = {name: part for name, part in vars(self).items() if name != "_carried"}
+        shown |= {name: v for name, v in self._carried.items() if name in ("scaler", "threshold")}
+        parts = "".join(f"    {name} = {part!r},\n" for name, part in shown.items())
         return f"{type(self).__name__}(\n{parts})"
 
 
-class ReconstructionModel(Model):
+class ReconstructionModel(Scored, Model):
     """A model that reconstructs its input. A subclass defines ``_reconstruct`` for one batch."""
 
     def reconstruct(self, x: Any) -> Array:
         """``decode(encode(x))``, in inference mode, a chunk at a time."""
-        return self._in_chunks(self._reconstruct, x)
+        return self._in_chunks(lambda part: self.in_data_units(self._reconstruct(part)), x)
 
     def reconstruction_error(self, x: Any, per_feature: bool = False) -> Array:
         """The squared error of each sample, averaged over features: (N,).
 
-        With ``per_feature``, the squared error of each entry, in x's shape.
+        With ``per_feature``, the squared error of each entry, in x's shape. A model with a scaler
+        gives it in scaled units, in which all features count alike.
         """
 
         per_feature = flag(type(self).__name__, "per_feature", per_feature)
@@ -215,7 +283,7 @@ def _warn_of_rounding(what: str, a: Array, dtype: np.dtype[Any]) -> None:
         )
 
 
-def _check_finite(what: str, a: Array, dtype: np.dtype[Any]) -> None:
+def _check_finite(what: str, a: Array, dtype: np.dtype[Any], limit: float) -> None:
     for start in range(0, len(a), CHUNK):
         chunk = np.asarray(a[start : start + CHUNK])
         # min and max propagate a NaN or an infinity: two passes, no temporary array
@@ -227,7 +295,7 @@ def _check_finite(what: str, a: Array, dtype: np.dtype[Any]) -> None:
                 "leave such rows out, or fill them in"
             )
         largest = max(-float(chunk.min()), float(chunk.max())) if chunk.size else 0.0
-        if largest > float(np.finfo(dtype).max):
+        if largest > limit:
             raise ValueError(
                 f"{what} reaches {largest:.3g}, beyond {dtype}, the model's dtype; scale the data, "
                 "or use model.astype(np.float64)"

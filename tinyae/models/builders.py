@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -18,7 +19,9 @@ from numpy.typing import DTypeLike
 from tinyae.arguments import flag, positive_int
 from tinyae.initializers import Initializer
 from tinyae.layers import (
+    Conv1d,
     Conv2d,
+    ConvTranspose1d,
     ConvTranspose2d,
     Dense,
     Flatten,
@@ -29,8 +32,10 @@ from tinyae.layers import (
     Sigmoid,
     TiedDense,
 )
+from tinyae.layers.activation import activations
 
-Activation = Callable[[], Layer]  # ReLU, or lambda: LeakyReLU(0.2)
+Maker = Callable[[], Layer]
+Activation = Maker | str  # ReLU, "relu", or lambda: LeakyReLU(0.2)
 
 
 def dense_encoder_decoder(
@@ -52,14 +57,22 @@ def dense_encoder_decoder(
     Raises    ValueError unless shape and units hold ints ≥ 1
 
     ``activation`` makes the layer after each Dense, ``code_activation`` the one after the code and
-    ``output`` the last one; None leaves it linear. With ``tied`` the decoder shares the encoder's
-    matrices, transposed, so that they get both gradients (Vincent et al. 2010, §2.2). One hidden
+    ``output`` the last one: a class, a function, or a name such as "relu"; None leaves it linear.
+    With ``tied`` the decoder shares the encoder's matrices, transposed, so that they get both
+    gradients (Vincent et al. 2010, §2.2). One hidden
     layer, ``units=[64]``, is the plain undercomplete autoencoder.
 
     Source    Hinton & Salakhutdinov (2006), fig. 1
     """
     who = "dense_encoder_decoder"
-    check_makers(who, activation=activation, code_activation=code_activation, output=output)
+    make, make_code, make_output = (
+        named(who, name, given)
+        for name, given in (
+            ("activation", activation),
+            ("code_activation", code_activation),
+            ("output", output),
+        )
+    )
     tied = flag(who, "tied", tied)
     shape, units = sizes_of(who, "shape", shape), sizes_of(who, "units", units)
     widths = [math.prod(shape), *units]
@@ -69,16 +82,16 @@ def dense_encoder_decoder(
     ]
     encoder: list[Layer] = [Flatten()] if len(shape) > 1 else []
     for dense in denses[:-1]:
-        encoder += [dense, activation()]
-    encoder += [denses[-1], *_optional(code_activation)]
+        encoder += [dense, make()]
+    encoder += [denses[-1], *_optional(make_code)]
     decoder: list[Layer] = []
     for dense in reversed(denses):
         if tied:
-            decoder += [TiedDense(dense), activation()]
+            decoder += [TiedDense(dense), make()]
         else:
             mirror = Dense(dense.out_features, dense.in_features, rng=rng, init=init, dtype=dtype)
-            decoder += [mirror, activation()]
-    decoder[-1:] = _optional(output)
+            decoder += [mirror, make()]
+    decoder[-1:] = _optional(make_output)
     decoder += [Reshape(*shape)] if len(shape) > 1 else []
     return Sequential(*encoder), Sequential(*decoder)
 
@@ -128,48 +141,100 @@ def conv_encoder_decoder(
     init: Initializer | None = None,
     dtype: DTypeLike = np.float32,
 ) -> tuple[Sequential, Sequential]:
-    """Strided convolutions that halve the image at each step, and transposed ones that double it.
+    """Strided convolutions that halve an image or a signal at each step, and back again.
 
-    Forward   (C, H, W) → (channels[0], H/2, W/2) → (channels[1], H/4, W/4) → … and back; the
-              last layer is a plain convolution to C channels. With ``latent_dim``, a Dense
-              layer in the middle leads to a code of that size and another one from it
-    Shapes    ``shape`` is one image's, (C, H, W); the code is (N, latent_dim), or without one
-              (N, channels[−1], H/2ᵏ, W/2ᵏ)
-    Raises    ValueError unless H and W can be halved that often and all sizes are ints ≥ 1
+    Forward   (C, H, W) → (channels[0], ⌈H/2⌉, ⌈W/2⌉) → (channels[1], ⌈H/4⌉, ⌈W/4⌉) → … and back by
+              transposed convolutions; the last layer is a plain convolution to C channels. With
+              ``latent_dim``, a Dense layer in the middle leads to a code of that size and another
+              one from it. A signal (C, L) goes the same way with convolutions in one dimension
+    Shapes    ``shape`` is one sample's, (C, H, W) or (C, L), of any size; the code is
+              (N, latent_dim), or without one (N, channels[−1], …)
+    Raises    ValueError unless all sizes are ints ≥ 1
 
-    On pictures that are mostly black, a Sigmoid output under MSE may saturate at black in the first
-    steps and stay there; ``output=None`` with BCEWithLogits does not.
+    ``activation`` and ``output`` are as for :func:`dense_encoder_decoder`. On pictures that are
+    mostly black, a Sigmoid output under MSE may saturate at black in the first steps and stay there;
+    ``output=None`` with BCEWithLogits does not.
 
     Source    Masci, Meier, Cireşan & Schmidhuber (2011); strides in place of pooling as in
               Radford, Metz & Chintala (2016), §3
     """
     who = "conv_encoder_decoder"
-    check_makers(who, activation=activation, output=output)
+    make, make_output = named(who, "activation", activation), named(who, "output", output)
     if latent_dim is not None:
         latent_dim = positive_int(who, "latent_dim", latent_dim)
     shape, channels = sizes_of(who, "shape", shape), sizes_of(who, "channels", channels)
-    factor = 2 ** len(channels)
-    if len(shape) != 3 or shape[1] % factor or shape[2] % factor:
+    kernel_size = positive_int(who, "kernel_size", kernel_size, 3)
+    if len(shape) not in (2, 3):
         raise ValueError(
-            f"{who}: shape is {tuple(shape)}, expected (C, H, W) with H and W divisible by "
-            f"{factor} for {len(channels)} channels; pad the images, or pass fewer channels"
+            f"{who}: shape is {tuple(shape)}, expected (C, H, W) of an image or (C, L) of a signal; "
+            "pass e.g. (1, 28, 28)"
         )
+    flat = len(shape) == 2
+    down: Any = Conv1d if flat else Conv2d
+    drawn: dict[str, Any] = {"rng": rng, "init": init, "dtype": dtype}
     encoder: list[Layer] = []
+    sizes = [tuple(shape[1:])]
     for outer, inner in itertools.pairwise([shape[0], *channels]):
-        conv = Conv2d(outer, inner, kernel_size, 2, "same", rng=rng, init=init, dtype=dtype)
-        encoder += [conv, activation()]
-    middle = (channels[-1], shape[1] // factor, shape[2] // factor)
+        encoder += [down(outer, inner, kernel_size, 2, "same", **drawn), make()]
+        sizes.append(tuple(-(-n // 2) for n in sizes[-1]))
+    middle = (channels[-1], *sizes[-1])
     decoder: list[Layer] = []
     if latent_dim is not None:
         width = math.prod(middle)
-        encoder += [Flatten(), Dense(width, latent_dim, rng=rng, init=init, dtype=dtype)]
-        decoder += [Dense(latent_dim, width, rng=rng, init=init, dtype=dtype), activation()]
-        decoder += [Reshape(*middle)]
-    for outer, inner in itertools.pairwise([channels[-1], *reversed(channels)]):
-        up = ConvTranspose2d(outer, inner, kernel_size, 2, "same", rng=rng, init=init, dtype=dtype)
-        decoder += [up, activation()]
-    last = Conv2d(channels[0], shape[0], kernel_size, 1, "same", rng=rng, init=init, dtype=dtype)
-    return Sequential(*encoder), Sequential(*decoder, last, *_optional(output))
+        encoder += [Flatten(), Dense(width, latent_dim, **drawn)]
+        decoder += [Dense(latent_dim, width, **drawn), make(), Reshape(*middle)]
+    widths = itertools.pairwise([channels[-1], *reversed(channels)])
+    for (outer, inner), small, large in zip(widths, sizes[::-1], sizes[-2::-1]):
+        decoder += [_doubling(outer, inner, kernel_size, small, large, drawn), make()]
+    last = down(channels[0], shape[0], kernel_size, 1, "same", **drawn)
+    return Sequential(*encoder), Sequential(*decoder, last, *_optional(make_output))
+
+
+def _doubling(
+    outer: int,
+    inner: int,
+    kernel_size: int,
+    small: tuple[int, ...],
+    large: tuple[int, ...],
+    drawn: dict[str, Any],
+) -> Layer:
+    """A transposed convolution with stride 2 from pictures or signals of one size to another.
+
+    (n − 1) · 2 − 2p + k + q is 2n or 2n − 1 for the right padding p and output padding q ≤ 1.
+    """
+    up: Any = ConvTranspose1d if len(small) == 1 else ConvTranspose2d
+    short = [2 * n - wanted for n, wanted in zip(small, large)]  # 0, or 1 for an odd size
+    if not any(short):
+        return up(outer, inner, kernel_size, 2, "same", **drawn)
+    padding = tuple(max(0, -(-(kernel_size - 2 + s) // 2)) for s in short)
+    output_padding = tuple(2 + 2 * p - kernel_size - s for p, s in zip(padding, short))
+    if len(small) == 1:
+        return up(outer, inner, kernel_size, 2, padding[0], output_padding[0], **drawn)
+    return up(outer, inner, kernel_size, 2, padding, output_padding, **drawn)
+
+
+def named(who: str, name: str, make: Any) -> Any:
+    """What makes a layer, which may be given by the name of an activation, "relu" or "leaky_relu".
+
+    Raises
+        TypeError  no such name, a layer that is made already, or a class that needs arguments
+    """
+    if not isinstance(make, str):
+        check_makers(who, **{name: make})
+        return make
+
+    def plain(text: str) -> str:
+        return text.lower().replace("_", "").replace("-", "")
+
+    known = {plain(cls.__name__): cls for cls in activations()}
+    if plain(make) in ("linear", "none", "identity") and name != "activation":
+        return None
+    if plain(make) not in known:
+        raise TypeError(
+            f"{who}: {name} is {make!r:.60}, expected what makes a layer; pass a class such as "
+            f"{name}=ReLU, or a name: {', '.join(sorted(known))}"
+        )
+    return known[plain(make)]
 
 
 def check_makers(who: str, **makers: Activation | None) -> None:
@@ -192,7 +257,7 @@ def check_makers(who: str, **makers: Activation | None) -> None:
             raise TypeError(f"{who}: {name}() gives {made!r:.60}, expected a layer; {do}")
 
 
-def _optional(activation: Activation | None) -> list[Layer]:
+def _optional(activation: Maker | None) -> list[Layer]:
     return [] if activation is None else [activation()]
 
 

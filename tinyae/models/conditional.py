@@ -11,7 +11,7 @@ import numpy as np
 from tinyae.arguments import generator, positive_int
 from tinyae.arrays import plain
 from tinyae.data.batches import batches, count
-from tinyae.models.base import CHUNK, Model
+from tinyae.models.base import CHUNK, Model, cast
 from tinyae.models.variational import VariationalAutoencoder
 from tinyae.param import Array
 
@@ -79,7 +79,8 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         return z, batch[1]
 
     def _in_chunks(self, f: Callable[[Any], Array], x: Any, name: str = "x") -> Array:
-        return np.concatenate([f(self.as_input(part)) for part in batches(x, CHUNK)])
+        prepare = self.as_input if name == "x" else lambda part: cast(part, self.dtype, "decode")
+        return np.concatenate([f(prepare(part)) for part in batches(x, CHUNK)])
 
     def check_data(self, x: Any) -> None:
         """Check x as the unconditional model does, and the labels."""

@@ -93,7 +93,7 @@ class ContractiveAutoencoder(Autoencoder):
 
     def evaluate_batch(self, x: Any, rng: np.random.Generator) -> Terms:
         source, target = self.input_and_target(x, rng)
-        L, _ = self.loss(self.decoder(self.encoder(source)), target)
+        L = self.loss.evaluate(self.decoder(self.encoder(source)), target)
         h, encoder_cache = self.encoder.forward(source)
         return self._terms(L, self._contraction(source, h, encoder_cache, rng))
 

@@ -131,7 +131,7 @@ class GAN(Model):
             f"the generator's last layer, {last}, reaches no further, so that D could tell "
             "its samples by that alone: scale the data, or end in another layer"
         )
-        check_reach("GAN: x", x, (bounds, do))
+        check_reach(self, x, (bounds, do))
 
     # --- use -------------------------------------------------------------------------------
 
@@ -147,7 +147,7 @@ class GAN(Model):
                 f"GAN: z has shape {z.shape}, expected (N, {self.latent_dim}); "
                 f"pass rng.standard_normal((n, {self.latent_dim}))"
             )
-        return self._in_chunks(self.generator, z)
+        return self._in_chunks(lambda part: self.in_data_units(self.generator(part)), z, "z")
 
     def discriminate(self, x: Array) -> Array:
         """σ(D(x)), the probability that each sample is data and not generated: (N,)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -24,7 +24,7 @@ from tinyae.layers import (
     Sequential,
     Sigmoid,
 )
-from tinyae.models.builders import check_makers, sizes_of
+from tinyae.models.builders import Activation, named, sizes_of
 
 
 def dense_gan(
@@ -33,14 +33,14 @@ def dense_gan(
     latent_dim: int = 64,
     *,
     dropout: float = 0.3,
-    output: Callable[[], Layer] = Sigmoid,
+    output: Activation = Sigmoid,
     rng: np.random.Generator,
 ) -> tuple[Layer, Layer]:
     """(generator, discriminator) of Dense layers: fast, and enough for small images and curves.
 
     The discriminator narrows, shape → units → 1, with LeakyReLU(0.2) and Dropout, which keeps it
     from winning too early; the generator is its mirror, latent_dim → units reversed → shape, with
-    BatchNorm and ReLU, and ends in ``output()``: Sigmoid for data in [0, 1], Tanh for [−1, 1].
+    BatchNorm and ReLU, and ends in ``make_output()``: Sigmoid for data in [0, 1], Tanh for [−1, 1].
 
     Source    Goodfellow et al. (2014), §5, for dropout in the discriminator alone
     """
@@ -48,12 +48,12 @@ def dense_gan(
     units = sizes_of("dense_gan", "units", units)
     latent_dim = positive_int("dense_gan", "latent_dim", latent_dim)
     dropout = number("dense_gan", "dropout", dropout, 0.3)
-    check_makers("dense_gan", output=output)
+    make_output = named("dense_gan", "output", output)
     size = math.prod(shape)
     up: list[Layer] = []
     for a, b in pairwise([latent_dim, *reversed(units)]):
         up += [Dense(a, b, rng=rng), BatchNorm(b), ReLU()]
-    up += [Dense(units[0], size, rng=rng), output(), Reshape(*shape)]
+    up += [Dense(units[0], size, rng=rng), make_output(), Reshape(*shape)]
 
     down: list[Layer] = [Flatten()]
     for a, b in pairwise([size, *units]):
@@ -68,7 +68,7 @@ def dcgan(
     latent_dim: int = 64,
     *,
     kernel_size: int = 4,
-    output: Callable[[], Layer] = Sigmoid,
+    output: Activation = Sigmoid,
     rng: np.random.Generator,
 ) -> tuple[Layer, Layer]:
     """(generator, discriminator) of convolutions: the deep convolutional GAN.
@@ -88,7 +88,7 @@ def dcgan(
         raise ValueError(f"dcgan: shape is {shape!r}, expected (C, H, W); pass e.g. (1, 28, 28)")
     channels = sizes_of("dcgan", "channels", channels)
     latent_dim = positive_int("dcgan", "latent_dim", latent_dim)
-    check_makers("dcgan", output=output)
+    make_output = named("dcgan", "output", output)
     depth, height, width = shape
     times = 2 ** len(channels)
     if height % times or width % times:
@@ -111,7 +111,7 @@ def dcgan(
     up += [BatchNorm(channels[-1]), ReLU()]
     for a, b in reversed(steps):
         up += [double(b, a), BatchNorm(a), ReLU()]
-    up += [double(channels[0], depth), output()]
+    up += [double(channels[0], depth), make_output()]
 
     down: list[Layer] = [halve(depth, channels[0]), LeakyReLU(0.2)]
     for a, b in steps:

@@ -130,6 +130,6 @@ class SparseAutoencoder(Autoencoder):
     def evaluate_batch(self, x: Any, rng: np.random.Generator) -> Terms:
         source, target = self.input_and_target(x, rng)
         z = self.encoder(source)
-        L, _ = self.loss(self.decoder(z), target)
+        L = self.loss.evaluate(self.decoder(z), target)
         omega, _ = self.penalty(z)
         return {"total": L + omega, "reconstruction": L, "sparsity": omega}

@@ -23,7 +23,7 @@ from tinyae.initializers import Initializer, Zeros
 from tinyae.layers import Dense, Layer, Module, Sequential, Sigmoid, TiedDense
 from tinyae.losses import BCE, Loss
 from tinyae.models.autoencoder import Autoencoder
-from tinyae.models.builders import Activation, check_makers, dense_encoder_decoder, sizes_of
+from tinyae.models.builders import Activation, dense_encoder_decoder, named, sizes_of
 from tinyae.models.checks import check_parts
 from tinyae.models.classifier import Classifier
 from tinyae.models.denoising import DenoisingAutoencoder
@@ -147,7 +147,9 @@ def stack_of(
         ValueError  shape or units are not ints ≥ 1
     """
     loss = BCE() if loss is None else loss
-    check_makers("stack_of", activation=activation, code_activation=code_activation, output=output)
+    activation = named("stack_of", "activation", activation)
+    code_activation = named("stack_of", "code_activation", code_activation)
+    output = named("stack_of", "output", output)
     check_parts("stack_of", Loss, loss=loss)
     shape, units = sizes_of("stack_of", "shape", shape), sizes_of("stack_of", "units", units)
     inputs = [shape, *([width] for width in units)]

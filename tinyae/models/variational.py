@@ -147,7 +147,7 @@ class VariationalAutoencoder(ReconstructionModel):
         x, c, rng = self._batch(x, rng)
         mu, logvar = self.posterior(x, c)
         z, *_ = self.draw_code(mu, logvar, rng)
-        nll, _ = self.likelihood.forward(self.decoder(self._join(z, c)), x)
+        nll = self.likelihood.evaluate(self.decoder(self._join(z, c)), x)
         return self._terms(nll, mu, logvar, self.beta)[0]
 
     def _batch(self, x: Any, rng: np.random.Generator | None) -> tuple[Array, Any, Any]:
@@ -205,11 +205,11 @@ class VariationalAutoencoder(ReconstructionModel):
         self._check_range(x)
 
     def _check_range(self, x: Array) -> None:
-        who = type(self).__name__
         bounds, last = output_range(self.decoder)
         decoder = f"the decoder's last layer, {last}, reaches no further: scale x, or leave it out"
         likelihood = f"{self.likelihood} is for such data: scale x to it, or use Gaussian()"
-        check_reach(f"{who}: x", x, (bounds, decoder), (self.likelihood.target_range, likelihood))
+        limits = (bounds, decoder), (self.likelihood.target_range, likelihood)
+        check_reach(self, x, *limits)
 
     # --- what a conditional model overrides --------------------------------------------------
 
@@ -237,7 +237,7 @@ class VariationalAutoencoder(ReconstructionModel):
 
     def decode(self, z: Any) -> Array:
         """The reconstruction from the codes: E[x | z], in the data's unit."""
-        return self._in_chunks(self._decode, z, "z")
+        return self._in_chunks(lambda part: self.in_data_units(self._decode(part)), z, "z")
 
     def posterior(self, x: Array, c: Any) -> tuple[Array, Array]:
         """μ and s of q(z | x), in inference mode."""
@@ -272,9 +272,10 @@ class VariationalAutoencoder(ReconstructionModel):
     def _draw(self, z: Any, rng: np.random.Generator) -> Array:
         def x(batch: Any) -> Array:
             z, c = self._split(batch)
-            return self.likelihood.sample(self.decoder(self._join(z, c)), rng)
+            drawn = self.likelihood.sample(self.decoder(self._join(z, c)), rng)
+            return self.in_data_units(drawn)
 
-        return self._in_chunks(x, z)
+        return self._in_chunks(x, z, "z")
 
     @property
     def latent_dim(self) -> int:

@@ -136,8 +136,8 @@ class VQVAE(ReconstructionModel):
             mean += (1 - self.decay) * now
         typical = len(z) / self.codes
         dead = np.flatnonzero(self.uses < DEAD * typical)
-        self.uses[dead] = typical
-        self.sums[dead] = typical * z[rng.integers(len(z), size=len(dead))]
+        self.uses[dead] = DEAD * typical  # just alive: unused, it begins anew at the next step
+        self.sums[dead] = DEAD * typical * z[rng.integers(len(z), size=len(dead))]
         self.table[...] = self.sums / self.uses[:, None]
 
     def _terms(self, L: float, gap: Array, k: Array) -> Terms:

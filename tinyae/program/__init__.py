@@ -12,6 +12,8 @@ thread_pool.py  a helper thread for short calls
 int8/           a program in 8-bit integers
 to_c/           writes a program as C99
 to_onnx/        writes a program as an ONNX file
+profile.py      what a model costs, layer by layer, and what would fit a budget
+narrow.py       the same architecture with fewer units
 shapes.py       the shape of a sample, where the layers determine it
 """
 

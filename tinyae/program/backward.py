@@ -1,10 +1,8 @@
 """A step of learning as plain data: forward, the loss's gradient, and back again.
 
-    program = training_program(model, (1, 28, 28), learnt)
-
 The operations of the forward pass come first (``program.py``), then ``LossGrad``, then for each of
-them, from the last to the first, that of ``gradients.py`` which gives ∂L/∂x. What the backward pass
-reads of the forward pass keeps its place in the arena until then.
+them, from the last to the first, the one of ``gradients.py`` which gives ∂L/∂x. What the backward
+pass reads of the forward pass keeps its place in the arena until then.
 
 A result that several operations read has as gradient the sum of what they give. Where no weight
 before it is learnt, it needs none, and the backward pass ends there.
@@ -12,14 +10,12 @@ before it is learnt, it needs none, and the backward pass ends there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from tinyae.kernels.functions import FUNCTIONS
 from tinyae.layers import TopK
 from tinyae.losses import Loss
-from tinyae.models import Autoencoder
-from tinyae.param import Param
 from tinyae.program import gradients as grad
 from tinyae.program import program as ops
 from tinyae.program.gradients import NOTHING

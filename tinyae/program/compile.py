@@ -32,6 +32,7 @@ from tinyae.program import program as ops
 from tinyae.program.lower import Lowering
 from tinyae.program.program import Program, Shape, Slot
 from tinyae.program.run_numpy import NumpyRuntime
+from tinyae.scaling import Scaler
 
 PARTS = ("autoencoder", "encoder", "decoder", "score")
 MAX_SHAPES = 4  # for so many sample shapes a compiled model keeps its program and packed weights
@@ -104,7 +105,7 @@ class Compiled:
         runtime, program = self._runtimes.get(shape), self._programs.get(shape)
         if runtime is None or program is None:
             program = program_of(self.model, self.part, shape)
-            runtime = _runtime(program, self._kernel_set)
+            runtime = runtime_of(program, self._kernel_set)
             for oldest in list(self._runtimes)[: 1 - MAX_SHAPES]:
                 self._runtimes.pop(oldest, None)
                 self._programs.pop(oldest, None)
@@ -156,18 +157,21 @@ def program_of(
     """
     check_part("compile", model, part)
     lowering = Lowering(tuple(input_shape), model.dtype, learnt)
-    y = lowering.x
+    x = y = lowering.x
     if part != "decoder":
-        y = _encode(lowering, model, y)
+        x = _scaled(lowering, model, x)
+        y = _encode(lowering, model, x)
     if part != "encoder":
         y = _decode(lowering, model, y)
+    if part in ("autoencoder", "decoder"):
+        y = _in_data_units(lowering, model, y)
     if part == "score":
         if y.shape != lowering.x.shape:
             raise ValueError(
                 f"compile: a sample has shape {lowering.x.shape}, its reconstruction {y.shape}; "
                 f"end the decoder with Reshape{lowering.x.shape}, or pass x of the other shape"
             )
-        y = lowering.append(ops.SquaredError(y, lowering.block(()), lowering.x))
+        y = lowering.append(ops.SquaredError(y, lowering.block(()), x))
     return lowering.program(y)
 
 
@@ -209,6 +213,45 @@ def check_part(who: str, model: Any, part: str) -> None:
         )
 
 
+def _scaled(lowering: Lowering, model: Model, x: Slot) -> Slot:
+    """(x − shift) / scale: in two steps, so that x − shift loses no digits in float32."""
+    if model.scaler is None:
+        return x
+    model.scaler.check_shape("compile", x.shape)
+    shift, scale = _per_channel(model.scaler, x.shape)
+    one, zero = np.ones_like(shift), np.zeros_like(shift)
+    for a, b in ((one, -shift), (1 / scale, zero)):
+        weights = lowering.weight(a), lowering.weight(b)
+        x = lowering.append(ops.Affine(x, lowering.block(x.shape), *weights))
+    return x
+
+
+def _in_data_units(lowering: Lowering, model: Model, y: Slot) -> Slot:
+    """y · scale + shift"""
+    if model.scaler is None:
+        return y
+    model.scaler.check_shape("compile", y.shape)
+    shift, scale = _per_channel(model.scaler, y.shape)
+    weights = lowering.weight(scale), lowering.weight(shift)
+    return lowering.append(ops.Affine(y, lowering.block(y.shape), *weights))
+
+
+def _per_channel(scaler: Scaler, shape: Shape) -> tuple[Array, Array]:
+    """shift and scale, a number for each channel.
+
+    Raises
+        TypeError  they differ within a channel
+    """
+    full = (np.broadcast_to(a, shape).reshape(shape[0], -1) for a in (scaler.shift, scaler.scale))
+    shift, scale = full
+    if (shift != shift[:, :1]).any() or (scale != scale[:, :1]).any():
+        raise TypeError(
+            f"compile: the scaler differs within a channel of samples {shape}, which the compiled "
+            "program has no operation for; scale each channel as a whole"
+        )
+    return shift[:, 0].copy(), scale[:, 0].copy()
+
+
 def _encode(lowering: Lowering, model: Any, x: Slot) -> Slot:
     h = lowering.add(model.encoder, x)
     return lowering.add(model.mean, h) if isinstance(model, VariationalAutoencoder) else h
@@ -238,7 +281,8 @@ def _decode(lowering: Lowering, model: Any, z: Slot) -> Slot:
     )
 
 
-def _runtime(program: Program, kernel_set: str) -> Runtime:
+def runtime_of(program: Program, kernel_set: str) -> Runtime:
+    """What runs a program with that set of kernels."""
     if kernel_set == "numpy":
         return NumpyRuntime(program)
     from tinyae.program.run_numba import NumbaRuntime

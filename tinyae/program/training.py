@@ -78,7 +78,7 @@ def checked_optimizer(
 
 
 def learnt_params(model: Model, frozen: str | Sequence[str]) -> dict[str, Param]:
-    """The Params that are not frozen, by name.
+    """The Params that are neither frozen here nor by ``layer.freeze()``, by name.
 
     Raises
         TypeError   the model has more to its objective than a loss, or another loss
@@ -104,11 +104,11 @@ def learnt_params(model: Model, frozen: str | Sequence[str]) -> dict[str, Param]
                 f"expected some of {', '.join(dict.fromkeys(_layer(key) for key in params))}"
             )
     still = {id(p) for key, p in params.items() if any(_is_part(key, name) for name in names)}
-    learnt = {key: p for key, p in params.items() if id(p) not in still}
+    learnt = {key: p for key, p in params.items() if p.trainable and id(p) not in still}
     if not learnt:
         raise ValueError(
-            f"export_c: frozen is {frozen!r}, which is all of the model; leave out the layers that "
-            "shall learn, or pass train=None"
+            f"export_c: frozen is {frozen!r}, and with what layer.freeze() froze, that is all of the "
+            "model; leave out the layers that shall learn, or pass train=None"
         )
     return learnt
 
@@ -124,15 +124,15 @@ def check_learnt(model: Model, program: Program, learnt: Mapping[str, Param]) ->
             if hasattr(op, "W") and len({name is None for name in names}) > 1:
                 name = next(name for name in names if name is not None)
                 raise ValueError(
-                    f"export_c: a part of {_title(model, name)} is frozen and a part not; freeze the whole "
-                    f"layer: frozen={_layer(name)!r}"
+                    f"export_c: a part of {_title(model, name)} is frozen and a part not; "
+                    f"freeze the whole layer: frozen={_layer(name)!r}"
                 )
     for name, count in counts.items():
         if count > 1:
             raise TypeError(
-                f"export_c: {_title(model, name)} shares {name} with another layer, so it cannot learn on a "
-                f"device; freeze it with frozen={_layer(name)!r}, or use layers with "
-                "weights of their own"
+                f"export_c: {_title(model, name)} shares {name} with another layer, so it "
+                f"cannot learn on a device; freeze it with frozen={_layer(name)!r}, or use layers "
+                "with weights of their own"
             )
     for name in learnt:
         if name not in counts and not isinstance(_owner(model, name), BatchNorm):

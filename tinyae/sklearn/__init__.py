@@ -4,12 +4,10 @@
     detector = AutoencoderDetector(false_positive_rate=0.01).fit(normal_rows)
     detector.predict(rows); detector.p_values(rows); detector.explain(rows)
 
-``scaling``        units that a network learns well from, and back
 ``network``        an autoencoder that starts from PCA
 ``base``           settings, and what transformers share: fit, partial_fit, transform, score
 ``transformers``   the five kinds, each a few lines beyond the base
 ``distance``       how far a row lies from normal rows, by its code and its residual
-``conformal``      p-values and thresholds from scores of held-out rows
 ``detector``       the anomaly detector, made of the five before
 
 Inside this package, ``import sklearn`` is scikit-learn itself: imports are absolute.

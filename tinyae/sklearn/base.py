@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,14 +12,16 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
+from tinyae import files
 from tinyae.arguments import positive_int
 from tinyae.data.batches import split
 from tinyae.metrics import PCA
 from tinyae.optim import Adam
 from tinyae.param import Array
+from tinyae.scaling import fit_scaler, warn_of_scale
 from tinyae.sklearn.network import principal_axes, size_of_code
-from tinyae.sklearn.scaling import fit_scaler, warn_of_scale
 from tinyae.training import EarlyStopping, History, fit
+from tinyae.training.description import OtherTraining
 from tinyae.training.state import Snapshot
 
 FLOATS = [np.float64, np.float32]  # float32 stays float32; everything else becomes float64
@@ -43,6 +47,7 @@ class Settings(BaseEstimator):
     warm_start: bool = False
     random_state: Any = None
     verbose: bool = False
+    checkpoint: Any = None
 
     def _check_settings(self) -> None:
         """Raise a ValueError for settings that cannot work, before anything changes."""
@@ -61,6 +66,14 @@ class Settings(BaseEstimator):
         for size in self.hidden_units:
             positive_int(who, "hidden_units", size, 64)
         check_share(who, "validation_fraction", self.validation_fraction, 0.1)
+        if self.checkpoint is not None:
+            files.check_target(f"{who}: checkpoint", self.checkpoint)
+            if self.warm_start or not isinstance(self.random_state, (int, np.integer)):
+                raise ValueError(
+                    f"{who}: with a checkpoint random_state is {self.random_state!r:.60} and "
+                    f"warm_start {self.warm_start}, expected an int and False: only then does a "
+                    "second process begin as the first did; pass e.g. random_state=0"
+                )
 
 
 class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Settings):
@@ -69,14 +82,27 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Settin
     # --- training --------------------------------------------------------------------------
 
     def fit(self, X: Any, y: Any = None) -> TableAutoencoder:
-        """Train on the rows of X; with ``warm_start``, go on from the last weights. y is ignored."""
+        """Train on the rows of X; with ``warm_start``, go on from the last weights. y is ignored.
+
+        With ``checkpoint``, the state after each epoch is kept in that file until the fit is done. If
+        the process dies, the same call in another process goes on from there, to the same bits.
+        """
+        self._learn(X)
+        self._delete_checkpoint()
+        return self
+
+    def _learn(self, X: Any) -> None:
+        """:meth:`fit`, which leaves the checkpoint where it is."""
         self._check_settings()
         go_on = self.warm_start and hasattr(self, "model_")
         X = validate_data(self, X, dtype=FLOATS, ensure_min_samples=2, reset=not go_on)
         if not go_on:
             self._begin(X)
-        self.history_ = self._train(self._scaled(X), self.patience)
-        return self
+        self.history_ = self._train(X, self.patience)
+
+    def _delete_checkpoint(self) -> None:
+        if self.checkpoint is not None:
+            Path(os.fsdecode(self.checkpoint)).unlink(missing_ok=True)
 
     def partial_fit(self, X: Any, y: Any = None) -> TableAutoencoder:
         """One pass over the rows of X, a part of a larger table. y is ignored.
@@ -90,7 +116,7 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Settin
         if first:
             self._begin(X)
             self.history_ = History()
-        (epoch,) = self._pass(self._scaled(X), epochs=1).epochs
+        (epoch,) = self._pass(X, epochs=1).epochs
         epoch.epoch = len(self.history_) + 1
         self.history_.epochs.append(epoch)
         return self
@@ -106,6 +132,8 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Settin
         pca = principal_axes(x)
         latent_dim = size_of_code(self.latent_dim, pca)
         model = self._build(x, pca, latent_dim, rng)
+        model.scaler = scaler
+        model.columns = getattr(self, "feature_names_in_", None)
         self.scaler_, self.model_, self.latent_dim_ = scaler, model, latent_dim
         self._rng, self._optimizer, self._center = rng, optimizer, x.mean(axis=0)
 
@@ -116,27 +144,51 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Settin
     def _train(self, rows: Array, patience: int | None) -> History:
         """Train. With ``patience`` keep the weights that do best on held-out rows, which may be
         those from before."""
+        survives: dict[str, Any] = {}
+        if self.checkpoint is not None:
+            there = files.kind(self.checkpoint) == "file"
+            survives = {
+                "checkpoint": self.checkpoint,
+                "resume": self.checkpoint if there else None,
+            }
         if patience is None:
-            return self._pass(rows, epochs=self.epochs)
+            return self._pass(rows, epochs=self.epochs, **survives)
         fraction = max(self.validation_fraction, 1 / len(rows))  # at least one row
         rows, held_out = split(rows, fraction, self._rng)
         before, start = self.model_.evaluate(held_out)["total"], Snapshot(self.model_)
         stopping = EarlyStopping(patience)
-        history = self._pass(rows, epochs=self.epochs, validation=held_out, early_stopping=stopping)
+        history = self._pass(
+            rows, epochs=self.epochs, validation=held_out, early_stopping=stopping, **survives
+        )
         if history.monitored.min() >= before:
             start.restore(self.model_)
+        self.model_.calibrate(held_out)
+        if self.verbose:
+            units = "no scaling" if self.scaling is None else f"{self.scaling} scaling"
+            print(
+                f"{type(self).__name__}: model_ carries {units} and the threshold "
+                f"{self.model_.threshold:.4g}, of {len(held_out)} held-out rows"
+            )
         return history
 
     def _pass(self, rows: Array, **settings: Any) -> History:
-        return fit(
-            self.model_,
-            rows,
-            batch_size=self.batch_size,
-            optimizer=self._optimizer,
-            rng=self._rng,
-            progress=bool(self.verbose),
-            **settings,
-        )
+        try:
+            return fit(
+                self.model_,
+                rows,
+                batch_size=self.batch_size,
+                optimizer=self._optimizer,
+                rng=self._rng,
+                progress=bool(self.verbose),
+                **settings,
+            )
+        except ValueError as error:
+            if not isinstance(error.__cause__, OtherTraining):
+                raise
+            raise ValueError(
+                f"{type(self).__name__}: the checkpoint {self.checkpoint} is of another training. "
+                f"{error.__cause__.what}. Delete it to begin anew, or pass another checkpoint"
+            ) from error
 
     # --- use -------------------------------------------------------------------------------
 
@@ -154,12 +206,12 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Settin
                 f"{type(self).__name__}: Z has {Z.shape[1]} columns, expected {self.latent_dim_}; "
                 "pass what transform gave"
             )
-        return self.scaler_.undo(self.model_.decode(Z))
+        return self.model_.decode(Z)
 
     def reconstruct(self, X: Any) -> Array:
         """Encode and decode: what the model makes of each row, in the table's own units."""
         x = self._checked(X)
-        return self.scaler_.undo(self.model_.reconstruct(x))
+        return self.model_.reconstruct(x)
 
     def score_samples(self, X: Any) -> Array:
         """Minus the mean squared error of each row's reconstruction, in scaled units: (n_samples,).
@@ -167,7 +219,7 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Settin
         Higher is more like the rows that the model was trained on.
         """
         x = self._checked(X)
-        return -self.model_.reconstruction_error(x).astype(np.float64)
+        return -self.model_.score(x).astype(np.float64)
 
     def score(self, X: Any, y: Any = None) -> float:
         """The share of the variance that reconstruction keeps; 1 is perfect, 0 no better than the mean.
@@ -176,14 +228,14 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Settin
 
         For ``GridSearchCV`` and ``cross_val_score``; a larger code nearly always scores higher.
         """
-        x = self._checked(X)
-        error = np.square(x - self.model_.reconstruct(x), dtype=np.float64).sum()
+        x = self._scaled(self._checked(X))
+        error = np.square(x - self.model_.in_scaled_units().reconstruct(x), dtype=np.float64).sum()
         spread = np.square(x - self._center, dtype=np.float64).sum()
         return 1.0 - float(error / spread) if spread else float(error == 0)
 
     def _checked(self, X: Any) -> Array:
         check_is_fitted(self)
-        return self._scaled(validate_data(self, X, dtype=FLOATS, reset=False))
+        return validate_data(self, X, dtype=FLOATS, reset=False)
 
     def _scaled(self, X: Array) -> Array:
         """Rows in the model's units and dtype."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +12,9 @@ from sklearn.base import OutlierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from tinyae import conformal
 from tinyae.arguments import positive_int
 from tinyae.param import Array
-from tinyae.sklearn import conformal
 from tinyae.sklearn.base import FLOATS, Settings, check_share
 from tinyae.sklearn.distance import NormalRows
 from tinyae.sklearn.transformers import DenoisingTransformer
@@ -28,7 +29,7 @@ class AutoencoderDetector(OutlierMixin, Settings):
     The rows are dealt into ``folds``. For each fold a network learns from the other folds, and
     scores this one by :mod:`tinyae.sklearn.distance`. So every row gets a score from a network that
     has not seen it; these held-out scores say what is usual, and the threshold and the p-values
-    follow from them (:mod:`tinyae.sklearn.conformal`). A new row's score is the geometric mean over
+    follow from them (:mod:`tinyae.conformal`). A new row's score is the geometric mean over
     the networks. The table may be small: 20 rows are enough for a false-positive rate of 0.05.
 
     false_positive_rate  share of normal rows that may be flagged; sets the threshold if the rows
@@ -38,7 +39,7 @@ class AutoencoderDetector(OutlierMixin, Settings):
     folds                how many networks. 1 is for large tables: one network, which learns from four
                          fifths of the rows, while the last fifth is held out
     latent_dim, noise, hidden_units, scaling, epochs, batch_size, learning_rate, patience,
-    validation_fraction, warm_start, random_state, verbose
+    validation_fraction, warm_start, random_state, verbose, checkpoint
                          as for :class:`~tinyae.sklearn.DenoisingTransformer`
 
     Fitted attributes
@@ -75,7 +76,9 @@ class AutoencoderDetector(OutlierMixin, Settings):
         seed, members = (self._seed, self.members_) if go_on else self._untrained()
         fold = _deal(len(X), len(members), seed)
         for k, member in enumerate(members):
-            member.fit(X[fold != k])
+            member._learn(X[fold != k])
+        for member in members:  # those that were ready kept theirs, in case a later one dies
+            member._delete_checkpoint()
         self._seen = len(X)
         self._seed: int = seed
         self.members_: list[DenoisingTransformer] = members
@@ -107,12 +110,14 @@ class AutoencoderDetector(OutlierMixin, Settings):
     def _untrained(self) -> tuple[int, list[DenoisingTransformer]]:
         """A seed, and a network for each fold."""
         seed = check_random_state(self.random_state).randint(2**31 - 1)
-        return seed, [self._member(seed + k) for k in range(self.folds)]
+        return seed, [self._member(seed + k, k) for k in range(self.folds)]
 
-    def _member(self, seed: int) -> DenoisingTransformer:
+    def _member(self, seed: int, k: int) -> DenoisingTransformer:
         """An untrained network with this detector's settings."""
         shared = DenoisingTransformer().get_params().keys() & self.get_params().keys()
         member = DenoisingTransformer(**{name: getattr(self, name) for name in shared})
+        if self.checkpoint is not None:
+            member.checkpoint = f"{os.fsdecode(self.checkpoint)}.{k}"
         return member.set_params(random_state=seed)
 
     def _calibrate(self, X: Array, fold: Array) -> None:
@@ -214,5 +219,6 @@ def _deal(n: int, folds: int, seed: int, seen: int = 0) -> Array:
 def _code_and_residual(member: DenoisingTransformer, X: Array) -> tuple[Array, Array]:
     """z and r = x − x̂ of each row, in the network's units."""
     x = member._scaled(X)
-    z = member.model_.encode(x)
-    return z, x - member.model_.decode(z)
+    model = member.model_.in_scaled_units()
+    z = model.encode(x)
+    return z, x - model.decode(z)

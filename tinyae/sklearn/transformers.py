@@ -51,8 +51,12 @@ class AutoencoderTransformer(TableAutoencoder):
     warm_start           let ``fit`` go on from the last weights and units
     random_state         a seed makes ``fit`` repeatable to the bit
     verbose              show a progress bar
+    checkpoint           None, or a file in which the state of fit is kept until it is done: if the
+                         process dies, the same fit goes on from there. Needs an int as random_state
 
-    Fitted: ``model_``, the :class:`tinyae.Model` in scaled units; ``scaler_``, the change of units;
+    Fitted: ``model_``, the :class:`tinyae.Model`, which carries the change of units, the names of
+    the columns and, if rows were held out, a threshold (a false-positive rate of 0.05), so that
+    ``model_.save`` leaves a file that works in the table's own units; ``scaler_``, that change;
     ``latent_dim_``; ``history_``; and ``n_features_in_``, ``feature_names_in_``.
     A table of float32 gives a float32 model; everything else is computed in float64.
 
@@ -191,4 +195,4 @@ class VariationalTransformer(TableAutoencoder):
         check_is_fitted(self)
         n = positive_int(type(self).__name__, "n_samples", n_samples, 100)
         seed = check_random_state(self.random_state).randint(2**31 - 1)
-        return self.scaler_.undo(self.model_.draw(n, seed))
+        return self.model_.draw(n, seed)

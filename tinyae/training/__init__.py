@@ -5,8 +5,10 @@
 ``loop``             fit, and what one epoch does: read this first
 ``history``          Epoch and History: what was measured
 ``early_stopping``   when to stop
+``plateau``          when to lower the learning rate
 ``state``            everything that changes while a model trains
 ``checkpoint``       that state in a file, and back
+``description``      what a training was begun with
 ``dry_run``          what is checked before the first step
 ``divergence``       where a NaN or an infinity came from
 ``progress``         the bar on stderr
@@ -17,7 +19,8 @@ from tinyae.training.divergence import TrainingDiverged
 from tinyae.training.early_stopping import EarlyStopping
 from tinyae.training.history import Epoch, History
 from tinyae.training.loop import fit
+from tinyae.training.plateau import ReduceLROnPlateau
 
 Model.fit = fit
 
-__all__ = ["EarlyStopping", "Epoch", "History", "TrainingDiverged", "fit"]
+__all__ = ["EarlyStopping", "Epoch", "History", "ReduceLROnPlateau", "TrainingDiverged", "fit"]

@@ -7,14 +7,16 @@ An npz archive, written whole or not at all. Its arrays, by section:
     optimizer 0/…    moments and steps of the first player's optimizer, and so on
     history/…        one array for each number measured
 
-Its header has the kind and the step count of each optimizer, and the state of every random
-generator: fit's own, and those of layers (Dropout).
+Its header has the kind, the step count and the learning rate of each optimizer, the state of every
+random generator (fit's own, and those of layers such as Dropout), and what the training was begun with
+(:mod:`tinyae.training.description`): a training of other data, activations, rates or settings does
+not go on from it unless it is told to.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -24,22 +26,27 @@ from tinyae.archive import FileError
 from tinyae.layers import Module
 from tinyae.models.base import Model
 from tinyae.param import Array, Param, unique
+from tinyae.training.description import Description, check_description
 from tinyae.training.dry_run import check_rate
 from tinyae.training.history import Epoch, History
 from tinyae.training.state import TrainingState, model_arrays
 
 Sections = dict[str, dict[str, Array]]
 
-_VERSION = 2  # of the format
+_VERSION = 3  # of the format
 _MAX_STEPS = 2**53  # of an optimizer
 
 
-def write_checkpoint(path: str | os.PathLike[str], state: TrainingState) -> None:
-    header, arrays = checkpoint_content(state)
+def write_checkpoint(
+    path: str | os.PathLike[str], state: TrainingState, description: Description
+) -> None:
+    header, arrays = checkpoint_content(state, description)
     files.write("fit", path, lambda file: archive.to_npz(file, header, arrays))
 
 
-def checkpoint_content(state: TrainingState) -> tuple[Any, dict[str, Array]]:
+def checkpoint_content(
+    state: TrainingState, description: Description
+) -> tuple[Any, dict[str, Array]]:
     """The header and the arrays of a checkpoint.
 
     Raises
@@ -54,6 +61,8 @@ def checkpoint_content(state: TrainingState) -> tuple[Any, dict[str, Array]]:
     header = {
         "checkpoint": _VERSION,
         "optimizers": [[type(optimizer).__name__, optimizer.t] for optimizer in state.optimizers],
+        "rates": [optimizer.rate for optimizer in state.optimizers],
+        "training": description,
         "rng": io.generator_state(state.rng),
         "layers": {
             name: io.generator_state(g) for name, g in _layer_generators(state.model).items()
@@ -63,15 +72,21 @@ def checkpoint_content(state: TrainingState) -> tuple[Any, dict[str, Array]]:
 
 
 def read_checkpoint(
-    path: str | os.PathLike[str], state: TrainingState, measured: Iterable[str]
+    path: str | os.PathLike[str],
+    state: TrainingState,
+    measured: Iterable[str],
+    description: Description,
+    accept_changes: Collection[str] = (),
 ) -> None:
     """Bring a training to where the file left it. Nothing changes unless all of it fits.
 
     ``measured`` names what the training is going to measure, as in :attr:`History.names`.
+    ``description`` must be that of the file, but for the sections in ``accept_changes``.
 
     Raises
         FileNotFoundError   no such file
-        ValueError          not a checkpoint, damaged, or of another model, optimizer or generator
+        ValueError          not a checkpoint, damaged, or of another model, optimizer or generator;
+                            or begun with something else, which is named
     """
     try:
         found = files.kind(files.checked_path("fit: resume", path))
@@ -88,6 +103,7 @@ def read_checkpoint(
         bits = _saved_bits(header, generators)
         past = _history(history, measured)
         _check_optimizers(header["optimizers"], sections, state)
+        check_description(header, description, state, accept_changes)
     except (ValueError, RecursionError, MemoryError) as error:
         reason = "it needs more memory than there is" if isinstance(error, MemoryError) else error
         raise ValueError(f"fit: cannot resume from {path}: {reason}") from error
@@ -109,7 +125,9 @@ def _read_sections(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Sectio
     header, arrays = archive.from_npz(path)
     if not isinstance(header, dict) or header.get("checkpoint") != _VERSION:
         raise FileError("not a checkpoint of this version; pass a file that fit wrote")
-    for name, type_ in (("optimizers", list), ("rng", dict), ("layers", dict)):
+    for name, type_ in (
+        ("optimizers", list), ("rng", dict), ("layers", dict), ("training", dict),
+    ):  # fmt: skip
         if not isinstance(header.get(name), type_):
             raise FileError(f"its header has no {name}; it was altered")
     archive.check_digests(header, arrays)

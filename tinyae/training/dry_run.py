@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import chain
 from typing import Any
 
@@ -17,10 +17,14 @@ import numpy as np
 from tinyae import files
 from tinyae.arguments import number, positive_int
 from tinyae.data.batches import batches, count, is_rows, rows
+from tinyae.data.streams import Stream
+from tinyae.losses import OutOfRange
 from tinyae.models.base import Model
 from tinyae.optim import Adam, Optimizer
 from tinyae.param import check_writeable
+from tinyae.training.description import SECTIONS
 from tinyae.training.early_stopping import EarlyStopping
+from tinyae.training.plateau import ReduceLROnPlateau
 
 _RATES = 1000  # steps whose learning rate is checked before the first one
 
@@ -69,6 +73,31 @@ def check_settings(
         files.check_target("fit: checkpoint", checkpoint)
     if on_epoch is not None:
         _check_on_epoch(on_epoch)
+
+
+def check_resuming(every: Any, accept_changes: Any, reduce_on_plateau: Any) -> None:
+    """Raise unless checkpoints can be written and read with these.
+
+    Raises
+        ValueError  a number out of range, or a section that no checkpoint has
+        TypeError   not a collection of names, not a ReduceLROnPlateau
+    """
+    positive_int("fit", "every", every, 10)
+    if reduce_on_plateau is not None and not isinstance(reduce_on_plateau, ReduceLROnPlateau):
+        raise TypeError(
+            f"fit: reduce_on_plateau is {reduce_on_plateau!r:.60}, expected a ReduceLROnPlateau; "
+            "pass ReduceLROnPlateau(patience=10)"
+        )
+    if isinstance(accept_changes, str) or not isinstance(accept_changes, Collection):
+        raise TypeError(
+            f"fit: accept_changes is {accept_changes!r:.60}, expected a collection of names; "
+            'pass e.g. ["schedule"]'
+        )
+    for name in accept_changes:
+        if name not in SECTIONS:
+            raise ValueError(
+                f"fit: accept_changes names {name!r:.60}, expected any of {', '.join(SECTIONS)}"
+            )
 
 
 def _check_on_epoch(on_epoch: Any) -> None:
@@ -158,8 +187,9 @@ def dry_run(
     model_copy, rng = copy.deepcopy(model), copy.deepcopy(rng)
     first, x = _first_batch(model, x, "x", epochs, batch_size)
     sizes = {count(first)}
-    if is_rows(x):
-        sizes.add(count(x) % batch_size or count(first))  # the last batch may be smaller
+    if is_rows(x) or isinstance(x, Stream):
+        n = x.rows if isinstance(x, Stream) else count(x)
+        sizes.add(n % batch_size or count(first))  # the last batch may be smaller
     names = {"seconds", "learning_rate"}
     with np.errstate(all="ignore"):
         parts = (rows(first, slice(size)) for size in sizes)
@@ -167,7 +197,7 @@ def dry_run(
             batch = model.as_input(part)
             if augment is not None:
                 batch = augment(batch, rng)
-                model.check_data(batch)
+                model.in_scaled_units().check_data(batch)
             names |= model_copy.backprop(batch, rng).keys()
         if validation is not None:
             held_out, again = _first_batch(model, validation, "validation", epochs, batch_size)
@@ -221,8 +251,11 @@ def _rare_labels(x: Any, size: int) -> Iterator[Any]:
 def _first_batch(model: Model, x: Any, name: str, epochs: int, batch_size: int) -> tuple[Any, Any]:
     """The first batch in x's own order, checked, and x with that batch still in it.
 
-    Of arrays every row is checked; of an iterable of batches only the first batch.
+    Of arrays and streams every row is checked; of an iterable of batches only the first batch.
     """
+    if isinstance(x, Stream):
+        for k, block in enumerate(x):
+            _check_data(model, block, f"block {k} of {name}")
     if is_rows(x, name):
         _check_data(model, x, name)
         return next(batches(x, batch_size)), x
@@ -246,7 +279,9 @@ def _first_batch(model: Model, x: Any, name: str, epochs: int, batch_size: int) 
 def _check_data(model: Model, x: Any, name: str) -> None:
     try:
         model.check_data(x)
-    except (TypeError, ValueError) as error:
+    except OutOfRange as error:
         if name == "x":
-            raise
-        raise type(error)(f"fit: of {name}, {error}") from None
+            raise OutOfRange(f"fit: of the training data, {error}") from None
+    except (TypeError, ValueError) as error:
+        which = "the training data" if name == "x" else "validation"
+        raise type(error)(f"fit: of {which}, {error}") from None

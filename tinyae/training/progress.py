@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tinyae.data.batches import count, is_rows
+from tinyae.data.streams import Stream
 from tinyae.training.history import Epoch
 
 
@@ -70,6 +71,6 @@ class Progress:
 
 def batches_per_epoch(x: Any, batch_size: int) -> int | None:
     """How many batches an epoch has; None for an iterable that does not know its length."""
-    if is_rows(x):
-        return -(-count(x) // batch_size)
+    if is_rows(x) or isinstance(x, Stream):
+        return -(-(x.rows if isinstance(x, Stream) else count(x)) // batch_size)
     return len(x) if hasattr(x, "__len__") else None

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from tinyae.layers import (
-    ELU,
     AvgPool1d,
     AvgPool2d,
     Conv1d,
@@ -21,9 +20,7 @@ from tinyae.layers import (
     GlobalAvgPool2d,
     Pad2d,
     PixelShuffle,
-    ReLU,
     Reshape,
-    Softplus,
     TiedDense,
     Upsample1d,
     Upsample2d,
@@ -37,7 +34,7 @@ from tinyae.models import (
     SparseAutoencoder,
     VariationalAutoencoder,
 )
-from tinyae.models.checks import output_range
+from tinyae.models.checks import least_output, output_range
 from tinyae.training_doctor.evidence import UNINFORMED, Evidence, innermost_layers
 from tinyae.training_doctor.report import Finding
 from tinyae.training_doctor.units import ACTIVE_VARIANCE
@@ -76,11 +73,8 @@ def output_bounds(e: Evidence) -> tuple[float, float, str] | None:
     bounds, last = output_range(e.decoder)
     if bounds is not None:
         return (*bounds, f"{last}")
-    if isinstance(last, (ReLU, Softplus)):
-        return 0.0, math.inf, f"{last}"
-    if isinstance(last, ELU):
-        return -last.alpha, math.inf, f"{last}"
-    return None
+    least = least_output(last)
+    return None if least is None else (least, math.inf, f"{last}")
 
 
 def outside_output_range(e: Evidence) -> Iterator[Finding]:

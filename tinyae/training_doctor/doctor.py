@@ -12,7 +12,7 @@ from tinyae.models import Model
 from tinyae.models.gan import Player
 from tinyae.optim import Optimizer
 from tinyae.training import History, TrainingDiverged
-from tinyae.training_doctor import baseline, curves, steps, units
+from tinyae.training_doctor import baseline, curves, data, steps, units
 from tinyae.training_doctor.evidence import Evidence
 from tinyae.training_doctor.report import Finding, TrainingDiagnosis
 
@@ -38,7 +38,8 @@ def diagnose_training(
 
     Possible findings: ``diverged``, ``output_range``, ``not_moving``, ``rising``, ``dead_relus``,
     ``saturated``, ``constant_codes``, ``collapsed_latents``, ``large_updates``, ``small_updates``,
-    ``no_better_than_mean``, ``no_better_than_pca``, ``overfitting``.
+    ``no_better_than_mean``, ``no_better_than_pca``, ``overfitting``, ``bad_scale``,
+    ``constant_data``.
 
     Raises
         TypeError   history, model or x is of the wrong type
@@ -55,8 +56,10 @@ def diagnose_training(
 
 def _examine(e: Evidence, has_diverged: bool) -> list[Finding]:
     """All examinations that need finite weights."""
-    found = list(baseline.outside_output_range(e))
-    in_range = not any(f.figures["outside"] > 0 for f in found)
+    found = [*data.constant_data(e), *data.bad_scale(e)]
+    reach = list(baseline.outside_output_range(e))
+    found += reach
+    in_range = not any(f.figures["outside"] > 0 for f in reach)
     error, variance = baseline.errors(e)
     still = list(curves.not_moving(e, error, variance))
     found += still
@@ -106,8 +109,10 @@ def _evidence(
         raise ValueError(
             f"{who}: x has {count(x)} rows, expected at least 2; pass the training data"
         )
-    Model.check_data(model, x)  # only that they are finite numbers; their range is judged later
+    model.check_numbers(x)  # their range and their units are judged later
     generator(who, rng)  # raises unless it is one or a seed
     seed = int(rng) if isinstance(rng, (int, np.integer)) else int(rng.integers(2**31))
     batch_size = positive_int(who, "batch_size", batch_size, 32)
+    if model.scaler is not None:
+        model, x = model.in_scaled_units(), model.as_input(x)
     return Evidence(model, history, x, seed, failure, optimizer, batch_size)

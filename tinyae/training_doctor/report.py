@@ -60,6 +60,16 @@ class TrainingDiagnosis:
                 return f
         raise KeyError(f"{kind!r} was not found; there is {', '.join(self.kinds) or 'nothing'}")
 
+    def brief(self) -> str:
+        """One line if nothing is wrong, otherwise a line for each finding and what to do."""
+        if self.ok:
+            return f"the run of {self.title}: nothing is plainly wrong"
+        lines = [f"the run of {self.title}:"]
+        for f in self.findings:
+            text = f"{f.kind.replace('_', ' ')}: {f.seen}; {f.do}"
+            lines += textwrap.wrap(text, _WIDTH, initial_indent="  ", subsequent_indent="    ")
+        return "\n".join(lines)
+
     def __str__(self) -> str:
         n = len(self.findings)
         verdict = "nothing is plainly wrong" if self.ok else f"{n} finding{'s' * (n > 1)}"

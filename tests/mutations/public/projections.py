@@ -35,7 +35,16 @@ def weight_norm_direction_not_scaled():
     return weight_norm, direction(), backward
 
 
-@wrong("https://arxiv.org/abs/1602.07868", "n**2", "n^2", "n²", "project", "orthogonal", "square", "1/n")
+@wrong(
+    "https://arxiv.org/abs/1602.07868",
+    "n**2",
+    "n^2",
+    "n²",
+    "project",
+    "orthogonal",
+    "square",
+    "1/n",
+)
 def weight_norm_projected_with_one_division():
     def backward(dy, v, g):
         n = np.sqrt((v * v).sum(axis=1, keepdims=True))

@@ -7,6 +7,10 @@ score.py             the reconstruction error, without memory for the reconstruc
 templates.py         these C functions
 image_templates.py   those for images
 tables.py            constant tables, and the order of the weights in them
+backward_….py        the backward pass: operations and templates
+optimizers.py        how a weight moves against its gradient
+learnt.py            where the weights that learn are
+training_header.py   the header of a model that learns
 int8_….py            the same for a program in int8: header, operations, templates
 """
 

@@ -28,7 +28,8 @@ $lines
 """)
 
 ACTIVATION_GRAD = Template("""\
-static void ${name}_${function}_grad(const float *dy, const float *cache, float *dx, int32_t length$alpha)
+static void ${name}_${function}_grad(const float *dy, const float *cache, float *dx,
+    int32_t length$alpha)
 {
     for (int32_t i = 0; i < length; i++) {
         const float $variable = cache[i];

@@ -72,7 +72,8 @@ def export_c(
     input_shape
         the shape of one sample; needed only where the layers leave it open, as convolutions do
     threshold
-        a score above which a sample is an anomaly, as the macro NAME_THRESHOLD
+        a score above which a sample is an anomaly, as the macro NAME_THRESHOLD; by default the
+        model's own, if it has one
     selftest
         whether to add a sample, what tinyae makes of it, and a function that compares
     quantize
@@ -96,7 +97,7 @@ def export_c(
         that it is after training, for one sample has no statistics
     frozen
         with ``train``: layers that do not learn and stay in flash, by the beginning of their
-        Params' names, e.g. "encoder" or ["encoder.0", "decoder.4"]
+        Params' names, e.g. "encoder" or ["encoder.0", "decoder.4"]; beside what ``layer.freeze()`` froze
 
     Errors    float32 arithmetic: results differ from tinyae's by its rounding, about 1e-6 of the
               largest number. In int8, by about 1 % of the range of the results
@@ -110,7 +111,16 @@ def export_c(
     target = files.check_target("export_c", path)
     file = Path(os.fsdecode(path))
     name = _checked_name(name, file.stem)
+    if threshold is None and part in ("score", "autoencoder") and has_score(model):
+        threshold = model.threshold
     threshold = _checked_threshold(threshold, part)
+    if model.scaler is not None and (quantize is not None or train is not None):
+        option = "quantize" if quantize is not None else "train"
+        raise ValueError(
+            f"export_c: the model scales its features, each in units of its own, which {option} has no "
+            f"operation for; pass {option}=None, or scale in your program: "
+            "model.in_scaled_units().export_c(…), with calibration=model.as_input(x)"
+        )
     if quantize is not None or calibration is not None:
         calibration = _checked_calibration(quantize, calibration)
         input_shape = calibration.shape[1:] if input_shape is None else input_shape
@@ -164,6 +174,8 @@ def _score_program(
     score, reconstruction = (
         program_of(model, part, shape, learnt) for part in ("score", "autoencoder")
     )
+    if model.scaler is not None:  # the score is that of scaled numbers
+        return score
     return reconstruction if ends_in_pieces(reconstruction) else score
 
 
@@ -201,6 +213,11 @@ def _int8_sample(quantized: QuantizedProgram, x: Array, functions: tuple[str, ..
     if "score" in functions:
         results["score"] = np.square(y - x).mean()
     return Sample(x, {key: results[key] for key in functions})
+
+
+def has_score(model: Model) -> bool:
+    """Whether a threshold that the model carries can be compared with a score in C."""
+    return model.threshold is not None and abs(model.threshold) < FLOAT_MAX
 
 
 def _checked_calibration(quantize: str | None, calibration: Array | None) -> Array:

@@ -108,5 +108,5 @@ def _default(name: str) -> float:
 
 _BETA1, _BETA2, _EPS = map(_default, ("beta1", "beta2", "eps"))
 
-OPTIMIZERS = {"sgd": SGDSteps, "adam": AdamSteps}
 Optimizer = SGDSteps | AdamSteps
+OPTIMIZERS: dict[str, type[SGDSteps] | type[AdamSteps]] = {"sgd": SGDSteps, "adam": AdamSteps}

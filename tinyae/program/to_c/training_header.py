@@ -106,7 +106,9 @@ class TrainingHeader(Header):
 
     def _arguments(self) -> list[str]:
         length = self.operations.learnt.length
-        moments = "" if self.state_length == length else ", then Adam's moments, to be kept with them"
+        moments = (
+            "" if self.state_length == length else ", then Adam's moments, to be kept with them"
+        )
         return [
             *super()._arguments(),
             f"weights  {self.weights_bytes} bytes in RAM: {length} weights that learn{moments}",

@@ -63,9 +63,9 @@ def _steps_of(point: Point) -> tuple[Array, int, bool] | None:
             if point.y.ndim == 3 and point.y.shape[axis] == steps:
                 if _causal(point, x, axis):
                     return x, axis, True
-            elif point.y.ndim < 3 and point.y.shape == _without(x, axis)[: point.y.ndim]:
-                return x, axis, False
-            elif point.y.ndim == 2 and point.y.shape[0] == _without(x, axis)[0]:
+            elif (point.y.ndim < 3 and point.y.shape == _without(x, axis)[: point.y.ndim]) or (
+                point.y.ndim == 2 and point.y.shape[0] == _without(x, axis)[0]
+            ):
                 return x, axis, False
     return None
 

@@ -1,0 +1,460 @@
+"""The command line in daily use: one's own rows in order, odd files, interruptions, no traceback."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import shlex
+import subprocess
+import sys
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinyae as ta
+from tinyae.cli import main
+from tinyae.data.rows import TableOptions, read
+
+
+def table(n: int = 240, odd: int = 0, seed: int = 0) -> np.ndarray:
+    """Four columns in units of their own; the first rows are shuffled among the columns."""
+    rng = np.random.default_rng(seed)
+    x = np.tanh(rng.normal(size=(n, 2)) @ np.random.default_rng(9).normal(size=(2, 4)))
+    x += 0.05 * rng.normal(size=x.shape)
+    x[:odd] = -2 * x[:odd, ::-1]
+    return x * [1, 30, 1000, 1e-3] + [0, 20, 101325, 0.01]
+
+
+def write(path: str, x: np.ndarray, odd: int = 0) -> str:
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["time", "temp", "flow", "pressure", "vibration", "fault"])
+        for k, row in enumerate(x):
+            cells = [f"{v:.8g}" for v in row]
+            writer.writerow([f"2026-01-01 {k // 60:02}:{k % 60:02}:00", *cells, int(k < odd)])
+    return path
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+TRAIN = ["train", "--data", "pumps.csv", "--label", "fault", "--units", "8", "2", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        write("pumps.csv", table())
+        write("new.csv", table(60, 5, 1), 5)
+        assert main([*TRAIN, "--epochs", "60", "--learning-rate", "0.01", "--out", "m.npz"]) == 0
+    finally:
+        os.chdir(before)
+    return folder
+
+
+@pytest.fixture
+def there(trained, monkeypatch):
+    monkeypatch.chdir(trained)
+    return trained
+
+
+def rows_of(path: str | io.StringIO) -> list[dict[str, str]]:
+    with open(path, newline="") if isinstance(path, str) else path as file:
+        return list(csv.DictReader(file))
+
+
+# --- a sensor table → anomalies -------------------------------------------------------------------
+
+
+def test_scores_stand_beside_the_index_in_order(there, capsys):
+    argv = ["score", "m.npz", "--data", "new.csv", "--label", "fault", "--force"]
+    assert main([*argv, "--out", "s.csv", "--per-feature"]) == 0
+    assert "ROC-AUC" in capsys.readouterr().out
+    found = rows_of("s.csv")
+    assert [row["time"] for row in found[:2]] == ["2026-01-01 00:00:00", "2026-01-01 00:01:00"]
+    assert len(found) == 60
+    model, x = ta.load("m.npz"), table(60, 5, 1)
+    np.testing.assert_allclose([float(r["score"]) for r in found], model.score(x), rtol=1e-3)
+    assert [r["flag"] == "1" for r in found] == list(model.flags(x))
+    np.testing.assert_allclose([float(r["p"]) for r in found], model.p_values(x), atol=1e-6)
+    assert all(r["flag"] == "1" for r in found[:5])
+    assert "error of pressure" in found[0]
+    assert model.columns == ("temp", "flow", "pressure", "vibration")
+
+
+def test_a_rate_and_a_threshold_may_be_given(there, capsys):
+    argv = ["score", "m.npz", "--data", "new.csv", "--out", "-"]
+    flags = []
+    for more in (["--threshold", "0"], ["--threshold", "1e9"], ["--false-positive-rate", "0.3"]):
+        assert main([*argv, *more]) == 0
+        flags.append(sum(int(r["flag"]) for r in rows_of(io.StringIO(capsys.readouterr().out))))
+    assert flags[0] == 60
+    assert flags[1] == 0
+    assert 5 <= flags[2] < 60
+    assert main([*argv, "--threshold", "1", "--false-positive-rate", "0.1"]) == 2
+    assert "not both" in capsys.readouterr().err
+
+
+def test_training_says_scaling_threshold_and_the_doctors_word(here, capsys):
+    write("pumps.csv", table())
+    assert main([*TRAIN, "--epochs", "2"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"with standard scaling and the threshold \S+, which flags 5 % of", out)
+    assert "the run of Autoencoder, 2 epochs:" in out
+    assert not Path("model.checkpoint.npz").exists()
+    assert ta.load("model.npz").scaler is not None
+
+
+@pytest.mark.parametrize("suffix", ["csv", "npy", "npz", "parquet"])
+def test_the_suffix_decides_the_format(suffix, there, capsys):
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+    argv = ["encode", "m.npz", "--data", "new.csv", "--force", "--out", f"z.{suffix}"]
+    assert main(argv) == 0
+    z = ta.load("m.npz").encode(table(60, 5, 1))
+    if suffix == "parquet":
+        got = read("z.parquet", table=TableOptions(index="time")).part().x
+    elif suffix == "csv":
+        got = read("z.csv").part().x
+    else:
+        got = np.load(f"z.{suffix}")
+        got = got["z"] if suffix == "npz" else got
+    np.testing.assert_allclose(got, z, rtol=1e-3, atol=1e-4)
+    if suffix in ("csv", "npy", "npz"):
+        codes = f"z.{suffix}"
+        assert main(["decode", "m.npz", "--codes", codes, "--out", "y.npy", "--force"]) == 0
+        np.testing.assert_allclose(np.load("y.npy"), ta.load("m.npz").decode(z), rtol=1e-4)
+    assert main(["encode", "m.npz", "--data", "new.csv", "--out", "z.txt"]) == 2
+    assert "ends in .txt, which decides the format" in capsys.readouterr().err
+
+
+def test_all_rows_unless_a_part_is_asked_for(there):
+    argv = ["reconstruct", "m.npz", "--data", "pumps.csv", "--force", "--out", "r.npy"]
+    lengths = []
+    for part in ([], ["--part", "test"], ["--part", "train"]):
+        assert main([*argv, *part]) == 0
+        lengths.append(len(np.load("r.npy")))
+    assert lengths == [240, 24, 216]
+
+
+def test_an_existing_file_is_kept_without_force(there, capsys):
+    Path("kept.csv").write_text("mine")
+    assert main(["encode", "m.npz", "--data", "new.csv", "--out", "kept.csv"]) == 2
+    assert "kept.csv exists; pass another name, or --force" in capsys.readouterr().err
+    assert Path("kept.csv").read_text() == "mine"
+
+
+def printed(*argv: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "tinyae.cli", *argv]
+    env = {**os.environ, "PYTHONPATH": str(Path(ta.__file__).parents[1])}
+    return subprocess.run(command, input=given, capture_output=True, env=env, check=False)
+
+
+def test_standard_streams_and_a_closed_pipe(there):
+    done = printed(
+        "encode", "m.npz", "--data", "-", "--out", "-", given=Path("new.csv").read_bytes()
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == b"time,z0,z1"
+    assert len(done.stdout.splitlines()) == 61
+    if sys.platform != "win32":
+        command = f"{shlex.quote(sys.executable)} -m tinyae.cli encode m.npz --data new.csv --out - | true"
+        env = {**os.environ, "PYTHONPATH": str(Path(ta.__file__).parents[1])}
+        piped = subprocess.run(command, shell=True, capture_output=True, env=env, check=False)
+        assert b"Traceback" not in piped.stderr
+        assert b"Broken" not in piped.stderr
+
+
+# --- interruptions, settings ----------------------------------------------------------------------
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(here, monkeypatch, capsys):
+    write("pumps.csv", table())
+    argv = [*TRAIN, "--epochs", "5"]
+    assert main([*argv, "--out", "whole.npz"]) == 0
+    fit = ta.fit
+
+    def interrupted(*args, **settings):
+        def stop(epoch):
+            if epoch.epoch == 3:
+                raise KeyboardInterrupt
+
+        return fit(*args, **settings, on_epoch=stop)
+
+    monkeypatch.setattr(ta, "fit", interrupted)
+    assert main([*argv, "--out", "part.npz"]) == 130
+    said = capsys.readouterr().err
+    assert ta.load("part.npz").scaler is not None
+    command = re.search(r"to go on from the last full epoch: tinyae (.*)", said)[1]
+    monkeypatch.setattr(ta, "fit", fit)
+    assert main(shlex.split(command)) == 0
+    x = table()
+    np.testing.assert_array_equal(ta.load("part.npz").encode(x), ta.load("whole.npz").encode(x))
+
+
+def test_options_from_a_toml_file(here, capsys):
+    write("pumps.csv", table())
+    Path("pumps.toml").write_text(
+        'data = "pumps.csv"\nlabel = "fault"\nunits = [6, 3]\nepochs = 1\nquiet = true\n'
+        'model = "denoising"\nnoise = 0.1\nlearning_rate = 1e-2\n'
+    )
+    pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    assert main(["train", "--config", "pumps.toml", "--noise", "0.4"]) == 0
+    model = ta.load("model.npz")
+    assert model.corruption.std == 0.4
+    assert model.encode(table()).shape == (240, 3)
+    Path("bad.toml").write_text("units = [[1]]")
+    assert main(["train", "--config", "bad.toml"]) == 2
+    assert "units is [[1]]" in capsys.readouterr().err
+    Path("bad.toml").write_text("units = ")
+    assert main(["train", "--config", "bad.toml"]) == 2
+    assert "is no TOML" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        ([*TRAIN, "--noise", "0.1"], "--noise does nothing for --model plain"),
+        ([*TRAIN, "--model", "variational", "--output", "linear"], "--output does nothing"),
+        (
+            [*TRAIN, "--model", "sparse", "--code-activation", "tanh"],
+            "--code-activation does nothing",
+        ),
+        ([*TRAIN, "--image-size", "8"], "--image-size is for pictures, but pumps.csv is a table"),
+        (["train", "--data", "strokes", "--label", "y"], "--label is for tables"),
+        (
+            [*TRAIN, "--columns", "temp", "flux"],
+            "no column 'flux' for --columns; it has time, temp",
+        ),
+        ([*TRAIN, "--resume", "no.npz"], "there is no checkpoint no.npz"),
+        ([*TRAIN, "--model", "gan", "--weight", "1"], "--weight does nothing for --model gan"),
+        (["train", "--data", "pumps.csv", "--model", "conditional"], "needs classes 0, 1"),
+    ],
+)
+def test_options_that_do_nothing_are_named(argv, says, here, capsys):
+    write("pumps.csv", table())
+    assert main(argv) == 2
+    said = capsys.readouterr().err
+    assert says in said
+    assert "Traceback" not in said
+
+
+def test_bare_prints_help_and_nothing_shows_a_traceback(monkeypatch, capsys):
+    assert main([]) == 0
+    assert "usage: tinyae" in capsys.readouterr().out
+
+    def broken(*args):
+        raise RuntimeError("odd")
+
+    monkeypatch.setattr("tinyae.data.load", broken)
+    monkeypatch.setattr("tinyae.data.DATASETS", {"odd": ""})
+    assert main(["train", "--data", "odd"]) == 2
+    assert "--debug" in capsys.readouterr().err
+    with pytest.raises(RuntimeError, match="odd"):
+        main(["train", "--data", "odd", "--debug"])
+
+
+# --- every kind -----------------------------------------------------------------------------------
+
+
+def test_a_conditional_model_is_trained_measured_and_used(here, capsys):
+    x = table(120)
+    labels = (x[:, 0] > 0).astype(int)
+    np.savez("d.npz", x=x.astype(np.float32), y=labels)
+    argv = ["train", "--data", "d.npz", "--model", "conditional", "--units", "8", "2", "--quiet"]
+    assert main([*argv, "--epochs", "2", "--out", "c.npz"]) == 0
+    assert main(["evaluate", "c.npz", "--data", "d.npz"]) == 0
+    assert main(["encode", "c.npz", "--data", "d.npz"]) == 0
+    assert main(["decode", "c.npz", "--codes", "codes.npy", "--label", "1"]) == 0
+    assert main(["score", "c.npz", "--data", "d.npz"]) == 0
+    assert main(["sample", "c.npz", "--n", "4", "--label", "0"]) == 0
+    assert np.load("samples.npy").shape == (4, 4)
+    np.savez("x.npz", x=x.astype(np.float32))
+    capsys.readouterr()
+    assert main(["evaluate", "c.npz", "--data", "x.npz"]) == 2
+    assert "needs the class of each row" in capsys.readouterr().err
+
+
+def test_a_gan_is_trained_and_drawn_from(here, capsys):
+    write("pumps.csv", table())
+    assert main([*TRAIN, "--model", "gan", "--epochs", "1"]) == 0
+    assert main(["sample", "model.npz", "--n", "5", "--out", "g.csv"]) == 0
+    assert list(rows_of("g.csv")[0]) == ["row", "temp", "flow", "pressure", "vibration"]
+    assert float(rows_of("g.csv")[0]["pressure"]) > 50_000
+    assert main(["evaluate", "model.npz", "--data", "pumps.csv"]) == 2
+    assert "holds a GAN, which has no encoder" in capsys.readouterr().err
+
+
+def test_a_denoiser_is_measured_on_noisy_rows(here, capsys):
+    write("pumps.csv", table())
+    assert main([*TRAIN, "--model", "denoising", "--noise", "0.3", "--epochs", "3"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^noisy .* dB|^noisy ", out, re.MULTILINE)
+    assert "autoencoder, denoised" in out
+    assert "PCA on noisy, 2 components" in out
+    noise = float(re.search(r"^noisy\s+(\S+)", out, re.MULTILINE)[1])
+    assert 0.06 < noise < 0.12  # 0.3² of the scaled rows
+    assert main(["denoise", "model.npz", "--data", "pumps.csv", "--out", "d.csv"]) == 0
+    assert list(rows_of("d.csv")[0])[:2] == ["time", "temp"]
+    assert main([*TRAIN, "--epochs", "1", "--out", "plain.npz"]) == 0
+    assert main(["denoise", "plain.npz", "--data", "pumps.csv", "--out", "e.csv"]) == 2
+    assert "has not learnt to remove noise" in capsys.readouterr().err
+
+
+def test_interpolate_goes_from_row_to_row(there, capsys):
+    argv = ["interpolate", "m.npz", "--data", "new.csv", "--force", "--from", "7", "--to", "9"]
+    assert main([*argv, "--steps", "5", "--out", "p.npy"]) == 0
+    y = ta.load("m.npz").reconstruct(table(60, 5, 1))
+    np.testing.assert_allclose(np.load("p.npy")[[0, -1]], y[[7, 9]], rtol=1e-3, atol=1e-4)
+    assert main([*argv[:-1], "99"]) == 2
+    assert "--to is 99, expected a row from 0 to 59" in capsys.readouterr().err
+
+
+# --- tables as they come --------------------------------------------------------------------------
+
+
+def rows_from(text: str, **options):
+    Path("t.csv").write_bytes(text.encode("utf-8") if isinstance(text, str) else text)
+    return read("t.csv", table=TableOptions(**options)).part()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a,b\n1.5,1000.5\n2,3\n",
+        "\ufeffa;b\r\n1,5;1000,5\r\n2;3\r\n",
+        "a\tb\n1.5\t1000.5\n\n2\t3\n",
+        'a,b\n1.5,"1,000.5"\n2,3\n',
+        'a;b\n"1,5";"1.000,5"\n2;3\n',
+        "a|b\n1.5|1000.5\n2|3",
+        "a,b,\n1.5,1000.5,\n2,3,\n",
+        'a,b\n"1.5","1000.5"\n"2","3"\n',
+    ],
+)
+def test_delimiters_marks_and_thousands(text, here):
+    rows = rows_from(text)
+    np.testing.assert_array_equal(rows.x, [[1.5, 1000.5], [2, 3]])
+    assert rows.columns == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "time",
+    ["2026-01-02 03:04:05", "2026-01-02T03:04:05Z", "02.01.2026 03:04", "2026/01/02", "03:04:05"],
+)
+def test_times_become_the_index(time, here):
+    rows = rows_from(f"when,a,b\n{time},1,2\n{time},3,4\n")
+    assert rows.index == [time, time]
+    assert rows.index_name == "when"
+    assert "holds times and is taken for the index" in rows.notes[0]
+    np.testing.assert_array_equal(rows.x, [[1, 2], [3, 4]])
+
+
+GAPS = "id,a,b\n7,1,2\n8,,4\n9,3,NA\n"
+
+
+def test_gaps_are_named_dropped_or_filled(here):
+    with pytest.raises(ValueError, match=r"has 2 gaps, the first in line 3, column a; .*--missing"):
+        rows_from(GAPS, index="id")
+    dropped = rows_from(GAPS, index="id", missing="drop")
+    np.testing.assert_array_equal(dropped.x, [[1, 2]])
+    assert dropped.index == ["7"]
+    filled = rows_from(GAPS, index="id", missing="mean")
+    np.testing.assert_array_equal(filled.x, [[1, 2], [2, 4], [3, 3]])
+    assert filled.index == ["7", "8", "9"]
+
+
+def test_text_is_named_and_encoded_by_choice(here):
+    text = "a,state\n1,on\n2,off\n"
+    with pytest.raises(ValueError, match=r"column 2 \(state\) .* 'on' in line 2; pass --one-hot"):
+        rows_from(text)
+    rows = rows_from(text, one_hot=["state"])
+    assert rows.columns == ["a", "state=off", "state=on"]
+    np.testing.assert_array_equal(rows.x, [[1, 0, 1], [2, 1, 0]])
+    again = rows_from("state,a\noff,5\nbroken,6\n", columns=rows.columns)
+    np.testing.assert_array_equal(again.x, [[5, 1, 0], [6, 0, 0]])
+    assert rows_from(text, label="state").y.tolist() == [1, 0]
+    assert rows_from(text, index="2").index == ["on", "off"]
+
+
+def test_a_label_in_the_last_column_is_noticed(here):
+    lines = "\n".join(f"{k * 0.37},{k % 7},{k % 2}" for k in range(30))
+    (note,) = rows_from(f"a,b,fault\n{lines}\n").notes
+    assert "column 3 (fault) has two values: if it is a label, pass --label" in note
+    assert "column 3 has two values" in rows_from(lines).notes[0]
+    assert rows_from(f"a,b,fault\n{lines}\n", label="fault").notes == []
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a,b\n1,2\n3\n", "line 3 of t.csv has 1 cells; expected 2"),
+        ("a,b\n1,inf\n", "line 2, column b of t.csv is inf"),
+        ("", "no line of numbers"),
+        ("a,b\n", "no line of numbers"),
+        ("when,x\n2026-01-01,on\n", r"column 2 \(x\)"),
+    ],
+)
+def test_what_is_wrong_in_a_table_is_named(text, says, here):
+    with pytest.raises(ValueError, match=says):
+        rows_from(text)
+
+
+# --- pictures and sound ---------------------------------------------------------------------------
+
+
+def test_a_folder_of_photographs_is_denoised_file_by_file(here, capsys):
+    Image = pytest.importorskip("PIL.Image")
+    os.mkdir("photos")
+    rng = np.random.default_rng(0)
+    for k in range(12):
+        pixels = rng.integers(0, 255, (13, 17, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(f"photos/p{k:02}.png")
+    argv = ["train", "--data", "photos", "--model", "denoising", "--channels", "4", "--quiet"]
+    assert main([*argv, "--epochs", "2"]) == 0
+    assert main(["denoise", "model.npz", "--data", "photos", "--out", "clean"]) == 0
+    assert sorted(os.listdir("clean")) == sorted(os.listdir("photos"))
+    assert Image.open("clean/p03.png").size == (17, 13)
+    assert main(["denoise", "model.npz", "--data", "photos", "--out", "clean"]) == 2
+    assert "clean is not empty" in capsys.readouterr().err
+    assert main(["encode", "model.npz", "--data", "photos", "--out", "z.csv"]) == 0
+    assert rows_of("z.csv")[3]["file"] == "p03.png"
+
+
+def test_sound_goes_in_and_comes_out(here):
+    signal = 0.5 * np.sin(np.arange(4000) / 5)
+    for width, kind, scale in ((2, "<i2", 32767), (4, "<i4", 2**31 - 1)):
+        with wave.open(f"{width}.wav", "wb") as file:
+            file.setnchannels(2)
+            file.setsampwidth(width)
+            file.setframerate(8000)
+            file.writeframes(np.repeat(signal * scale, 2).astype(kind).tobytes())
+        source = read(f"{width}.wav", window=100, hop=25)
+        rows = source.part()
+        assert rows.x.shape == (157, 100)
+        np.testing.assert_allclose(rows.x[3], signal[75:175], atol=1e-4)
+        assert rows.index[1] == "0.003125"
+    argv = ["train", "--data", "2.wav", "--window", "100", "--hop", "50", "--units", "8", "--quiet"]
+    assert main([*argv, "--epochs", "60", "--learning-rate", "0.01"]) == 0
+    again = ["reconstruct", "model.npz", "--data", "2.wav", "--window", "100", "--hop", "50"]
+    assert main([*again, "--out", "out.wav"]) == 0
+    with wave.open("out.wav", "rb") as file:
+        y = np.frombuffer(file.readframes(file.getnframes()), "<i2") / 32767
+    assert np.square(y[100:3900] - signal[100:3900]).mean() < 0.1 * signal.var()
+
+
+def test_pictures_with_the_channels_last_are_turned(here):
+    x = np.random.default_rng(0).integers(0, 255, (6, 9, 11, 3)).astype(np.uint8)
+    np.save("p.npy", x)
+    with pytest.warns(UserWarning, match="channels come last"):
+        found = read("p.npy").part().x
+    np.testing.assert_allclose(found, x.transpose(0, 3, 1, 2) / 255, rtol=1e-6)

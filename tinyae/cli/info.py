@@ -1,0 +1,39 @@
+"""``tinyae info``: what a saved model costs."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import tinyae as ta
+from tinyae.cli.arguments import add_model, add_verb, positive
+from tinyae.program.compile import PARTS
+
+
+def add_parser(verbs: Any) -> None:
+    example = "tinyae info model.npz --budget-kb 64"
+    parser = add_verb(verbs, "info", run, example)
+    add_model(parser)
+    parser.add_argument("--part", choices=PARTS, default=PARTS[0], help=f"default {PARTS[0]}")
+    parser.add_argument("--budget-kb", type=positive(float), help="weights and scratch memory")
+    parser.add_argument("--budget-ms", type=positive(float), help="a call, on this machine")
+    parser.add_argument("--repeats", type=positive(int), default=10, help="of each time")
+    parser.add_argument(
+        "--shape",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="of one sample, e.g. 1 28 28, for a model of convolutions alone",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show what a saved model costs, layer by layer, and what would fit a budget."""
+    model = ta.load(args.model)
+    shape = None if args.shape is None else tuple(args.shape)
+    budgets = {"budget_kb": args.budget_kb, "budget_ms": args.budget_ms}
+    if isinstance(model, ta.layers.Layer):
+        print(ta.profile(model, shape, repeats=args.repeats, **budgets))
+    else:
+        print(ta.profile(model, shape, part=args.part, repeats=args.repeats, **budgets))
+    return 0

@@ -1,0 +1,423 @@
+"""A table's cells → numbers: which column is data, which is beside it, and what to do with gaps.
+
+    rows = read_columns(text, TableOptions(label="fault", missing="drop"))
+
+Column by column a cell may be a number (with thousands, or a decimal comma where ``;`` or a tab
+separates), a time, a gap or text. Numbers are data. A column of times, or the one that ``index``
+names, goes beside the rows, and so does ``label``. Text is data only where ``one_hot`` asks for it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+
+from tinyae.data.tables import numbers_the_columns
+
+GAPS = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "?", "#n/a", "missing"})
+MISSING = ("error", "drop", "mean")
+_DELIMITERS = ";\t|,"  # a comma last: elsewhere it may be the decimal point
+_LINES = 20  # by which the delimiter is found
+_TIMES: tuple[str, ...] = ("%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%m/%d/%Y %H:%M:%S")
+_TIMES += ("%m/%d/%Y %H:%M", "%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M")
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
+_DECIMAL_COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d*),\d+([eE][+-]?\d+)?")
+_LABELS = ("label", "class", "target", "y", "anomaly", "is_anomaly", "fault")
+_FEW = 20  # classes that a label may have
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """How to read a table; names are those of the header, or numbers of columns from 1.
+
+    columns     those that are data; None: all that hold numbers
+    label       the column of classes, kept out of the data
+    index       the column that names the rows, kept out of the data
+    one_hot     columns of text that become a column for each word, 0 or 1
+    delimiter   between cells; None: found in the first lines
+    missing     "error", "drop" rows with gaps, or fill them with the column's "mean"
+    """
+
+    columns: Sequence[str] | None = None
+    label: str | None = None
+    index: str | None = None
+    one_hot: Sequence[str] = ()
+    delimiter: str | None = None
+    missing: str = "error"
+
+
+@dataclass(eq=False)
+class Rows:
+    """Samples in the order of their file, and what stands beside them.
+
+    x             (N, …), float32, or float64 where a table needs it
+    y             labels (N,), or None;   classes: their names, if they are text
+    index         a name for each row, or None;   index_name: what it is
+    columns       the names of a table's columns, or None
+    notes         what was decided, one sentence each
+    """
+
+    x: np.ndarray
+    y: np.ndarray | None = None
+    classes: list[str] | None = None
+    index: list[str] | None = None
+    index_name: str = "row"
+    columns: list[str] | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def read_columns(text: str, options: TableOptions, where: str) -> Rows:
+    """The table in a text of delimited cells.
+
+    Raises
+        ValueError  a cell or a column that cannot be used, with its line, its name, and what to do
+    """
+    delimiter = options.delimiter or find_delimiter(text)
+    lines = [
+        (number, cells)
+        for number, cells in _numbered(text, delimiter)
+        if any(cell.strip() for cell in cells)
+    ]
+    if not lines:
+        raise ValueError(f"load: {where} has no line of numbers")
+    comma = delimiter != ","
+    names, lines = _split_header(lines, comma)
+    first = [line for line in text.split("\n", _LINES)[:_LINES] if line.strip()][:2]
+    notes = []
+    if not names and delimiter == "," and len(first) == 2 and numbers_the_columns(*first):
+        names, lines = [cell.strip() for cell in lines[0][1]], lines[1:]
+        notes.append(
+            f"the first line, {first[0].strip():.40}, numbers the columns and is taken for a header"
+        )
+    if not lines:
+        raise ValueError(f"load: {where} has no line of numbers")
+    width = len(names) if names else len(lines[0][1])
+    trailing = (
+        names and not names[-1] and all(len(c) < width or not c[-1].strip() for _, c in lines)
+    )
+    width -= bool(trailing)
+    for number, cells in lines:
+        if (len(cells) != width and any(cell.strip() for cell in cells[width:])) or len(
+            cells
+        ) < width:
+            raise ValueError(
+                f"load: line {number} of {where} has {len(cells)} cells; expected {width}, as above it"
+            )
+    labels = [name.strip() or f"column {k}" for k, name in enumerate(names[:width], 1)]
+    labels = labels or [f"column {k}" for k in range(1, width + 1)]
+    table = list(zip_longest(*(cells[:width] for _, cells in lines), fillvalue=""))
+    columns = {
+        name: _column([cell.strip() for cell in cells], comma)
+        for name, cells in zip(_unique(labels), table)
+    }
+    rows = assemble(columns, options, where, [number for number, _ in lines], bool(names))
+    rows.notes[:0] = notes
+    return rows
+
+
+def find_delimiter(text: str) -> str:
+    """The sign that divides each of the first lines into equally many cells."""
+    head = [line for line in text.split("\n", 4 * _LINES)[: 4 * _LINES] if line.strip()][:_LINES]
+    for delimiter in _DELIMITERS:
+        widths = {len(cells) for cells in csv.reader(head, delimiter=delimiter)}
+        if len(widths) == 1 and widths.pop() > 1:
+            return delimiter
+    return max(",;\t|", key=lambda d: head[0].count(d)) if head else ","
+
+
+def _numbered(text: str, delimiter: str) -> Any:
+    reader = csv.reader(io.StringIO(text.replace("\0", "")), delimiter=delimiter)
+    reader_lines = iter(reader)
+    while True:
+        number = reader.line_num + 1
+        try:
+            cells = next(reader_lines)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise ValueError(f"load: line {number} is no line of a table ({error})") from error
+        yield number, cells
+
+
+Line = tuple[int, list[str]]
+
+
+def _split_header(lines: list[Line], comma: bool) -> tuple[list[str], list[Line]]:
+    """The names in the first line, if it has any, and the lines of data.
+
+    A line is a header if none of its cells is a number, a time or a gap, or if it has words above
+    columns of numbers.
+    """
+    first, rest = lines[0][1], lines[1 : 1 + _LINES]
+
+    def is_word(cell: str) -> bool:
+        cell = cell.strip()
+        return bool(cell) and to_number(cell, comma) is None and not is_time(cell)
+
+    if all(is_word(cell) or (k == 0 and not cell.strip()) for k, cell in enumerate(first)):
+        return [cell.strip() or ("index" if k == 0 else "") for k, cell in enumerate(first)], lines[
+            1:
+        ]
+    for k, cell in enumerate(first):
+        below = [cells[k].strip() for _, cells in rest if k < len(cells)]
+        numbers = [to_number(c, comma) is not None for c in below if c.lower() not in GAPS]
+        if is_word(cell) and cell.strip().lower() not in GAPS and numbers and all(numbers):
+            return [cell.strip() for cell in first], lines[1:]
+    return [], lines
+
+
+def _unique(names: list[str]) -> list[str]:
+    """Names of which none occurs twice: the second "a" is "a (2)"."""
+    seen: dict[str, int] = {}
+    out = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        out.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return out
+
+
+# ---- cells -----------------------------------------------------------------------------------------
+
+
+def to_number(cell: str, comma: bool) -> float | None:
+    """The number in a cell; ``comma`` says that a comma is the decimal point."""
+    try:
+        return None if "_" in cell else float(cell)
+    except ValueError:
+        pass
+    if comma and _DECIMAL_COMMA.fullmatch(cell):
+        return float(cell.replace(".", "").replace(",", "."))
+    if _THOUSANDS.fullmatch(cell):
+        return float(cell.replace(",", ""))
+    return None
+
+
+def is_time(cell: str) -> bool:
+    """Whether a cell holds a date or a time."""
+    if sum(c.isdigit() for c in cell) < 3 or not any(c in cell for c in "-/:."):
+        return False
+    text = cell.replace("Z", "+00:00") if cell.endswith("Z") else cell
+    if re.fullmatch(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?", text):
+        return True
+    for parse in (datetime.fromisoformat, *(_strptime(form) for form in _TIMES)):
+        try:
+            parse(text)
+        except ValueError:
+            continue
+        return True
+    return False
+
+
+def _strptime(form: str) -> Any:
+    return lambda text: datetime.strptime(text, form)
+
+
+def _column(cells: list[str], comma: bool) -> Any:
+    """float64 with NaN for gaps, if all other cells are numbers; else the cells."""
+    try:
+        return np.array(cells, np.float64)  # quick, and right for nearly all
+    except ValueError:
+        pass
+    numbers = np.full(len(cells), np.nan)
+    for i, cell in enumerate(cells):
+        if cell.lower() in GAPS:
+            continue
+        value = to_number(cell, comma)
+        if value is None:
+            return cells
+        numbers[i] = value
+    return numbers
+
+
+# ---- columns ---------------------------------------------------------------------------------------
+
+
+def assemble(
+    columns: dict[str, Any], options: TableOptions, where: str, lines: list[int], named: bool
+) -> Rows:
+    """Rows from columns of numbers (arrays) and of text (lists).
+
+    Raises
+        ValueError  as :func:`read_columns`
+    """
+    notes: list[str] = []
+    place = {name: k for k, name in enumerate(columns, 1)}
+
+    def find(option: str, wanted: str) -> str:
+        if wanted in columns:
+            return wanted
+        if wanted.isdigit() and 1 <= int(wanted) <= len(columns):
+            return list(columns)[int(wanted) - 1]
+        shown = ", ".join(list(columns)[:12]) + (", …" if len(columns) > 12 else "")
+        raise ValueError(f"load: {where} has no column {wanted!r} for {option}; it has {shown}")
+
+    def called(name: str) -> str:
+        return f"column {place[name]} ({name})" if named else f"column {place[name]}"
+
+    label = None if options.label is None else find("--label", options.label)
+    index = None if options.index is None else find("--index", options.index)
+    one_hot = [find("--one-hot", name) for name in options.one_hot]
+    beside = {name for name in (label, index) if name is not None}
+    wanted, words = _wanted(columns, options, find, beside)
+    text = [name for name in wanted if isinstance(columns[name], list)]
+    for name in [name for name in text if name not in one_hot and name not in words]:
+        if options.columns is None and index is None and _all_times(columns[name]):
+            index = name
+            notes.append(f"{called(name)} holds times and is taken for the index")
+        else:
+            odd = next(i for i, c in enumerate(columns[name]) if _is_odd(c))
+            kind = "times" if is_time(columns[name][odd]) else "text"
+            raise ValueError(
+                f"load: {called(name)} of {where} holds {kind}, {columns[name][odd]!r:.40} in line "
+                f"{lines[odd]}; pass --one-hot {name!r} for a column of 0 and 1 for each word, "
+                f"--index {name!r} to keep it beside the rows, or --columns without it"
+            )
+        wanted.remove(name)
+    if index is None and options.columns is not None:
+        index = next((n for n in columns if n not in wanted and _all_times(columns[n])), None)
+    if options.columns is None and label is None and len(wanted) > 1:
+        notes += _label_note(wanted[-1], columns, called)
+    names, parts = _data(wanted, columns, one_hot, words)
+    if not parts:
+        raise ValueError(f"load: {where} has no column of numbers that is data; pass --columns")
+    x = np.stack(parts, axis=1)
+    keep = _without_gaps(x, names, options.missing, where, lines, notes)
+    y = classes = None
+    if label is not None:
+        y, classes = _labels(columns[label])
+        y = y[keep]
+    beside_rows = None
+    if index is not None:
+        cells = columns[index]
+        beside_rows = [c if isinstance(c, str) else f"{c:.15g}" for c in cells]
+        beside_rows = [c for c, kept in zip(beside_rows, keep) if kept]
+    return Rows(x[keep], y, classes, beside_rows, index or "row", names, notes)
+
+
+def _all_times(column: Any) -> bool:
+    if not isinstance(column, list):
+        return False
+    cells = [cell for cell in column if cell.lower() not in GAPS]
+    return bool(cells) and all(map(is_time, cells[:_LINES]))
+
+
+def _is_odd(cell: Any) -> bool:
+    return cell.lower() not in GAPS and to_number(cell, False) is None
+
+
+def _wanted(
+    columns: dict[str, Any], options: TableOptions, find: Any, beside: set[str]
+) -> tuple[list[str], dict[str, list[str]]]:
+    """The columns that are data, and for one written as name=word the words to look for."""
+    if options.columns is None:
+        return [name for name in columns if name not in beside], {}
+    wanted: list[str] = []
+    words: dict[str, list[str]] = {}
+    for name in options.columns:
+        column, equals, word = name.rpartition("=")
+        if name not in columns and equals and column in columns:
+            words.setdefault(column, []).append(word)
+            name = column
+        name = find("--columns", name)
+        if name not in wanted:
+            wanted.append(name)
+    return wanted, words
+
+
+def _data(
+    wanted: list[str], columns: dict[str, Any], one_hot: list[str], words: dict[str, list[str]]
+) -> tuple[list[str], list[np.ndarray]]:
+    names: list[str] = []
+    parts: list[np.ndarray] = []
+    for name in wanted:
+        column = columns[name]
+        if name in one_hot or name in words:
+            cells = [c if isinstance(c, str) else f"{c:.15g}" for c in column]
+            for word in words.get(name) or sorted(set(cells)):
+                names.append(f"{name}={word}")
+                parts.append(np.array([cell == word for cell in cells], np.float64))
+        else:
+            names.append(name)
+            parts.append(column)
+    return names, parts
+
+
+def _label_note(name: str, columns: dict[str, Any], called: Any) -> list[str]:
+    """A note if the last column looks like a label."""
+    values = np.unique(columns[name][~np.isnan(columns[name])])
+    whole = len(values) <= _FEW and (values == np.floor(values)).all() and len(columns[name]) > 20
+    if whole and (len(values) == 2 or (name.lower() in _LABELS and len(values) > 1)):
+        count = "two" if len(values) == 2 else f"{len(values)} whole"
+        return [
+            f"{called(name)} has {count} values: if it is a label, pass --label {name!r} to keep it "
+            "out of the data"
+        ]
+    return []
+
+
+def _labels(column: Any) -> tuple[np.ndarray, list[str] | None]:
+    """Labels as whole numbers, and their names if they were text."""
+    if isinstance(column, list):
+        classes = sorted(set(column))
+        return np.array([classes.index(cell) for cell in column]), classes
+    if (column == np.floor(column)).all():
+        return column.astype(np.int64), None
+    return column, None
+
+
+def _without_gaps(
+    x: np.ndarray,
+    names: list[str],
+    missing: str,
+    where: str,
+    lines: list[int],
+    notes: list[str],
+) -> np.ndarray:
+    """Which rows stay; fills the gaps of x if ``missing`` is "mean"."""
+    if missing not in MISSING:
+        raise ValueError(f"load: missing is {missing!r}, expected one of {', '.join(MISSING)}")
+    infinite = np.argwhere(np.isinf(x))
+    if len(infinite):
+        i, k = infinite[0]
+        raise ValueError(
+            f"load: line {lines[i]}, column {names[k]} of {where} is {x[i, k]}, expected a finite "
+            "number; correct it, or leave the line out"
+        )
+    gaps = np.isnan(x)
+    keep = np.ones(len(x), bool)
+    if not gaps.any():
+        return keep
+    count, (i, k) = int(gaps.sum()), np.argwhere(gaps)[0]
+    first = f"line {lines[i]}, column {names[k]}"
+    if missing == "error":
+        raise ValueError(
+            f"load: {where} has {count} gap{'s' * (count > 1)}, the first in {first}; pass "
+            "--missing drop to leave such rows out, or --missing mean to fill them with the column's "
+            "mean"
+        )
+    if missing == "drop":
+        keep = ~gaps.any(axis=1)
+        dropped = int((~keep).sum())
+        if not keep.any():
+            raise ValueError(f"load: every row of {where} has a gap, the first in {first}")
+        notes.append(
+            f"{dropped} of {len(x)} rows have gaps, the first in {first}, and are left out"
+        )
+        return keep
+    empty = np.flatnonzero(gaps.all(axis=0))
+    if len(empty):
+        raise ValueError(f"load: column {names[empty[0]]} of {where} is empty; leave it out")
+    means = np.nanmean(x, axis=0)
+    x[gaps] = np.broadcast_to(means, x.shape)[gaps]
+    notes.append(
+        f"{count} gap{'s' * (count > 1)}, the first in {first}, filled with the column's mean"
+    )
+    return keep

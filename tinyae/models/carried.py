@@ -1,0 +1,97 @@
+"""What a model carries besides its layers: the units of its data, and what is usual for its scores.
+
+    model.scaler       units that the layers learn well from; the model itself works in the data's own
+    model.threshold    scores above it are anomalies
+    model.calibration  scores of rows that the model was not trained on, for p-values
+    model.columns      names of a table's columns, in order
+
+All are saved with the model, and None unless they are set.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinyae.arguments import number
+from tinyae.arrays import real
+from tinyae.param import Array
+from tinyae.scaling import Scaler
+
+CARRIED = ("scaler", "threshold", "calibration", "columns")
+
+
+class Carrier:
+    """Four attributes, checked when they are set."""
+
+    _carried: dict[str, Any] = {}  # never changed in place: copies of a model share it
+
+    @property
+    def scaler(self) -> Scaler | None:
+        """The change from the data's units to those of the layers."""
+        return self._carried.get("scaler")
+
+    @scaler.setter
+    def scaler(self, value: Scaler | None) -> None:
+        if value is not None and not isinstance(value, Scaler):
+            got = f"the class {value.__name__}" if isinstance(value, type) else f"{value!r:.60}"
+            raise TypeError(
+                f"{type(self).__name__}: scaler is {got}, expected a Scaler; "
+                "pass Scaler.standard(x), or None"
+            )
+        self._carry("scaler", value)
+
+    @property
+    def threshold(self) -> float | None:
+        """The score above which a sample is an anomaly."""
+        return self._carried.get("threshold")
+
+    @threshold.setter
+    def threshold(self, value: float | None) -> None:
+        if value is not None:
+            value = number(type(self).__name__, "threshold", value, 0.02)
+            if math.isnan(value):
+                raise ValueError(
+                    f"{type(self).__name__}: threshold is nan, expected a number; "
+                    "pass e.g. np.quantile(model.score(x), 0.99)"
+                )
+        self._carry("threshold", value)
+
+    @property
+    def calibration(self) -> Array | None:
+        """Scores of held-out rows that are known to be normal, in rising order, (n,)."""
+        return self._carried.get("calibration")
+
+    @calibration.setter
+    def calibration(self, value: Any) -> None:
+        if value is not None:
+            value = np.sort(real(f"{type(self).__name__}: calibration", value).astype(np.float64))
+            if value.ndim != 1 or not value.size or not np.isfinite(value).all():
+                raise ValueError(
+                    f"{type(self).__name__}: calibration has shape {value.shape}, expected finite "
+                    "scores (n,); pass model.score(x_held_out)"
+                )
+            value.flags.writeable = False
+        self._carry("calibration", value)
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """The names of the columns of the table that the model was trained on."""
+        return self._carried.get("columns")
+
+    @columns.setter
+    def columns(self, value: Any) -> None:
+        if value is not None:
+            if isinstance(value, str) or not all(isinstance(name, str) for name in value):
+                raise TypeError(
+                    f"{type(self).__name__}: columns is {value!r:.60}, expected names; "
+                    "pass e.g. ['temperature', 'pressure']"
+                )
+            value = tuple(value)
+        self._carry("columns", value)
+
+    def _carry(self, name: str, value: Any) -> None:
+        kept = {key: v for key, v in self._carried.items() if key != name}
+        self._carried = kept if value is None else kept | {name: value}
