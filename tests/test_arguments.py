@@ -171,6 +171,10 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         {"shape": (1, 4, 4), "channels": [2], "latent_dim": 2, "kernel_size": 3, **NEW}
         | {"activation": ta.ReLU, "output": None},
     ),
+    "unet": (
+        ta.unet,
+        {"in_channels": 1, "out_channels": 1, "widths": [2, 3], "dims": 2, "rng": rng()},
+    ),
     "dense_variational": (
         ta.dense_variational,
         {**SHAPE, **NEW, "activation": ta.ReLU, "output": None},

@@ -74,6 +74,10 @@ def test_every_layer_of_the_catalog_comes_back(row, rng, path):
         layer, x = row.draw(integers_from(rng), rng)
         layer, x = layer.astype(np.float32), x.astype(np.float32)
         export_onnx(layer, path, input_shape=x.shape[1:])
+        if row.name == "GLU":  # it is written as a product of two halves of x
+            with pytest.raises(ValueError, match="2 inputs that depend on x"):
+                ta.from_onnx(path)
+            continue
         same(ta.from_onnx(path), layer, x)
 
 

@@ -93,22 +93,29 @@ class Draw:
     def pair(self, least: int, most: int) -> tuple[int, int]:
         return self.integer(least, most), self.integer(least, most)
 
-    def image(self) -> tuple[tuple[int, int], tuple, tuple, tuple, tuple[int, int]]:
-        """(N, C), kernel, stride, an asymmetric pad, and an image size at least the kernel's."""
+    def image(self) -> tuple[tuple[int, int], tuple, tuple, tuple, tuple[int, int], tuple]:
+        """(N, C), kernel, stride, an asymmetric pad, an image size at least the kernel's, and
+        (dilation, groups), most often (1, 1) and 1; the groups divide C."""
         kernel, stride = self.pair(1, 4), self.pair(1, 3)
         pad = (*self.pair(0, 3), *self.pair(0, 3))
+        dilation = self.pair(1, 3) if self.integer(0, 2) == 2 else (1, 1)
+        groups = self.integer(1, 4) if self.integer(0, 2) == 2 else 1
         size = tuple(
-            self.integer(max(1, k - before - after), 9)
-            for k, before, after in zip(kernel, pad[::2], pad[1::2])
+            self.integer(max(1, (k - 1) * d + 1 - before - after), 10)
+            for k, d, before, after in zip(kernel, dilation, pad[::2], pad[1::2])
         )
         n = self.data.draw(st.sampled_from([0, 1, 2, 3, 17, 32, 37, 48]))  # some fill a tile
-        return (n, self.integer(1, 5)), kernel, stride, pad, size
+        channels = groups * self.integer(1, 5)
+        return (n, channels), kernel, stride, pad, size, (dilation, groups)
 
 
-def windows(size: tuple, kernel: tuple, stride: tuple, pad: tuple) -> tuple[int, int]:
-    """The number of windows: ⌊(H + top + bottom − kh)/s⌋ + 1, likewise across."""
-    rows = (size[0] + pad[0] + pad[1] - kernel[0]) // stride[0] + 1
-    return rows, (size[1] + pad[2] + pad[3] - kernel[1]) // stride[1] + 1
+def windows(
+    size: tuple, kernel: tuple, stride: tuple, pad: tuple, dilation: tuple = (1, 1)
+) -> tuple[int, int]:
+    """The number of windows: ⌊(H + top + bottom − e)/s⌋ + 1, e = (kh − 1) d + 1, likewise across."""
+    height, width = ((k - 1) * d + 1 for k, d in zip(kernel, dilation))
+    rows = (size[0] + pad[0] + pad[1] - height) // stride[0] + 1
+    return rows, (size[1] + pad[2] + pad[3] - width) // stride[1] + 1
 
 
 def affine(d: Draw) -> tuple:
@@ -167,33 +174,36 @@ def row_sq_norms(d: Draw) -> tuple:
 
 
 def conv2d(d: Draw) -> tuple:
-    (n, c), kernel, stride, pad, size = d.image()
-    W = d.array(d.integer(1, 10), c, *kernel)
-    return d.array(n, c, *size), W, stride, pad, d.bias(len(W))
+    (n, c), kernel, stride, pad, size, (dilation, groups) = d.image()
+    W = d.array(groups * d.integer(1, 10 // groups), c // groups, *kernel)
+    return d.array(n, c, *size), W, stride, pad, d.bias(len(W)), dilation, groups
 
 
 def conv2d_relu(d: Draw) -> tuple:
-    x, W, stride, pad, b = conv2d(d)
-    shape = windows(x.shape[2:], W.shape[2:], stride, pad)
-    return x, W, stride, pad, b, *d.relu_arguments(len(x), len(W), *shape)
+    x, W, stride, pad, b, dilation, groups = conv2d(d)
+    shape = windows(x.shape[2:], W.shape[2:], stride, pad, dilation)
+    relu = d.relu_arguments(len(x), len(W), *shape)
+    return x, W, stride, pad, b, *relu, dilation, groups
 
 
 def conv2d_input_grad(d: Draw) -> tuple:
-    (n, o), kernel, stride, pad, size = d.image()
-    dy = d.array(n, o, *windows(size, kernel, stride, pad))
-    W = d.array(o, d.integer(1, 10), *kernel)
-    return dy, W, stride, pad, size, d.bias(W.shape[1])
+    (n, o), kernel, stride, pad, size, (dilation, groups) = d.image()
+    dy = d.array(n, o, *windows(size, kernel, stride, pad, dilation))
+    W = d.array(o, d.integer(1, 10 // groups), *kernel)
+    return dy, W, stride, pad, size, d.bias(groups * W.shape[1]), dilation, groups
 
 
 def conv2d_input_grad_relu(d: Draw) -> tuple:
-    dy, W, stride, pad, size, b = conv2d_input_grad(d)
-    return dy, W, stride, pad, size, b, *d.relu_arguments(len(dy), W.shape[1], *size)
+    dy, W, stride, pad, size, b, dilation, groups = conv2d_input_grad(d)
+    relu = d.relu_arguments(len(dy), groups * W.shape[1], *size)
+    return dy, W, stride, pad, size, b, *relu, dilation, groups
 
 
 def conv2d_weight_grad(d: Draw) -> tuple:
-    (n, c), kernel, stride, pad, size = d.image()
-    dy = d.array(n, d.integer(1, 5), *windows(size, kernel, stride, pad))
-    return d.array(n, c, *size), dy, stride, pad, kernel
+    (n, c), kernel, stride, pad, size, (dilation, groups) = d.image()
+    outputs = groups * d.integer(1, 5)
+    dy = d.array(n, outputs, *windows(size, kernel, stride, pad, dilation))
+    return d.array(n, c, *size), dy, stride, pad, kernel, dilation, groups
 
 
 def bias(d: Draw) -> tuple:
@@ -202,19 +212,21 @@ def bias(d: Draw) -> tuple:
 
 
 def max_pool2d(d: Draw) -> tuple:
-    kernel, stride = d.pair(1, 4), d.pair(1, 4)
-    x = d.array(d.integer(0, 3), d.integer(1, 3), d.integer(kernel[0], 9), d.integer(kernel[1], 9))
+    kernel, stride, dilation = d.pair(1, 4), d.pair(1, 4), d.pair(1, 2)
+    least = ((k - 1) * s + 1 for k, s in zip(kernel, dilation))
+    x = d.array(d.integer(0, 3), d.integer(1, 3), *(d.integer(e, 9) for e in least))
     if d.integer(0, 1):
         x = np.round(x)  # ties
-    return x, kernel, stride
+    return x, kernel, stride, dilation
 
 
 def max_pool2d_backward(d: Draw) -> tuple:
-    kernel, stride = d.pair(1, 4), d.pair(1, 4)
-    size = (d.integer(kernel[0], 9), d.integer(kernel[1], 9))
-    shape = (d.integer(0, 3), d.integer(1, 3), *windows(size, kernel, stride, (0, 0, 0, 0)))
+    kernel, stride, dilation = d.pair(1, 4), d.pair(1, 4), d.pair(1, 2)
+    size = tuple(d.integer((k - 1) * s + 1, 9) for k, s in zip(kernel, dilation))
+    rows, columns = windows(size, kernel, stride, (0, 0, 0, 0), dilation)
+    shape = (d.integer(0, 3), d.integer(1, 3), rows, columns)
     index = d.rng.integers(0, kernel[0] * kernel[1], shape)
-    return d.array(*shape), index, kernel, stride, size
+    return d.array(*shape), index, kernel, stride, size, dilation
 
 
 def warp(d: Draw) -> tuple:

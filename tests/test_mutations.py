@@ -43,9 +43,9 @@ def test_the_bank_is_large_and_its_names_differ():
 def test_every_file_that_differentiates_is_in_the_bank():
     mutated = {m.file for m in BANK}
     layers = (
-        "activation branches compose conv conv1d convolution dense gated global_pool group_norm"
+        "activation branches compose conv conv1d convolution dense gated glu global_pool group_norm"
     )
-    layers += " noise norm pool pool1d prelu rms_norm shape softmax topk"
+    layers += " noise norm pool pool1d prelu rms_norm shape softmax topk upsample"
     models = "autoencoder classifier conditional contractive denoising sparse variational"
     players = "gan_losses gan_players"
     assert {f"layers/{name}.py" for name in layers.split()} <= mutated

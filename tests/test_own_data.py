@@ -102,7 +102,9 @@ def test_whole_numbers_that_float32_has_are_kept_without_a_word(rows, tmp_path_f
 
 @pytest.mark.parametrize("size", [2.5, "x", True, (2, 2.5), (3,), [0, 3], (2, 2, 2), object()])
 def test_a_wrong_image_size_is_named(size, tmp_path):
-    with pytest.raises(ValueError, match=r"image_size is .*expected .*\(height, width\); pass e.g."):
+    with pytest.raises(
+        ValueError, match=r"image_size is .*expected .*\(height, width\); pass e.g."
+    ):
         data.load(tmp_path, image_size=size)
 
 

@@ -184,3 +184,19 @@ def test_what_does_not_fit_is_refused(layer, shape, message):
     for run in (layer, layer.forward):
         with pytest.raises(ValueError, match=message):
             run(np.zeros(shape, np.float32))
+
+
+def test_the_examples_of_onnx_with_dilation_and_same_lower():
+    """Its operators MaxPool with dilations, and AveragePool with auto_pad SAME_LOWER."""
+    sixteen = np.arange(1.0, 17).reshape(1, 1, 4, 4)
+    y = MaxPool2d(2, 1, dilation=2)(sixteen)
+    np.testing.assert_array_equal(y[0, 0], [[11, 12], [15, 16]])
+    y = AvgPool2d(2, 1, dilation=2)(sixteen)
+    np.testing.assert_array_equal(y[0, 0], [[6, 7], [10, 11]])
+    lower = AvgPool2d(2, 1, "same_lower")(NINE)  # the window's last entry lies on the pixel
+    np.testing.assert_array_equal(lower[0, 0], [[1, 1.5, 2.5], [2.5, 3, 4], [5.5, 6, 7]])
+
+
+def test_a_window_without_an_entry_is_refused():
+    with pytest.raises(ValueError, match="no entry inside an image of 1 × 1"):
+        MaxPool2d(2, 1, 1, dilation=2)(np.zeros((1, 1, 1, 1)))

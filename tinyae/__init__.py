@@ -16,7 +16,7 @@ The source is meant to be read, in this order:
 12. ``likelihoods.py``, ``models/variational.py``: the code as a distribution, the ELBO in nats
 13. ``models/gan.py``, ``gan_players.py``: two players, each with a loss of its own
 14. ``layers/convolution.py``, ``conv.py``: convolution and its transpose, each the other's adjoint;
-    of sequences in ``conv1d.py``, ``pool1d.py``
+    of sequences in ``conv1d.py``, ``pool1d.py``; ``upsample.py``, ``glu.py``
 15. ``layers/norm.py``, ``group_norm.py``, ``rms_norm.py``, ``pool.py``,
     ``global_pool.py``, ``shape.py``, ``noise.py``, ``topk.py``, ``branches.py``; of tokens
     ``embedding.py``, ``tokens.py``, ``attention.py``, ``transformer.py``, ``recurrent.py``
@@ -100,6 +100,7 @@ from tinyae.models import (
     sequence_autoencoder,
     spherical,
     stack_of,
+    unet,
 )
 from tinyae.optim import (
     SGD,
@@ -257,6 +258,7 @@ __all__ = [
     "conv_pair",
     "dense_variational",
     "stack_of",
+    "unet",
     "sequence_autoencoder",
     "dense_gan",
     "dcgan",

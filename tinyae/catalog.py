@@ -23,6 +23,7 @@ from tinyae.data.corruption import GaussianNoise, MaskingNoise, SaltAndPepper
 from tinyae.gradcheck import Report
 from tinyae.layers import (
     ELU,
+    GLU,
     GRU,
     LSTM,
     AvgPool1d,
@@ -246,6 +247,58 @@ def _conv(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
     return Conv2d(shape[1], integers(1, 3), kernel, stride, padding, rng=rng), shape
 
 
+def _channels_in_groups(integers: Integers) -> tuple[int, int, int]:
+    """Channels, outputs, and a number of groups that divides both."""
+    groups = integers(1, 3)
+    return groups * integers(1, 2), groups * integers(1, 2), groups
+
+
+def _conv_dilated(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    c, o, groups = _channels_in_groups(integers)
+    size, kernel, stride = _pair(integers, 1, 6), _pair(integers, 1, 3), _pair(integers, 1, 3)
+    dilation = _pair(integers, 1, 3)
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation)]
+    # The padded image must hold the kernel with its gaps.
+    p, q = (max(integers(0, 2), (e - n + 1) // 2) for n, e in zip(size, reach))
+    layer = Conv2d(*(c, o, kernel, stride, (p, q)), dilation=dilation, groups=groups, rng=rng)
+    return layer, (integers(1, 3), c, *size)
+
+
+def _conv_same_lower(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    shape, kernel, stride = _images(integers), _pair(integers, 1, 4), _pair(integers, 1, 3)
+    dilation = _pair(integers, 1, 2)
+    out = integers(1, 3)
+    layer = Conv2d(shape[1], out, kernel, stride, "same_lower", dilation=dilation, rng=rng)
+    return layer, shape
+
+
+def _conv_transpose_dilated(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    c, o, groups = _channels_in_groups(integers)
+    kernel, stride, dilation = _pair(integers, 1, 3), _pair(integers, 1, 4), _pair(integers, 1, 3)
+    extra = integers(0, stride[0] - 1), integers(0, stride[1] - 1)
+    layer = ConvTranspose2d(
+        *(c, o, kernel, stride, 0, extra), dilation=dilation, groups=groups, rng=rng
+    )
+    return layer, (integers(1, 3), c, integers(1, 4), integers(1, 4))
+
+
+def _conv1d_dilated(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    c, o, groups = _channels_in_groups(integers)
+    padding, kernel, stride = ("same", "same_lower")[integers(0, 1)], integers(1, 4), integers(1, 3)
+    dilation = integers(1, 3)
+    layer = Conv1d(c, o, kernel, stride, padding, dilation=dilation, groups=groups, rng=rng)
+    return layer, (integers(1, 3), c, integers(1, 9))
+
+
+def _conv_transpose1d_dilated(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    c, o, groups = _channels_in_groups(integers)
+    kernel, stride, dilation = integers(1, 4), integers(1, 3), integers(1, 3)
+    layer = ConvTranspose1d(
+        *(c, o, kernel, stride, "same"), dilation=dilation, groups=groups, rng=rng
+    )
+    return layer, (integers(1, 3), c, integers(1, 9))
+
+
 def _conv_same(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
     shape = _images(integers)
     kernel, stride = _pair(integers, 1, 4), _pair(integers, 1, 3)
@@ -313,6 +366,10 @@ def _upsample1d(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Sh
     return Upsample1d(integers(1, 3)), _sequences(integers)
 
 
+def _upsample1d_linear(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    return Upsample1d(integers(1, 4), "linear"), _sequences(integers)
+
+
 def _pool(cls: Callable[..., Layer]) -> Callable[..., tuple[Layer, Shape]]:
     def build(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
         shape = _images(integers, smallest=3)
@@ -333,7 +390,20 @@ def _padded_pool(cls: Callable[..., Layer]) -> Callable[..., tuple[Layer, Shape]
 
 def _same_pool(cls: Callable[..., Layer]) -> Callable[..., tuple[Layer, Shape]]:
     def build(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
-        return cls(_pair(integers, 1, 4), _pair(integers, 1, 3), "same"), _images(integers)
+        padding = ("same", "same_lower")[integers(0, 1)]
+        return cls(_pair(integers, 1, 4), _pair(integers, 1, 3), padding), _images(integers)
+
+    return build
+
+
+def _dilated_pool(cls: Callable[..., Layer]) -> Callable[..., tuple[Layer, Shape]]:
+    def build(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+        kernel, dilation = _pair(integers, 1, 3), _pair(integers, 1, 2)
+        n, c, *more = _images(integers)
+        # An image as large as a window holds an entry of each.
+        size = [m + (k - 1) * d for m, k, d in zip(more, kernel, dilation)]
+        stride, ceil = _pair(integers, 1, 3), bool(integers(0, 1))
+        return cls(kernel, stride, (kernel[0] // 2, 0), ceil, dilation=dilation), (n, c, *size)
 
     return build
 
@@ -360,6 +430,15 @@ def _reshape(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape
 
 def _upsample(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
     return Upsample2d(_pair(integers, 1, 3)), _images(integers)
+
+
+def _upsample_bilinear(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    return Upsample2d(_pair(integers, 1, 4), "bilinear"), _images(integers)
+
+
+def _glu(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    n, channels, *rest = _any_shape(integers, rng)
+    return GLU(), (n, 2 * channels, *rest)
 
 
 def _batch_norm(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
@@ -551,23 +630,33 @@ LAYERS: tuple[LayerRow, ...] = (
     LayerRow("Flatten", lambda integers, rng: (Flatten(), _any_shape(integers, rng))),
     LayerRow("Reshape", _reshape, _wider),
     LayerRow("Upsample2d", _upsample, _flat),
+    LayerRow("Upsample2d bilinear", _upsample_bilinear, _flat),
+    LayerRow("GLU", _glu, _wider),
     LayerRow("Conv2d", _conv, _wider),
     LayerRow("Conv2d same", _conv_same, _wider),
+    LayerRow("Conv2d same_lower", _conv_same_lower, _wider),
+    LayerRow("Conv2d dilated", _conv_dilated, _wider),
     LayerRow("ConvTranspose2d", _conv_transpose, _wider),
     LayerRow("ConvTranspose2d same", _conv_transpose_same, _wider),
+    LayerRow("ConvTranspose2d dilated", _conv_transpose_dilated, _wider),
     LayerRow("Conv1d", _conv1d, _wider),
     LayerRow("Conv1d same", _conv1d_same, _wider),
+    LayerRow("Conv1d dilated", _conv1d_dilated, _wider),
     LayerRow("ConvTranspose1d", _conv_transpose1d, _wider),
     LayerRow("ConvTranspose1d same", _conv_transpose1d_same, _wider),
+    LayerRow("ConvTranspose1d dilated", _conv_transpose1d_dilated, _wider),
     LayerRow("MaxPool1d", _pool1d(MaxPool1d), _flat),
     LayerRow("AvgPool1d", _pool1d(AvgPool1d), _flat),
     LayerRow("Upsample1d", _upsample1d, _flat),
+    LayerRow("Upsample1d linear", _upsample1d_linear, _flat),
     LayerRow("MaxPool2d", _pool(MaxPool2d), _flat),
     LayerRow("AvgPool2d", _pool(AvgPool2d), _flat),
     LayerRow("MaxPool2d padded", _padded_pool(MaxPool2d), _flat),
     LayerRow("AvgPool2d padded", _padded_pool(AvgPool2d), _flat),
     LayerRow("MaxPool2d same", _same_pool(MaxPool2d), _flat),
     LayerRow("AvgPool2d same", _same_pool(AvgPool2d), _flat),
+    LayerRow("MaxPool2d dilated", _dilated_pool(MaxPool2d), _flat),
+    LayerRow("AvgPool2d dilated", _dilated_pool(AvgPool2d), _flat),
     LayerRow(
         "GlobalAvgPool2d", lambda integers, rng: (GlobalAvgPool2d(), _images(integers)), _flat
     ),

@@ -127,8 +127,8 @@ CONV = (
     _conv(
         "conv: dW one row off",
         "Conv2d.weight_grad",
-        "pad = self.pad(_size(x))",
-        f"pad = {_DOWN}(*self.pad(_size(x)))",
+        "pad, kernel, more = self.pad(_size(x)),",
+        f"pad, kernel, more = {_DOWN}(*self.pad(_size(x))),",
         ("dW",),
         ("shifted", "conv", "entries", "operands"),
         parts=(),
@@ -212,8 +212,8 @@ CONV = (
     _conv(
         "conv: dx lacks an output channel",
         "Conv2d.adjoint",
-        "(dy, self.W.value,",
-        "(dy[:, :-1], self.W.value[:-1],",
+        "(dy, W, self",
+        "(dy[:, :-1], W[:-1], self",
         ("dx",),
         ("missing_sum", "missing_term", "operands", "conv"),
     ),
@@ -312,8 +312,8 @@ TRANSPOSED = (
     _conv(
         "convT: dx lacks the last output channel",
         "ConvTranspose2d.adjoint",
-        "(dy, self.W.value,",
-        "(dy[:, :-1], self.W.value[:, :-1],",
+        "(dy, W, self",
+        "(dy[:, :-1], W[:, :-1], self",
         ("dx",),
         ("missing_sum", "missing_term", "operands", "conv"),
         subject=s.CONV_T,
@@ -343,16 +343,16 @@ POOL = (
     _pool(
         "max pool: always the first of a window",
         "MaxPool2d.backward",
-        "(dy, index,",
-        "(dy, 0 * index,",
+        "dy, index, self",
+        "dy, 0 * index, self",
         s.MAX_POOL,
         ("operands", "shifted", "wrong_factor", "conv", "entries", "axes"),
     ),
     _pool(
         "max pool: divided by the window's area",
         "MaxPool2d.backward",
-        "(dy, index,",
-        "(dy / (self.kernel_size[0] * self.kernel_size[1]), index,",
+        "dy, index, self",
+        "dy / (self.kernel_size[0] * self.kernel_size[1]), index, self",
         s.MAX_POOL,
         ("factor:1/6|0.16|area",),
     ),
@@ -367,7 +367,9 @@ POOL = (
     _pool(
         "max pool: the whole window gets dy",
         "MaxPool2d.backward",
-        "dx = kernels.max_pool2d_backward(dy, index, self.kernel_size, self.stride, whole)",
+        """dx = kernels.max_pool2d_backward(
+            dy, index, self.kernel_size, self.stride, whole, self.dilation
+        )""",
         """dx = np.zeros((*dy.shape[:2], *whole), dy.dtype)
         (kh, kw), (sh, sw) = self.kernel_size, self.stride
         for u in range(kh):
@@ -564,8 +566,8 @@ SEQUENCES = (
     _conv1d(
         "conv1d transposed: dW turned round",
         "ConvTranspose1d.weight_grad",
-        "kernel)[:, :, 0]",
-        "kernel)[:, :, 0, ::-1]",
+        "[:, :, 0]",
+        "[:, :, 0, ::-1]",
         s.CONV_T_1D,
         ("dW",),
     ),
@@ -587,8 +589,26 @@ SEQUENCES = (
         ("factor",),
     ),
     _moved(
+        "upsample bilinear: divided by the area",
+        "upsample",
+        "Upsample2d.backward",
+        "A.T @ (dy @ B)",
+        "A.T @ (dy @ B) / (a * b)",
+        s.BILINEAR,
+        ("factor",),
+    ),
+    _moved(
+        "glu: the sigmoid's slope is s",
+        "glu",
+        "GLU.backward",
+        "(s * (1 - s))",
+        "s",
+        s.GLU,
+        ("missing_factor", "entries", "wrong_factor", "operands"),
+    ),
+    _moved(
         "upsample 1d: a mean of the block",
-        "pool1d",
+        "upsample",
         "Upsample1d.backward",
         ".sum(",
         ".mean(",

@@ -923,7 +923,7 @@ SHAPES = (
     ),
     Mutation(
         "upsample: mean of a block",
-        "layers/shape.py",
+        "layers/upsample.py",
         "Upsample2d.backward",
         ".sum(",
         ".mean(",
@@ -933,7 +933,7 @@ SHAPES = (
     ),
     Mutation(
         "upsample: one pixel of a block",
-        "layers/shape.py",
+        "layers/upsample.py",
         "Upsample2d.backward",
         "dy.reshape(n, c, height, a, width, b).sum(axis=(3, 5))",
         "dy[:, :, ::a, ::b]",
@@ -943,7 +943,7 @@ SHAPES = (
     ),
     Mutation(
         "upsample: blocks cut along the wrong axes",
-        "layers/shape.py",
+        "layers/upsample.py",
         "Upsample2d.backward",
         "height, a, width, b).sum(axis=(3, 5))",
         "a, height, b, width).sum(axis=(2, 4))",
@@ -953,7 +953,7 @@ SHAPES = (
     ),
     Mutation(
         "upsample: the largest of a block",
-        "layers/shape.py",
+        "layers/upsample.py",
         "Upsample2d.backward",
         ".sum(",
         ".max(",
@@ -963,7 +963,7 @@ SHAPES = (
     ),
     Mutation(
         "upsample: one axis is not summed over",
-        "layers/shape.py",
+        "layers/upsample.py",
         "Upsample2d.backward",
         "axis=(3, 5)",
         "axis=3",

@@ -106,21 +106,22 @@ def _add_gradients(conv: Convolution, g: Array, x: Array) -> None:
 
 def _linear(conv: Convolution, x: Array, relu: bool) -> Array:
     """Lx + b, or the ReLU of it"""
-    W, b = conv.W.value, conv.b.value
+    W, b, more = conv.W.value, conv.b.value, (conv.dilation, conv.groups)
     size = x.shape[2], x.shape[3]
     if isinstance(conv, Conv2d):
-        return kernels.conv2d_relu(x, W, conv.stride, conv.pad(size), b, relu)
+        return kernels.conv2d_relu(x, W, conv.stride, conv.pad(size), b, relu, None, *more)
     size = conv.output_size(size)
-    return kernels.conv2d_input_grad_relu(x, W, conv.stride, conv.pad(size), size, b, relu)
+    pad = conv.pad(size)
+    return kernels.conv2d_input_grad_relu(x, W, conv.stride, pad, size, b, relu, None, *more)
 
 
 def _adjoint(conv: Convolution, dy: Array, x: Array, relu_mask: Array | None) -> Array:
     """Lᵀ dy, through the ReLU whose output is ``relu_mask``"""
-    W = conv.W.value
+    W, more = conv.W.value, (conv.dilation, conv.groups)
     if isinstance(conv, Conv2d):
         size = x.shape[2], x.shape[3]
         return kernels.conv2d_input_grad_relu(
-            dy, W, conv.stride, conv.pad(size), size, None, False, relu_mask
+            dy, W, conv.stride, conv.pad(size), size, None, False, relu_mask, *more
         )
     pad = conv.pad((dy.shape[2], dy.shape[3]))
-    return kernels.conv2d_relu(dy, W, conv.stride, pad, None, False, relu_mask)
+    return kernels.conv2d_relu(dy, W, conv.stride, pad, None, False, relu_mask, *more)

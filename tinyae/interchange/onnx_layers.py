@@ -18,6 +18,7 @@ from tinyae.interchange.onnx_file import Node
 from tinyae.interchange.onnx_patterns import Given, dense
 from tinyae.interchange.onnx_structure import BATCH, Structure
 from tinyae.layers import Layer
+from tinyae.layers.convolution import SAME
 from tinyae.layers.norm import positive_eps
 from tinyae.param import Array
 from tinyae.program.program import Shape
@@ -112,7 +113,7 @@ def _conv(c: Context) -> list[Layer]:
     before, after = _padding(c, size, k, stride, dilation)
     extent = [(n - 1) * d + 1 for n, d in zip(k, dilation)]
     count = [(n + p + q - e) // s + 1 for n, p, q, e, s in zip(size, before, after, extent, stride)]
-    for padding in (tuple(before), *_SAME):
+    for padding in (tuple(before), *SAME):
         if _places(size, extent, stride, padding) == (count, before):
             break
     else:
@@ -143,9 +144,9 @@ def _conv_transpose(c: Context) -> Layer:
         pads = c.get("pads", [0] * 2 * len(k))
         before = pads[: len(k)]
         out = [n - p - q + x for n, p, q, x in zip(stamped, before, pads[len(k) :], extra)]
-    same = _places(out, extent, stride, "same") == (list(size), before)
+    same = [way for way in SAME if _places(out, extent, stride, way) == (list(size), before)]
     if same and out == [n * s for n, s in zip(size, stride)] and len(set(before)) <= len(k):
-        padding: Any = "same"
+        padding: Any = same[0]
         rest = [0] * len(k)
     else:
         padding = tuple(before)
@@ -179,15 +180,8 @@ def _one_or_all(cls: Any, values: Any) -> Any:
 
 
 def _dilation_and_groups(cls: Any, dilation: list[int], groups: int) -> dict[str, Any]:
-    if groups == 1 and set(dilation) == {1}:
-        return {}
-    raise FileError(
-        f"dilations {dilation} and group {groups}: {cls.__name__} has neither; use dilation 1 and "
-        "one group"
-    )
-
-
-_SAME = ("same",)
+    more: dict[str, Any] = {} if groups == 1 else {"groups": groups}
+    return more if set(dilation) == {1} else {**more, "dilation": _one_or_all(cls, dilation)}
 
 
 def _windows(c: Context, kernel: Any) -> tuple[list[int], list[int], list[int], int]:
@@ -224,7 +218,7 @@ def _places(size: Any, extent: Any, stride: Any, padding: Any) -> tuple[list[int
     """How many windows a layer with this padding has, and how far the first ones reach out."""
     count, before = [], []
     for axis, (n, e, s) in enumerate(zip(size, extent, stride)):
-        if padding in _SAME:
+        if padding in SAME:
             count.append(-(-n // s))
             total = max((count[-1] - 1) * s + e - n, 0)
             before.append(total // 2 if padding == "same" else total - total // 2)
@@ -251,8 +245,6 @@ def _pool(name: str) -> Callable[[Context], list[Layer]]:
     def make(c: Context) -> list[Layer]:
         k, stride, dilation, _ = _windows(c, None)
         c.expect("storage_order", 0)
-        if set(dilation) != {1}:
-            raise FileError(f"dilations are {dilation}, expected 1; tinyae's pools have none")
         if len([n for n in c.node.outputs if n]) > 1:
             raise FileError("its indices are an output too, which no layer gives; leave them out")
         size, ceil = c.shape[1:], bool(c.get("ceil_mode", 0))
@@ -261,14 +253,19 @@ def _pool(name: str) -> Callable[[Context], list[Layer]]:
         if name == "AvgPool" and c.get("count_include_pad", 0) and any(before + after):
             if ceil:
                 raise FileError("count_include_pad with ceil_mode, which no layer does")
-            return [*_border(c, before, after), cls(_one_or_all(cls, k), _one_or_all(cls, stride))]
+            gaps = _dilation_and_groups(cls, dilation, 1)
+            pool = cls(_one_or_all(cls, k), _one_or_all(cls, stride), **gaps)
+            return [*_border(c, before, after), pool]
+        extent = [(w - 1) * d + 1 for w, d in zip(k, dilation)]
         count = []
-        for n, p, q, w, s in zip(size, before, after, k, stride):
-            room = n + p + q - w
+        for n, p, q, e, s in zip(size, before, after, extent, stride):
+            room = n + p + q - e
             more = ceil and room % s and (room // s + 1) * s < n + p
             count.append(room // s + 1 + bool(more))
-        for padding, mode in ((tuple(before), False), (tuple(before), True), ("same", False)):
-            layer = _pool_that_fits(cls, k, stride, padding, mode, size, count, before)
+        ways = (tuple(before), False), (tuple(before), True), *((same, False) for same in SAME)
+        for padding, mode in ways:
+            wanted = size, count, before
+            layer = _pool_that_fits(cls, k, stride, dilation, padding, mode, *wanted)
             if layer is not None:
                 return [layer]
         raise FileError(
@@ -280,13 +277,23 @@ def _pool(name: str) -> Callable[[Context], list[Layer]]:
 
 
 def _pool_that_fits(
-    cls: Any, k: Any, stride: Any, padding: Any, ceil: bool, size: Any, count: Any, before: Any
+    cls: Any,
+    k: Any,
+    stride: Any,
+    dilation: Any,
+    padding: Any,
+    ceil: bool,
+    size: Any,
+    count: Any,
+    before: Any,
 ) -> Layer | None:
     given = padding if isinstance(padding, str) else _one_or_all(cls, padding)
-    if given != "same" and any(n + 2 * p < w for n, p, w in zip(size, padding, k)):
+    extent = [(w - 1) * d + 1 for w, d in zip(k, dilation)]
+    if given not in SAME and any(n + 2 * p < e for n, p, e in zip(size, padding, extent)):
         return None  # no window fits
+    gaps = _dilation_and_groups(cls, dilation, 1)
     try:
-        layer = cls(_one_or_all(cls, k), _one_or_all(cls, stride), given, ceil)
+        layer = cls(_one_or_all(cls, k), _one_or_all(cls, stride), given, ceil, **gaps)
     except ValueError:  # more padding than the window
         return None
     pool, whole = (layer, tuple(size)) if len(size) == 2 else (layer.pool, (1, *size))
@@ -306,8 +313,8 @@ def _global_pool(cls: type[Layer]) -> Callable[[Context], list[Layer]]:
 
 
 def _resize(c: Context) -> Layer:
-    if c.get("mode", "nearest") != "nearest":
-        raise FileError(f"mode is {c.get('mode')}, expected nearest; tinyae has no other")
+    c.expect("mode", "nearest", "linear")
+    smooth = c.get("mode", "nearest") == "linear"
     c.expect("antialias", 0)
     c.expect("keep_aspect_ratio_policy", "stretch")
     position = 1 if c.node.op == "Upsample" or c.opset < 11 else 2
@@ -333,16 +340,19 @@ def _resize(c: Context) -> Layer:
     )
     whole = all(s == f and f >= 1 for s, f in zip(scales, factors))
     legacy = c.node.op == "Upsample" or c.opset < 11
+    if smooth:
+        regular = coordinates in ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel")
+        legacy = False
     if not whole or factors[:2] != [1, 1] or not (regular or legacy):
         raise FileError(
-            f"scales {scales}, {coordinates}, {rounding}: tinyae repeats pixels by whole factors; "
-            "use whole scales with asymmetric and floor"
+            f"scales {scales}, {coordinates}, {rounding}: tinyae enlarges by whole factors; use whole "
+            "scales, with asymmetric and floor, or linear with half_pixel"
         )
     if len(factors) == 3:
-        return layers.Upsample1d(factors[2])
+        return layers.Upsample1d(factors[2], "linear" if smooth else "nearest")
     if len(factors) != 4:
         raise FileError(f"it resizes {len(factors) - 2} axes, expected 1 or 2")
-    return layers.Upsample2d((factors[2], factors[3]))
+    return layers.Upsample2d((factors[2], factors[3]), "bilinear" if smooth else "nearest")
 
 
 def _pad(c: Context) -> list[Layer]:

@@ -11,7 +11,9 @@ Losses            mse · l1 · bce · bce_with_logits: (loss, gradient) in one p
 Optimizer steps   sgd · momentum · nesterov · rmsprop · adam · adamw: update all params of a
                   model in one call, in place, and clear their gradients
 
-A convolution's ``stride`` is (down, right) and its ``pad`` (top, bottom, left, right).
+A convolution's ``stride`` is (down, right) and its ``pad`` (top, bottom, left, right). Its taps are
+``dilation`` pixels apart, (down, right). In ``groups``, each with its share of the channels of both
+images, channels are convolved with those of their own group only.
 
 The products are NumPy's, most often OpenBLAS's; ``@fork_safe`` lets no other thread fork during one.
 """
@@ -28,6 +30,7 @@ from tinyae.kernels.expressions import numpy_function
 from tinyae.kernels.fork_safe import fork_safe
 from tinyae.kernels.functions import FUNCTIONS
 from tinyae.kernels.special import erfc, sigmoid  # noqa: F401  they are also kernels
+from tinyae.kernels.windows import extent, in_groups
 from tinyae.param import Array
 
 Pair = tuple[int, int]
@@ -76,33 +79,55 @@ def matmul_tn(a: Array, b: Array) -> Array:
 # --- convolution ----------------------------------------------------------------------------
 
 
-def _windows(x: Array, kernel: Pair, stride: Pair, pad: Pad) -> Array:
+def _windows(x: Array, kernel: Pair, stride: Pair, pad: Pad, dilation: Pair) -> Array:
     """Every patch under the kernel, as a view (N, C, H′, W′, kh, kw) of the padded image."""
     top, bottom, left, right = pad
     x = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
-    return sliding_window_view(x, kernel, axis=(2, 3))[:, :, :: stride[0], :: stride[1]]
+    windows = sliding_window_view(x, extent(kernel, dilation), axis=(2, 3))
+    return windows[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
 
 
 @fork_safe
-def conv2d(x: Array, W: Array, stride: Pair, pad: Pad, b: Array | None = None) -> Array:
-    """y[n,o,i,j] = b[o] + Σ_{c,u,v} W[o,c,u,v] · xᵖ[n,c, i·s+u, j·s+v]
+def conv2d(
+    x: Array,
+    W: Array,
+    stride: Pair,
+    pad: Pad,
+    b: Array | None = None,
+    dilation: Pair = (1, 1),
+    groups: int = 1,
+) -> Array:
+    """y[n,o,i,j] = b[o] + Σ_{c,u,v} W[o,c,u,v] · xᵖ[n,c, i·s+u·d, j·s+v·d]
 
-    x (N, C, H, W)   W (O, C, kh, kw)   y (N, O, H′, W′)   xᵖ is x with zeros around it
+    x (N, C, H, W)   W (O, C/groups, kh, kw)   y (N, O, H′, W′)   xᵖ is x with zeros around it
     """
-    windows = _windows(x, (W.shape[2], W.shape[3]), stride, pad)
-    y = np.tensordot(windows, W, axes=((1, 4, 5), (1, 2, 3))).transpose(0, 3, 1, 2)
+    if groups > 1:
+        y = in_groups(conv2d, x, W, groups, stride, pad, None, dilation)
+    else:
+        windows = _windows(x, (W.shape[2], W.shape[3]), stride, pad, dilation)
+        y = np.tensordot(windows, W, axes=((1, 4, 5), (1, 2, 3))).transpose(0, 3, 1, 2)
     return y if b is None else y + b[:, None, None]
 
 
 @fork_safe
 def conv2d_input_grad(
-    dy: Array, W: Array, stride: Pair, pad: Pad, size: Pair, b: Array | None = None
+    dy: Array,
+    W: Array,
+    stride: Pair,
+    pad: Pad,
+    size: Pair,
+    b: Array | None = None,
+    dilation: Pair = (1, 1),
+    groups: int = 1,
 ) -> Array:
-    """dxᵖ[n,c, i·s+u, j·s+v] += Σ_o W[o,c,u,v] · dy[n,o,i,j]; dx = dxᵖ without padding, + b[c]
+    """dxᵖ[n,c, i·s+u·d, j·s+v·d] += Σ_o W[o,c,u,v] · dy[n,o,i,j]; dx = dxᵖ without padding, + b[c]
 
     This is the adjoint of :func:`conv2d` in x, and the forward map of a transposed convolution.
-    dy (N, O, H′, W′)   W (O, C, kh, kw)   dx (N, C, *size)
+    dy (N, O, H′, W′)   W (O, C/groups, kh, kw)   dx (N, C, *size)
     """
+    if groups > 1:
+        dx = in_groups(conv2d_input_grad, dy, W, groups, stride, pad, size, None, dilation)
+        return dx if b is None else dx + b[:, None, None]
     (top, bottom, left, right), (down, across) = pad, stride
     n, _, rows, columns = dy.shape
     _, channels, kh, kw = W.shape
@@ -111,7 +136,8 @@ def conv2d_input_grad(
     patches = np.tensordot(dy, W, axes=(1, 0))  # (N, H′, W′, C, kh, kw)
     for u in range(kh):
         for v in range(kw):
-            dx[:, :, u : u + down * rows : down, v : v + across * columns : across] += patches[
+            i, j = u * dilation[0], v * dilation[1]
+            dx[:, :, i : i + down * rows : down, j : j + across * columns : across] += patches[
                 ..., u, v
             ].transpose(0, 3, 1, 2)
     dx = dx[:, :, top : top + height, left : left + width]
@@ -126,13 +152,15 @@ def conv2d_relu(
     b: Array | None = None,
     relu: bool = False,
     relu_mask: Array | None = None,
+    dilation: Pair = (1, 1),
+    groups: int = 1,
 ) -> Array:
     """:func:`conv2d` fused with a ReLU.
 
     With ``relu``, the result is relu(y): the forward pass of the next layer. With ``relu_mask``, a
     ReLU's output in y's shape, it is relu_backward(y, relu_mask): the backward pass of that ReLU.
     """
-    return _after_relu(conv2d(x, W, stride, pad, b), relu, relu_mask)
+    return _after_relu(conv2d(x, W, stride, pad, b, dilation, groups), relu, relu_mask)
 
 
 def conv2d_input_grad_relu(
@@ -144,9 +172,12 @@ def conv2d_input_grad_relu(
     b: Array | None = None,
     relu: bool = False,
     relu_mask: Array | None = None,
+    dilation: Pair = (1, 1),
+    groups: int = 1,
 ) -> Array:
     """:func:`conv2d_input_grad` fused with a ReLU, as in :func:`conv2d_relu`."""
-    return _after_relu(conv2d_input_grad(dy, W, stride, pad, size, b), relu, relu_mask)
+    dx = conv2d_input_grad(dy, W, stride, pad, size, b, dilation, groups)
+    return _after_relu(dx, relu, relu_mask)
 
 
 def _after_relu(y: Array, forward: bool, mask: Array | None) -> Array:
@@ -155,12 +186,25 @@ def _after_relu(y: Array, forward: bool, mask: Array | None) -> Array:
 
 
 @fork_safe
-def conv2d_weight_grad(x: Array, dy: Array, stride: Pair, pad: Pad, kernel: Pair) -> Array:
-    """dW[o,c,u,v] = Σ_{n,i,j} dy[n,o,i,j] · xᵖ[n,c, i·s+u, j·s+v]
+def conv2d_weight_grad(
+    x: Array,
+    dy: Array,
+    stride: Pair,
+    pad: Pad,
+    kernel: Pair,
+    dilation: Pair = (1, 1),
+    groups: int = 1,
+) -> Array:
+    """dW[o,c,u,v] = Σ_{n,i,j} dy[n,o,i,j] · xᵖ[n,c, i·s+u·d, j·s+v·d]
 
-    x (N, C, H, W)   dy (N, O, H′, W′)   dW (O, C, *kernel)
+    x (N, C, H, W)   dy (N, O, H′, W′)   dW (O, C/groups, *kernel)
     """
-    return np.tensordot(dy, _windows(x, kernel, stride, pad), axes=((0, 2, 3), (0, 2, 3)))
+    if groups > 1:
+        parts = zip(np.split(x, groups, axis=1), np.split(dy, groups, axis=1))
+        more = stride, pad, kernel, dilation
+        return np.concatenate([conv2d_weight_grad(u, v, *more) for u, v in parts])
+    windows = _windows(x, kernel, stride, pad, dilation)
+    return np.tensordot(dy, windows, axes=((0, 2, 3), (0, 2, 3)))
 
 
 def bias_grad(dy: Array, db: Array) -> None:
@@ -171,24 +215,29 @@ def bias_grad(dy: Array, db: Array) -> None:
 # --- pooling --------------------------------------------------------------------------------
 
 
-def max_pool2d(x: Array, kernel: Pair, stride: Pair) -> tuple[Array, Array]:
+def max_pool2d(
+    x: Array, kernel: Pair, stride: Pair, dilation: Pair = (1, 1)
+) -> tuple[Array, Array]:
     """The largest value in each window, and its position in the window (0 … kh·kw − 1).
 
     x (N, C, H, W)   y and index (N, C, H′, W′). Of equal values, the first counts.
     """
-    windows = _windows(x, kernel, stride, (0, 0, 0, 0))
+    windows = _windows(x, kernel, stride, (0, 0, 0, 0), dilation)
     windows = windows.reshape(*windows.shape[:4], kernel[0] * kernel[1])
     index = windows.argmax(axis=-1)
     return np.take_along_axis(windows, index[..., None], axis=-1)[..., 0], index
 
 
-def max_pool2d_backward(dy: Array, index: Array, kernel: Pair, stride: Pair, size: Pair) -> Array:
+def max_pool2d_backward(
+    dy: Array, index: Array, kernel: Pair, stride: Pair, size: Pair, dilation: Pair = (1, 1)
+) -> Array:
     """dx[argmax] += dy: each dy goes to its window's largest entry.      dx (N, C, *size)"""
     n, channels, rows, columns = dy.shape
     dx = np.zeros((n, channels, *size), dy.dtype)
     for position in range(kernel[0] * kernel[1]):
         u, v = divmod(position, kernel[1])
-        dx[:, :, u : u + stride[0] * rows : stride[0], v : v + stride[1] * columns : stride[1]] += (
+        i, j = u * dilation[0], v * dilation[1]
+        dx[:, :, i : i + stride[0] * rows : stride[0], j : j + stride[1] * columns : stride[1]] += (
             np.where(index == position, dy, 0)
         )
     return dx

@@ -15,6 +15,7 @@ from tinyae.layers import (
     embedding,
     gated,
     global_pool,
+    glu,
     group_norm,
     noise,
     norm,
@@ -28,6 +29,7 @@ from tinyae.layers import (
     tokens,
     topk,
     transformer,
+    upsample,
 )
 from tinyae.layers.activation import *
 from tinyae.layers.attention import *
@@ -40,6 +42,7 @@ from tinyae.layers.dense import *
 from tinyae.layers.embedding import *
 from tinyae.layers.gated import *
 from tinyae.layers.global_pool import *
+from tinyae.layers.glu import *
 from tinyae.layers.group_norm import *
 from tinyae.layers.noise import *
 from tinyae.layers.norm import *
@@ -53,16 +56,19 @@ from tinyae.layers.softmax import *
 from tinyae.layers.tokens import *
 from tinyae.layers.topk import *
 from tinyae.layers.transformer import *
+from tinyae.layers.upsample import *
 
 __all__: list[str] = []
 __all__ += base.__all__
 __all__ += dense.__all__
 __all__ += activation.__all__
 __all__ += gated.__all__
+__all__ += glu.__all__
 __all__ += prelu.__all__
 __all__ += softmax.__all__
 __all__ += topk.__all__
 __all__ += shape.__all__
+__all__ += upsample.__all__
 __all__ += conv.__all__
 __all__ += conv1d.__all__
 __all__ += pool.__all__

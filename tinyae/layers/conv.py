@@ -13,8 +13,9 @@ from numpy.typing import DTypeLike
 from tinyae import kernels
 from tinyae.arguments import padding_pair, positive_int, positive_pair
 from tinyae.initializers import Initializer
+from tinyae.kernels.windows import extent
 from tinyae.layers.base import check_dy, check_input
-from tinyae.layers.convolution import Pad, Pair, _Convolution, same_padding
+from tinyae.layers.convolution import Pad, Pair, _Convolution, group_count, padding_2d, same_padding
 from tinyae.param import Array
 
 __all__ = ["Conv2d", "ConvTranspose2d"]
@@ -30,13 +31,17 @@ class _Convolution2d(_Convolution):
         kernel_size: int | Pair,
         stride: int | Pair,
         padding: int | Pair | str,
+        dilation: int | Pair,
+        groups: int,
     ) -> None:
         who = type(self).__name__
         self.in_channels = positive_int(who, "in_channels", in_channels)
         self.out_channels = positive_int(who, "out_channels", out_channels)
         self.kernel_size = positive_pair(who, "kernel_size", kernel_size)
         self.stride = positive_pair(who, "stride", stride)
-        self.padding = "same" if padding == "same" else padding_pair(who, padding)
+        self.padding = padding_2d(who, padding)
+        self.dilation = positive_pair(who, "dilation", dilation)
+        self.groups = group_count(who, groups, self.in_channels, self.out_channels)
 
     def check_dy(self, dy: Array, x: Array) -> Array:
         size = self.output_size(_size(x))
@@ -51,29 +56,41 @@ class _Convolution2d(_Convolution):
         if not isinstance(self.padding, str):
             (p, q) = self.padding
             return p, p, q, q
-        return same_padding(size, self.kernel_size, self.stride)
+        return same_padding(self.padding, size, self.extent, self.stride)
+
+    @property
+    def extent(self) -> Pair:
+        """The rows and columns that a kernel reaches over, with the gaps that dilation leaves."""
+        return extent(self.kernel_size, self.dilation)
 
     def __repr__(self) -> str:
+        dilation = "" if self.dilation == (1, 1) else f", dilation={self.dilation}"
+        groups = "" if self.groups == 1 else f", groups={self.groups}"
         return (
             f"{type(self).__name__}({self.in_channels}, {self.out_channels}, {self.kernel_size}, "
-            f"stride={self.stride}, padding={self.padding!r})"
+            f"stride={self.stride}, padding={self.padding!r}{dilation}{groups})"
         )
 
 
 class Conv2d(_Convolution2d):
     """A bank of O small kernels, each slid over the image: y = Cx + b.
 
-    Forward   y[n,o,i,j] = b[o] + Σ_{c,u,v} W[o,c,u,v] · xᵖ[n,c, i·s+u, j·s+v]
+    Forward   y[n,o,i,j] = b[o] + Σ_{c,u,v} W[o,c,u,v] · xᵖ[n,c, i·s+u·d, j·s+v·d]
               xᵖ is x with zeros around it
-    Shapes    x (N, C, H, W)   W (O, C, kh, kw)   b (O,)   y (N, O, H′, W′)
-              padding p: H′ = ⌊(H + 2p − kh)/s⌋ + 1;  "same": H′ = ⌈H/s⌉; an odd row
-              or column of zeros goes to the bottom or the right
-    Backward  dx = Cᵀ dy      dW[o,c,u,v] = Σ_{n,i,j} dy[n,o,i,j] · xᵖ[n,c, i·s+u, j·s+v]
+    Shapes    x (N, C, H, W)   W (O, C/g, kh, kw)   b (O,)   y (N, O, H′, W′)
+              padding p: H′ = ⌊(H + 2p − e)/s⌋ + 1, e = (kh − 1)·d + 1;  "same": H′ = ⌈H/s⌉; an odd
+              row or column of zeros goes to the bottom or right, with "same_lower" to the top or left
+    Backward  dx = Cᵀ dy      dW[o,c,u,v] = Σ_{n,i,j} dy[n,o,i,j] · xᵖ[n,c, i·s+u·d, j·s+v·d]
               db[o] = Σ_{n,i,j} dy[n,o,i,j]
     Tangent   ẏ = Cẋ
     Cache     x
     Raises    ValueError if the kernel is larger than the padded image
     Source    LeCun, Bottou, Bengio & Haffner (1998), §II.A; Dumoulin & Visin (2016), ch. 2
+              d: Yu & Koltun (2016);  g: Krizhevsky, Sutskever & Hinton (2012), §3.5
+
+    ``dilation`` d leaves d − 1 pixels between those that a kernel reads. With ``groups`` g, channels
+    and outputs are split into g equal parts, and the outputs of a part see the channels of that part
+    only: c counts those. With g = C = O each channel has one kernel of its own (depthwise).
     """
 
     def __init__(
@@ -84,37 +101,41 @@ class Conv2d(_Convolution2d):
         stride: int | Pair = 1,
         padding: int | Pair | str = 0,
         *,
+        dilation: int | Pair = 1,
+        groups: int = 1,
         rng: np.random.Generator | None = None,
         init: Initializer | None = None,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding)
-        self.draw((self.out_channels, self.in_channels, *self.kernel_size), init, rng, dtype)
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups)
+        shape = self.out_channels, self.in_channels // self.groups, *self.kernel_size
+        self.draw(shape, init, rng, dtype)
 
     def linear(self, x: Array, b: Array | None = None) -> Array:
         """Cx, or Cx + b"""
-        return kernels.conv2d(x, self.W.value, self.stride, self.pad(_size(x)), b)
+        pad, more = self.pad(_size(x)), (self.dilation, self.groups)
+        return kernels.conv2d(x, self.W.value, self.stride, pad, b, *more)
 
     def adjoint(self, dy: Array, x: Array) -> Array:
         """Cᵀ dy, of x's shape"""
-        size = _size(x)
-        return kernels.conv2d_input_grad(dy, self.W.value, self.stride, self.pad(size), size)
+        W, size, more = self.W.value, _size(x), (self.dilation, self.groups)
+        return kernels.conv2d_input_grad(dy, W, self.stride, self.pad(size), size, None, *more)
 
     def weight_grad(self, dy: Array, x: Array) -> Array:
         """∂⟨dy, Cx⟩/∂W"""
-        pad = self.pad(_size(x))
-        return kernels.conv2d_weight_grad(x, dy, self.stride, pad, self.kernel_size)
+        pad, kernel, more = self.pad(_size(x)), self.kernel_size, (self.dilation, self.groups)
+        return kernels.conv2d_weight_grad(x, dy, self.stride, pad, kernel, *more)
 
     def output_size(self, size: Pair) -> Pair:
         """(H′, W′) for an input of that size."""
         (height, width), (top, bottom, left, right) = size, self.pad(size)
-        (kh, kw), (down, across) = self.kernel_size, self.stride
+        (kh, kw), (down, across) = self.extent, self.stride
         return (top + height + bottom - kh) // down + 1, (left + width + right - kw) // across + 1
 
     def check(self, x: Array) -> None:
         check_input(self, x, ("N", self.in_channels, "H", "W"))
         (height, width), (top, bottom, left, right) = _size(x), self.pad(_size(x))
-        kh, kw = self.kernel_size
+        kh, kw = self.extent
         padded = (top + height + bottom, left + width + right)
         if 0 in (height, width) or padded[0] < kh or padded[1] < kw:
             raise ValueError(
@@ -127,18 +148,20 @@ class Conv2d(_Convolution2d):
 class ConvTranspose2d(_Convolution2d):
     """Every pixel stamps its kernels onto a larger image: y = Cᵀx + b, C a Conv2d's map.
 
-    Forward   yᵖ[n,o, i·s+u, j·s+v] += Σ_c W[c,o,u,v] · x[n,c,i,j], then the padding is cut off
+    Forward   yᵖ[n,o, i·s+u·d, j·s+v·d] += Σ_c W[c,o,u,v] · x[n,c,i,j], then the padding is cut off
               and b[o] is added
-    Shapes    x (N, C, H, W)   W (C, O, kh, kw)   b (O,)   y (N, O, H′, W′)
-              padding p: H′ = (H − 1)·s − 2p + kh + output_padding;  "same": H′ = H·s
-    Backward  dx = C dy      dW[c,o,u,v] = Σ_{n,i,j} x[n,c,i,j] · dyᵖ[n,o, i·s+u, j·s+v]
+    Shapes    x (N, C, H, W)   W (C, O/g, kh, kw)   b (O,)   y (N, O, H′, W′)
+              padding p: H′ = (H − 1)·s − 2p + e + output_padding, e = (kh − 1)·d + 1;
+              "same": H′ = H·s
+    Backward  dx = C dy      dW[c,o,u,v] = Σ_{n,i,j} x[n,c,i,j] · dyᵖ[n,o, i·s+u·d, j·s+v·d]
               db[o] = Σ_{n,i,j} dy[n,o,i,j]
     Tangent   ẏ = Cᵀẋ
     Cache     x
     Raises    ValueError if the padding leaves nothing of y
 
     A stride s > 1 maps s sizes of y to one size of Cy. ``output_padding`` (0 … s − 1) chooses one
-    of them: it adds rows at the bottom and columns at the right.
+    of them: it adds rows at the bottom and columns at the right. ``dilation`` d and ``groups`` g are
+    those of C.
 
     Source    Zeiler, Krishnan, Taylor & Fergus (2010); Dumoulin & Visin (2016), ch. 4
     """
@@ -152,34 +175,38 @@ class ConvTranspose2d(_Convolution2d):
         padding: int | Pair | str = 0,
         output_padding: int | Pair = 0,
         *,
+        dilation: int | Pair = 1,
+        groups: int = 1,
         rng: np.random.Generator | None = None,
         init: Initializer | None = None,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding)
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups)
         self.output_padding = self._output_padding(output_padding)
-        self.draw((self.in_channels, self.out_channels, *self.kernel_size), init, rng, dtype)
+        shape = self.in_channels, self.out_channels // self.groups, *self.kernel_size
+        self.draw(shape, init, rng, dtype)
 
     def linear(self, x: Array, b: Array | None = None) -> Array:
         """Cᵀx, or Cᵀx + b"""
-        size = self.output_size(_size(x))
-        return kernels.conv2d_input_grad(x, self.W.value, self.stride, self.pad(size), size, b)
+        W, size, more = self.W.value, self.output_size(_size(x)), (self.dilation, self.groups)
+        return kernels.conv2d_input_grad(x, W, self.stride, self.pad(size), size, b, *more)
 
     def adjoint(self, dy: Array, x: Array) -> Array:
         """C dy"""
-        return kernels.conv2d(dy, self.W.value, self.stride, self.pad(_size(dy)))
+        W, pad, more = self.W.value, self.pad(_size(dy)), (self.dilation, self.groups)
+        return kernels.conv2d(dy, W, self.stride, pad, None, *more)
 
     def weight_grad(self, dy: Array, x: Array) -> Array:
         """∂⟨dy, Cᵀx⟩/∂W = ∂⟨C dy, x⟩/∂W"""
-        pad = self.pad(_size(dy))
-        return kernels.conv2d_weight_grad(dy, x, self.stride, pad, self.kernel_size)
+        pad, kernel, more = self.pad(_size(dy)), self.kernel_size, (self.dilation, self.groups)
+        return kernels.conv2d_weight_grad(dy, x, self.stride, pad, kernel, *more)
 
     def output_size(self, size: Pair) -> Pair:
         """(H′, W′) for an input of that size."""
         (height, width), (down, across) = size, self.stride
         if isinstance(self.padding, str):
             return height * down, width * across
-        (p, q), (kh, kw), (a, b) = self.padding, self.kernel_size, self.output_padding
+        (p, q), (kh, kw), (a, b) = self.padding, self.extent, self.output_padding
         return (height - 1) * down - 2 * p + kh + a, (width - 1) * across - 2 * q + kw + b
 
     def check(self, x: Array) -> None:

@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinyae import kernels
-from tinyae.arguments import check_callable, float_dtype
+from tinyae.arguments import check_callable, float_dtype, padding_pair, positive_int
 from tinyae.initializers import GlorotUniform, Initializer, initial_bias
 from tinyae.layers.base import Layer
 from tinyae.param import Array, Param
 
 Pair = tuple[int, int]
 Pad = tuple[int, int, int, int]  # top, bottom, left, right
+SAME = ("same", "same_lower")  # keep ⌈length/s⌉; where the padding is odd, they differ
 
 
 class _Convolution(Layer):
@@ -27,6 +28,7 @@ class _Convolution(Layer):
 
     in_channels: int
     out_channels: int
+    groups: int
 
     def draw(
         self,
@@ -38,7 +40,8 @@ class _Convolution(Layer):
         area, who = math.prod(shape[2:]), type(self).__name__
         init, dtype = init or GlorotUniform(), float_dtype(who, dtype)
         check_callable(who, "init", init, "HeNormal()")
-        self.W = Param(init(shape, self.in_channels * area, self.out_channels * area, rng, dtype))
+        fan_in, fan_out = (c // self.groups * area for c in (self.in_channels, self.out_channels))
+        self.W = Param(init(shape, fan_in, fan_out, rng, dtype))
         self.b = Param(initial_bias(init, self.out_channels, shape, rng, dtype))
 
     # --- the map L: C for Conv2d, Cᵀ for ConvTranspose2d -----------------------------------------
@@ -90,14 +93,42 @@ class _Convolution(Layer):
 
 
 @functools.lru_cache(maxsize=256)
-def same_padding(size: Pair, kernel_size: Pair, stride: Pair) -> Pad:
-    """The padding that ⌈length/s⌉ windows need, half of it on each side of the image."""
+def same_padding(padding: str, size: Pair, extent: Pair, stride: Pair) -> Pad:
+    """The padding that ⌈length/s⌉ windows need, half of it on each side of the image.
+
+    ``padding`` is "same" or "same_lower", which puts an odd zero at the top and the left.
+    """
     before_after = []
-    for length, k, s in zip(size, kernel_size, stride):
+    for length, k, s in zip(size, extent, stride):
         total = max((-(-length // s) - 1) * s + k - length, 0)
-        before_after += [total // 2, total - total // 2]
+        before = -(-total // 2) if padding == "same_lower" else total // 2
+        before_after += [before, total - before]
     top, bottom, left, right = before_after
     return top, bottom, left, right
+
+
+def padding_2d(who: str, value: int | Pair | str) -> Pair | str:
+    """Two paddings as of ``padding_pair``, or "same", or "same_lower".
+
+    Raises
+        ValueError  anything else
+    """
+    return value if isinstance(value, str) and value in SAME else padding_pair(who, value)
+
+
+def group_count(who: str, groups: int, in_channels: int, out_channels: int) -> int:
+    """``groups``, an int ≥ 1 that divides both numbers of channels.
+
+    Raises
+        ValueError  anything else
+    """
+    groups = positive_int(who, "groups", groups, 1)
+    if in_channels % groups or out_channels % groups:
+        raise ValueError(
+            f"{who}: groups is {groups}, expected a divisor of in_channels {in_channels} and of "
+            f"out_channels {out_channels}; pass e.g. groups={math.gcd(in_channels, out_channels)}"
+        )
+    return groups
 
 
 def images(a: Array) -> Array:

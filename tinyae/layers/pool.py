@@ -8,8 +8,10 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from tinyae import kernels
-from tinyae.arguments import flag, padding_pair, positive_pair
+from tinyae.arguments import flag, positive_pair
+from tinyae.kernels.windows import extent
 from tinyae.layers.base import ParameterFree, check_dy, check_input
+from tinyae.layers.convolution import padding_2d, same_padding
 from tinyae.param import Array
 
 __all__ = ["MaxPool2d", "AvgPool2d"]
@@ -24,11 +26,15 @@ class _Pool(ParameterFree):
 
     ``padding`` p lets the first windows begin p rows above and p columns left of the image, and the
     last ones end as far beyond it. ``"same"`` makes ⌈H/s⌉ × ⌈W/s⌉ windows, which reach beyond the
-    image by equal amounts, or by one more at the bottom or the right. What lies outside the image
+    image by equal amounts, or by one more at the bottom or the right (``"same_lower"``: at the top or
+    the left). What lies outside the image
     has no part in a window's result.
 
     Rows and columns at the bottom and right that no window reaches are ignored; ``ceil_mode`` adds
     a last window for them, which is cut off at the image's edge.
+
+    ``dilation`` d leaves d − 1 pixels between those of a window, which then reaches over
+    e = (k − 1)·d + 1 pixels.
     """
 
     def __init__(
@@ -37,12 +43,15 @@ class _Pool(ParameterFree):
         stride: int | Pair | None = None,
         padding: int | Pair | str = 0,
         ceil_mode: bool = False,
+        *,
+        dilation: int | Pair = 1,
     ) -> None:
         who = type(self).__name__
         self.kernel_size = positive_pair(who, "kernel_size", kernel_size)
         self.stride = positive_pair(who, "stride", self.kernel_size if stride is None else stride)
-        self.padding = "same" if padding == "same" else padding_pair(who, padding)
+        self.padding = padding_2d(who, padding)
         self.ceil_mode = flag(who, "ceil_mode", ceil_mode)
+        self.dilation = positive_pair(who, "dilation", dilation)
         if isinstance(self.padding, tuple) and not (
             self.padding[0] < self.kernel_size[0] and self.padding[1] < self.kernel_size[1]
         ):
@@ -55,12 +64,25 @@ class _Pool(ParameterFree):
         check_input(self, x, ("N", "C", "H", "W"))
         height, width = x.shape[2:]
         p, q = (0, 0) if isinstance(self.padding, str) else self.padding
-        fits = height + 2 * p >= self.kernel_size[0] and width + 2 * q >= self.kernel_size[1]
-        if 0 in (height, width) or not (fits or self.padding == "same"):
+        fits = height + 2 * p >= self.extent[0] and width + 2 * q >= self.extent[1]
+        if 0 in (height, width) or not (fits or isinstance(self.padding, str)):
             raise ValueError(
                 f"{type(self).__name__}: an image of x is {height} × {width}, smaller than "
-                f"the window {self.kernel_size}; pass larger images or a smaller kernel_size"
+                f"the window {self.extent}; pass larger images or a smaller kernel_size"
             )
+        if self.dilation != (1, 1) and not all(
+            self._inside(axis, n).all() for axis, n in enumerate((height, width))
+        ):
+            raise ValueError(
+                f"{type(self).__name__}: a window of {self.kernel_size} with dilation "
+                f"{self.dilation} has no entry inside an image of {height} × {width}; pass larger "
+                "images, less padding or less dilation"
+            )
+
+    @property
+    def extent(self) -> Pair:
+        """e: the rows and columns that a window reaches over."""
+        return extent(self.kernel_size, self.dilation)
 
     def output_size(self, size: Pair) -> Pair:
         """(H′, W′) for an image of that size."""
@@ -74,23 +96,31 @@ class _Pool(ParameterFree):
 
     def _windows_along(self, axis: int, n: int) -> tuple[int, int, int]:
         """The number of windows along an axis of length n, and how far they reach beyond its ends."""
-        k, s = self.kernel_size[axis], self.stride[axis]
+        e, s = self.extent[axis], self.stride[axis]
         if isinstance(self.padding, str):
             count = -(-n // s)
-            before = max((count - 1) * s + k - n, 0) // 2
+            before = same_padding(self.padding, (n, n), (e, e), (s, s))[0]
         else:
             before = self.padding[axis]
-            room = n + 2 * before - k
+            room = n + 2 * before - e
             count = room // s + 1
             if self.ceil_mode and room % s and count * s < n + before:
                 count += 1
-        return count, before, max((count - 1) * s + k - n - before, 0)
+        return count, before, max((count - 1) * s + e - n - before, 0)
+
+    def _inside(self, axis: int, n: int) -> Array:
+        """How many entries of each window along an axis of length n lie inside the image."""
+        count, before, _ = self._windows_along(axis, n)
+        first = np.arange(count) * self.stride[axis] - before
+        places = first[:, None] + np.arange(self.kernel_size[axis]) * self.dilation[axis]
+        return ((places >= 0) & (places < n)).sum(axis=1)
 
     def windows(self, x: Array, outside: float = 0.0) -> Array:
         """Every window, as a view (N, C, H′, W′, kh, kw); ``outside`` fills what is not in the image."""
         padded = self.padded(x, outside)
-        views = sliding_window_view(padded, self.kernel_size, axis=(2, 3))
-        return views[:, :, :: self.stride[0], :: self.stride[1]]
+        views = sliding_window_view(padded, self.extent, axis=(2, 3))
+        (down, across), (gap, other_gap) = self.stride, self.dilation
+        return views[:, :, ::down, ::across, ::gap, ::other_gap]
 
     def padded(self, x: Array, outside: float) -> Array:
         top, bottom, left, right = self.pad((x.shape[2], x.shape[3]))
@@ -107,14 +137,16 @@ class _Pool(ParameterFree):
     def __repr__(self) -> str:
         padding = "" if self.padding == (0, 0) else f", padding={self.padding!r}"
         ceil = ", ceil_mode=True" if self.ceil_mode else ""
-        return f"{type(self).__name__}({self.kernel_size}, stride={self.stride}{padding}{ceil})"
+        dilation = "" if self.dilation == (1, 1) else f", dilation={self.dilation}"
+        arguments = f"{self.kernel_size}, stride={self.stride}{padding}{ceil}{dilation}"
+        return f"{type(self).__name__}({arguments})"
 
 
 class MaxPool2d(_Pool):
     """The largest entry of each window.
 
-    Forward   y[n,c,i,j] = max over u, v of x[n,c, i·s+u−p, j·s+v−p] where inside the image
-    Shapes    x (N, C, H, W)   y (N, C, H′, W′), H′ = ⌊(H + 2p − kh)/s⌋ + 1, with ``ceil_mode`` ⌈ ⌉;
+    Forward   y[n,c,i,j] = max over u, v of x[n,c, i·s+u·d−p, j·s+v·d−p] where inside the image
+    Shapes    x (N, C, H, W)   y (N, C, H′, W′), H′ = ⌊(H + 2p − e)/s⌋ + 1, with ``ceil_mode`` ⌈ ⌉;
               "same": H′ = ⌈H/s⌉
     Backward  dx[where the largest lies] += dy; among equal entries the first gets it all
     Tangent   ẏ = ẋ[where the largest of x lies]
@@ -125,7 +157,9 @@ class MaxPool2d(_Pool):
 
     def forward(self, x: Array) -> tuple[Array, tuple[Array, Pair]]:
         self.check(x)
-        y, index = kernels.max_pool2d(self.padded(x, -np.inf), self.kernel_size, self.stride)
+        y, index = kernels.max_pool2d(
+            self.padded(x, -np.inf), self.kernel_size, self.stride, self.dilation
+        )
         return y, (index, (x.shape[2], x.shape[3]))
 
     def backward(self, dy: Array, cache: tuple[Array, Pair]) -> Array:
@@ -133,7 +167,9 @@ class MaxPool2d(_Pool):
         dy = check_dy(self, dy, index.shape)
         top, bottom, left, right = self.pad(size)
         whole = top + size[0] + bottom, left + size[1] + right
-        dx = kernels.max_pool2d_backward(dy, index, self.kernel_size, self.stride, whole)
+        dx = kernels.max_pool2d_backward(
+            dy, index, self.kernel_size, self.stride, whole, self.dilation
+        )
         return self.cropped(dx, size)
 
     def linear(self, xdot: Array, cache: tuple[Array, Pair]) -> Array:
@@ -145,11 +181,11 @@ class MaxPool2d(_Pool):
 class AvgPool2d(_Pool):
     """The mean of each window.
 
-    Forward   y[n,c,i,j] = 1/a Σ_{u,v} x[n,c, i·s+u−p, j·s+v−p] where inside the image
+    Forward   y[n,c,i,j] = 1/a Σ_{u,v} x[n,c, i·s+u·d−p, j·s+v·d−p] where inside the image
               a[i,j] = how many entries of the window are inside: kh·kw without padding
-    Shapes    x (N, C, H, W)   y (N, C, H′, W′), H′ = ⌊(H + 2p − kh)/s⌋ + 1, with ``ceil_mode`` ⌈ ⌉;
+    Shapes    x (N, C, H, W)   y (N, C, H′, W′), H′ = ⌊(H + 2p − e)/s⌋ + 1, with ``ceil_mode`` ⌈ ⌉;
               "same": H′ = ⌈H/s⌉
-    Backward  dx[n,c, i·s+u−p, j·s+v−p] += dy[n,c,i,j] / a[i,j]
+    Backward  dx[n,c, i·s+u·d−p, j·s+v·d−p] += dy[n,c,i,j] / a[i,j]
     Cache     the shapes of x and y
     Raises    ValueError if an image is smaller than a window, or a window could lie outside it
     Source    LeCun, Bottou, Bengio & Haffner (1998), §II.B; Dumoulin & Visin (2016), ch. 3
@@ -170,15 +206,10 @@ class AvgPool2d(_Pool):
         dx = self.padded(np.zeros(shapes[0], dy.dtype), 0.0)
         for u in range(kh):
             for v in range(kw):
-                dx[:, :, u : u + sh * rows : sh, v : v + sw * columns : sw] += share
+                i, j = u * self.dilation[0], v * self.dilation[1]
+                dx[:, :, i : i + sh * rows : sh, j : j + sw * columns : sw] += share
         return self.cropped(dx, size)
 
     def area(self, shape: Shape, dtype: np.dtype[Any]) -> Array:
         """a (H′, W′): how many entries of each window lie inside an image of x."""
-        inside = []
-        for axis in (0, 1):
-            n, k = shape[axis + 2], self.kernel_size[axis]
-            count, before, _ = self._windows_along(axis, n)
-            first = np.arange(count) * self.stride[axis] - before
-            inside.append(np.minimum(first + k, n) - np.maximum(first, 0))
-        return np.outer(*inside).astype(dtype)
+        return np.outer(self._inside(0, shape[2]), self._inside(1, shape[3])).astype(dtype)

@@ -1,4 +1,4 @@
-"""Layers that rearrange or repeat numbers without changing them."""
+"""Layers that rearrange numbers without changing them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-from tinyae.arguments import padding_pair, positive_int, positive_pair
+from tinyae.arguments import padding_pair, positive_int
 from tinyae.layers.base import ParameterFree, check_dy, check_input
 from tinyae.param import Array
 
-__all__ = ["Flatten", "Reshape", "Upsample2d", "PixelShuffle", "Pad2d"]
+__all__ = ["Flatten", "Reshape", "PixelShuffle", "Pad2d"]
 
 
 class Flatten(ParameterFree):
@@ -62,33 +62,6 @@ class Reshape(ParameterFree):
 
     def __repr__(self) -> str:
         return f"Reshape({', '.join(map(str, self.shape))})"
-
-
-class Upsample2d(ParameterFree):
-    """Nearest-neighbour upsampling: every pixel becomes a block of a × b equal pixels.
-
-    Forward   y[n,c,i,j] = x[n,c, ⌊i/a⌋, ⌊j/b⌋]
-    Shapes    x (N, C, H, W)   y (N, C, a·H, b·W)
-    Backward  dx[n,c,i,j] = the sum of dy over the pixel's block
-    Cache     the shape of x
-    Source    Odena, Dumoulin & Olah (2016)
-    """
-
-    def __init__(self, factor: int | tuple[int, int] = 2) -> None:
-        self.factor = positive_pair("Upsample2d", "factor", factor)
-
-    def forward(self, x: Array) -> tuple[Array, tuple[int, ...]]:
-        check_input(self, x, ("N", "C", "H", "W"))
-        a, b = self.factor
-        return x.repeat(a, axis=2).repeat(b, axis=3), x.shape
-
-    def backward(self, dy: Array, shape: tuple[int, ...]) -> Array:
-        (n, c, height, width), (a, b) = shape, self.factor
-        dy = check_dy(self, dy, (n, c, a * height, b * width))
-        return dy.reshape(n, c, height, a, width, b).sum(axis=(3, 5))
-
-    def __repr__(self) -> str:
-        return f"Upsample2d({self.factor})"
 
 
 class PixelShuffle(ParameterFree):

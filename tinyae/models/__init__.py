@@ -26,6 +26,7 @@ from tinyae.models.sequence_builders import sequence_autoencoder
 from tinyae.models.sparse import KLSparsity, L1Sparsity, SparseAutoencoder
 from tinyae.models.stacked import StackedAutoencoder, stack_of
 from tinyae.models.thresholds import GatedSAE, JumpReLUSAE
+from tinyae.models.unet import unet
 from tinyae.models.variational import VariationalAutoencoder
 from tinyae.models.vqvae import VQVAE
 
@@ -65,6 +66,7 @@ __all__ = [
     "dense_variational",
     "conv_pair",
     "stack_of",
+    "unet",
     "sequence_autoencoder",
     "dense_gan",
     "dcgan",

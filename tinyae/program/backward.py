@@ -75,6 +75,13 @@ class _Backward:
                 f"export_c: the model has a {type(op).__name__}, whose gradient has no operation; "
                 "freeze the layers before it and itself, e.g. frozen='encoder'"
             )
+        apart = getattr(op, "dilation", (1, 1)), getattr(op, "groups", 1)
+        if apart != ((1, 1), 1):
+            raise TypeError(
+                f"export_c: the model has a {type(op).__name__} with dilation {apart[0]} and groups "
+                f"{apart[1]}, whose gradient has no operation; freeze the layers before it and "
+                "itself, e.g. frozen='encoder'"
+            )
         rule(self, op, dy)
 
     # --- used by the rules ---------------------------------------------------------------------

@@ -17,7 +17,7 @@ from tinyae.layers.base import check_input
 from tinyae.layers.convolution import images
 from tinyae.param import Array
 from tinyae.program import program as ops
-from tinyae.program.program import Function, Slot
+from tinyae.program.program import LINEAR, Function, Slot
 
 if TYPE_CHECKING:
     from tinyae.program.lower import Lowering
@@ -46,12 +46,11 @@ def _tied_dense(lowering: Lowering, layer: layers.TiedDense, x: Slot) -> Slot:
 def _conv(lowering: Lowering, layer: layers.Conv2d, x: Slot) -> Slot:
     layer.check(lowering.probe(x))
     size = x.shape[1], x.shape[2]
-    top, bottom, left, right = layer.pad(size)
-    padded = size[0] + top + bottom, size[1] + left + right
-    rows, columns = ((n - k) // s + 1 for n, k, s in zip(padded, layer.kernel_size, layer.stride))
+    top, _, left, _ = layer.pad(size)
     W, b = lowering.weight(layer.W.value), lowering.weight(layer.b.value)
-    y = lowering.block((layer.out_channels, rows, columns))
-    return lowering.append(ops.Conv(x, y, W, b, layer.stride, (top, left)))
+    y = lowering.block((layer.out_channels, *layer.output_size(size)))
+    more = LINEAR, layer.dilation, layer.groups
+    return lowering.append(ops.Conv(x, y, W, b, layer.stride, (top, left), *more))
 
 
 def _conv_transpose(lowering: Lowering, layer: layers.ConvTranspose2d, x: Slot) -> Slot:
@@ -60,7 +59,8 @@ def _conv_transpose(lowering: Lowering, layer: layers.ConvTranspose2d, x: Slot) 
     top, _, left, _ = layer.pad(size)
     W, b = lowering.weight(layer.W.value), lowering.weight(layer.b.value)
     y = lowering.block((layer.out_channels, *size))
-    return lowering.append(ops.ConvTranspose(x, y, W, b, layer.stride, (top, left)))
+    more = LINEAR, layer.dilation, layer.groups
+    return lowering.append(ops.ConvTranspose(x, y, W, b, layer.stride, (top, left), *more))
 
 
 def _pool(kind: type[ops.MaxPool] | type[ops.AvgPool]) -> Callable[[Lowering, Any, Slot], Slot]:
@@ -69,7 +69,8 @@ def _pool(kind: type[ops.MaxPool] | type[ops.AvgPool]) -> Callable[[Lowering, An
         size = x.shape[1], x.shape[2]
         top, _, left, _ = layer.pad(size)
         y = lowering.block((x.shape[0], *layer.output_size(size)))
-        return lowering.append(kind(x, y, layer.kernel_size, layer.stride, (top, left)))
+        more = layer.kernel_size, layer.stride, (top, left), layer.dilation
+        return lowering.append(kind(x, y, *more))
 
     return lower
 
@@ -102,9 +103,8 @@ def _pad(lowering: Lowering, layer: layers.Pad2d, x: Slot) -> Slot:
 def _upsample(lowering: Lowering, layer: layers.Upsample2d, x: Slot) -> Slot:
     check_input(layer, lowering.probe(x), ("N", "C", "H", "W"))
     (c, height, width), (a, b) = x.shape, layer.factor
-    return lowering.append(
-        ops.Upsample(x, lowering.block((c, a * height, b * width)), layer.factor)
-    )
+    kind = ops.Upsample if layer.mode == "nearest" else ops.Interpolate
+    return lowering.append(kind(x, lowering.block((c, a * height, b * width)), layer.factor))
 
 
 def _conv1d(lowering: Lowering, layer: layers.Conv1d, x: Slot) -> Slot:
@@ -113,7 +113,7 @@ def _conv1d(lowering: Lowering, layer: layers.Conv1d, x: Slot) -> Slot:
     W, b = lowering.weight(images(layer.W.value)), lowering.weight(layer.b.value)
     y = lowering.block((layer.out_channels, 1, length))
     corner = 0, layer.pad(x.shape[1])[2]
-    op = ops.Conv(_one_pixel_high(x), y, W, b, (1, layer.stride), corner)
+    op = ops.Conv(_one_pixel_high(x), y, W, b, (1, layer.stride), corner, LINEAR, *layer.more)
     return _without_height(lowering.append(op))
 
 
@@ -123,7 +123,8 @@ def _conv_transpose1d(lowering: Lowering, layer: layers.ConvTranspose1d, x: Slot
     W, b = lowering.weight(images(layer.W.value)), lowering.weight(layer.b.value)
     y = lowering.block((layer.out_channels, 1, length))
     corner = 0, layer.pad(length)[2]
-    op = ops.ConvTranspose(_one_pixel_high(x), y, W, b, (1, layer.stride), corner)
+    stride, more = (1, layer.stride), (LINEAR, *layer.more)
+    op = ops.ConvTranspose(_one_pixel_high(x), y, W, b, stride, corner, *more)
     return _without_height(lowering.append(op))
 
 
@@ -140,8 +141,8 @@ def _pool1d(
 def _upsample1d(lowering: Lowering, layer: layers.Upsample1d, x: Slot) -> Slot:
     check_input(layer, lowering.probe(x), ("N", "C", "L"))
     y = lowering.block((x.shape[0], 1, layer.factor * x.shape[1]))
-    op = ops.Upsample(_one_pixel_high(x), y, (1, layer.factor))
-    return _without_height(lowering.append(op))
+    kind = ops.Upsample if layer.mode == "nearest" else ops.Interpolate
+    return _without_height(lowering.append(kind(_one_pixel_high(x), y, (1, layer.factor))))
 
 
 def _one_pixel_high(x: Slot) -> Slot:
@@ -235,6 +236,15 @@ def _prelu(lowering: Lowering, layer: layers.PReLU, x: Slot) -> Slot:
     return lowering.append(ops.PReLU(x, lowering.block(x.shape), slope))
 
 
+def _glu(lowering: Lowering, layer: layers.GLU, x: Slot) -> Slot:
+    layer(lowering.probe(x))  # raises if x does not fit
+    shape = x.shape[0] // 2, *x.shape[1:]
+    a = x._replace(shape=shape)
+    b = a._replace(offset=x.offset + a.size)
+    s = lowering.append(ops.Activation(b, lowering.block(shape), Function("Sigmoid")))
+    return lowering.append(ops.Multiply(a, lowering.block(shape), s))
+
+
 def _sequential(lowering: Lowering, layer: layers.Sequential, x: Slot) -> Slot:
     for part in layer.layers:
         x = lowering.add(part, x)
@@ -284,6 +294,7 @@ LOWER: dict[type[Layer], Callable[[Lowering, Any, Slot], Slot]] = {
     layers.PixelNorm: _pixel_norm,
     **dict.fromkeys(activations(), _activation),
     layers.PReLU: _prelu,
+    layers.GLU: _glu,
     layers.Softmax: _softmax,
     layers.TopK: _top_k,
     layers.Dropout: _identity,

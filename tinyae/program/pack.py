@@ -23,6 +23,7 @@ import numpy as np
 
 from tinyae.kernels.jitted.activations import in_place
 from tinyae.kernels.jitted.simd_tile import ROWS, THIN, lanes
+from tinyae.kernels.windows import extent
 from tinyae.param import Array
 from tinyae.program import program as ops
 from tinyae.program.program import LINEAR, Program, Slot
@@ -47,7 +48,9 @@ HEAD = 8  # integers in the head
     PERMUTE,
     PAD,
     PRELU,
-) = range(15)
+    INTERPOLATE,
+    MULTIPLY,
+) = range(17)
 # then these, common to all operations (F: the address of its activation, or 0); then its own.
 X_SPACE, X_AT, Y_SPACE, Y_AT, X_SIZE, Y_SIZE, F, ALPHA = range(8)
 COMMON = 8
@@ -107,6 +110,7 @@ class Packed:
             ops.MaxPool: (POOL, self._pool),
             ops.AvgPool: (POOL, self._pool),
             ops.Upsample: (UPSAMPLE, lambda op: [*op.x.shape, *op.factor]),
+            ops.Interpolate: (INTERPOLATE, lambda op: [*op.x.shape, *op.factor]),
             ops.Permute: (PERMUTE, lambda op: [*op.sizes, *op.steps]),
             ops.Pad: (PAD, lambda op: [*op.x.shape, *op.y.shape[1:], *op.corner, int(op.reflect)]),
             ops.PReLU: (PRELU, lambda op: [op.slope.size, self._store(self._read(op.slope))]),
@@ -115,6 +119,7 @@ class Packed:
             ops.Softmax: (SOFTMAX, lambda op: [*(op.x.shape or (1,))[:1]]),
             ops.TopK: (TOP_K, lambda op: [op.k]),
             ops.Add: (ADD, lambda op: [*self._locate(op.other)]),
+            ops.Multiply: (MULTIPLY, lambda op: [*self._locate(op.other)]),
             ops.Copy: (COPY, lambda op: []),
             ops.Activation: (COPY, lambda op: []),
             ops.SquaredError: (SQUARED_ERROR, lambda op: [*self._locate(op.target)]),
@@ -151,22 +156,26 @@ class Packed:
         return [depth, self._store(panels), self._store(self._read(op.b))]
 
     def _conv(self, op: ops.Conv | ops.ConvTranspose) -> list[int]:
-        frames, W = _Frames(op), self._read(op.W)
-        by_output = W.swapaxes(0, 1) if isinstance(op, ops.ConvTranspose) else W
+        frames, outputs = _Frames(op), op.y.shape[0] // op.groups
+        # (groups, O/groups, C/groups, kh, kw)
+        W = self._read(op.W).reshape(op.groups, -1, *op.W.shape[1:])
+        by_output = W.swapaxes(1, 2) if isinstance(op, ops.ConvTranspose) else W
         body = [*op.x.shape, *op.y.shape]
         body += [*frames.phases, *frames.step, *frames.corner, *frames.frame, frames.rows]
-        body += [self._store(self._read(op.b)), len(frames.sums)]
+        body += [self._store(self._read(op.b)), len(frames.sums), outputs]
         for s in frames.sums:
-            columns = [by_output[:, c, u, v] for c, u, v in s.taps]
+            columns = [by_output[s.group, :, c, u, v] for c, u, v in s.taps]
             packed = np.zeros((len(columns), frames.rows), W.dtype)
             if columns:
-                packed[:, : len(by_output)] = columns
-            body += [len(columns), self._store(packed), *s.size, *s.at, *s.step, *s.offsets]
+                packed[:, :outputs] = columns
+            body += [len(columns), self._store(packed), s.group * outputs]
+            body += [*s.size, *s.at, *s.step, *s.offsets]
         return body
 
     def _pool(self, op: ops.MaxPool | ops.AvgPool) -> list[int]:
         mean = int(isinstance(op, ops.AvgPool))
-        return [*op.x.shape, *op.y.shape[1:], *op.window, *op.stride, mean, *op.corner]
+        sizes = [*op.x.shape, *op.y.shape[1:], *op.window, *op.stride, mean, *op.corner]
+        return [*sizes, *op.dilation]
 
     def _layer_norm(self, op: ops.LayerNorm) -> list[int]:
         gamma, beta = self._store(self._read(op.gamma)), self._store(self._read(op.beta))
@@ -177,17 +186,22 @@ class Packed:
 
 
 class _Sum:
-    """One sum of shifted frames: its taps, their offsets, and the pixels of y that it computes."""
+    """One sum of shifted frames: its taps, their offsets, and the pixels of y that it computes.
+
+    It computes the outputs of one group; a tap's channel is counted within the group.
+    """
 
     def __init__(
         self,
+        group: int,
         taps: list[tuple[int, int, int]],
         offsets: list[int],
         size: ops.Pair,
         at: ops.Pair,
         step: ops.Pair,
     ) -> None:
-        self.taps, self.offsets, self.size, self.at, self.step = taps, offsets, size, at, step
+        self.group, self.taps, self.offsets = group, taps, offsets
+        self.size, self.at, self.step = size, at, step
 
 
 class _Frames:
@@ -199,8 +213,9 @@ class _Frames:
 
     def __init__(self, op: ops.Conv | ops.ConvTranspose) -> None:
         self.stride, self.kernel = op.stride, (op.W.shape[2], op.W.shape[3])
-        self.channels = op.x.shape[0]
-        self.rows = -(-op.y.shape[0] // ROWS) * ROWS
+        self.dilation, self.extent = op.dilation, extent(self.kernel, op.dilation)
+        self.channels, self.groups = op.x.shape[0], op.groups
+        self.rows = -(-op.y.shape[0] // op.groups // ROWS) * ROWS
         if isinstance(op, ops.ConvTranspose):
             self._from_transposed(op)
         else:
@@ -211,20 +226,28 @@ class _Frames:
 
     def _from_conv(self, op: ops.Conv) -> None:
         (sh, sw), (kh, kw), (_, rows, columns) = self.stride, self.kernel, op.y.shape
-        self.phases = min(sh, kh), min(sw, kw)
+        (eh, ew), (dh, dw) = self.extent, self.dilation
+        self.phases = min(sh, eh), min(sw, ew)
         self.step, self.corner = self.stride, op.corner
-        self.frame = rows + (kh - 1) // sh, columns + (kw - 1) // sw
-        taps = list(itertools.product(range(self.channels), range(kh), range(kw)))
-        offsets = [self._frame_offset(c, (u % sh, v % sw), u // sh, v // sw) for c, u, v in taps]
-        self.sums = [_Sum(taps, offsets, (rows, columns), (0, 0), (1, 1))]
+        self.frame = rows + (eh - 1) // sh, columns + (ew - 1) // sw
+        channels = self.channels // self.groups
+        taps = list(itertools.product(range(channels), range(kh), range(kw)))
+        self.sums = []
+        for group in range(self.groups):
+            offsets = []
+            for c, u, v in taps:
+                i, j = u * dh, v * dw
+                phase, channel = (i % sh, j % sw), group * channels + c
+                offsets.append(self._frame_offset(channel, phase, i // sh, j // sw))
+            self.sums.append(_Sum(group, taps, offsets, (rows, columns), (0, 0), (1, 1)))
 
     def _from_transposed(self, op: ops.ConvTranspose) -> None:
-        """Pixel e = i·s + u − corner of y: with e + corner = q·s + α, u = α + s·m and i = q − m."""
+        """Pixel e = i·s + u·d − corner of y: with e + corner = q·s + α, i = q + (α − u·d)/s."""
         self.phases, self.step = (1, 1), (1, 1)
         size = op.y.shape[1:]
         low = [c // s for c, s in zip(op.corner, self.stride)]
         high = [(n - 1 + c) // s for n, c, s in zip(size, op.corner, self.stride)]
-        reach = [(k - 1) // s for k, s in zip(self.kernel, self.stride)]
+        reach = [(e - 1) // s for e, s in zip(self.extent, self.stride)]
         self.frame = (high[0] - low[0] + 1 + reach[0], high[1] - low[1] + 1 + reach[1])
         self.corner = (reach[0] - low[0], reach[1] - low[1])
         self.sums = []
@@ -239,16 +262,20 @@ class _Frames:
                 count.append(max(-((e - n) // s), 0))
             if 0 in count:
                 continue
-            steps = [
-                range((k - 1 - a) // s + 1) for k, a, s in zip(self.kernel, phase, self.stride)
-            ]
-            taps, offsets = [], []
-            for c, m, l in itertools.product(range(self.channels), *steps):
-                u, v = phase[0] + m * self.stride[0], phase[1] + l * self.stride[1]
-                taps.append((c, u, v))
-                down, across = first[0] + reach[0] - m, first[1] + reach[1] - l
-                offsets.append(self._frame_offset(c, (0, 0), down, across))
-            self.sums.append(_Sum(taps, offsets, (count[0], count[1]), (at[0], at[1]), self.stride))
+            down, across = (
+                [(u, first[k] + reach[k] + (phase[k] - u * self.dilation[k]) // self.stride[k])
+                 for u in range(self.kernel[k])
+                 if (u * self.dilation[k] - phase[k]) % self.stride[k] == 0]
+                for k in (0, 1)
+            )  # fmt: skip
+            channels, size_of_phase = self.channels // self.groups, (count[0], count[1])
+            for group in range(self.groups):
+                taps, offsets = [], []
+                for c, (u, i), (v, j) in itertools.product(range(channels), down, across):
+                    taps.append((c, u, v))
+                    offsets.append(self._frame_offset(group * channels + c, (0, 0), i, j))
+                corner = at[0], at[1]
+                self.sums.append(_Sum(group, taps, offsets, size_of_phase, corner, self.stride))
 
     def _frame_offset(self, channel: int, phase: ops.Pair, down: int, across: int) -> int:
         """The offset of pixel (down, across) of a phase and channel in the frames."""

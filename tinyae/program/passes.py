@@ -72,9 +72,12 @@ def fold_scales(op_list: list[Op], arrays: list[Array], learnt: Container[int] =
             continue
         scale, shift = (np.repeat(arrays[s.offset], rows // s.size) for s in (op.scale, op.shift))
         W, b = arrays[producer.W.offset], arrays[producer.b.offset]
-        output_axis = 1 if isinstance(producer, ops.ConvTranspose) else 0
-        scale_column = scale.reshape([-1 if axis == output_axis else 1 for axis in range(W.ndim)])
-        arrays += [W * scale_column, b * scale + shift]
+        if isinstance(producer, ops.ConvTranspose):  # (C, O/groups, kh, kw)
+            by_group = W.reshape(producer.groups, -1, *W.shape[1:])
+            scaled = by_group * scale.reshape(producer.groups, 1, -1, 1, 1)
+        else:
+            scaled = W * scale.reshape(-1, *(1 for _ in W.shape[1:]))
+        arrays += [scaled.reshape(W.shape), b * scale + shift]
         folded = replace(
             producer,
             W=producer.W._replace(offset=len(arrays) - 2),

@@ -113,9 +113,10 @@ class Dense(Op):
 
 @dataclass(frozen=True)
 class Conv(Op):
-    """y[o,i,j] = f(b[o] + Σ_{c,u,v} W[o,c,u,v] · x[c, i·s+u−top, j·s+v−left]), x zero outside
+    """y[o,i,j] = f(b[o] + Σ_{c,u,v} W[o,c,u,v] · x[c, i·s+u·d−top, j·s+v·d−left]), x zero outside
 
-    x (C, H, W)   W (O, C, kh, kw)   b (O,)   y (O, H′, W′)   corner (top, left)
+    x (C, H, W)   W (O, C/groups, kh, kw)   b (O,)   y (O, H′, W′)   corner (top, left)
+    c runs over the channels of o's group.
     """
 
     W: Slot
@@ -123,6 +124,8 @@ class Conv(Op):
     stride: Pair
     corner: Pair
     f: Function = LINEAR
+    dilation: Pair = (1, 1)
+    groups: int = 1
 
     @property
     def macs(self) -> int:
@@ -135,9 +138,9 @@ class Conv(Op):
 
 @dataclass(frozen=True)
 class ConvTranspose(Op):
-    """y[o, i·s+u−top, j·s+v−left] += Σ_c W[c,o,u,v] · x[c,i,j] where inside y; then y = f(y + b[o])
+    """y[o, i·s+u·d−top, j·s+v·d−left] += Σ_c W[c,o,u,v] · x[c,i,j] where inside y; y = f(y + b[o])
 
-    x (C, H, W)   W (C, O, kh, kw)   b (O,)   y (O, H′, W′)   corner (top, left)
+    x (C, H, W)   W (C, O/groups, kh, kw)   b (O,)   y (O, H′, W′)   corner (top, left)
     """
 
     W: Slot
@@ -145,6 +148,8 @@ class ConvTranspose(Op):
     stride: Pair
     corner: Pair
     f: Function = LINEAR
+    dilation: Pair = (1, 1)
+    groups: int = 1
 
     @property
     def macs(self) -> int:
@@ -157,11 +162,15 @@ class ConvTranspose(Op):
 
 @dataclass(frozen=True)
 class MaxPool(Op):
-    """y[c,i,j] = max over u, v of x[c, i·s+u−top, j·s+v−left] where inside x      corner (top, left)"""
+    """y[c,i,j] = max over u, v of x[c, i·s+u·d−top, j·s+v·d−left] where inside x
+
+    corner (top, left)
+    """
 
     window: Pair
     stride: Pair
     corner: Pair = (0, 0)
+    dilation: Pair = (1, 1)
 
     @property
     def flops(self) -> int:
@@ -170,11 +179,12 @@ class MaxPool(Op):
 
 @dataclass(frozen=True)
 class AvgPool(Op):
-    """y[c,i,j] = the mean over u, v of x[c, i·s+u−top, j·s+v−left] where inside x"""
+    """y[c,i,j] = the mean over u, v of x[c, i·s+u·d−top, j·s+v·d−left] where inside x"""
 
     window: Pair
     stride: Pair
     corner: Pair = (0, 0)
+    dilation: Pair = (1, 1)
 
     @property
     def flops(self) -> int:
@@ -190,6 +200,20 @@ class Upsample(Op):
     @property
     def flops(self) -> int:
         return 0
+
+
+@dataclass(frozen=True)
+class Interpolate(Op):
+    """y[c,i,j] = x[c] at the place (i + ½)/a − ½, (j + ½)/b − ½, between its four nearest pixels
+
+    factor (a, b). A place beyond the outermost pixels counts as on them.
+    """
+
+    factor: Pair
+
+    @property
+    def flops(self) -> int:
+        return 8 * self.y.size
 
 
 @dataclass(frozen=True)
@@ -300,6 +324,13 @@ class Add(Op):
 
 
 @dataclass(frozen=True)
+class Multiply(Op):
+    """y = x · other. y may be the slot of either."""
+
+    other: Slot
+
+
+@dataclass(frozen=True)
 class Copy(Op):
     """y = x, as flat arrays"""
 
@@ -319,7 +350,7 @@ class SquaredError(Op):
         return 3 * self.x.size
 
 
-IN_PLACE = (Affine, Activation, PReLU, LayerNorm, Normalize, Softmax, TopK, Add)
+IN_PLACE = (Affine, Activation, PReLU, LayerNorm, Normalize, Softmax, TopK, Add, Multiply)
 
 
 @dataclass(frozen=True, eq=False)

@@ -44,7 +44,9 @@ from tinyae.program.pack import (
     HEAD,
     INPUT,
     INPUTS,
+    INTERPOLATE,
     LAYER_NORM,
+    MULTIPLY,
     NORMALIZE,
     OPERATIONS,
     OUTPUT,
@@ -218,6 +220,8 @@ def _run_program(
                         _pool(args, u, v)
                     elif kind == UPSAMPLE:
                         _upsample(args, u, v)
+                    elif kind == INTERPOLATE:
+                        _interpolate(args, u, v)
                     elif kind == PERMUTE:
                         _permute(args, u, v)
                     elif kind == PAD:
@@ -234,12 +238,14 @@ def _run_program(
                         _top_k(args[0], u, v)
                     elif kind == COPY:
                         copy(u, v)
-                    elif kind in (ADD, SQUARED_ERROR):
+                    elif kind in (ADD, MULTIPLY, SQUARED_ERROR):
                         space, other_at = args[0], args[1]
                         row = j * code[space]
                         other = view(_space(space, xs, ys, arena), row + other_at, common[X_SIZE])
                         if kind == ADD:
                             _add(u, other, v)
+                        elif kind == MULTIPLY:
+                            _multiply(u, other, v)
                         else:
                             _squared_error(u, other, v)
                     if f:
@@ -323,6 +329,12 @@ def _fill(y: Array, b: float) -> None:
 def _add(a: Array, b: Array, y: Array) -> None:
     for t in range(y.size):
         y[t] = a[t] + b[t]
+
+
+@jit
+def _multiply(a: Array, b: Array, y: Array) -> None:
+    for t in range(y.size):
+        y[t] = a[t] * b[t]
 
 
 @jit
@@ -416,28 +428,28 @@ def _conv(c: Array, weights: Array, x: Array, y: Array, scratch: Array, frame_at
     of many samples, and taps outside the image are left out. Here is one sample, so a vector holds
     adjacent pixels: the image needs zeros around it, and its rows are joined to one long run.
     """
-    channels, height, width, columns = c[3], c[4], c[5], c[13]
+    channels, height, width, columns = c[17], c[4], c[5], c[13]
     b_at, panel, one = c[15], _panel_columns(x), x.dtype.type(1)
     _frames(c, x, scratch, frame_at)
-    at = 17
+    at = 18
     for _ in range(c[16]):
-        taps, w_at, down, across = c[at], c[at + 1], c[at + 2], c[at + 3]
-        i0, j0, step_i, step_j = c[at + 4], c[at + 5], c[at + 6], c[at + 7]
+        taps, w_at, first, down, across = c[at], c[at + 1], c[at + 2], c[at + 3], c[at + 4]
+        i0, j0, step_i, step_j = c[at + 5], c[at + 6], c[at + 7], c[at + 8]
         run = (down - 1) * columns + across
         pitch = -(-run // panel) * panel
-        _sums(weights, w_at, c[14], channels, view(c, at + 8, taps), scratch, frame_at, pitch)
+        _sums(weights, w_at, c[14], channels, view(c, at + 9, taps), scratch, frame_at, pitch)
         for o in range(channels):
-            b = weights[b_at + o]
+            b = weights[b_at + first + o]
             for i in range(down):
                 u = view(scratch, o * pitch + i * columns, across)
-                to = (o * height + i0 + i * step_i) * width + j0
+                to = ((first + o) * height + i0 + i * step_i) * width + j0
                 if step_j == 1:
                     _scale_shift(u, one, b, view(y, to, across))
                 else:
                     v = view(y, to, (across - 1) * step_j + 1)
                     for j in range(across):
                         v[j * step_j] = u[j] + b
-        at += 8 + taps
+        at += 9 + taps
 
 
 @jit
@@ -500,17 +512,17 @@ def _frames(c: Array, x: Array, scratch: Array, to: int) -> None:
 def _pool(c: Array, x: Array, y: Array) -> None:
     """The maximum or the mean of what each window holds of the image."""
     height, width, rows, columns, kh, kw, sh, sw = c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8]
-    averages, top, left = c[9], c[10], c[11]
-    inside = top == 0 and left == 0
+    averages, top, left, dh, dw = c[9], c[10], c[11], c[12], c[13]
+    inside = top == 0 and left == 0 and dh == 1 and dw == 1
     inside = inside and (rows - 1) * sh + kh <= height and (columns - 1) * sw + kw <= width
     if inside and not averages:
-        largest(x, y, None, height, width, rows, columns, kh, kw, sh, sw, None, None)
+        largest(x, y, None, height, width, rows, columns, kh, kw, sh, sw, 1, 1, None, None)
     elif inside:
-        means(x, y, height, width, rows, columns, kh, kw, sh, sw, None, None)
+        means(x, y, height, width, rows, columns, kh, kw, sh, sw, 1, 1, None, None)
     elif not averages:
-        largest(x, y, None, height, width, rows, columns, kh, kw, sh, sw, top, left)
+        largest(x, y, None, height, width, rows, columns, kh, kw, sh, sw, dh, dw, top, left)
     else:
-        means(x, y, height, width, rows, columns, kh, kw, sh, sw, top, left)
+        means(x, y, height, width, rows, columns, kh, kw, sh, sw, dh, dw, top, left)
 
 
 @jit
@@ -562,6 +574,33 @@ def _upsample(c: Array, x: Array, y: Array) -> None:
                 for _ in range(across):
                     y[to] = u[j]
                     to += 1
+
+
+@jit
+def _interpolate(c: Array, x: Array, y: Array) -> None:
+    """y[c, i, j] = x[c] at (i + ½)/a − ½, (j + ½)/b − ½"""
+    channels, height, width, down, across = c[0], c[1], c[2], c[3], c[4]
+    to = 0
+    for p in range(channels):
+        for i in range(height * down):
+            i0, s = _place(i, down, x.dtype.type(0.5) / x.dtype.type(down))
+            above = (p * height + i0) * width
+            below = (p * height + min(i0 + 1, height - 1)) * width
+            for j in range(width * across):
+                j0, t = _place(j, across, x.dtype.type(0.5) / x.dtype.type(across))
+                j1 = min(j0 + 1, width - 1)
+                u = x[above + j0] + s * (x[below + j0] - x[above + j0])
+                v = x[above + j1] + s * (x[below + j1] - x[above + j1])
+                y[to] = u + t * (v - u)
+                to += 1
+
+
+@jit
+def _place(i: int, factor: int, half: float) -> tuple[int, float]:
+    """The pixel before the place (i + ½)/factor − ½, and how far beyond it that is."""
+    halves = max(2 * i + 1 - factor, 0)  # in halves of 1/factor
+    first = halves // (2 * factor)
+    return first, (halves - first * 2 * factor) * half
 
 
 @jit

@@ -14,6 +14,7 @@ import numpy as np
 from tinyae.kernels import reference
 from tinyae.kernels.expressions import numpy_function
 from tinyae.kernels.functions import FUNCTIONS
+from tinyae.kernels.windows import extent
 from tinyae.param import Array
 from tinyae.program import program as ops
 from tinyae.program.program import LINEAR, Function, Program, Slot
@@ -74,13 +75,14 @@ def _dense(op: ops.Dense, x: Array, W: Array, b: Array) -> Array:
 def _conv(op: ops.Conv, x: Array, W: Array, b: Array) -> Array:
     pad = []
     for axis in (0, 1):
-        reach = (op.y.shape[axis + 1] - 1) * op.stride[axis] + W.shape[axis + 2]
+        reach = (op.y.shape[axis + 1] - 1) * op.stride[axis] + _extent(op, W)[axis]
         before = op.corner[axis]
         pad += [before, reach - before - x.shape[axis + 2]]
     # With a stride, the last rows may be unused: then crop the image instead of padding it.
     x = x[:, :, : x.shape[2] + min(pad[1], 0), : x.shape[3] + min(pad[3], 0)]
     top, bottom, left, right = (max(p, 0) for p in pad)
-    y = reference.conv2d(x, W, op.stride, (top, bottom, left, right))
+    pads = top, bottom, left, right
+    y = reference.conv2d(x, W, op.stride, pads, None, op.dilation, op.groups)
     return _apply(op.f, y + b[:, None, None])
 
 
@@ -88,21 +90,28 @@ def _conv_transpose(op: ops.ConvTranspose, x: Array, W: Array, b: Array) -> Arra
     size = op.y.shape[1], op.y.shape[2]
     pad = []
     for axis in (0, 1):
-        reach = (x.shape[axis + 2] - 1) * op.stride[axis] + W.shape[axis + 2]
+        reach = (x.shape[axis + 2] - 1) * op.stride[axis] + _extent(op, W)[axis]
         before = op.corner[axis]
         pad += [before, max(reach - before - size[axis], 0)]
     top, bottom, left, right = pad
-    y = reference.conv2d_input_grad(x, W, op.stride, (top, bottom, left, right), size)
+    pads = top, bottom, left, right
+    more = op.dilation, op.groups
+    y = reference.conv2d_input_grad(x, W, op.stride, pads, size, None, *more)
     return _apply(op.f, y + b[:, None, None])
 
 
+def _extent(op: ops.Conv | ops.ConvTranspose, W: Array) -> ops.Pair:
+    return extent((W.shape[2], W.shape[3]), op.dilation)
+
+
 def _windows(op: Any, x: Array, outside: float) -> Array:
-    border = [(0, 0), (0, 0)]
-    for n, count, k, s, before in zip(x.shape[2:], op.y.shape[1:], op.window, op.stride, op.corner):
-        border.append((before, max((count - 1) * s + k - before - n, 0)))
+    border, reach = [(0, 0), (0, 0)], extent(op.window, op.dilation)
+    for n, count, e, s, before in zip(x.shape[2:], op.y.shape[1:], reach, op.stride, op.corner):
+        border.append((before, max((count - 1) * s + e - before - n, 0)))
     x = np.pad(x, border, constant_values=outside)
-    views = np.lib.stride_tricks.sliding_window_view(x, op.window, axis=(2, 3))
-    return views[:, :, :: op.stride[0], :: op.stride[1]]
+    views = np.lib.stride_tricks.sliding_window_view(x, reach, axis=(2, 3))
+    (down, across), (gap, other_gap) = op.stride, op.dilation
+    return views[:, :, ::down, ::across, ::gap, ::other_gap]
 
 
 def _max_pool(op: ops.MaxPool, x: Array) -> Array:
@@ -116,6 +125,17 @@ def _avg_pool(op: ops.AvgPool, x: Array) -> Array:
 
 def _upsample(op: ops.Upsample, x: Array) -> Array:
     return x.repeat(op.factor[0], axis=2).repeat(op.factor[1], axis=3)
+
+
+def _interpolate(op: ops.Interpolate, x: Array) -> Array:
+    for axis in (2, 3):
+        a, n = op.factor[axis - 2], x.shape[axis]
+        place = np.clip((np.arange(a * n) + 0.5) / a - 0.5, 0, n - 1)
+        first = place.astype(int)
+        t = (place - first).astype(x.dtype).reshape(-1, *(1 for _ in x.shape[axis + 1 :]))
+        u, v = x.take(first, axis), x.take(np.minimum(first + 1, n - 1), axis)
+        x = u + t * (v - u)
+    return x
 
 
 def _permute(op: ops.Permute, x: Array) -> Array:
@@ -169,6 +189,10 @@ def _add(op: ops.Add, x: Array, other: Array) -> Array:
     return x + other.reshape(x.shape)
 
 
+def _multiply(op: ops.Multiply, x: Array, other: Array) -> Array:
+    return x * other.reshape(x.shape)
+
+
 def _copy(op: ops.Copy, x: Array) -> Array:
     return x
 
@@ -186,6 +210,7 @@ _RUN: dict[type[ops.Op], Callable[..., Array]] = {
     ops.MaxPool: _max_pool,
     ops.AvgPool: _avg_pool,
     ops.Upsample: _upsample,
+    ops.Interpolate: _interpolate,
     ops.Permute: _permute,
     ops.Pad: _pad,
     ops.Activation: _activation,
@@ -195,6 +220,7 @@ _RUN: dict[type[ops.Op], Callable[..., Array]] = {
     ops.Softmax: _softmax,
     ops.TopK: _top_k,
     ops.Add: _add,
+    ops.Multiply: _multiply,
     ops.Copy: _copy,
     ops.SquaredError: _squared_error,
 }

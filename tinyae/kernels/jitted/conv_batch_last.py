@@ -2,7 +2,7 @@
 
 A batch is stored as (C, H, W, N). The N samples of a pixel are contiguous, and
 
-    y[o, i, j, :] = b[o] + Σ_{c,q,r} W[o, c, q, r] · x[c, i·sh + q − top, j·sw + r − left, :]
+    y[o, i, j, :] = b[o] + Σ_{c,q,r} W[o, c, q, r] · x[c, i·sh + q·dh − top, j·sw + r·dw − left, :]
 
 is a sum over taps (c, q, r). A tap that falls outside the image is left out, so no zero padding is
 needed. The pixels that use the same taps form rectangles, one in the middle and some along the
@@ -12,13 +12,14 @@ The gradient of the input is the same kind of sum, of y instead of x, for each p
 
     x[c, a + m·sh, b + n·sw, :] = Σ_{o,q,r} W[o, c, a + q·sh, b + r·sw] · y[o, m − q, n − r, :]
 
-(up to the padding). The gradient of a weight is the dot product of the samples of two pixels,
-summed over the pixels that use its tap.
+(up to the padding, and for a dilation of 1). The gradient of a weight is the dot product of the
+samples of two pixels, summed over the pixels that use its tap.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 
 import numba
@@ -66,17 +67,15 @@ def supports(x: Array, whole: bool = False) -> bool:
 # --- which pixels use which taps ----------------------------------------------------------------
 
 
-def _ranges(
-    count: int, step: int, first: int, sign: int, taps: int, length: int
-) -> list[list[int]]:
+def _ranges(count: int, step: int, first: int, tap: int, taps: int, length: int) -> list[list[int]]:
     """Along one axis: (i0, i1, q0, q1), where the pixels i0 ≤ i < i1 use the taps q0 ≤ q < q1.
 
-    With tap q, pixel i reads position ``first + i·step + sign·q``, if that is inside the image.
+    With tap q, pixel i reads position ``first + i·step + q·tap``, if that is inside the image.
     """
     ranges: list[list[int]] = []
     for i in range(count):
         at = first + i * step
-        visible = [q for q in range(taps) if 0 <= at + sign * q < length]
+        visible = [q for q in range(taps) if 0 <= at + q * tap < length]
         q0, q1 = (visible[0], visible[-1] + 1) if visible else (0, 0)
         if ranges and ranges[-1][2:] == [q0, q1]:
             ranges[-1][1] = i + 1
@@ -87,37 +86,45 @@ def _ranges(
 
 @functools.lru_cache(maxsize=256)
 def _forward(
-    channels: int, size: Pair, kernel: Pair, stride: Pair, pad: Pad, out: Pair
+    channels: int, size: Pair, kernel: Pair, stride: Pair, pad: Pad, dilation: Pair, out: Pair
 ) -> tuple[Array, Array]:
     """The only phase of a convolution, and its ranges, in the format of :func:`_table`."""
-    rows = _ranges(out[0], stride[0], -pad[0], 1, kernel[0], size[0])
-    columns = _ranges(out[1], stride[1], -pad[2], 1, kernel[1], size[1])
+    rows = _ranges(out[0], stride[0], -pad[0], dilation[0], kernel[0], size[0])
+    columns = _ranges(out[1], stride[1], -pad[2], dilation[1], kernel[1], size[1])
     area = kernel[0] * kernel[1]
     weights = (0, channels * area, area, kernel[1], 1)
-    axes = (stride[0], -pad[0], 0, 1), (stride[1], -pad[2], 0, 1)
-    return _table([(1, *weights, *axes[0], *axes[1])], [(rows, columns)])
+    down = stride[0], -pad[0], 0, 1, dilation[0]
+    across = stride[1], -pad[2], 0, 1, dilation[1]
+    return _table([(*weights, *down, *across)], [(rows, columns)])
 
 
 @functools.lru_cache(maxsize=256)
 def _backward(
-    channels: int, size: Pair, kernel: Pair, stride: Pair, pad: Pad, out: Pair
+    channels: int, size: Pair, kernel: Pair, stride: Pair, pad: Pad, dilation: Pair, out: Pair
 ) -> tuple[Array, Array]:
     """One phase for each remainder of the stride. ``size`` is dx's size, ``out`` is dy's."""
     area = kernel[0] * kernel[1]
     phases, ranges = [], []
     for a in range(stride[0]):
         for b in range(stride[1]):
-            axes, visible = [], []
+            axes, visible, first_tap, tap_step = [], [], [], []
             for axis, phase in ((0, a), (1, b)):
-                s, p = stride[axis], pad[2 * axis]
+                s, d, p = stride[axis], dilation[axis], pad[2 * axis]
+                # Pixel e of dx meets the taps u with u·d = e + p = phase, modulo s.
+                u = [u for u in range(kernel[axis]) if u * d % s == phase]
+                common = math.gcd(s, d)
                 start = (phase - p) % s  # the first pixel of this phase
                 count, first = len(range(start, size[axis], s)), (start + p) // s
-                taps = len(range(phase, kernel[axis], s))
-                visible.append(_ranges(count, 1, first, -1, taps, out[axis]))
-                axes.append((1, first, start, s))
-            at = a * kernel[1] + b
-            weights = (at, area, channels * area, stride[0] * kernel[1], stride[1])
-            phases.append((-1, *weights, *axes[0], *axes[1]))
+                if u:
+                    first = (start + p - u[0] * d) // s
+                tap = -d // common
+                visible.append(_ranges(count, 1, first, tap, len(u), out[axis]))
+                axes.append((1, first, start, s, tap))
+                first_tap.append(u[0] if u else 0)
+                tap_step.append(s // common)
+            at = first_tap[0] * kernel[1] + first_tap[1]
+            weights = (at, area, channels * area, tap_step[0] * kernel[1], tap_step[1])
+            phases.append((*weights, *axes[0], *axes[1]))
             ranges.append((visible[0], visible[1]))
     return _table(phases, ranges)
 
@@ -125,14 +132,14 @@ def _backward(
 def _table(
     phases: Sequence[tuple[int, ...]], ranges: list[tuple[list[list[int]], list[list[int]]]]
 ) -> tuple[Array, Array]:
-    """One row for each phase, and all ranges. A row has 18 numbers:
+    """One row for each phase, and all ranges. A row has 19 numbers:
 
-    0        sign of a tap's step
-    1        index of the first weight
-    2–5      strides of the weights by output, input, tap down, tap across
-    6–9      down: step and first pixel in the source, first pixel and step in the result
-    10–13    the same across
-    14–17    indices of its ranges: first and last of rows, first and last of columns
+    0        index of the first weight
+    1–4      strides of the weights by output, input, tap down, tap across
+    5–9      down: step and first pixel in the source, first pixel and step in the result, and
+             the step from tap to tap in the source
+    10–14    the same across
+    15–18    indices of its ranges: first and last of rows, first and last of columns
     """
     lines: list[list[int]] = []
     table = []
@@ -148,6 +155,30 @@ def _table(
 
 @jit
 def _convolve(
+    x: Array,
+    W: Array,
+    b: Array,
+    y: Array,
+    epilogue: int,
+    relu_mask: Array,
+    phases: Array,
+    ranges: Array,
+    groups: int,
+    t: int,
+    parts: int,
+) -> None:
+    """:func:`_convolve_group` for each group of channels."""
+    inputs, outputs, weights = len(x) // groups, len(y) // groups, W.size // groups
+    for g in range(groups):
+        o, o_end = g * outputs, (g + 1) * outputs
+        _convolve_group(
+            *(x[g * inputs : (g + 1) * inputs], W[g * weights : (g + 1) * weights]),
+            *(b[o:o_end], y[o:o_end], epilogue, relu_mask[o:o_end], phases, ranges, t, parts),
+        )
+
+
+@jit
+def _convolve_group(
     x: Array,
     W: Array,
     b: Array,
@@ -178,22 +209,25 @@ def _convolve(
     packed = np.empty(W.size, W.dtype)
     for p in range(len(phases)):
         f = phases[p]
-        sign, w_at, w_output, w_input, w_down, w_across = f[0], f[1], f[2], f[3], f[4], f[5]
-        x_first, x_down, x_across = (f[7] * x_columns + f[11]) * n, f[6] * x_columns * n, f[10] * n
-        y_first, y_down, y_across = (f[8] * y_columns + f[12]) * n, f[9] * y_columns * n, f[13] * n
-        count = ranges[f[15] - 1, 1]
+        w_at, w_output, w_input, w_down, w_across = f[0], f[1], f[2], f[3], f[4]
+        x_first, x_down, x_across = (f[6] * x_columns + f[11]) * n, f[5] * x_columns * n, f[10] * n
+        y_first, y_down, y_across = (f[7] * y_columns + f[12]) * n, f[8] * y_columns * n, f[13] * n
+        tap_down, tap_across = f[9], f[14]
+        count = ranges[f[16] - 1, 1]
         first_row, last_row = count * t // parts, count * (t + 1) // parts
-        for rows in range(f[14], f[15]):
+        for rows in range(f[15], f[16]):
             i0, i1 = max(ranges[rows, 0], first_row), min(ranges[rows, 1], last_row)
             if i0 >= i1:
                 continue
-            for columns in range(f[16], f[17]):
+            for columns in range(f[17], f[18]):
                 j0, j1 = ranges[columns, 0], ranges[columns, 1]
                 taps = 0
                 for c in range(channels):
                     for q in range(ranges[rows, 2], ranges[rows, 3]):
                         for r in range(ranges[columns, 2], ranges[columns, 3]):
-                            offsets[taps] = ((c * x_rows + sign * q) * x_columns + sign * r) * n
+                            offsets[taps] = (
+                                (c * x_rows + q * tap_down) * x_columns + r * tap_across
+                            ) * n
                             weight_indices[taps] = w_at + c * w_input + q * w_down + r * w_across
                             taps += 1
                 for o in range(outputs):
@@ -243,14 +277,29 @@ def _convolve_parallel(
     relu_mask: Array,
     phases: Array,
     ranges: Array,
+    groups: int,
     parts: Array,
 ) -> None:
     for t in numba.prange(len(parts)):
-        _convolve(x, W, b, y, epilogue, relu_mask, phases, ranges, parts[t], len(parts))
+        _convolve(x, W, b, y, epilogue, relu_mask, phases, ranges, groups, parts[t], len(parts))
 
 
 @jit
-def _weight_grad(x: Array, dy: Array, dW: Array, phases: Array, ranges: Array, part: Array) -> None:
+def _weight_grad(
+    x: Array, dy: Array, dW: Array, phases: Array, ranges: Array, groups: int, part: Array
+) -> None:
+    """:func:`_weight_grad_of_group` for each group of channels."""
+    inputs, outputs = len(x) // groups, len(dy) // groups
+    for g in range(groups):
+        o, o_end = g * outputs, (g + 1) * outputs
+        part_x = x[g * inputs : (g + 1) * inputs]
+        _weight_grad_of_group(part_x, dy[o:o_end], dW[o:o_end], phases, ranges, part)
+
+
+@jit
+def _weight_grad_of_group(
+    x: Array, dy: Array, dW: Array, phases: Array, ranges: Array, part: Array
+) -> None:
     """dW[o, k] = Σ dy[o, pixel] · x[tap k's pixel], over samples and the pixels that use tap k.
 
     A part is (first output, one past the last, first tap, one past the last).
@@ -264,11 +313,11 @@ def _weight_grad(x: Array, dy: Array, dW: Array, phases: Array, ranges: Array, p
     corner = np.empty(DOTS * DOTS, dW.dtype)
     dW[o0:o1, k0:k1] = 0
     f = phases[0]
-    w_input, w_down = f[3], f[4]
-    down, x_row, across, x_column = f[6], f[7], f[10], f[11]
-    for rows in range(f[14], f[15]):
+    w_input, w_down = f[2], f[3]
+    down, x_row, across, x_column, tap_down, tap_across = f[5], f[6], f[10], f[11], f[9], f[14]
+    for rows in range(f[15], f[16]):
         i0, i1 = ranges[rows, 0], ranges[rows, 1]
-        for columns in range(f[16], f[17]):
+        for columns in range(f[17], f[18]):
             j0, j1 = ranges[columns, 0], ranges[columns, 1]
             taps = 0
             for c in range(channels):
@@ -276,7 +325,9 @@ def _weight_grad(x: Array, dy: Array, dW: Array, phases: Array, ranges: Array, p
                     for r in range(ranges[columns, 2], ranges[columns, 3]):
                         k = c * w_input + q * w_down + r
                         if k0 <= k < k1:
-                            offsets[taps] = ((c * x_rows + q) * x_columns + r) * n
+                            offsets[taps] = (
+                                (c * x_rows + q * tap_down) * x_columns + r * tap_across
+                            ) * n
                             weight_indices[taps] = k
                             taps += 1
             if taps == 0:
@@ -328,10 +379,10 @@ def _weight_grad(x: Array, dy: Array, dW: Array, phases: Array, ranges: Array, p
 
 @parallel_jit
 def _weight_grad_parallel(
-    x: Array, dy: Array, dW: Array, phases: Array, ranges: Array, parts: Array
+    x: Array, dy: Array, dW: Array, phases: Array, ranges: Array, groups: int, parts: Array
 ) -> None:
     for t in numba.prange(len(parts)):
-        _weight_grad(x, dy, dW, phases, ranges, parts[t])
+        _weight_grad(x, dy, dW, phases, ranges, groups, parts[t])
 
 
 # --- the kernels ----------------------------------------------------------------------------------
@@ -345,15 +396,16 @@ def _run(
     table: tuple[Array, Array],
     relu: bool,
     relu_mask: Array | None,
+    groups: int,
 ) -> Array:
     """Compute y; returns it as (N, C, H, W)."""
     if relu and relu_mask is not None:
-        return relu_backward(_run(x, W, b, y, table, True, None), relu_mask)
+        return relu_backward(_run(x, W, b, y, table, True, None, groups), relu_mask)
     epilogue = RELU if relu else NO_EPILOGUE if relu_mask is None else RELU_MASK
     mask = y if relu_mask is None else batch_last(relu_mask)
     bias = np.zeros(len(y), y.dtype) if b is None else np.ascontiguousarray(b)
     W = np.ascontiguousarray(W).reshape(-1)
-    arguments = batch_last(x), W, bias, y, epilogue, mask, *table
+    arguments = batch_last(x), W, bias, y, epilogue, mask, *table, groups
     work = y.size * (W.size // len(y)) // len(table[0])
     threads = claim_threads() if work >= _MIN_PARALLEL_WORK else 1
     if threads > 1:
@@ -372,12 +424,14 @@ def conv2d(
     b: Array | None,
     relu: bool,
     relu_mask: Array | None,
+    dilation: Pair,
+    groups: int,
 ) -> Array:
-    n, channels, *size = x.shape
+    n, _, *size = x.shape
     y = empty((len(W), *out, n), x.dtype)
-    kernel = (W.shape[2], W.shape[3])
-    table = _forward(channels, (size[0], size[1]), kernel, stride, pad, out)
-    return _run(x, W, b, y, table, relu, relu_mask)
+    channels, kernel = W.shape[1], (W.shape[2], W.shape[3])
+    table = _forward(channels, (size[0], size[1]), kernel, stride, pad, dilation, out)
+    return _run(x, W, b, y, table, relu, relu_mask, groups)
 
 
 def conv2d_input_grad(
@@ -389,25 +443,31 @@ def conv2d_input_grad(
     b: Array | None,
     relu: bool,
     relu_mask: Array | None,
+    dilation: Pair,
+    groups: int,
 ) -> Array:
     n, _, *out = dy.shape
     channels, kernel = W.shape[1], (W.shape[2], W.shape[3])
-    dx = empty((channels, *size, n), dy.dtype)
-    table = _backward(channels, size, kernel, stride, pad, (out[0], out[1]))
-    return _run(dy, W, b, dx, table, relu, relu_mask)
+    dx = empty((groups * channels, *size, n), dy.dtype)
+    table = _backward(channels, size, kernel, stride, pad, dilation, (out[0], out[1]))
+    return _run(dy, W, b, dx, table, relu, relu_mask, groups)
 
 
-def conv2d_weight_grad(x: Array, dy: Array, stride: Pair, pad: Pad, kernel: Pair) -> Array:
-    channels, *size = x.shape[1:]
+def conv2d_weight_grad(
+    x: Array, dy: Array, stride: Pair, pad: Pad, kernel: Pair, dilation: Pair, groups: int
+) -> Array:
+    _, all_channels, *size = x.shape
     _, outputs, rows, columns = dy.shape
+    channels = all_channels // groups
     dW = np.empty((outputs, channels * kernel[0] * kernel[1]), x.dtype)
-    table = _forward(channels, (size[0], size[1]), kernel, stride, pad, (rows, columns))
+    table = _forward(channels, (size[0], size[1]), kernel, stride, pad, dilation, (rows, columns))
     threads = claim_threads() if dy.size * dW.shape[1] >= _MIN_PARALLEL_WORK else 1
-    parts = weight_parts(*dW.shape, threads)
+    parts = weight_parts(outputs // groups, dW.shape[1], threads)
+    arguments = batch_last(x), batch_last(dy), dW, *table, groups
     if threads > 1:
-        run_parallel(_weight_grad_parallel, batch_last(x), batch_last(dy), dW, *table, parts)
+        run_parallel(_weight_grad_parallel, *arguments, parts)
     else:
-        _weight_grad(batch_last(x), batch_last(dy), dW, *table, parts[0])
+        _weight_grad(*arguments, parts[0])
     return dW.reshape(outputs, channels, *kernel)
 
 

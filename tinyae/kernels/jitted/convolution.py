@@ -34,6 +34,7 @@ from tinyae.kernels.jitted.threads import (
     split_points,
 )
 from tinyae.kernels.reference import Pad, Pair
+from tinyae.kernels.windows import extent, in_groups
 from tinyae.param import Array
 
 Shape = tuple[int, ...]
@@ -278,35 +279,38 @@ def _run_copy(
         serial(*arguments, _row_ranges(rows, 1, stride)[0])
 
 
-def _phases(x: Array, kernel: Pair, stride: Pair, pad: Pad, size: Pair) -> tuple[Array, Array, int]:
+def _phases(
+    x: Array, kernel: Pair, stride: Pair, pad: Pad, size: Pair, dilation: Pair
+) -> tuple[Array, Array, int]:
     """The phases of the padded image as a flat array; each tap's offset in it; its row pitch.
 
     ``size`` is the output's size. Pixels that no tap reads are not copied.
     """
     x = batch_last(x)
     channels, n = x.shape[0], x.shape[3]
-    (kh, kw), (sh, sw) = kernel, stride
+    (kh, kw), (sh, sw) = extent(kernel, dilation), stride
     rows, columns = size[0] + (kh - 1) // sh, size[1] + (kw - 1) // sw
     split = np.empty((sh, sw, channels, rows, columns, n), x.dtype)
     arguments = (x, pad[0], pad[2], split)
     _run_copy(_split_phases, _split_parallel, arguments, split, sh * sw * channels * rows)
-    offsets = _tap_offsets(kernel, stride, channels, rows, columns, n)
+    offsets = _tap_offsets(kernel, stride, dilation, channels, rows, columns, n)
     return split.reshape(-1), offsets, columns * n
 
 
 @functools.lru_cache(maxsize=256)
 def _tap_offsets(
-    kernel: Pair, stride: Pair, channels: int, rows: int, columns: int, n: int
+    kernel: Pair, stride: Pair, dilation: Pair, channels: int, rows: int, columns: int, n: int
 ) -> Array:
     """The offset of each tap (c, u, v) in the array of :func:`_phases`."""
     c, u, v = np.ogrid[:channels, : kernel[0], : kernel[1]]
+    u, v = u * dilation[0], v * dilation[1]
     phase = u % stride[0] * stride[1] + v % stride[1]
     at = ((phase * channels + c) * rows + u // stride[0]) * columns + v // stride[1]
     return (at * n).reshape(-1)
 
 
-def _output_size(size: Pair, kernel: Pair, stride: Pair, pad: Pad) -> Pair:
-    (top, bottom, left, right), (kh, kw) = pad, kernel
+def _output_size(size: Pair, kernel: Pair, stride: Pair, pad: Pad, dilation: Pair) -> Pair:
+    (top, bottom, left, right), (kh, kw) = pad, extent(kernel, dilation)
     return (
         (size[0] + top + bottom - kh) // stride[0] + 1,
         (size[1] + left + right - kw) // stride[1] + 1,
@@ -317,20 +321,24 @@ def _output_size(size: Pair, kernel: Pair, stride: Pair, pad: Pad) -> Pair:
 
 
 @functools.lru_cache(maxsize=256)
-def _size_of_output(x: Shape, W: Shape, stride: Pair, pad: Pad) -> Pair | tuple[()]:
+def _size_of_output(
+    x: Shape, W: Shape, stride: Pair, pad: Pad, dilation: Pair, groups: int
+) -> Pair | tuple[()]:
     """(H′, W′) of a convolution of x by W, by their shapes; () if they do not belong together."""
-    if len(x) != 4 or len(W) != 4 or x[1] != W[1]:
+    if len(x) != 4 or len(W) != 4 or x[1] != W[1] * groups or W[0] % groups:
         return ()
-    size = _output_size((x[2], x[3]), (W[2], W[3]), stride, pad)
+    size = _output_size((x[2], x[3]), (W[2], W[3]), stride, pad, dilation)
     return size if min(size) >= 1 else ()
 
 
 @functools.lru_cache(maxsize=256)
-def _belong(y: Shape, W: Shape, size: Shape, stride: Pair, pad: Pad) -> bool:
+def _belong(
+    y: Shape, W: Shape, size: Shape, stride: Pair, pad: Pad, dilation: Pair, groups: int
+) -> bool:
     """Whether y has the shape that W makes of images of that size."""
-    if len(y) != 4 or len(W) != 4 or len(size) != 2 or y[1] != W[0]:
+    if len(y) != 4 or len(W) != 4 or len(size) != 2 or y[1] != W[0] or W[0] % groups:
         return False
-    return y[2:] == _output_size((size[0], size[1]), (W[2], W[3]), stride, pad)
+    return y[2:] == _output_size((size[0], size[1]), (W[2], W[3]), stride, pad, dilation)
 
 
 def _fits_bias(b: Array | None, W: Array, outputs: int) -> bool:
@@ -341,8 +349,16 @@ def _fits_mask(mask: Array | None, x: Array, shape: tuple[int, ...]) -> bool:
     return mask is None or (mask.shape == shape and mask.dtype == x.dtype)
 
 
-def conv2d(x: Array, W: Array, stride: Pair, pad: Pad, b: Array | None = None) -> Array:
-    return conv2d_relu(x, W, stride, pad, b)
+def conv2d(
+    x: Array,
+    W: Array,
+    stride: Pair,
+    pad: Pad,
+    b: Array | None = None,
+    dilation: Pair = (1, 1),
+    groups: int = 1,
+) -> Array:
+    return conv2d_relu(x, W, stride, pad, b, False, None, dilation, groups)
 
 
 def conv2d_relu(
@@ -353,8 +369,10 @@ def conv2d_relu(
     b: Array | None = None,
     relu: bool = False,
     relu_mask: Array | None = None,
+    dilation: Pair = (1, 1),
+    groups: int = 1,
 ) -> Array:
-    size = _size_of_output(x.shape, W.shape, stride, pad)
+    size = _size_of_output(x.shape, W.shape, stride, pad, dilation, groups)
     n = len(x)
     if not (
         size
@@ -362,13 +380,16 @@ def conv2d_relu(
         and _fits_bias(b, W, len(W))
         and _fits_mask(relu_mask, x, (n, len(W), *size))
     ):
-        return reference.conv2d_relu(x, W, stride, pad, b, relu, relu_mask)
+        return reference.conv2d_relu(x, W, stride, pad, b, relu, relu_mask, dilation, groups)
     kernel = (W.shape[2], W.shape[3])
     if conv_batch_last.supports(x):
-        return conv_batch_last.conv2d(x, W, stride, pad, size, b, relu, relu_mask)
+        return conv_batch_last.conv2d(x, W, stride, pad, size, b, relu, relu_mask, dilation, groups)
+    if groups > 1:
+        y = in_groups(conv2d, x, W, groups, stride, pad, None, dilation)
+        return _after_relu(y if b is None else y + b[:, None, None], relu, relu_mask)
     y = np.empty((len(W), size[0], size[1] * n), x.dtype)
     flat_W = np.ascontiguousarray(W).reshape(len(W), -1)
-    _run_correlate(*_phases(x, kernel, stride, pad, size), flat_W, _bias(b, y), y)
+    _run_correlate(*_phases(x, kernel, stride, pad, size, dilation), flat_W, _bias(b, y), y)
     return _after_relu(y.reshape(len(W), *size, n).transpose(3, 0, 1, 2), relu, relu_mask)
 
 
@@ -382,9 +403,16 @@ def _bias(b: Array | None, y: Array) -> Array:
 
 
 def conv2d_input_grad(
-    dy: Array, W: Array, stride: Pair, pad: Pad, size: Pair, b: Array | None = None
+    dy: Array,
+    W: Array,
+    stride: Pair,
+    pad: Pad,
+    size: Pair,
+    b: Array | None = None,
+    dilation: Pair = (1, 1),
+    groups: int = 1,
 ) -> Array:
-    return conv2d_input_grad_relu(dy, W, stride, pad, size, b)
+    return conv2d_input_grad_relu(dy, W, stride, pad, size, b, False, None, dilation, groups)
 
 
 def conv2d_input_grad_relu(
@@ -396,22 +424,35 @@ def conv2d_input_grad_relu(
     b: Array | None = None,
     relu: bool = False,
     relu_mask: Array | None = None,
+    dilation: Pair = (1, 1),
+    groups: int = 1,
 ) -> Array:
     """For each phase a of dx: dx[a + m·s] = Σ_q W[a + q·s] · dy[m − q], with stride 1."""
-    fits = same_float(dy, W) and _belong(dy.shape, W.shape, size, stride, pad)
+    fits = same_float(dy, W) and _belong(dy.shape, W.shape, size, stride, pad, dilation, groups)
+    wide = fits and conv_batch_last.supports(dy)
+    unit_stride = stride == (1, 1)
     if not (
         fits
-        and _fits_bias(b, W, W.shape[1])
-        and _fits_mask(relu_mask, dy, (len(dy), W.shape[1], *size))
+        and (wide or unit_stride or dilation == (1, 1))
+        and _fits_bias(b, W, W.shape[1] * groups)
+        and _fits_mask(relu_mask, dy, (len(dy), W.shape[1] * groups, *size))
     ):
-        return reference.conv2d_input_grad_relu(dy, W, stride, pad, size, b, relu, relu_mask)
-    if conv_batch_last.supports(dy):
-        return conv_batch_last.conv2d_input_grad(dy, W, stride, pad, size, b, relu, relu_mask)
+        return reference.conv2d_input_grad_relu(
+            dy, W, stride, pad, size, b, relu, relu_mask, dilation, groups
+        )
+    if wide:
+        return conv_batch_last.conv2d_input_grad(
+            dy, W, stride, pad, size, b, relu, relu_mask, dilation, groups
+        )
+    if groups > 1:
+        dx = in_groups(conv2d_input_grad, dy, W, groups, stride, pad, size, None, dilation)
+        return _after_relu(dx if b is None else dx + b[:, None, None], relu, relu_mask)
     n, outputs = dy.shape[:2]
     channels, (kh, kw), (sh, sw) = W.shape[1], W.shape[2:], stride
-    pad_top, pad_left = (kh - 1) // sh, (kw - 1) // sw  # zeros before dy, where m − q < 0
+    reach_down, reach_across = extent((kh, kw), dilation)
+    # zeros before dy, where m − q < 0
+    pad_top, pad_left = (reach_down - 1) // sh, (reach_across - 1) // sw
     # For stride 1, the only phase is dx with its padding; otherwise the phases are interleaved.
-    unit_stride = stride == (1, 1)
     (m0, n0) = (pad[0], pad[2]) if unit_stride else (0, 0)
     rows = size[0] if unit_stride else -(-(pad[0] + size[0]) // sh)
     columns = size[1] if unit_stride else -(-(pad[2] + size[1]) // sw)
@@ -425,7 +466,7 @@ def conv2d_input_grad_relu(
     for u in range(phases.shape[0]):
         for v in range(phases.shape[1]):
             taps = W[:, :, u::sh, v::sw].transpose(1, 0, 2, 3)  # (C, O, q, r)
-            offsets = _mirrored_offsets(outputs, *taps.shape[2:], first, height, width, n)
+            offsets = _mirrored_offsets(outputs, *taps.shape[2:], first, height, width, n, dilation)
             W_phase = np.ascontiguousarray(taps).reshape(channels, -1)
             part = phases[u, v].reshape(channels, rows, columns * n)
             _run_correlate(padded.reshape(-1), offsets, width * n, W_phase, bias, part)
@@ -445,23 +486,37 @@ def conv2d_input_grad_relu(
 
 @functools.lru_cache(maxsize=256)
 def _mirrored_offsets(
-    outputs: int, kh: int, kw: int, first: int, height: int, width: int, n: int
+    outputs: int, kh: int, kw: int, first: int, height: int, width: int, n: int, dilation: Pair
 ) -> Array:
     """The offset of each tap (o, q, r) in dy, which decreases with q and r."""
     o, q, r = np.ogrid[:outputs, :kh, :kw]
+    q, r = q * dilation[0], r * dilation[1]
     return (first + (o * height - q) * width - r).reshape(-1) * n
 
 
-def conv2d_weight_grad(x: Array, dy: Array, stride: Pair, pad: Pad, kernel: Pair) -> Array:
-    fits = same_float(x, dy) and x.ndim == 4 and len(x) == len(dy)
-    if not (fits and _belong(dy.shape, (*dy.shape[1:2], 0, *kernel), x.shape[2:], stride, pad)):
-        return reference.conv2d_weight_grad(x, dy, stride, pad, kernel)
+def conv2d_weight_grad(
+    x: Array,
+    dy: Array,
+    stride: Pair,
+    pad: Pad,
+    kernel: Pair,
+    dilation: Pair = (1, 1),
+    groups: int = 1,
+) -> Array:
+    fits = same_float(x, dy) and x.ndim == 4 and len(x) == len(dy) and not x.shape[1] % groups
+    W = (*dy.shape[1:2], 0, *kernel)
+    if not (fits and _belong(dy.shape, W, x.shape[2:], stride, pad, dilation, groups)):
+        return reference.conv2d_weight_grad(x, dy, stride, pad, kernel, dilation, groups)
     if conv_batch_last.supports(x, whole=True):
-        return conv_batch_last.conv2d_weight_grad(x, dy, stride, pad, kernel)
+        return conv_batch_last.conv2d_weight_grad(x, dy, stride, pad, kernel, dilation, groups)
+    if groups > 1:
+        parts = zip(np.split(x, groups, axis=1), np.split(dy, groups, axis=1))
+        more = stride, pad, kernel, dilation
+        return np.concatenate([conv2d_weight_grad(u, v, *more) for u, v in parts])
     n, outputs, rows, columns = dy.shape
     dW = np.empty((outputs, x.shape[1] * kernel[0] * kernel[1]), x.dtype)
     flat = batch_last(dy).reshape(outputs, rows, columns * n)
-    _run_correlate_weights(*_phases(x, kernel, stride, pad, (rows, columns)), flat, dW)
+    _run_correlate_weights(*_phases(x, kernel, stride, pad, (rows, columns), dilation), flat, dW)
     return dW.reshape(outputs, x.shape[1], *kernel)
 
 

@@ -1,6 +1,7 @@
 """Pooling, over images that lie flat in memory. Layers and compiled programs share the loops.
 
-With and without padding it is one loop, compiled twice: without padding, no window is cut off.
+With and without padding or dilation it is one loop, compiled twice: without, no window is cut off
+and its entries are neighbours.
 """
 
 from __future__ import annotations
@@ -12,19 +13,27 @@ from tinyae.kernels import reference
 from tinyae.kernels.jitted.cfunc import view
 from tinyae.kernels.jitted.threads import jit
 from tinyae.kernels.reference import Pair
+from tinyae.kernels.windows import extent
 from tinyae.param import Array
 
 
 @jit
-def _span(i: int, k: int, s: int, before: int | None, n: int) -> tuple[int, int]:
-    """Where window i begins and ends, cut off at the ends of an axis of length n.
+def _span(i: int, k: int, s: int, d: int, before: int | None, n: int) -> tuple[int, int]:
+    """Where the part of window i inside an axis of length n begins, and how many entries it has.
 
-    The first begins ``before`` the axis. With None, every window lies inside, and nothing is cut.
+    The first window begins ``before`` the axis. With None, every window lies inside.
     """
-    first, last = i * s, i * s + k
     if before is None:  # a type of its own, so that this is decided when the loop is compiled
-        return first, last
-    return max(first - before, 0), min(last - before, n)
+        return i * s, k
+    start = i * s - before
+    skipped = (d - 1 - start) // d if start < 0 else 0
+    return start + skipped * d, min(k, (n - 1 - start) // d + 1) - skipped
+
+
+@jit
+def _step(d: int, before: int | None) -> int:
+    """How far the entries of a window lie apart: a constant 1 where no window is cut off."""
+    return 1 if before is None else d
 
 
 @jit
@@ -40,26 +49,29 @@ def largest(
     kw: int,
     sh: int,
     sw: int,
+    dh: int,
+    dw: int,
     top: int | None,
     left: int | None,
 ) -> None:
     """The largest entry of the part of each window inside its image, and its place, unless
     ``index`` is None: u·kw + v in a window that is not cut.
 
-    x holds images of height × width one after the other, y and index those of rows × columns.
+    x holds images of height × width one after the other, y and index those of rows × columns. The
+    entries of a window lie dh rows and dw columns apart, unless ``top`` and ``left`` are None.
     """
-    to = 0
+    to, down, across = 0, _step(dh, top), _step(dw, left)
     for image in range(y.size // max(rows * columns, 1)):
         for i in range(rows):
-            first, last = _span(i, kh, sh, top, height)
+            first, n_rows = _span(i, kh, sh, down, top, height)
             for j in range(columns):
-                start, end = _span(j, kw, sw, left, width)
+                start, n_columns = _span(j, kw, sw, across, left, width)
                 corner = (image * height + first) * width + start
                 best, argmax = view(x, corner, 1)[0], 0
-                for u in range(last - first):
-                    line = view(x, corner + u * width, end - start)
-                    for v in range(end - start):
-                        value = line[v]
+                for u in range(n_rows):
+                    line = view(x, corner + u * down * width, (n_columns - 1) * across + 1)
+                    for v in range(n_columns):
+                        value = line[v * across]
                         keep = best >= value or best != best  # the first NaN wins, as in argmax
                         best = best if keep else value
                         if index is not None:
@@ -82,29 +94,31 @@ def means(
     kw: int,
     sh: int,
     sw: int,
+    dh: int,
+    dw: int,
     top: int | None,
     left: int | None,
 ) -> None:
-    """The mean of the part of each window inside its image."""
-    to = 0
+    """The mean of the part of each window inside its image. See :func:`largest`."""
+    to, down, across = 0, _step(dh, top), _step(dw, left)
     for image in range(y.size // max(rows * columns, 1)):
         for i in range(rows):
-            first, last = _span(i, kh, sh, top, height)
+            first, n_rows = _span(i, kh, sh, down, top, height)
             for j in range(columns):
-                start, end = _span(j, kw, sw, left, width)
+                start, n_columns = _span(j, kw, sw, across, left, width)
                 corner = (image * height + first) * width + start
                 total = x.dtype.type(0)
-                for u in range(last - first):
-                    line = view(x, corner + u * width, end - start)
-                    for v in range(end - start):
-                        total += line[v]
-                y[to] = total / x.dtype.type((last - first) * (end - start))
+                for u in range(n_rows):
+                    line = view(x, corner + u * down * width, (n_columns - 1) * across + 1)
+                    for v in range(n_columns):
+                        total += line[v * across]
+                y[to] = total / x.dtype.type(n_rows * n_columns)
                 to += 1
 
 
 @jit
 def _largest_backward(
-    dy: Array, index: Array, dx: Array, kh: int, kw: int, sh: int, sw: int
+    dy: Array, index: Array, dx: Array, kh: int, kw: int, sh: int, sw: int, dh: int, dw: int
 ) -> None:
     n_samples, channels, rows, columns = dy.shape
     for n in range(n_samples):
@@ -113,31 +127,38 @@ def _largest_backward(
                 for j in range(columns):
                     argmax = index[n, c, i, j]
                     if 0 <= argmax < kh * kw:
-                        dx[n, c, i * sh + argmax // kw, j * sw + argmax % kw] += dy[n, c, i, j]
+                        u, v = argmax // kw * dh, argmax % kw * dw
+                        dx[n, c, i * sh + u, j * sw + v] += dy[n, c, i, j]
 
 
-def max_pool2d(x: Array, kernel: Pair, stride: Pair) -> tuple[Array, Array]:
-    if x.ndim != 4 or x.dtype not in FLOATS or x.shape[2] < kernel[0] or x.shape[3] < kernel[1]:
-        return reference.max_pool2d(x, kernel, stride)
+def max_pool2d(
+    x: Array, kernel: Pair, stride: Pair, dilation: Pair = (1, 1)
+) -> tuple[Array, Array]:
+    fits = x.ndim == 4 and x.dtype in FLOATS and dilation == (1, 1)
+    if not fits or x.shape[2] < kernel[0] or x.shape[3] < kernel[1]:
+        return reference.max_pool2d(x, kernel, stride, dilation)
     (height, width), (kh, kw), (sh, sw) = x.shape[2:], kernel, stride
     size = (height - kh) // sh + 1, (width - kw) // sw + 1
     y = np.empty((*x.shape[:2], *size), x.dtype)
     index = np.empty(y.shape, np.int64)
     flat = np.ascontiguousarray(x).reshape(-1)
-    geometry = height, width, *size, kh, kw, sh, sw, None, None
+    geometry = height, width, *size, kh, kw, sh, sw, 1, 1, None, None
     largest(flat, y.reshape(-1), index.reshape(-1), *geometry)
     return y, index
 
 
-def max_pool2d_backward(dy: Array, index: Array, kernel: Pair, stride: Pair, size: Pair) -> Array:
+def max_pool2d_backward(
+    dy: Array, index: Array, kernel: Pair, stride: Pair, size: Pair, dilation: Pair = (1, 1)
+) -> Array:
     fits = (
         dy.ndim == 4 and dy.shape == index.shape and dy.dtype in FLOATS and index.dtype == np.int64
     )
     if not fits or any(
-        (n - 1) * s + k > m for n, s, k, m in zip(dy.shape[2:], stride, kernel, size)
+        (n - 1) * s + e > m
+        for n, s, e, m in zip(dy.shape[2:], stride, extent(kernel, dilation), size)
     ):
-        return reference.max_pool2d_backward(dy, index, kernel, stride, size)
+        return reference.max_pool2d_backward(dy, index, kernel, stride, size, dilation)
     dx = np.zeros((*dy.shape[:2], *size), dy.dtype)
     dy, index = np.ascontiguousarray(dy), np.ascontiguousarray(index)
-    _largest_backward(dy, index, dx, *kernel, *stride)
+    _largest_backward(dy, index, dx, *kernel, *stride, *dilation)
     return dx

@@ -91,6 +91,21 @@ def quantize_program(program: Program, x: Array) -> QuantizedProgram:
                 f"export_c: the model has a {type(op).__name__}, which has no form in int8; pass "
                 "quantize=None, or replace it: BatchNorm and all activations but Softmax have one"
             )
+        if isinstance(op, ops.Conv | ops.ConvTranspose) and (op.groups, *op.dilation) != (1, 1, 1):
+            raise TypeError(
+                f"export_c: the model has a {type(op).__name__} with groups {op.groups} and dilation "
+                f"{op.dilation}, which has no form in int8; pass quantize=None, or groups=1, dilation=1"
+            )
+        if isinstance(op, ops.MaxPool | ops.AvgPool) and op.dilation != (1, 1):
+            raise TypeError(
+                f"export_c: the model has a {type(op).__name__} with dilation {op.dilation}, which "
+                "has no form in int8; pass quantize=None, or dilation=1"
+            )
+        if isinstance(op, ops.MaxPool | ops.AvgPool) and _reaches_beyond(op):
+            raise TypeError(
+                f"export_c: the model has a {type(op).__name__} whose windows reach beyond the image, "
+                "which has no form in int8; pass quantize=None, or a pool without padding and ceil_mode"
+            )
     program = _with_separate_activations(program)
     results = _Results(program)
     scales = _scales(program, results, _ranges(program, results, x))
@@ -100,6 +115,11 @@ def quantize_program(program: Program, x: Array) -> QuantizedProgram:
         quantized.append(_quantized(program, op, read, scales[results.group(k)]))
     ends = (scales[results.group(k)] for k in (INPUT, results.output[0]))
     return QuantizedProgram(program, tuple(quantized), *ends)
+
+
+def _reaches_beyond(op: ops.MaxPool | ops.AvgPool) -> bool:
+    ends = zip(op.x.shape[1:], op.y.shape[1:], op.window, op.stride)
+    return op.corner != (0, 0) or any((count - 1) * s + k > n for n, count, k, s in ends)
 
 
 def _sources(op: Op) -> list[Slot]:

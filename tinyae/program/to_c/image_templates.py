@@ -4,6 +4,39 @@ from __future__ import annotations
 
 from string import Template
 
+
+def suffix(dilation: tuple[int, int]) -> str:
+    """What is added to a function's name for taps that are not neighbours."""
+    return "" if dilation == (1, 1) else f"_dilated{dilation[0]}x{dilation[1]}_"
+
+
+def taps(dilation: tuple[int, int]) -> dict[str, str]:
+    """The parts of CONV that depend on the dilation: the taps inside of the image, and their steps."""
+    parts = {"suffix": suffix(dilation)}
+    for axis, d, at, length, tap in zip(
+        ("down", "across"), dilation, ("row", "column"), ("height", "width"), "uv"
+    ):
+        parts[f"step_{axis}"] = tap if d == 1 else f"{tap} * {d}"
+        parts[f"first_{axis}"] = f"-{at}" if d == 1 else f"({d - 1} - {at}) / {d}"
+        left = f"s->{length} - {at}"
+        parts[f"last_{axis}"] = left if d == 1 else f"({left} + {d - 1}) / {d}"
+    return parts
+
+
+def entries(dilation: tuple[int, int]) -> dict[str, str]:
+    """The parts of MAX_POOL and AVG_POOL that depend on the dilation."""
+    parts = {"suffix": suffix(dilation)}
+    for axis, d, at, inside, entry in zip(
+        ("down", "across"), dilation, ("row", "column"), ("rows", "columns"), "uv"
+    ):
+        parts[axis] = str(d)
+        parts[entry] = entry if d == 1 else f"{entry} * {d}"
+        parts[f"first_{at}"] = "0" if d == 1 else f"({at} % {d} + {d}) % {d}"
+        count = f"({entry}1 - {entry}0)"
+        parts[f"{inside}_inside"] = count if d == 1 else f"(({count[1:-1]} + {d - 1}) / {d})"
+    return parts
+
+
 WINDOW = Template("""\
 /* A window that moves over an image. */
 typedef struct {
@@ -16,11 +49,11 @@ typedef struct {
 """)
 
 CONV = Template("""\
-/* y[o, i, j] = b[o] + sum over c, u, v of W[o, c, u, v] * x[c, i * down + u - top,
- * j * right + v - left], where x is zero outside of the image; $rows channels o at a time
+/* y[o, i, j] = b[o] + sum over c, u, v of W[o, c, u, v] * x[c, i * down + $step_down - top,
+ * j * right + $step_across - left], where x is zero outside of the image; $rows channels o at a time
  * W (out_channels / $rows, 1 + channels * window_height * window_width, $rows),
  * where b comes first */
-static void ${name}_conv$rows(const ${name}_window *s, int32_t out_channels,
+static void ${name}_conv$suffix$rows(const ${name}_window *s, int32_t out_channels,
     const float *W, const float *x, float *y)
 {
     const int32_t pixels = s->out_height * s->out_width;
@@ -30,22 +63,22 @@ static void ${name}_conv$rows(const ${name}_window *s, int32_t out_channels,
         float *p = y + o * pixels;
         for (int32_t i = 0; i < s->out_height; i++) {
             const int32_t row = i * s->down - s->top;
-            const int32_t u0 = row < 0 ? -row : 0;
-            const int32_t u1 = ${name}_min(s->window_height, s->height - row);
+            const int32_t u0 = row < 0 ? $first_down : 0;
+            const int32_t u1 = ${name}_min(s->window_height, $last_down);
             for (int32_t j = 0; j < s->out_width; j++, p++) {
                 const int32_t column = j * s->right - s->left;
-                const int32_t v0 = column < 0 ? -column : 0;
-                const int32_t v1 = ${name}_min(s->window_width, s->width - column);
+                const int32_t v0 = column < 0 ? $first_across : 0;
+                const int32_t v1 = ${name}_min(s->window_width, $last_across);
                 float s@ = W[@];
                 for (int32_t begin = 0; begin < s->channels; begin += piece) {
                     const int32_t end = ${name}_min(begin + piece, s->channels);
                     float t@ = 0.0f;
                     for (int32_t c = begin; c < end; c++) {
                         for (int32_t u = u0; u < u1; u++) {
-                            const int32_t at = (c * s->height + row + u) * s->width + column;
+                            const int32_t at = (c * s->height + row + $step_down) * s->width + column;
                             const int32_t tap = (c * s->window_height + u) * s->window_width;
                             for (int32_t v = v0; v < v1; v++) {
-                                const float xv = x[at + v];
+                                const float xv = x[at + $step_across];
                                 const float *w = W + (1 + tap + v) * $rows;
                                 t@ = ${name}_fma(w[@], xv, t@);
                             }
@@ -110,22 +143,22 @@ static void ${name}_conv_transpose$rows(const ${name}_window *s, int32_t out_cha
 """)
 
 MAX_POOL = Template("""\
-/* y[c, i, j] = the largest x[c, i * down + u - top, j * right + v - left] of a window that is inside
+/* y[c, i, j] = the largest x[c, i * down + $u - top, j * right + $v - left] of a window that is inside
  * of the image; NaN if there is one */
-static void ${name}_max_pool(const ${name}_window *s, const float *x, float *y)
+static void ${name}_max_pool$suffix(const ${name}_window *s, const float *x, float *y)
 {
     for (int32_t c = 0; c < s->channels; c++, x += s->height * s->width) {
         for (int32_t i = 0; i < s->out_height; i++) {
             const int32_t row = i * s->down - s->top;
-            const int32_t u0 = row < 0 ? 0 : row;
+            const int32_t u0 = row < 0 ? $first_row : row;
             const int32_t u1 = ${name}_min(row + s->window_height, s->height);
             for (int32_t j = 0; j < s->out_width; j++) {
                 const int32_t column = j * s->right - s->left;
-                const int32_t v0 = column < 0 ? 0 : column;
+                const int32_t v0 = column < 0 ? $first_column : column;
                 const int32_t v1 = ${name}_min(column + s->window_width, s->width);
                 float largest = x[u0 * s->width + v0];
-                for (int32_t u = u0; u < u1; u++) {
-                    for (int32_t v = v0; v < v1; v++) {
+                for (int32_t u = u0; u < u1; u += $down) {
+                    for (int32_t v = v0; v < v1; v += $across) {
                         const float xv = x[u * s->width + v];
                         largest = xv > largest || xv != xv ? xv : largest;
                     }
@@ -138,26 +171,26 @@ static void ${name}_max_pool(const ${name}_window *s, const float *x, float *y)
 """)
 
 AVG_POOL = Template("""\
-/* y[c, i, j] = the mean of x[c, i * down + u - top, j * right + v - left] over the part of a window
+/* y[c, i, j] = the mean of x[c, i * down + $u - top, j * right + $v - left] over the part of a window
  * that is inside of the image */
-static void ${name}_avg_pool(const ${name}_window *s, const float *x, float *y)
+static void ${name}_avg_pool$suffix(const ${name}_window *s, const float *x, float *y)
 {
     for (int32_t c = 0; c < s->channels; c++, x += s->height * s->width) {
         for (int32_t i = 0; i < s->out_height; i++) {
             const int32_t row = i * s->down - s->top;
-            const int32_t u0 = row < 0 ? 0 : row;
+            const int32_t u0 = row < 0 ? $first_row : row;
             const int32_t u1 = ${name}_min(row + s->window_height, s->height);
             for (int32_t j = 0; j < s->out_width; j++) {
                 const int32_t column = j * s->right - s->left;
-                const int32_t v0 = column < 0 ? 0 : column;
+                const int32_t v0 = column < 0 ? $first_column : column;
                 const int32_t v1 = ${name}_min(column + s->window_width, s->width);
                 float sum = 0.0f;
-                for (int32_t u = u0; u < u1; u++) {
-                    for (int32_t v = v0; v < v1; v++) {
+                for (int32_t u = u0; u < u1; u += $down) {
+                    for (int32_t v = v0; v < v1; v += $across) {
                         sum += x[u * s->width + v];
                     }
                 }
-                *y++ = sum / (float)((u1 - u0) * (v1 - v0));
+                *y++ = sum / (float)($rows_inside * $columns_inside);
             }
         }
     }
@@ -172,6 +205,32 @@ static void ${name}_upsample(const float *x, float *y, int32_t rows, int32_t wid
     for (int32_t i = 0; i < rows * down; i++) {
         for (int32_t j = 0; j < width * right; j++) {
             *y++ = x[i / down * width + j / right];
+        }
+    }
+}
+""")
+
+INTERPOLATE = Template("""\
+/* y[c, i, j] = x[c] at the place (i + 1/2) / down - 1/2, (j + 1/2) / right - 1/2 between four pixels */
+static void ${name}_interpolate(const float *x, float *y, int32_t channels, int32_t height,
+    int32_t width, int32_t down, int32_t right)
+{
+    for (int32_t c = 0; c < channels; c++, x += height * width) {
+        for (int32_t i = 0; i < height * down; i++) {
+            const int32_t row = 2 * i + 1 < down ? 0 : 2 * i + 1 - down;  /* in halves of 1 / down */
+            const int32_t i0 = row / (2 * down);
+            const float *above = x + i0 * width;
+            const float *below = x + ${name}_min(i0 + 1, height - 1) * width;
+            const float s = (float)(row - i0 * 2 * down) / (float)(2 * down);
+            for (int32_t j = 0; j < width * right; j++) {
+                const int32_t column = 2 * j + 1 < right ? 0 : 2 * j + 1 - right;
+                const int32_t j0 = column / (2 * right);
+                const int32_t j1 = ${name}_min(j0 + 1, width - 1);
+                const float t = (float)(column - j0 * 2 * right) / (float)(2 * right);
+                const float u = above[j0] + s * (below[j0] - above[j0]);
+                const float v = above[j1] + s * (below[j1] - above[j1]);
+                *y++ = u + t * (v - u);
+            }
         }
     }
 }

@@ -11,8 +11,11 @@ from collections.abc import Callable
 from string import Template
 from typing import Any
 
+import numpy as np
+
 from tinyae.kernels.expressions import FUNCTION_NAMES, c_expression, c_number, variables
 from tinyae.kernels.functions import FUNCTIONS
+from tinyae.kernels.windows import extent
 from tinyae.param import Array
 from tinyae.program import program as ops
 from tinyae.program.gradients import DenseGrad
@@ -70,11 +73,12 @@ class Operations:
         alpha = f", {c_number(f.alpha)}" if has_alpha else ""
         return f"{function}({y}, {length}{alpha})"
 
-    def window(self, k: int, op: Any, window: ops.Pair, corner: ops.Pair) -> str:
+    def window(self, k: int, op: Any, window: ops.Pair, corner: ops.Pair, groups: int = 1) -> str:
         """The address of a table of operation k's sizes, see ``image_templates.WINDOW``."""
         window_type = f"{self.name}_window"
         self.types[window_type] = image_templates.WINDOW.substitute(name=self.name)
-        sizes = (*op.x.shape, *op.y.shape[1:], *window, *op.stride, *corner)
+        channels, *size = op.x.shape
+        sizes = (channels // groups, *size, *op.y.shape[1:], *window, *op.stride, *corner)
         return "&" + self.tables.add_struct(window_type, f"window{k}", sizes)
 
 
@@ -122,8 +126,8 @@ class Writer:
     def function(self, name: str, template: Template, **values: Any) -> str:
         return self.operations.function(name, template, **values)
 
-    def window(self, op: Any, window: ops.Pair, corner: ops.Pair) -> str:
-        return self.operations.window(self.k, op, window, corner)
+    def window(self, op: Any, window: ops.Pair, corner: ops.Pair, groups: int = 1) -> str:
+        return self.operations.window(self.k, op, window, corner, groups)
 
     def permutation(self, sizes_and_steps: list[int]) -> str:
         """The address of a table, see ``image_templates.PERMUTATION``."""
@@ -163,30 +167,48 @@ def _dense(w: Writer, op: ops.Dense) -> list[str]:
 
 
 def _conv(w: Writer, op: ops.Conv) -> list[str]:
-    return _any_conv(w, op, w.read(op.W), "conv", image_templates.CONV)
+    W = w.read(op.W).reshape(op.groups, -1, *op.W.shape[1:])
+    name = "conv" + image_templates.suffix(op.dilation)
+    return _any_conv(w, op, W, name, image_templates.CONV, image_templates.taps(op.dilation))
 
 
 def _conv_transpose(w: Writer, op: ops.ConvTranspose) -> list[str]:
-    W = w.read(op.W).swapaxes(0, 1)
-    return _any_conv(w, op, W, "conv_transpose", image_templates.CONV_TRANSPOSE)
+    W = w.read(op.W).reshape(op.groups, -1, *op.W.shape[1:]).swapaxes(1, 2)
+    reach = extent((op.W.shape[2], op.W.shape[3]), op.dilation)
+    with_gaps = np.zeros((*W.shape[:3], *reach), W.dtype)
+    with_gaps[..., :: op.dilation[0], :: op.dilation[1]] = W
+    return _any_conv(w, op, with_gaps, "conv_transpose", image_templates.CONV_TRANSPOSE, {})
 
 
 def _any_conv(
-    w: Writer, op: ops.Conv | ops.ConvTranspose, W: Array, name: str, template: Template
+    w: Writer,
+    op: ops.Conv | ops.ConvTranspose,
+    W: Array,
+    name: str,
+    template: Template,
+    steps: dict[str, str],
 ) -> list[str]:
-    """W (O, C, kh, kw)"""
-    table = w.table("W", interleave(W, w.read(op.b)), op.W)
-    window = w.window(op, (W.shape[2], W.shape[3]), op.corner)
+    """W (groups, O/groups, C/groups, kh, kw)"""
+    groups, outputs = W.shape[:2]
+    b = w.read(op.b).reshape(groups, outputs)
+    table = w.table("W", np.concatenate([interleave(*both) for both in zip(W, b)]), op.W)
+    window = w.window(op, (W.shape[3], W.shape[4]), op.corner, groups)
     w.function("min", templates.MIN)
     w.function("fma", templates.FMA)
+    of_output = 1 + W[0, 0].size
     calls = []
     first = 0
-    for rows, outputs in split(len(W)):
-        function = w.function(f"{name}{rows}", template, rows=rows)
-        weights = at_offset(table, first * (1 + W[0].size))
-        y = pointer(from_offset(op.y, first * op.y.shape[1] * op.y.shape[2]))
-        calls.append(f"{function}({window}, {outputs}, {weights}, {pointer(op.x)}, {y})")
-        first += outputs
+    for rows, count in split(outputs):
+        function = w.function(f"{name}{rows}", template, rows=rows, **steps)
+        y = from_offset(op.y, first * op.y.shape[1] * op.y.shape[2])
+        arguments = [at_offset(table, first * of_output), pointer(op.x), pointer(y)]
+        loop = ""
+        if groups > 1:
+            loop = f"for (int32_t g = 0; g < {groups}; g++) "
+            of_group = outputs * of_output, op.x.size // groups, op.y.size // groups
+            arguments = [f"{a} + g * {size}" for a, size in zip(arguments, of_group)]
+        calls.append(f"{loop}{function}({window}, {count}, {', '.join(arguments)})")
+        first += count
     return calls
 
 
@@ -207,21 +229,32 @@ def _affine(w: Writer, op: ops.Affine) -> list[str]:
 
 
 def _max_pool(w: Writer, op: ops.MaxPool) -> list[str]:
-    w.function("min", templates.MIN)
-    function = w.function("max_pool", image_templates.MAX_POOL)
-    return [f"{function}({w.window(op, op.window, op.corner)}, {w.pointers(op)})"]
+    return _pool(w, op, "max_pool", image_templates.MAX_POOL)
 
 
 def _avg_pool(w: Writer, op: ops.AvgPool) -> list[str]:
+    return _pool(w, op, "avg_pool", image_templates.AVG_POOL)
+
+
+def _pool(w: Writer, op: ops.MaxPool | ops.AvgPool, name: str, template: Template) -> list[str]:
     w.function("min", templates.MIN)
-    function = w.function("avg_pool", image_templates.AVG_POOL)
-    return [f"{function}({w.window(op, op.window, op.corner)}, {w.pointers(op)})"]
+    name += image_templates.suffix(op.dilation)
+    function = w.function(name, template, **image_templates.entries(op.dilation))
+    window = w.window(op, extent(op.window, op.dilation), op.corner)
+    return [f"{function}({window}, {w.pointers(op)})"]
 
 
 def _upsample(w: Writer, op: ops.Upsample) -> list[str]:
     function = w.function("upsample", image_templates.UPSAMPLE)
     channels, height, width = op.x.shape
     sizes = f"{channels * height}, {width}, {op.factor[0]}, {op.factor[1]}"
+    return [f"{function}({w.pointers(op)}, {sizes})"]
+
+
+def _interpolate(w: Writer, op: ops.Interpolate) -> list[str]:
+    w.function("min", templates.MIN)
+    function = w.function("interpolate", image_templates.INTERPOLATE)
+    sizes = ", ".join(map(str, (*op.x.shape, *op.factor)))
     return [f"{function}({w.pointers(op)}, {sizes})"]
 
 
@@ -282,6 +315,11 @@ def _add(w: Writer, op: ops.Add) -> list[str]:
     return [f"{function}({pointer(op.x)}, {pointer(op.other)}, {pointer(op.y)}, {op.x.size})"]
 
 
+def _multiply(w: Writer, op: ops.Multiply) -> list[str]:
+    function = w.function("multiply", templates.MULTIPLY)
+    return [f"{function}({pointer(op.x)}, {pointer(op.other)}, {pointer(op.y)}, {op.x.size})"]
+
+
 def _copy(w: Writer, op: Op) -> list[str]:
     return [f"{w.function('copy', templates.COPY)}({w.pointers(op)}, {op.x.size})"]
 
@@ -294,6 +332,7 @@ WRITE: dict[type[Op], Callable[[Writer, Any], list[str]]] = {
     ops.MaxPool: _max_pool,
     ops.AvgPool: _avg_pool,
     ops.Upsample: _upsample,
+    ops.Interpolate: _interpolate,
     ops.Permute: _permute,
     ops.Pad: _pad,
     ops.Activation: _activation,
@@ -303,5 +342,6 @@ WRITE: dict[type[Op], Callable[[Writer, Any], list[str]]] = {
     ops.Softmax: _softmax,
     ops.TopK: _top_k,
     ops.Add: _add,
+    ops.Multiply: _multiply,
     ops.Copy: _copy,
 }

@@ -251,6 +251,16 @@ static void ${name}_add(const float *x, const float *other, float *y, int32_t le
 }
 """)
 
+MULTIPLY = Template("""\
+/* y = x * other */
+static void ${name}_multiply(const float *x, const float *other, float *y, int32_t length)
+{
+    for (int32_t i = 0; i < length; i++) {
+        y[i] = x[i] * other[i];
+    }
+}
+""")
+
 COPY = Template("""\
 static void ${name}_copy(const float *x, float *y, int32_t length)
 {

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyae.kernels.windows import extent
 from tinyae.param import Array
 from tinyae.program import program as ops
 from tinyae.program.to_onnx.functions import apply
@@ -51,18 +52,21 @@ def _dense(graph: Graph, op: ops.Dense, x: str, W: Array, b: Array) -> Value:
 
 
 def _conv(graph: Graph, op: ops.Conv, x: str, W: Array, b: Array) -> Value:
-    pads = _pads(op.x.shape[1:], op.y.shape[1:], op.W.shape[2:], op.stride, op.corner)
+    reach = extent((W.shape[2], W.shape[3]), op.dilation)
+    pads = _pads(op.x.shape[1:], op.y.shape[1:], reach, op.stride, op.corner)
     weights = graph.constant(W), graph.constant(b)
-    y = graph.node("Conv", x, *weights, strides=op.stride, pads=pads, kernel_shape=W.shape[2:])
+    more = _dilations(op) | ({"group": op.groups} if op.groups > 1 else {})
+    y = graph.node(
+        "Conv", x, *weights, strides=op.stride, pads=pads, kernel_shape=W.shape[2:], **more
+    )
     return Value(apply(graph, op.f, y), op.y.shape)
 
 
 def _conv_transpose(graph: Graph, op: ops.ConvTranspose, x: str, W: Array, b: Array) -> Value:
     before, after, extra = [], [], []
-    for n, out, k, s, corner in zip(
-        op.x.shape[1:], op.y.shape[1:], op.W.shape[2:], op.stride, op.corner
-    ):
-        rest = (n - 1) * s + k - corner - out  # of what is stamped, beyond y's end
+    reach = extent((W.shape[2], W.shape[3]), op.dilation)
+    for n, out, e, s, corner in zip(op.x.shape[1:], op.y.shape[1:], reach, op.stride, op.corner):
+        rest = (n - 1) * s + e - corner - out  # of what is stamped, beyond y's end
         before.append(corner)
         after.append(max(rest, 0))
         extra.append(max(-rest, 0))
@@ -73,6 +77,8 @@ def _conv_transpose(graph: Graph, op: ops.ConvTranspose, x: str, W: Array, b: Ar
         pads=before + after,
         output_padding=extra,
         kernel_shape=W.shape[2:],
+        **_dilations(op),
+        **({"group": op.groups} if op.groups > 1 else {}),
     )
     return Value(apply(graph, op.f, y), op.y.shape)
 
@@ -81,11 +87,17 @@ def _pool(name: str) -> Callable[..., Value]:
     def nodes(graph: Graph, op: Any, x: str) -> Value:
         if op.window == op.x.shape[1:] and op.corner == (0, 0):
             return Value(graph.node(f"Global{name}", x), op.y.shape)
-        pads = _pads(op.x.shape[1:], op.y.shape[1:], op.window, op.stride, op.corner)
-        y = graph.node(name, x, kernel_shape=op.window, strides=op.stride, pads=pads)
+        reach = extent(op.window, op.dilation)
+        pads = _pads(op.x.shape[1:], op.y.shape[1:], reach, op.stride, op.corner)
+        more = _dilations(op)
+        y = graph.node(name, x, kernel_shape=op.window, strides=op.stride, pads=pads, **more)
         return Value(y, op.y.shape)
 
     return nodes
+
+
+def _dilations(op: Any) -> dict[str, Any]:
+    return {} if op.dilation == (1, 1) else {"dilations": op.dilation}
 
 
 def _pads(size: Any, out: Any, window: Any, stride: Any, corner: Any) -> list[int]:
@@ -107,6 +119,12 @@ def _upsample(graph: Graph, op: ops.Upsample, x: str) -> Value:
         nearest_mode="floor",
     )
     return Value(y, op.y.shape)
+
+
+def _interpolate(graph: Graph, op: ops.Interpolate, x: str) -> Value:
+    scales = graph.constant(np.array([1, 1, *op.factor]))
+    more = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+    return Value(graph.node("Resize", *(x, "", scales), **more), op.y.shape)
 
 
 PIXEL_SHUFFLE = (0, 3, 1, 4, 2)  # of c, u, v, i, j: c, i, u, j, v
@@ -182,6 +200,11 @@ def _add(graph: Graph, op: ops.Add, x: str, other: str) -> Value:
     return Value(graph.node("Add", x, other), op.x.shape)
 
 
+def _multiply(graph: Graph, op: ops.Multiply, x: str, other: str) -> Value:
+    other = graph.reshape(Value(other, op.other.shape), op.x.shape)
+    return Value(graph.node("Mul", x, other), op.x.shape)
+
+
 def _squared_error(graph: Graph, op: ops.SquaredError, x: str, target: str) -> Value:
     size = math.prod(op.x.shape)
     flat = [graph.reshape(Value(n, s.shape), (size,)) for n, s in ((x, op.x), (target, op.target))]
@@ -198,6 +221,7 @@ NODES: dict[type[ops.Op], Callable[..., Value]] = {
     ops.MaxPool: _pool("MaxPool"),
     ops.AvgPool: _pool("AveragePool"),
     ops.Upsample: _upsample,
+    ops.Interpolate: _interpolate,
     ops.Permute: _permute,
     ops.Pad: _pad,
     ops.Activation: _activation,
@@ -207,6 +231,7 @@ NODES: dict[type[ops.Op], Callable[..., Value]] = {
     ops.Softmax: _softmax,
     ops.TopK: _top_k,
     ops.Add: _add,
+    ops.Multiply: _multiply,
     ops.Copy: lambda graph, op, x: Value(x, op.x.shape),
     ops.SquaredError: _squared_error,
 }

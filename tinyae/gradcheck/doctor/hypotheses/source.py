@@ -121,7 +121,6 @@ class Steps:
             raise RuntimeError("it does not end")
         return made
 
-
     def rounds(self) -> Iterator[int]:
         """The rounds of a ``while``, each counted when it is made."""
         for k in range(ROUNDS):
