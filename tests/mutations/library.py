@@ -135,7 +135,7 @@ def _space(module: ModuleType, changes: Space) -> Space:
 
 
 def _bare(function: Any) -> Any:
-    """The definition, without its twin."""
+    """The definition, without its twin and without the lock that a fork waits for."""
     return getattr(function, "definition", function)
 
 
@@ -157,7 +157,7 @@ def _compiled(mutation: Mutation, space: Space, readable: bool) -> FunctionType:
     flags = __future__.annotations.compiler_flag
     fresh: Space = dict(space)
     exec(compile(tree, filename, "exec", flags, dont_inherit=True), fresh)
-    return fresh[owner].__dict__[name] if owner else fresh[name]
+    return fresh[owner].__dict__[name] if owner else _bare(fresh[name])
 
 
 def _rebound(function: Any, space: Space, closure: Any) -> FunctionType:

@@ -52,6 +52,7 @@ def fork_safe(kernel: Callable[..., Any]) -> Callable[..., Any]:
         with _own.lock:
             return kernel(*arguments, **named)
 
+    locked.definition = kernel  # type: ignore[attr-defined]
     return locked
 
 
