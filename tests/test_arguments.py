@@ -80,7 +80,15 @@ EVERYTHING_OF_FIT = {
     "on_epoch": lambda epoch: None,
 }
 VAE = {"beta": 1.0, "free_bits": 0.0, "warm_up": 0, "logvar_range": (-9.0, 9.0), "resample": None}
-CONV = {"in_channels": 1, "out_channels": 2, "kernel_size": 3, "stride": 1, "padding": 0}
+CONV = {
+    "in_channels": 1,
+    "out_channels": 2,
+    "kernel_size": 3,
+    "stride": 1,
+    "padding": 0,
+    "dilation": 1,
+    "groups": 1,
+}
 NEW = {"rng": rng(), "init": ta.HeNormal(), "dtype": np.float32}
 SAE = {"in_features": 4, "features": 6, "dead_after": 9, **NEW}
 STEPS = {"learning_rate": 1e-3}
@@ -173,7 +181,8 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     ),
     "unet": (
         ta.unet,
-        {"in_channels": 1, "out_channels": 1, "widths": [2, 3], "dims": 2, "rng": rng()},
+        {"in_channels": 1, "out_channels": 1, "widths": [2, 3], "dims": 2, "rng": rng()}
+        | {"dtype": np.float32},
     ),
     "dense_variational": (
         ta.dense_variational,
@@ -221,6 +230,12 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         {"history": ta.History(), "model": autoencoder(), "x": X, "rng": 0}
         | {"optimizer": ta.SGD(), "batch_size": 4},
     ),
+    "profile": (
+        ta.profile,
+        {"model": autoencoder(), "x": X, "part": "autoencoder", "repeats": 1}
+        | {"budget_ms": 1.0, "budget_kb": 64.0},
+    ),
+    "Scaler": (ta.Scaler, {"shift": np.zeros(4), "scale": np.ones(4)}),
     "explain": (ta.explain, {"subject": ta.Dense(4, 2, rng=rng()), "x": X, "rng": 0}),
     "Dense": (ta.Dense, {"in_features": 4, "out_features": 2, **NEW}),
     "TiedDense": (ta.TiedDense, {"dense": ta.Dense(4, 2, rng=rng())}),
@@ -231,22 +246,28 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "HardSigmoid": (ta.HardSigmoid, {"alpha": 0.2}),
     "TopK": (ta.TopK, {"k": 2, "inference_k": 3}),
     "Reshape": (lambda shape: ta.Reshape(shape), {"shape": 4}),
-    "Upsample2d": (ta.Upsample2d, {"factor": 2}),
+    "Upsample2d": (ta.Upsample2d, {"factor": 2, "mode": "nearest"}),
     "Conv2d": (ta.Conv2d, {**CONV, **NEW}),
     "ConvTranspose2d": (ta.ConvTranspose2d, {**CONV, "output_padding": 0, **NEW}),
     "Conv1d": (ta.Conv1d, {**CONV, **NEW}),
     "ConvTranspose1d": (ta.ConvTranspose1d, {**CONV, "output_padding": 0, **NEW}),
     "MaxPool1d": (
         ta.MaxPool1d,
-        {"kernel_size": 2, "stride": 2, "padding": 1, "ceil_mode": False},
+        {"kernel_size": 2, "stride": 2, "padding": 1, "ceil_mode": False, "dilation": 1},
     ),
     "AvgPool1d": (
         ta.AvgPool1d,
-        {"kernel_size": 2, "stride": 2, "padding": 1, "ceil_mode": False},
+        {"kernel_size": 2, "stride": 2, "padding": 1, "ceil_mode": False, "dilation": 1},
     ),
-    "Upsample1d": (ta.Upsample1d, {"factor": 2}),
-    "MaxPool2d": (ta.MaxPool2d, {"kernel_size": 2, "stride": 2, "padding": 1, "ceil_mode": False}),
-    "AvgPool2d": (ta.AvgPool2d, {"kernel_size": 2, "stride": 2, "padding": 1, "ceil_mode": False}),
+    "Upsample1d": (ta.Upsample1d, {"factor": 2, "mode": "nearest"}),
+    "MaxPool2d": (
+        ta.MaxPool2d,
+        {"kernel_size": 2, "stride": 2, "padding": 1, "ceil_mode": False, "dilation": 1},
+    ),
+    "AvgPool2d": (
+        ta.AvgPool2d,
+        {"kernel_size": 2, "stride": 2, "padding": 1, "ceil_mode": False, "dilation": 1},
+    ),
     "PixelShuffle": (ta.PixelShuffle, {"factor": 2}),
     "Pad2d": (ta.Pad2d, {"padding": 1, "mode": "reflect"}),
     "BatchNorm": (
@@ -407,7 +428,10 @@ KINDS = {  # of arguments whose annotation says Any, or nothing
     "input_shape": "tuple[int, ...] | None",
 }
 # Files have tests of their own; what is left has no wrong arguments, or only the library makes it.
-ELSEWHERE = {"save", "load", "TrainingDiverged", "History"}
+ELSEWHERE = {
+    *("save", "load", "from_onnx", "from_torch", "to_torch", "load_torch_state"),
+    *("TrainingDiverged", "History"),
+}
 FILES = {"checkpoint", "resume"}
 
 

@@ -205,10 +205,10 @@ def _shape(who: str, model: Any, part: str, x: Any) -> Shape:
             )
         return x.shape[1:]
     if not isinstance(model, Layer):
-        return checked_sample_shape(who, model, part, x)
+        return checked_sample_shape(who, model, part, x, "x")
     if x is None:
         raise ValueError(f"{who}: the shape of a sample is not given; pass e.g. x=(1, 28, 28)")
-    return checked_shape(who, x)
+    return checked_shape(who, x, "x")
 
 
 def _sample(x: Any, shape: Shape, dtype: np.dtype[Any]) -> Array:

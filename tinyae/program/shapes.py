@@ -33,8 +33,12 @@ def sample_shape(model: Model, part: str) -> Shape | None:
     return program_of(model, "decoder", code).output_shape
 
 
-def checked_sample_shape(who: str, model: Model, part: str, input_shape: Any = None) -> Shape:
+def checked_sample_shape(
+    who: str, model: Model, part: str, input_shape: Any = None, name: str = "input_shape"
+) -> Shape:
     """``input_shape`` as a tuple of ints; without it, the shape that the layers determine.
+
+    name    what the caller calls it
 
     Raises
         ValueError  it is no shape, or it is not given and the layers leave it open
@@ -44,13 +48,13 @@ def checked_sample_shape(who: str, model: Model, part: str, input_shape: Any = N
         if shape is None:
             raise ValueError(
                 f"{who}: the layers of {type(model).__name__} take samples of several shapes; "
-                "pass that of yours, e.g. input_shape=(1, 28, 28)"
+                f"pass that of yours, e.g. {name}=(1, 28, 28)"
             )
         return shape
-    return checked_shape(who, input_shape)
+    return checked_shape(who, input_shape, name)
 
 
-def checked_shape(who: str, input_shape: Any) -> Shape:
+def checked_shape(who: str, input_shape: Any, name: str = "input_shape") -> Shape:
     """A tuple of ints ≥ 1, the shape of one sample.
 
     Raises
@@ -60,8 +64,8 @@ def checked_shape(who: str, input_shape: Any) -> Shape:
         isinstance(n, int | np.integer) and n >= 1 for n in input_shape
     ):
         raise ValueError(
-            f"{who}: input_shape is {input_shape!r}, expected integers ≥ 1, the shape of one "
-            "sample; pass e.g. input_shape=(1, 28, 28)"
+            f"{who}: {name} is {input_shape!r}, expected integers ≥ 1, the shape of one "
+            f"sample; pass e.g. {name}=(1, 28, 28)"
         )
     return tuple(int(n) for n in input_shape)
 
