@@ -9,7 +9,7 @@ The source is meant to be read, in this order:
  5. ``models/autoencoder.py``  encoder, decoder, loss: forward, then its mirror image
  6. ``losses.py``              what is to be made small: a number and its gradient
  7. ``param.py``               a value and its gradient; ``initializers.py``: how weights begin
- 8. ``optim.py``               from plain descent to AdamW; ``optimizer.py``, ``schedules.py``, ``clipping.py``
+ 8. ``optim.py``               to AdamW; ``optimizer.py``, ``schedules.py``, ``clipping.py``
  9. ``training/loop.py``       the loop; beside it checkpoints, early stopping, what can go wrong
 10. ``gradcheck/numeric.py``   how to know that a gradient is right
 11. ``models/denoising.py``, ``sparse.py``, ``contractive.py``, ``stacked.py``: one idea more each
