@@ -173,6 +173,7 @@ VERBS = [
     "score",
     "sample",
     "interpolate",
+    "info",
     "export",
     "gradcheck",
     "diagnose",

