@@ -98,7 +98,7 @@ FUSED: tuple[Mutation, ...] = (
     _twin(
         "a convolution does not learn",
         *(_CONVOLUTIONS, "FusedConvolutions._backward_to_first"),
-        *("conv.backward_params(g, x)", "pass"),
+        *("_add_gradients(conv, g, x)", "pass"),
     ),
     _twin("the bias is left out", _CONVOLUTIONS, "_linear", "conv.b.value", "0 * conv.b.value"),
     _twin("shares of one sample", _BATCHES, "microbatches", "(b - a) / n", "1 / n"),
