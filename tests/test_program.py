@@ -10,13 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from architectures import Architecture
+from architectures import COMPILED, Architecture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinyae as ta
 from tinyae import kernels
-from tinyae.catalog import LAYERS, MODELS
+from tinyae.catalog import MODELS
 from tinyae.layers.activation import activations
 from tinyae.program import compile_model, plan, program
 from tinyae.program.compile import MAX_SHAPES, program_of
@@ -112,7 +112,7 @@ def test_a_few_sample_shapes_are_kept(kernel_set, rng):
 
 
 @both_sets
-@pytest.mark.parametrize("row", LAYERS, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", COMPILED, ids=lambda row: row.name)
 @settings(max_examples=12, deadline=None)
 @given(data=st.data())
 def test_every_layer(kernel_set, row, data):
