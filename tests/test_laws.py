@@ -537,7 +537,7 @@ def test_bce_with_logits_is_bce_after_a_sigmoid(seed):
 
 
 @every_model
-@measured
+@settings(max_examples=3)  # each is checked at three sizes of batch
 @given(data=st.data())
 def test_backprop_is_the_gradient_of_the_objective(row, data):
     model, x, rng = case(data, row)
