@@ -63,7 +63,8 @@ def _codes(path: str) -> Rows:
     if path.endswith(".npy"):
         return Rows(archive.read_npy("decode", path))
     if path.endswith(".npz"):
-        with archive.reading("decode", path, ".npz"), np.load(path) as file:
+        reading = archive.reading("decode", path, ".npz")
+        with reading, open(path, "rb") as stream, np.load(stream) as file:
             found = {name: file[name] for name in file.files}
         return Rows(found["z"] if "z" in found else next(iter(found.values())))
     rows = own.read(path).part()

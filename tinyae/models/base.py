@@ -45,6 +45,7 @@ class Model(Carrier, Module):
     ``trace`` take what the layers see, ``model.as_input(x)``; terms and scores are in those units.
     """
 
+    sums_over_features: ClassVar[bool] = True  # an error in which large units outweigh small ones
     fit: ClassVar[Callable[..., Any]]
     save: ClassVar[Callable[..., Any]]
     compile: ClassVar[Callable[..., Any]]
@@ -148,7 +149,8 @@ class Model(Carrier, Module):
         if self.scaler is None:
             for what, a in self._named(x):
                 _warn_of_rounding(what, a, self.dtype)
-                warn_of_units(what, a, stacklevel=4)
+                if self.sums_over_features:
+                    warn_of_units(what, a, stacklevel=4)
 
     def check_numbers(self, x: Any) -> None:
         """Raise unless x (an array or a tuple of arrays) holds finite numbers. Reads x in chunks.

@@ -29,6 +29,8 @@ class Classifier(Model):
     log-sum-exp, which cannot overflow.
     """
 
+    sums_over_features = False
+
     def __init__(self, network: Layer) -> None:
         check_parts(type(self).__name__, Layer, network=network)
         self.network = network
