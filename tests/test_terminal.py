@@ -43,7 +43,7 @@ VERBS = [
     "train --data x.npy --units 4 2 --epochs 1 --out out.npz --model variational --quiet --force",
     "evaluate plain.npz --data x.npy",
     "reconstruct plain.npz --data x.npy",
-    "encode plain.npz --data x.npy",
+    "encode plain.npz --data x.npy --force",
     "decode plain.npz --codes codes.npy",
     "sample vae.npz --n 3",
     "explain vae.npz --data x.npy",
