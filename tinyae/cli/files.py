@@ -6,9 +6,8 @@ import argparse
 import os
 
 import tinyae as ta
-from tinyae import archive, files
+from tinyae import files
 from tinyae.files import Paths
-from tinyae.param import Array
 
 
 def add_force(parser: argparse.ArgumentParser) -> None:
@@ -26,12 +25,6 @@ def check_outputs(who: str, outputs: Paths, inputs: Paths, force: bool = True) -
     for option, path in outputs.items():
         if path is not None and not force and os.path.exists(path):
             raise ValueError(f"{who}: {option} {path} exists; pass another name, or --force")
-
-
-def write_npy(who: str, path: str, array: Array) -> None:
-    """Write an array to exactly this path (np.save would add a suffix), and say so."""
-    files.write(who, path, lambda file: archive.to_npy(file, array))
-    print(f"{path}: {array.shape} {array.dtype}")
 
 
 def picture_file(path: str | None) -> str | None:
