@@ -16,7 +16,6 @@ noticed; a few changed rows in a large file may not be.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -210,6 +209,8 @@ def _array(a: Array) -> str:
 
 
 def _digest(a: Array) -> str:
+    import hashlib  # imported here: `import tinyae` need not wait for it
+
     state = hashlib.blake2b(digest_size=8)
     for block in _blocks(a):
         state.update(np.asarray(block).tobytes())
