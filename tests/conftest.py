@@ -23,6 +23,13 @@ settings.register_profile(
 settings.load_profile("tinyae")
 
 
+def pytest_configure(config):
+    """With ``-n`` several processes share the cores: threads that wait must sleep, not spin."""
+    if getattr(config.option, "numprocesses", None):
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 @pytest.fixture(params=["numpy", "numba"])
 def kernel_set(request):
     """The test runs twice, once with each set of kernels."""

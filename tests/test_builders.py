@@ -103,7 +103,8 @@ def test_a_conv_pair_takes_any_picture_and_any_signal(shape, kernel_size):
     assert parts[1](z).shape == x.shape
     model = ta.Autoencoder(*parts, ta.MSE()).astype(np.float64)
     if kernel_size == 3:
-        assert ta.gradcheck.check_model(model, x[:, ...].astype(np.float64), rng=rng).ok
+        x = x.astype(np.float64)
+        assert ta.gradcheck.check_model(model, x, rng=rng, max_entries=10).ok
 
 
 @pytest.mark.parametrize("name", ["relu", "ReLU", "leaky_relu", "leaky-relu", "tanh", "silu"])

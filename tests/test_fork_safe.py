@@ -49,7 +49,7 @@ def test_children_of_a_process_that_trains_can_compute() -> None:
 def test_without_the_locks_child_or_parent_waits_for_ever() -> None:
     """If this ceases to hold, OpenBLAS has been mended, and the locks can go."""
     try:
-        found = forked("fork_safe._MAX_WAIT = 0", "concurrency.CHILD_SECONDS = 2", timeout=15)
+        found = forked("fork_safe._MAX_WAIT = 0", "concurrency.CHILD_SECONDS = 2", timeout=6)
     except subprocess.TimeoutExpired:
         return  # the parent itself waits
     assert "a child waits for ever" in found
