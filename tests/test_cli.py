@@ -64,6 +64,13 @@ def test_evaluate_reconstruct_encode_decode_agree(small, model, capsys):
     assert mse_of(table, "autoencoder") == pytest.approx(np.square(x - y).mean(), abs=6e-6)
 
 
+@pytest.mark.parametrize(("arrays", "names"), [({}, r"\(none\)"), ({"a": 1, "b": 2}, "a, b")])
+def test_codes_are_one_array_or_named(small, model, capsys, arrays, names):
+    np.savez("codes.npz", **arrays)
+    assert main(["decode", model, "--codes", "codes.npz"]) == 2
+    assert re.search(rf"codes.npz has the arrays {names}; expected one", capsys.readouterr().err)
+
+
 def test_same_seed_gives_the_same_file_and_resume_goes_on(small):
     base = ["train", "--data", small, "--units", "8", "--quiet"]
     assert main([*base, "--epochs", "4", "--out", "a.npz"]) == 0

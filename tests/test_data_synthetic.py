@@ -136,10 +136,10 @@ def test_strokes_skeletons_are_whole() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n": -1}, r"strokes: n is -1, expected an integer >= 0; pass e\.g\. n=1000"),
-        ({"n": 2.5}, r"strokes: n is 2\.5, expected an integer >= 0"),
-        ({"size": 7}, r"strokes: size is 7, expected an integer >= 8; pass e\.g\. size=28"),
-        ({"size": 28.0}, r"strokes: size is 28\.0, expected an integer >= 8"),
+        ({"n": -1}, r"strokes: n is -1, expected an int ≥ 0; pass e\.g\. n=1000"),
+        ({"n": 2.5}, r"strokes: n is 2\.5, expected an int ≥ 0"),
+        ({"size": 7}, r"strokes: size is 7, expected an int ≥ 8; pass e\.g\. size=28"),
+        ({"size": 28.0}, r"strokes: size is 28\.0, expected an int ≥ 8"),
         ({"rng": 0}, r"strokes: rng is 0, expected a numpy\.random\.Generator; pass e\.g\. rng=np"),
     ],
 )
@@ -220,10 +220,10 @@ def test_heartbeats_normals_are_alike_and_abnormals_overlap(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n": -1}, r"heartbeats: n is -1, expected an integer >= 0; pass e\.g\. n=1000"),
-        ({"n": "3"}, r"heartbeats: n is '3', expected an integer >= 0"),
+        ({"n": -1}, r"heartbeats: n is -1, expected an int ≥ 0; pass e\.g\. n=1000"),
+        ({"n": "3"}, r"heartbeats: n is '3', expected an int ≥ 0"),
         ({"rng": None}, r"heartbeats: rng is None, expected a numpy\.random\.Generator"),
-        ({"length": 15}, r"heartbeats: length is 15, expected an integer >= 16"),
+        ({"length": 15}, r"heartbeats: length is 15, expected an int ≥ 16"),
         (
             {"abnormal_fraction": 1.5},
             r"abnormal_fraction is 1\.5, expected a number from 0 to 1; pass e\.g\. abnormal_",

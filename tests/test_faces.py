@@ -162,10 +162,10 @@ def test_between_people_lies_variance_of_many_dimensions(people: np.ndarray) -> 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"identities": -1}, r"identities is -1, expected an integer >= 0; pass e\.g\. identiti"),
-        ({"identities": 2.0}, r"faces: identities is 2\.0, expected an integer >= 0"),
-        ({"per_identity": 0}, r"faces: per_identity is 0, expected an integer >= 1"),
-        ({"size": 15}, r"faces: size is 15, expected an integer >= 16; pass e\.g\. size=32"),
+        ({"identities": -1}, r"identities is -1, expected an int ≥ 0; pass e\.g\. identiti"),
+        ({"identities": 2.0}, r"faces: identities is 2\.0, expected an int ≥ 0"),
+        ({"per_identity": 0}, r"faces: per_identity is 0, expected an int ≥ 1"),
+        ({"size": 15}, r"faces: size is 15, expected an int ≥ 16; pass e\.g\. size=32"),
         ({"rng": 0}, r"faces: rng is 0, expected a numpy\.random\.Generator; pass e\.g\. rng=np"),
     ],
 )

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+_MAX_COUNT = 2**31 - 1  # of units, channels, pixels, steps: no machine holds as many
+
 
 def number(who: str, name: str, value: Any, example: float) -> float:
     """A real number, as a float. NaN is let through: it is in no range that the caller checks.
@@ -128,6 +130,7 @@ def positive_pair(
         ValueError  anything else
     """
     pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    _check_not_huge(who, name, *pair)
     if len(pair) != 2 or not all(_is_count(v) for v in pair):
         raise ValueError(
             f"{who}: {name} is {value!r:.60}, expected an int ≥ 1 or a pair of them (height, width); "
@@ -144,8 +147,9 @@ def padding_pair(
     Raises
         ValueError  anything else
     """
-    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(pair) != 2 or not all(isinstance(v, (int, np.integer)) and v >= 0 for v in pair):
+    pair: tuple[Any, ...] = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    _check_not_huge(who, name, *pair)
+    if len(pair) != 2 or not all(_is_integer(v) and v >= 0 for v in pair):
         same = ' or "same"' if name == "padding" else ""
         raise ValueError(
             f"{who}: {name} is {value!r}, expected an int ≥ 0, a pair of them (down, across)"
@@ -154,18 +158,36 @@ def padding_pair(
     return int(pair[0]), int(pair[1])
 
 
-def positive_int(who: str, name: str, value: int, example: int = 64) -> int:
-    """An int ≥ 1.
+def integer(who: str, name: str, value: Any, minimum: int, example: int) -> int:
+    """An int ≥ ``minimum``.
 
     Raises
         ValueError  anything else
     """
-    if not _is_count(value):
+    _check_not_huge(who, name, value)
+    if not _is_integer(value) or value < minimum:
         raise ValueError(
-            f"{who}: {name} is {value!r}, expected an int ≥ 1; pass e.g. {name}={example}"
+            f"{who}: {name} is {value!r}, expected an int ≥ {minimum}; pass e.g. {name}={example}"
         )
     return int(value)
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= 1)
+def positive_int(who: str, name: str, value: int, example: int = 64) -> int:
+    """An int ≥ 1: :func:`integer`."""
+    return integer(who, name, value, 1, example)
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def _is_count(value: Any) -> bool:
+    return _is_integer(value) and bool(value >= 1)
+
+
+def _check_not_huge(who: str, name: str, *values: Any) -> None:
+    for value in values:
+        if _is_integer(value) and value > _MAX_COUNT:
+            raise ValueError(
+                f"{who}: {name} is {value:,}, expected at most {_MAX_COUNT:,}; choose a smaller one"
+            )

@@ -15,6 +15,8 @@ from tinyae.arguments import number
 from tinyae.memory import aligned_copy
 from tinyae.param import Array
 
+_MAX_WEIGHTS = 2**40  # of one array; below that, NumPy says how many bytes are missing
+
 
 class Initializer:
     """Draws a weight array. Biases start at zero, unless ``bias`` says otherwise.
@@ -36,6 +38,11 @@ class Initializer:
             raise TypeError(
                 f"{type(self).__name__}: rng is {rng!r}, expected a numpy.random.Generator; make one "
                 "with rng = np.random.default_rng(0) and pass the same one to every layer"
+            )
+        if math.prod(shape) > _MAX_WEIGHTS:
+            raise ValueError(
+                f"{type(self).__name__}: weights of shape {shape} are {math.prod(shape):.1e} numbers, "
+                f"expected at most {_MAX_WEIGHTS:.1e}; choose a smaller layer"
             )
         return aligned_copy(self.draw(shape, fan_in, fan_out, rng), dtype)
 

@@ -13,9 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from tinyae.arguments import number
+from tinyae.arguments import number, positive_int
 
 Schedule = Callable[[int], float]
 
@@ -42,7 +40,7 @@ class StepDecay:
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        _check_steps("StepDecay", "every", self.every)
+        positive_int("StepDecay", "every", self.every, 1000)
         _check_numbers(self, "learning_rate", "factor")
 
     def __call__(self, t: int) -> float:
@@ -76,7 +74,7 @@ class Cosine:
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_steps("Cosine", "steps", self.steps)
+        positive_int("Cosine", "steps", self.steps, 1000)
         _check_numbers(self, "learning_rate", "final")
 
     def __call__(self, t: int) -> float:
@@ -100,7 +98,7 @@ class WarmUp:
                 f"WarmUp: schedule is {self.schedule!r}, expected a schedule; "
                 f"pass Constant({self.schedule!r})"
             )
-        _check_steps("WarmUp", "steps", self.steps)
+        positive_int("WarmUp", "steps", self.steps, 1000)
 
     def __call__(self, t: int) -> float:
         return self.schedule(t) * min((t + 1) / self.steps, 1.0)
@@ -114,8 +112,3 @@ def _check_numbers(schedule: Any, *names: str) -> None:
                 f"{type(schedule).__name__}: {name} is {value:g}, expected a finite number ≥ 0; "
                 f"pass e.g. {name}=0.001"
             )
-
-
-def _check_steps(who: str, name: str, value: Any) -> None:
-    if not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{who}: {name} is {value!r}, expected an int ≥ 1, in optimizer steps")

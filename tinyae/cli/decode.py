@@ -66,6 +66,11 @@ def _codes(path: str) -> Rows:
         reading = archive.reading("decode", path, ".npz")
         with reading, open(path, "rb") as stream, np.load(stream) as file:
             found = {name: file[name] for name in file.files}
+        if "z" not in found and len(found) != 1:
+            raise ValueError(
+                f"decode: {path} has the arrays {', '.join(found) or '(none)'}; expected one array, "
+                "or the codes under the name z"
+            )
         return Rows(found["z"] if "z" in found else next(iter(found.values())))
     rows = own.read(path).part()
     names = rows.columns or []

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyae.arguments import positive_int
 from tinyae.arrays import check_array
 from tinyae.data.streams import Stream
 
@@ -35,12 +36,9 @@ def batches(
                     length, or ``drop_last`` would leave nothing
         TypeError   x, or a batch of it, is neither an array nor a tuple of arrays
     """
-    if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
-        raise ValueError(
-            f"batches: batch_size is {batch_size!r}, expected an int ≥ 1; pass e.g. 32"
-        )
+    batch_size = positive_int("batches", "batch_size", batch_size, 32)
     if isinstance(x, Stream):
-        return x.batches(int(batch_size), rng)
+        return x.batches(batch_size, rng)
     if not is_rows(x):
         return _checked(x)
     n = count(x)

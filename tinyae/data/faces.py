@@ -18,6 +18,8 @@ Source    Quílez (2017), distance to an ellipse (the first-order estimate); Por
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyae.arguments import integer
+
 Factors = dict[str, NDArray]  # name -> (n, 1, 1), to go with pixels (n, size, size)
 
 # Factor -> mean, standard deviation (clipped at two). Lengths in half pictures, x to the right,
@@ -192,19 +194,12 @@ def faces(
     and the labels, (identities · per_identity,) int64, which identify the person. The pictures of a
     person are adjacent: ``pictures.reshape(identities, per_identity, 1, size, size)``.
 
-    Raises ValueError unless identities is an integer >= 0, per_identity one >= 1, size one >= 16
+    Raises ValueError unless identities is an int ≥ 0, per_identity one ≥ 1, size one ≥ 16
     and rng a numpy Generator.
     """
-    for name, value, minimum in (
-        ("identities", identities, 0),
-        ("per_identity", per_identity, 1),
-        ("size", size, 16),
-    ):
-        if not isinstance(value, (int, np.integer)) or value < minimum:
-            raise ValueError(
-                f"faces: {name} is {value!r}, expected an integer >= {minimum}; "
-                f"pass e.g. {name}={max(32, minimum)}"
-            )
+    identities = integer("faces", "identities", identities, 0, 32)
+    per_identity = integer("faces", "per_identity", per_identity, 1, 32)
+    size = integer("faces", "size", size, 16, 32)
     if not isinstance(rng, np.random.Generator):
         raise ValueError(
             f"faces: rng is {rng!r}, expected a numpy.random.Generator; "

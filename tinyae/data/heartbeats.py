@@ -16,6 +16,8 @@ Source    McSharry, Clifford, Tarassenko & Smith (2003), A dynamical model for g
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyae.arguments import integer
+
 WINDOW = (-0.28, 0.52)  # s, from the R peak
 
 # One row for each wave: centre c (s), width b (s), height a (mV)
@@ -122,19 +124,15 @@ def heartbeats(
     0 abnormal, as in the ECG5000 set. round(abnormal_fraction n) beats are abnormal, in random
     order.
 
-    Raises ValueError unless n is an integer >= 0, length an integer >= 16, abnormal_fraction a
+    Raises ValueError unless n is an int ≥ 0, length an int ≥ 16, abnormal_fraction a
     number from 0 to 1 and rng a numpy Generator.
     """
-    if not isinstance(n, (int, np.integer)) or n < 0:
-        raise ValueError(f"heartbeats: n is {n!r}, expected an integer >= 0; pass e.g. n=1000")
+    n = integer("heartbeats", "n", n, 0, 1000)
+    length = integer("heartbeats", "length", length, 16, 140)
     if not isinstance(rng, np.random.Generator):
         raise ValueError(
             f"heartbeats: rng is {rng!r}, expected a numpy.random.Generator; "
             "pass e.g. rng=np.random.default_rng(0)"
-        )
-    if not isinstance(length, (int, np.integer)) or length < 16:
-        raise ValueError(
-            f"heartbeats: length is {length!r}, expected an integer >= 16; pass e.g. length=140"
         )
     if not isinstance(abnormal_fraction, (int, float, np.number)) or not (
         0 <= abnormal_fraction <= 1

@@ -23,6 +23,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyae.arguments import integer
+
 # A line "digit share" starts one way of writing a digit, used for that fraction of its images. Each
 # line below it is a master: strokes, separated by "/", through control points "x,y" on a grid from
 # 0 to 100 with y downwards; "*" marks a corner. All masters of a way have the same strokes and
@@ -374,12 +376,10 @@ def strokes(n: int, rng: np.random.Generator, *, size: int = 28) -> tuple[NDArra
     Returns the images, (n, 1, size, size) float32 from 0 (paper) to 1 (ink), and the labels, (n,)
     int64 from 0 to 9 in random order. The counts of any two digits differ by at most one.
 
-    Raises ValueError unless n is an integer >= 0, size an integer >= 8 and rng a numpy Generator.
+    Raises ValueError unless n is an int ≥ 0, size an int ≥ 8 and rng a numpy Generator.
     """
-    if not isinstance(n, (int, np.integer)) or n < 0:
-        raise ValueError(f"strokes: n is {n!r}, expected an integer >= 0; pass e.g. n=1000")
-    if not isinstance(size, (int, np.integer)) or size < 8:
-        raise ValueError(f"strokes: size is {size!r}, expected an integer >= 8; pass e.g. size=28")
+    n = integer("strokes", "n", n, 0, 1000)
+    size = integer("strokes", "size", size, 8, 28)
     if not isinstance(rng, np.random.Generator):
         raise ValueError(
             f"strokes: rng is {rng!r}, expected a numpy.random.Generator; "
