@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinyae as ta
-from tinyae import metrics
+from tinyae import metrics, pca
 
 
 def images(*shape: int) -> np.ndarray:
@@ -165,6 +166,53 @@ def test_pca_does_not_mind_a_far_mean() -> None:
     x = _data(300, 6)
     near, far = metrics.PCA(2).fit(x), metrics.PCA(2).fit(x + 1e6)
     np.testing.assert_allclose(near.components_, far.components_, atol=1e-6)
+
+
+SPECTRA = {
+    "decaying": np.arange(1, 1201) ** -1.0,
+    "flat": np.ones(1200),
+    "one step": np.where(np.arange(1200) < 7, 10.0, 1.0),
+    "of rank 5": np.where(np.arange(1200) < 5, 1.0, 0.0),
+}
+
+
+@pytest.mark.parametrize("spectrum", SPECTRA)
+@pytest.mark.parametrize("shape", [(1200, 1300), (1300, 1200)])
+def test_iterated_axes_lose_no_more_than_they_say(
+    spectrum: str, shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    g, k = np.random.default_rng(0), 6
+    x = (g.normal(size=shape)[:, :1200] * SPECTRA[spectrum]) @ g.normal(size=(1200, shape[1]))
+    x = (x + 100).astype(np.float32)
+    with monkeypatch.context() as patch:
+        for way in ("_by_rows", "_by_features"):
+            patch.setattr(pca, way, None)  # it iterates
+        fitted = pca.PCA(k).fit(x)
+    centred = x - x.mean(axis=0, dtype=np.float64)
+    variances = np.linalg.eigvalsh(
+        centred @ centred.T if len(x) < shape[1] else centred.T @ centred
+    )
+    least = max(variances[:-k].sum() / x.size, 1e-30)
+    excess = metrics.mse(x, fitted.reconstruct(x.astype(np.float64))) / least - 1
+    if spectrum != "of rank 5":  # there only rounding is left
+        assert excess < 2e-5
+        assert excess < 2 * fitted.error_bound_ + 1e-8
+    np.testing.assert_allclose(fitted.components_ @ fitted.components_.T, np.eye(k), atol=1e-10)
+    np.testing.assert_allclose(
+        fitted.explained_variance_, variances[::-1][:k] / (len(x) - 1), rtol=1e-2, atol=1e-6
+    )
+    again = pca.PCA(k).fit(x)
+    assert np.array_equal(again.components_, fitted.components_)
+
+
+def test_the_memory_told_is_what_is_taken() -> None:
+    x = np.random.default_rng(0).normal(size=(1200, 1300)).astype(np.float32)
+    for k in (4, 1200):
+        tracemalloc.start()
+        pca.PCA(k).fit(x)
+        taken = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert taken < pca.memory(*x.shape, k)
 
 
 # --- roc_auc ---------------------------------------------------------------------------------

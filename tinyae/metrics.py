@@ -13,14 +13,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinyae.arguments import number, positive_int
+from tinyae.arguments import number
 from tinyae.arrays import plain, real
 from tinyae.param import Array
+from tinyae.pca import PCA
+
+__all__ = [
+    "PCA",
+    "Detection",
+    "RocCurve",
+    "detection",
+    "mse",
+    "psnr",
+    "roc_auc",
+    "roc_curve",
+    "ssim",
+]
 
 _CHUNK = 2**17  # numbers at a time: 1 MB in float64, which fits into the cache
 
@@ -99,108 +112,6 @@ def _blur(a: Array) -> Array:
         length = a.shape[-1] - reach
         a = sum(w * a[..., k : k + length] for k, w in enumerate(_WINDOW)).swapaxes(-1, -2)
     return a
-
-
-class PCA:
-    """Principal component analysis: the k-number linear code with the least squared error.
-
-    Forward   z = (x − m) Vᵀ      x̂ = z V + m      m = the mean, V (k, D) orthonormal rows
-    Shapes    x (N, …), seen as (N, D)   z (N, k)   x̂ as x
-    Raises    ValueError unless 1 ≤ k ≤ min(N, D), x is finite, and later x has the same D
-    Source    Eckart & Young (1936); Bishop (2006), §12.1
-
-    The rows of V are the eigenvectors of the covariance with the largest eigenvalues, in falling
-    order; the entry of largest magnitude in each is positive. ``explained_variance_`` has these,
-    ``explained_variance_ratio_`` their shares of the variance of all features. The optimum of a
-    linear autoencoder with k units has PCA's error (Baldi & Hornik 1989).
-    """
-
-    def __init__(self, n_components: int) -> None:
-        self.n_components = positive_int("PCA", "n_components", n_components)
-
-    def fit(self, x: Array, y: object = None) -> PCA:
-        """Compute the mean, the axes and the variances along them; returns self.
-
-        ``y`` is not used: a pipeline of scikit-learn passes it.
-        """
-        x = real("PCA: x", x)
-        rows, width = len(x) if x.ndim else 0, math.prod(x.shape[1:])
-        if x.ndim < 2 or self.n_components > min(rows, width):
-            raise ValueError(
-                f"PCA: x has shape {x.shape}, expected (N, …) with at least {self.n_components} "
-                f"rows and columns for n_components={self.n_components}; pass more data or fewer"
-            )
-        total = sum(a.reshape(len(a), width).sum(axis=0) for (a,) in _chunks(x))
-        if not np.isfinite(total).all():
-            raise ValueError("PCA: x holds NaN or infinity, expected finite numbers; remove them")
-        self.mean_ = total / rows
-        self.shape_ = x.shape[1:]
-        if width <= rows:
-            scatter = np.zeros((width, width))
-            for (a,) in _chunks(x, minimum=4 * width):  # enough rows for efficient BLAS
-                centred = a.reshape(len(a), width) - self.mean_
-                scatter += centred.T @ centred
-            variances, axes = np.linalg.eigh(scatter / max(rows - 1, 1))
-            variances, axes = np.maximum(variances[::-1], 0), axes.T[::-1]
-        else:
-            centred = x.reshape(rows, width) - self.mean_
-            _, s, axes = np.linalg.svd(centred, full_matrices=False)
-            variances = s**2 / max(rows - 1, 1)
-        axes = axes[: self.n_components]
-        largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)
-        self.components_ = axes * np.where(largest < 0, -1.0, 1.0)
-        self.explained_variance_ = variances[: self.n_components]
-        in_all = variances.sum()
-        shares = self.explained_variance_ / (in_all or 1.0)  # 0 for constant data
-        self.explained_variance_ratio_ = shares
-        return self
-
-    def transform(self, x: Array) -> Array:
-        """The codes z (N, k), in x's dtype."""
-        x = self._check(x)
-        out = np.empty((len(x), self.n_components), _floating(x))
-        start = 0
-        for (a,) in _chunks(x):
-            z = (a.reshape(len(a), -1) - self.mean_) @ self.components_.T
-            out[start : start + len(a)] = z
-            start += len(a)
-        return out
-
-    def inverse_transform(self, z: Array) -> Array:
-        """The reconstruction x̂ (N, …) of codes z, in z's dtype."""
-        self._check_fitted()
-        z = real("PCA: z", z)
-        if z.ndim != 2 or z.shape[1] != self.n_components:
-            raise ValueError(
-                f"PCA: z has shape {z.shape}, expected (N, {self.n_components}); "
-                "pass what transform gave"
-            )
-        out = np.empty((len(z), self.mean_.size), _floating(z))
-        for start in range(0, len(z), 256):
-            part = z[start : start + 256].astype(np.float64)
-            out[start : start + 256] = part @ self.components_ + self.mean_
-        return out.reshape(len(z), *self.shape_)
-
-    def reconstruct(self, x: Array) -> Array:
-        """``inverse_transform(transform(x))``: the best reconstruction from k numbers."""
-        return self.inverse_transform(self.transform(x))
-
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "components_"):
-            raise ValueError("PCA: it has seen no data yet; call fit(x) first")
-
-    def _check(self, x: Array) -> Array:
-        self._check_fitted()
-        x = real("PCA: x", x)
-        if x.ndim < 2 or math.prod(x.shape[1:]) != self.mean_.size:
-            raise ValueError(
-                f"PCA: x has shape {x.shape}, expected (N, …) with {self.mean_.size} numbers a "
-                f"sample; pass samples of shape {self.shape_}"
-            )
-        return x
-
-    def __repr__(self) -> str:
-        return f"PCA({self.n_components})"
 
 
 def roc_auc(labels: ArrayLike, scores: ArrayLike) -> float:
@@ -339,12 +250,8 @@ def _check_range(who: str, data_range: float) -> None:
         )
 
 
-def _floating(x: Array) -> np.dtype[Any]:
-    return x.dtype if x.dtype.kind == "f" else np.dtype(np.float64)
-
-
-def _chunks(*arrays: Array, minimum: int = 1) -> Iterator[tuple[Array, ...]]:
-    """Chunks of the arrays' rows in float64, of about 1 MB and at least ``minimum`` rows."""
-    step = max(_CHUNK // max(math.prod(arrays[0].shape[1:]), 1), minimum, 1)
+def _chunks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
+    """Chunks of the arrays' rows in float64, of about 1 MB."""
+    step = max(_CHUNK // max(math.prod(arrays[0].shape[1:]), 1), 1)
     for start in range(0, len(arrays[0]), step):
         yield tuple(a[start : start + step].astype(np.float64) for a in arrays)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import tinyae as ta
+from tinyae import pca
 from tinyae.cli.models import in_unit_interval
 from tinyae.cli.rows import labelled
 from tinyae.cli.wording import say
@@ -15,8 +16,7 @@ from tinyae.data.columns import Rows
 from tinyae.param import Array
 
 Row = tuple[str, ...]
-_PCA_ROWS = 20_000
-_PCA_NUMBERS = 1 << 28  # of the larger of its matrices: beyond that PCA is left out
+_PCA_BYTES = 2 << 30  # beside the data: beyond that PCA is left out
 
 
 def quality_rows(model: Any, train: Rows, test: Rows, which: str = "test") -> list[Row]:
@@ -66,15 +66,17 @@ def quality_rows(model: Any, train: Rows, test: Rows, which: str = "test") -> li
     if denoises:
         rows.append(row("noisy", "", noisy))
     rows.append(row("autoencoder" + ", denoised" * denoises, str(code_size), y))
-    pca = _pca(_scaled(model, train.x), min(code_size, math.prod(x.shape[1:])))
-    if pca is None:
+    linear = _pca(_scaled(model, train.x), min(code_size, math.prod(x.shape[1:])))
+    if linear is None:
         return rows
-    y_pca = pca.reconstruct(noisy).astype(np.float32)
+    y_pca = linear.reconstruct(noisy).astype(np.float32)
     of_noisy = " on noisy" if denoises else ""
-    rows.append(row(f"PCA{of_noisy}, {pca.n_components} components", str(pca.n_components), y_pca))
+    rows.append(
+        row(f"PCA{of_noisy}, {linear.n_components} components", str(linear.n_components), y_pca)
+    )
     if bounded:
         clipped = np.clip(y_pca, 0, 1)
-        rows.append(row("  the same, clipped to 0…1", str(pca.n_components), clipped))
+        rows.append(row("  the same, clipped to 0…1", str(linear.n_components), clipped))
     return rows
 
 
@@ -83,13 +85,12 @@ def _scaled(model: Any, x: Array) -> Array:
 
 
 def _pca(x: Array, size: int) -> ta.metrics.PCA | None:
-    """PCA of some of the rows; None, with a word, if it would take too much memory."""
-    x = x[:: max(1, len(x) // _PCA_ROWS)]
-    width = math.prod(x.shape[1:])
-    if min(len(x), width) * width > _PCA_NUMBERS:
+    """PCA of the training data; None, with a word, if it would take too much memory."""
+    size, width = min(size, len(x)), math.prod(x.shape[1:])
+    if pca.memory(len(x), width, size) > _PCA_BYTES:
         say(f"no PCA to compare with: its axes of {width:,} numbers take too much memory")
         return None
-    return ta.metrics.PCA(min(size, len(x))).fit(x)
+    return pca.PCA(size).fit(x)
 
 
 def print_table(rows: list[Row]) -> None:
