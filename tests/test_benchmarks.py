@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import kernels, latency, peers, scale, start, timing, train_step
+from benchmarks import busy, kernels, latency, peers, scale, start, timing, train_step
 from benchmarks.kernels import Call
 from benchmarks.peers.networks import NETWORKS
 from benchmarks.timing import Spread
@@ -39,6 +39,12 @@ class TestScripts:
         for key in ("dense", "ecg", "contractive", "vae"):
             assert NETWORKS[key].title in out
         assert all(spreads["tinyae"]["median"] > 0 for spreads in figures.values())
+
+    @LINUX
+    def test_busy(self, run):
+        out = run(busy, "--peers", "", "--only", "ecg")
+        assert out.count("\necg-512 ") == 2
+        assert busy.ONE_THREAD in out
 
     def test_latency(self, run):
         out = run(latency, "--peers", "", "--only", "dense", "vae", "--batches", "1", "32")
