@@ -110,7 +110,7 @@ def measure(row: str, names: Sequence[str], options: Any) -> dict[tuple[str, int
     finally:
         for process in (*(c.process for c in contestants.values()), *(s.process for s in spinners)):
             process.kill()
-            process.wait()
+            process.communicate()
     return found
 
 

@@ -24,9 +24,8 @@ settings.load_profile("tinyae")
 
 
 def pytest_configure(config):
-    """With ``-n`` several processes share the cores: threads that wait must sleep, not spin."""
+    """With ``-n`` several processes share the cores: one thread each is enough for a product."""
     if getattr(config.option, "numprocesses", None):
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 

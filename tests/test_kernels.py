@@ -8,12 +8,14 @@ import inspect
 import itertools
 import math
 import os
+import subprocess
 import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -22,7 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tinyae import MSE, Autoencoder, dense_encoder_decoder, fit, kernels
-from tinyae.kernels import reference
+from tinyae.kernels import machine_load, reference
 from tinyae.kernels.functions import FUNCTIONS
 from tinyae.kernels.reference import MLPLayer, MLPLayers, ParamGroup
 
@@ -452,7 +454,8 @@ SHARED = {
 
 @pytest.fixture
 def always_shared(monkeypatch):
-    """Share all work among threads, however small."""
+    """Share all work among threads, however small, and however busy the machine."""
+    monkeypatch.setattr(threads, "free_cores", lambda: 99)
     for module, name in [
         (jitted_matmul, "MIN_PARALLEL_WORK"),
         (jitted_matmul, "_MIN_PARALLEL_SIZE"),
@@ -533,6 +536,7 @@ def test_dead_moments_do_not_linger_below_the_normal_numbers():
 
 
 def test_the_workers_are_lent_to_one_python_thread_at_a_time(monkeypatch):
+    monkeypatch.setattr(threads, "free_cores", lambda: 99)
     if threads.claim_threads() < 2:
         pytest.skip("one processor, or no threading layer that bears several Python threads")
     try:
@@ -1177,3 +1181,70 @@ def test_erf_is_still_found(kernel_set):
     x = np.linspace(-3, 3, 7)
     assert np.allclose(kernels.erf(x), [math.erf(v) for v in x], rtol=0, atol=1e-7)
     assert kernels.erf(x.astype(np.float32)).dtype == np.float32
+
+
+def test_a_busy_core_takes_no_part(monkeypatch):
+    monkeypatch.setattr(threads.numba.config, "NUMBA_NUM_THREADS", 4)
+    monkeypatch.setattr(threads, "_threading_layer_is_safe", lambda: True)
+    allowed = [4]
+    monkeypatch.setattr(threads.numba, "get_num_threads", lambda: allowed[-1])
+    monkeypatch.setattr(threads.numba, "set_num_threads", allowed.append)
+    for free, within in ((9, [4]), (4, [4]), (3, [4, 3]), (2, [4, 2])):
+        monkeypatch.setattr(threads, "free_cores", lambda free=free: free)
+        assert threads.claim_threads() == 4  # the work is divided as ever
+        assert allowed == within
+        threads.release_threads()
+        assert allowed[-1] == 4
+        del allowed[1:]
+    monkeypatch.setattr(threads, "free_cores", lambda: 1)
+    assert threads.claim_threads() == 1
+    assert allowed == [4]
+
+
+class TestMachineLoad:
+    @pytest.fixture
+    def proc(self, tmp_path):
+        """Five threads want a core; two of our three do."""
+        (tmp_path / "loadavg").write_text("1.25 0.80 0.44 5/312 4711\n")
+        for number, state in enumerate("RSR"):
+            folder = tmp_path / "self" / "task" / str(number)
+            folder.mkdir(parents=True)
+            (folder / "stat").write_text(f"{number} (a name) R) {state} 1 1 1\n")
+        return tmp_path
+
+    def test_own_threads_do_not_count(self, proc):
+        assert machine_load.others_running(proc) == 3
+
+    def test_a_thread_may_have_ended(self, proc):
+        (proc / "self" / "task" / "2" / "stat").unlink()
+        assert machine_load.others_running(proc) == 4
+
+    def test_it_is_asked_now_and_then(self, monkeypatch):
+        asked, now = [], [100.0]
+        monkeypatch.setattr(machine_load._Answer, "until", 0.0)
+        monkeypatch.setattr(machine_load._Answer, "free", 0)
+        monkeypatch.setattr(machine_load, "CORES", 4)
+        monkeypatch.setattr(machine_load.time, "monotonic", lambda: now[0])
+        monkeypatch.setattr(machine_load, "others_running", lambda: asked.append(1) or len(asked))
+        assert [machine_load.free_cores() for _ in range(100)] == [3] * 100
+        now[0] += 1
+        assert machine_load.free_cores() == 2
+        now[0], asked[:] = now[0] + 1, [1] * 9
+        assert machine_load.free_cores() == 1
+
+    def test_without_an_answer_all_cores_are_free(self, monkeypatch):
+        def absent():
+            raise FileNotFoundError("/proc/loadavg")
+
+        monkeypatch.setattr(machine_load._Answer, "until", 0.0)
+        monkeypatch.setattr(machine_load._Answer, "free", 1)
+        monkeypatch.setattr(machine_load, "others_running", absent)
+        assert machine_load.free_cores() == machine_load.CORES
+        assert machine_load._Answer.until == np.inf  # and is not asked again
+
+    @pytest.mark.skipif(not Path("/proc/loadavg").exists(), reason="reads /proc")
+    def test_a_process_that_runs_is_seen(self):
+        with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as child:
+            seen = [machine_load.others_running() for _ in range(20) if not time.sleep(0.02)]
+            child.kill()
+        assert max(seen) >= 1

@@ -460,6 +460,7 @@ def test_shared_work_is_the_same_work(rng, monkeypatch):
     alone = compiled_by("numba", model)(x)
     monkeypatch.setattr(run_numba, "_MIN_PARALLEL_FLOPS", 1)
     monkeypatch.setattr("numba.get_num_threads", lambda: 2)
+    monkeypatch.setattr("tinyae.program.thread_pool.free_cores", lambda: 2)
     np.testing.assert_allclose(compiled_by("numba", model)(x), alone, atol=1e-6)
 
 
@@ -474,6 +475,7 @@ def test_a_shared_sample_is_the_same_sample(rng, monkeypatch):
     x = rng.normal(size=(1, 7)).astype(np.float32)
     monkeypatch.setattr(run_numba, "_MIN_PARALLEL_SAMPLE_FLOPS", 1)
     monkeypatch.setattr("numba.get_num_threads", lambda: 2)
+    monkeypatch.setattr("tinyae.program.thread_pool.free_cores", lambda: 2)
     f = compiled_by("numba", model, "encoder")
     for _ in range(20):  # the helper may or may not take part
         np.testing.assert_allclose(f(x), model.encode(x), atol=1e-6)

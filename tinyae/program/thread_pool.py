@@ -32,6 +32,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from tinyae.kernels.jitted.threads import jit
+from tinyae.kernels.machine_load import free_cores
 from tinyae.param import Array
 
 ASLEEP, LOOKING, POSTED, TAKEN = 0, 1, 2, 3
@@ -155,7 +156,8 @@ _helpers: dict[Callable[[Array], None], Helper] = {}  # one for each dtype
 def run(work: Callable[..., None], job: tuple[Any, ...], serve: Callable[[Array], None]) -> None:
     """Call ``work(*job, mailbox)``; the mailbox is empty if no helper is free."""
     helper = _helpers.get(serve) or _helpers.setdefault(serve, Helper())
-    if numba.get_num_threads() == 1 or not helper.busy.acquire(blocking=False):
+    alone = numba.get_num_threads() == 1 or free_cores() == 1
+    if alone or not helper.busy.acquire(blocking=False):
         work(*job, NO_MAILBOX)
         return
     try:

@@ -4,6 +4,8 @@ Numba runs parallel loops on one of three threading layers. OpenMP starts a loop
 own ``workqueue`` takes 100 µs, and aborts the process if two Python threads enter it at once. So
 loops run in parallel only on OpenMP or TBB, and for one Python thread at a time. A Python thread
 that finds the workers busy runs its loop alone; with many inference threads that is faster anyway.
+Cores that other programs use take no part, either (:mod:`tinyae.kernels.machine_load`).
+Results do not depend on any of this: no sum is divided.
 
 Numba sets the number of threads: ``NUMBA_NUM_THREADS`` or ``numba.set_num_threads``.
 """
@@ -21,6 +23,7 @@ import numpy as np
 from numba.core.compiler_lock import global_compiler_lock
 
 from tinyae.kernels.jitted.disk_cache import keep_on_disk
+from tinyae.kernels.machine_load import free_cores
 from tinyae.param import Array
 
 FLAGS: dict[str, Any] = {
@@ -39,6 +42,12 @@ def njit(**flags: Any) -> Callable[..., Any]:
 jit = njit(**FLAGS)
 parallel_jit = njit(parallel=True, **FLAGS)
 
+
+class _Workers:
+    allowed = 0  # threads before a busy machine made it fewer; 0 if it did not
+
+
+_workers = _Workers()  # of whoever holds the lock
 _workers_lock = threading.Lock()
 _forked = False
 
@@ -80,13 +89,14 @@ def claim_threads() -> int:
     # Work is divided by the total number of threads. numba.set_num_threads may let fewer of them
     # run; asking Numba for that number at every call would cost as much as a small kernel.
     threads = int(numba.config.NUMBA_NUM_THREADS)
-    if (
-        threads == 1
-        or _forked
-        or not _threading_layer_is_safe()
-        or not _workers_lock.acquire(blocking=False)
-    ):
+    if threads == 1 or _forked:
         return 1
+    free = free_cores()
+    if free == 1 or not _threading_layer_is_safe() or not _workers_lock.acquire(blocking=False):
+        return 1
+    if free < threads:
+        _workers.allowed = numba.get_num_threads()
+        numba.set_num_threads(min(_workers.allowed, free))
     return threads
 
 
@@ -105,6 +115,9 @@ def split_points(size: int, threads: int) -> Array:
 
 def release_threads() -> None:
     """Let other Python threads use the workers."""
+    if _workers.allowed:
+        numba.set_num_threads(_workers.allowed)
+        _workers.allowed = 0
     _workers_lock.release()
 
 
