@@ -334,6 +334,20 @@ def test_a_forgotten_share_of_tied_weights_is_named(style, tmp_path):
     assert f"the {style.split()[0]}'s share" in more
 
 
+@pytest.mark.parametrize(
+    ("name", "mistake", "said"),
+    [
+        ("gru_cell", "σ's slope lost", "rows 0, 1, 2 (15 of 45 entries), those of r,"),
+        ("gru_cell", "tanh's slope lost", "(18 of 27 entries), those of r and those of n,"),
+        ("embedding", "+= with repeated indices", "the words that k names more than once,"),
+        ("straight_through", "+= with repeated indices", "the codes that several z have chosen,"),
+    ],
+)
+def test_wrong_rows_are_named(name, mistake, said):
+    text = (HERE / "snapshots" / f"{find(name).id}.txt").read_text(encoding="utf-8")
+    assert said in text.partition(f"=== {mistake}")[2].partition("===")[0]
+
+
 def test_a_repair_in_a_given_function_is_not_shown(tmp_path):
     _, more = told("gan_generator", STYLES["gan_generator"]["all of σ"], tmp_path)
     assert "e = np.exp" not in more  # of sigmoid, which is given and right

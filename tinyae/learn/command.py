@@ -90,7 +90,8 @@ def start(args: argparse.Namespace, state: State) -> int:
     if written:
         say(f"Wrote {path}: {exercise.title}.")
         task = exercise.task or f"Read it and write {' and '.join(exercise.fill)}"
-        say(f"{task}; save it; then `tinyae learn check`. If you are stuck: `tinyae learn hint`.")
+        text = f"{task}; save it; then `tinyae learn check`. If you are stuck: `tinyae learn hint`."
+        say(_wrapped(text, ""))
     else:
         say(f"{path} exists and is left as it is; it is the current exercise now.")
         say(f"To begin it anew: `tinyae learn reset {number}`.")

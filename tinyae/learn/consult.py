@@ -34,6 +34,7 @@ class Question:
     upstream: bool
     tensors: Any
     sizes: dict[str, int] | None
+    rows: dict[str, Sequence[int]] | None = None  # of a gradient, by what they have in common
 
 
 class _Subject(FunctionSubject):
@@ -79,7 +80,7 @@ def _consult(
         diagnosis = Examination(_Subject(question), question.right, question.sizes).diagnose()
         learner.numbers = {k: float(a) for k, a in question.inputs.items() if not np.ndim(a)}
         learner.numbers |= constants(question.mine)
-        learner.sizes = question.sizes or {}
+        learner.sizes, learner.rows = question.sizes or {}, question.rows or {}
         diagnosis.remarks = [r for r in diagnosis.remarks if "did not run" not in r]
     elif values is not None:
         found, right, name = values

@@ -129,6 +129,7 @@ class Examiner:
         upstream: bool = True,
         tensors: Any = None,
         sizes: dict[str, int] | None = None,
+        rows: dict[str, Sequence[int]] | None = None,
         note: str = "",
     ) -> bool:
         """The gradients of ``f(*inputs)`` that ``name(dy, *inputs)`` returns, for a random dy.
@@ -182,6 +183,7 @@ class Examiner:
                 upstream,
                 tensors,
                 sizes,
+                rows,
             )
         return not wrong
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -42,6 +43,7 @@ class Learner:
     names_lines: bool = True  # False: to find the line is the task
     numbers: dict[str, float] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, Sequence[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.tree = _parsed(self.path.read_bytes().decode("utf-8", "replace"))
@@ -94,6 +96,7 @@ def told(finding: Finding, learner: Learner) -> Told:
         checked = f", {finding.checked}" if finding.checked else ""
         said.exact = f"exact to {finding.residual:.0e}{checked}"
     said.message = said.message.replace("entries differ there;", "entries differ;")
+    said.message = _with_rows_named(said.message, learner.rows)
     if finding.kind == "factor":
         _name_factor(said, learner)
         for pattern, short in ((r"sqrt\((\w+)\)", r"√\1"), (r"1/\((√\w+)\)", r"1/\1")):
@@ -123,12 +126,25 @@ def told(finding: Finding, learner: Learner) -> Told:
     return said
 
 
+def _with_rows_named(message: str, rows: dict[str, Sequence[int]]) -> str:
+    """The message with a name for the wrong rows, if they are just those of some groups."""
+    found = re.search(r" at (?:rows?|entries|entry) ([\d, ]+) \([^)]*\)", message)
+    if not found:
+        return message
+    wrong = {int(i) for i in found[1].split(",")}
+    names = [name for name, members in rows.items() if set(members) and wrong.issuperset(members)]
+    if wrong != {i for name in names for i in rows[name]}:
+        return message
+    return message.replace(found[0], f"{found[0]}, {' and '.join(names)}")
+
+
 def _name_factor(said: Told, learner: Learner) -> None:
     """A factor such as 2.64575 under its name, √d or beta, if it is one."""
     found = re.search(r" is (\d+\.\d+) times", said.message)
     if not found:
         return
-    known = {f"√{k}": n**0.5 for k, n in learner.sizes.items()} | learner.numbers
+    roots = {f"√{k}": n**0.5 for k, n in learner.sizes.items() if not (n**0.5).is_integer()}
+    known = roots | {k: v for k, v in learner.numbers.items() if v not in (0.25, 0.5)}
     for name, value in known.items():
         for text, inverse, v in ((name, f"1/{name}", value), (f"1/{name}", name, 1 / (value or 1))):
             if abs(float(found[1]) - v) < 1e-5 * v:

@@ -36,6 +36,11 @@ def check(e: Examiner) -> None:
             {"k": k, "E": rng.normal(size=(K, D))},
             ("E",),
             sizes={"N": N, "T": T, "K": K, "D": D},
+            rows={
+                "the words that k names more than once": np.flatnonzero(
+                    np.bincount(k.ravel()) > 1
+                ).tolist()
+            },
         )
 
 

@@ -49,6 +49,7 @@ def check(e: Examiner) -> None:
             ("x", "h", "W", "U", "b"),
             tensors=named,
             sizes={"N": N, "D": D, "H": H},
+            rows={f"those of {g}": range(i * H, (i + 1) * H) for i, g in enumerate("rzn")},
         )
 
 

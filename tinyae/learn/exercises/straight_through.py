@@ -61,6 +61,7 @@ def _held(e: Examiner, N: int, K: int, D: int) -> None:
         upstream=False,
         tensors={"(z − q)": z0 - q0},  # as arrays: what is held belongs to these inputs
         sizes={"N": N, "K": K, "D": D},
+        rows={"the codes that several z have chosen": np.flatnonzero(np.bincount(k) > 1).tolist()},
     )
 
 

@@ -9,7 +9,7 @@ from tinyae.learn.track import Exercise
 def check(e: Examiner) -> None:
     mu, logvar, beta = (
         np.array([[1.0, 0.0], [-2.0, 0.5], [0.0, 1.0]]),
-        np.log([[1.0, 4], [0.5, 1], [2, 1]]),
+        np.log([[1.0, 4.0], [0.5, 1.0], [2.0, 1.0]]),
         5.0,
     )
     each = 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar)
