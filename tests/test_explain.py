@@ -556,6 +556,7 @@ def test_short_names_are_symbols_where_an_equation_defines_them():
 
 def test_prose():
     assert prose("a_b & 50 % of μ…") == r"a\_b \& 50 \% of $\mu$\dots{}"
+    assert prose('of "a title", 1998') == r"of ``a title'', 1998"
     assert prose("x̃ as x; Hyvärinen §3") == r"$\tilde{x}$ as x; Hyvärinen \S{}3"
 
 

@@ -77,7 +77,8 @@ def names_in(lines: list[str]) -> frozenset[str]:
 def prose(text: str) -> str:
     """A sentence; what the text font lacks is set as mathematics."""
     out = []
-    for run in _FOREIGN.split(unicodedata.normalize("NFC", text)):
+    text = re.sub(r'"([^"]*)"', r"“\1”", unicodedata.normalize("NFC", text))
+    for run in _FOREIGN.split(text):
         if run and _FOREIGN.match(run):
             latex = mathematics(run).strip()
             out.append(f"${latex}$" if latex else "")

@@ -21,9 +21,9 @@ _BY_ROLE = {
     "input": r"$\leftarrow$",
     "cache": r"$\leftarrow$",
     "parameter": "",
-    "output": r"=\nobreak",
+    "output": r"=\nobreak\ ",
     "upstream": r"$\leftarrow$",
-    "gradient": r"=\nobreak",
+    "gradient": r"=\nobreak\ ",
 }
 
 
