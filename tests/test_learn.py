@@ -927,11 +927,11 @@ def test_it_is_quick_and_needs_numpy_alone(tmp_path):
     (tmp_path / "tinyae_learn" / "18_conv2d_dx.py").write_text(
         find("18").solution().replace("[...] += given", "[...] = given"), encoding="utf-8"
     )
-    seconds = []
+    seconds = []  # of the processor, where the system counts it: others may be busy
     for _ in range(2):
-        before = time.perf_counter()
+        before, used = time.perf_counter(), sum(os.times()[2:4])
         done = learn("check")
-        seconds.append(time.perf_counter() - before)
+        seconds.append(sum(os.times()[2:4]) - used or time.perf_counter() - before)
         assert done.returncode == 1, done.stderr
     assert b"replaces what was there" in done.stdout
     assert min(seconds) < 3  # about 0.9 where nothing else runs

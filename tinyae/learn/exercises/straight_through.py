@@ -71,9 +71,9 @@ EXERCISE = Exercise(
     hints=(
         "Go by the three rules, one after the other, and write beside each which of z and E it moves. "
         "Then each is the derivative of a mean of squares, exercise 01.",
-        "dz has two shares: dq itself, and β · 2 (z − q)/n. dE has one, from P's first term: "
-        "each row n gives −2 (zₙ − qₙ)/n to row kₙ of the table, and rows that several n have chosen "
-        "add (exercise 26).",
+        "dz has two shares: dq itself, and β · 2 (z − q)/(N·D). dE has one, from P's first term: "
+        "each row n gives −2 (zₙ − qₙ)/(N·D) to row kₙ of the table, and rows that several n have "
+        "chosen add (exercise 26).",
         "gap = z - E[k]; dz = dq + beta * 2 * gap / z.size; dE = np.zeros_like(E); "
         "np.add.at(dE, k, -2 * gap / z.size).",
     ),

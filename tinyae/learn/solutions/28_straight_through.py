@@ -2,7 +2,7 @@
 
     kₙ = argminⱼ ‖zₙ − Eⱼ‖²            z (N, D)   E (K, D), a table of K codes   k (N,)
     qₙ = E[kₙ]                         what the decoder gets in z's place, (N, D)
-    P  = 1/n Σ ([z] − q)²  +  β · 1/n Σ (z − [q])²         over all n = N·D entries
+    P  = mean ([z] − q)²  +  β mean (z − [q])²         each over all N·D entries
 
     [·] is held: it counts as a constant when the gradient is taken. L = R(q) + P, where R is what
     the decoder makes of q, and dq = ∂R/∂q (N, D) comes from there.
