@@ -2,6 +2,8 @@
 
 import argparse
 import re
+import shutil
+import subprocess
 import unicodedata
 
 import numpy as np
@@ -14,7 +16,7 @@ from tinyae import catalog
 from tinyae.cli import explain as verb
 from tinyae.explanation import explain
 from tinyae.explanation.docstring_sections import parse, sections, summary
-from tinyae.explanation.mathematics import mathematics, prose
+from tinyae.explanation.mathematics import mathematics, names_in, prose
 from tinyae.explanation.record import Recorder
 from tinyae.explanation.symbols import COMMANDS, GREEK
 from tinyae.explanation.tex import matrix, number
@@ -364,7 +366,7 @@ leftharpoonup leftharpoondown rightharpoonup rightharpoondown rightleftharpoons 
 longrightarrow longleftrightarrow Longleftarrow Longrightarrow Longleftrightarrow longmapsto
 langle rangle lfloor rfloor lceil rceil ldots cdots vdots ddots Bigl Bigr
 hat tilde dot ddot dddot bar breve check acute grave mathring vec overleftarrow underline overset
-tfrac dfrac sqrt ln log exp max min tanh lim operatorname
+tfrac dfrac sqrt ln log exp max min sin cos tanh lim operatorname mathrel
 text mathit mathrm mathbf mathcal mathsf mathtt boldsymbol texttt qquad quad begin end
 """
 KNOWN = set(COMMAND_NAMES.split())
@@ -474,11 +476,12 @@ def test_latex_is_well_formed(name):
 
 @pytest.fixture(scope="module")
 def parse_tex():
-    """matplotlib's parser of TeX, which knows the same commands but for matrices and three more."""
+    """matplotlib's parser of TeX, which knows the same commands but for matrices and four more."""
     parser = pytest.importorskip("matplotlib.mathtext").MathTextParser("path")
 
     def parse(tex):
-        for name, like in ((r"\tfrac", r"\frac"), (r"\qquad", r"\quad"), (r"\surd", r"\ast")):
+        others = {r"\tfrac": r"\frac", r"\qquad": r"\quad", r"\surd": r"\ast", r"\mathrel{+}": "+"}
+        for name, like in others.items():
             tex = tex.replace(name, like)
         parser.parse(f"${tex}$")
 
@@ -501,11 +504,11 @@ def test_every_formula_is_parsed_by_another_program(parse_tex):
 @pytest.mark.parametrize(
     ("line", "tex"),
     [
-        ("y = x Wᵀ + b", r"y = x W^{\top} + b"),
-        ("dx = dy W", r"\mathit{d}x = \mathit{d}y W"),
+        ("y = x Wᵀ + b", r"y = x\,W^{\top} + b"),
+        ("dx = dy W", r"\mathit{d}x = \mathit{d}y\,W"),
         ("x̂ = (x − μ) / √(v + ε)", r"\hat{x} = (x - \mu ) / \sqrt{v + \varepsilon }"),
-        ("½ (μⱼ² + eˢʲ)", r"\tfrac{1}{2} (\mu _{j}^{2} + e^{sj})"),
-        ("J_gᵀ dz", r"J_{g}^{\top} \mathit{d}z"),
+        ("½ (μⱼ² + eˢʲ)", r"\tfrac{1}{2}\,(\mu _{j}^{2} + e^{s_{j}})"),
+        ("J_gᵀ dz", r"J_{g}^{\top}\,\mathit{d}z"),
         ("e^−|y|", r"e^{-|y|}"),
         ("y, seen as (N, D)", r"y,\text{ seen as }(N, D)"),
         ("Σ_{c,u} W[o,c]", r"\sum _{c,u} W[o,c]"),
@@ -519,14 +522,41 @@ def test_every_formula_is_parsed_by_another_program(parse_tex):
         ("x⃗ = ά + ᾱ", r"\vec{x} = \acute{\alpha}  + \bar{\alpha} "),
         ("dξο = dξℎ", r"\mathit{d}\xi o = \mathit{d}\xi h"),
         ("a ⊞ b", r"a \text{[squared plus]} b"),
+        ("pₖ = e^yₖ / Σⱼ e^yₙⱼ", r"p_{k} = e^{y_{k}} / \sum _{j} e^{y_{nj}}"),
+        ("e⁻ᶻᵏ + eᵃˣ + eˢⁿᵏ", r"e^{-z_{k}} + e^{ax} + e^{s_{nk}}"),
+        ("e^−zₖ, xⁿᵏ", r"e^{-z_{k}}, x^{nk}"),
+        ("10,000^(−2i/D)", "10{,}000^{-2i/D}"),
+        ("e^logθ = 2^16", r"e^{\log \theta} = 2^{16}"),
+        ("‖Jₙ‖²_F", r"\| J_{n}\| ^{2}_{F}"),
+        ("J_N₂ᵀ dy", r"J_{N_{2}}^{\top}\,\mathit{d}y"),
+        ("Pₜ,₂ᵢ = xₙ,T", r"P_{t,2i} = x_{n,T}"),
+        ("dγ_c, dy_K, dlogθ", r"\mathit{d}\gamma_{c}, \mathit{d}y_{K}, \mathit{d}\log \theta "),
+        ("qᵀ / √d", r"q^{\top} / \sqrt{d}"),
+        ("log p(x | y) = −|x − y|", r"\log  p(x \mid  y) = -|x - y|"),
+        ("W.grad += dW", r"W.\text{grad }\mathrel{+}= \mathit{d}W"),
+        ("c one-hot of a code", r"c\text{ one-hot of a code}"),
+        ('"same": the entries of a unit', r"\text{``same''}:\text{ the entries of a unit}"),
+        ("interpolation for a and b", r"\text{interpolation for }a\text{ and }b"),
+        ("sin(t ωᵢ) x (N, D)", r"\sin (t\,\omega _{i})\,x\,(N, D)"),
     ],
 )
 def test_mathematics(line, tex):
     assert mathematics(line) == tex
 
 
+def test_short_names_are_symbols_where_an_equation_defines_them():
+    lines = ["[ar, an] = Wx x + bx", "dan = dh ∘ r", "dbe = Σ da", "p = h + be"]
+    names = names_in(lines)
+    assert {"ar", "an", "be", "Wx"} <= names
+    assert mathematics("[ar, an] = Wx x", names) == (r"[\mathit{ar}, \mathit{an}] = \mathit{Wx}\,x")
+    assert mathematics("dan = dbe", names) == (r"\mathit{d}\mathit{an} = \mathit{d}\mathit{be}")
+    assert mathematics("p = h + be", names) == r"p = h + \mathit{be}"
+    assert mathematics("x must be an index", names) == r"x\text{ must be an index}"
+
+
 def test_prose():
     assert prose("a_b & 50 % of μ…") == r"a\_b \& 50 \% of $\mu$\dots{}"
+    assert prose('of "a title", 1998') == r"of ``a title'', 1998"
     assert prose("x̃ as x; Hyvärinen §3") == r"$\tilde{x}$ as x; Hyvärinen \S{}3"
 
 
@@ -535,6 +565,31 @@ def test_any_text_becomes_balanced_tex(text):
     assert balanced(mathematics(text))
     assert balanced(prose(text))
     assert single_scripts(mathematics(text))
+
+
+def subjects():
+    """Every layer and model of the catalog, and a model with each of its losses."""
+    for row in ROWS.values():
+        yield drawn(row, 7)
+    rng = np.random.default_rng(0)
+    for row in catalog.LOSSES:
+        coders = ta.dense_pair([1, 2, 2], [3, 2], rng=rng)
+        yield ta.Autoencoder(*coders, row.loss()), rng.uniform(size=(3, 1, 2, 2))
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex")
+def test_pdflatex_makes_a_page_of_each(tmp_path):
+    documents = [explain(*subject).latex() for subject in subjects()]
+    head, begin = documents[0].partition(r"\begin{document}")[:2]
+    bodies = [d.partition(begin)[2].partition(r"\end{document}")[0] for d in documents]
+    text = head + begin + "\n\\newpage\n".join(bodies) + r"\end{document}"
+    (tmp_path / "all.tex").write_text(text, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-draftmode", "-halt-on-error", "all.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    log = done.stdout.decode("utf-8", "replace")
+    assert done.returncode == 0, log[-2000:]
+    for complaint in ("Missing character", "undefined", "Overfull"):
+        assert complaint not in log
 
 
 BLOCKS = (  # of Unicode, where mathematics has its signs

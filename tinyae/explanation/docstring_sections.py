@@ -1,7 +1,7 @@
 """The sections of a class's docstring: Forward, Backward, Shapes, … So equations are written once.
 
-An activation gives f and f′ on the first line of its docstring; the Backward that all activations
-share is in the docstring of their file.
+An activation gives f on the first line of its docstring, and f′ there or on a line of its own; the
+Backward that all activations share is in the docstring of their file.
 """
 
 from __future__ import annotations
@@ -48,7 +48,11 @@ def sections(cls: type) -> Lines:
     first = _first_line(cls)
     slopes: list[str] = []
     if first.startswith("f = "):
-        f, *slopes = re.split(r" {3,}", first)
+        lines = inspect.cleandoc(cls.__dict__.get("__doc__") or "").splitlines()
+        later = [line for line in lines[1:] if line.startswith("f′ = ")]
+        parts = [part for line in (first, *later) for part in re.split(r" {3,}", line)]
+        slopes = [part for part in parts if part.startswith("f′ = ")]
+        f = "   ".join(part for part in re.split(r" {3,}", first) if part[1] not in "′″")
         found["Forward"] = [f"y = f(x)   {f}"]
     own = [c for c in cls.__mro__ if c is not object]
     files = dict.fromkeys(c.__module__ for c in own)

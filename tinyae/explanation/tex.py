@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tinyae.explanation.mathematics import mathematics, prose
+from tinyae.explanation.mathematics import mathematics, names_in, prose
 from tinyae.explanation.result import PARTS, Explanation, Gradient, Quantity, Step
 
 _HEAD = r"""\documentclass[10pt,a4paper]{article}
@@ -21,9 +21,9 @@ _BY_ROLE = {
     "input": r"$\leftarrow$",
     "cache": r"$\leftarrow$",
     "parameter": "",
-    "output": "=",
+    "output": r"=\nobreak\ ",
     "upstream": r"$\leftarrow$",
-    "gradient": "=",
+    "gradient": r"=\nobreak\ ",
 }
 
 
@@ -31,8 +31,10 @@ def document(e: Explanation) -> str:
     """The explanation as a LaTeX document; pdflatex compiles it with amsmath alone."""
     lines = [_HEAD + rf"\section*{{{prose(e.title)}}}"]
     lines += [prose(e.words)] if e.words else []
-    lines += _equations("Forward", e.forward) + _equations("Backward", e.backward)
-    lines += _equations("Units", e.units, as_prose=True)
+    names = names_in([*e.forward, *e.backward])
+    lines += _equations("Forward", e.forward, names) + _equations("Backward", e.backward, names)
+    if e.units:
+        lines.append(r"\textbf{Units}\quad " + r"\\ ".join(map(prose, e.units)))
     lines += [rf"\textit{{Source:}} {prose(e.source)}"] if e.source else []
     lines += [rf"\textit{{Here:}} {prose(e.remark)}."] if e.remark else []
     if e.terms:
@@ -58,26 +60,28 @@ def document(e: Explanation) -> str:
 def _step(i: int, step: Step, alone: bool) -> list[str]:
     name = rf"\texttt{{{prose(step.name)}}}\quad " if step.name else ""
     lines = [rf"\subsection*{{{i}.\ {name}{prose(step.title)}}}"]
+    names = names_in([*step.forward, *step.backward])
     if not alone:
         lines += [prose(step.words)] if step.words else []
-        lines += _equations("Forward", step.forward) + _equations("Backward", step.backward)
-    lines += _equations("Shapes", step.shapes)
+        lines += _equations("Forward", step.forward, names)
+        lines += _equations("Backward", step.backward, names)
+    lines += _equations("Shapes", step.shapes, names)
     if step.value:
         pairs = [rf"{mathematics(k)} = {number(v)}" for k, v in step.value.items()]
         lines.append(f"${', '.join(pairs)}$")
     for q in step.quantities:
-        lines.append(_quantity(q))
+        lines.append(_quantity(q, names))
     lines += [rf"\textit{{Note:}} {prose(step.note)}."] if step.note else []
     if step.source:
         lines.append(rf"{{\small\textit{{Source:}} {prose(step.source)}}}")
     return lines
 
 
-def _quantity(q: Quantity) -> str:
+def _quantity(q: Quantity, names: frozenset[str]) -> str:
     """A symbol with a few of its numbers, its norm and its source."""
-    symbol = mathematics(q.symbol)
+    symbol = mathematics(q.symbol, names)
     equation = q.role in ("output", "gradient")
-    source = f"${mathematics(q.source)}$" if equation else prose(q.source)
+    source = f"${mathematics(q.source, names)}$" if equation else prose(q.source)
     size = r" \times ".join(map(str, q.shape)) or "1"
     return (
         rf"${symbol} = {matrix(q)}$\quad $({size})$,\quad $\| {symbol}\| = {number(q.norm)}$\quad "
@@ -120,11 +124,10 @@ def _gradients(gradients: list[Gradient]) -> list[str]:
     return lines
 
 
-def _equations(head: str, lines: list[str], as_prose: bool = False) -> list[str]:
+def _equations(head: str, lines: list[str], names: frozenset[str]) -> list[str]:
     if not lines:
         return []
-    body = [prose(line) if as_prose else f"${mathematics(line)}$" for line in lines]
-    return [rf"\textbf{{{head}}}\quad " + r"\\ ".join(body)]
+    return [rf"\textbf{{{head}}}\quad " + r"\\ ".join(f"${mathematics(x, names)}$" for x in lines)]
 
 
 def _name(name: str) -> str:

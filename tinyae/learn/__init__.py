@@ -7,7 +7,8 @@
                 bodies of the functions to write
 ``starts``      files that are not made from the solution: the capstone's, with five mistakes
 ``examiner``    runs the learner's functions; checks values, gradients and unchanged inputs
-``consult``     asks the doctor what is wrong; ``wording`` and ``outcome`` hold the answer's texts
+``consult``     asks the doctor what is wrong; ``telling`` says it in the learner's terms
+``wording``     the texts of the answer; ``outcome``: the answer as data
 ``child``       the process in which a learner's file runs, and the limits on it
 ``state``       the learner's progress, in one JSON file
 """

@@ -11,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     def verb(name: str, help: str, exercise: str = "the current one") -> argparse.ArgumentParser:
         sub = verbs.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
         if exercise:
-            which = f"6, 06 or 06_dense_dw (default: {exercise})"
+            which = f"6, 06, dense_dw or 06_dense_dw (default: {exercise})"
             sub.add_argument("exercise", nargs="?", help=which)
         return sub
 
@@ -23,5 +23,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verb("hint", "one hint a call, three in all")
     sub = verb("solution", "a solution, once the check is passed")
     sub.add_argument("--show", action="store_true", help="before that, too")
-    verb("watch", "check an exercise's file whenever it is saved", exercise="")
+    verb("watch", "check an exercise's file whenever it is saved", "all that are started")
     verb("reset", "begin an exercise anew; the old file is kept as .bak")

@@ -147,7 +147,7 @@ def _examine(entry: Entry, path: Path, full: bool) -> Outcome:
         mine = load(path, "exercise")
     except BaseException as error:  # the file may raise anything, even SystemExit
         return Outcome([Row("no", "import", _not_imported(error, path))])
-    examiner = Examiner(mine, solution, path, full)
+    examiner = Examiner(mine, solution, path, full, exercise.names_lines)
     try:
         exercise.check(examiner)
         return examiner.outcome()

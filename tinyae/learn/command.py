@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import sys
 import textwrap
 import time
@@ -67,7 +68,9 @@ def list_(args: argparse.Namespace, state: State) -> int:
         if entry.id == state.current:
             notes.append("current")
         end = f"  ({', '.join(notes)})" if notes else ""
-        say(f"{mark:<5} {entry.id:<24} {entry.exercise.title}{end}")
+        if entry.part:
+            say(f"{entry.part}" if entry is TRACK[0] else f"\n{entry.part}")
+        say(f"  {mark:<5} {entry.id:<25} {entry.exercise.title}{end}")
     say(f"\n{done} of {len(TRACK)} done. " + _next_step(state))
     return 0
 
@@ -87,7 +90,8 @@ def start(args: argparse.Namespace, state: State) -> int:
     if written:
         say(f"Wrote {path}: {exercise.title}.")
         task = exercise.task or f"Read it and write {' and '.join(exercise.fill)}"
-        say(f"{task}; save it; then `tinyae learn check`. If you are stuck: `tinyae learn hint`.")
+        text = f"{task}; save it; then `tinyae learn check`. If you are stuck: `tinyae learn hint`."
+        say(_wrapped(text, ""))
     else:
         say(f"{path} exists and is left as it is; it is the current exercise now.")
         say(f"To begin it anew: `tinyae learn reset {number}`.")
@@ -114,6 +118,7 @@ def _check(entry: Entry, state: State, more: bool, seconds: float) -> int:
     if outcome.ok:
         say("")
         say(_wrapped(f"All right. {_after(entry, state)}", ""))
+        say(f"The library's own: {_place(entry)}")
     return 0 if outcome.ok else 1
 
 
@@ -148,10 +153,18 @@ def solution(args: argparse.Namespace, state: State) -> int:
 
 
 def watch(args: argparse.Namespace, state: State) -> int:
-    if not state.folder.is_dir():
+    only = _find(args.exercise) if args.exercise else None
+    if only is not None:
+        _existing(only, state)
+    elif not state.folder.is_dir():
         raise Misuse("there is no exercise to watch: `tinyae learn start 01` writes the first")
-    say(f"Watching {state.folder}. Save an exercise's file to have it checked; Ctrl-C ends.")
+    where = state.folder if only is None else path_of(only, state)
+    file = "an exercise's file" if only is None else "it"
+    say(f"Watching {where}. Save {file} to have it checked; Ctrl-C ends.")
+    sys.stdout.flush()
     for entry in changes(state):
+        if only not in (None, entry):
+            continue
         say("")
         with contextlib.suppress(Misuse):  # the file was deleted
             _check(entry, load(state.folder), more=False, seconds=child.SECONDS)
@@ -257,6 +270,14 @@ def _after(entry: Entry, state: State) -> str:
     return f"Compare with `tinyae learn solution {number}`. " + _next_step(state)
 
 
+def _place(entry: Entry) -> str:
+    """Where the library does what the exercise asks for: path:line, and the name."""
+    path, name = entry.library
+    lines = path.read_text(encoding="utf-8").splitlines()
+    number = next(i for i, s in enumerate(lines, 1) if re.match(rf"(class|def) {name}\b", s))
+    return f"{path}:{number}, {name}"
+
+
 def _next_step(state: State) -> str:
     """What comes next: the first open exercise after the current one, or else before it."""
     current = _find(state.current).number if state.current else 0
@@ -290,7 +311,8 @@ def show(outcome: Outcome, entry: Entry, more: bool) -> None:
         else:
             for line in outcome.doctor:
                 say(_wrapped(line, "  ", "  "))
-            say(f"  Where it is: `tinyae learn check {entry.number:02d} --more`.")
+            what = "Where it is, and what to write" if entry.exercise.names_lines else "The line"
+            say(f"  {what}: `tinyae learn check {entry.number:02d} --more`.")
 
 
 def _wrapped(text: str, first: str, rest: str | None = None) -> str:

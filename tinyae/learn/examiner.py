@@ -25,6 +25,7 @@ import numpy as np
 from tinyae.gradcheck import numeric_gradient
 from tinyae.learn.consult import Question, consult, copied, parts
 from tinyae.learn.outcome import Outcome, Row
+from tinyae.learn.telling import Learner
 from tinyae.learn.wording import difference, kind_of, listed, raised, same, sizes_of
 from tinyae.param import Array
 
@@ -39,9 +40,16 @@ class Examiner:
     """Compares the learner's module ``mine`` with the ``solution``; checks add to ``rows``."""
 
     def __init__(
-        self, mine: ModuleType, solution: ModuleType, path: Path, full: bool = False
+        self,
+        mine: ModuleType,
+        solution: ModuleType,
+        path: Path,
+        full: bool = False,
+        names_lines: bool = True,
     ) -> None:
+        """``names_lines``: the doctor's full answer says what to write in the wrong line."""
         self.mine, self.solution, self.path, self.full = mine, solution, path, full
+        self.names_lines = names_lines
         self.rows: list[Row] = []
         self._failed: set[str] = set()  # functions that do not run: reported once, then skipped
         self._compared: dict[str, None] = {}  # inputs that were compared before and after, in order
@@ -60,7 +68,10 @@ class Examiner:
                 f"make a new array (a = a * b, not a *= b), or work on {name}.copy()"
             )
             self.rows.append(Row("no", "unchanged", text))
-        doctor, more = consult(self._question, self._wrong_value, self.full)
+        if self._question is None and self._wrong_value is None:
+            return Outcome(self.rows)
+        learner = Learner(self.path, self.solution, self.names_lines)
+        doctor, more = consult(self._question, self._wrong_value, learner, self.full)
         return Outcome(self.rows, doctor, more)
 
     @property
@@ -118,6 +129,7 @@ class Examiner:
         upstream: bool = True,
         tensors: Any = None,
         sizes: dict[str, int] | None = None,
+        rows: dict[str, Sequence[int]] | None = None,
         note: str = "",
     ) -> bool:
         """The gradients of ``f(*inputs)`` that ``name(dy, *inputs)`` returns, for a random dy.
@@ -171,6 +183,7 @@ class Examiner:
                 upstream,
                 tensors,
                 sizes,
+                rows,
             )
         return not wrong
 
@@ -262,7 +275,11 @@ class Examiner:
         except NotImplementedError:
             self._failed.add(name)
             self.rows.append(
-                Row("todo", "not yet", f"{name} is not written yet: put its lines for the `raise`")
+                Row(
+                    "todo",
+                    "not yet",
+                    f"{name} is not written yet: put its lines in place of the `raise`",
+                )
             )
             raise Unusable(name) from None
         except BaseException as error:  # the learner's code may raise anything, even SystemExit

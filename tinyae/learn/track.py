@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,16 @@ from typing import Any
 
 HERE = Path(__file__).parent
 
-# From easy to hard: losses and the numeric gradient, layers, whole models, then the hardest ones.
+# From easy to hard, in parts.
+PARTS = {
+    "mse": "Losses",
+    "dense_dw": "Layers",
+    "autoencoder": "Autoencoders",
+    "batch_norm": "Batches and images",
+    "reparameterisation": "Models that generate",
+    "capstone": "All together",
+    "silu": "What newer models are made of",
+}
 ORDER = (
     "mse",
     "numeric_gradient",
@@ -38,6 +48,14 @@ ORDER = (
     "vae_kl",
     "gan_generator",
     "capstone",
+    "silu",
+    "embedding",
+    "layer_norm",
+    "straight_through",
+    "attention",
+    "gru_cell",
+    "diffusion_weight",
+    "gradient_penalty",
 )
 
 
@@ -45,7 +63,8 @@ ORDER = (
 class Exercise:
     """``fill`` names the functions to write. ``check(e)`` makes all checks by an Examiner.
 
-    ``task`` describes the task if it is not to write those functions.
+    ``task`` describes the task if it is not to write those functions; ``names_lines`` is False if
+    the task is to find the wrong lines, which the doctor then does not correct.
     """
 
     title: str
@@ -53,6 +72,7 @@ class Exercise:
     hints: tuple[str, str, str]
     check: Callable[[Any], None]
     task: str = ""
+    names_lines: bool = True
 
 
 @dataclass(frozen=True)
@@ -61,6 +81,11 @@ class Entry:
 
     number: int
     name: str
+
+    @property
+    def part(self) -> str:
+        """The heading that the exercise stands under first; "" for the others."""
+        return PARTS.get(self.name, "")
 
     @property
     def id(self) -> str:
@@ -77,6 +102,13 @@ class Entry:
 
     def solution(self) -> str:
         return self.solution_path.read_text(encoding="utf-8")
+
+    @property
+    def library(self) -> tuple[Path, str]:
+        """The file of the library that does what the exercise asks for, and the name in it."""
+        see = re.search(r"^See    tinyae/(\S+), (\w+):", self.solution(), re.MULTILINE)
+        assert see is not None, f"{self.id} does not say where the library does it"
+        return HERE.parent / see[1], see[2]
 
     def start(self) -> str:
         """The text of the learner's file at the start."""

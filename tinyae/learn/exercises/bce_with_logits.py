@@ -23,7 +23,8 @@ def check(e: Examiner) -> None:
     for shape in ((7, 5), (2, 3, 11)):
         rng = np.random.default_rng(len(shape))
         inputs = {"y": rng.normal(size=shape), "t": rng.uniform(size=shape)}
-        e.loss("bce_with_logits", inputs, "y")
+        sizes = dict(zip(("rows", "columns"), shape)) if len(shape) == 2 else None
+        e.loss("bce_with_logits", inputs, "y", sizes=sizes)
     far = {"y": np.array([1000.0, -1000.0, 1000.0]), "t": np.array([1.0, 0.0, 0.0])}
     if not e.good:
         return  # what is wrong near 0 is wrong far out as well

@@ -34,6 +34,7 @@ def check(e: Examiner) -> None:
 EXERCISE = Exercise(
     title="The capstone: five mistakes to find",
     fill=(),
+    names_lines=False,
     task="Find the five wrong lines, one in each backward, and mend them",
     hints=(
         "One part at a time. For each line of a backward, point to the line of forward that it "

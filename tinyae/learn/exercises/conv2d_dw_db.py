@@ -42,7 +42,7 @@ def ask(e: Examiner, function: str, w: str) -> None:
             e.solution.conv2d,
             inputs,
             (w,),
-            sizes={**dict(zip(("N", "O", "H′", "W′"), y.shape)), "kh*kw": lengths[5] * lengths[6]},
+            sizes={**dict(zip(("N", "O", "H′", "W′"), y.shape)), "taps": lengths[5] * lengths[6]},
             note=f"stride = {lengths[-1]}",
         )
 

@@ -30,16 +30,21 @@ def check(e: Examiner) -> None:
     for stride in (1, 2):
         flipped, crowded = right(x, W[:, :, ::-1, ::-1], stride), np.zeros((1, 1, 4, 4))
         crowded[:, :, :3, :3] = right(x, W, 1)
-        known = {
-            "y": {
-                "The kernel is laid down turned by 180°: u and v run upwards in y": flipped,
-                "Where two kernels overlap the later one has replaced the other: they add": _replaced(
-                    x, W, stride
-                ),
-                "The kernels lie 1 apart here; they belong s apart, which is 2": crowded,
-            }
+        room = np.zeros((1, 1, 2 * stride + 2, 2 * stride + 2))
+        room[:, :, : stride + 2, : stride + 2] = right(x, W, stride)
+        remarks = {
+            "The kernel is laid down turned by 180°: u and v run upwards in y": flipped,
+            "y has room for a kernel too many each way: H′ = s (H − 1) + kh, not s H + kh": room,
         }
-        e.values("conv_transpose2d", {"x": x, "W": W, "stride": stride}, ("y",), known=known)
+        if stride == 1:
+            replaced = "Where two kernels overlap the later one has replaced the other: they add"
+            remarks[replaced] = _replaced(x, W, stride)
+            apart = right(x, W, 2)
+            remarks["The kernels lie 2 apart here; they belong s apart, and s is 1"] = apart
+        else:
+            remarks["The kernels lie 1 apart here; they belong s apart, and s is 2"] = crowded
+        inputs = {"x": x, "W": W, "stride": stride}
+        e.values("conv_transpose2d", inputs, ("y",), known={"y": remarks})
     e.values(
         "conv_transpose2d_dx",
         {"dy": np.arange(1.0, 10.0).reshape(1, 1, 3, 3), "x": x, "W": W, "stride": 1},

@@ -28,7 +28,9 @@ def check(e: Examiner) -> None:
     e.values("mse", {"y": y, "t": t}, ("L", "dy"), known=known)
     for shape in ((7, 5), (3, 2, 11)):
         rng = np.random.default_rng(len(shape))
-        e.loss("mse", {"y": rng.normal(size=shape), "t": rng.normal(size=shape)}, "y")
+        sizes = dict(zip(("rows", "columns"), shape)) if len(shape) == 2 else None
+        inputs = {"y": rng.normal(size=shape), "t": rng.normal(size=shape)}
+        e.loss("mse", inputs, "y", sizes=sizes)
 
 
 EXERCISE = Exercise(

@@ -17,6 +17,9 @@ def check(e: Examiner) -> None:
             "Of equally large entries the first in reading order gets it, here [0, 0, 0, 2]": [
                 [[[0, 0, 0, 0], [10, 0, -3, 0]]]
             ],
+            "Equally large entries share it here; the first in reading order gets it all": [
+                [[[0, 0, -1, -1], [10, 0, -1, 0]]]
+            ],
             "All four of a window get it; only the one that was the largest should": [
                 [[[10, 10, -3, -3], [10, 10, -3, -3]]]
             ],

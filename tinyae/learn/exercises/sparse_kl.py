@@ -7,7 +7,7 @@ from tinyae.learn.track import Exercise
 
 
 def check(e: Examiner) -> None:
-    z, rho, weight = np.array([[0.1, 0.6], [0.3, 0.8]]), 0.1, 2.0
+    z, rho, weight = np.array([[0.1, 0.6], [0.3, 0.8]]), 0.1, 3.0
 
     def P(q: np.ndarray) -> float:
         kl = rho * np.log(rho / q) + (1 - rho) * np.log((1 - rho) / (1 - q))
@@ -42,7 +42,8 @@ def check(e: Examiner) -> None:
             "rho": np.array(0.2),
             "weight": np.array(3.0),
         }
-        e.loss("kl_sparsity", inputs, "z", value="P", tensors=named)
+        sizes = {"N": N, "K": K}
+        e.loss("kl_sparsity", inputs, "z", value="P", tensors=named, sizes=sizes)
 
 
 EXERCISE = Exercise(

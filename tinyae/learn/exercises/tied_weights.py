@@ -13,7 +13,12 @@ def check(e: Examiner) -> None:
     def named(*inputs: Any) -> dict[str, Array]:
         x, W, b, _ = inputs
         h, y = e.solution.forward(*inputs)
-        return {"h": h, "y": y, "a": x @ W.T + b, "1 - h²": 1 - h**2, "y - x": y - x}
+        dy = 2 * (y - x) / y.size
+        shares = {
+            "daᵀ x, the encoder's share": ((dy @ W.T) * (1 - h**2)).T @ x,
+            "hᵀ dy, the decoder's share": h.T @ dy,
+        }
+        return {"h": h, "y": y, "a": x @ W.T + b, "1 - h²": 1 - h**2, "y - x": y - x, **shares}
 
     one = {
         "x": np.array([[1.0, -1.0]]),

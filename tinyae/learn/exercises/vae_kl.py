@@ -7,9 +7,13 @@ from tinyae.learn.track import Exercise
 
 
 def check(e: Examiner) -> None:
-    mu, logvar, beta = np.array([[1.0, 0.0], [-2.0, 0.5]]), np.log([[1.0, 4.0], [0.5, 1.0]]), 3.0
+    mu, logvar, beta = (
+        np.array([[1.0, 0.0], [-2.0, 0.5], [0.0, 1.0]]),
+        np.log([[1.0, 4.0], [0.5, 1.0], [2.0, 1.0]]),
+        5.0,
+    )
     each = 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar)
-    right = beta * each.sum() / 2
+    right = beta * each.sum() / 3
     known = {
         "P": {
             "This is the sum over the samples; the KL is their mean, 1/N": beta * each.sum(),
@@ -21,11 +25,11 @@ def check(e: Examiner) -> None:
             "Here e^(s/2) stands for the variance e^s": beta
             * 0.5
             * (mu**2 + np.exp(logvar / 2) - 1 - logvar).sum()
-            / 2,
+            / 3,
             "Here s stands for the variance e^s": beta
             * 0.5
             * (mu**2 + logvar - 1 - logvar).sum()
-            / 2,
+            / 3,
             "The −1 is missing: where μ = 0 and σ = 1 the KL must be 0": right + beta,
         }
     }

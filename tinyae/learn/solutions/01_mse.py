@@ -9,6 +9,8 @@ Why    Every training step begins here: the loss says how far the reconstruction
        target t, and dy is the first gradient, from which the chain rule makes all the others.
        Whether L is a sum or a mean is a choice, but L and dy must make the same one. A mean keeps
        the step size independent of the batch's size, so the 1/n belongs in dy too.
+
+See    tinyae/losses.py, MSE: the library's own, for afterwards
 """
 
 import numpy as np

@@ -12,6 +12,8 @@ Why    It is the judge in all that follows: it needs no derivation, only f itsel
 
 Note   Move one entry at a time and put it back. x belongs to the caller: after the call it is as
        before, and best not written into at all.
+
+See    tinyae/gradcheck/numeric.py, numeric_gradient: the library's own, for afterwards
 """
 
 import numpy as np

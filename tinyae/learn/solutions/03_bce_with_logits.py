@@ -10,6 +10,8 @@ Write  bce_with_logits(y, t): return L and dy, both finite at any y, such as ±1
 Why    Through p and its logarithm the derivative is a quotient that ends in 0/0 where the network
        is sure of itself. Taken as one function of the logit, nearly all of it cancels, and what is
        left is the simplest gradient there is. Cancel on paper, before the computer has to.
+
+See    tinyae/losses.py, BCEWithLogits: the library's own, for afterwards
 """
 
 import numpy as np

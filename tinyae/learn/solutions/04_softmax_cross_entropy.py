@@ -11,6 +11,8 @@ Why    This is the loss of every classifier. Adding one number to all scores of 
        reason each row of dy sums to zero: what one class gains, the others lose.
 
 Note   ln pₙₖ = yₙₖ − ln Σⱼ e^yₙⱼ. The mean is over the N rows, not over the N·K entries.
+
+See    tinyae/models/classifier.py, Classifier: the library's own, for afterwards
 """
 
 import numpy as np

@@ -12,6 +12,8 @@ Why    An entry of y depends on all of its row of x: ∂yₖ/∂xⱼ = yₖ (δ�
 
 Note   Multiply it out: dxⱼ = Σₖ dyₖ ∂yₖ/∂xⱼ. Two terms; the second is a number a row.
        An upstream gradient of ones gives dx = 0, for y always sums to one: the check uses random dy.
+
+See    tinyae/layers/softmax.py, Softmax: the library's own, for afterwards
 """
 
 import numpy as np

@@ -10,6 +10,8 @@ Why    Most of what a network knows is in matrices like W, and this product is h
        changes it. Derive it for one entry: which yₙₒ does Wₒᵢ take part in, and with which factor?
        Then see that all entries together are one matrix product. The shapes alone nearly decide
        which: a gradient has the shape of what it belongs to.
+
+See    tinyae/layers/dense.py, Dense: the library's own, for afterwards
 """
 
 import numpy as np

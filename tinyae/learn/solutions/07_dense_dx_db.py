@@ -9,6 +9,8 @@ Write  dense_dx(dy, x, W, b) and dense_db(dy, x, W, b). Not all that is given is
 Why    dx carries the gradient on to the layer before: without it only the last layer would learn.
        And db shows the rule behind half of all backward passes: b is used once for every row, so
        it collects a gradient from every row. What is copied forward is summed backward.
+
+See    tinyae/layers/dense.py, Dense: the library's own, for afterwards
 """
 
 import numpy as np

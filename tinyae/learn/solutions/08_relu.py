@@ -12,6 +12,8 @@ Why    An activation acts on each entry by itself, so its Jacobian is diagonal a
        whether x was positive. The sign of dy has no say in it. Where a ReLU was shut nothing
        passes back, and a unit that is shut for all samples never learns again; the leak is there
        to keep it alive.
+
+See    tinyae/layers/activation.py, ReLU: the library's own, for afterwards
 """
 
 import numpy as np

@@ -11,6 +11,8 @@ Why    Both slopes can be had from y alone, with no exp and no memory of x: so a
        the outputs of its layers, which the next layers need anyway. Look at where y is near its
        ends, 0 and 1, or −1 and 1: the slope is nearly 0. A unit there is saturated and hardly
        learns, which is why weights are not drawn too large.
+
+See    tinyae/layers/activation.py, Sigmoid: the library's own, for afterwards
 """
 
 import numpy as np

@@ -13,6 +13,8 @@ Why    Nothing in it is new: this is exercises 01, 06, 07 and 09 in a row, walke
        and db. Write the lines of forward on paper and answer each with its backward, in reverse.
 
 Note   x is data: no gradient of it is asked for, though it stands in L twice.
+
+See    tinyae/models/autoencoder.py, Autoencoder: the library's own, for afterwards
 """
 
 import numpy as np

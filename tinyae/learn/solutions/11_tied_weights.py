@@ -13,6 +13,8 @@ Why    The decoder is the encoder's transpose: half the weights, and a hint that
 
 Note   Do as if there were two matrices, W in the encoder and V = Wᵀ in the decoder; derive dW and
        dV as in exercise 10; then bring dV into W's shape and add.
+
+See    tinyae/layers/dense.py, TiedDense: the library's own, for afterwards
 """
 
 import numpy as np
@@ -35,10 +37,10 @@ def gradients(x, W, b, c):
     """dW (K, D), db (K,), dc (D,)"""
     h, y = forward(x, W, b, c)
     dy = 2 * (y - x) / y.size
-    dW = h.T @ dy
+    decoder_dW = h.T @ dy
     dc = dy.sum(axis=0)
     dh = dy @ W.T
     da = dh * (1 - h**2)
-    dW = dW + da.T @ x
+    encoder_dW = da.T @ x
     db = da.sum(axis=0)
-    return dW, db, dc
+    return decoder_dW + encoder_dW, db, dc

@@ -12,6 +12,8 @@ Why    A penalty is one more term of the loss: its gradient is simply added to w
        shrink first and none reaches 0 (weight decay). L1 pulls with the same force everywhere, so
        small codes are driven to exactly 0: that is what makes a code sparse. The code has one row
        a sample, so its penalty is a mean over N; W is there once, so its penalty is not.
+
+See    tinyae/models/sparse.py, L1Sparsity: the library's own, for afterwards
 """
 
 import numpy as np

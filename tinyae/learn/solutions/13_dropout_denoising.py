@@ -15,6 +15,8 @@ Why    Noise is drawn once, before forward, and is then a constant like any othe
        of y equal to x, so that nothing has to be rescaled once training is over. And the denoising
        autoencoder is the plain one with one change that is easy to get half right: what goes in is
        x̃, what is asked for is x.
+
+See    tinyae/models/denoising.py, DenoisingAutoencoder: the library's own, for afterwards
 """
 
 import numpy as np

@@ -12,6 +12,8 @@ Why    The bracket is the Kullback–Leibler divergence between two coins, one t
        unit's average over the batch and not at one sample, so a unit may be fully active for the
        few samples that are its own. The path of the gradient leads through that average: every
        sample moves qⱼ by its share of 1/N, so all rows of dz are the same.
+
+See    tinyae/models/sparse.py, KLSparsity: the library's own, for afterwards
 """
 
 import numpy as np

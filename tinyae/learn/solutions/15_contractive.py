@@ -12,6 +12,8 @@ Why    P says how fast the code moves when the input moves; to make it small is 
        holds a derivative, so its gradient is a second derivative. W enters on two paths: in plain
        sight in wⱼ, and hidden in h. The hidden one needs the slope of s = h (1 − h) in h,
        which is 1 − 2h, and the slope of h in its own argument, once more h (1 − h).
+
+See    tinyae/models/contractive.py, ContractiveAutoencoder: the library's own, for afterwards
 """
 
 import numpy as np

@@ -12,8 +12,11 @@ Why    Here a sample's output depends on all the other samples of the batch, thr
        network trains badly while everything looks right. Adding a number to a column leaves y as it
        is, so each column of dx sums to zero: a test that costs nothing.
 
-Note   Let g = γ dy be what reaches x̂. The three paths together are short:
-       dx = (g − mean(g) − x̂ mean(g x̂)) / √(v + ε), with means over the batch. Derive it once.
+Note   Let g = γ dy be what reaches x̂, and follow each path on its own: the direct one, the one
+       through μ, the one through v. Every path through a mean brings a mean over the batch of what
+       passes along it. Together they are one short line.
+
+See    tinyae/layers/norm.py, BatchNorm: the library's own, for afterwards
 """
 
 import numpy as np

@@ -14,6 +14,8 @@ Why    A convolution is a dense layer with two changes: each output sees only a 
 
 Note   In forward, each tap (u, v) of the kernel is one product of a shifted, strided view of x.
        window(x, u, v, …) gives that view; backward can go over the same taps.
+
+See    tinyae/layers/conv.py, Conv2d: the library's own, for afterwards
 """
 
 import numpy as np

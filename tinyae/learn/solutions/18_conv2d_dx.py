@@ -14,6 +14,8 @@ Why    Forward gathers: each output takes from its window. Backward scatters: ea
        this very map: it is the transposed convolution of exercise 19.
 
 Note   A pixel that no window reaches (there may be some at the right and lower edge) has gradient 0.
+
+See    tinyae/layers/conv.py, Conv2d: the library's own, for afterwards
 """
 
 import numpy as np

@@ -16,6 +16,8 @@ Why    A decoder must grow pictures where the encoder has shrunk them. The trans
        overlap: exactly what the convolution's own backward does. So the two are each other's
        backward, and you have written both already. ⟨a, b⟩ is Σ a b over all entries. No numeric
        gradient is needed to test an adjoint: the two sides must agree to the last digit.
+
+See    tinyae/layers/conv.py, ConvTranspose2d: the library's own, for afterwards
 """
 
 import numpy as np

@@ -15,6 +15,8 @@ Why    Two maps without a weight that shrink and grow pictures. The maximum is a
 
 Note   windows(x) rearranges x to (N, C, H, W, 4), with the four entries of each window in reading
        order along the last axis, and from_windows goes back.
+
+See    tinyae/layers/pool.py, MaxPool2d: the library's own, for afterwards
 """
 
 import numpy as np

@@ -14,6 +14,8 @@ Why    The code of a VAE is a distribution, and the decoder sees a draw from it.
 
 Note   A wrong ½ in forward is a mistake that no gradient check can find: forward and backward may
        agree perfectly about the wrong distribution. So the check also measures z's variance.
+
+See    tinyae/models/variational.py, VariationalAutoencoder: the library's own, for afterwards
 """
 
 import numpy as np

@@ -11,6 +11,8 @@ Why    KL(N(μ, σ²) ‖ N(0, 1)) is what a VAE pays for saying anything about 
        counted the same way, summed over the features of a sample: a mean there against a sum here
        is the same as a β of several hundred, and the code collapses. That is the question most
        often asked about VAEs.
+
+See    tinyae/models/variational.py, VariationalAutoencoder: the library's own, for afterwards
 """
 
 import numpy as np

@@ -15,6 +15,8 @@ Why    The generator never sees real data. All that it learns it learns through 
        The slope of the first is then nearly −1.
 
 Note   −ln σ(s) = max(−s, 0) + ln(1 + e^−|s|): exercise 03 with target 1.
+
+See    tinyae/models/gan_players.py, GeneratorPlayer: the library's own, for afterwards
 """
 
 import numpy as np

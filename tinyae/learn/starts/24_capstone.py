@@ -19,14 +19,17 @@ How    Run this file. It shows each part to the doctor, from the end of the netw
 
            python tinyae_learn/24_capstone.py
 
-       Say why the line is wrong before you mend it; the doctor only says that it is. Where it
-       has no name for a mistake, it still says which gradients are right: so the wrong line is one
-       that only the wrong ones pass through.
+       It says which gradients are wrong, which are right, and of what kind the mistake is. The
+       line it keeps to itself, for you to find: it is one that only the wrong gradients pass
+       through. Say why it is wrong before you mend it. `tinyae learn check 24 --more` names the
+       line, and never what belongs there.
 
 Why    This is what the work is like. Nobody writes backward passes without a slip, and none of
        these five would have stopped the network from learning: it would have learnt worse, and
        nobody would have known. And this is how a long one is mended: not as a whole, where every
        mistake spoils all gradients before it, but in parts, each with a dy of its own.
+
+See    tinyae/models/variational.py, VariationalAutoencoder: the library's own, for afterwards
 """
 
 import numpy as np
@@ -194,6 +197,8 @@ if __name__ == "__main__":
         diagnosis = diagnose(
             f, inputs, backward=backward, wrt=wrt, upstream=upstream, tensors=tensors
         )
-        print(diagnosis, "\n")
+        wrong, right = ", ".join(diagnosis.wrong), ", ".join(diagnosis.right)
+        print(f"{backward.__name__}:", f"wrong: {wrong}" if wrong else "right")
         if not diagnosis.ok:
+            print(f"  right: {right or 'none'}\n  {diagnosis.hint(1)}")
             break

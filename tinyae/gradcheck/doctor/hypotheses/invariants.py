@@ -16,21 +16,19 @@ def shift_invariant(name: str, a: Array, n: Array) -> Iterator[Guess]:
     if not np.isfinite(n).all():
         return
     top = float(np.abs(n).sum())
-    for axis in range(n.ndim):
-        if n.shape[axis] < 2:
+    single = [(axis,) for axis in range(n.ndim)]  # before pairs, whose sums follow from theirs
+    pairs = [(i, j) for (i,) in single for (j,) in single if i < j]
+    for axes in (*single, *pairs, *([tuple(range(n.ndim))] if n.ndim > 2 else [])):
+        if n.shape[axes[0]] < 2 or (math.prod(n.shape[i] for i in axes) == n.size and n.ndim > 1):
             continue
-        others = tuple(i for i in range(n.ndim) if i != axis)
-        for axes in ((axis,), *((axis, b) for b in others if b > axis), tuple(range(n.ndim))):
-            if math.prod(n.shape[i] for i in axes) == n.size and n.ndim > 1:
-                continue
-            right, given = np.abs(n.sum(axis=axes)).max(), np.abs(a.sum(axis=axes)).max()
-            if right < 1e-7 * top and given > 1e-3 * top / n.size:
-                where = axes_text(axes)
-                text = f"{name} must sum to zero along {where}, since shifting x there changes "
-                text += "nothing, but it does not"
-                do = f"is a mean or a sum over {where} left out?"
-                yield Guess("invariant", where, text, math.nan, [f"sum {where}"], do, 3.0)
-                return
+        right, given = np.abs(n.sum(axis=axes)).max(), np.abs(a.sum(axis=axes)).max()
+        if right < 1e-7 * top and given > 1e-3 * top / n.size:
+            where = axes_text(axes)
+            text = f"{name} must sum to zero along {where}, since shifting x there changes "
+            text += "nothing, but it does not"
+            do = f"is a mean or a sum over {where} left out?"
+            yield Guess("invariant", where, text, math.nan, [f"sum {where}"], do, 3.0)
+            return
 
 
 def scale_invariant(name: str, a: Array, n: Array, x: Array | None) -> Iterator[Guess]:

@@ -138,7 +138,7 @@ def _as_product(g: Array, pool: dict[str, Array]) -> tuple[str, str] | None:
 def _as_windows(g: Array, tensors: dict[str, Array]) -> tuple[str, str] | None:
     """g as the sum, the mean or one entry of each window of a named array, as of an upsampling."""
     for k, t in tensors.items():
-        if t.ndim != g.ndim or t.shape == g.shape or not g.ndim:
+        if t.ndim != g.ndim or t.shape == g.shape or not g.ndim or not t.size:
             continue
         sizes = [divmod(m, n) if n else (0, 1) for m, n in zip(t.shape, g.shape)]
         if any(rest for _, rest in sizes):
