@@ -57,7 +57,7 @@ def add_parser(verbs: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write a saved model as a C99 header, without heap, globals or runtime; or as ONNX or JavaScript."""
+    """Write a saved model as a C99 header without heap or runtime, or as ONNX or JavaScript."""
     data = None if args.calibration in ta.data.DATASETS else args.calibration
     check_outputs(
         "export", {"--out": args.out}, {"model": args.model, "--calibration": data}, args.force

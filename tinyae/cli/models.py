@@ -13,7 +13,7 @@ import tinyae as ta
 from tinyae.cli.wording import an
 from tinyae.layers import Layer, activation
 from tinyae.losses import Loss
-from tinyae.param import Array, unique
+from tinyae.param import unique
 
 
 def _kebab(name: str) -> str:
@@ -188,12 +188,6 @@ def load_model(path: str, verb: str, does: str) -> Any:
         }.get(does, "which has no encoder; train one with another --model")
         raise ValueError(f"{verb}: {path} holds {an(type(model).__name__)}, {instead}")
     return model
-
-
-def in_unit_interval(x: Array) -> bool:
-    """Whether all entries lie in 0…1. Reads x in chunks: it may be a memory map."""
-    chunks = (x[i : i + 10_000] for i in range(0, len(x), 10_000))
-    return all(chunk.min() >= 0 and chunk.max() <= 1 for chunk in chunks)
 
 
 def architecture(model: ta.Model) -> str:

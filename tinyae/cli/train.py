@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 import tinyae as ta
+from tinyae.arrays import in_unit_interval
 from tinyae.cli.arguments import (
     add_quiet,
     add_seed_and_kernels,
@@ -27,7 +28,6 @@ from tinyae.cli.models import (
     LOSSES,
     architecture,
     check_options,
-    in_unit_interval,
     model_from_options,
     parameter_count,
 )

@@ -1,0 +1,172 @@
+"""A drawing of a network: every intermediate result as a bar, every layer between two of them."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from tinyae.layers import Flatten, Module, Reshape
+from tinyae.layers.activation import activations
+from tinyae.models import GAN, Model, VariationalAutoencoder
+from tinyae.param import unique
+from tinyae.report.drawing import Plot
+
+Shape = tuple[int, ...]
+_PER_ROW = 9  # layers drawn beside each other
+_TALLEST, _LOWEST = 148.0, 14.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """A layer that is drawn: its name and kind, what comes out, and how much it has learnt."""
+
+    part: str
+    name: str
+    kind: str
+    shape: Shape
+    parameters: int
+    is_code: bool = False
+
+
+def steps(model: Model, x: Any) -> list[Step]:
+    """The layers in the order of a forward pass on x, traced on a copy.
+
+    An activation is told with the layer before it, a change of shape with the one after.
+    """
+    found: list[Step] = []
+    for name, shape in _traced(model, x):
+        layer = _part(model, name)
+        if layer is None:
+            continue
+        kind, part = type(layer).__name__, name.partition(".")[0]
+        size = sum(p.size for p in unique(layer.params).values())
+        if isinstance(layer, (Flatten, Reshape)):
+            if found and isinstance(layer, Reshape) and found[-1].part == part:
+                found[-1] = _with(found[-1], shape=shape)
+            continue
+        if isinstance(layer, tuple(activations())) and found and found[-1].part == part:
+            found[-1] = _with(found[-1], kind=f"{found[-1].kind} + {kind}")
+            continue
+        found.append(Step(part, name, kind, shape, size))
+    return _code_marked(model, found)
+
+
+def _traced(model: Model, x: Any) -> list[tuple[str, Shape]]:
+    """The name and the shape of one sample's result of each layer."""
+    own: Any = copy.deepcopy(model)
+    rng = np.random.default_rng(0)
+    if isinstance(model, GAN):
+        z = own.noise(2, rng)
+        traced = own.generator.trace(z, "generator")
+    else:
+        few = tuple(a[:2] for a in x) if isinstance(x, tuple) else x[:2]
+        traced = own.trace(own.as_input(few), rng)
+    return [(name, tuple(y.shape[1:])) for name, y in traced]
+
+
+def _part(model: Module, name: str) -> Module | None:
+    part: Module | None = model
+    for key in name.split("."):
+        part = part.children.get(key) if part is not None else None
+    return part
+
+
+def _with(step: Step, **changes: Any) -> Step:
+    return Step(**{**vars(step), **changes})
+
+
+def _code_marked(model: Model, found: list[Step]) -> list[Step]:
+    """The same steps; the one that gives the code says so."""
+    last = "mean" if isinstance(model, VariationalAutoencoder) else "encoder"
+    codes = [k for k, step in enumerate(found) if step.part == last]
+    if codes:
+        found[codes[-1]] = _with(found[codes[-1]], is_code=True)
+    return found
+
+
+def drawing(found: list[Step], input_shape: Shape, caption: str) -> str:
+    """The network from left to right, in rows where it is long."""
+    heads = {step.part for step in found} & {"logvar"}
+    shown = [step for step in found if step.part not in heads]
+    if len(shown) <= _PER_ROW:
+        rows = [shown]
+    else:
+        cut = next((k + 1 for k, s in enumerate(shown) if s.is_code), len(shown) // 2)
+        halves = [shown[:cut], shown[cut:]]
+        rows = [half[k : k + _PER_ROW] for half in halves for k in range(0, len(half), _PER_ROW)]
+    most = max(math.prod(s) for s in (input_shape, *(step.shape for step in shown)))
+    out, before, is_code = [], input_shape, False
+    for k, row in enumerate(r for r in rows if r):
+        name = caption if k == 0 else f"{caption}, continued"
+        out.append(_row(row, before, is_code, most, name, first=k == 0))
+        before, is_code = row[-1].shape, row[-1].is_code
+    return "".join(out)
+
+
+def _row(
+    row: list[Step], before: Shape, code_before: bool, most: int, name: str, first: bool
+) -> str:
+    width, height = 1000.0, 252.0
+    gap = min((width - 110) / len(row), 190.0)
+    start = (width - gap * len(row)) / 2
+    plot = Plot(width, height, (0, 1), (0, 1), (0, 0, 0, 0))
+    middle, bar = 104.0, 9.0
+
+    def tall(shape: Shape) -> float:
+        share = math.log(1 + math.prod(shape)) / math.log(1 + most)
+        return _LOWEST + (_TALLEST - _LOWEST) * share**2
+
+    places = [start + k * gap for k in range(len(row) + 1)]
+    shapes = [before, *(step.shape for step in row)]
+    codes = [code_before, *(step.is_code for step in row)]
+    for k, step in enumerate(row):
+        a, b = tall(shapes[k]) / 2, tall(shapes[k + 1]) / 2
+        left, right = places[k] + bar / 2 + 3, places[k + 1] - bar / 2 - 3
+        title = f"{step.name}: {step.kind}, {step.parameters:,} parameters"
+        plot.add(
+            f'<path class="layer" d="M{left:.1f},{middle - a:.1f}L{right:.1f},{middle - b:.1f}'
+            f'V{middle + b:.1f}L{left:.1f},{middle + a:.1f}Z"><title>{escape(title)}</title></path>'
+        )
+        centre = (left + right) / 2
+        for line, words in enumerate(step.kind.split(" + ")):
+            words = words if line == 0 else f"+ {words}"
+            plot.text(centre, 212 + 15 * line, words, "kind", "middle")
+        if step.parameters:
+            plot.text(centre, middle + 4, f"{step.parameters:,}", "count", "middle")
+    for k, (place, shape, is_code) in enumerate(zip(places, shapes, codes)):
+        h = tall(shape)
+        css = "bar code" if is_code else "bar"
+        plot.add(
+            f'<rect class="{css}" x="{place - bar / 2:.1f}" y="{middle - h / 2:.1f}" '
+            f'width="{bar}" height="{h:.1f}" rx="2"/>'
+        )
+        words = "×".join(map(str, shape)) or "1"
+        plot.text(place, middle + h / 2 + 15, words, "shape code" if is_code else "shape", "middle")
+        if is_code:
+            plot.text(place, middle - h / 2 - 8, "code", "shape code", "middle")
+        if first and k == 0:
+            plot.text(place, middle - h / 2 - 8, "input", "shape", "middle")
+    return plot.svg(name, "network")
+
+
+def table(found: list[Step]) -> str:
+    """The same as a table."""
+    lines = [
+        f"<tr><td>{escape(s.name)}</td><td>{escape(s.kind)}</td>"
+        f'<td class="n">{"×".join(map(str, s.shape)) or 1}</td><td class="n">{s.parameters:,}</td></tr>'
+        for s in found
+    ]
+    head = (
+        '<tr><th>layer</th><th>kind</th><th class="n">output</th><th class="n">parameters</th></tr>'
+    )
+    return f"<table>{head}{''.join(lines)}</table>"
+
+
+def parameter_count(model: Model) -> int:
+    """Numbers that are learnt, each once."""
+    return sum(p.size for p in unique(model.params).values())
