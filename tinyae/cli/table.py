@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinyae.cli.rows import labelled
 from tinyae.cli.wording import say
 from tinyae.data.columns import Rows
-from tinyae.report.comparison import Quality, compare
+
+if TYPE_CHECKING:
+    from tinyae.report.comparison import Quality
 
 Row = tuple[str, ...]
 
 
 def quality_rows(model: Any, train: Rows, test: Rows, which: str = "test") -> list[Row]:
     """How well the model and PCA reconstruct rows; the first row is the table's head."""
+    from tinyae.report.comparison import compare
+
     x = labelled(model, test)
     try:
         found = compare(model, x, train.x)

@@ -31,6 +31,7 @@ from tinyae.cli.models import (
     model_from_options,
     parameter_count,
 )
+from tinyae.cli.report import write_report
 from tinyae.cli.rows import add_rows, read_source
 from tinyae.cli.table import print_table, quality_rows
 from tinyae.cli.wording import count, say
@@ -63,6 +64,7 @@ def add_parser(verbs: Any) -> None:
     add("--accept-changes", nargs="+", choices=SECTIONS, default=(), help=changes)
     add("--out", default="model.npz", help="the model's file (default model.npz)")
     add("--pictures", help="folder for pictures")
+    add("--report", metavar="FILE", help="a page about the model, as `tinyae report` writes it")
     add_force(parser)
     add_quiet(parser)
     add_seed_and_kernels(parser)
@@ -157,6 +159,8 @@ def run(args: argparse.Namespace) -> int:
     print(f"model: {args.out}, with {how}{threshold}")
     _diagnose(args, history, model, x, optimizer)
     _draw(args, pictures, model, history, test)
+    if args.report:
+        write_report(args.report, model, test, train, history, quiet=args.quiet)
     return 0
 
 
@@ -172,6 +176,9 @@ def _check_files(args: argparse.Namespace) -> None:
         force = args.force or same  # the checkpoint to go on from may be the one to go on with
         check_outputs("train", {**outputs, "--checkpoint": args.checkpoint}, {}, force=True)
         check_outputs("train", {"--checkpoint": args.checkpoint}, {"--data": source}, force=force)
+    if args.report is not None:
+        check_outputs("train", {"--report": args.report}, {"--data": source}, force=args.force)
+        check_outputs("train", {**outputs, "--report": args.report}, {}, force=True)
     if args.resume is not None:
         check_outputs("train", outputs, {"--resume": args.resume})
         if not os.path.exists(args.resume):

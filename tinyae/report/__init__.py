@@ -25,8 +25,6 @@ from tinyae import files
 from tinyae.arguments import flag
 from tinyae.models import Model
 from tinyae.param import Array
-from tinyae.report.material import gather
-from tinyae.report.page import html
 from tinyae.training import History
 
 
@@ -52,8 +50,9 @@ def report(
     *,
     labels: Array | None = None,
     classes: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
-    train: Array | None = None,
+    train: Array | tuple[Array, Array] | None = None,
     kind: str | None = None,
     title: str | None = None,
     progress: bool = False,
@@ -72,6 +71,7 @@ def report(
     path      the file to write, if any
     labels    the class of each row (N,); with two classes the rarer one counts as abnormal
     classes   the names of the classes 0, 1, …
+    names     what each row is called (default: its number, from 0)
     columns   the names of a table's columns (default: ``model.columns``)
     train     rows that PCA learns from and that the doctor examines (default: x)
     kind      "image", "signal" or "table": how a row is drawn (default: by its shape)
@@ -82,6 +82,9 @@ def report(
         TypeError   model is no Model that reconstructs or samples, or x is no array of numbers
         ValueError  x has fewer than two rows, holds NaN, or does not fit the labels or the model
     """
+    from tinyae.report.material import gather  # when it is wanted: `tinyae --help` need not wait
+    from tinyae.report.page import html
+
     if path is not None:
         files.check_target("report", path)
     progress = flag("report", "progress", progress)
@@ -91,7 +94,7 @@ def report(
         )
     if title is not None and not isinstance(title, str):
         raise TypeError(f"report: title is {title!r:.60}, expected a str or None")
-    material = gather(model, x, history, labels, classes, columns, train, kind, progress)
+    material = gather(model, x, history, labels, classes, names, columns, train, kind, progress)
     made = Report(html(material, title))
     if path is not None:
         made.save(path)

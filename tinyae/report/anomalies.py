@@ -101,8 +101,8 @@ def _costs(m: Material) -> str:
         name = m.classes[int(m.labels[np.flatnonzero(abnormal)[0]])]
         words += (
             f" Class {escape(name)}, the rarer, counts as abnormal: “found” is the share of its "
-            f"{int(abnormal.sum()):,} samples. One of them scores higher than a normal one in "
-            f"{percent(metrics.roc_auc(abnormal, s))} of cases (ROC-AUC)."
+            f"{int(abnormal.sum()):,} samples. The ROC-AUC, the chance that one of them scores higher "
+            f"than a normal one, is {metrics.roc_auc(abnormal, s):.3f}."
         )
     if own is not None:
         words += " The coloured line is the model's own threshold."
@@ -126,15 +126,14 @@ def _unusual(m: Material, e: Explorer) -> str:
     for k in e.unusual:
         i = int(e.rows[k])
         error = text_of(float(m.scores[i]))
-        picture, shown = m.look.thumbnail(m.x[i], ""), error
-        if m.look.kind == "table":
-            picture, shown = "", f"{m.places[i]}"
+        picture = m.look.thumbnail(m.x[i], "")
+        shown = error if picture else f"{escape(m.names[i])}: {error}"
         name = escape(f"{m.name_of(i)}, error {error}")
         buttons.append(
             f'<button type="button" data-row="{k}" aria-pressed="false" aria-label="{name}" '
             f'title="{name}">{picture}<span>{shown}</span></button>'
         )
     kind, name = m.look.kind, "the samples with the highest scores"
-    shown = f'<div class="unusual {kind}" role="group" aria-label="{name}">{"".join(buttons)}</div>'
+    group = f'<div class="unusual {kind}" role="group" aria-label="{name}">{"".join(buttons)}</div>'
     words = f"The {len(buttons)} samples that the model reconstructs worst. A click says why."
-    return figure(f'{shown}<div id="why" class="{kind}" aria-live="polite"></div>', words)
+    return figure(f'{group}<div id="why" class="{kind}" aria-live="polite"></div>', words)

@@ -133,19 +133,22 @@ def _pca_words(c: Comparison, found: int | None) -> str:
     own, pca = c.own.mse, c.of_pca
     if pca is None:
         return f"The model's mean squared error is {text_of(own)}."
-    ratio = pca.mse / own if own else math.inf
     numbers = f"{pca.size} number{'s' * (pca.size != 1)}"
-    words = f"With {numbers} for each sample, the best linear code, PCA, has an error of "
-    words += f" {text_of(pca.mse)}; the model has {text_of(own)}, "
-    words += (
-        f"{text_of(ratio, 2)} times less."
-        if ratio >= 1.05
-        else ("about the same." if ratio > 0.95 else f"{text_of(1 / ratio, 2)} times more.")
-    )
+    words = f"With {numbers} for each sample, the best linear code, PCA, "
+    if pca.mse < 1e-9 * own:
+        return f"{words}is exact; the model has an error of {text_of(own)}."
+    ratio = pca.mse / own if own else math.inf
+    words += f"has an error of {text_of(pca.mse)}; the model has {text_of(own)}, "
+    if ratio >= 1.05:
+        words += f"{text_of(ratio, 2)} times less."
+    else:
+        words += "about the same." if ratio > 0.95 else f"{text_of(1 / ratio, 2)} times more."
     if c.denoises:
         return words + " Both were given the same noisy samples."
     if found is not None and pca.size is not None and found > pca.size:
         words += f" PCA needs {found} numbers to do as well."
+    elif found and pca.size is not None and found < pca.size:
+        words += f" PCA does as well with {found}."
     elif found is None and c.pca is not None and ratio > 1:
         words += f" PCA does not do as well with {c.pca.n_components} numbers."
     return words

@@ -50,7 +50,7 @@ def figure(content: str, caption: str, css: str = "") -> str:
 
 def percent(share: float) -> str:
     """A share as a percentage."""
-    return f"{text_of(100 * share, 2)} %" if share < 0.995 else f"{100 * share:.1f} %"
+    return f"{text_of(100 * share, 2 if share < 0.95 else 3)} %"
 
 
 class Plot:

@@ -60,7 +60,7 @@ def explorer(m: Material) -> Explorer:
     data |= {"low": _plain(m.look.low), "high": _plain(m.look.high), "columns": m.look.columns}
     data |= {"classes": m.classes, "colours": COLOURS}
     if m.y is not None:
-        data |= {"x": _packed(m, m.x[rows]), "places": m.places[rows].tolist()}
+        data |= {"x": _packed(m, m.x[rows]), "names": [m.names[i] for i in rows]}
         data["scale"] = _plain(m.scale) if m.model.scaler is not None else 1
         data["labels"] = None if m.labels is None else m.labels[rows].tolist()
         if not decoder:
@@ -236,10 +236,11 @@ def _map(m: Material, view: _View, rows: Array, names: list[str]) -> str:
 def _density(points: Array) -> str:
     """Where the rows are dense: a soft shade, and lines within which given shares of them lie."""
     columns, lines = _GRID
+    sigma = 1.6 * (max(1000 / len(points), 1)) ** (1 / 6)  # cells; wider where there are few points
     counts, _, _ = np.histogram2d(
         points[:, 1], points[:, 0], (lines, columns), ((0, _HEIGHT), (0, _WIDTH))
     )
-    density = _blurred(_blurred(counts.T, 1.6).T, 1.6)
+    density = _blurred(_blurred(counts.T, sigma).T, sigma)
     grey = np.full((lines, columns, 4), 128, np.uint8)
     grey[..., 3] = np.round(70 * np.sqrt(density / (density.max() or 1)))
     shade = (

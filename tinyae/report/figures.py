@@ -164,12 +164,9 @@ def samples(m: Material) -> str:
     """What a generative model makes of nothing, and a walk between such samples."""
     assert m.samples is not None
     conditional = isinstance(m.model, VariationalAutoencoder) and hasattr(m.model, "classes")
-    grid = "".join(
-        m.look.thumbnail(x, f"sample {k + 1}") if m.look.kind != "table" else ""
-        for k, x in enumerate(m.samples)
-    )
     if m.look.kind == "table":
         return _table_samples(m)
+    grid = "".join(m.look.thumbnail(x, f"sample {k + 1}") for k, x in enumerate(m.samples))
     words = f"{len(m.samples)} samples: " + (
         "codes drawn from N(0, I), and what the model makes of them"
         if hasattr(m.model, "latent_dim")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from tinyae import metrics
-from tinyae.arrays import real
+from tinyae.arrays import check_real, real
 from tinyae.data.batches import count
+from tinyae.data.batches import rows as rows_of
 from tinyae.models import (
     GAN,
     ConditionalVariationalAutoencoder,
@@ -33,6 +34,7 @@ from tinyae.training_doctor import TrainingDiagnosis, diagnose_training
 
 _ROWS = 10_000  # that are measured
 _DIAGNOSED = 4096
+_CLASSES = 100
 _SAMPLES = 40  # that a generative model draws
 _SLOW_SAMPLES = 10  # of a model that takes hundreds of steps for each
 _WALKS, _STEPS = 4, 10
@@ -46,7 +48,7 @@ class Material:
 
     x, labels        the rows that are shown; labels are indices into ``classes``, or None
     classes          the names of the classes
-    places           each row's number in the data
+    names            what each row is called
     scores           the reconstruction error of each row, in scaled units
     per_feature      the same of each feature, averaged over rows
     codes            (N, D), or None where codes are no points in space
@@ -60,7 +62,7 @@ class Material:
     x: Array
     labels: Array | None
     classes: list[str]
-    places: Array
+    names: list[str]
     network: list[Step] = field(default_factory=list)
     diagnosis: TrainingDiagnosis | None = None
     comparison: Comparison | None = None
@@ -99,7 +101,7 @@ class Material:
     def name_of(self, i: int) -> str:
         """A row's name in captions."""
         kind = self.class_of(i)
-        return f"sample {self.places[i]}" + (f", class {kind}" if kind else "")
+        return self.names[i] + (f", class {kind}" if kind else "")
 
 
 def gather(
@@ -108,6 +110,7 @@ def gather(
     history: History | None,
     labels: Any,
     classes: Sequence[str] | None,
+    names: Sequence[str] | None,
     columns: Sequence[str] | None,
     train: Any,
     kind: str | None,
@@ -119,6 +122,13 @@ def gather(
         TypeError, ValueError   as :func:`tinyae.report`
     """
     rows, labels = _rows(model, x, labels)
+    classes, names, columns = (
+        _strings(what, given)
+        for what, given in (("classes", classes), ("names", names), ("columns", columns))
+    )
+    if train is not None:
+        for a in train if isinstance(train, tuple) else (train,):
+            check_real("report: train", a)
     if kind is not None and kind not in KINDS:
         raise ValueError(f"report: kind is {kind!r}, expected one of {', '.join(KINDS)}")
     columns = columns or getattr(model, "columns", None)
@@ -126,24 +136,51 @@ def gather(
     places = np.arange(len(rows))
     if len(rows) > _ROWS:
         places = np.linspace(0, len(rows) - 1, _ROWS).astype(int)
-    labels, names = _classes(labels, classes, places)
-    m = Material(model, history, look, rows[places], labels, names, places)
-    conditional = isinstance(model, ConditionalVariationalAutoencoder)
-    given: Any = (m.x, labels) if conditional else m.x
+    labels, kinds = _classes(labels, classes, places)
+    if names is not None and len(names) != len(rows):
+        raise ValueError(
+            f"report: names has {len(names)} entries, expected {len(rows)}, one for each row"
+        )
+    called = [f"sample {i}" if names is None else str(names[int(i)]) for i in places]
+    m = Material(model, history, look, rows[places], labels, kinds, called)
+    given: Any = (m.x, labels) if takes_labels(model) else m.x
     learnt = given if train is None else train
     with _telling(progress) as tell:
         tell("tracing the network")
         m.network = steps(model, given)
         tell("asking the run doctor")
-        first = tuple(a[:_DIAGNOSED] for a in learnt) if conditional else learnt[:_DIAGNOSED]
+        first = rows_of(learnt, slice(0, _DIAGNOSED))
         if count(first) > 1:
             m.diagnosis = diagnose_training(history or History(), model, first)
         if hasattr(model, "reconstruct"):
-            _measure(m, given, learnt[0] if conditional else learnt, tell)
+            _measure(m, given, learnt[0] if isinstance(learnt, tuple) else learnt, tell)
         if hasattr(model, "sample"):
             tell("drawing samples")
             _generate(m)
     return m
+
+
+def _strings(what: str, given: Any) -> list[str] | None:
+    """Names, checked.
+
+    Raises
+        TypeError  they are no strings
+    """
+    if given is None:
+        return None
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise TypeError(f"report: {what} is {given!r:.60}, expected names; pass e.g. ['a', 'b']")
+    found = list(given)
+    if not all(isinstance(name, str) for name in found):
+        raise TypeError(f"report: {what} is {found!r:.60}, expected strings; pass e.g. ['a', 'b']")
+    return found
+
+
+def takes_labels(model: Any) -> bool:
+    """Whether a batch of the model is (x, labels)."""
+    if isinstance(model, Diffusion):
+        return bool(model.classes)
+    return isinstance(model, ConditionalVariationalAutoencoder)
 
 
 def _rows(model: Any, x: Any, labels: Any) -> tuple[Array, Any]:
@@ -163,7 +200,7 @@ def _rows(model: Any, x: Any, labels: Any) -> tuple[Array, Any]:
                 f"{' beside labels' * (labels is not None)}, expected rows, or (rows, labels)"
             )
         x, labels = x
-    if isinstance(model, ConditionalVariationalAutoencoder) and labels is None:
+    if takes_labels(model) and labels is None:
         raise ValueError(f"{who}: a conditional model needs labels; pass labels=, one for each row")
     x = real(f"{who}: x", x)
     if x.ndim < 2 or len(x) < 2:
@@ -183,6 +220,8 @@ def _classes(labels: Any, classes: Any, places: Array) -> tuple[Array | None, li
     if labels is None:
         return None, []
     values, index = np.unique(np.asarray(labels)[places], return_inverse=True)
+    if len(values) > _CLASSES:
+        return None, []  # numbers rather than classes
     if values.dtype.kind in "iu" and classes is not None:
         if len(classes) <= int(values.max()) or int(values.min()) < 0:
             raise ValueError(
@@ -226,8 +265,7 @@ def _mean_per_feature(model: Any, given: Any) -> Array:
     total: Any = 0.0
     n = count(given)
     for start in range(0, n, CHUNK):
-        rows = slice(start, start + CHUNK)
-        part = tuple(a[rows] for a in given) if isinstance(given, tuple) else given[rows]
+        part = rows_of(given, slice(start, start + CHUNK))
         total = total + model.reconstruction_error(part, per_feature=True).astype(float).sum(axis=0)
     return np.asarray(total) / n
 

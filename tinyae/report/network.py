@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from dataclasses import dataclass
 from html import escape
@@ -10,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from tinyae import layers
+from tinyae.data.batches import rows
 from tinyae.layers import Flatten, Module, Reshape
 from tinyae.layers.activation import activations
 from tinyae.models import GAN, Model, VariationalAutoencoder
@@ -17,8 +20,14 @@ from tinyae.param import unique
 from tinyae.report.drawing import Plot
 
 Shape = tuple[int, ...]
-_PER_ROW = 9  # layers drawn beside each other
+_PER_ROW = 8  # layers drawn beside each other
+_JOINED = (
+    *activations(),
+    *(layers.BatchNorm, layers.LayerNorm, layers.GroupNorm, layers.InstanceNorm, layers.RMSNorm),
+    *(layers.PixelNorm, layers.Dropout),
+)
 _TALLEST, _LOWEST = 148.0, 14.0
+_WIDTH = 1000.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,7 @@ class Step:
 def steps(model: Model, x: Any) -> list[Step]:
     """The layers in the order of a forward pass on x, traced on a copy.
 
-    An activation is told with the layer before it, a change of shape with the one after.
+    An activation, a norm or noise is told with the layer before it; a change of shape is no layer.
     """
     found: list[Step] = []
     for name, shape in _traced(model, x):
@@ -49,8 +58,10 @@ def steps(model: Model, x: Any) -> list[Step]:
             if found and isinstance(layer, Reshape) and found[-1].part == part:
                 found[-1] = _with(found[-1], shape=shape)
             continue
-        if isinstance(layer, tuple(activations())) and found and found[-1].part == part:
-            found[-1] = _with(found[-1], kind=f"{found[-1].kind} + {kind}")
+        if isinstance(layer, _JOINED) and found and found[-1].part == part:
+            before = found[-1]
+            joined = f"{before.kind} + {kind}"
+            found[-1] = _with(before, kind=joined, parameters=before.parameters + size)
             continue
         found.append(Step(part, name, kind, shape, size))
     return _code_marked(model, found)
@@ -64,8 +75,7 @@ def _traced(model: Model, x: Any) -> list[tuple[str, Shape]]:
         z = own.noise(2, rng)
         traced = own.generator.trace(z, "generator")
     else:
-        few = tuple(a[:2] for a in x) if isinstance(x, tuple) else x[:2]
-        traced = own.trace(own.as_input(few), rng)
+        traced = own.trace(own.as_input(rows(x, slice(0, 2))), rng)
     return [(name, tuple(y.shape[1:])) for name, y in traced]
 
 
@@ -94,27 +104,35 @@ def drawing(found: list[Step], input_shape: Shape, caption: str) -> str:
     heads = {step.part for step in found} & {"logvar"}
     shown = [step for step in found if step.part not in heads]
     if len(shown) <= _PER_ROW:
-        rows = [shown]
+        lines = [shown]
     else:
         cut = next((k + 1 for k, s in enumerate(shown) if s.is_code), len(shown) // 2)
         halves = [shown[:cut], shown[cut:]]
-        rows = [half[k : k + _PER_ROW] for half in halves for k in range(0, len(half), _PER_ROW)]
+        lines = [row for half in halves for row in _balanced(half)]
     most = max(math.prod(s) for s in (input_shape, *(step.shape for step in shown)))
+    gap = min((_WIDTH - 110) / max(map(len, lines), default=1), 190.0)
     out, before, is_code = [], input_shape, False
-    for k, row in enumerate(r for r in rows if r):
+    for k, row in enumerate(lines):
         name = caption if k == 0 else f"{caption}, continued"
-        out.append(_row(row, before, is_code, most, name, first=k == 0))
+        out.append(_row(row, before, is_code, most, name, gap, first=k == 0))
         before, is_code = row[-1].shape, row[-1].is_code
     return "".join(out)
 
 
+def _balanced(part: list[Step]) -> list[list[Step]]:
+    """The steps in rows of nearly equal length, none of them empty."""
+    n = math.ceil(len(part) / _PER_ROW)
+    cuts = [round(k * len(part) / max(n, 1)) for k in range(n + 1)]
+    return [part[a:b] for a, b in itertools.pairwise(cuts)]
+
+
 def _row(
-    row: list[Step], before: Shape, code_before: bool, most: int, name: str, first: bool
+    row: list[Step], before: Shape, code_before: bool, most: int, name: str, gap: float, first: bool
 ) -> str:
-    width, height = 1000.0, 252.0
-    gap = min((width - 110) / len(row), 190.0)
-    start = (width - gap * len(row)) / 2
-    plot = Plot(width, height, (0, 1), (0, 1), (0, 0, 0, 0))
+    lines = max(step.kind.count(" + ") for step in row)
+    height = 222.0 + 15 * lines
+    start = (_WIDTH - gap * len(row)) / 2
+    plot = Plot(_WIDTH, height, (0, 1), (0, 1), (0, 0, 0, 0))
     middle, bar = 104.0, 9.0
 
     def tall(shape: Shape) -> float:

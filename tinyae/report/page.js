@@ -23,8 +23,9 @@
     }
     return text.replace("-", "−");
   }
-  const percent = (share) => `${textOf(100 * share, 2)} %`;
-  const nameOf = (i) => `sample ${data.places[i]}` + (data.labels ? `, class ${data.classes[data.labels[i]]}` : "");
+  const percent = (share) => `${textOf(100 * share, share < 0.95 ? 2 : 3)} %`;
+  const counted = (n) => n.toLocaleString("en");
+  const nameOf = (i) => data.names[i] + (data.labels ? `, class ${data.classes[data.labels[i]]}` : "");
 
   // ---- the rows of the page ---------------------------------------------------------------------
   const raw = data.x ? (isImage ? bytes(data.x) : floats(data.x)) : null;
@@ -168,23 +169,22 @@
       code();
       const x = a * place[0] + b, y = A > 1 ? -a * place[1] + c : c - vertical;
       handle.setAttribute("transform", `translate(${x.toFixed(2)},${y.toFixed(2)})`);
+      const i = raw ? nearest() : -1;
       if (canDecode) {
         const values = decoded(z, kind);
         if (big) paint(big, values);
-        else shown.replaceChildren(picture(values, "the decoded code"));
-      }
+        else shown.replaceChildren(picture(values, "the decoded code", raw && data.kind === "table" ? sample(i) : null));
+      } else if (i !== chosen) shown.replaceChildren(picture(reconstruction(i), "the reconstruction"));
       for (const slider of sliders) {
         const k = Number(slider.dataset.axis);
         slider.value = place[k];
         slider.nextElementSibling.value = textOf(place[k], 2);
       }
-      if (!raw) return;
-      const i = nearest();
       if (i === chosen) return;
       if (chosen >= 0) dots[chosen].classList.remove("on");
       dots[i].classList.add("on");
       chosen = i;
-      near.replaceChildren(picture(sample(i), nameOf(i)), element("span", {}, `The nearest in the data: ${nameOf(i)}` + (scores ? `, error ${textOf(scores[i])}.` : ".")));
+      near.replaceChildren(data.kind === "table" ? "" : picture(sample(i), nameOf(i)), element("span", {}, `The nearest in the data${data.kind === "table" ? ", drawn as rings" : ""}: ${nameOf(i)}` + (scores ? `, error ${textOf(scores[i])}.` : ".")));
       handle.setAttribute("aria-valuetext", `${[...place.slice(0, 2)].map((v) => textOf(v, 2)).join(", ")}; nearest ${nameOf(i)}`);
     }
     function soon() {
@@ -356,7 +356,7 @@
       line.setAttribute("transform", `translate(${Math.min(Math.max(x, left), right).toFixed(1)},0)`);
       line.setAttribute("visibility", "visible");
       const n = above(all, t);
-      let words = `Above ${textOf(t)}: ${n} of ${all.length} samples, ${percent(n / all.length)}`;
+      let words = `Above ${textOf(t)}: ${counted(n)} of ${counted(all.length)} samples, ${percent(n / all.length)}`;
       if (normal) {
         const wrong = above(normal, t), rare = all.length - normal.length;
         words += `; ${percent(wrong / normal.length)} of the normal and ${percent((n - wrong) / rare)} of the abnormal`;
@@ -381,7 +381,7 @@
     let half = 0, sum = 0;
     while (sum < total / 2 && half < order.length) sum += errors[order[half++]];
     const words = element("p", {});
-    words.append(element("b", {}, nameOf(i).replace(/^s/, "S")), `: error ${textOf(scores[i])}, ${worse ? `larger for only ${worse} of ${all.length} samples` : `the largest of ${all.length} samples`}. `);
+    words.append(element("b", {}, nameOf(i).replace(/^s/, "S")), `: error ${textOf(scores[i])}, ${worse ? `larger for only ${worse} of ${counted(all.length)} samples` : `the largest of ${counted(all.length)} samples`}. `);
     const labelled = (inside, text) => element("div", {}, inside, element("small", {}, text));
     if (isImage) {
       const difference = canvas("output − input");

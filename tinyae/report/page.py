@@ -79,6 +79,8 @@ def _lead(m: Material, kind: str) -> str:
         n = len(m.history)
         seconds = float(sum(epoch.seconds for epoch in m.history.epochs))
         words += f" and was trained for {n} epoch{'s' * (n != 1)} in {text_of(seconds, 2)} s"
+    if m.y is None:
+        return f"{words}."
     return f"{words}. Everything here was measured on {len(m.x):,} samples."
 
 
@@ -129,9 +131,10 @@ def _explorer(m: Material, e: Explorer) -> str:
     size = e.dimensions
     several = f"{size:,} number{'s' * (size != 1)}"
     if e.decoder:
+        maker = "decoder" if m.y is not None else "generator"
         lead = (
-            f"Every point stands for a code of {several}. Drag the ring: the decoder runs in this page, "
-            "and draws what the code means. A click on a point goes to that sample."
+            f"Every point stands for a code of {several}. Drag the ring: the {maker} runs in this page, "
+            "and draws what the code means. A click on a point goes there."
         )
     else:
         lead = f"Every point is the code of a sample, {several}."

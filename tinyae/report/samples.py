@@ -43,11 +43,11 @@ class Look:
         return np.asarray(sample, np.float64).reshape(self.shape)
 
     def thumbnail(self, sample: Array, name: str, css: str = "") -> str:
-        """A small static picture of a sample: an <img> or an <svg>."""
+        """A small static picture of a sample: an <img> or an <svg>; "" for a row of a table."""
         if self.kind == "image":
             ink = " ink" if self.ink else ""
             return _img(self.pixels(sample), name, f"pixels{ink} {css}".strip())
-        return self.lines([sample], name)
+        return "" if self.kind == "table" else self.lines([sample], name)
 
     def pixels(self, sample: Array) -> Array:
         """Grey (H, W) or colour (H, W, 3) in 0…255."""
@@ -149,8 +149,7 @@ def _limits(x: Array) -> tuple[float, float]:
     low, high = float(x.min()), float(x.max())
     if low >= 0 and high <= 1:
         return 0.0, 1.0
-    if x.ndim == 4:  # a few bright pixels do not decide the scale
-        low, high = (float(v) for v in np.quantile(x, (0.002, 0.998)))
+    low, high = (float(v) for v in np.quantile(x, (0.002, 0.998)))  # not the few most extreme
     return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
