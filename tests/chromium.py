@@ -105,8 +105,9 @@ class Page:
     def screenshot(
         self, path: Path | str, clip: tuple[float, float, float, float] | None = None
     ) -> None:
-        more: dict[str, Any] = {"captureBeyondViewport": True}
+        more: dict[str, Any] = {}
         if clip:
+            more["captureBeyondViewport"] = True
             more["clip"] = dict(zip(("x", "y", "width", "height"), clip)) | {"scale": 1}
         Path(path).write_bytes(
             base64.b64decode(self.call("Page.captureScreenshot", **more)["data"])

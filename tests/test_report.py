@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import inspect
+import io
 import json
 import re
 
@@ -14,7 +17,7 @@ from tinyae.catalog import MODELS
 from tinyae.cli import main
 from tinyae.report.comparison import compare, truncated
 from tinyae.report.drawing import log_ticks, nice_ticks, text_of
-from tinyae.report.explorer import _contour
+from tinyae.report.explorer import _apart, _contour
 from tinyae.report.network import steps
 from tinyae.report.samples import look_at, png
 
@@ -77,7 +80,7 @@ def test_the_numbers_are_those_of_the_metrics(digits):
     error = ta.metrics.mse(model.reconstruct(x), x)
     assert f"<dt>mean squared error</dt><dd>{text_of(error)}</dd>" in page.html
     assert f'<td class="n">{error:.5f}</td>' in page.html
-    scores = np.frombuffer(__import__("base64").b64decode(data_of(page)["all"]), np.float32)
+    scores = np.frombuffer(base64.b64decode(data_of(page)["all"]), np.float32)
     np.testing.assert_allclose(scores, np.sort(model.score(x)), rtol=1e-6)
     assert text_of(model.threshold) in page.html
     flagged = int(model.flags(x).sum())
@@ -171,7 +174,6 @@ def test_the_look_follows_the_shape(shape, columns, kind):
 
 def test_png_is_read_back():
     image = pytest.importorskip("PIL.Image")
-    base64, io = __import__("base64"), __import__("io")
     rng = np.random.default_rng(0)
     for shape in ((5, 7), (5, 7, 3), (5, 7, 4)):
         pixels = rng.integers(0, 256, shape, np.uint8)
@@ -210,11 +212,44 @@ def test_mistakes_are_named(table, given, message):
         ta.report(model, **{"x": x, **given})
 
 
+def test_a_model_that_diverged_has_a_page_that_says_so():
+    rng = np.random.default_rng(0)
+    model = ta.Autoencoder(*ta.dense_encoder_decoder((6,), [4, 2], rng=rng), ta.MSE())
+    model.decoder.layers[0].W.value[0, 0] = np.nan
+    page = ta.report(model, rng.random((20, 6), np.float32), epochs(0.4, 0.5, np.nan))
+    assert "weights that are not finite" in page.html
+    assert "Diverged" in page.html
+    assert "=nan" not in page.html.lower()
+
+
+def test_a_notebook_shows_it(table):
+    *_, page = table
+    shown = page._repr_html_()
+    assert shown.startswith('<iframe srcdoc="&lt;!doctype html&gt;')
+    assert shown.count('"') < 10  # the page's own are escaped
+
+
+def test_progress_is_for_terminals(table, monkeypatch, capsys):
+    model, x, _ = table
+    ta.report(model, x, progress=True)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    ta.report(model, x, progress=True)
+    assert "report: reconstructing" in capsys.readouterr().err
+
+
+def test_words_on_the_map_do_not_cover_each_other():
+    places = _apart(np.array([[100.0, 100], [104, 101], [300, 100]]), [6, 6, 6])
+    assert abs(places[0, 1] - places[1, 1]) >= 19
+    np.testing.assert_array_equal(places[2], [300, 100])
+
+
 def test_the_package_can_be_called():
     import tinyae.report
 
     assert ta.report is tinyae.report
     assert callable(ta.report)
+    assert inspect.signature(ta.report) == inspect.signature(ta.report.report)
 
 
 # ---- the commands -----------------------------------------------------------------------------------
@@ -303,6 +338,11 @@ def test_the_page_answers_in_a_browser(digits, tmp_path):
             "return (performance.now() - start) / 60; })()"
         )
         assert milliseconds < 1000 / 30
+        # Whatever can be reached has a name, and its key.
+        nodes = page.call("Accessibility.getFullAXTree")["nodes"]
+        reached = [n for n in nodes if n["role"]["value"] in ("button", "slider", "link", "image")]
+        assert len(reached) > 30
+        assert all(n["name"]["value"] for n in reached if not n["ignored"])
         assert not page.complaints
 
 

@@ -28,7 +28,7 @@ The source is meant to be read, in this order:
     ``explanation/``           one pass forward and backward, in words and numbers
     ``training_doctor/``       what is wrong with a training
 20. ``learn/``                 exercises: write a backward pass, and be told what is wrong with it
-21. ``data/``, ``metrics.py``, ``plot.py``, ``io/``, ``cli/``, ``sklearn/``   the world outside
+21. ``data/``, ``metrics.py``, ``plot.py``, ``report/``, ``io/``, ``cli/``, ``sklearn/``   the world
 """
 
 __version__ = "0.1.0"

@@ -13,12 +13,12 @@ import numpy as np
 import tinyae as ta
 from tinyae.cli.arguments import add_quiet, add_seed_and_kernels, add_verb
 from tinyae.cli.files import add_force, check_outputs
-from tinyae.cli.models import dense_autoencoder, parameter_count
+from tinyae.cli.models import dense_autoencoder
 from tinyae.cli.report import write_report
 from tinyae.cli.table import print_table, quality_rows
 from tinyae.data import Dataset
 from tinyae.data.columns import Rows
-from tinyae.param import Array
+from tinyae.param import Array, parameter_count
 
 EPOCHS, BATCH_SIZE = 30, 64
 REPORT = "report.html"
@@ -52,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     print("Training 784 → 256 → 64 → 2 → …: codes of two numbers, which can be drawn as a map.")
     planar, _ = _train([256, 64, 2], "elu", 1e-3, x, None, rng, progress)
 
+    model.calibrate(x_test)
     model.save(out / "model.npz")
     restored = ta.load(out / "model.npz")
     if not np.array_equal(restored.reconstruct(x_test), model.reconstruct(x_test)):
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     print()
     train, test = Rows(x, dataset.y_train), Rows(x_test, dataset.y_test)
     print_table(quality_rows(model, train, test) + quality_rows(planar, train, test)[1:])
-    counts = f"{parameter_count(model):,} and {parameter_count(planar):,} parameters"
+    counts = f"{parameter_count(model.params):,} and {parameter_count(planar.params):,} parameters"
     print(f"\n{counts}; {time.perf_counter() - start:.0f} s in all.")
     try:
         _draw_pictures(out, model, planar, history, dataset)

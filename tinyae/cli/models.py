@@ -13,7 +13,6 @@ import tinyae as ta
 from tinyae.cli.wording import an
 from tinyae.layers import Layer, activation
 from tinyae.losses import Loss
-from tinyae.param import unique
 
 
 def _kebab(name: str) -> str:
@@ -194,7 +193,3 @@ def architecture(model: ta.Model) -> str:
     """The model's class and its layers, on one line."""
     parts = [repr(part) for part in vars(model).values() if isinstance(part, Layer)]
     return f"{type(model).__name__}: {' → '.join(parts)}"
-
-
-def parameter_count(model: ta.Model) -> int:
-    return sum(p.size for p in unique(model.params).values())

@@ -29,7 +29,6 @@ from tinyae.cli.models import (
     architecture,
     check_options,
     model_from_options,
-    parameter_count,
 )
 from tinyae.cli.report import write_report
 from tinyae.cli.rows import add_rows, read_source
@@ -38,7 +37,7 @@ from tinyae.cli.wording import count, say
 from tinyae.data.columns import Rows
 from tinyae.data.rows import select
 from tinyae.optim import Adam, Optimizer
-from tinyae.param import Array
+from tinyae.param import Array, parameter_count
 from tinyae.training.description import SECTIONS
 
 EXAMPLE = "tinyae train --data fashion-mnist --units 64 --code-activation relu --out model.npz"
@@ -125,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
         f"{source.name}: {count(len(train.x), 'sample')} of {shape} to learn from, {len(test.x):,} held "
         f"out; {count(args.epochs, 'epoch')}; kernels: {ta.kernels.active()}"
     )
-    print(architecture(model), f"({parameter_count(model):,} parameters)")
+    print(architecture(model), f"({parameter_count(model.params):,} parameters)")
 
     checkpoint = args.checkpoint or f"{os.path.splitext(args.out)[0]}.checkpoint.npz"
     optimizer, start = _optimizer(args, len(train.x)), time.perf_counter()

@@ -19,13 +19,14 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from types import ModuleType
 
 from tinyae import files
 from tinyae.arguments import flag
 from tinyae.models import Model
 from tinyae.param import Array
-from tinyae.training import History
+from tinyae.training import History, TrainingDiverged
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,10 @@ class Report:
         """Write the page to a file, whole or not at all."""
         files.write_text("report", path, self.html)
 
+    def _repr_html_(self) -> str:
+        frame = 'style="width: 100%; height: 900px; border: 0"'
+        return f'<iframe srcdoc="{escape(self.html)}" {frame}></iframe>'
+
     def __repr__(self) -> str:
         return f"Report({len(self.html):,} characters of HTML)"
 
@@ -45,7 +50,7 @@ class Report:
 def report(
     model: Model,
     x: Array | tuple[Array, Array],
-    history: History | None = None,
+    history: History | TrainingDiverged | None = None,
     path: str | os.PathLike[str] | None = None,
     *,
     labels: Array | None = None,
@@ -67,7 +72,8 @@ def report(
 
     x         rows that the model was not trained on, in their own units; (rows, labels) for a
               conditional model. At most 10,000 of them, evenly spread, are measured
-    history   what ``fit`` returned; without it there are no curves
+    history   what ``fit`` returned, or the TrainingDiverged that it raised; without it there are no
+              curves
     path      the file to write, if any
     labels    the class of each row (N,); with two classes the rarer one counts as abnormal
     classes   the names of the classes 0, 1, …
@@ -88,7 +94,7 @@ def report(
     if path is not None:
         files.check_target("report", path)
     progress = flag("report", "progress", progress)
-    if history is not None and not isinstance(history, History):
+    if history is not None and not isinstance(history, History | TrainingDiverged):
         raise TypeError(
             f"report: history is a {type(history).__name__}, expected what fit returned, or None"
         )

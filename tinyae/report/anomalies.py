@@ -9,7 +9,7 @@ import numpy as np
 
 from tinyae import conformal, metrics
 from tinyae.param import Array
-from tinyae.report.drawing import Plot, figure, log_ticks, nice_ticks, percent, text_of
+from tinyae.report.drawing import Plot, figure, log_ticks, nice_ticks, percent, text_of, wide
 from tinyae.report.explorer import Explorer
 from tinyae.report.material import Material
 
@@ -71,7 +71,7 @@ def _histogram(m: Material) -> str:
         if t is not None
         else "The model has no threshold of its own; calibrate() sets one."
     )
-    return figure(plot.svg("Histogram of scores") + slider, words)
+    return figure(wide(f"<div>{plot.svg('Histogram of scores')}{slider}</div>"), words)
 
 
 def _costs(m: Material) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from tinyae.models import GAN, VariationalAutoencoder
 from tinyae.param import Array
 from tinyae.report.comparison import Comparison
-from tinyae.report.drawing import Plot, figure, text_of
+from tinyae.report.drawing import Plot, figure, text_of, wide
 from tinyae.report.material import Material
 from tinyae.training import History
 
@@ -88,10 +88,10 @@ def _curve_plot(
             end += 3
         ends.append(end)
         plot.text(plot.right + 8, end, name, f"direct c{len(shown) - 1 - k}")
-    if best:
+    if best and math.isfinite(at):
         plot.dot(best, at, "best", 4.5, f"best: {text_of(at)} in epoch {best}")
     named = " and ".join(name for name, _ in shown)
-    return plot.svg(f"Curves over {len(epochs)} epochs: {named}")
+    return wide(plot.svg(f"Curves over {len(epochs)} epochs: {named}"))
 
 
 def _counted(n: int) -> list[tuple[float, str]]:

@@ -48,6 +48,11 @@ def figure(content: str, caption: str, css: str = "") -> str:
     return f"<figure{css}>{content}<figcaption>{caption}</figcaption></figure>"
 
 
+def wide(content: str) -> str:
+    """Content that is scrolled on a narrow screen instead of being made too small to read."""
+    return f'<div class="scroll">{content}</div>'
+
+
 def percent(share: float) -> str:
     """A share as a percentage."""
     return f"{text_of(100 * share, 2 if share < 0.95 else 3)} %"

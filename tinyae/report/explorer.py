@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import math
 from dataclasses import dataclass
@@ -81,6 +82,7 @@ def explorer(m: Material) -> Explorer:
         view = _View(placed, middle, half)
         data |= {"mean": _floats(mean), "axes": _floats(axes), "codes": _floats(codes[rows])}
         data |= {"ranges": ranges, "view": view.transform, "conditions": _conditions(m)}
+        data["spread"] = 1 if m.y is None else math.prod(_one_code(m).shape[2:])
         svg = _map(m, view, rows, names)
     unusual = [] if m.scores is None or m.y is None else _most_unusual(m, rows)
     text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
@@ -100,7 +102,7 @@ def _decoder(m: Material) -> tuple[str, str]:
                 "samples, but nothing can be decoded from it."
             )
         return javascript(program, "decode"), ""
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         return "", f"The decoder does not run in this page: {error}."
 
 
@@ -208,8 +210,8 @@ def _map(m: Material, view: _View, rows: Array, names: list[str]) -> str:
         dots.append(f'<circle cx="{points[i, 0]:.1f}" cy="{points[i, 1]:.1f}" r="{radius}"{fill}/>')
     parts.append(f'<g class="dots" id="dots">{"".join(dots)}</g>')
     if coloured:
-        for k in kinds:
-            x, y = np.median(points[labels == k], axis=0)
+        places = np.array([np.median(points[labels == k], axis=0) for k in kinds])
+        for k, (x, y) in zip(kinds, _apart(places, [len(m.classes[k]) for k in kinds])):
             parts.append(
                 f'<text class="class" x="{x:.0f}" y="{y + 6:.0f}">{escape(m.classes[k])}</text>'
             )
@@ -231,6 +233,23 @@ def _map(m: Material, view: _View, rows: Array, names: list[str]) -> str:
         f'<svg id="map" viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" role="group" aria-label="{what}">'
         f"{''.join(parts)}</svg>"
     )
+
+
+def _apart(places: Array, lengths: list[int]) -> Array:
+    """Places of words, moved up and down until none covers another."""
+    places = places.copy()
+    for _ in range(100):
+        moved = False
+        for i, j in itertools.combinations(range(len(places)), 2):
+            dx, dy = np.abs(places[i] - places[j])
+            if dx < 5.5 * (lengths[i] + lengths[j]) and dy < 19:
+                upper, lower = (i, j) if places[i, 1] <= places[j, 1] else (j, i)
+                places[upper, 1] -= (19.5 - dy) / 2
+                places[lower, 1] += (19.5 - dy) / 2
+                moved = True
+        if not moved:
+            break
+    return places
 
 
 def _density(points: Array) -> str:

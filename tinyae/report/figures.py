@@ -8,10 +8,10 @@ import numpy as np
 
 from tinyae.models import VariationalAutoencoder
 from tinyae.param import Array
-from tinyae.report.drawing import Plot, figure, percent, text_of
+from tinyae.report.drawing import Plot, figure, percent, text_of, wide
 from tinyae.report.material import Material
 
-_ROWS_OF_A_TABLE = 14
+_ROWS_OF_A_TABLE = 10
 _BARS = 20
 
 
@@ -20,7 +20,9 @@ def reconstructions(m: Material) -> str:
     assert m.comparison is not None
     assert m.y is not None
     c = m.comparison
-    errors = np.square(c.y - c.target).reshape(len(c.y), -1).mean(axis=1, dtype=np.float64)
+    errors = m.scores
+    if errors is None or c.denoises:  # scores are those of what is not noisy
+        errors = np.square(c.y - c.target).reshape(len(c.y), -1).mean(axis=1, dtype=np.float64)
     order = np.argsort(errors, kind="stable")
     each = {"image": 4, "signal": 3, "table": 1}[m.look.kind]
     each = min(each, max(len(order) // 3, 1))
@@ -133,7 +135,7 @@ def per_feature(m: Material) -> str:
             f"The mean squared error of each time step over all samples, in {units}: largest at step "
             f"{int(v.max(axis=0).argmax())}."
         )
-        return figure(plot.svg("Error by time step"), words)
+        return figure(wide(plot.svg("Error by time step")), words)
     order = np.argsort(-e, kind="stable")[:_BARS]
     top = float(e.max()) or 1.0
     bars = "".join(

@@ -29,7 +29,7 @@ from tinyae.param import Array
 from tinyae.report.comparison import Comparison, compare
 from tinyae.report.network import Step, steps
 from tinyae.report.samples import KINDS, Look, look_at
-from tinyae.training import History
+from tinyae.training import History, TrainingDiverged
 from tinyae.training_doctor import TrainingDiagnosis, diagnose_training
 
 _ROWS = 10_000  # that are measured
@@ -90,10 +90,7 @@ class Material:
     @property
     def abnormal(self) -> Array | None:
         """Which rows are of the rarer class, where there are two."""
-        if self.labels is None or len(np.unique(self.labels)) != 2:
-            return None
-        kinds, counts = np.unique(self.labels, return_counts=True)
-        return self.labels == kinds[np.argmin(counts)]
+        return None if self.labels is None else metrics.rarer_class(self.labels)
 
     def class_of(self, i: int) -> str:
         return "" if self.labels is None else self.classes[int(self.labels[i])]
@@ -107,7 +104,7 @@ class Material:
 def gather(
     model: Any,
     x: Any,
-    history: History | None,
+    history: History | TrainingDiverged | None,
     labels: Any,
     classes: Sequence[str] | None,
     names: Sequence[str] | None,
@@ -142,7 +139,8 @@ def gather(
             f"report: names has {len(names)} entries, expected {len(rows)}, one for each row"
         )
     called = [f"sample {i}" if names is None else str(names[int(i)]) for i in places]
-    m = Material(model, history, look, rows[places], labels, kinds, called)
+    past = history.history if isinstance(history, TrainingDiverged) else history
+    m = Material(model, past, look, rows[places], labels, kinds, called)
     given: Any = (m.x, labels) if takes_labels(model) else m.x
     learnt = given if train is None else train
     with _telling(progress) as tell:
@@ -237,6 +235,9 @@ def _classes(labels: Any, classes: Any, places: Array) -> tuple[Array | None, li
 def _measure(m: Material, given: Any, learnt: Any, tell: Any) -> None:
     """Everything about reconstructions, scores and codes."""
     model = m.model
+    if not all(np.isfinite(p.value).all() for p in model.params.values()):
+        m.notes.append("The model has weights that are not finite: it reconstructs nothing.")
+        return
     tell("reconstructing, and PCA beside it")
     size = max((math.prod(step.shape) for step in m.network if step.is_code), default=1)
     components = max(_PCA_COMPONENTS, 4 * size)
@@ -247,6 +248,10 @@ def _measure(m: Material, given: Any, learnt: Any, tell: Any) -> None:
         m.comparison = compare(model, given)
     except ValueError as error:  # another shape goes in than comes out
         m.notes.append(f"Reconstructions cannot be compared: {error}.")
+        return
+    if not np.isfinite(m.comparison.y).all():
+        m.notes.append("Reconstructions are not finite: there is nothing to measure.")
+        m.comparison = None
         return
     m.y = model.in_data_units(m.comparison.y)
     if isinstance(model, Scored):
@@ -273,6 +278,8 @@ def _mean_per_feature(model: Any, given: Any) -> Array:
 def _generate(m: Material) -> None:
     """Samples, and walks from one to another."""
     model, rng = m.model, np.random.default_rng(0)
+    if not all(np.isfinite(p.value).all() for p in model.params.values()):
+        return
     if isinstance(model, Diffusion):
         labels = np.arange(_SLOW_SAMPLES) % model.classes if model.classes else None
         m.samples = model.sample(_SLOW_SAMPLES, rng, labels=labels)

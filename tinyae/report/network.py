@@ -13,11 +13,12 @@ import numpy as np
 
 from tinyae import layers
 from tinyae.data.batches import rows
-from tinyae.layers import Flatten, Module, Reshape
+from tinyae.layers import Flatten, Reshape
 from tinyae.layers.activation import activations
 from tinyae.models import GAN, Model, VariationalAutoencoder
-from tinyae.param import unique
+from tinyae.param import parameter_count
 from tinyae.report.drawing import Plot
+from tinyae.training_doctor.evidence import part_named
 
 Shape = tuple[int, ...]
 _PER_ROW = 8  # layers drawn beside each other
@@ -49,11 +50,11 @@ def steps(model: Model, x: Any) -> list[Step]:
     """
     found: list[Step] = []
     for name, shape in _traced(model, x):
-        layer = _part(model, name)
+        layer = part_named(model, name)
         if layer is None:
             continue
         kind, part = type(layer).__name__, name.partition(".")[0]
-        size = sum(p.size for p in unique(layer.params).values())
+        size = parameter_count(layer.params)
         if isinstance(layer, (Flatten, Reshape)):
             if found and isinstance(layer, Reshape) and found[-1].part == part:
                 found[-1] = _with(found[-1], shape=shape)
@@ -77,13 +78,6 @@ def _traced(model: Model, x: Any) -> list[tuple[str, Shape]]:
     else:
         traced = own.trace(own.as_input(rows(x, slice(0, 2))), rng)
     return [(name, tuple(y.shape[1:])) for name, y in traced]
-
-
-def _part(model: Module, name: str) -> Module | None:
-    part: Module | None = model
-    for key in name.split("."):
-        part = part.children.get(key) if part is not None else None
-    return part
 
 
 def _with(step: Step, **changes: Any) -> Step:
@@ -183,8 +177,3 @@ def table(found: list[Step]) -> str:
         '<tr><th>layer</th><th>kind</th><th class="n">output</th><th class="n">parameters</th></tr>'
     )
     return f"<table>{head}{''.join(lines)}</table>"
-
-
-def parameter_count(model: Model) -> int:
-    """Numbers that are learnt, each once."""
-    return sum(p.size for p in unique(model.params).values())

@@ -45,9 +45,9 @@
   function decoded(z, kind) {
     if (!data.conditions) return decode(z);
     // A conditional decoder takes the code and then its class, 1 among zeros, at every place.
-    const given = new Float32Array(z.length + data.conditions);
+    const given = new Float32Array(z.length + data.conditions * data.spread), first = z.length + (kind || 0) * data.spread;
     given.set(z);
-    given[z.length + (kind || 0)] = 1;
+    given.fill(1, first, first + data.spread);
     return decode(given);
   }
   const errorsOf = (x, y) =>
@@ -134,7 +134,7 @@
   // ---- the explorer -----------------------------------------------------------------------------
   const map = $("map");
   if (map) {
-    const handle = $("handle"), shown = $("shown"), near = $("near"), tip = $("tip");
+    const handle = $("handle"), follow = $("follow"), shown = $("shown"), near = $("near"), tip = $("tip");
     const axes = floats(data.axes), mean = floats(data.mean), A = axes.length / D;
     const [a, b, c] = data.view;
     const dots = [...document.querySelectorAll("#dots circle")];
@@ -195,19 +195,35 @@
       place[0] = (x - b) / a;
       if (A > 1) place[1] = (c - y) / a;
       else vertical = c - y;
+      if (D > 2 && follow.getAttribute("aria-pressed") === "true") goAlong(x, y);
       soon();
+    }
+    /** Give the other axes the mean of the samples near a place on the map, the nearer the weightier. */
+    function goAlong(x, y) {
+      const distances = places.map(([u, v]) => (u - x) ** 2 + (v - y) ** 2);
+      const least = Math.min(...distances), between = new Float64Array(D);
+      let total = 0;
+      distances.forEach((d, i) => {
+        const weight = Math.exp((least - d) / 160); // a standard deviation of nine units of the map
+        if (weight < 1e-4) return;
+        total += weight;
+        for (let j = 0; j < D; j++) between[j] += weight * codes[i * D + j];
+      });
+      split(between.map((v) => v / total), 2);
+    }
+    /** A code as places along the axes from the first-th on, and the rest; the axes before stay. */
+    function split(own, first = 0) {
+      const along = new Float64Array(A);
+      for (let k = 0; k < A; k++) for (let j = 0; j < D; j++) along[k] += (own[j] - mean[j]) * axes[k * D + j];
+      for (let j = 0; j < D; j++) {
+        rest[j] = own[j] - mean[j];
+        for (let k = 0; k < A; k++) rest[j] -= along[k] * axes[k * D + j];
+      }
+      for (let k = first; k < A; k++) place[k] = along[k];
     }
     /** Go to a row's code, with what of it lies off the shown axes. */
     function goTo(i) {
-      const own = codeOf(i);
-      for (let k = 0; k < A; k++) {
-        place[k] = 0;
-        for (let j = 0; j < D; j++) place[k] += (own[j] - mean[j]) * axes[k * D + j];
-      }
-      for (let j = 0; j < D; j++) {
-        rest[j] = own[j] - mean[j];
-        for (let k = 0; k < A; k++) rest[j] -= place[k] * axes[k * D + j];
-      }
+      split(codeOf(i));
       if (data.conditions && data.labels) choose(data.labels[i]);
       soon();
     }
@@ -299,21 +315,14 @@
       const start = performance.now();
       const frame = (now) => {
         const t = Math.min((now - start) / 2200, 1), s = t * t * (3 - 2 * t);
-        const between = from.map((v, j) => v + s * (to[j] - v));
-        for (let k = 0; k < A; k++) {
-          place[k] = 0;
-          for (let j = 0; j < D; j++) place[k] += (between[j] - mean[j]) * axes[k * D + j];
-        }
-        for (let j = 0; j < D; j++) {
-          rest[j] = between[j] - mean[j];
-          for (let k = 0; k < A; k++) rest[j] -= place[k] * axes[k * D + j];
-        }
+        split(from.map((v, j) => v + s * (to[j] - v)));
         draw();
         if (t < 1) walking = requestAnimationFrame(frame);
         else stroll();
       };
       walking = requestAnimationFrame(frame);
     }
+    if (follow) follow.addEventListener("click", () => follow.setAttribute("aria-pressed", follow.getAttribute("aria-pressed") !== "true"));
     if (walk) walk.addEventListener("click", () => {
       if (walking) return stop();
       walk.setAttribute("aria-pressed", "true");

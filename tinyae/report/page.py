@@ -9,11 +9,12 @@ from pathlib import Path
 
 import tinyae
 from tinyae.models import VariationalAutoencoder
+from tinyae.param import parameter_count
 from tinyae.report import anomalies, curves, figures
-from tinyae.report.drawing import figure, text_of
+from tinyae.report.drawing import figure, text_of, wide
 from tinyae.report.explorer import COLOURS, Explorer, explorer
 from tinyae.report.material import Material
-from tinyae.report.network import drawing, parameter_count, table
+from tinyae.report.network import drawing, table
 
 # What a browser may load for the page: nothing that is not in it.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -74,7 +75,7 @@ def _lead(m: Material, kind: str) -> str:
         words += f"{width:,} again"
     elif m.codes is not None:
         words += f" that makes {width:,} numbers of {m.codes.shape[1]:,} drawn at random"
-    words += f". It has {parameter_count(m.model):,} parameters"
+    words += f". It has {parameter_count(m.model.params):,} parameters"
     if m.history is not None and len(m.history):
         n = len(m.history)
         seconds = float(sum(epoch.seconds for epoch in m.history.epochs))
@@ -94,8 +95,9 @@ def _facts(m: Material) -> str:
             facts.append(("PCA of the same size", text_of(pca.mse), ""))
         facts.append((c.ratio.replace(" dB", ""), f"{own.decibels:.1f} <small>dB</small>", ""))
     if m.codes is not None:
-        facts.append(("code", f"{m.codes.shape[1]:,} <small>numbers</small>", ""))
-    facts.append(("parameters", f"{parameter_count(m.model):,}", ""))
+        n = m.codes.shape[1]
+        facts.append(("code", f"{n:,} <small>number{'s' * (n != 1)}</small>", ""))
+    facts.append(("parameters", f"{parameter_count(m.model.params):,}", ""))
     if m.diagnosis is not None:
         n = len(m.diagnosis.findings)
         facts.append(("run doctor", "no finding" if not n else f"{n} finding{'s' * (n > 1)}", ""))
@@ -151,9 +153,14 @@ def _explorer(m: Material, e: Explorer) -> str:
         )
         kinds = f'<div class="buttons" role="group" aria-label="class to decode">{kinds}</div>'
     walk = '<button type="button" id="walk" aria-pressed="false">Walk</button>' if e.decoder else ""
+    if size > 2:
+        walk += (
+            '<button type="button" id="follow" aria-pressed="true" title="the other axes follow the '
+            'samples near the ring; without it they stay where they are">Follow samples</button>'
+        )
     buttons = (
         f'<div class="buttons"><button type="button" id="centre">Centre</button><button type="button" '
-        f'id="any">Any sample</button>{walk}</div>'
+        f'id="any">Random</button>{walk}</div>'
     )
     controls = f'<div class="controls">{sliders}</div>' if sliders and e.decoder else ""
     right = (
@@ -190,7 +197,8 @@ def _map_words(m: Material, e: Explorer) -> str:
     words = f"{len(e.rows):,} samples" + (f" of {len(m.x):,}" if len(e.rows) < len(m.x) else "")
     if e.dimensions > 2:
         words += ", by the first two principal axes of their codes" + (
-            ". The sliders move along the next ones; what a sample has beyond them stays as it is"
+            ". The sliders move along the next ones; with “Follow samples” those go with the samples "
+            "near the ring"
             if e.decoder
             else ""
         )
@@ -221,7 +229,7 @@ def _network(m: Material) -> str:
     if variational:
         words += " A second head, not drawn, gives the variance of the code about this mean."
     rows = f"<details><summary>The layers as a table</summary>{table(m.network)}</details>"
-    return figure(f'<div class="scroll">{drawn}</div>', words) + rows
+    return figure(wide(drawn), words) + rows
 
 
 def _training(m: Material) -> str:
