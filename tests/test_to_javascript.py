@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -154,7 +155,27 @@ def test_generators_scalers_and_conditional_decoders(jobs, rng):
     model.scaler = ta.Scaler.standard(x)
     jobs.add(program_of(model, "decoder", (3,)), z, model.decode(z))
     jobs.add(program_of(model, "autoencoder", (6,)), x, model.reconstruct(x))
+    encoder, *_, decoder = ta.dense_variational((6,), [5, 3], rng=rng)
+    heads = [ta.Dense(5 + 2, 3, rng=rng) for _ in range(2)]
+    first = ta.Dense(3 + 2, 5, rng=rng)
+    decoder = ta.Sequential(first, *decoder.layers[1:])
+    conditional = ta.ConditionalVariationalAutoencoder(encoder, *heads, decoder, classes=2)
+    labels = np.array([0, 1, 1, 0])
+    given = np.concatenate([z, np.eye(2, dtype=np.float32)[labels]], axis=1)
+    jobs.add(program_of(conditional, "decoder", (5,)), given, conditional.decode((z, labels)))
     jobs.check()
+
+
+@needs_node
+def test_models_of_every_kind_as_they_were_saved(jobs):
+    paths = sorted((Path(__file__).parent / "data").glob("0.1.0-*-output.npz"))
+    assert paths
+    for path in paths:
+        model = ta.load(str(path).replace("-output", ""))
+        with np.load(path) as saved:
+            x = saved["x"].astype(np.float32)
+        jobs.add(program_of(model, "autoencoder", x.shape[1:]), x, model.reconstruct(x))
+    jobs.check(1e-4)
 
 
 @needs_node
