@@ -198,12 +198,9 @@ def c_expression(expression: str) -> str:
 # --- JavaScript -----------------------------------------------------------------------------------
 
 
-class _JavaScript(_Translator):
+class _JavaScript(_C):  # which has the same choices
     def number(self, value: float) -> str:
         return repr(value)
-
-    def choice(self, test: str, then: str, otherwise: str) -> str:
-        return f"({test} ? {then} : {otherwise})"
 
     def call(self, name: str, argument: str) -> str:
         if name == "sigmoid":

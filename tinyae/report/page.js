@@ -195,7 +195,7 @@
       place[0] = (x - b) / a;
       if (A > 1) place[1] = (c - y) / a;
       else vertical = c - y;
-      if (D > 2 && follow.getAttribute("aria-pressed") === "true") goAlong(x, y);
+      if (D > 2 && (!follow || follow.getAttribute("aria-pressed") === "true")) goAlong(x, y);
       soon();
     }
     /** Give the other axes the mean of the samples near a place on the map, the nearer the weightier. */

@@ -153,7 +153,7 @@ def _explorer(m: Material, e: Explorer) -> str:
         )
         kinds = f'<div class="buttons" role="group" aria-label="class to decode">{kinds}</div>'
     walk = '<button type="button" id="walk" aria-pressed="false">Walk</button>' if e.decoder else ""
-    if size > 2:
+    if e.decoder and size > 2:
         walk += (
             '<button type="button" id="follow" aria-pressed="true" title="the other axes follow the '
             'samples near the ring; without it they stay where they are">Follow samples</button>'
