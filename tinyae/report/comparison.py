@@ -9,13 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinyae import metrics
+from tinyae import metrics, pca
 from tinyae.arrays import in_unit_interval
 from tinyae.models import ConditionalVariationalAutoencoder, DenoisingAutoencoder, Model
 from tinyae.param import Array
 
-_PCA_ROWS = 20_000
-_PCA_NUMBERS = 1 << 28  # of the larger of its matrices
+_PCA_BYTES = 2 << 30  # beside the data: beyond that PCA is left out
 
 
 class Quality(NamedTuple):
@@ -110,16 +109,17 @@ def compare(model: Any, x: Any, train: Array | None = None, components: int = 1)
 
     qualities = [quality("noisy", None, given)] if denoises else []
     qualities.append(quality("autoencoder" + ", denoised" * denoises, z.size, y))
-    pca = None
+    linear = None
     if train is not None:
-        size = min(z.size, math.prod(target.shape[1:]), len(train))
-        pca = _pca(model, train, max(size, components))
-        y_pca = truncated(pca, size).reconstruct(given).astype(np.float32)
+        width = math.prod(target.shape[1:])
+        size = min(z.size, width, len(train))
+        linear = _pca(model, train, max(size, min(components, width)))
+        y_pca = truncated(linear, size).reconstruct(given).astype(np.float32)
         of_noisy = " on noisy" if denoises else ""
         qualities.append(quality(f"PCA{of_noisy}, {size} components", size, y_pca))
         if bounded:
             qualities.append(quality("  the same, clipped to 0…1", size, np.clip(y_pca, 0, 1)))
-    return Comparison(qualities, bounded, z.size, given, target, y, pca)
+    return Comparison(qualities, bounded, z.size, given, target, y, linear)
 
 
 def scaled(model: Model, x: Any) -> Array:
@@ -138,9 +138,8 @@ def truncated(pca: metrics.PCA, size: int) -> metrics.PCA:
 
 
 def _pca(model: Model, train: Array, size: int) -> metrics.PCA:
-    """PCA of some of the rows."""
-    x = scaled(model, train[:: max(1, len(train) // _PCA_ROWS)])
-    width = math.prod(x.shape[1:])
-    if min(len(x), width) * width > _PCA_NUMBERS:
+    """PCA of the training rows."""
+    size, width = min(size, len(train)), math.prod(train.shape[1:])
+    if pca.memory(len(train), width, size) > _PCA_BYTES:
         raise MemoryError(f"its axes of {width:,} numbers take too much memory")
-    return metrics.PCA(min(size, len(x), width)).fit(x)
+    return pca.PCA(size).fit(scaled(model, train))
