@@ -100,9 +100,11 @@ def test_demo_beats_pca_and_leaves_its_files(tmp_path, capsys):
     assert mse_of(table, "autoencoder") < 0.6 * mse_of(table, "PCA, 16 components")
     planar = table[table.index("PCA, 16 components") :]
     assert mse_of(planar, "autoencoder") < 0.9 * mse_of(table, "PCA, 2 components")
+    assert (tmp_path / "demo" / "report.html").stat().st_size < 3e6
     names = {p.name for p in (tmp_path / "demo").iterdir()}
     assert names == {
         "model.npz",
+        "report.html",
         "reconstructions.png",
         "training.png",
         "latent.png",
@@ -180,6 +182,7 @@ VERBS = [
     "score",
     "sample",
     "interpolate",
+    "report",
     "info",
     "export",
     "gradcheck",
@@ -221,6 +224,7 @@ from tinyae.cli import main
 with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
     main(["--help"])
 late = ("gradcheck", "catalog", "plot", "metrics", "explanation", "export", "learn.command")
+late += ("report.page", "report.material")
 print([name for name in late if f"tinyae.{name}" in sys.modules])
 """
     assert printed_by("-c", code) == "[]"

@@ -28,7 +28,7 @@ The source is meant to be read, in this order:
     ``explanation/``           one pass forward and backward, in words and numbers
     ``training_doctor/``       what is wrong with a training
 20. ``learn/``                 exercises: write a backward pass, and be told what is wrong with it
-21. ``data/``, ``metrics.py``, ``plot.py``, ``io/``, ``cli/``, ``sklearn/``   the world outside
+21. ``data/``, ``metrics.py``, ``plot.py``, ``report/``, ``io/``, ``cli/``, ``sklearn/``   the world
 """
 
 __version__ = "0.1.0"
@@ -170,6 +170,7 @@ if TYPE_CHECKING:
     from tinyae.explanation import explain
     from tinyae.interchange import from_onnx, from_torch, load_torch_state, to_torch
     from tinyae.program.profile import profile
+    from tinyae.report import report
     from tinyae.schedules import Constant, Cosine, Exponential, StepDecay, WarmUp
     from tinyae.training_doctor import diagnose_training
 
@@ -187,6 +188,7 @@ __getattr__ = lazy.attach(
         "explain": "tinyae.explanation:explain",
         "diagnose_training": "tinyae.training_doctor:diagnose_training",
         "profile": "tinyae.program.profile:profile",
+        "report": "tinyae.report",  # a package that can be called
         **{
             name: f"tinyae.interchange:{name}"
             for name in ("from_onnx", "from_torch", "to_torch", "load_torch_state")
@@ -290,6 +292,7 @@ __all__ = [
     "to_torch",
     "load_torch_state",
     "profile",
+    "report",
     "data",
     "export",
     "fusion",

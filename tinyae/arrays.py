@@ -132,6 +132,12 @@ def as_samples(what: str, x: Any) -> Any:
     return x
 
 
+def in_unit_interval(x: Any) -> bool:
+    """Whether all entries lie in 0…1. Reads x in chunks: it may be a memory map."""
+    chunks = (x[i : i + 10_000] for i in range(0, len(x), 10_000))
+    return all(chunk.min() >= 0 and chunk.max() <= 1 for chunk in chunks)
+
+
 def _is_row(row: Any) -> bool:
     """Whether a list's first entry is a sample and not a batch of samples."""
     if isinstance(row, np.ndarray):

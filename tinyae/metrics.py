@@ -5,6 +5,7 @@
     roc_auc            how well a score separates two classes
     roc_curve          true and false positive rates at every threshold
     detection          accuracy, precision and recall at one threshold
+    rarer_class        which samples count as positive where nothing else says so
 
 All are computed in float64, one chunk of rows at a time, for any input dtype.
 """
@@ -198,6 +199,12 @@ def detection(labels: ArrayLike, flagged: ArrayLike) -> Detection:
         hits / n_flagged if n_flagged else math.nan,
         hits / n_pos if n_pos else math.nan,
     )
+
+
+def rarer_class(labels: Array) -> Array | None:
+    """Which samples are of the rarer of two classes, (N,) of bools; None unless there are two."""
+    kinds, counts = np.unique(labels, return_counts=True)
+    return labels == kinds[np.argmin(counts)] if len(kinds) == 2 else None
 
 
 def _binary(who: str, a: ArrayLike, name: str = "labels") -> Array:

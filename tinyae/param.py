@@ -109,6 +109,11 @@ def unique(params: dict[str, Param]) -> dict[str, Param]:
     return {name: params[name] for name in first.values()}
 
 
+def parameter_count(params: dict[str, Param]) -> int:
+    """The numbers in all Params, each Param counted once."""
+    return sum(p.size for p in unique(params).values())
+
+
 def check_writeable(who: str, params: dict[str, Param]) -> None:
     """Raise unless every value and gradient can be changed in place.
 

@@ -13,20 +13,22 @@ import numpy as np
 import tinyae as ta
 from tinyae.cli.arguments import add_quiet, add_seed_and_kernels, add_verb
 from tinyae.cli.files import add_force, check_outputs
-from tinyae.cli.models import dense_autoencoder, parameter_count
+from tinyae.cli.models import dense_autoencoder
+from tinyae.cli.report import write_report
 from tinyae.cli.table import print_table, quality_rows
 from tinyae.data import Dataset
 from tinyae.data.columns import Rows
-from tinyae.param import Array
+from tinyae.param import Array, parameter_count
 
 EPOCHS, BATCH_SIZE = 30, 64
+REPORT = "report.html"
 PICTURES = ("reconstructions.png", "training.png", "latent.png", "filters.png")
 
 
 def add_parser(verbs: Any) -> None:
     parser = add_verb(verbs, "demo", run, "tinyae demo --out tinyae-demo")
     parser.add_argument(
-        "--out", default="tinyae-demo", help="folder for the model and the pictures"
+        "--out", default="tinyae-demo", help="folder for the model, the report and the pictures"
     )
     add_force(parser)
     add_quiet(parser)
@@ -34,10 +36,10 @@ def add_parser(verbs: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train on the built-in handwriting, compare with PCA, and leave pictures and a model."""
+    """Train on the built-in handwriting, compare with PCA, and leave a report, pictures and a model."""
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
-    for name in ("model.npz", *PICTURES):
+    for name in ("model.npz", REPORT, *PICTURES):
         check_outputs("demo", {"--out": str(out / name)}, {}, args.force)
     start, progress = time.perf_counter(), not args.quiet
     rng = np.random.default_rng(args.seed)
@@ -50,20 +52,23 @@ def run(args: argparse.Namespace) -> int:
     print("Training 784 → 256 → 64 → 2 → …: codes of two numbers, which can be drawn as a map.")
     planar, _ = _train([256, 64, 2], "elu", 1e-3, x, None, rng, progress)
 
+    model.calibrate(x_test)
     model.save(out / "model.npz")
     restored = ta.load(out / "model.npz")
     if not np.array_equal(restored.reconstruct(x_test), model.reconstruct(x_test)):
         raise RuntimeError("demo: the model that was read back differs from the one saved")
 
     print()
-    train, test = Rows(x), Rows(x_test)
+    train, test = Rows(x, dataset.y_train), Rows(x_test, dataset.y_test)
     print_table(quality_rows(model, train, test) + quality_rows(planar, train, test)[1:])
-    counts = f"{parameter_count(model):,} and {parameter_count(planar):,} parameters"
+    counts = f"{parameter_count(model.params):,} and {parameter_count(planar.params):,} parameters"
     print(f"\n{counts}; {time.perf_counter() - start:.0f} s in all.")
     try:
         _draw_pictures(out, model, planar, history, dataset)
     except ModuleNotFoundError as error:  # the model and the table do not need matplotlib
         print(f"No pictures: {error}")
+    page, title = str(out / REPORT), "Handwritten digits in sixteen numbers"
+    write_report(page, model, test, train, history, title, quiet=args.quiet)
     names = ", ".join(sorted(p.name for p in out.iterdir()))
     print(f"Look into {out}/: {names}")
     return 0

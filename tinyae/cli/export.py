@@ -1,4 +1,4 @@
-"""``tinyae export``: a saved model as C or ONNX."""
+"""``tinyae export``: a saved model as C, ONNX or JavaScript."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ def add_parser(verbs: Any) -> None:
     parser = add_verb(verbs, "export", run, example)
     add_model(parser)
     parser.add_argument(
-        "-o", "--out", default="model.h", help="default model.h; an ONNX file if it ends in .onnx"
+        "-o",
+        "--out",
+        default="model.h",
+        help="default model.h; an ONNX file if it ends in .onnx, JavaScript if in .js",
     )
     parser.add_argument("--part", choices=PARTS, default=PARTS[0], help=f"default {PARTS[0]}")
     parser.add_argument("--name", help="what the names in C begin with (default: that of the file)")
@@ -54,7 +57,7 @@ def add_parser(verbs: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write a saved model as a C99 header, without heap, globals or runtime; or as an ONNX file."""
+    """Write a saved model as a C99 header without heap or runtime, or as ONNX or JavaScript."""
     data = None if args.calibration in ta.data.DATASETS else args.calibration
     check_outputs(
         "export", {"--out": args.out}, {"model": args.model, "--calibration": data}, args.force
@@ -62,8 +65,8 @@ def run(args: argparse.Namespace) -> int:
     model = ta.load(args.model)
     if not isinstance(model, ta.Model):
         raise ValueError(f"{args.model} holds {an(type(model).__name__)}, expected a model")
-    if args.out.lower().endswith(".onnx"):
-        return _export_onnx(model, args)
+    if args.out.lower().endswith((".onnx", ".js")):
+        return _export_program(model, args)
     calibration = None if args.calibration is None else ta.data.load(args.calibration).x_train
     header = model.export_c(
         args.out,
@@ -87,15 +90,26 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _export_onnx(model: ta.Model, args: argparse.Namespace) -> int:
-    for option in ("name", "threshold", "selftest", "quantize", "calibration"):
+def _export_program(model: ta.Model, args: argparse.Namespace) -> int:
+    """An ONNX file or JavaScript, which hold what one call computes."""
+    onnx = args.out.lower().endswith(".onnx")
+    kind = "an ONNX file" if onnx else "JavaScript"
+    for option in ("name",) * onnx + ("threshold", "selftest", "quantize", "calibration", "train"):
         if getattr(args, option) not in (None, False):
             raise ValueError(
-                f"export: --{option} is for C headers, {args.out} is an ONNX file; leave it out, or "
+                f"export: --{option} is for C headers, {args.out} is {kind}; leave it out, or "
                 "pass an --out that ends in .h"
             )
-    program = model.export_onnx(args.out, part=args.part, input_shape=args.shape)
-    x, y = (" × ".join(map(str, ("N", *s))) for s in (program.input_shape, program.output_shape))
+    batch: tuple[Any, ...] = ()
+    if onnx:
+        batch = ("N",)
+        program = model.export_onnx(args.out, part=args.part, input_shape=args.shape)
+    else:
+        program = ta.program.export_javascript(
+            model, args.out, args.name, part=args.part, input_shape=args.shape
+        )
+    shapes = program.input_shape, program.output_shape
+    x, y = (" × ".join(map(str, (*batch, *shape))) or "1" for shape in shapes)
     print(
         f"{args.out}: {x} → {y}, {program.weights.size * 4:,} bytes of weights, "
         f"{program.macs:,} multiply-accumulates"

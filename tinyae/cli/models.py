@@ -13,7 +13,6 @@ import tinyae as ta
 from tinyae.cli.wording import an
 from tinyae.layers import Layer, activation
 from tinyae.losses import Loss
-from tinyae.param import Array, unique
 
 
 def _kebab(name: str) -> str:
@@ -190,17 +189,7 @@ def load_model(path: str, verb: str, does: str) -> Any:
     return model
 
 
-def in_unit_interval(x: Array) -> bool:
-    """Whether all entries lie in 0…1. Reads x in chunks: it may be a memory map."""
-    chunks = (x[i : i + 10_000] for i in range(0, len(x), 10_000))
-    return all(chunk.min() >= 0 and chunk.max() <= 1 for chunk in chunks)
-
-
 def architecture(model: ta.Model) -> str:
     """The model's class and its layers, on one line."""
     parts = [repr(part) for part in vars(model).values() if isinstance(part, Layer)]
     return f"{type(model).__name__}: {' → '.join(parts)}"
-
-
-def parameter_count(model: ta.Model) -> int:
-    return sum(p.size for p in unique(model.params).values())

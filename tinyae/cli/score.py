@@ -65,11 +65,12 @@ def run(args: argparse.Namespace) -> int:
         say(text, out=out)
         if math.isinf(threshold):
             say("too few rows were held out for that rate: nothing is flagged; pass --threshold")
-    if rows.y is not None and rows.y.dtype.kind == "i" and len(np.unique(rows.y)) == 2:
-        from tinyae.metrics import roc_auc
+    if rows.y is not None and rows.y.dtype.kind == "i":
+        from tinyae.metrics import rarer_class, roc_auc
 
-        rare = rows.y == np.unique(rows.y)[np.argmin(np.unique(rows.y, return_counts=True)[1])]
-        say(f"ROC-AUC {roc_auc(rare, scores):.4f} for the rarer class", out=out)
+        rare = rarer_class(rows.y)
+        if rare is not None:
+            say(f"ROC-AUC {roc_auc(rare, scores):.4f} for the rarer class", out=out)
     return 0
 
 

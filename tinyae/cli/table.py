@@ -2,95 +2,37 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-import tinyae as ta
-from tinyae import pca
-from tinyae.cli.models import in_unit_interval
 from tinyae.cli.rows import labelled
 from tinyae.cli.wording import say
 from tinyae.data.columns import Rows
-from tinyae.param import Array
+
+if TYPE_CHECKING:
+    from tinyae.report.comparison import Quality
 
 Row = tuple[str, ...]
-_PCA_BYTES = 2 << 30  # beside the data: beyond that PCA is left out
 
 
 def quality_rows(model: Any, train: Rows, test: Rows, which: str = "test") -> list[Row]:
-    """How well the model and PCA reconstruct rows; the first row is the table's head.
+    """How well the model and PCA reconstruct rows; the first row is the table's head."""
+    from tinyae.report.comparison import compare
 
-    PCA learns from ``train``. A denoising model and its PCA are given noisy input, the same for both,
-    and "noisy" is how far that is from the truth. Data are compared as the model scales them.
-    """
-    bare, given = model.in_scaled_units(), labelled(model, test)
-    x = _scaled(model, test.x)
-    noisy = x
-    if isinstance(model, ta.DenoisingAutoencoder) and model.corruption is not None:
-        noisy = model.corruption(x, np.random.default_rng(0))
-        y = bare.reconstruct(noisy)
-    elif isinstance(given, tuple):
-        y = bare.reconstruct((x, test.y))
-    else:
-        y = bare.reconstruct(x)
-    if y.shape != x.shape:
-        raise ValueError(
-            f"a sample has shape {x.shape[1:]}, its reconstruction {y.shape[1:]}: they cannot be "
-            "compared; use `tinyae reconstruct`"
-        )
-    bounded = in_unit_interval(x)
-    structural = bounded and x.ndim == 4 and min(x.shape[2:]) >= 11  # SSIM's window is 11 × 11
-    spread = float(x.var())
-
-    def row(name: str, size: str, y: Array) -> Row:
-        error = ta.metrics.mse(y, x)
-        cells = [name, size, f"{error:.5f}"]
-        if bounded:
-            cells.append(f"{ta.metrics.psnr(y, x):.2f}")
-        else:
-            cells.append(f"{10 * math.log10(spread / error) if error and spread else math.inf:.2f}")
-        cells += [f"{ta.metrics.ssim(y, x):.3f}"] if structural else []
-        return tuple(cells)
-
-    head = [f"{which} set" if which == "test" else f"{which} rows", "code", "MSE"]
-    head.append("PSNR dB" if bounded else "SNR dB")
-    head += ["SSIM"] if structural else []
-    denoises = noisy is not x
-    z = bare.encode(
-        (x[:1], test.y[:1]) if isinstance(given, tuple) and test.y is not None else x[:1]
-    )
-    code_size = z.size
-    rows = [tuple(head)]
-    if denoises:
-        rows.append(row("noisy", "", noisy))
-    rows.append(row("autoencoder" + ", denoised" * denoises, str(code_size), y))
-    linear = _pca(_scaled(model, train.x), min(code_size, math.prod(x.shape[1:])))
-    if linear is None:
-        return rows
-    y_pca = linear.reconstruct(noisy).astype(np.float32)
-    of_noisy = " on noisy" if denoises else ""
-    rows.append(
-        row(f"PCA{of_noisy}, {linear.n_components} components", str(linear.n_components), y_pca)
-    )
-    if bounded:
-        clipped = np.clip(y_pca, 0, 1)
-        rows.append(row("  the same, clipped to 0…1", str(linear.n_components), clipped))
-    return rows
+    x = labelled(model, test)
+    try:
+        found = compare(model, x, train.x)
+    except MemoryError as error:
+        say(f"no PCA to compare with: {error}")
+        found = compare(model, x)
+    head = [f"{which} set" if which == "test" else f"{which} rows", "code", "MSE", found.ratio]
+    head += ["SSIM"] if found.qualities[0].ssim is not None else []
+    return [tuple(head), *map(_row, found.qualities)]
 
 
-def _scaled(model: Any, x: Array) -> Array:
-    return np.asarray(model.as_input(np.asarray(x)), np.float32)
-
-
-def _pca(x: Array, size: int) -> ta.metrics.PCA | None:
-    """PCA of the training data; None, with a word, if it would take too much memory."""
-    size, width = min(size, len(x)), math.prod(x.shape[1:])
-    if pca.memory(len(x), width, size) > _PCA_BYTES:
-        say(f"no PCA to compare with: its axes of {width:,} numbers take too much memory")
-        return None
-    return pca.PCA(size).fit(x)
+def _row(quality: Quality) -> Row:
+    name, size, mse, decibels, ssim = quality
+    cells = [name, "" if size is None else str(size), f"{mse:.5f}", f"{decibels:.2f}"]
+    return tuple(cells + ([f"{ssim:.3f}"] if ssim is not None else []))
 
 
 def print_table(rows: list[Row]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 import tinyae as ta
+from tinyae.arrays import in_unit_interval
 from tinyae.cli.arguments import (
     add_quiet,
     add_seed_and_kernels,
@@ -27,17 +28,16 @@ from tinyae.cli.models import (
     LOSSES,
     architecture,
     check_options,
-    in_unit_interval,
     model_from_options,
-    parameter_count,
 )
+from tinyae.cli.report import write_report
 from tinyae.cli.rows import add_rows, read_source
 from tinyae.cli.table import print_table, quality_rows
 from tinyae.cli.wording import count, say
 from tinyae.data.columns import Rows
 from tinyae.data.rows import select
 from tinyae.optim import Adam, Optimizer
-from tinyae.param import Array
+from tinyae.param import Array, parameter_count
 from tinyae.training.description import SECTIONS
 
 EXAMPLE = "tinyae train --data fashion-mnist --units 64 --code-activation relu --out model.npz"
@@ -63,6 +63,7 @@ def add_parser(verbs: Any) -> None:
     add("--accept-changes", nargs="+", choices=SECTIONS, default=(), help=changes)
     add("--out", default="model.npz", help="the model's file (default model.npz)")
     add("--pictures", help="folder for pictures")
+    add("--report", metavar="FILE", help="a page about the model, as `tinyae report` writes it")
     add_force(parser)
     add_quiet(parser)
     add_seed_and_kernels(parser)
@@ -123,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
         f"{source.name}: {count(len(train.x), 'sample')} of {shape} to learn from, {len(test.x):,} held "
         f"out; {count(args.epochs, 'epoch')}; kernels: {ta.kernels.active()}"
     )
-    print(architecture(model), f"({parameter_count(model):,} parameters)")
+    print(architecture(model), f"({parameter_count(model.params):,} parameters)")
 
     checkpoint = args.checkpoint or f"{os.path.splitext(args.out)[0]}.checkpoint.npz"
     optimizer, start = _optimizer(args, len(train.x)), time.perf_counter()
@@ -157,6 +158,8 @@ def run(args: argparse.Namespace) -> int:
     print(f"model: {args.out}, with {how}{threshold}")
     _diagnose(args, history, model, x, optimizer)
     _draw(args, pictures, model, history, test)
+    if args.report:
+        write_report(args.report, model, test, train, history, quiet=args.quiet)
     return 0
 
 
@@ -172,6 +175,9 @@ def _check_files(args: argparse.Namespace) -> None:
         force = args.force or same  # the checkpoint to go on from may be the one to go on with
         check_outputs("train", {**outputs, "--checkpoint": args.checkpoint}, {}, force=True)
         check_outputs("train", {"--checkpoint": args.checkpoint}, {"--data": source}, force=force)
+    if args.report is not None:
+        check_outputs("train", {"--report": args.report}, {"--data": source}, force=args.force)
+        check_outputs("train", {**outputs, "--report": args.report}, {}, force=True)
     if args.resume is not None:
         check_outputs("train", outputs, {"--resume": args.resume})
         if not os.path.exists(args.resume):

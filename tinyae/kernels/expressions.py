@@ -1,10 +1,11 @@
-"""Translate the expressions of :mod:`tinyae.kernels.functions` into NumPy, Numba and C.
+"""Translate the expressions of :mod:`tinyae.kernels.functions` into other languages.
 
 ``x if x > 0 else alpha * x`` becomes
 
-numpy_function    where((x > 0), x, (alpha * x)), as a function of arrays
-numba_lines       v0 = (alpha * x); v1 = x if (x > c0) else v0, loop lines without a branch
-c_expression      ((x > 0.0f) ? x : (alpha * x))
+numpy_function           where((x > 0), x, (alpha * x)), as a function of arrays
+numba_lines              v0 = (alpha * x); v1 = x if (x > c0) else v0, lines without a branch
+c_expression             ((x > 0.0f) ? x : (alpha * x))
+javascript_expression    ((x > 0.0) ? x : (alpha * x))
 """
 
 from __future__ import annotations
@@ -192,3 +193,21 @@ def c_number(value: float) -> str:
 def c_expression(expression: str) -> str:
     """The expression in C: a float, from floats x or y and alpha; needs <math.h>."""
     return _C().text(parsed(expression))
+
+
+# --- JavaScript -----------------------------------------------------------------------------------
+
+
+class _JavaScript(_C):  # which has the same choices
+    def number(self, value: float) -> str:
+        return repr(value)
+
+    def call(self, name: str, argument: str) -> str:
+        if name == "sigmoid":
+            return f"(1 / (1 + Math.exp(-{argument})))"
+        return f"{name}({argument})" if name == "erfc" else f"Math.{name}({argument})"
+
+
+def javascript_expression(expression: str) -> str:
+    """The expression in JavaScript: a number, from x or y and alpha; needs a function erfc."""
+    return _JavaScript().text(parsed(expression))

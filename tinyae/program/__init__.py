@@ -15,6 +15,8 @@ thread_pool.py  a helper thread for short calls
 int8/           a program in 8-bit integers
 to_c/           writes a program as C99
 to_onnx/        writes a program as an ONNX file
+to_javascript/  writes a program as JavaScript
+parts.py        the part of a model that these are asked for
 profile.py      what a model costs, layer by layer, and what would fit a budget
 narrow.py       the same architecture with fewer units
 shapes.py       the shape of a sample, where the layers determine it
@@ -23,6 +25,7 @@ shapes.py       the shape of a sample, where the layers determine it
 from tinyae.program.compile import Compiled, compile_model, program_of
 from tinyae.program.program import Op, Program, Slot
 from tinyae.program.to_c import export_c
+from tinyae.program.to_javascript import export_javascript
 from tinyae.program.to_onnx import export_onnx
 
 __all__ = [
@@ -33,5 +36,6 @@ __all__ = [
     "Op",
     "Slot",
     "export_c",
+    "export_javascript",
     "export_onnx",
 ]

@@ -118,6 +118,20 @@ def read_checkpoint(
     state.history = past
 
 
+def read_history(path: str | os.PathLike[str]) -> History:
+    """What a training has measured up to its checkpoint.
+
+    Raises
+        FileNotFoundError   no such file
+        ValueError          not a checkpoint, or damaged
+    """
+    try:
+        columns = _read_sections(files.checked_path("history", path))[1].get("history", {})
+        return _history(columns, columns)
+    except FileError as error:
+        raise ValueError(f"history: cannot read that of {path}: {error}") from error
+
+
 # ---- what must fit -------------------------------------------------------------------------------
 
 

@@ -141,7 +141,7 @@ class Evidence:
             for chunk in self.chunks(self.sample):
                 before: Array = np.empty(0)
                 for name, y in model.trace(chunk, rng):
-                    part = _part(model, name)
+                    part = part_named(model, name)
                     if isinstance(part, (ReLU, Sigmoid, Tanh)) and name != self.output_layer:
                         x = before if before.shape == y.shape else np.full_like(y, np.nan)
                         statistics.setdefault(name, _UnitStatistics(part)).add(x, y)
@@ -180,7 +180,7 @@ class Evidence:
     @property
     def top_k(self) -> int:
         """k if the encoder ends in a TopK; else 0."""
-        last = _part(self.model, self.code_layer) if self.code_layer else None
+        last = part_named(self.model, self.code_layer) if self.code_layer else None
         return (last.inference_k or last.k) if isinstance(last, TopK) else 0
 
     # --- codes and reconstructions ----------------------------------------------------------
@@ -232,7 +232,7 @@ def _by_unit(y: Array) -> Array:
     return np.moveaxis(y, 1, -1).reshape(-1, y.shape[1]) if y.ndim > 1 else y[:, None]
 
 
-def _part(model: Module, name: str) -> Module | None:
+def part_named(model: Module, name: str) -> Module | None:
     """The part with a dotted name."""
     part: Module | None = model
     for key in name.split("."):

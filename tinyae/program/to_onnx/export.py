@@ -15,22 +15,15 @@ import tinyae
 from tinyae import files
 from tinyae.layers import Layer
 from tinyae.models import Model
-from tinyae.program.compile import check_part, in_float32, program_of, program_of_layer
+from tinyae.program.compile import in_float32
+from tinyae.program.parts import named_program
 from tinyae.program.program import Program, Shape, Slot
-from tinyae.program.shapes import checked_sample_shape, checked_shape
 from tinyae.program.to_onnx.graph import Graph, Memory, Value
 from tinyae.program.to_onnx.operations import write
 
 OPSET = 20  # the first with Gelu; ONNX Runtime has it since 1.17, of January 2024
 IR_VERSION = 9  # the file format that came with it
 _LARGEST = 2**31 - 2**20  # bytes; a protobuf message has fewer than 2³¹
-# What goes in and what comes out of each part.
-_NAMES = {
-    "autoencoder": ("x", "y"),
-    "encoder": ("x", "z"),
-    "decoder": ("z", "y"),
-    "score": ("x", "score"),
-}
 
 
 def onnx_package(who: str) -> Any:
@@ -74,24 +67,11 @@ def export_onnx(
     """
     who = "export_onnx"
     files.check_target(who, path)
-    program, names = _program(who, model, part, input_shape)
+    program, names = named_program(who, model, part, input_shape)
     onnx = onnx_package(who)
     content = _message(onnx, in_float32(who, program), names).SerializeToString()
     files.write(who, path, lambda file: file.write(content))
     return program
-
-
-def _program(who: str, model: Any, part: str, shape: Any) -> tuple[Program, tuple[str, str]]:
-    if isinstance(model, Layer):
-        if part != "autoencoder":
-            raise ValueError(f"{who}: part is {part!r} of a layer, which has none; leave it out")
-        if shape is None:
-            raise ValueError(
-                f"{who}: the shape of a sample is not given; pass e.g. input_shape=x.shape[1:]"
-            )
-        return program_of_layer(model, checked_shape(who, shape)), ("x", "y")
-    check_part("export_onnx", model, part)
-    return program_of(model, part, checked_sample_shape(who, model, part, shape)), _NAMES[part]
 
 
 def _message(onnx: Any, program: Program, names: tuple[str, str]) -> Any:
