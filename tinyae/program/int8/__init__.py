@@ -2,6 +2,7 @@
 
 arithmetic.py   numbers as 8-bit integers, and products of them scaled back to 8 bits
 operations.py   the operations in int8
+norms.py        those that divide: norms and softmax
 quantize.py     a program in float and samples → the program in int8
 
 Weights are symmetric, with a scale for each output; results are asymmetric, with one scale and zero

@@ -20,25 +20,39 @@ from tinyae.kernels.functions import FUNCTIONS
 from tinyae.param import Array
 from tinyae.program import program as ops
 from tinyae.program.int8.arithmetic import MAX_RATIO, Quantization, nearest, quantization
+from tinyae.program.int8.norms import Norm, Softmax, finest_step, norm, softmax
 from tinyae.program.int8.operations import (
     LINEAR_MAPS,
+    Between,
     LinearMap,
+    Mean,
     Move,
+    Product,
+    Slopes,
     Sum,
     Table,
     finest_scale,
     linear_map,
+    mean_of,
+    product_of,
+    slopes,
     sum_of,
     table,
 )
 from tinyae.program.program import LINEAR, Op, Program, Slot
 from tinyae.program.run_numpy import NumpyRuntime
 
-QuantizedOp = LinearMap | Table | Move | Sum
+QuantizedOp = LinearMap | Table | Move | Between | Sum | Product | Mean | Slopes | Norm | Softmax
 INPUT = -1  # in place of the index of an operation that wrote a number: it is the sample's
-_CHOICES = (ops.MaxPool, ops.Upsample)  # they choose among numbers, which keep their scale
-_SUMS = (ops.AvgPool, ops.Add)
-_FORMS = (*LINEAR_MAPS, *_CHOICES, *_SUMS, ops.Activation, ops.Copy)
+_CHOICES = (  # their results are among the numbers that they read, and keep their scale
+    *(ops.MaxPool, ops.Upsample, ops.Interpolate),
+    *(ops.Permute, ops.Pad, ops.TopK),
+)
+_NORMS = (ops.LayerNorm, ops.Normalize, ops.Softmax)
+FORMS = (
+    *(*LINEAR_MAPS, *_CHOICES, *_NORMS),
+    *(ops.AvgPool, ops.Add, ops.Multiply, ops.PReLU, ops.Activation, ops.Copy),
+)
 _BLOCK_ROWS = 256  # samples processed at a time
 
 
@@ -86,25 +100,10 @@ def quantize_program(program: Program, x: Array) -> QuantizedProgram:
         ValueError  the program makes numbers of x that are not finite
     """
     for op in program.ops:
-        if not isinstance(op, _FORMS):
+        if not isinstance(op, FORMS):
             raise TypeError(
                 f"export_c: the model has a {type(op).__name__}, which has no form in int8; pass "
-                "quantize=None, or replace it: BatchNorm and all activations but Softmax have one"
-            )
-        if isinstance(op, ops.Conv | ops.ConvTranspose) and (op.groups, *op.dilation) != (1, 1, 1):
-            raise TypeError(
-                f"export_c: the model has a {type(op).__name__} with groups {op.groups} and dilation "
-                f"{op.dilation}, which has no form in int8; pass quantize=None, or groups=1, dilation=1"
-            )
-        if isinstance(op, ops.MaxPool | ops.AvgPool) and op.dilation != (1, 1):
-            raise TypeError(
-                f"export_c: the model has a {type(op).__name__} with dilation {op.dilation}, which "
-                "has no form in int8; pass quantize=None, or dilation=1"
-            )
-        if isinstance(op, ops.MaxPool | ops.AvgPool) and _reaches_beyond(op):
-            raise TypeError(
-                f"export_c: the model has a {type(op).__name__} whose windows reach beyond the image, "
-                "which has no form in int8; pass quantize=None, or a pool without padding and ceil_mode"
+                "quantize=None, or replace it"
             )
     program = _with_separate_activations(program)
     results = _Results(program)
@@ -115,11 +114,6 @@ def quantize_program(program: Program, x: Array) -> QuantizedProgram:
         quantized.append(_quantized(program, op, read, scales[results.group(k)]))
     ends = (scales[results.group(k)] for k in (INPUT, results.output[0]))
     return QuantizedProgram(program, tuple(quantized), *ends)
-
-
-def _reaches_beyond(op: ops.MaxPool | ops.AvgPool) -> bool:
-    ends = zip(op.x.shape[1:], op.y.shape[1:], op.window, op.stride)
-    return op.corner != (0, 0) or any((count - 1) * s + k > n for n, count, k, s in ends)
 
 
 def _sources(op: Op) -> list[Slot]:
@@ -259,10 +253,14 @@ def _widened(
     """
     changed = False
     for k, op in enumerate(program.ops):
-        if not isinstance(op, tuple(LINEAR_MAPS)):
-            continue
         x, y = results.group(results.read_by[k][0][0]), results.group(k)
-        least = finest_scale(op, program.weights, scales[x]) / MAX_RATIO
+        if isinstance(op, tuple(LINEAR_MAPS)):
+            finest = finest_scale(op, program.weights, scales[x])
+        elif isinstance(op, _NORMS):
+            finest = finest_step(op, program.weights)
+        else:
+            continue
+        least = finest / MAX_RATIO
         if scales[y].scale < least:
             low, high = min(ranges[y].low, 0.0), max(ranges[y].high, 0.0)
             center = (high + low) / 2 if high > low else 0.0
@@ -278,6 +276,18 @@ def _quantized(program: Program, op: Op, read: list[Quantization], y: Quantizati
         return linear_map(op, program.weights, x, y)
     if isinstance(op, ops.Activation):
         return table(op, op.f, x, y)
-    if isinstance(op, _SUMS):
+    if isinstance(op, ops.PReLU):
+        return slopes(op, program.weights, x, y)
+    if isinstance(op, ops.Add):
         return sum_of(op, read, y)
-    return Move(op) if x == y else table(op, LINEAR, x, y)
+    if isinstance(op, ops.Multiply):
+        return product_of(op, read, y)
+    if isinstance(op, ops.AvgPool):
+        return mean_of(op, x, y)
+    if isinstance(op, ops.LayerNorm | ops.Normalize):
+        return norm(op, program.weights, x, y)
+    if isinstance(op, ops.Softmax):
+        return softmax(op, x, y)
+    if isinstance(op, ops.Interpolate):
+        return Between(op)
+    return Move(op, x.zero) if x == y else table(op, LINEAR, x, y)

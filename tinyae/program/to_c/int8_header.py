@@ -24,7 +24,7 @@ from tinyae.program.to_c.header import Header, Sample
 from tinyae.program.to_c.int8_operations import (
     DenseCalls,
     int8_statements,
-    patch_bytes,
+    strip_bytes,
     table_call,
 )
 from tinyae.program.to_c.operations import comment
@@ -128,7 +128,7 @@ class Int8Header(Header):
         """Pointers into the memory that is given."""
         core, arena = core_bytes(self.quantized), self.quantized.program.arena
         lines = ["int8_t *const arena = (int8_t *)memory;"] if core else ["(void)memory;"]
-        return [*lines, f"int8_t *const patch = arena + {arena};"] if core > arena else lines
+        return [*lines, f"int8_t *const strip = arena + {arena};"] if core > arena else lines
 
     def _run(self) -> list[str]:
         """From floats to floats."""
@@ -203,8 +203,8 @@ def _lengths(quantized: QuantizedProgram) -> tuple[int, int, int]:
 
 
 def core_bytes(quantized: QuantizedProgram) -> int:
-    """Bytes of intermediate results, and after them of the patch of a convolution."""
-    return quantized.program.arena + max(map(patch_bytes, quantized.ops))
+    """Bytes of intermediate results, and after them of the strip of a convolution."""
+    return quantized.program.arena + max(map(strip_bytes, quantized.ops))
 
 
 def _fits_in_out(quantized: QuantizedProgram) -> bool:

@@ -81,6 +81,12 @@ class Operations:
         sizes = (channels // groups, *size, *op.y.shape[1:], *window, *op.stride, *corner)
         return "&" + self.tables.add_struct(window_type, f"window{k}", sizes)
 
+    def permutation(self, k: int, sizes_and_steps: list[int]) -> str:
+        """The address of a table, see ``image_templates.PERMUTATION``."""
+        name = f"{self.name}_permutation"
+        self.types[name] = image_templates.PERMUTATION.substitute(name=self.name)
+        return "&" + self.tables.add_struct(name, f"permutation{k}", sizes_and_steps)
+
 
 def comment(k: int, op: Op) -> str:
     return f"/* {k}  {title(op)}, {shapes(op)} */"
@@ -130,10 +136,7 @@ class Writer:
         return self.operations.window(self.k, op, window, corner, groups)
 
     def permutation(self, sizes_and_steps: list[int]) -> str:
-        """The address of a table, see ``image_templates.PERMUTATION``."""
-        name, operations = f"{self.operations.name}_permutation", self.operations
-        operations.types[name] = image_templates.PERMUTATION.substitute(name=operations.name)
-        return "&" + operations.tables.add_struct(name, f"permutation{self.k}", sizes_and_steps)
+        return self.operations.permutation(self.k, sizes_and_steps)
 
     def pointers(self, op: Op) -> str:
         return f"{pointer(op.x)}, {pointer(op.y)}"
@@ -229,17 +232,19 @@ def _affine(w: Writer, op: ops.Affine) -> list[str]:
 
 
 def _max_pool(w: Writer, op: ops.MaxPool) -> list[str]:
-    return _pool(w, op, "max_pool", image_templates.MAX_POOL)
+    return _pool(w, op, "max_pool", image_templates.MAX_POOL, **image_templates.NAN_WINS)
 
 
 def _avg_pool(w: Writer, op: ops.AvgPool) -> list[str]:
     return _pool(w, op, "avg_pool", image_templates.AVG_POOL)
 
 
-def _pool(w: Writer, op: ops.MaxPool | ops.AvgPool, name: str, template: Template) -> list[str]:
+def _pool(
+    w: Writer, op: ops.MaxPool | ops.AvgPool, name: str, template: Template, **values: str
+) -> list[str]:
     w.function("min", templates.MIN)
     name += image_templates.suffix(op.dilation)
-    function = w.function(name, template, **image_templates.entries(op.dilation))
+    function = w.function(name, template, **image_templates.entries(op.dilation), **values)
     window = w.window(op, extent(op.window, op.dilation), op.corner)
     return [f"{function}({window}, {w.pointers(op)})"]
 
