@@ -218,7 +218,7 @@ def _scaled(lowering: Lowering, model: Model, x: Slot) -> Slot:
     if model.scaler is None:
         return x
     model.scaler.check_shape("compile", x.shape)
-    shift, scale = _per_channel(model.scaler, x.shape)
+    shift, scale = per_channel(model.scaler, x.shape)
     one, zero = np.ones_like(shift), np.zeros_like(shift)
     for a, b in ((one, -shift), (1 / scale, zero)):
         weights = lowering.weight(a), lowering.weight(b)
@@ -231,12 +231,12 @@ def _in_data_units(lowering: Lowering, model: Model, y: Slot) -> Slot:
     if model.scaler is None:
         return y
     model.scaler.check_shape("compile", y.shape)
-    shift, scale = _per_channel(model.scaler, y.shape)
+    shift, scale = per_channel(model.scaler, y.shape)
     weights = lowering.weight(scale), lowering.weight(shift)
     return lowering.append(ops.Affine(y, lowering.block(y.shape), *weights))
 
 
-def _per_channel(scaler: Scaler, shape: Shape) -> tuple[Array, Array]:
+def per_channel(scaler: Scaler, shape: Shape) -> tuple[Array, Array]:
     """shift and scale, a number for each channel.
 
     Raises

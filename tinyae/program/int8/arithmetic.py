@@ -30,7 +30,10 @@ class Quantization(NamedTuple):
         """
         inverse = np.float32(self.halves_per_unit)
         with np.errstate(over="ignore", invalid="ignore"):
-            halves = np.asarray(x, np.float32) * inverse
+            return self.from_halves(np.asarray(x, np.float32) * inverse)
+
+    def from_halves(self, halves: Array) -> Array:
+        """The nearest to halves / 2 plus the zero point, halves away from 0; −128 for NaN."""
         low, high = (np.float32(2 * (end - self.zero)) for end in (INT8_MIN, INT8_MAX))
         inside = np.where(halves > low, np.where(halves < high, halves, high), low)
         whole = inside.astype(np.int32)  # towards 0

@@ -39,6 +39,7 @@ from tinyae.program.int8.operations import (
     sum_of,
     table,
 )
+from tinyae.program.int8.units import Units
 from tinyae.program.program import LINEAR, Op, Program, Slot
 from tinyae.program.run_numpy import NumpyRuntime
 
@@ -58,20 +59,37 @@ _BLOCK_ROWS = 256  # samples processed at a time
 
 @dataclass(frozen=True, eq=False)
 class QuantizedProgram:
-    """A program in int8: ``program`` without its weights, and ``ops``, one for each of its own."""
+    """A program in int8: ``program`` without its weights, and ``ops``, one for each of its own.
+
+    x_units, y_units    of the floats at its edges, where a scaler changes them
+    """
 
     program: Program
     ops: tuple[QuantizedOp, ...]
     x: Quantization
     y: Quantization
+    x_units: Units | None = None
+    y_units: Units | None = None
 
     def run(self, x: Array) -> Array:
         """y (float32) from x: to the bit what the exported C computes."""
         y = np.empty((len(x), *self.program.output_shape), np.float32)
         for start in range(0, len(x), _BLOCK_ROWS):
             rows = slice(start, start + _BLOCK_ROWS)
-            y[rows] = self.y.dequantize(self.run_int8(self.x.quantize(x[rows])))
+            y[rows] = self._floats(self.run_int8(self._integers(x[rows])))
         return y
+
+    def scores(self, x: Array) -> Array:
+        """The mean squared error of each sample's reconstruction, in the units of the layers."""
+        y = self.y.dequantize(self.run_int8(self._integers(x))).astype(np.float64)
+        seen = x if self.x_units is None else self.x_units.scaled(x)
+        return np.square(y - seen).reshape(len(x), -1).mean(axis=1)
+
+    def _integers(self, x: Array) -> Array:
+        return self.x.quantize(x) if self.x_units is None else self.x_units.quantize(x, self.x)
+
+    def _floats(self, q: Array) -> Array:
+        return self.y.dequantize(q) if self.y_units is None else self.y_units.dequantize(q, self.y)
 
     def run_int8(self, x: Array) -> Array:
         n, program = len(x), self.program
@@ -92,8 +110,10 @@ class QuantizedProgram:
         return spaces["output"].reshape(n, *output_shape)
 
 
-def quantize_program(program: Program, x: Array) -> QuantizedProgram:
-    """The program in int8; its ranges are those on the samples x.
+def quantize_program(
+    program: Program, x: Array, x_units: Units | None = None, y_units: Units | None = None
+) -> QuantizedProgram:
+    """The program in int8; its ranges are those on the samples x, as the layers see them.
 
     Raises
         TypeError   an operation has no form in int8
@@ -112,8 +132,8 @@ def quantize_program(program: Program, x: Array) -> QuantizedProgram:
     for k, op in enumerate(program.ops):
         read = [scales[results.group(writers[0])] for writers in results.read_by[k]]
         quantized.append(_quantized(program, op, read, scales[results.group(k)]))
-    ends = (scales[results.group(k)] for k in (INPUT, results.output[0]))
-    return QuantizedProgram(program, tuple(quantized), *ends)
+    x_scale, y_scale = (scales[results.group(k)] for k in (INPUT, results.output[0]))
+    return QuantizedProgram(program, tuple(quantized), x_scale, y_scale, x_units, y_units)
 
 
 def _sources(op: Op) -> list[Slot]:

@@ -21,8 +21,8 @@ from tinyae import files
 from tinyae.arrays import check_real
 from tinyae.models import Model
 from tinyae.param import Array, Param
-from tinyae.program.compile import check_part, in_float32, program_of
-from tinyae.program.int8 import QuantizedProgram, quantize_program
+from tinyae.program.compile import check_part, in_float32, per_channel, program_of
+from tinyae.program.int8 import QuantizedProgram, Units, quantize_program
 from tinyae.program.program import Program, Shape
 from tinyae.program.run_numpy import NumpyRuntime
 from tinyae.program.shapes import checked_sample_shape
@@ -115,13 +115,6 @@ def export_c(
     if threshold is None and part in ("score", "autoencoder"):
         threshold = _own_threshold(model)
     threshold = _checked_threshold(threshold, part)
-    if model.scaler is not None and (quantize is not None or train is not None):
-        option = "quantize" if quantize is not None else "train"
-        raise ValueError(
-            f"export_c: the model scales its features, each in units of its own, which {option} has no "
-            f"operation for; pass {option}=None, or scale in your program: "
-            "model.in_scaled_units().export_c(…), with calibration=model.as_input(x)"
-        )
     if quantize is not None or calibration is not None:
         calibration = _checked_calibration(quantize, calibration)
         input_shape = calibration.shape[1:] if input_shape is None else input_shape
@@ -192,8 +185,17 @@ def _int8_header(
     scored = part == "score" or threshold is not None
     if scored:
         program_of(model, "score", shape)  # raises if the reconstruction has another shape
-    program = program_of(model, "autoencoder" if part == "score" else part, shape)
-    quantized = quantize_program(in_float32("export_c", program), x)
+    layers, scaler = model.in_scaled_units(), model.scaler
+    program = program_of(layers, "autoencoder" if part == "score" else part, shape)
+    x_units = y_units = None
+    seen = x
+    if scaler is not None and part != "decoder":
+        x_units = Units(*per_channel(scaler, shape))
+        seen = scaler.apply(x)
+    if scaler is not None and part != "encoder":
+        scaler.check_shape("export_c", program.output_shape)
+        y_units = Units(*per_channel(scaler, program.output_shape))
+    quantized = quantize_program(in_float32("export_c", program), seen, x_units, y_units)
     functions: tuple[str, ...] = ("score",) if part == "score" else ("run",)
     if part == "autoencoder" and (
         scored
@@ -212,7 +214,7 @@ def _int8_sample(quantized: QuantizedProgram, x: Array, functions: tuple[str, ..
     y = quantized.run(x[None])[0]
     results = {"run": y}
     if "score" in functions:
-        results["score"] = np.square(y - x).mean()
+        results["score"] = quantized.scores(x[None])[0]
     return Sample(x, {key: results[key] for key in functions})
 
 

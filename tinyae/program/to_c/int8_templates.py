@@ -15,16 +15,37 @@ def in_int8(template: Template) -> Template:
     return Template(template.template.replace("float", "int8_t"))
 
 
+NEAREST = Template("""\
+/* the integer nearest to halves / 2, plus zero */
+static inline int8_t ${name}_nearest(float halves, int32_t zero)
+{
+    const float low = (float)(2 * (-128 - zero)), high = (float)(2 * (127 - zero));
+    const int32_t n = (int32_t)(halves > low ? halves < high ? halves : high : low);
+    return (int8_t)((n + (n > 0) - (n < 0)) / 2 + zero);
+}
+""")
+
 QUANTIZE = Template("""\
 /* q = the integer nearest to x / scale, plus zero, where halves_per_unit = 2 / scale */
 static inline void ${name}_quantize(const float *x, int8_t *q, int32_t length,
     float halves_per_unit, int32_t zero)
 {
-    const float low = (float)(2 * (-128 - zero)), high = (float)(2 * (127 - zero));
     for (int32_t i = 0; i < length; i++) {
-        const float halves = x[i] * halves_per_unit;
-        const int32_t n = (int32_t)(halves > low ? halves < high ? halves : high : low);
-        q[i] = (int8_t)((n + (n > 0) - (n < 0)) / 2 + zero);
+        q[i] = ${name}_nearest(x[i] * halves_per_unit, zero);
+    }
+}
+""")
+
+QUANTIZE_UNITS = Template("""\
+/* the same of x in units of its own      units (channels, 2): shift, and halves of a unit
+ * x, q (channels, length) */
+static inline void ${name}_quantize_units(const float *units, const float *x, int8_t *q,
+    int32_t channels, int32_t length, int32_t zero)
+{
+    for (int32_t c = 0; c < channels; c++, units += 2) {
+        for (int32_t p = c * length; p < (c + 1) * length; p++) {
+            q[p] = ${name}_nearest((x[p] - units[0]) * units[1], zero);
+        }
     }
 }
 """)
@@ -36,6 +57,20 @@ static inline void ${name}_dequantize(const int8_t *q, float *y, int32_t length,
 {
     for (int32_t i = 0; i < length; i++) {
         y[i] = scale * (float)(q[i] - zero);
+    }
+}
+""")
+
+DEQUANTIZE_UNITS = Template("""\
+/* the same with y in units of its own      units (channels, 2): scale and shift
+ * q, y (channels, length) */
+static inline void ${name}_dequantize_units(const float *units, const int8_t *q, float *y,
+    int32_t channels, int32_t length, int32_t zero)
+{
+    for (int32_t c = 0; c < channels; c++, units += 2) {
+        for (int32_t p = c * length; p < (c + 1) * length; p++) {
+            y[p] = units[0] * (float)(q[p] - zero) + units[1];
+        }
     }
 }
 """)
@@ -142,6 +177,22 @@ static float ${name}_squared_error(const int8_t *q, const float *target, int32_t
             part += error * error;
         }
         sum += part;
+    }
+    return sum;
+}
+""")
+
+SQUARED_ERROR_UNITS = Template("""\
+/* the sum of (q - x)^2, for x from begin to before end, in the units of the layers
+ * units (channels, 2) as in quantize_units, half is that of a unit; x (channels, length) */
+static float ${name}_squared_error_units(const float *units, const int8_t *q, const float *x,
+    int32_t begin, int32_t end, int32_t length, float scale, int32_t zero, float half)
+{
+    float sum = 0.0f;
+    for (int32_t i = begin; i < end; i++, q++) {
+        const float *unit = units + i / length * 2;
+        const float error = scale * (float)(*q - zero) - (x[i] - unit[0]) * unit[1] * half;
+        sum += error * error;
     }
     return sum;
 }
