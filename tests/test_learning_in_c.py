@@ -63,7 +63,7 @@ def trained(model, x, train, rate, frozen=()):
     }
     with as_on_the_device():
         for sample in x:
-            source = sample[None].astype(model.dtype)
+            source = model.as_input(sample[None])
             L = model.step(source, source)
             assert np.isfinite(L)
             optimizer.step(learnt)
@@ -359,6 +359,45 @@ int main(void)
     last = trained(later, x, "sgd", 0.1)
     np.testing.assert_allclose(y, last.reconstruct(x)[0], atol=1e-5)
     assert header.prototypes[-1] == "ae_train(in, arena, weights, rate)"
+
+
+@pytest.mark.parametrize(
+    ("train", "right", "wrong"),
+    [
+        ("sgd", "g0 = -rate * d0", "g0 = -0.999f * rate * d0"),  # of a few weights
+        ("sgd", "t = ae_fma(w[1], d1, t)", "t = ae_fma(w[1], d0, t)"),  # of ∂L/∂x
+        ("adam", "step->rate * *m", "0.999f * step->rate * *m"),
+        ("adam", "dy[i] * ", "dy[i] + "),
+    ],
+)
+def test_the_self_test_notices_a_wrong_step(train, right, wrong, tmp_path):
+    rng = np.random.default_rng(0)
+    encoder = ta.Sequential(ta.Dense(20, 9, rng=rng), ta.Tanh(), ta.Dense(9, 3, rng=rng))
+    model = ta.Autoencoder(encoder, ta.Dense(3, 20, rng=rng), ta.MSE())
+    model.export_c(tmp_path / "ae.h", train=train, selftest=True)
+    text = """#include "ae.h"
+static float arena[AE_ARENA_BYTES / sizeof(float)], weights[AE_WEIGHTS_BYTES / sizeof(float)];
+
+int main(void)
+{
+    float out[AE_OUTPUT_LENGTH];
+    const int failed = (int)ae_selftest(out, arena, weights);
+    return failed == 0 ? 0 : failed > AE_OUTPUT_LENGTH + 1 ? 1 : 2;
+}
+"""
+    assert subprocess.run([build(tmp_path, text)], check=False).returncode == 0
+    header = (tmp_path / "ae.h").read_text()
+    assert right in header
+    (tmp_path / "ae.h").write_text(header.replace(right, wrong))
+    assert subprocess.run([build(tmp_path, text)], check=False).returncode == int(right != wrong)
+
+
+def test_a_model_learns_in_the_units_of_its_scaler(tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 6)) * [1e3, 1, 1e-2, 5, 1, 1] + [1e4, 0, 3, -20, 1, 0]
+    model = ta.Autoencoder(ta.Dense(6, 3, rng=rng), ta.Dense(3, 6, rng=rng), ta.MSE())
+    model.scaler = ta.Scaler(x.mean(axis=0).astype(np.float32), x.std(axis=0))
+    check(tmp_path, model, x, rate=0.1, selftest=True)
 
 
 # --- mistakes -------------------------------------------------------------------------------------

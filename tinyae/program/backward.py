@@ -30,12 +30,12 @@ class TrainingLowering(Lowering):
     def largest(self, layer: TopK) -> int:
         return layer.k
 
-    def training_program(self, y: Slot, loss: Loss) -> Program:
+    def training_program(self, y: Slot, loss: Loss, target: Slot) -> Program:
         """One step: the layers up to y, the loss's gradient, and the backward pass."""
         op_list = fold_scales(self.ops, self.arrays, self.names)
         op_list = fuse_activations(op_list, lambda f: FUNCTIONS[f.name].cache == "y")
         self.ops = list(op_list)
-        dy = self.append(grad.LossGrad(y, self.block(y.shape), self.x, loss))
+        dy = self.append(grad.LossGrad(y, self.block(y.shape), target, loss))
         backward = _Backward(self, op_list)
         backward.gradients[y.space] = dy
         for op in reversed(op_list):

@@ -159,7 +159,7 @@ def program_of(
     lowering = Lowering(tuple(input_shape), model.dtype, learnt)
     x = y = lowering.x
     if part != "decoder":
-        x = _scaled(lowering, model, x)
+        x = scaled(lowering, model, x)
         y = _encode(lowering, model, x)
     if part != "encoder":
         y = _decode(lowering, model, y)
@@ -213,7 +213,7 @@ def check_part(who: str, model: Any, part: str) -> None:
         )
 
 
-def _scaled(lowering: Lowering, model: Model, x: Slot) -> Slot:
+def scaled(lowering: Lowering, model: Model, x: Slot) -> Slot:
     """(x − shift) / scale: in two steps, so that x − shift loses no digits in float32."""
     if model.scaler is None:
         return x
