@@ -49,9 +49,10 @@ class DenseGrad(Op):
 
 @dataclass(frozen=True)
 class ConvGrad(Op):
-    """y[c, i·s+u−top, j·s+v−left] = Σ W[o,c,u,v] · x[o,i,j] over o, u, v, i, j that meet there
+    """y[c, i·s+u·d−top, j·s+v·d−left] = Σ W[o,c,u,v] · x[o,i,j] over o, u, v, i, j that meet there
 
-    dW[o,c,u,v] = Σ_{i,j} x[o,i,j] · cache[c, i·s+u−top, j·s+v−left]      db[o] = Σ_{i,j} x[o,i,j]
+    dW[o,c,u,v] = Σ_{i,j} x[o,i,j] · cache[c, i·s+u·d−top, j·s+v·d−left]      db[o] = Σ_{i,j} x[o,i,j]
+    c runs over the channels of o's group.
     """
 
     W: Slot
@@ -59,6 +60,8 @@ class ConvGrad(Op):
     cache: Slot
     stride: Pair
     corner: Pair
+    dilation: Pair
+    groups: int
 
     @property
     def macs(self) -> int:
@@ -78,7 +81,9 @@ class ConvTransposeGrad(Op):
     cache: Slot
     stride: Pair
     corner: Pair
+    groups: int
     image: Shape  # of the operation's input
+    dilation = (1, 1)
 
     @property
     def macs(self) -> int:
@@ -94,6 +99,7 @@ class MaxPoolGrad(Op):
     window: Pair
     stride: Pair
     corner: Pair
+    dilation: Pair
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,7 @@ class AvgPoolGrad(Op):
     window: Pair
     stride: Pair
     corner: Pair
+    dilation: Pair
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,20 @@ class UpsampleGrad(Op):
     """y[c,i,j] = Σ_{u<a, v<b} x[c, i·a+u, j·b+v]      factor (a, b)"""
 
     factor: Pair
+
+
+@dataclass(frozen=True)
+class InterpolateGrad(Op):
+    """y at each of the four pixels that an x lies between gets x times its weight      factor (a, b)"""
+
+    factor: Pair
+
+
+@dataclass(frozen=True)
+class PartGrad(Op):
+    """y = x from the index ``first`` on, 0 elsewhere: of an operation that reads a part of an array"""
+
+    first: int
 
 
 @dataclass(frozen=True)

@@ -170,31 +170,35 @@ def _dense(w: Writer, op: ops.Dense) -> list[str]:
 
 
 def _conv(w: Writer, op: ops.Conv) -> list[str]:
-    W = w.read(op.W).reshape(op.groups, -1, *op.W.shape[1:])
     name = "conv" + image_templates.suffix(op.dilation)
-    return _any_conv(w, op, W, name, image_templates.CONV, image_templates.taps(op.dilation))
+    return _any_conv(w, op, name, image_templates.CONV, image_templates.taps(op.dilation))
 
 
 def _conv_transpose(w: Writer, op: ops.ConvTranspose) -> list[str]:
-    W = w.read(op.W).reshape(op.groups, -1, *op.W.shape[1:]).swapaxes(1, 2)
-    reach = extent((op.W.shape[2], op.W.shape[3]), op.dilation)
-    with_gaps = np.zeros((*W.shape[:3], *reach), W.dtype)
-    with_gaps[..., :: op.dilation[0], :: op.dilation[1]] = W
-    return _any_conv(w, op, with_gaps, "conv_transpose", image_templates.CONV_TRANSPOSE, {})
+    return _any_conv(w, op, "conv_transpose", image_templates.CONV_TRANSPOSE, {})
+
+
+def conv_weights(w: Writer, op: Any, transposed: bool) -> tuple[Array, str]:
+    """W (groups, O/groups, C/groups, kh, kw), a transposed one's with its gaps, and its table in C."""
+    W = w.read(op.W).reshape(op.groups, -1, *op.W.shape[1:])
+    if transposed:
+        reach = extent((op.W.shape[2], op.W.shape[3]), op.dilation)
+        with_gaps = np.zeros((op.groups, W.shape[2], W.shape[1], *reach), W.dtype)
+        with_gaps[..., :: op.dilation[0], :: op.dilation[1]] = W.swapaxes(1, 2)
+        W = with_gaps
+    b = w.read(op.b).reshape(op.groups, -1)
+    return W, w.table("W", np.concatenate([interleave(*both) for both in zip(W, b)]), op.W)
 
 
 def _any_conv(
     w: Writer,
     op: ops.Conv | ops.ConvTranspose,
-    W: Array,
     name: str,
     template: Template,
     steps: dict[str, str],
 ) -> list[str]:
-    """W (groups, O/groups, C/groups, kh, kw)"""
+    W, table = conv_weights(w, op, isinstance(op, ops.ConvTranspose))
     groups, outputs = W.shape[:2]
-    b = w.read(op.b).reshape(groups, outputs)
-    table = w.table("W", np.concatenate([interleave(*both) for both in zip(W, b)]), op.W)
     window = w.window(op, (W.shape[3], W.shape[4]), op.corner, groups)
     w.function("min", templates.MIN)
     w.function("fma", templates.FMA)
@@ -204,15 +208,20 @@ def _any_conv(
     for rows, count in split(outputs):
         function = w.function(f"{name}{rows}", template, rows=rows, **steps)
         y = from_offset(op.y, first * op.y.shape[1] * op.y.shape[2])
-        arguments = [at_offset(table, first * of_output), pointer(op.x), pointer(y)]
-        loop = ""
-        if groups > 1:
-            loop = f"for (int32_t g = 0; g < {groups}; g++) "
-            of_group = outputs * of_output, op.x.size // groups, op.y.size // groups
-            arguments = [f"{a} + g * {size}" for a, size in zip(arguments, of_group)]
-        calls.append(f"{loop}{function}({window}, {count}, {', '.join(arguments)})")
+        places = [at_offset(table, first * of_output), pointer(op.x), pointer(y)]
+        of_group = [outputs * of_output, op.x.size // groups, op.y.size // groups]
+        loop, places = each_group(groups, places, of_group)
+        calls.append(f"{loop}{function}({window}, {count}, {', '.join(places)})")
         first += count
     return calls
+
+
+def each_group(groups: int, places: list[str], of_group: list[int]) -> tuple[str, list[str]]:
+    """The beginning of a loop over the groups, and pointers to what belongs to group g."""
+    if groups == 1:
+        return "", places
+    loop = f"for (int32_t g = 0; g < {groups}; g++) "
+    return loop, [f"{place} + g * {size}" for place, size in zip(places, of_group)]
 
 
 def at_offset(table: str, offset: int) -> str:
