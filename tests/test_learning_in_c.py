@@ -215,10 +215,10 @@ def sequences(rng):
     decoder = ta.Sequential(
         *(ta.Upsample1d(2, mode="linear"), ta.AvgPool1d(2, 1, "same", dilation=2)),
         *(
-            ta.ConvTranspose1d(3, 6, 2, 2, groups=3, rng=rng),
+            ta.ConvTranspose1d(3, 6, 2, 2, dilation=2, groups=3, rng=rng),
             ta.MaxPool1d(2, 1, "same", dilation=2),
         ),
-        ta.Conv1d(6, 2, 1, rng=rng),
+        ta.Conv1d(6, 2, 2, padding=0, rng=rng),
     )
     return ta.Autoencoder(encoder, decoder, ta.BCEWithLogits())
 

@@ -77,11 +77,6 @@ class _Backward:
                 f"export_c: the model has a {type(op).__name__}, whose gradient has no operation; "
                 "freeze the layers before it and itself, e.g. frozen='encoder'"
             )
-        if isinstance(op, ops.ConvTranspose) and op.dilation != (1, 1):
-            raise TypeError(
-                f"export_c: the model has a ConvTranspose with dilation {op.dilation}, whose gradient "
-                "has no operation; freeze the layers before it and itself, e.g. frozen='encoder'"
-            )
         rule(self, op, dy)
 
     # --- used by the rules ---------------------------------------------------------------------
@@ -140,7 +135,7 @@ def _conv(b: _Backward, op: ops.Conv, dy: Slot) -> None:
 def _conv_transpose(b: _Backward, op: ops.ConvTranspose, dy: Slot) -> None:
     def make(dx: Slot) -> Op:
         W, bias, cache, x = op.W, op.b, b.cache(op), op.x.shape
-        more = op.stride, op.corner, op.groups, x
+        more = op.stride, op.corner, op.dilation, op.groups, x
         return grad.ConvTransposeGrad(dy, dx, W, bias, cache, *more)
 
     b.through(op, make)

@@ -71,9 +71,9 @@ class ConvGrad(Op):
 
 @dataclass(frozen=True)
 class ConvTransposeGrad(Op):
-    """y[c,i,j] = Σ_{o,u,v} W[c,o,u,v] · x[o, i·s+u−top, j·s+v−left]
+    """y[c,i,j] = Σ_{o,u,v} W[c,o,u,v] · x[o, i·s+u·d−top, j·s+v·d−left]
 
-    dW[c,o,u,v] = Σ_{i,j} cache[c,i,j] · x[o, i·s+u−top, j·s+v−left]      db[o] = Σ x[o]
+    dW[c,o,u,v] = Σ_{i,j} cache[c,i,j] · x[o, i·s+u·d−top, j·s+v·d−left]      db[o] = Σ x[o]
     """
 
     W: Slot
@@ -81,9 +81,9 @@ class ConvTransposeGrad(Op):
     cache: Slot
     stride: Pair
     corner: Pair
+    dilation: Pair
     groups: int
     image: Shape  # of the operation's input
-    dilation = (1, 1)
 
     @property
     def macs(self) -> int:

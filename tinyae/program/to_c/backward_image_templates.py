@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from string import Template
 
+from tinyae.program.to_c.image_templates import suffix
+
 SUM = Template("""\
 static float ${name}_sum(const float *x, int32_t length)
 {
@@ -14,6 +16,20 @@ static float ${name}_sum(const float *x, int32_t length)
     return sum;
 }
 """)
+
+
+def gaps(dilation: tuple[int, int]) -> dict[str, str]:
+    """The parts of CONV_TRANSPOSE_UPDATE that depend on the dilation: zeros in W stay what they are."""
+    parts = {"suffix": suffix(dilation), "skip_gaps": ""}
+    if dilation != (1, 1):
+        down, across = dilation
+        condition = f"u % {down} != 0 || v % {across} != 0"
+        parts["skip_gaps"] = f"""
+                    if ({condition}) {{
+                        continue;
+                    }}"""
+    return parts
+
 
 CONV_INPUT_GRAD = Template("""\
 /* dx[c, i * down + $step_down - top, j * right + $step_across - left] += W[o, c, u, v] * dy[o, i, j]
@@ -143,7 +159,7 @@ CONV_TRANSPOSE_UPDATE = Template("""\
 /* W[o, c, u, v] moves against the sum over i, j of x[c, i, j] * dy[o, i * down + u - top,
  * j * right + v - left] where that is inside of dy, b[o] against the sum of dy[o]; $rows channels o at
  * a time */
-static void ${name}_conv_transpose_update$rows(const ${name}_window *s, int32_t out_channels,
+static void ${name}_conv_transpose_update$suffix$rows(const ${name}_window *s, int32_t out_channels,
     float *W, const float *x, const float *dy, $parameter)
 {
     const int32_t pixels = s->out_height * s->out_width;
@@ -155,7 +171,7 @@ static void ${name}_conv_transpose_update$rows(const ${name}_window *s, int32_t 
             for (int32_t u = 0; u < s->window_height; u++) {
                 int32_t i0, i1;
                 ${name}_range(u - s->top, s->down, s->out_height, s->height, &i0, &i1);
-                for (int32_t v = 0; v < s->window_width; v++, W += $rows) {
+                for (int32_t v = 0; v < s->window_width; v++, W += $rows) {$skip_gaps
                     int32_t j0, j1;
                     ${name}_range(v - s->left, s->right, s->out_width, s->width, &j0, &j1);
                     float s@ = 0.0f;

@@ -198,7 +198,7 @@ def _conv_grad(w: BackwardWriter, op: grad.ConvGrad) -> list[str]:
 
 def _conv_transpose_grad(w: BackwardWriter, op: grad.ConvTransposeGrad) -> list[str]:
     templates = image_templates.CONV_TRANSPOSE_INPUT_GRAD, image_templates.CONV_TRANSPOSE_UPDATE
-    return _any_conv_grad(w, op, "conv_transpose", templates, {})
+    return _any_conv_grad(w, op, "conv_transpose", templates, image_templates.gaps(op.dilation))
 
 
 def _any_conv_grad(
@@ -224,7 +224,8 @@ def _any_conv_grad(
     for rows, count in split(outputs):
         weights, dy = at_offset(table, first * of_output), from_offset(op.x, first * pixels)
         if op.y.size:
-            full = f"{name}_input_grad{suffix}{rows}"
+            of_taps = suffix if name == "conv" else ""
+            full = f"{name}_input_grad{of_taps}{rows}"
             function = w.function(full, templates[0], rows=rows, **steps)
             places = [weights, pointer(dy), pointer(op.y)]
             loop, places = each_group(groups, places, of_group)

@@ -71,8 +71,11 @@ class TrainingHeader(Header):
         return self.operations.learnt.values
 
     def order(self, program: Program) -> dict[str, Array]:
-        """Which weights of the training program each part of the RAM's has, by its name."""
-        numbered = replace(program, weights=np.arange(program.weights.size))
+        """The weights of the training program in each part of the RAM's, by its name.
+
+        They are counted from 1; 0 stands for a gap of a dilated kernel.
+        """
+        numbered = replace(program, weights=1 + np.arange(program.weights.size))
         operations = Operations(self.name)
         _written(operations, numbered, self.optimizer(operations))
         return operations.learnt.parts

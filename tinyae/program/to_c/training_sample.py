@@ -44,8 +44,9 @@ def step_sample(header: TrainingHeader, x: Array) -> StepSample:
     forward = _Forward(program, x)
     places, slopes = [], []
     for name, numbers in header.order(program).items():
-        for position in np.linspace(0, len(numbers) - 1, _TRIED).astype(int):
-            slope = forward.slope(int(numbers[position]))
+        weights = np.flatnonzero(numbers)
+        for position in weights[np.linspace(0, len(weights) - 1, _TRIED).astype(int)]:
+            slope = forward.slope(int(numbers[position]) - 1)
             if slope:
                 places.append(header.place(name) + int(position))
                 slopes.append(slope)
