@@ -48,47 +48,47 @@ class DenseGrad(Op):
 
 
 @dataclass(frozen=True)
-class ConvGrad(Op):
+class ConvolutionGrad(Op):
+    """What both directions of a convolution have."""
+
+    W: Slot
+    b: Slot
+    cache: Slot
+    stride: Pair
+    corner: Pair
+    dilation: Pair
+    groups: int
+
+    def _macs(self, image: Shape) -> int:
+        """``image``: the shape of the smaller side, where each pixel meets all of W"""
+        return self.W.size * math.prod(image[1:]) * (bool(self.y.size) + bool(self.cache.size))
+
+
+@dataclass(frozen=True)
+class ConvGrad(ConvolutionGrad):
     """y[c, i·s+u·d−top, j·s+v·d−left] = Σ W[o,c,u,v] · x[o,i,j] over o, u, v, i, j that meet there
 
     dW[o,c,u,v] = Σ_{i,j} x[o,i,j] · cache[c, i·s+u·d−top, j·s+v·d−left]      db[o] = Σ_{i,j} x[o,i,j]
     c runs over the channels of o's group.
     """
 
-    W: Slot
-    b: Slot
-    cache: Slot
-    stride: Pair
-    corner: Pair
-    dilation: Pair
-    groups: int
-
     @property
     def macs(self) -> int:
-        pixels = math.prod(self.x.shape[1:])
-        return self.W.size * pixels * (bool(self.y.size) + bool(self.cache.size))
+        return self._macs(self.x.shape)
 
 
 @dataclass(frozen=True)
-class ConvTransposeGrad(Op):
+class ConvTransposeGrad(ConvolutionGrad):
     """y[c,i,j] = Σ_{o,u,v} W[c,o,u,v] · x[o, i·s+u·d−top, j·s+v·d−left]
 
     dW[c,o,u,v] = Σ_{i,j} cache[c,i,j] · x[o, i·s+u·d−top, j·s+v·d−left]      db[o] = Σ x[o]
     """
 
-    W: Slot
-    b: Slot
-    cache: Slot
-    stride: Pair
-    corner: Pair
-    dilation: Pair
-    groups: int
     image: Shape  # of the operation's input
 
     @property
     def macs(self) -> int:
-        pixels = math.prod(self.image[1:])
-        return self.W.size * pixels * (bool(self.y.size) + bool(self.cache.size))
+        return self._macs(self.image)
 
 
 @dataclass(frozen=True)

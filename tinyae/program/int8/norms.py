@@ -23,8 +23,8 @@ from tinyae.program.int8.arithmetic import (
     multipliers,
     quantize_weights,
     requantize,
-    rounding,
 )
+from tinyae.program.int8.operations import Requantized
 
 _NORM_BITS = 22  # of the largest x̂; a product with 7 bits of W and the sum with b fit in 31
 _INVERSE_BITS = 31  # of an inverse before the shift by h
@@ -32,7 +32,7 @@ _SHARE_BITS = 30  # of a share of a sum, which is at most 1, behind the point
 
 
 @dataclass(frozen=True, eq=False)
-class Norm:
+class Norm(Requantized):
     """y = requantize(W x̂ + b), x̂ = (x − μ) / √(v + ε) along axis 1 of x in the shape ``view``
 
     With q = x − x_zero, S = Σ q if ``centered`` and else 0, and n numbers in a row,
@@ -53,10 +53,6 @@ class Norm:
     shift: int
     x_zero: int
     zero: int
-
-    @property
-    def offset(self) -> int:
-        return rounding(self.shift, self.zero)
 
     def run(self, x: Array) -> Array:
         q = integers(exact(x, self.x_zero)).reshape(len(x), *self.view)
@@ -106,7 +102,7 @@ def _norm_weights(
 
 
 @dataclass(frozen=True, eq=False)
-class Softmax:
+class Softmax(Requantized):
     """y = requantize(e / Σ e), e = exponentials[max x − x], over axis 0 of a sample
 
     exponentials   round(2¹⁵ exp(−scale · d)) for d = 0 … 255, at most 2¹⁵ − 1
@@ -118,10 +114,6 @@ class Softmax:
     shift: int
     zero: int
     down = _INVERSE_BITS - _SHARE_BITS
-
-    @property
-    def offset(self) -> int:
-        return rounding(self.shift, self.zero)
 
     @property
     def classes(self) -> int:

@@ -42,8 +42,32 @@ LINEAR_MAPS: dict[type[ops.Op], tuple[str, str]] = {
 """The names of the slots of the weights and of the bias."""
 
 
+class Requantized:
+    """Of an operation that ends with :func:`requantize`."""
+
+    shift: int
+    zero: int
+
+    @property
+    def offset(self) -> int:
+        """What C adds before it shifts."""
+        return rounding(self.shift, self.zero)
+
+
+class Rescaled:
+    """Of an operation that ends with :func:`rescale`."""
+
+    shift: int
+    zero: int
+
+    @property
+    def offset(self) -> int:
+        """What C adds before it shifts."""
+        return rounding(self.shift - 1, self.zero)
+
+
 @dataclass(frozen=True, eq=False)
-class LinearMap:
+class LinearMap(Requantized):
     """y = requantize(W (x − x_zero) + b), at least ``low``: a ReLU's zero, or −128
 
     W (O, …) int8   b (O,) int32   multiplier (O,) int32
@@ -57,10 +81,6 @@ class LinearMap:
     x_zero: int
     zero: int
     low: int
-
-    @property
-    def offset(self) -> int:
-        return rounding(self.shift, self.zero)
 
     def run(self, x: Array) -> Array:
         weights, bias = LINEAR_MAPS[type(self.op)]
@@ -186,7 +206,7 @@ def sum_of(op: ops.Add, read: list[Quantization], y: Quantization) -> Sum:
 
 
 @dataclass(frozen=True, eq=False)
-class Product:
+class Product(Rescaled):
     """Multiply: y = factor · (x − zero point) · (other − zero point)"""
 
     op: ops.Multiply
@@ -194,10 +214,6 @@ class Product:
     factor: int
     shift: int
     zero: int
-
-    @property
-    def offset(self) -> int:
-        return rounding(self.shift - 1, self.zero)
 
     def run(self, x: Array, other: Array) -> Array:
         a, b = (integers(exact(q, zero)) for q, zero in zip((x, other), self.zeros))
@@ -211,7 +227,7 @@ def product_of(op: ops.Multiply, read: list[Quantization], y: Quantization) -> P
 
 
 @dataclass(frozen=True, eq=False)
-class Mean:
+class Mean(Rescaled):
     """AvgPool: y = (factor / n, rounded) · the sum of x − x_zero over the n numbers of a window"""
 
     op: ops.AvgPool
@@ -219,10 +235,6 @@ class Mean:
     factor: int
     shift: int
     zero: int
-
-    @property
-    def offset(self) -> int:
-        return rounding(self.shift - 1, self.zero)
 
     def run(self, x: Array) -> Array:
         numbers = exact(x, self.x_zero)
@@ -237,7 +249,7 @@ def mean_of(op: ops.AvgPool, x: Quantization, y: Quantization) -> Mean:
 
 
 @dataclass(frozen=True, eq=False)
-class Slopes:
+class Slopes(Rescaled):
     """PReLU: y = factor · (x − x_zero), where a negative number has its channel's factor"""
 
     op: ops.PReLU
@@ -246,10 +258,6 @@ class Slopes:
     negative: Array
     shift: int
     zero: int
-
-    @property
-    def offset(self) -> int:
-        return rounding(self.shift - 1, self.zero)
 
     def run(self, x: Array) -> Array:
         numbers = integers(exact(x, self.x_zero)).reshape(len(x), self.negative.size, -1)
