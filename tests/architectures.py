@@ -28,7 +28,7 @@ def widths(draw, low=1, high=70):
 class Architecture:
     """A random chain of layers and its input shape."""
 
-    smooth = True  # whether upsampling may interpolate
+    gates = True  # whether there may be a GLU
 
     def __init__(self, draw, rng):
         self.draw, self.rng = draw, rng
@@ -71,7 +71,7 @@ class Architecture:
         if self.draw(st.booleans()):
             self.shape = (self.shape[0], *(2 * n for n in self.shape[1:]))
             between = "linear" if len(self.shape) == 2 else "bilinear"
-            mode = self.draw(st.sampled_from(["nearest", between] if self.smooth else ["nearest"]))
+            mode = self.draw(st.sampled_from(["nearest", between]))
             return self.kinds("Upsample")(2, mode=mode)
         out, k, s = (self.draw(st.integers(1, high)) for high in (10, 4, 3))
         more = self.apart()
@@ -107,7 +107,7 @@ class Architecture:
     def frame(self):
         """A border of zeros or of the mirror image, pixels from channels, or halves with gates."""
         channels, *size = self.shape
-        if channels % 2 == 0 and self.draw(st.booleans()):
+        if self.gates and channels % 2 == 0 and self.draw(st.booleans()):
             self.shape = (channels // 2, *size)
             return ta.GLU()
         if len(size) == 1 or max(size) > 12:
