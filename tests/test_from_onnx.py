@@ -96,6 +96,18 @@ def test_any_architecture_comes_back(tmp_path_factory, data):
     same(ta.from_onnx(path), layer, rng.normal(size=(3, *built.input_shape)).astype(np.float32))
 
 
+def test_a_residual_of_what_is_concatenated_comes_back(rng, path):
+    for first in (
+        ta.Skip(ta.Dense(4, 3, rng=rng)),
+        ta.Parallel(ta.Tanh(), ta.Dense(4, 3, rng=rng)),
+    ):
+        layer = ta.Sequential(ta.Dense(5, 4, rng=rng), first, ta.Residual(ta.Dense(7, 7, rng=rng)))
+        export_onnx(layer, path, input_shape=(5,))
+        net = ta.from_onnx(path)
+        assert [type(part) for part in net.layers] == [type(part) for part in layer.layers]
+        same(net, layer, rng.normal(size=(3, 5)).astype(np.float32))
+
+
 def test_weights_are_the_same_bits_and_the_layers_the_same(rng, path):
     layer = ta.Sequential(
         *(ta.Conv2d(1, 4, 3, 2, "same", rng=rng), ta.ReLU(), ta.MaxPool2d(2)),

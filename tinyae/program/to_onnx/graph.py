@@ -79,6 +79,7 @@ class Memory:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.values: dict[str, dict[int, Value]] = {}  # of each space, by their offsets
+        self.joined: dict[tuple[str, ...], str] = {}  # the concatenation of values
 
     def write(self, slot: Slot, value: Value) -> None:
         space = self.values.setdefault(slot.space, {})
@@ -107,7 +108,10 @@ class Memory:
         if any(part.size % length for part in parts):
             rest, length = (), 1
         names = [self.graph.reshape(part, (part.size // length, *rest)) for part in parts]
-        whole = self.graph.node("Concat", *names, axis=1)
+        key = tuple(names)
+        if key not in self.joined:  # read twice, it is one value that paths part from
+            self.joined[key] = self.graph.node("Concat", *names, axis=1)
+        whole = self.joined[key]
         return self.graph.reshape(Value(whole, (slot.size // length, *rest)), slot.shape)
 
     def _part(self, value: Value, start: int, stop: int) -> Value:
