@@ -96,7 +96,7 @@ def test_any_architecture_comes_back(tmp_path_factory, data):
     same(ta.from_onnx(path), layer, rng.normal(size=(3, *built.input_shape)).astype(np.float32))
 
 
-def test_a_residual_of_what_is_concatenated_comes_back(rng, path):
+def test_a_residual_of_what_is_joined_or_reshaped_comes_back(rng, path):
     for first in (
         ta.Skip(ta.Dense(4, 3, rng=rng)),
         ta.Parallel(ta.Tanh(), ta.Dense(4, 3, rng=rng)),
