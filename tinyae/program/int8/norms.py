@@ -25,7 +25,9 @@ from tinyae.program.int8.arithmetic import (
     requantize,
 )
 from tinyae.program.int8.operations import Requantized
+from tinyae.program.program import LINEAR
 
+AnyNorm = ops.LayerNorm | ops.Normalize
 _NORM_BITS = 22  # of the largest x̂; a product with 7 bits of W and the sum with b fit in 31
 _INVERSE_BITS = 31  # of an inverse before the shift by h
 _SHARE_BITS = 30  # of a share of a sum, which is at most 1, behind the point
@@ -38,11 +40,13 @@ class Norm(Requantized):
     With q = x − x_zero, S = Σ q if ``centered`` and else 0, and n numbers in a row,
     x̂ = (n q − S) / √(n Σ q² − S² + n² ε / scale²), to ``fraction`` bits behind the point.
 
-    W int8, b int32, multiplier int32: (n,) for LayerNorm, (1,) for Normalize
+    W int8, b int32, multiplier int32: (n,) for LayerNorm, (1,) for Normalize, (C,) for one with
+    the Affine that follows it, which gives y at least ``low``
+    per   how many neighbours have the same W
     eps   n² ε / scale², at least 1
     """
 
-    op: ops.LayerNorm | ops.Normalize
+    op: AnyNorm
     view: tuple[int, int, int]
     centered: bool
     eps: int
@@ -50,9 +54,11 @@ class Norm(Requantized):
     W: Array
     b: Array
     multiplier: Array
+    per: int
     shift: int
     x_zero: int
     zero: int
+    low: int
 
     def run(self, x: Array) -> Array:
         q = integers(exact(x, self.x_zero)).reshape(len(x), *self.view)
@@ -62,8 +68,9 @@ class Norm(Requantized):
         h, inverse = inverse_root(square)
         down = _INVERSE_BITS - self.fraction + h
         xhat = ((n * q - total) * inverse + (1 << (down - 1))) >> down
-        W, b, multiplier = (a.reshape(-1, 1) for a in (self.W, self.b, self.multiplier))
-        return requantize(W * xhat + b, multiplier, self.shift, self.zero, INT8_MIN)
+        index = (np.arange(math.prod(self.view)) // self.per % self.W.size).reshape(self.view)
+        W, b, multiplier = (a[index] for a in (self.W, self.b, self.multiplier))
+        return requantize(W * xhat + b, multiplier, self.shift, self.zero, self.low)
 
     @property
     def down(self) -> int:
@@ -72,33 +79,42 @@ class Norm(Requantized):
 
 
 def norm(
-    op: ops.LayerNorm | ops.Normalize, weights: Array, x: Quantization, y: Quantization
+    op: AnyNorm, weights: Array, x: Quantization, y: Quantization, affine: ops.Affine | None = None
 ) -> Norm:
     view, centered = _view(op)
     n = view[1]
-    W, b, scale, fraction = _norm_weights(op, weights)
+    W, b, scale, fraction = _norm_weights(op, weights, affine)
     multiplier, shift = multipliers(scale * 0.5**fraction / y.scale)
     eps = int(min(max(np.rint(n * n * op.eps / x.scale**2), 1), 2**60))
-    return Norm(op, view, centered, eps, fraction, W, b, multiplier, shift, x.zero, y.zero)
+    per = 1 if affine is None else op.x.size // W.size
+    low = INT8_MIN if affine is None or affine.f == LINEAR else y.zero  # its f is nothing or ReLU
+    sizes = view, centered, eps, fraction
+    return Norm(op, *sizes, W, b, multiplier, per, shift, x.zero, y.zero, low)
 
 
-def _view(op: ops.LayerNorm | ops.Normalize) -> tuple[tuple[int, int, int], bool]:
+def _view(op: AnyNorm) -> tuple[tuple[int, int, int], bool]:
     if isinstance(op, ops.Normalize):
         return op.view, op.centered
     return (op.x.size // op.gamma.size, op.gamma.size, 1), True
 
 
 def _norm_weights(
-    op: ops.LayerNorm | ops.Normalize, weights: Array
+    op: AnyNorm, weights: Array, affine: ops.Affine | None
 ) -> tuple[Array, Array, Array, int]:
     """W, b, the scale of W, and the bits of x̂ behind the point: x̂ is at most √n."""
     n = _view(op)[0][1]
     fraction = min(15, _NORM_BITS - math.ceil(math.log2(n) / 2))
     gamma, beta = np.ones(1), np.zeros(1)
+    slots: tuple[ops.Slot, ...] = ()
     if isinstance(op, ops.LayerNorm):
-        gamma, beta = (weights[s.offset : s.offset + s.size] for s in (op.gamma, op.beta))
+        slots = op.gamma, op.beta
+    elif affine is not None:
+        slots = affine.scale, affine.shift
+    if slots:
+        gamma, beta = (weights[s.offset : s.offset + s.size] for s in slots)
     more = 0.5**fraction, math.sqrt(n) * 2**fraction
-    return *quantize_weights(gamma[:, None], beta, *more), fraction
+    W, b, scale = quantize_weights(gamma.ravel(), beta.ravel(), *more)
+    return W, b, scale, fraction
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,9 +153,11 @@ def softmax(op: ops.Softmax, x: Quantization, y: Quantization) -> Softmax:
     return Softmax(op, table, int(multiplier[0]), shift, y.zero)
 
 
-def finest_step(op: ops.LayerNorm | ops.Normalize | ops.Softmax, weights: Array) -> float:
+def finest_step(
+    op: AnyNorm | ops.Softmax, weights: Array, affine: ops.Affine | None = None
+) -> float:
     """The largest scale of what is requantised."""
     if isinstance(op, ops.Softmax):
         return float(0.5**_SHARE_BITS)
-    _, _, scale, fraction = _norm_weights(op, weights)
+    _, _, scale, fraction = _norm_weights(op, weights, affine)
     return float(scale.max() * 0.5**fraction)

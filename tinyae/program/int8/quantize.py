@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -59,7 +60,7 @@ _BLOCK_ROWS = 256  # samples processed at a time
 
 @dataclass(frozen=True, eq=False)
 class QuantizedProgram:
-    """A program in int8: ``program`` without its weights, and ``ops``, one for each of its own.
+    """A program in int8: ``program`` without its weights, and ``ops``, its own in int8.
 
     x_units, y_units    of the floats at its edges, where a scaler changes them
     """
@@ -127,13 +128,42 @@ def quantize_program(
             )
     program = _with_separate_activations(program)
     results = _Results(program)
-    scales = _scales(program, results, _ranges(program, results, x))
-    quantized = []
+    scaled = _scaled_norms(program, results)
+    scales = _scales(program, results, _ranges(program, results, x), scaled)
+    quantized: list[QuantizedOp] = []
     for k, op in enumerate(program.ops):
+        if k + 1 in scaled:
+            continue
+        if k in scaled:
+            whole, affine = scaled[k]
+            x_of = scales[results.group(results.read_by[k - 1][0][0])]
+            y_of = scales[results.group(k)]
+            quantized.append(norm(whole, program.weights, x_of, y_of, affine))
+            continue
         read = [scales[results.group(writers[0])] for writers in results.read_by[k]]
         quantized.append(_quantized(program, op, read, scales[results.group(k)]))
     x_scale, y_scale = (scales[results.group(k)] for k in (INPUT, results.output[0]))
     return QuantizedProgram(program, tuple(quantized), x_scale, y_scale, x_units, y_units)
+
+
+def _scaled_norms(
+    program: Program, results: _Results
+) -> dict[int, tuple[ops.Normalize, ops.Affine]]:
+    """Each Affine that scales what the Normalize before it gives, and nothing else reads: as one.
+
+    Then the normalized numbers are rounded once, not twice.
+    """
+    pairs = {}
+    for k, (op, affine) in enumerate(itertools.pairwise(program.ops)):
+        if not isinstance(op, ops.Normalize) or not isinstance(affine, ops.Affine):
+            continue
+        readers = sum(k in writers for slots in results.read_by for writers in slots)
+        alone = readers == 1 and results.read_by[k + 1] == [[k]] and k not in results.output
+        x, y = op.x, affine.y
+        apart = x.space != y.space or x.offset + x.size <= y.offset or y.offset + y.size <= x.offset
+        if alone and op.view[2] == 1 and (apart or x.offset == y.offset):
+            pairs[k + 1] = dataclasses.replace(op, y=y), affine
+    return pairs
 
 
 def _sources(op: Op) -> list[Slot]:
@@ -229,7 +259,10 @@ def _observed(runtime: NumpyRuntime, x: Array, out: Array) -> Iterator[tuple[int
 
 
 def _scales(
-    program: Program, results: _Results, ranges: dict[int, _Range]
+    program: Program,
+    results: _Results,
+    ranges: dict[int, _Range],
+    scaled: dict[int, tuple[ops.Normalize, ops.Affine]],
 ) -> dict[int, Quantization]:
     scales = {group: quantization(*r) for group, r in ranges.items()}
     sizes = results.group_sizes(program)
@@ -239,7 +272,7 @@ def _scales(
             if op.x == op.y and sizes[x] == 1:  # nothing else reads it
                 scales[x] = _where_not_saturated(op, ranges[x], scales[results.group(k)])
     for _ in program.ops:
-        if not _widened(program, results, ranges, scales):
+        if not _widened(program, results, ranges, scales, scaled):
             return scales
     raise ValueError(
         "export_c: weights are too large for int8: what goes into a layer inside Skip and what comes "
@@ -266,6 +299,7 @@ def _widened(
     results: _Results,
     ranges: dict[int, _Range],
     scales: dict[int, Quantization],
+    scaled: dict[int, tuple[ops.Normalize, ops.Affine]],
 ) -> bool:
     """Whether a result needed a coarser scale: its step is at least four of the sums' steps.
 
@@ -274,7 +308,10 @@ def _widened(
     changed = False
     for k, op in enumerate(program.ops):
         x, y = results.group(results.read_by[k][0][0]), results.group(k)
-        if isinstance(op, tuple(LINEAR_MAPS)):
+        if k in scaled:
+            whole, affine = scaled[k]
+            finest = finest_step(whole, program.weights, affine)
+        elif isinstance(op, tuple(LINEAR_MAPS)):
             finest = finest_scale(op, program.weights, scales[x])
         elif isinstance(op, _NORMS):
             finest = finest_step(op, program.weights)

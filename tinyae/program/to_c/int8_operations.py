@@ -309,8 +309,8 @@ def _norm(operations: Operations, q: Norm, k: int) -> list[str]:
     function = operations.function("norm", templates.NORM)
     W = operations.tables.add(f"W{k}", q.W)
     scales = operations.tables.add(f"scales{k}", np.stack([q.b, q.multiplier], axis=1))
-    of_each = int(q.W.size > 1), int(q.centered), f"INT64_C({q.eps})"
-    numbers = (*q.view, *of_each, q.down, q.x_zero, q.shift + 1, q.offset)
+    sizes = *q.view, q.W.size, q.per, int(q.centered), f"INT64_C({q.eps})"
+    numbers = (*sizes, q.down, q.x_zero, q.shift + 1, q.offset, q.low)
     places = f"{W}, {scales}, {pointer(q.op.x)}, {pointer(q.op.y)}"
     return [f"{function}({places}, {', '.join(map(str, numbers))})"]
 

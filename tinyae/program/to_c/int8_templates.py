@@ -288,10 +288,10 @@ static int32_t ${name}_inverse_root(uint64_t v, int32_t *h)
 NORM = Template("""\
 /* y = W * n + b, where n = (x - mean) / sqrt(variance + eps) over k, the mean 0 unless centered
  * x, y (rows, length, columns), k < length      eps in units of x, times length^2
- * W; scales (., 2): b, and the multiplier of a sum; of each k if step is 1, else of all */
+ * W (channels); scales (channels, 2): b, and the multiplier of a sum; for per neighbours each */
 static void ${name}_norm(const int8_t *W, const int32_t *scales, const int8_t *x, int8_t *y,
-    int32_t rows, int32_t length, int32_t columns, int32_t step, int32_t centered, int64_t eps,
-    int32_t down, int32_t x_zero, int32_t shift, int32_t offset)
+    int32_t rows, int32_t length, int32_t columns, int32_t channels, int32_t per, int32_t centered,
+    int64_t eps, int32_t down, int32_t x_zero, int32_t shift, int32_t offset, int32_t low)
 {
     for (int32_t r = 0; r < rows; r++, x += length * columns, y += length * columns) {
         for (int32_t p = 0; p < columns; p++) {
@@ -307,11 +307,12 @@ static void ${name}_norm(const int8_t *W, const int32_t *scales, const int8_t *x
             const int32_t inverse = ${name}_inverse_root((uint64_t)squares, &h);
             const int32_t bits = down + h;
             const int64_t half = (int64_t)1 << (bits - 1);
-            for (int32_t k = p, i = 0; k < length * columns; k += columns, i += step) {
+            for (int32_t k = p; k < length * columns; k += columns) {
+                const int32_t c = (r * length * columns + k) / per % channels;
                 const int32_t d = length * (x[k] - x_zero) - sum;
                 const int32_t n = (int32_t)(((int64_t)d * inverse + half) >> bits);
-                const int32_t total = W[i] * n + scales[2 * i];
-                y[k] = ${name}_requantize(total, scales[2 * i + 1], shift, offset, -128);
+                const int32_t total = W[c] * n + scales[2 * c];
+                y[k] = ${name}_requantize(total, scales[2 * c + 1], shift, offset, low);
             }
         }
     }

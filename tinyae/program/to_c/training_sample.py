@@ -87,7 +87,7 @@ class _Forward:
     def slope(self, weight: int) -> float:
         """∂L/∂weight; 0 where two steps do not agree, for instance at an edge of ReLU."""
         a, b = (self._slope(weight, step * self.largest) for step in _STEPS)
-        return b if abs(a - b) <= 1e-4 * abs(b) else 0.0
+        return b if abs(a - b) <= 1e-5 * abs(b) else 0.0
 
     def _slope(self, weight: int, step: float) -> float:
         losses = []
