@@ -399,6 +399,17 @@ int main(void)
     assert subprocess.run([build(tmp_path, text)], check=False).returncode == int(right != wrong)
 
 
+def test_a_step_with_a_norm_of_several_axes_has_a_self_test(tmp_path):
+    rng = np.random.default_rng(0)
+    encoder = ta.Sequential(ta.LayerNorm((2, 3)), ta.Flatten(), ta.Dense(6, 3, rng=rng))
+    decoder = ta.Sequential(ta.Dense(3, 6, rng=rng), ta.Reshape(2, 3))
+    model = ta.Autoencoder(encoder, decoder, ta.MSE())
+    header = model.export_c(tmp_path / "ae.h", train="sgd", selftest=True)
+    x = header.sample.x[None]
+    moved = in_c(tmp_path, header, x, header.step.rate)[header.step.places]
+    np.testing.assert_allclose(moved, header.step.values, atol=1e-6)
+
+
 def test_a_model_learns_in_the_units_of_its_scaler(tmp_path):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(60, 6)) * [1e3, 1, 1e-2, 5, 1, 1] + [1e4, 0, 3, -20, 1, 0]

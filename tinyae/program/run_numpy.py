@@ -65,7 +65,7 @@ def compute(op: ops.Op, **arrays: Array) -> Array:
 
 def _affine(op: ops.Affine, x: Array, scale: Array, shift: Array) -> Array:
     rows = x.reshape(len(x), scale.size, -1)
-    return _apply(op.f, rows * scale[:, None] + shift[:, None])
+    return _apply(op.f, rows * scale.reshape(-1, 1) + shift.reshape(-1, 1))
 
 
 def _dense(op: ops.Dense, x: Array, W: Array, b: Array) -> Array:
