@@ -28,12 +28,14 @@ def widths(draw, low=1, high=70):
 class Architecture:
     """A random chain of layers and its input shape."""
 
+    gates = True  # whether there may be a GLU
+
     def __init__(self, draw, rng):
         self.draw, self.rng = draw, rng
-        self.images = draw(st.booleans())
+        axes = draw(st.sampled_from([1, 1, 2, 3, 3]))  # table, sequence or image
         self.input_shape = self.shape = (
-            tuple(draw(st.integers(low, 9)) for low in (1, 3, 3))
-            if self.images
+            tuple(draw(st.integers(low, 9)) for low in (1, 3, 3)[:axes])
+            if axes > 1
             else (widths(draw),)
         )
         self.layers = [self.layer(2) for _ in range(draw(st.integers(1, 6)))]
@@ -42,7 +44,10 @@ class Architecture:
         if len(self.shape) == 1:
             kinds = [self.dense, self.dense, self.anywhere]
         else:
-            kinds = [self.conv, self.up, self.pool, self.anywhere, self.flatten]
+            kinds = [
+                *(self.conv, self.conv, self.up, self.pool, self.frame, self.anywhere),
+                *(self.flatten, self.whole),
+            ]
         if depth:
             kinds.append(lambda: self.nested(depth - 1))
         return self.draw(st.sampled_from(kinds))()
@@ -54,7 +59,9 @@ class Architecture:
 
     def conv(self):
         out, k, s = (self.draw(st.integers(1, high)) for high in (18, 3, 3))
-        layer = ta.Conv2d(self.shape[0], out, k, s, "same", rng=self.rng, dtype=np.float64)
+        kind, more = self.kinds("Conv"), self.apart()
+        out *= more.get("groups", 1)
+        layer = kind(self.shape[0], out, k, s, "same", rng=self.rng, dtype=np.float64, **more)
         self.shape = (out, *(-(-n // s) for n in self.shape[1:]))
         return layer
 
@@ -63,14 +70,32 @@ class Architecture:
             return ta.ReLU()
         if self.draw(st.booleans()):
             self.shape = (self.shape[0], *(2 * n for n in self.shape[1:]))
-            return ta.Upsample2d(2)
+            between = "linear" if len(self.shape) == 2 else "bilinear"
+            mode = self.draw(st.sampled_from(["nearest", between]))
+            return self.kinds("Upsample")(2, mode=mode)
         out, k, s = (self.draw(st.integers(1, high)) for high in (10, 4, 3))
-        layer = ta.ConvTranspose2d(self.shape[0], out, k, s, rng=self.rng, dtype=np.float64)
-        self.shape = (out, *((n - 1) * s + k for n in self.shape[1:]))
+        more = self.apart()
+        out *= more.get("groups", 1)
+        kind = self.kinds("ConvTranspose")
+        layer = kind(self.shape[0], out, k, s, rng=self.rng, dtype=np.float64, **more)
+        d = more.get("dilation", 1)
+        self.shape = (out, *((n - 1) * s + (k - 1) * d + 1 for n in self.shape[1:]))
         return layer
 
+    def kinds(self, name):
+        """The class of that name for this many axes."""
+        return getattr(ta, f"{name}{len(self.shape) - 1}d")
+
+    def apart(self):
+        """Dilation and groups of a convolution."""
+        if not self.draw(st.booleans()):
+            return {}
+        divisors = [n for n in range(1, self.shape[0] + 1) if self.shape[0] % n == 0]
+        dilation = self.draw(st.integers(1, 2)) if max(self.shape[1:]) > 2 else 1
+        return {"dilation": dilation, "groups": self.draw(st.sampled_from(divisors))}
+
     def pool(self):
-        kind = self.draw(st.sampled_from([ta.MaxPool2d, ta.AvgPool2d]))
+        kind = self.kinds(self.draw(st.sampled_from(["MaxPool", "AvgPool"])))
         if self.draw(st.booleans()):
             k, s = (self.draw(st.integers(1, 3)) for _ in range(2))
             self.shape = (self.shape[0], *(-(-n // s) for n in self.shape[1:]))
@@ -78,6 +103,30 @@ class Architecture:
         k = min(2, *self.shape[1:])
         self.shape = (self.shape[0], *((n - k) // k + 1 for n in self.shape[1:]))
         return kind(k)
+
+    def frame(self):
+        """A border of zeros or of the mirror image, pixels from channels, or halves with gates."""
+        channels, *size = self.shape
+        if self.gates and channels % 2 == 0 and self.draw(st.booleans()):
+            self.shape = (channels // 2, *size)
+            return ta.GLU()
+        if len(size) == 1 or max(size) > 12:
+            return ta.ReLU()
+        if channels % 4 == 0 and self.draw(st.booleans()):
+            self.shape = (channels // 4, *(2 * n for n in size))
+            return ta.PixelShuffle(2)
+        mode = self.draw(st.sampled_from(["zero", "reflect"]))
+        most = 2 if mode == "zero" else min(2, *(n - 1 for n in size))
+        border = tuple(self.draw(st.integers(0, most)) for _ in range(4))
+        self.shape = (channels, size[0] + sum(border[:2]), size[1] + sum(border[2:]))
+        return ta.Pad2d(border, mode)
+
+    def whole(self):
+        """A mean or maximum of each channel."""
+        if len(self.shape) == 2:
+            return ta.Tanh()
+        self.shape = self.shape[:1]
+        return self.draw(st.sampled_from([ta.GlobalAvgPool2d, ta.GlobalMaxPool2d]))()
 
     def flatten(self):
         self.shape = (math.prod(self.shape),)
@@ -150,4 +199,4 @@ class Architecture:
     def mixing(self, wide, out):
         if len(self.shape) == 1:
             return ta.Dense(wide, out, rng=self.rng, dtype=np.float64)
-        return ta.Conv2d(wide, out, 3, 1, "same", rng=self.rng, dtype=np.float64)
+        return self.kinds("Conv")(wide, out, 3, 1, "same", rng=self.rng, dtype=np.float64)

@@ -82,24 +82,6 @@ def test_groups_divide_the_channels():
         ta.Conv2d(4, 6, 3, dilation=0, rng=RNG)
 
 
-def test_int8_says_what_it_has_no_form_for(tmp_path):
-    x = RNG.uniform(size=(4, 2, 8, 8)).astype(np.float32)
-    for layer in (
-        ta.Conv2d(2, 2, 3, groups=2, rng=RNG),
-        ta.MaxPool2d(2, dilation=2),
-        ta.AvgPool2d(3, 2, 1),
-    ):
-        model = ta.Autoencoder(layer, ta.ReLU(), ta.MSE())
-        with pytest.raises(TypeError, match="no form in int8"):
-            model.export_c(
-                tmp_path / "a.h",
-                part="encoder",
-                input_shape=(2, 8, 8),
-                quantize="int8",
-                calibration=x,
-            )
-
-
 # --- upsampling ---------------------------------------------------------------------------------
 
 

@@ -81,15 +81,31 @@ def test_every_layer_of_the_catalog_comes_back(row, rng, path):
         same(ta.from_onnx(path), layer, x)
 
 
+class WithoutGates(Architecture):
+    gates = False  # see above
+
+
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_any_architecture_comes_back(tmp_path_factory, data):
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
-    built = Architecture(data.draw, rng)
+    built = WithoutGates(data.draw, rng)
     layer = ta.Sequential(*built.layers).astype(np.float32)
     path = str(tmp_path_factory.mktemp("onnx") / "any.onnx")
     export_onnx(layer, path, input_shape=built.input_shape)
     same(ta.from_onnx(path), layer, rng.normal(size=(3, *built.input_shape)).astype(np.float32))
+
+
+def test_a_residual_of_what_is_joined_or_reshaped_comes_back(rng, path):
+    for first in (
+        ta.Skip(ta.Dense(4, 3, rng=rng)),
+        ta.Parallel(ta.Tanh(), ta.Dense(4, 3, rng=rng)),
+    ):
+        layer = ta.Sequential(ta.Dense(5, 4, rng=rng), first, ta.Residual(ta.Dense(7, 7, rng=rng)))
+        export_onnx(layer, path, input_shape=(5,))
+        net = ta.from_onnx(path)
+        assert [type(part) for part in net.layers] == [type(part) for part in layer.layers]
+        same(net, layer, rng.normal(size=(3, 5)).astype(np.float32))
 
 
 def test_weights_are_the_same_bits_and_the_layers_the_same(rng, path):

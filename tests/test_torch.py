@@ -87,6 +87,9 @@ ALWAYS = {
     "ConvTranspose2d same",
     "Conv1d",
     "Skip",
+    "GLU",
+    "Upsample1d",
+    "Upsample2d",
 }
 
 
@@ -137,6 +140,14 @@ def test_every_layer_and_its_gradient(row, rng):
         (lambda: nn.LayerNorm((3, 4), elementwise_affine=False), (3, 4)),
         (lambda: nn.RMSNorm(5), (5,)),
         (lambda: nn.Upsample(scale_factor=2), (2, 3, 4)),
+        (lambda: nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False), (2, 3, 4)),
+        (lambda: nn.Upsample(scale_factor=3, mode="linear"), (2, 5)),
+        (lambda: nn.Conv2d(4, 6, 3, padding=2, dilation=2, groups=2), (4, 6, 7)),
+        (lambda: nn.Conv1d(4, 4, 3, padding="same", dilation=3, groups=4), (4, 9)),
+        (lambda: nn.ConvTranspose2d(4, 6, 3, 2, 1, dilation=(1, 2), groups=2), (4, 5, 6)),
+        (lambda: nn.ConvTranspose1d(4, 2, 3, 2, groups=2), (4, 5)),
+        (lambda: nn.MaxPool2d(3, 2, 1, dilation=2), (2, 9, 8)),
+        (lambda: nn.GLU(dim=1), (6, 5)),
         (lambda: nn.ConstantPad2d((1, 2, 3, 0), 0.0), (2, 3, 4)),
         (lambda: nn.GELU("tanh"), (5,)),
         (lambda: nn.Softmax(dim=1), (5,)),
@@ -158,12 +169,17 @@ def test_what_people_write(make, shape, rng):
     [
         (lambda: nn.Bilinear(2, 2, 2), TypeError, "Bilinear has no layer; write it with"),
         (lambda: nn.Conv3d(1, 1, 2), TypeError, "Conv3d has no layer"),
-        (lambda: nn.MaxPool2d(2, dilation=2), ValueError, "has dilation=2, expected 1"),
+        (lambda: nn.GLU(), ValueError, "has dim=-1, expected 1"),
         (lambda: nn.Softmax(dim=-1), ValueError, "has dim=-1, expected 1"),
         (lambda: nn.Flatten(0), ValueError, "has start_dim=0"),
         (lambda: nn.AdaptiveAvgPool2d(1), ValueError, "let nn.Flatten"),
         (lambda: nn.Softplus(beta=2), ValueError, "has beta=2"),
         (lambda: nn.Upsample(scale_factor=2, mode="bicubic"), ValueError, "has mode='bicubic'"),
+        (
+            lambda: nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True),
+            ValueError,
+            "has align_corners=True, expected None or False",
+        ),
     ],
 )
 def test_what_has_no_counterpart_is_named(make, kind, message):

@@ -143,15 +143,13 @@ def _linear(m: Any) -> Layer:
 def _convolution(cls: Any) -> Callable[[Any], Any]:
     def make(m: Any) -> Any:
         _expect(m, "padding_mode", "zeros", "reflect")
-        _expect(m, "dilation", (1,) * len(m.kernel_size))
-        _expect(m, "groups", 1)
         before: list[Layer] = []
         padding = 0 if m.padding == "valid" else _number(m.padding)
         if m.padding_mode == "reflect":
             if len(m.kernel_size) != 2 or isinstance(padding, str):
                 raise ValueError(f"from_torch: {m} mirrors its border, expected zeros; {_ASK}")
             before, padding = [layers.Pad2d(padding, "reflect")], 0
-        more = {}
+        more = {"dilation": _number(m.dilation), "groups": m.groups}
         if m.transposed:
             more["output_padding"] = _number(m.output_padding)
         arguments = m.in_channels, m.out_channels, _number(m.kernel_size), _number(m.stride)
@@ -177,9 +175,10 @@ def _same(layer: Any, module: Any) -> Layer:
 def _pool(cls: Any) -> Callable[[Any], Any]:
     def make(m: Any) -> Any:
         arguments = [_number(a) for a in (m.kernel_size, m.stride, m.padding)]
+        more = {}
         if "Max" in cls.__name__:
-            _expect(m, "dilation", 1, (1,), (1, 1))
             _expect(m, "return_indices", False)
+            more["dilation"] = _number(m.dilation)
         else:
             if hasattr(m, "divisor_override"):
                 _expect(m, "divisor_override", None)
@@ -190,7 +189,7 @@ def _pool(cls: Any) -> Callable[[Any], Any]:
                         "count_include_pad=False"
                     )
                 return [layers.Pad2d(arguments[2]), cls(*arguments[:2])]
-        return cls(*arguments, m.ceil_mode)
+        return cls(*arguments, m.ceil_mode, **more)
 
     return make
 
@@ -204,13 +203,14 @@ def _global_pool(cls: Any) -> Callable[[Any], Layer]:
 
 
 def _upsample(m: Any) -> Layer:
-    _expect(m, "mode", "nearest")
+    _expect(m, "mode", "nearest", "linear", "bilinear")
+    _expect(m, "align_corners", None, False)
     pair = m.scale_factor if isinstance(m.scale_factor, tuple) else (m.scale_factor,) * 2
     if m.size is not None or any(s is None or s != int(s) for s in pair) or len(pair) > 2:
         raise ValueError(f"from_torch: {m}, expected a whole scale_factor; {_ASK}")
-    if len(pair) == 1:
-        return layers.Upsample1d(int(pair[0]))
-    return layers.Upsample2d((int(pair[0]), int(pair[1])))
+    if len(pair) == 1 or m.mode == "linear":
+        return layers.Upsample1d(int(pair[0]), m.mode)
+    return layers.Upsample2d((int(pair[0]), int(pair[1])), m.mode)
 
 
 def _pad(mode: str) -> Callable[[Any], Layer]:
@@ -282,6 +282,11 @@ def _gelu(m: Any) -> Layer:
     return layers.TanhGELU() if m.approximate == "tanh" else layers.GELU()
 
 
+def _glu(m: Any) -> Layer:
+    _expect(m, "dim", 1)
+    return layers.GLU()
+
+
 def _plain(cls: Any) -> Callable[[Any], Layer]:
     return lambda m: cls()
 
@@ -303,6 +308,7 @@ def _table(nn: Any) -> dict[Any, Callable[[Any], Any]]:
         nn.AdaptiveMaxPool2d: _global_pool(layers.GlobalMaxPool2d),
         nn.Upsample: _upsample,
         nn.UpsamplingNearest2d: _upsample,
+        nn.GLU: _glu,
         nn.PixelShuffle: lambda m: layers.PixelShuffle(m.upscale_factor),
         nn.ZeroPad2d: _pad("zero"),
         nn.ConstantPad2d: _pad("zero"),

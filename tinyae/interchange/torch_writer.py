@@ -155,10 +155,6 @@ def _pool(name: str) -> Callable[[_Writer, Any], Any]:
     return make
 
 
-def _mode(layer: Any) -> str:
-    return getattr(layer, "mode", "nearest")
-
-
 def _pad(w: _Writer, layer: layers.Pad2d) -> Any:
     top, bottom, left, right = layer.padding
     module = w.nn.ReflectionPad2d if layer.mode == "reflect" else w.nn.ZeroPad2d
@@ -210,8 +206,8 @@ MODULES: dict[type[Layer], Callable[[_Writer, Any], Any]] = {
     layers.AvgPool2d: _pool("AvgPool2d"),
     layers.GlobalAvgPool2d: lambda w, m: w.nn.Sequential(w.nn.AdaptiveAvgPool2d(1), w.nn.Flatten()),
     layers.GlobalMaxPool2d: lambda w, m: w.nn.Sequential(w.nn.AdaptiveMaxPool2d(1), w.nn.Flatten()),
-    layers.Upsample1d: lambda w, m: w.nn.Upsample(None, (float(m.factor),), _mode(m)),
-    layers.Upsample2d: lambda w, m: w.nn.Upsample(None, tuple(map(float, m.factor)), _mode(m)),
+    layers.Upsample1d: lambda w, m: w.nn.Upsample(None, (float(m.factor),), m.mode),
+    layers.Upsample2d: lambda w, m: w.nn.Upsample(None, tuple(map(float, m.factor)), m.mode),
     layers.PixelShuffle: lambda w, m: w.nn.PixelShuffle(m.factor),
     layers.Pad2d: _pad,
     layers.Flatten: lambda w, m: w.nn.Flatten(),
@@ -229,6 +225,7 @@ MODULES: dict[type[Layer], Callable[[_Writer, Any], Any]] = {
     ),
     layers.PixelNorm: lambda w, m: w.own.PixelNorm(m.eps),
     layers.PReLU: lambda w, m: w.filled(w.nn.PReLU(m.a.size), weight=m.a.value),
+    layers.GLU: lambda w, m: w.nn.GLU(dim=1),
     layers.Softmax: lambda w, m: w.nn.Softmax(dim=1),
     layers.TopK: lambda w, m: w.own.TopK(m.k, m.inference_k),
     layers.Dropout: lambda w, m: w.nn.Dropout(m.p),

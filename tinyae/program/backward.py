@@ -30,12 +30,12 @@ class TrainingLowering(Lowering):
     def largest(self, layer: TopK) -> int:
         return layer.k
 
-    def training_program(self, y: Slot, loss: Loss) -> Program:
+    def training_program(self, y: Slot, loss: Loss, target: Slot) -> Program:
         """One step: the layers up to y, the loss's gradient, and the backward pass."""
         op_list = fold_scales(self.ops, self.arrays, self.names)
         op_list = fuse_activations(op_list, lambda f: FUNCTIONS[f.name].cache == "y")
         self.ops = list(op_list)
-        dy = self.append(grad.LossGrad(y, self.block(y.shape), self.x, loss))
+        dy = self.append(grad.LossGrad(y, self.block(y.shape), target, loss))
         backward = _Backward(self, op_list)
         backward.gradients[y.space] = dy
         for op in reversed(op_list):
@@ -50,7 +50,9 @@ class _Backward:
         self.lowering = lowering
         self.gradients: dict[str, Slot] = {}  # by the space of what they are gradients of
         self.needed: set[str] = set()
+        self.sizes: dict[str, int] = {}  # of the blocks
         for op in forward:
+            self.sizes[op.y.space] = max(self.sizes.get(op.y.space, 0), op.y.offset + op.y.size)
             reads = [slot.space for name, slot in op.slots.items() if name != "y"]
             if self.learns(op) or self.needed.intersection(reads):
                 self.needed.add(op.y.space)
@@ -74,13 +76,6 @@ class _Backward:
             raise TypeError(
                 f"export_c: the model has a {type(op).__name__}, whose gradient has no operation; "
                 "freeze the layers before it and itself, e.g. frozen='encoder'"
-            )
-        apart = getattr(op, "dilation", (1, 1)), getattr(op, "groups", 1)
-        if apart != ((1, 1), 1):
-            raise TypeError(
-                f"export_c: the model has a {type(op).__name__} with dilation {apart[0]} and groups "
-                f"{apart[1]}, whose gradient has no operation; freeze the layers before it and "
-                "itself, e.g. frozen='encoder'"
             )
         rule(self, op, dy)
 
@@ -108,6 +103,9 @@ class _Backward:
         """One more reader of x has the gradient dx."""
         if x.space not in self.needed:
             return
+        if x.size < self.sizes[x.space]:
+            whole = self.block((self.sizes[x.space],))
+            dx, x = self.append(grad.PartGrad(dx, whole, x.offset)), x._replace(shape=whole.shape)
         before = self.gradients.get(x.space)
         if before is not None:
             other = before._replace(shape=x.shape)
@@ -128,7 +126,8 @@ def _dense(b: _Backward, op: ops.Dense, dy: Slot) -> None:
 
 def _conv(b: _Backward, op: ops.Conv, dy: Slot) -> None:
     def make(dx: Slot) -> Op:
-        return grad.ConvGrad(dy, dx, op.W, op.b, b.cache(op), op.stride, op.corner)
+        more = op.stride, op.corner, op.dilation, op.groups
+        return grad.ConvGrad(dy, dx, op.W, op.b, b.cache(op), *more)
 
     b.through(op, make)
 
@@ -136,21 +135,28 @@ def _conv(b: _Backward, op: ops.Conv, dy: Slot) -> None:
 def _conv_transpose(b: _Backward, op: ops.ConvTranspose, dy: Slot) -> None:
     def make(dx: Slot) -> Op:
         W, bias, cache, x = op.W, op.b, b.cache(op), op.x.shape
-        return grad.ConvTransposeGrad(dy, dx, W, bias, cache, op.stride, op.corner, x)
+        more = op.stride, op.corner, op.dilation, op.groups, x
+        return grad.ConvTransposeGrad(dy, dx, W, bias, cache, *more)
 
     b.through(op, make)
 
 
 def _max_pool(b: _Backward, op: ops.MaxPool, dy: Slot) -> None:
-    b.through(op, lambda dx: grad.MaxPoolGrad(dy, dx, op.x, op.window, op.stride, op.corner))
+    more = op.window, op.stride, op.corner, op.dilation
+    b.through(op, lambda dx: grad.MaxPoolGrad(dy, dx, op.x, *more))
 
 
 def _avg_pool(b: _Backward, op: ops.AvgPool, dy: Slot) -> None:
-    b.through(op, lambda dx: grad.AvgPoolGrad(dy, dx, op.window, op.stride, op.corner))
+    more = op.window, op.stride, op.corner, op.dilation
+    b.through(op, lambda dx: grad.AvgPoolGrad(dy, dx, *more))
 
 
 def _upsample(b: _Backward, op: ops.Upsample, dy: Slot) -> None:
     b.through(op, lambda dx: grad.UpsampleGrad(dy, dx, op.factor))
+
+
+def _interpolate(b: _Backward, op: ops.Interpolate, dy: Slot) -> None:
+    b.through(op, lambda dx: grad.InterpolateGrad(dy, dx, op.factor))
 
 
 def _permute(b: _Backward, op: ops.Permute, dy: Slot) -> None:
@@ -188,6 +194,12 @@ def _add(b: _Backward, op: ops.Add, dy: Slot) -> None:
     b.give(op.other, dy)
 
 
+def _multiply(b: _Backward, op: ops.Multiply, dy: Slot) -> None:
+    for x, other in ((op.x, op.other), (op.other, op.x)):
+        if x.space in b.needed:
+            b.give(x, b.append(ops.Multiply(dy, b.block(x.shape), other)))
+
+
 def _copy(b: _Backward, op: ops.Copy, dy: Slot) -> None:
     b.give(op.x, dy)
 
@@ -200,6 +212,7 @@ BACKWARD: dict[type[Op], Callable[[_Backward, Any, Slot], None]] = {
     ops.MaxPool: _max_pool,
     ops.AvgPool: _avg_pool,
     ops.Upsample: _upsample,
+    ops.Interpolate: _interpolate,
     ops.Permute: _permute,
     ops.Pad: _pad,
     ops.Activation: _activation,
@@ -208,5 +221,6 @@ BACKWARD: dict[type[Op], Callable[[_Backward, Any, Slot], None]] = {
     ops.Softmax: _softmax,
     ops.TopK: _top_k,
     ops.Add: _add,
+    ops.Multiply: _multiply,
     ops.Copy: _copy,
 }

@@ -159,7 +159,7 @@ def program_of(
     lowering = Lowering(tuple(input_shape), model.dtype, learnt)
     x = y = lowering.x
     if part != "decoder":
-        x = _scaled(lowering, model, x)
+        x = scaled(lowering, model, x)
         y = _encode(lowering, model, x)
     if part != "encoder":
         y = _decode(lowering, model, y)
@@ -213,12 +213,12 @@ def check_part(who: str, model: Any, part: str) -> None:
         )
 
 
-def _scaled(lowering: Lowering, model: Model, x: Slot) -> Slot:
+def scaled(lowering: Lowering, model: Model, x: Slot) -> Slot:
     """(x − shift) / scale: in two steps, so that x − shift loses no digits in float32."""
     if model.scaler is None:
         return x
     model.scaler.check_shape("compile", x.shape)
-    shift, scale = _per_channel(model.scaler, x.shape)
+    shift, scale = per_channel(model.scaler, x.shape)
     one, zero = np.ones_like(shift), np.zeros_like(shift)
     for a, b in ((one, -shift), (1 / scale, zero)):
         weights = lowering.weight(a), lowering.weight(b)
@@ -231,12 +231,12 @@ def _in_data_units(lowering: Lowering, model: Model, y: Slot) -> Slot:
     if model.scaler is None:
         return y
     model.scaler.check_shape("compile", y.shape)
-    shift, scale = _per_channel(model.scaler, y.shape)
+    shift, scale = per_channel(model.scaler, y.shape)
     weights = lowering.weight(scale), lowering.weight(shift)
     return lowering.append(ops.Affine(y, lowering.block(y.shape), *weights))
 
 
-def _per_channel(scaler: Scaler, shape: Shape) -> tuple[Array, Array]:
+def per_channel(scaler: Scaler, shape: Shape) -> tuple[Array, Array]:
     """shift and scale, a number for each channel.
 
     Raises

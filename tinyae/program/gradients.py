@@ -48,42 +48,47 @@ class DenseGrad(Op):
 
 
 @dataclass(frozen=True)
-class ConvGrad(Op):
-    """y[c, i·s+u−top, j·s+v−left] = Σ W[o,c,u,v] · x[o,i,j] over o, u, v, i, j that meet there
-
-    dW[o,c,u,v] = Σ_{i,j} x[o,i,j] · cache[c, i·s+u−top, j·s+v−left]      db[o] = Σ_{i,j} x[o,i,j]
-    """
+class ConvolutionGrad(Op):
+    """What both directions of a convolution have."""
 
     W: Slot
     b: Slot
     cache: Slot
     stride: Pair
     corner: Pair
+    dilation: Pair
+    groups: int
 
-    @property
-    def macs(self) -> int:
-        pixels = math.prod(self.x.shape[1:])
-        return self.W.size * pixels * (bool(self.y.size) + bool(self.cache.size))
+    def _macs(self, image: Shape) -> int:
+        """``image``: the shape of the smaller side, where each pixel meets all of W"""
+        return self.W.size * math.prod(image[1:]) * (bool(self.y.size) + bool(self.cache.size))
 
 
 @dataclass(frozen=True)
-class ConvTransposeGrad(Op):
-    """y[c,i,j] = Σ_{o,u,v} W[c,o,u,v] · x[o, i·s+u−top, j·s+v−left]
+class ConvGrad(ConvolutionGrad):
+    """y[c, i·s+u·d−top, j·s+v·d−left] = Σ W[o,c,u,v] · x[o,i,j] over o, u, v, i, j that meet there
 
-    dW[c,o,u,v] = Σ_{i,j} cache[c,i,j] · x[o, i·s+u−top, j·s+v−left]      db[o] = Σ x[o]
+    dW[o,c,u,v] = Σ_{i,j} x[o,i,j] · cache[c, i·s+u·d−top, j·s+v·d−left]      db[o] = Σ_{i,j} x[o,i,j]
+    c runs over the channels of o's group.
     """
 
-    W: Slot
-    b: Slot
-    cache: Slot
-    stride: Pair
-    corner: Pair
+    @property
+    def macs(self) -> int:
+        return self._macs(self.x.shape)
+
+
+@dataclass(frozen=True)
+class ConvTransposeGrad(ConvolutionGrad):
+    """y[c,i,j] = Σ_{o,u,v} W[c,o,u,v] · x[o, i·s+u·d−top, j·s+v·d−left]
+
+    dW[c,o,u,v] = Σ_{i,j} cache[c,i,j] · x[o, i·s+u·d−top, j·s+v·d−left]      db[o] = Σ x[o]
+    """
+
     image: Shape  # of the operation's input
 
     @property
     def macs(self) -> int:
-        pixels = math.prod(self.image[1:])
-        return self.W.size * pixels * (bool(self.y.size) + bool(self.cache.size))
+        return self._macs(self.image)
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,7 @@ class MaxPoolGrad(Op):
     window: Pair
     stride: Pair
     corner: Pair
+    dilation: Pair
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,7 @@ class AvgPoolGrad(Op):
     window: Pair
     stride: Pair
     corner: Pair
+    dilation: Pair
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,20 @@ class UpsampleGrad(Op):
     """y[c,i,j] = Σ_{u<a, v<b} x[c, i·a+u, j·b+v]      factor (a, b)"""
 
     factor: Pair
+
+
+@dataclass(frozen=True)
+class InterpolateGrad(Op):
+    """y at each of the four pixels that an x lies between gets x times its weight      factor (a, b)"""
+
+    factor: Pair
+
+
+@dataclass(frozen=True)
+class PartGrad(Op):
+    """y = x from the index ``first`` on, 0 elsewhere: of an operation that reads a part of an array"""
+
+    first: int
 
 
 @dataclass(frozen=True)

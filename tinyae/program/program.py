@@ -77,8 +77,18 @@ class Op:
         return {name: value for name, value in values.items() if isinstance(value, Slot)}
 
 
+class Weighted(Op):
+    """Multiplies by weights, and then applies f."""
+
+    f: Function  # a field of each operation that derives from this
+
+    @property
+    def flops(self) -> int:
+        return 2 * self.macs + (0 if self.f == LINEAR else self.y.size)
+
+
 @dataclass(frozen=True)
-class Affine(Op):
+class Affine(Weighted):
     """y[c, p] = scale[c] · x[c, p] + shift[c], then f      x, y (C, …)   scale, shift (C,)"""
 
     scale: Slot
@@ -89,13 +99,9 @@ class Affine(Op):
     def macs(self) -> int:
         return self.y.size
 
-    @property
-    def flops(self) -> int:
-        return 2 * self.macs + _activation_flops(self.f, self.y)
-
 
 @dataclass(frozen=True)
-class Dense(Op):
+class Dense(Weighted):
     """y = f(W x + b)      x (I,)   W (O, I)   b (O,)   y (O,) or any shape of that size"""
 
     W: Slot
@@ -106,71 +112,61 @@ class Dense(Op):
     def macs(self) -> int:
         return self.W.size
 
-    @property
-    def flops(self) -> int:
-        return 2 * self.macs + _activation_flops(self.f, self.y)
+
+@dataclass(frozen=True)
+class Convolution(Weighted):
+    """What both directions of a convolution have."""
+
+    W: Slot
+    b: Slot
+    stride: Pair
+    corner: Pair
+    f: Function = LINEAR
+    dilation: Pair = (1, 1)
+    groups: int = 1
 
 
 @dataclass(frozen=True)
-class Conv(Op):
+class Conv(Convolution):
     """y[o,i,j] = f(b[o] + Σ_{c,u,v} W[o,c,u,v] · x[c, i·s+u·d−top, j·s+v·d−left]), x zero outside
 
     x (C, H, W)   W (O, C/groups, kh, kw)   b (O,)   y (O, H′, W′)   corner (top, left)
     c runs over the channels of o's group.
     """
 
-    W: Slot
-    b: Slot
-    stride: Pair
-    corner: Pair
-    f: Function = LINEAR
-    dilation: Pair = (1, 1)
-    groups: int = 1
-
     @property
     def macs(self) -> int:
         return self.W.size * math.prod(self.y.shape[1:])
 
-    @property
-    def flops(self) -> int:
-        return 2 * self.macs + _activation_flops(self.f, self.y)
-
 
 @dataclass(frozen=True)
-class ConvTranspose(Op):
+class ConvTranspose(Convolution):
     """y[o, i·s+u·d−top, j·s+v·d−left] += Σ_c W[c,o,u,v] · x[c,i,j] where inside y; y = f(y + b[o])
 
     x (C, H, W)   W (C, O/groups, kh, kw)   b (O,)   y (O, H′, W′)   corner (top, left)
     """
 
-    W: Slot
-    b: Slot
-    stride: Pair
-    corner: Pair
-    f: Function = LINEAR
-    dilation: Pair = (1, 1)
-    groups: int = 1
-
     @property
     def macs(self) -> int:
         return self.W.size * math.prod(self.x.shape[1:])
 
-    @property
-    def flops(self) -> int:
-        return 2 * self.macs + _activation_flops(self.f, self.y)
-
 
 @dataclass(frozen=True)
-class MaxPool(Op):
-    """y[c,i,j] = max over u, v of x[c, i·s+u·d−top, j·s+v·d−left] where inside x
-
-    corner (top, left)
-    """
+class Pool(Op):
+    """A window that moves over an image."""
 
     window: Pair
     stride: Pair
     corner: Pair = (0, 0)
     dilation: Pair = (1, 1)
+
+
+@dataclass(frozen=True)
+class MaxPool(Pool):
+    """y[c,i,j] = max over u, v of x[c, i·s+u·d−top, j·s+v·d−left] where inside x
+
+    corner (top, left)
+    """
 
     @property
     def flops(self) -> int:
@@ -178,13 +174,8 @@ class MaxPool(Op):
 
 
 @dataclass(frozen=True)
-class AvgPool(Op):
+class AvgPool(Pool):
     """y[c,i,j] = the mean over u, v of x[c, i·s+u·d−top, j·s+v·d−left] where inside x"""
-
-    window: Pair
-    stride: Pair
-    corner: Pair = (0, 0)
-    dilation: Pair = (1, 1)
 
     @property
     def flops(self) -> int:
@@ -406,10 +397,6 @@ class Program:
             f"Program({self.input_shape} → {self.output_shape}, {len(self.ops)} operations, "
             f"{self.weights.size:,} weights, {self.dtype})"
         )
-
-
-def _activation_flops(f: Function, y: Slot) -> int:
-    return 0 if f == LINEAR else y.size
 
 
 def _row(k: int, op: Op) -> tuple[str, ...]:

@@ -65,7 +65,7 @@ def compute(op: ops.Op, **arrays: Array) -> Array:
 
 def _affine(op: ops.Affine, x: Array, scale: Array, shift: Array) -> Array:
     rows = x.reshape(len(x), scale.size, -1)
-    return _apply(op.f, rows * scale[:, None] + shift[:, None])
+    return _apply(op.f, rows * scale.reshape(-1, 1) + shift.reshape(-1, 1))
 
 
 def _dense(op: ops.Dense, x: Array, W: Array, b: Array) -> Array:
@@ -104,7 +104,8 @@ def _extent(op: ops.Conv | ops.ConvTranspose, W: Array) -> ops.Pair:
     return extent((W.shape[2], W.shape[3]), op.dilation)
 
 
-def _windows(op: Any, x: Array, outside: float) -> Array:
+def windows(op: Any, x: Array, outside: float) -> Array:
+    """The windows of a pool (N, C, H′, W′, kh, kw); ``outside`` is what is beyond the image."""
     border, reach = [(0, 0), (0, 0)], extent(op.window, op.dilation)
     for n, count, e, s, before in zip(x.shape[2:], op.y.shape[1:], reach, op.stride, op.corner):
         border.append((before, max((count - 1) * s + e - before - n, 0)))
@@ -115,12 +116,12 @@ def _windows(op: Any, x: Array, outside: float) -> Array:
 
 
 def _max_pool(op: ops.MaxPool, x: Array) -> Array:
-    return _windows(op, x, -np.inf).max(axis=(4, 5))
+    return windows(op, x, -np.inf).max(axis=(4, 5))
 
 
 def _avg_pool(op: ops.AvgPool, x: Array) -> Array:
-    inside = _windows(op, np.ones((1, 1, *x.shape[2:]), x.dtype), 0).sum(axis=(4, 5))
-    return _windows(op, x, 0).sum(axis=(4, 5)) / inside
+    inside = windows(op, np.ones((1, 1, *x.shape[2:]), x.dtype), 0).sum(axis=(4, 5))
+    return windows(op, x, 0).sum(axis=(4, 5)) / inside
 
 
 def _upsample(op: ops.Upsample, x: Array) -> Array:

@@ -4,8 +4,9 @@
     program = training_program(model, (140,), learnt)
 
 A step is that of a plain autoencoder on one sample x: forward, ∂L/∂y of the loss of y against x, and
-back (:mod:`tinyae.program.backward`). It equals ``model.backprop(x[None])`` and a step of SGD or
-Adam but for what a single sample has no use for:
+back (:mod:`tinyae.program.backward`); a model with a scaler takes x in the data's units, and its loss
+is in scaled ones. The step equals ``model.backprop(x[None])`` and one of SGD or Adam but for what a
+single sample has no use for:
 
     BatchNorm     needs statistics of a batch. It stays the map x ↦ scale · x + shift that it is after
                   training, with its running statistics, γ and β; gradients go through it
@@ -28,6 +29,7 @@ from tinyae.models import Autoencoder, DenoisingAutoencoder, Model
 from tinyae.param import Param
 from tinyae.program import gradients
 from tinyae.program.backward import TrainingLowering
+from tinyae.program.compile import scaled
 from tinyae.program.program import Program, Shape
 
 OPTIMIZERS = ("sgd", "adam")
@@ -42,13 +44,14 @@ def training_program(model: Any, shape: Shape, learnt: Mapping[str, Param]) -> P
         ValueError  the model does not accept the shape, or its reconstruction has another
     """
     lowering = TrainingLowering(shape, model.dtype, learnt)
-    y = lowering.add(model.decoder, lowering.add(model.encoder, lowering.x))
+    x = scaled(lowering, model, lowering.x)
+    y = lowering.add(model.decoder, lowering.add(model.encoder, x))
     if y.shape != shape:
         raise ValueError(
             f"export_c: a sample has shape {shape}, its reconstruction {y.shape}, so there is no "
             f"loss to learn from; end the decoder with Reshape{shape}"
         )
-    return lowering.training_program(y, model.loss)
+    return lowering.training_program(y, model.loss, x)
 
 
 def checked_optimizer(

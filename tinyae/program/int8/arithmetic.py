@@ -30,7 +30,10 @@ class Quantization(NamedTuple):
         """
         inverse = np.float32(self.halves_per_unit)
         with np.errstate(over="ignore", invalid="ignore"):
-            halves = np.asarray(x, np.float32) * inverse
+            return self.from_halves(np.asarray(x, np.float32) * inverse)
+
+    def from_halves(self, halves: Array) -> Array:
+        """The nearest to halves / 2 plus the zero point, halves away from 0; −128 for NaN."""
         low, high = (np.float32(2 * (end - self.zero)) for end in (INT8_MIN, INT8_MAX))
         inside = np.where(halves > low, np.where(halves < high, halves, high), low)
         whole = inside.astype(np.int32)  # towards 0
@@ -107,20 +110,35 @@ def rescale(sums: Array, shift: int, zero: int) -> Array:
     return q.clip(INT8_MIN, INT8_MAX).astype(np.int8)
 
 
-def quantize_weights(W: Array, b: Array, x_scale: float, axis: int) -> tuple[Array, Array, Array]:
-    """W and b as integers (int8, int32), and the scale of W for each output, which has this axis.
+def quantize_weights(
+    W: Array, b: Array, x_scale: float, largest_x: float = INT8_MAX - INT8_MIN
+) -> tuple[Array, Array, Array]:
+    """W (O, …) and b (O,) as integers (int8, int32), and the scale of W for each output.
 
     The scale is the largest weight's over 127; larger only where sums would not fit in 31 bits.
-    b counts in units of scale · x_scale, as the sums do.
+    b counts in units of scale · x_scale, as the sums do. No integer x is above ``largest_x``.
     """
-    rows = np.moveaxis(W.astype(np.float64), axis, 0).reshape(b.size, -1)
+    rows = W.astype(np.float64).reshape(b.size, -1)
     b = b.astype(np.float64)
-    largest_sum = (INT8_MAX - INT8_MIN) * abs(rows).sum(axis=1) + abs(b) / x_scale
+    largest_sum = largest_x * abs(rows).sum(axis=1) + abs(b) / x_scale
     scale = np.maximum(abs(rows).max(axis=1) / INT8_MAX, largest_sum / 2**30)
     scale[scale == 0] = scale.max() or 1.0
-    column = scale.reshape([-1 if a == axis else 1 for a in range(W.ndim)])
-    q = np.rint(W / column).clip(-INT8_MAX, INT8_MAX).astype(np.int8)
-    return q, np.rint(b / (scale * x_scale)).astype(np.int32), scale
+    q = np.rint(rows / scale[:, None]).clip(-INT8_MAX, INT8_MAX).astype(np.int8)
+    return q.reshape(W.shape), np.rint(b / (scale * x_scale)).astype(np.int32), scale
+
+
+def inverse_root(v: Array) -> tuple[Array, Array]:
+    """h and r ≈ 2³¹ / √(v / 4ʰ) to 2⁻¹⁵ of it, where 2³⁰ ≤ v / 4ʰ < 2³²; integers v ≥ 1."""
+    h = np.zeros_like(v)
+    while (large := v >= 2**32).any():
+        v, h = np.where(large, v >> 2, v), h + large
+    while (small := v < 2**30).any():
+        v, h = np.where(small, v << 2, v), h - small
+    root = np.zeros_like(v)
+    for bit in reversed(range(16)):
+        larger = root | (1 << bit)
+        root = np.where(larger * larger <= v, larger, root)
+    return h, 2**31 // root
 
 
 def nearest(x: Array, to: Quantization) -> Array:

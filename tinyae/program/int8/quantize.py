@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,44 +21,76 @@ from tinyae.kernels.functions import FUNCTIONS
 from tinyae.param import Array
 from tinyae.program import program as ops
 from tinyae.program.int8.arithmetic import MAX_RATIO, Quantization, nearest, quantization
+from tinyae.program.int8.norms import Norm, Softmax, finest_step, norm, softmax
 from tinyae.program.int8.operations import (
     LINEAR_MAPS,
+    Between,
     LinearMap,
+    Mean,
     Move,
+    Product,
+    Slopes,
     Sum,
     Table,
     finest_scale,
     linear_map,
+    mean_of,
+    product_of,
+    slopes,
     sum_of,
     table,
 )
+from tinyae.program.int8.units import Units
 from tinyae.program.program import LINEAR, Op, Program, Slot
 from tinyae.program.run_numpy import NumpyRuntime
 
-QuantizedOp = LinearMap | Table | Move | Sum
+QuantizedOp = LinearMap | Table | Move | Between | Sum | Product | Mean | Slopes | Norm | Softmax
 INPUT = -1  # in place of the index of an operation that wrote a number: it is the sample's
-_CHOICES = (ops.MaxPool, ops.Upsample)  # they choose among numbers, which keep their scale
-_SUMS = (ops.AvgPool, ops.Add)
-_FORMS = (*LINEAR_MAPS, *_CHOICES, *_SUMS, ops.Activation, ops.Copy)
+_CHOICES = (  # their results are among the numbers that they read, and keep their scale
+    *(ops.MaxPool, ops.Upsample, ops.Interpolate),
+    *(ops.Permute, ops.Pad, ops.TopK),
+)
+_NORMS = (ops.LayerNorm, ops.Normalize, ops.Softmax)
+FORMS = (
+    *(*LINEAR_MAPS, *_CHOICES, *_NORMS),
+    *(ops.AvgPool, ops.Add, ops.Multiply, ops.PReLU, ops.Activation, ops.Copy),
+)
 _BLOCK_ROWS = 256  # samples processed at a time
 
 
 @dataclass(frozen=True, eq=False)
 class QuantizedProgram:
-    """A program in int8: ``program`` without its weights, and ``ops``, one for each of its own."""
+    """A program in int8: ``program`` without its weights, and ``ops``, its own in int8.
+
+    x_units, y_units    of the floats at its edges, where a scaler changes them
+    """
 
     program: Program
     ops: tuple[QuantizedOp, ...]
     x: Quantization
     y: Quantization
+    x_units: Units | None = None
+    y_units: Units | None = None
 
     def run(self, x: Array) -> Array:
         """y (float32) from x: to the bit what the exported C computes."""
         y = np.empty((len(x), *self.program.output_shape), np.float32)
         for start in range(0, len(x), _BLOCK_ROWS):
             rows = slice(start, start + _BLOCK_ROWS)
-            y[rows] = self.y.dequantize(self.run_int8(self.x.quantize(x[rows])))
+            y[rows] = self._floats(self.run_int8(self._integers(x[rows])))
         return y
+
+    def scores(self, x: Array) -> Array:
+        """The mean squared error of each sample's reconstruction, in the units of the layers."""
+        y = self.y.dequantize(self.run_int8(self._integers(x))).astype(np.float64)
+        seen = x if self.x_units is None else self.x_units.scaled(x)
+        return np.square(y - seen).reshape(len(x), -1).mean(axis=1)
+
+    def _integers(self, x: Array) -> Array:
+        return self.x.quantize(x) if self.x_units is None else self.x_units.quantize(x, self.x)
+
+    def _floats(self, q: Array) -> Array:
+        return self.y.dequantize(q) if self.y_units is None else self.y_units.dequantize(q, self.y)
 
     def run_int8(self, x: Array) -> Array:
         n, program = len(x), self.program
@@ -78,48 +111,59 @@ class QuantizedProgram:
         return spaces["output"].reshape(n, *output_shape)
 
 
-def quantize_program(program: Program, x: Array) -> QuantizedProgram:
-    """The program in int8; its ranges are those on the samples x.
+def quantize_program(
+    program: Program, x: Array, x_units: Units | None = None, y_units: Units | None = None
+) -> QuantizedProgram:
+    """The program in int8; its ranges are those on the samples x, as the layers see them.
 
     Raises
         TypeError   an operation has no form in int8
         ValueError  the program makes numbers of x that are not finite
     """
     for op in program.ops:
-        if not isinstance(op, _FORMS):
+        if not isinstance(op, FORMS):
             raise TypeError(
                 f"export_c: the model has a {type(op).__name__}, which has no form in int8; pass "
-                "quantize=None, or replace it: BatchNorm and all activations but Softmax have one"
-            )
-        if isinstance(op, ops.Conv | ops.ConvTranspose) and (op.groups, *op.dilation) != (1, 1, 1):
-            raise TypeError(
-                f"export_c: the model has a {type(op).__name__} with groups {op.groups} and dilation "
-                f"{op.dilation}, which has no form in int8; pass quantize=None, or groups=1, dilation=1"
-            )
-        if isinstance(op, ops.MaxPool | ops.AvgPool) and op.dilation != (1, 1):
-            raise TypeError(
-                f"export_c: the model has a {type(op).__name__} with dilation {op.dilation}, which "
-                "has no form in int8; pass quantize=None, or dilation=1"
-            )
-        if isinstance(op, ops.MaxPool | ops.AvgPool) and _reaches_beyond(op):
-            raise TypeError(
-                f"export_c: the model has a {type(op).__name__} whose windows reach beyond the image, "
-                "which has no form in int8; pass quantize=None, or a pool without padding and ceil_mode"
+                "quantize=None, or replace it"
             )
     program = _with_separate_activations(program)
     results = _Results(program)
-    scales = _scales(program, results, _ranges(program, results, x))
-    quantized = []
+    scaled = _scaled_norms(program, results)
+    scales = _scales(program, results, _ranges(program, results, x), scaled)
+    quantized: list[QuantizedOp] = []
     for k, op in enumerate(program.ops):
+        if k + 1 in scaled:
+            continue
+        if k in scaled:
+            whole, affine = scaled[k]
+            x_of = scales[results.group(results.read_by[k - 1][0][0])]
+            y_of = scales[results.group(k)]
+            quantized.append(norm(whole, program.weights, x_of, y_of, affine))
+            continue
         read = [scales[results.group(writers[0])] for writers in results.read_by[k]]
         quantized.append(_quantized(program, op, read, scales[results.group(k)]))
-    ends = (scales[results.group(k)] for k in (INPUT, results.output[0]))
-    return QuantizedProgram(program, tuple(quantized), *ends)
+    x_scale, y_scale = (scales[results.group(k)] for k in (INPUT, results.output[0]))
+    return QuantizedProgram(program, tuple(quantized), x_scale, y_scale, x_units, y_units)
 
 
-def _reaches_beyond(op: ops.MaxPool | ops.AvgPool) -> bool:
-    ends = zip(op.x.shape[1:], op.y.shape[1:], op.window, op.stride)
-    return op.corner != (0, 0) or any((count - 1) * s + k > n for n, count, k, s in ends)
+def _scaled_norms(
+    program: Program, results: _Results
+) -> dict[int, tuple[ops.Normalize, ops.Affine]]:
+    """Each Affine that scales what the Normalize before it gives, and nothing else reads: as one.
+
+    Then the normalized numbers are rounded once, not twice.
+    """
+    pairs = {}
+    for k, (op, affine) in enumerate(itertools.pairwise(program.ops)):
+        if not isinstance(op, ops.Normalize) or not isinstance(affine, ops.Affine):
+            continue
+        readers = sum(k in writers for slots in results.read_by for writers in slots)
+        alone = readers == 1 and results.read_by[k + 1] == [[k]] and k not in results.output
+        x, y = op.x, affine.y
+        apart = x.space != y.space or x.offset + x.size <= y.offset or y.offset + y.size <= x.offset
+        if alone and op.view[2] == 1 and (apart or x.offset == y.offset):
+            pairs[k + 1] = dataclasses.replace(op, y=y), affine
+    return pairs
 
 
 def _sources(op: Op) -> list[Slot]:
@@ -215,7 +259,10 @@ def _observed(runtime: NumpyRuntime, x: Array, out: Array) -> Iterator[tuple[int
 
 
 def _scales(
-    program: Program, results: _Results, ranges: dict[int, _Range]
+    program: Program,
+    results: _Results,
+    ranges: dict[int, _Range],
+    scaled: dict[int, tuple[ops.Normalize, ops.Affine]],
 ) -> dict[int, Quantization]:
     scales = {group: quantization(*r) for group, r in ranges.items()}
     sizes = results.group_sizes(program)
@@ -225,7 +272,7 @@ def _scales(
             if op.x == op.y and sizes[x] == 1:  # nothing else reads it
                 scales[x] = _where_not_saturated(op, ranges[x], scales[results.group(k)])
     for _ in program.ops:
-        if not _widened(program, results, ranges, scales):
+        if not _widened(program, results, ranges, scales, scaled):
             return scales
     raise ValueError(
         "export_c: weights are too large for int8: what goes into a layer inside Skip and what comes "
@@ -252,6 +299,7 @@ def _widened(
     results: _Results,
     ranges: dict[int, _Range],
     scales: dict[int, Quantization],
+    scaled: dict[int, tuple[ops.Normalize, ops.Affine]],
 ) -> bool:
     """Whether a result needed a coarser scale: its step is at least four of the sums' steps.
 
@@ -259,10 +307,17 @@ def _widened(
     """
     changed = False
     for k, op in enumerate(program.ops):
-        if not isinstance(op, tuple(LINEAR_MAPS)):
-            continue
         x, y = results.group(results.read_by[k][0][0]), results.group(k)
-        least = finest_scale(op, program.weights, scales[x]) / MAX_RATIO
+        if k in scaled:
+            whole, affine = scaled[k]
+            finest = finest_step(whole, program.weights, affine)
+        elif isinstance(op, tuple(LINEAR_MAPS)):
+            finest = finest_scale(op, program.weights, scales[x])
+        elif isinstance(op, _NORMS):
+            finest = finest_step(op, program.weights)
+        else:
+            continue
+        least = finest / MAX_RATIO
         if scales[y].scale < least:
             low, high = min(ranges[y].low, 0.0), max(ranges[y].high, 0.0)
             center = (high + low) / 2 if high > low else 0.0
@@ -278,6 +333,18 @@ def _quantized(program: Program, op: Op, read: list[Quantization], y: Quantizati
         return linear_map(op, program.weights, x, y)
     if isinstance(op, ops.Activation):
         return table(op, op.f, x, y)
-    if isinstance(op, _SUMS):
+    if isinstance(op, ops.PReLU):
+        return slopes(op, program.weights, x, y)
+    if isinstance(op, ops.Add):
         return sum_of(op, read, y)
-    return Move(op) if x == y else table(op, LINEAR, x, y)
+    if isinstance(op, ops.Multiply):
+        return product_of(op, read, y)
+    if isinstance(op, ops.AvgPool):
+        return mean_of(op, x, y)
+    if isinstance(op, ops.LayerNorm | ops.Normalize):
+        return norm(op, program.weights, x, y)
+    if isinstance(op, ops.Softmax):
+        return softmax(op, x, y)
+    if isinstance(op, ops.Interpolate):
+        return Between(op)
+    return Move(op, x.zero) if x == y else table(op, LINEAR, x, y)

@@ -11,6 +11,7 @@ backward_….py        the backward pass: operations and templates
 optimizers.py        how a weight moves against its gradient
 learnt.py            where the weights that learn are
 training_header.py   the header of a model that learns
+training_sample.py   what its self-test expects of a step
 int8_….py            the same for a program in int8: header, operations, templates
 """
 

@@ -4,10 +4,37 @@ from __future__ import annotations
 
 from string import Template
 
+from tinyae.program.to_c.image_templates import suffix
+
+SUM = Template("""\
+static float ${name}_sum(const float *x, int32_t length)
+{
+    float sum = 0.0f;
+    for (int32_t i = 0; i < length; i++) {
+        sum += x[i];
+    }
+    return sum;
+}
+""")
+
+
+def gaps(dilation: tuple[int, int]) -> dict[str, str]:
+    """The parts of CONV_TRANSPOSE_UPDATE that depend on the dilation: zeros in W stay what they are."""
+    parts = {"suffix": suffix(dilation), "skip_gaps": ""}
+    if dilation != (1, 1):
+        down, across = dilation
+        condition = f"u % {down} != 0 || v % {across} != 0"
+        parts["skip_gaps"] = f"""
+                    if ({condition}) {{
+                        continue;
+                    }}"""
+    return parts
+
+
 CONV_INPUT_GRAD = Template("""\
-/* dx[c, i * down + u - top, j * right + v - left] += W[o, c, u, v] * dy[o, i, j] where that is inside
- * of x; $rows channels o at a time */
-static void ${name}_conv_input_grad$rows(const ${name}_window *s, int32_t out_channels,
+/* dx[c, i * down + $step_down - top, j * right + $step_across - left] += W[o, c, u, v] * dy[o, i, j]
+ * where that is inside of x; $rows channels o at a time */
+static void ${name}_conv_input_grad$suffix$rows(const ${name}_window *s, int32_t out_channels,
     const float *W, const float *dy, float *dx)
 {
     const int32_t pixels = s->out_height * s->out_width;
@@ -15,22 +42,22 @@ static void ${name}_conv_input_grad$rows(const ${name}_window *s, int32_t out_ch
         const float *p = dy + o * pixels;
         for (int32_t i = 0; i < s->out_height; i++) {
             const int32_t row = i * s->down - s->top;
-            const int32_t u0 = row < 0 ? -row : 0;
-            const int32_t u1 = ${name}_min(s->window_height, s->height - row);
+            const int32_t u0 = row < 0 ? $first_down : 0;
+            const int32_t u1 = ${name}_min(s->window_height, $last_down);
             for (int32_t j = 0; j < s->out_width; j++, p++) {
                 const int32_t column = j * s->right - s->left;
-                const int32_t v0 = column < 0 ? -column : 0;
-                const int32_t v1 = ${name}_min(s->window_width, s->width - column);
+                const int32_t v0 = column < 0 ? $first_across : 0;
+                const int32_t v1 = ${name}_min(s->window_width, $last_across);
                 const float d@ = p[@ * pixels];
                 for (int32_t c = 0; c < s->channels; c++) {
                     for (int32_t u = u0; u < u1; u++) {
-                        const int32_t at = (c * s->height + row + u) * s->width + column;
+                        const int32_t at = (c * s->height + row + $step_down) * s->width + column;
                         const int32_t tap = (c * s->window_height + u) * s->window_width;
                         for (int32_t v = v0; v < v1; v++) {
                             const float *w = W + (1 + tap + v) * $rows;
-                            float t = dx[at + v];
+                            float t = dx[at + $step_across];
                             t = ${name}_fma(w[@], d@, t);
-                            dx[at + v] = t;
+                            dx[at + $step_across] = t;
                         }
                     }
                 }
@@ -52,31 +79,28 @@ static inline void ${name}_range(int32_t offset, int32_t stride, int32_t length,
 """)
 
 CONV_UPDATE = Template("""\
-/* W[o, c, u, v] moves against the sum over i, j of dy[o, i, j] * x[c, i * down + u - top,
- * j * right + v - left] where that is inside of x, b[o] against the sum of dy[o]; $rows channels o at
- * a time */
-static void ${name}_conv_update$rows(const ${name}_window *s, int32_t out_channels, float *W,
+/* W[o, c, u, v] moves against the sum over i, j of dy[o, i, j] * x[c, i * down + $step_down - top,
+ * j * right + $step_across - left] where that is inside of x, b[o] against the sum of dy[o];
+ * $rows channels o at a time */
+static void ${name}_conv_update$suffix$rows(const ${name}_window *s, int32_t out_channels, float *W,
     const float *x, const float *dy, $parameter)
 {
     const int32_t pixels = s->out_height * s->out_width;
     for (int32_t o = 0; o < out_channels; o += $rows, dy += $rows * pixels) {
-        float b@ = 0.0f;
-        for (int32_t i = 0; i < pixels; i++) {
-            b@ += dy[@ * pixels + i];
-        }
+        const float b@ = ${name}_sum(dy + @ * pixels, pixels);
         $update_b_by_sum
         W += $rows;
         for (int32_t c = 0; c < s->channels; c++) {
             for (int32_t u = 0; u < s->window_height; u++) {
                 int32_t i0, i1;
-                ${name}_range(u - s->top, s->down, s->height, s->out_height, &i0, &i1);
+                ${name}_range($step_down - s->top, s->down, s->height, s->out_height, &i0, &i1);
                 for (int32_t v = 0; v < s->window_width; v++, W += $rows) {
                     int32_t j0, j1;
-                    ${name}_range(v - s->left, s->right, s->width, s->out_width, &j0, &j1);
+                    ${name}_range($step_across - s->left, s->right, s->width, s->out_width, &j0, &j1);
                     float s@ = 0.0f;
                     for (int32_t i = i0; i < i1; i++) {
-                        const int32_t row = c * s->height + i * s->down + u - s->top;
-                        const int32_t at = row * s->width + v - s->left;
+                        const int32_t row = c * s->height + i * s->down + $step_down - s->top;
+                        const int32_t at = row * s->width + $step_across - s->left;
                         float t@ = 0.0f;
                         for (int32_t j = j0; j < j1; j++) {
                             const float xv = x[at + j * s->right];
@@ -135,22 +159,19 @@ CONV_TRANSPOSE_UPDATE = Template("""\
 /* W[o, c, u, v] moves against the sum over i, j of x[c, i, j] * dy[o, i * down + u - top,
  * j * right + v - left] where that is inside of dy, b[o] against the sum of dy[o]; $rows channels o at
  * a time */
-static void ${name}_conv_transpose_update$rows(const ${name}_window *s, int32_t out_channels,
+static void ${name}_conv_transpose_update$suffix$rows(const ${name}_window *s, int32_t out_channels,
     float *W, const float *x, const float *dy, $parameter)
 {
     const int32_t pixels = s->out_height * s->out_width;
     for (int32_t o = 0; o < out_channels; o += $rows, dy += $rows * pixels) {
-        float b@ = 0.0f;
-        for (int32_t i = 0; i < pixels; i++) {
-            b@ += dy[@ * pixels + i];
-        }
+        const float b@ = ${name}_sum(dy + @ * pixels, pixels);
         $update_b_by_sum
         W += $rows;
         for (int32_t c = 0; c < s->channels; c++) {
             for (int32_t u = 0; u < s->window_height; u++) {
                 int32_t i0, i1;
                 ${name}_range(u - s->top, s->down, s->out_height, s->height, &i0, &i1);
-                for (int32_t v = 0; v < s->window_width; v++, W += $rows) {
+                for (int32_t v = 0; v < s->window_width; v++, W += $rows) {$skip_gaps
                     int32_t j0, j1;
                     ${name}_range(v - s->left, s->right, s->out_width, s->width, &j0, &j1);
                     float s@ = 0.0f;
@@ -174,21 +195,22 @@ static void ${name}_conv_transpose_update$rows(const ${name}_window *s, int32_t 
 
 MAX_POOL_GRAD = Template("""\
 /* dx at the first of the largest entries of each window += dy */
-static void ${name}_max_pool_grad(const ${name}_window *s, const float *x, const float *dy, float *dx)
+static void ${name}_max_pool_grad$suffix(const ${name}_window *s, const float *x, const float *dy,
+    float *dx)
 {
     const int32_t pixels = s->height * s->width;
     for (int32_t c = 0; c < s->channels; c++, x += pixels, dx += pixels) {
         for (int32_t i = 0; i < s->out_height; i++) {
             const int32_t row = i * s->down - s->top;
-            const int32_t u0 = row < 0 ? 0 : row;
+            const int32_t u0 = row < 0 ? $first_row : row;
             const int32_t u1 = ${name}_min(row + s->window_height, s->height);
             for (int32_t j = 0; j < s->out_width; j++) {
                 const int32_t column = j * s->right - s->left;
-                const int32_t v0 = column < 0 ? 0 : column;
+                const int32_t v0 = column < 0 ? $first_column : column;
                 const int32_t v1 = ${name}_min(column + s->window_width, s->width);
                 int32_t largest = u0 * s->width + v0;
-                for (int32_t u = u0; u < u1; u++) {
-                    for (int32_t v = v0; v < v1; v++) {
+                for (int32_t u = u0; u < u1; u += $down) {
+                    for (int32_t v = v0; v < v1; v += $across) {
                         if (x[u * s->width + v] > x[largest]) {
                             largest = u * s->width + v;
                         }
@@ -203,20 +225,20 @@ static void ${name}_max_pool_grad(const ${name}_window *s, const float *x, const
 
 AVG_POOL_GRAD = Template("""\
 /* dx at each entry of a window += dy over the number of entries that are inside of the image */
-static void ${name}_avg_pool_grad(const ${name}_window *s, const float *dy, float *dx)
+static void ${name}_avg_pool_grad$suffix(const ${name}_window *s, const float *dy, float *dx)
 {
     for (int32_t c = 0; c < s->channels; c++, dx += s->height * s->width) {
         for (int32_t i = 0; i < s->out_height; i++) {
             const int32_t row = i * s->down - s->top;
-            const int32_t u0 = row < 0 ? 0 : row;
+            const int32_t u0 = row < 0 ? $first_row : row;
             const int32_t u1 = ${name}_min(row + s->window_height, s->height);
             for (int32_t j = 0; j < s->out_width; j++) {
                 const int32_t column = j * s->right - s->left;
-                const int32_t v0 = column < 0 ? 0 : column;
+                const int32_t v0 = column < 0 ? $first_column : column;
                 const int32_t v1 = ${name}_min(column + s->window_width, s->width);
-                const float share = *dy++ / (float)((u1 - u0) * (v1 - v0));
-                for (int32_t u = u0; u < u1; u++) {
-                    for (int32_t v = v0; v < v1; v++) {
+                const float share = *dy++ / (float)($rows_inside * $columns_inside);
+                for (int32_t u = u0; u < u1; u += $down) {
+                    for (int32_t v = v0; v < v1; v += $across) {
                         dx[u * s->width + v] += share;
                     }
                 }
@@ -234,6 +256,34 @@ static void ${name}_upsample_grad(const float *dy, float *dx, int32_t rows, int3
     for (int32_t i = 0; i < rows * down; i++) {
         for (int32_t j = 0; j < width * right; j++) {
             dx[i / down * width + j / right] += *dy++;
+        }
+    }
+}
+""")
+
+INTERPOLATE_GRAD = Template("""\
+/* dx at the four pixels around the place of dy[c, i, j], see interpolate, += dy times their weights */
+static void ${name}_interpolate_grad(const float *dy, float *dx, int32_t channels, int32_t height,
+    int32_t width, int32_t down, int32_t right)
+{
+    for (int32_t c = 0; c < channels; c++, dx += height * width) {
+        for (int32_t i = 0; i < height * down; i++) {
+            const int32_t row = 2 * i + 1 < down ? 0 : 2 * i + 1 - down;  /* in halves of 1 / down */
+            const int32_t i0 = row / (2 * down);
+            float *above = dx + i0 * width;
+            float *below = dx + ${name}_min(i0 + 1, height - 1) * width;
+            const float s = (float)(row - i0 * 2 * down) / (float)(2 * down);
+            for (int32_t j = 0; j < width * right; j++) {
+                const int32_t column = 2 * j + 1 < right ? 0 : 2 * j + 1 - right;
+                const int32_t j0 = column / (2 * right);
+                const int32_t j1 = ${name}_min(j0 + 1, width - 1);
+                const float t = (float)(column - j0 * 2 * right) / (float)(2 * right);
+                const float d = *dy++;
+                above[j0] += (1.0f - s) * (1.0f - t) * d;
+                above[j1] += (1.0f - s) * t * d;
+                below[j0] += s * (1.0f - t) * d;
+                below[j1] += s * t * d;
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ import numpy as np
 
 from tinyae.kernels.expressions import c_expression, c_number, variables
 from tinyae.kernels.functions import FUNCTIONS
+from tinyae.kernels.windows import extent
 from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Huber, Loss
 from tinyae.program import gradients as grad
 from tinyae.program.program import Op, Pair, Program, Slot
@@ -24,12 +25,14 @@ from tinyae.program.to_c.operations import (
     Writer,
     at_offset,
     comment,
+    conv_weights,
     dense_table,
+    each_group,
     from_offset,
     pointer,
 )
 from tinyae.program.to_c.optimizers import Optimizer
-from tinyae.program.to_c.tables import interleave, split
+from tinyae.program.to_c.tables import split
 
 # What the functions of backward_templates call the factors of a gradient, and where its weight is.
 _UPDATES = {
@@ -75,10 +78,10 @@ class BackwardWriter(Writer):
     def zero(self, y: Slot) -> str:
         return f"{self.function('zero', templates.ZERO)}({pointer(y)}, {y.size})"
 
-    def window_over(self, image: Slot, op: Any, window: Pair) -> str:
+    def window_over(self, image: Slot, op: Any, window: Pair, groups: int = 1) -> str:
         """The sizes of the forward operation, from an image to one of the gradient's shape."""
         forward = replace(op, x=image, y=op.x)
-        return self.window(forward, window, op.corner)
+        return self.window(forward, window, op.corner, groups)
 
 
 def training_statements(
@@ -190,61 +193,77 @@ def _dense_grad(w: BackwardWriter, op: grad.DenseGrad) -> list[str]:
 
 def _conv_grad(w: BackwardWriter, op: grad.ConvGrad) -> list[str]:
     templates = image_templates.CONV_INPUT_GRAD, image_templates.CONV_UPDATE
-    return _any_conv_grad(w, op, w.read(op.W), "conv", templates)
+    return _any_conv_grad(w, op, "conv", templates, forward_images.taps(op.dilation))
 
 
 def _conv_transpose_grad(w: BackwardWriter, op: grad.ConvTransposeGrad) -> list[str]:
-    W = w.read(op.W).swapaxes(0, 1)
     templates = image_templates.CONV_TRANSPOSE_INPUT_GRAD, image_templates.CONV_TRANSPOSE_UPDATE
-    return _any_conv_grad(w, op, W, "conv_transpose", templates)
+    return _any_conv_grad(w, op, "conv_transpose", templates, image_templates.gaps(op.dilation))
 
 
 def _any_conv_grad(
     w: BackwardWriter,
     op: grad.ConvGrad | grad.ConvTransposeGrad,
-    W: Any,
     name: str,
     templates: tuple[Template, Template],
+    steps: dict[str, str],
 ) -> list[str]:
-    """W (O, C, kh, kw). First dx by all of W, then the update of W."""
-    table = w.table("W", interleave(W, w.read(op.b)), op.W)
+    """First dx by all of W, then the update of W."""
+    W, table = conv_weights(w, op, isinstance(op, grad.ConvTransposeGrad))
+    groups, outputs = W.shape[:2]
     image = op.y if op.y.size else op.cache
-    window = w.window_over(image, op, (W.shape[2], W.shape[3]))
+    window = w.window_over(image, op, (W.shape[3], W.shape[4]), groups)
     w.function("min", forward.MIN)
     w.function("fma", forward.FMA)
-    pixels = op.x.shape[1] * op.x.shape[2]
+    pixels, of_output = op.x.shape[1] * op.x.shape[2], 1 + W[0, 0].size
+    of_group = [outputs * of_output, outputs * pixels, image.size // groups]
+    suffix = forward_images.suffix(op.dilation)
     input_grads = [w.zero(op.y)] if op.y.size else []
     updates = []
     first = 0
-    for rows, outputs in split(len(W)):
-        weights = at_offset(table, first * (1 + W[0].size))
-        dy = pointer(from_offset(op.x, first * pixels))
+    for rows, count in split(outputs):
+        weights, dy = at_offset(table, first * of_output), from_offset(op.x, first * pixels)
         if op.y.size:
-            function = w.function(f"{name}_input_grad{rows}", templates[0], rows=rows)
-            given = f"{window}, {outputs}, {weights}, {dy}, {pointer(op.y)}"
-            input_grads.append(f"{function}({given})")
+            of_taps = suffix if name == "conv" else ""
+            full = f"{name}_input_grad{of_taps}{rows}"
+            function = w.function(full, templates[0], rows=rows, **steps)
+            places = [weights, pointer(dy), pointer(op.y)]
+            loop, places = each_group(groups, places, of_group)
+            input_grads.append(f"{loop}{function}({window}, {count}, {', '.join(places)})")
         if w.learns(op.W):
             w.function("range", image_templates.RANGE)
-            function = w.updating(f"{name}_update{rows}", templates[1], rows=rows)
-            given = f"{window}, {outputs}, {weights}, {pointer(op.cache)}, {dy}"
-            updates.append(f"{function}({given}, {w.optimizer.argument})")
-        first += outputs
+            w.function("sum", image_templates.SUM)
+            full = f"{name}_update{suffix}{rows}"
+            function = w.updating(full, templates[1], rows=rows, **steps)
+            places = [weights, pointer(dy), pointer(op.cache)]
+            loop, (weights, of_dy, of_x) = each_group(groups, places, of_group)
+            given = f"{window}, {count}, {weights}, {of_x}, {of_dy}, {w.optimizer.argument}"
+            updates.append(f"{loop}{function}({given})")
+        first += count
     return input_grads + updates
 
 
 def _max_pool_grad(w: BackwardWriter, op: grad.MaxPoolGrad) -> list[str]:
-    w.function("min", forward.MIN)
-    function = w.function("max_pool_grad", image_templates.MAX_POOL_GRAD)
-    window = w.window_over(op.y, op, op.window)
     places = f"{pointer(op.cache)}, {pointer(op.x)}, {pointer(op.y)}"
-    return [w.zero(op.y), f"{function}({window}, {places})"]
+    return _pool_grad(w, op, "max_pool_grad", image_templates.MAX_POOL_GRAD, places)
 
 
 def _avg_pool_grad(w: BackwardWriter, op: grad.AvgPoolGrad) -> list[str]:
+    return _pool_grad(w, op, "avg_pool_grad", image_templates.AVG_POOL_GRAD, w.pointers(op))
+
+
+def _pool_grad(
+    w: BackwardWriter,
+    op: grad.MaxPoolGrad | grad.AvgPoolGrad,
+    name: str,
+    template: Template,
+    places: str,
+) -> list[str]:
     w.function("min", forward.MIN)
-    function = w.function("avg_pool_grad", image_templates.AVG_POOL_GRAD)
-    window = w.window_over(op.y, op, op.window)
-    return [w.zero(op.y), f"{function}({window}, {w.pointers(op)})"]
+    name += forward_images.suffix(op.dilation)
+    function = w.function(name, template, **forward_images.entries(op.dilation))
+    window = w.window_over(op.y, op, extent(op.window, op.dilation))
+    return [w.zero(op.y), f"{function}({window}, {places})"]
 
 
 def _upsample_grad(w: BackwardWriter, op: grad.UpsampleGrad) -> list[str]:
@@ -252,6 +271,19 @@ def _upsample_grad(w: BackwardWriter, op: grad.UpsampleGrad) -> list[str]:
     channels, height, width = op.y.shape
     sizes = f"{channels * height}, {width}, {op.factor[0]}, {op.factor[1]}"
     return [w.zero(op.y), f"{function}({w.pointers(op)}, {sizes})"]
+
+
+def _interpolate_grad(w: BackwardWriter, op: grad.InterpolateGrad) -> list[str]:
+    w.function("min", forward.MIN)
+    function = w.function("interpolate_grad", image_templates.INTERPOLATE_GRAD)
+    sizes = ", ".join(map(str, (*op.y.shape, *op.factor)))
+    return [w.zero(op.y), f"{function}({w.pointers(op)}, {sizes})"]
+
+
+def _part_grad(w: BackwardWriter, op: grad.PartGrad) -> list[str]:
+    function = w.function("copy", forward.COPY)
+    part = pointer(from_offset(op.y, op.first))
+    return [w.zero(op.y), f"{function}({pointer(op.x)}, {part}, {op.x.size})"]
 
 
 def _permute_grad(w: BackwardWriter, op: grad.PermuteGrad) -> list[str]:
@@ -277,6 +309,7 @@ def _affine_grad(w: BackwardWriter, op: grad.AffineGrad) -> list[str]:
     sizes, rate, dy = f"{channels}, {length}", w.optimizer.argument, pointer(op.x)
     calls = []
     if w.learns(op.shift):
+        w.function("sum", image_templates.SUM)
         function = w.updating("shift_update", templates.SHIFT_UPDATE)
         calls.append(f"{function}({shift}, {dy}, {sizes}, {rate})")
     if not w.learns(op.scale):
@@ -336,6 +369,8 @@ _WRITE_BACKWARD: dict[type[Op], Callable[[BackwardWriter, Any], list[str]]] = {
     grad.MaxPoolGrad: _max_pool_grad,
     grad.AvgPoolGrad: _avg_pool_grad,
     grad.UpsampleGrad: _upsample_grad,
+    grad.InterpolateGrad: _interpolate_grad,
+    grad.PartGrad: _part_grad,
     grad.PermuteGrad: _permute_grad,
     grad.PadGrad: _pad_grad,
     grad.AffineGrad: _affine_grad,

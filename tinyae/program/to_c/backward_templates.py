@@ -147,10 +147,7 @@ static void ${name}_shift_update(float *w, const float *dy, int32_t channels, in
     $parameter)
 {
     for (int32_t c = 0; c < channels; c++) {
-        float sum = 0.0f;
-        for (int32_t p = c * length; p < (c + 1) * length; p++) {
-            sum += dy[p];
-        }
+        const float sum = ${name}_sum(dy + c * length, length);
         $update_c
     }
 }

@@ -19,10 +19,11 @@ import numpy as np
 
 from tinyae import files
 from tinyae.arrays import check_real
+from tinyae.losses import BCE, BCEWithLogits
 from tinyae.models import Model
 from tinyae.param import Array, Param
-from tinyae.program.compile import check_part, in_float32, program_of
-from tinyae.program.int8 import QuantizedProgram, quantize_program
+from tinyae.program.compile import check_part, in_float32, per_channel, program_of
+from tinyae.program.int8 import QuantizedProgram, Units, quantize_program
 from tinyae.program.program import Program, Shape
 from tinyae.program.run_numpy import NumpyRuntime
 from tinyae.program.shapes import checked_sample_shape
@@ -30,6 +31,7 @@ from tinyae.program.to_c.header import Header, Sample
 from tinyae.program.to_c.int8_header import Int8Header, arena_bytes
 from tinyae.program.to_c.score import ends_in_pieces
 from tinyae.program.to_c.training_header import TrainingHeader
+from tinyae.program.to_c.training_sample import step_sample
 from tinyae.program.training import (
     check_learnt,
     checked_optimizer,
@@ -76,7 +78,8 @@ def export_c(
         a score above which a sample is an anomaly, as the macro NAME_THRESHOLD; by default the
         model's own, if it has one
     selftest
-        whether to add a sample, what tinyae makes of it, and a function that compares
+        whether to add a sample, what tinyae makes of it, and a function that compares; with
+        ``train``, also what a step makes of some weights
     quantize
         "int8" for weights and intermediate results of 8 bits, see :mod:`tinyae.program.int8`. ``in``
         and ``out`` stay float; NAME_run_int8(in, out, arena) takes and gives int8_t. The header's
@@ -115,13 +118,6 @@ def export_c(
     if threshold is None and part in ("score", "autoencoder"):
         threshold = _own_threshold(model)
     threshold = _checked_threshold(threshold, part)
-    if model.scaler is not None and (quantize is not None or train is not None):
-        option = "quantize" if quantize is not None else "train"
-        raise ValueError(
-            f"export_c: the model scales its features, each in units of its own, which {option} has no "
-            f"operation for; pass {option}=None, or scale in your program: "
-            "model.in_scaled_units().export_c(…), with calibration=model.as_input(x)"
-        )
     if quantize is not None or calibration is not None:
         calibration = _checked_calibration(quantize, calibration)
         input_shape = calibration.shape[1:] if input_shape is None else input_shape
@@ -136,14 +132,16 @@ def export_c(
     elif optimizer is not None:
         learnt = learnt_params(model, frozen)
         programs = _in_float32_all(_programs(model, part, shape, threshold, learnt))
-        sample = _sample(programs) if selftest else None
+        sample = _sample(programs, model, part) if selftest else None
         programs["train"] = in_float32("export_c", training_program(model, shape, learnt))
         check_learnt(model, programs["train"], learnt)
         names = name, file.name, what
         header = TrainingHeader(*names, programs, optimizer, threshold, sample)
+        if sample is not None:
+            header.step = step_sample(header, sample.x)
     else:
         programs = _in_float32_all(_programs(model, part, shape, threshold))
-        sample = _sample(programs) if selftest else None
+        sample = _sample(programs, model, part) if selftest else None
         header = Header(name, file.name, what, programs, threshold, sample)
     content = header.text().encode("ascii", "replace")
     files.write("export_c", target, lambda out: out.write(content))
@@ -192,8 +190,17 @@ def _int8_header(
     scored = part == "score" or threshold is not None
     if scored:
         program_of(model, "score", shape)  # raises if the reconstruction has another shape
-    program = program_of(model, "autoencoder" if part == "score" else part, shape)
-    quantized = quantize_program(in_float32("export_c", program), x)
+    layers, scaler = model.in_scaled_units(), model.scaler
+    program = program_of(layers, "autoencoder" if part == "score" else part, shape)
+    x_units = y_units = None
+    seen = x
+    if scaler is not None and part != "decoder":
+        x_units = Units(*per_channel(scaler, shape))
+        seen = scaler.apply(x)
+    if scaler is not None and part != "encoder":
+        scaler.check_shape("export_c", program.output_shape)
+        y_units = Units(*per_channel(scaler, program.output_shape))
+    quantized = quantize_program(in_float32("export_c", program), seen, x_units, y_units)
     functions: tuple[str, ...] = ("score",) if part == "score" else ("run",)
     if part == "autoencoder" and (
         scored
@@ -212,7 +219,7 @@ def _int8_sample(quantized: QuantizedProgram, x: Array, functions: tuple[str, ..
     y = quantized.run(x[None])[0]
     results = {"run": y}
     if "score" in functions:
-        results["score"] = np.square(y - x).mean()
+        results["score"] = quantized.scores(x[None])[0]
     return Sample(x, {key: results[key] for key in functions})
 
 
@@ -285,10 +292,15 @@ def _in_float32_all(programs: dict[str, Program]) -> dict[str, Program]:
     return {key: in_float32("export_c", program) for key, program in programs.items()}
 
 
-def _sample(programs: dict[str, Program]) -> Sample:
+def _sample(programs: dict[str, Program], model: Model, part: str) -> Sample:
     """A random sample, and what each program makes of it, computed in float64."""
     shape = next(iter(programs.values())).input_shape
-    x = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
+    rng = np.random.default_rng(0)
+    probability = isinstance(getattr(model, "loss", None), BCE | BCEWithLogits)
+    x = rng.random((1, *shape)) if probability else rng.normal(size=(1, *shape))
+    if model.scaler is not None and part != "decoder":
+        x = model.scaler.undo(x)
+    x = x.astype(np.float32)
     results = {}
     for key, program in programs.items():
         exact = dataclasses.replace(program, weights=program.weights.astype(np.float64))

@@ -16,7 +16,7 @@ from tinyae.param import Array
 from tinyae.program.program import Program, Shape
 from tinyae.program.to_c.operations import Operations, shape_text, shapes, title
 from tinyae.program.to_c.score import score_statements
-from tinyae.program.to_c.tables import number_lines
+from tinyae.program.to_c.tables import c_type, number_lines
 
 FLOAT_BYTES = 4
 
@@ -217,6 +217,10 @@ class Header:
         """The arguments and the first statements of the self-test."""
         return ["float *arena"], []
 
+    def _selftest_end(self) -> tuple[dict[str, Array], list[str]]:
+        """More tables and the last statements of the self-test."""
+        return {}, []
+
     def _selftest(self) -> list[str]:
         if self.sample is None:
             return []
@@ -231,7 +235,7 @@ class Header:
                 f"{self.name}_run({self._given('run').replace('in,', f'{name}_in,', 1)});",
                 f"for (int32_t i = 0; i < {macro}_OUTPUT_LENGTH; i++) {{",
                 f"    const float error = out[i] - {name}_out[i];",
-                f"    if (!(error <= {_bound(y)} && -error <= {_bound(y)})) {{",
+                f"    if (!(error <= {error_bound(y)} && -error <= {error_bound(y)})) {{",
                 "        return i + 1;",
                 "    }",
                 "}",
@@ -242,12 +246,16 @@ class Header:
             body += [
                 f"const float error = {self.name}_score("
                 f"{self._given('score').replace('in,', f'{name}_in,', 1)}) - {c_number(float(y))};",
-                f"if (!(error <= {_bound(y)} && -error <= {_bound(y)})) {{",
+                f"if (!(error <= {error_bound(y)} && -error <= {error_bound(y)})) {{",
                 f"    return {failed};",
                 "}",
             ]
+        more_tables, end = self._selftest_end()
+        tables |= more_tables
+        body += end
         definitions = [
-            f"{macro}_CONST float {table}[{values.size}] = {{\n{number_lines(values.ravel())}}};\n"
+            f"{macro}_CONST {c_type(values)} {table}[{values.size}] = "
+            f"{{\n{number_lines(values.ravel())}}};\n"
             for table, values in tables.items()
         ]
         function = (
@@ -265,7 +273,7 @@ def floats(shape: Shape) -> str:
     return f"{number}, {shape_text(shape)}" if len(shape) > 1 else number
 
 
-def _bound(y: Array) -> str:
+def error_bound(y: Array) -> str:
     """The largest error that the self-test allows: 1e-5 of the largest number."""
     return c_number(1e-5 * float(abs(y).max()))
 

@@ -37,6 +37,10 @@ def entries(dilation: tuple[int, int]) -> dict[str, str]:
     return parts
 
 
+# The parts of MAX_POOL that floats have beyond integers.
+NAN_WINS = {"or_nan": " || xv != xv", "nan_wins": "; NaN if there is one"}
+NO_NAN = dict.fromkeys(NAN_WINS, "")
+
 WINDOW = Template("""\
 /* A window that moves over an image. */
 typedef struct {
@@ -144,7 +148,7 @@ static void ${name}_conv_transpose$rows(const ${name}_window *s, int32_t out_cha
 
 MAX_POOL = Template("""\
 /* y[c, i, j] = the largest x[c, i * down + $u - top, j * right + $v - left] of a window that is inside
- * of the image; NaN if there is one */
+ * of the image$nan_wins */
 static void ${name}_max_pool$suffix(const ${name}_window *s, const float *x, float *y)
 {
     for (int32_t c = 0; c < s->channels; c++, x += s->height * s->width) {
@@ -160,7 +164,7 @@ static void ${name}_max_pool$suffix(const ${name}_window *s, const float *x, flo
                 for (int32_t u = u0; u < u1; u += $down) {
                     for (int32_t v = v0; v < v1; v += $across) {
                         const float xv = x[u * s->width + v];
-                        largest = xv > largest || xv != xv ? xv : largest;
+                        largest = xv > largest$or_nan ? xv : largest;
                     }
                 }
                 *y++ = largest;

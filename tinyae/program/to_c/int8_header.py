@@ -16,7 +16,7 @@ from typing import cast
 from tinyae.arrays import check_real
 from tinyae.kernels.expressions import c_number
 from tinyae.param import Array
-from tinyae.program.int8 import QuantizedProgram
+from tinyae.program.int8 import QuantizedProgram, Units
 from tinyae.program.int8.operations import LinearMap, Table
 from tinyae.program.int8.quantize import QuantizedOp
 from tinyae.program.to_c import int8_templates as templates
@@ -24,7 +24,7 @@ from tinyae.program.to_c.header import Header, Sample
 from tinyae.program.to_c.int8_operations import (
     DenseCalls,
     int8_statements,
-    patch_bytes,
+    strip_bytes,
     table_call,
 )
 from tinyae.program.to_c.operations import comment
@@ -52,7 +52,8 @@ class Int8Header(Header):
     def simulate_int8(self, x: Array) -> Array:
         """What ``NAME_run`` computes of x (N, …), to the bit: float32.
 
-        The score is that of these numbers: the mean of (y − x)² of a sample.
+        The score is that of these numbers: the mean of (y − x)² of a sample, in the units that
+        the layers see.
 
         Raises
             TypeError, ValueError  x is not an array of samples of the model's shape
@@ -81,9 +82,13 @@ class Int8Header(Header):
         macro = self.macro
         if "run" not in self.programs:
             return super()._arguments()
+        scaled = []
+        if self.quantized.x_units or self.quantized.y_units:
+            scaled = ["Integers are in the units of the layers, floats in those of the data."]
         return [
             *super()._arguments(),
             "",
+            *scaled,
             f"{self.name}_run_int8 has int8_t in and out: q in in stands for",
             f"{macro}_INPUT_SCALE * (q - {macro}_INPUT_ZERO), {x.range_text}, and in out for",
             f"{macro}_OUTPUT_SCALE * (q - {macro}_OUTPUT_ZERO), {y.range_text}.",
@@ -128,39 +133,67 @@ class Int8Header(Header):
         """Pointers into the memory that is given."""
         core, arena = core_bytes(self.quantized), self.quantized.program.arena
         lines = ["int8_t *const arena = (int8_t *)memory;"] if core else ["(void)memory;"]
-        return [*lines, f"int8_t *const patch = arena + {arena};"] if core > arena else lines
+        return [*lines, f"int8_t *const strip = arena + {arena};"] if core > arena else lines
 
     def _run(self) -> list[str]:
         """From floats to floats."""
-        scale, zero = self.quantized.y
         core, _, outputs = _lengths(self.quantized)
         at = "(int8_t *)out" if _fits_in_out(self.quantized) else f"(int8_t *)arena + {core}"
-        dequantize = self.operations.function("dequantize", templates.DEQUANTIZE)
         return [
             f"int8_t *const x = {at}, *const y = (int8_t *)out + {3 * outputs};",
             self._quantize("in", "x"),
             f"{self.name}_run_int8(x, y, arena);",
-            f"{dequantize}(y, out, {outputs}, {c_number(scale)}, {zero});",
+            self._dequantize("y", "out"),
         ]
 
     def _quantize(self, x: str, q: str) -> str:
-        to = self.quantized.x
-        function = self.operations.function("quantize", templates.QUANTIZE)
-        numbers = f"{self.input_length}, {c_number(to.halves_per_unit)}, {to.zero}"
-        return f"{function}({x}, {q}, {numbers});"
+        to, units, operations = self.quantized.x, self.quantized.x_units, self.operations
+        operations.function("nearest", templates.NEAREST)
+        if units is None:
+            function = operations.function("quantize", templates.QUANTIZE)
+            numbers = f"{self.input_length}, {c_number(to.halves_per_unit)}, {to.zero}"
+            return f"{function}({x}, {q}, {numbers});"
+        function = operations.function("quantize_units", templates.QUANTIZE_UNITS)
+        sizes = _channels(units, self.input_length)
+        return f"{function}({self._input_units(units)}, {x}, {q}, {sizes}, {to.zero});"
+
+    def _dequantize(self, q: str, y: str) -> str:
+        of, units, operations = self.quantized.y, self.quantized.y_units, self.operations
+        if units is None:
+            function = operations.function("dequantize", templates.DEQUANTIZE)
+            return f"{function}({q}, {y}, {self.output_length}, {c_number(of.scale)}, {of.zero});"
+        function = operations.function("dequantize_units", templates.DEQUANTIZE_UNITS)
+        table = operations.tables.add("out_units", units.of_output(of))
+        sizes = _channels(units, self.output_length)
+        return f"{function}({table}, {q}, {y}, {sizes}, {of.zero});"
+
+    def _input_units(self, units: Units) -> str:
+        return self.operations.tables.add("in_units", units.of_input(self.quantized.x))
+
+    def _squared_error(self, q: str, first: str, count: int) -> str:
+        """The call for the sum of squared errors of ``count`` numbers of x from ``first`` on."""
+        y, units, operations = self.quantized.y, self.quantized.x_units, self.operations
+        to = f"{c_number(y.scale)}, {y.zero}"
+        if units is None:
+            function = operations.function("squared_error", templates.SQUARED_ERROR)
+            return f"{function}({q}, {'x' if first == '0' else f'x + {first}'}, {count}, {to})"
+        function = operations.function("squared_error_units", templates.SQUARED_ERROR_UNITS)
+        end = count if first == "0" else f"{first} + {count}"
+        length = self.input_length // units.shift.size
+        half = c_number(self.quantized.x.scale / 2)
+        table = self._input_units(units)
+        return f"{function}({table}, {q}, x, {first}, {end}, {length}, {to}, {half})"
 
     def _score(self) -> list[str]:
         q, operations = self.quantized, self.operations
         core, inputs, outputs = _lengths(q)
         operations.function("min", MIN)
-        squared_error = operations.function("squared_error", templates.SQUARED_ERROR)
-        to = f"{c_number(q.y.scale)}, {q.y.zero}"
         lines = [*self._memory(), f"int8_t *const in = (int8_t *)memory + {core};"]
         lines.append(self._quantize("x", "in"))
         if not computed_in_pieces(q):
             lines.append(f"int8_t *const out = in + {inputs};")
             lines += self._calls(q.ops)
-            return [*lines, f"return {squared_error}(out, x, {outputs}, {to}) / {outputs}.0f;"]
+            return [*lines, f"return {self._squared_error('out', '0', outputs)} / {outputs}.0f;"]
         tables = 1 if isinstance(q.ops[-1], Table) else 0
         k = len(q.ops) - 1 - tables
         lines += self._calls(q.ops[:k])
@@ -175,9 +208,14 @@ class Int8Header(Header):
             if tables:
                 last = cast(Table, q.ops[-1])
                 lines.append(f"    {table_call(operations, last, k + 1, 'y', 'y', rows)};")
-            lines += [f"    sum += {squared_error}(y, x + o, {rows}, {to});", "}"]
+            lines += [f"    sum += {self._squared_error('y', 'o', rows)};", "}"]
             first += count
         return [*lines, f"return sum / {outputs}.0f;"]
+
+
+def _channels(units: Units, length: int) -> str:
+    """The number of channels, and how many numbers each has."""
+    return f"{units.shift.size}, {length // units.shift.size}"
 
 
 def arena_bytes(quantized: QuantizedProgram, key: str) -> int:
@@ -203,8 +241,8 @@ def _lengths(quantized: QuantizedProgram) -> tuple[int, int, int]:
 
 
 def core_bytes(quantized: QuantizedProgram) -> int:
-    """Bytes of intermediate results, and after them of the patch of a convolution."""
-    return quantized.program.arena + max(map(patch_bytes, quantized.ops))
+    """Bytes of intermediate results, and after them of the strip of a convolution."""
+    return quantized.program.arena + max(map(strip_bytes, quantized.ops))
 
 
 def _fits_in_out(quantized: QuantizedProgram) -> bool:

@@ -8,12 +8,25 @@ from typing import Any
 
 import numpy as np
 
+from tinyae.kernels.windows import extent
 from tinyae.param import Array
 from tinyae.program import program as ops
-from tinyae.program.int8.operations import LinearMap, Move, Sum, Table
+from tinyae.program.int8.norms import Norm, Softmax
+from tinyae.program.int8.operations import (
+    Between,
+    LinearMap,
+    Mean,
+    Move,
+    Product,
+    Slopes,
+    Sum,
+    Table,
+)
 from tinyae.program.int8.quantize import QuantizedOp
+from tinyae.program.to_c import image_templates as float_images
 from tinyae.program.to_c import int8_image_templates as images
 from tinyae.program.to_c import int8_templates as templates
+from tinyae.program.to_c import templates as float_templates
 from tinyae.program.to_c.operations import Operations, comment, pointer
 from tinyae.program.to_c.tables import split
 
@@ -33,16 +46,18 @@ def _dense_function(operations: Operations, rows: int) -> str:
 
 
 def _dense_tables(
-    operations: Operations, quantized: LinearMap, k: int, matrices: list[Array]
+    operations: Operations, quantized: LinearMap, k: int, matrices: list[tuple[Array, slice]]
 ) -> tuple[str, str]:
     """The tables of weights and scales of matrices that are multiplied one after the other.
 
-    W (x - x_zero) + b = W x + (b - x_zero W 1)
+    Each comes with the outputs that it gives. W (x - x_zero) + b = W x + (b - x_zero W 1)
     """
-    groups = split(len(matrices[0]), _ROWS)
-    W = operations.tables.add(f"W{k}", np.concatenate([_in_fours(m, groups) for m in matrices]))
-    constants = [quantized.b - quantized.x_zero * m.sum(axis=1, dtype=np.int32) for m in matrices]
-    scales = [np.stack([b, quantized.multiplier], axis=1).astype(np.int32) for b in constants]
+    weights, scales = [], []
+    for matrix, outputs in matrices:
+        weights.append(_in_fours(matrix, split(len(matrix), _ROWS)))
+        b = quantized.b[outputs] - quantized.x_zero * matrix.sum(axis=1, dtype=np.int32)
+        scales.append(np.stack([b, quantized.multiplier[outputs]], axis=1).astype(np.int32))
+    W = operations.tables.add(f"W{k}", np.concatenate(weights))
     return W, operations.tables.add(f"scales{k}", np.concatenate(scales))
 
 
@@ -53,7 +68,7 @@ class DenseCalls:
         self.operations, self.quantized = operations, quantized
         self.groups = split(len(quantized.W), _ROWS)
         self.columns = quantized.W.shape[1]
-        self.W, self.scales = _dense_tables(operations, quantized, k, [quantized.W])
+        self.W, self.scales = _dense_tables(operations, quantized, k, [(quantized.W, slice(None))])
 
     def call(self, rows: int, first: str, outputs: int, y: str) -> str:
         """Outputs from ``first`` on, ``rows`` at a time, to y."""
@@ -104,7 +119,7 @@ def _copy(operations: Operations, quantized: Table | Move, k: int) -> list[str]:
     if isinstance(quantized, Table):
         return _table(operations, quantized, k)
     op = quantized.op
-    function = operations.function("copy", templates.COPY)
+    function = operations.function("copy", templates.in_int8(float_templates.COPY))
     return [f"{function}({pointer(op.x)}, {pointer(op.y)}, {op.x.size})"]
 
 
@@ -130,36 +145,86 @@ def _conv_transpose(operations: Operations, quantized: LinearMap, k: int) -> lis
 def _any_conv(
     operations: Operations, quantized: LinearMap, k: int, name: str, template: Template
 ) -> list[str]:
-    op = quantized.op
-    kernels = _kernels(quantized)
+    op, groups = quantized.op, quantized.op.groups
+    convolution = _convolution(quantized)
     for rows in _ROWS:
         _dense_function(operations, rows)
-    W, scales = _dense_tables(operations, quantized, k, kernels)
-    window = operations.window(k, op, op.W.shape[2:], op.corner)
+    W, scales = _dense_tables(operations, quantized, k, _kernels(quantized))
+    struct = f"{operations.name}_convolution"
+    operations.types[struct] = images.CONVOLUTION.substitute(name=operations.name)
+    sizes = "&" + operations.tables.add_struct(struct, f"convolution{k}", convolution)
+    operations.function("min", float_templates.MIN)
     operations.function("gather", images.GATHER)
-    function = operations.function(name, template)
-    channels = op.y.shape[0]
-    pointers = f"{W}, {scales}, {pointer(op.x)}, {pointer(op.y)}, patch"
-    return [f"{function}({window}, {channels}, {pointers}, {_numbers(quantized)})"]
+    function = operations.function(name, template, pixels=_PIXELS)
+    places, loop = [W, scales, pointer(op.x), pointer(op.y)], ""
+    if groups > 1:
+        loop = f"for (int32_t g = 0; g < {groups}; g++) "
+        lengths = (quantized.W.size, 2 * _phases(op) * quantized.b.size, op.x.size, op.y.size)
+        if isinstance(op, ops.ConvTranspose):
+            lengths = (_with_gaps(op, quantized.W).size, *lengths[1:])
+        places = [f"{place} + g * {n // groups}" for place, n in zip(places, lengths)]
+    return [f"{loop}{function}({sizes}, {', '.join(places)}, strip, {_numbers(quantized)})"]
 
 
-def _kernels(quantized: LinearMap) -> list[Array]:
-    """The matrices (out_channels, numbers in a patch) of a convolution: one, or one for each a, b."""
+_PIXELS = 16  # of y whose windows are gathered together
+
+
+def _phases(op: ops.Conv | ops.ConvTranspose) -> int:
+    """How many different sets of weights the pixels of y meet."""
+    return 1 if isinstance(op, ops.Conv) else op.stride[0] * op.stride[1]
+
+
+def _convolution(quantized: LinearMap) -> tuple[int, ...]:
+    """The sizes in ``images.CONVOLUTION``."""
+    op = quantized.op
+    channels, *size = op.x.shape
+    out_channels, *out_size = op.y.shape
+    window, dilation = op.W.shape[2:], op.dilation
+    if isinstance(op, ops.ConvTranspose):  # the dilation is in the weights
+        window, dilation = extent((window[0], window[1]), dilation), (1, 1)
+    x, y = (channels // op.groups, *size), (out_channels // op.groups, *out_size)
+    return (*x, *y, *window, *op.stride, *op.corner, *dilation)
+
+
+def _with_gaps(op: ops.ConvTranspose, W: Array) -> Array:
+    """W with zeros in place of the gaps of its dilation."""
+    with_gaps = np.zeros((*W.shape[:2], *extent((W.shape[2], W.shape[3]), op.dilation)), W.dtype)
+    with_gaps[..., :: op.dilation[0], :: op.dilation[1]] = W
+    return with_gaps
+
+
+def _kernels(quantized: LinearMap) -> list[tuple[Array, slice]]:
+    """The matrices (outputs, numbers in a window) of a convolution, and whose outputs these are.
+
+    One for each group, or for each group and a, b.
+    """
     op, W = quantized.op, quantized.W
-    if isinstance(op, ops.Conv):
-        return [W.reshape(len(W), -1)]
-    down, right = op.stride
-    W = W.swapaxes(0, 1)
-    parts = [W[:, :, a::down, b::right] for a in range(down) for b in range(right)]
-    return [part[:, :, ::-1, ::-1].reshape(len(W), -1) for part in parts]
+    count, kernels = len(W) // op.groups, []
+    for first in range(0, len(W), count):
+        outputs = slice(first, first + count)
+        parts = [W[outputs]]
+        if isinstance(op, ops.ConvTranspose):
+            whole, (down, right) = _with_gaps(op, W[outputs]), op.stride
+            parts = [whole[:, :, a::down, b::right] for a in range(down) for b in range(right)]
+            parts = [part[:, :, ::-1, ::-1] for part in parts]
+        kernels += [(part.transpose(0, 3, 1, 2).reshape(count, -1), outputs) for part in parts]
+    return kernels
 
 
-def patch_bytes(quantized: QuantizedOp) -> int:
+def strip_bytes(quantized: QuantizedOp) -> int:
     """Bytes of memory in which an operation gathers what it multiplies, beside its result."""
-    if isinstance(quantized.op, ops.Conv | ops.ConvTranspose):
-        assert isinstance(quantized, LinearMap)
-        return max(kernel.shape[1] for kernel in _kernels(quantized))
-    return 0
+    op = quantized.op
+    if not isinstance(op, ops.Conv | ops.ConvTranspose):
+        return 0
+    assert isinstance(quantized, LinearMap)
+    channels, _, _, _, _, out_width, height, width, down, right, _, left, _, gap = _convolution(
+        quantized
+    )
+    if isinstance(op, ops.ConvTranspose):
+        columns = (out_width - 1 + left) // right + 1 - left // right
+        return channels * -(-height // down) * (min(columns, _PIXELS) - 1 - (-width // right))
+    wide = (min(out_width, _PIXELS) - 1) * right + (width - 1) * gap + 1
+    return channels * height * -(-wide // gap) * gap
 
 
 def _affine(operations: Operations, quantized: LinearMap, k: int) -> list[str]:
@@ -173,27 +238,108 @@ def _affine(operations: Operations, quantized: LinearMap, k: int) -> list[str]:
 
 
 def _max_pool(operations: Operations, quantized: Move, k: int) -> list[str]:
-    op: Any = quantized.op
-    function = operations.function("max_pool", images.MAX_POOL)
-    window = operations.window(k, op, op.window, (0, 0))
-    return [f"{function}({window}, {pointer(op.x)}, {pointer(op.y)})"]
+    template, op = templates.in_int8(float_images.MAX_POOL), quantized.op
+    return _pool(operations, op, k, "max_pool", template, "", **float_images.NO_NAN)
+
+
+def _avg_pool(operations: Operations, q: Mean, k: int) -> list[str]:
+    operations.function("rescale", templates.RESCALE)
+    numbers = f", {q.factor}, {q.x_zero}, {q.shift}, {q.offset}"
+    return _pool(operations, q.op, k, "avg_pool", images.AVG_POOL, numbers)
+
+
+def _pool(
+    operations: Operations,
+    op: Any,
+    k: int,
+    name: str,
+    template: Template,
+    numbers: str,
+    **values: str,
+) -> list[str]:
+    operations.function("min", float_templates.MIN)
+    name += float_images.suffix(op.dilation)
+    function = operations.function(name, template, **float_images.entries(op.dilation), **values)
+    window = operations.window(k, op, extent(op.window, op.dilation), op.corner)
+    return [f"{function}({window}, {pointer(op.x)}, {pointer(op.y)}{numbers})"]
 
 
 def _upsample(operations: Operations, quantized: Move, k: int) -> list[str]:
     op: Any = quantized.op
-    function = operations.function("upsample", images.UPSAMPLE)
+    function = operations.function("upsample", templates.in_int8(float_images.UPSAMPLE))
     channels, height, width = op.x.shape
     sizes = f"{channels * height}, {width}, {op.factor[0]}, {op.factor[1]}"
     return [f"{function}({pointer(op.x)}, {pointer(op.y)}, {sizes})"]
 
 
-def _avg_pool(operations: Operations, quantized: Sum, k: int) -> list[str]:
+def _interpolate(operations: Operations, quantized: Between, k: int) -> list[str]:
     op = quantized.op
+    operations.function("min", float_templates.MIN)
+    function = operations.function("interpolate", images.INTERPOLATE)
+    sizes = ", ".join(map(str, (*op.x.shape, *op.factor)))
+    return [f"{function}({pointer(op.x)}, {pointer(op.y)}, {sizes})"]
+
+
+def _permute(operations: Operations, quantized: Move, k: int) -> list[str]:
+    op: Any = quantized.op
+    permutation = operations.permutation(k, [*op.sizes, *op.steps])
+    function = operations.function("permute", templates.in_int8(float_images.PERMUTE))
+    return [f"{function}({permutation}, {pointer(op.x)}, {pointer(op.y)})"]
+
+
+def _pad(operations: Operations, quantized: Move, k: int) -> list[str]:
+    op: Any = quantized.op
+    places = f"{operations.window(k, op, (1, 1), op.corner)}, {pointer(op.x)}, {pointer(op.y)}"
+    if not op.reflect:
+        return [f"{operations.function('pad', images.PAD)}({places}, {quantized.zero})"]
+    operations.function("mirrored", float_images.MIRRORED)
+    template = templates.in_int8(float_images.PAD_REFLECT)
+    return [f"{operations.function('pad_reflect', template)}({places})"]
+
+
+def _top_k(operations: Operations, quantized: Move, k: int) -> list[str]:
+    op: Any = quantized.op
+    function = operations.function("top_k", templates.TOP_K)
+    return [f"{function}({pointer(op.x)}, {pointer(op.y)}, {op.x.size}, {op.k}, {quantized.zero})"]
+
+
+def _norm(operations: Operations, q: Norm, k: int) -> list[str]:
+    operations.function("requantize", templates.REQUANTIZE)
+    operations.function("inverse_root", templates.INVERSE_ROOT)
+    function = operations.function("norm", templates.NORM)
+    W = operations.tables.add(f"W{k}", q.W)
+    scales = operations.tables.add(f"scales{k}", np.stack([q.b, q.multiplier], axis=1))
+    sizes = *q.view, q.W.size, q.per, int(q.centered), f"INT64_C({q.eps})"
+    numbers = (*sizes, q.down, q.x_zero, q.shift + 1, q.offset, q.low)
+    places = f"{W}, {scales}, {pointer(q.op.x)}, {pointer(q.op.y)}"
+    return [f"{function}({places}, {', '.join(map(str, numbers))})"]
+
+
+def _softmax(operations: Operations, q: Softmax, k: int) -> list[str]:
+    operations.function("requantize", templates.REQUANTIZE)
+    function = operations.function("softmax", templates.SOFTMAX)
+    table = operations.tables.add(f"exponentials{k}", q.exponentials)
+    sizes = q.classes, q.op.x.size // q.classes
+    numbers = ", ".join(map(str, (*sizes, q.down, q.multiplier, q.shift + 1, q.offset)))
+    return [f"{function}({table}, {pointer(q.op.x)}, {pointer(q.op.y)}, {numbers})"]
+
+
+def _prelu(operations: Operations, q: Slopes, k: int) -> list[str]:
     operations.function("rescale", templates.RESCALE)
-    function = operations.function("avg_pool", images.AVG_POOL)
-    window = operations.window(k, op, op.window, (0, 0))
-    numbers = f"{quantized.factors[0]}, {quantized.shift}, {quantized.offset}"
-    return [f"{function}({window}, {pointer(op.x)}, {pointer(op.y)}, {numbers})"]
+    function = operations.function("prelu", templates.PRELU)
+    negative, channels = operations.tables.add(f"slope{k}", q.negative), q.negative.size
+    sizes = channels, q.op.x.size // channels
+    numbers = ", ".join(map(str, (*sizes, q.positive, q.x_zero, q.shift, q.offset)))
+    return [f"{function}({negative}, {pointer(q.op.x)}, {pointer(q.op.y)}, {numbers})"]
+
+
+def _multiply(operations: Operations, q: Product, k: int) -> list[str]:
+    op = q.op
+    operations.function("rescale", templates.RESCALE)
+    function = operations.function("multiply", templates.MULTIPLY)
+    pointers = f"{pointer(op.x)}, {pointer(op.other)}, {pointer(op.y)}, {op.x.size}"
+    numbers = ", ".join(map(str, (q.factor, *q.zeros, q.shift, q.offset)))
+    return [f"{function}({pointers}, {numbers})"]
 
 
 def _add(operations: Operations, quantized: Sum, k: int) -> list[str]:
@@ -213,7 +359,16 @@ _WRITE: dict[type[ops.Op], Callable[[Operations, Any, int], list[str]]] = {
     ops.MaxPool: _max_pool,
     ops.AvgPool: _avg_pool,
     ops.Upsample: _upsample,
+    ops.Interpolate: _interpolate,
+    ops.Permute: _permute,
+    ops.Pad: _pad,
+    ops.PReLU: _prelu,
+    ops.LayerNorm: _norm,
+    ops.Normalize: _norm,
+    ops.Softmax: _softmax,
+    ops.TopK: _top_k,
     ops.Add: _add,
+    ops.Multiply: _multiply,
     ops.Activation: _table,
     ops.Copy: _copy,
 }

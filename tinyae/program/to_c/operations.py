@@ -81,6 +81,12 @@ class Operations:
         sizes = (channels // groups, *size, *op.y.shape[1:], *window, *op.stride, *corner)
         return "&" + self.tables.add_struct(window_type, f"window{k}", sizes)
 
+    def permutation(self, k: int, sizes_and_steps: list[int]) -> str:
+        """The address of a table, see ``image_templates.PERMUTATION``."""
+        name = f"{self.name}_permutation"
+        self.types[name] = image_templates.PERMUTATION.substitute(name=self.name)
+        return "&" + self.tables.add_struct(name, f"permutation{k}", sizes_and_steps)
+
 
 def comment(k: int, op: Op) -> str:
     return f"/* {k}  {title(op)}, {shapes(op)} */"
@@ -130,10 +136,7 @@ class Writer:
         return self.operations.window(self.k, op, window, corner, groups)
 
     def permutation(self, sizes_and_steps: list[int]) -> str:
-        """The address of a table, see ``image_templates.PERMUTATION``."""
-        name, operations = f"{self.operations.name}_permutation", self.operations
-        operations.types[name] = image_templates.PERMUTATION.substitute(name=operations.name)
-        return "&" + operations.tables.add_struct(name, f"permutation{self.k}", sizes_and_steps)
+        return self.operations.permutation(self.k, sizes_and_steps)
 
     def pointers(self, op: Op) -> str:
         return f"{pointer(op.x)}, {pointer(op.y)}"
@@ -167,31 +170,35 @@ def _dense(w: Writer, op: ops.Dense) -> list[str]:
 
 
 def _conv(w: Writer, op: ops.Conv) -> list[str]:
-    W = w.read(op.W).reshape(op.groups, -1, *op.W.shape[1:])
     name = "conv" + image_templates.suffix(op.dilation)
-    return _any_conv(w, op, W, name, image_templates.CONV, image_templates.taps(op.dilation))
+    return _any_conv(w, op, name, image_templates.CONV, image_templates.taps(op.dilation))
 
 
 def _conv_transpose(w: Writer, op: ops.ConvTranspose) -> list[str]:
-    W = w.read(op.W).reshape(op.groups, -1, *op.W.shape[1:]).swapaxes(1, 2)
-    reach = extent((op.W.shape[2], op.W.shape[3]), op.dilation)
-    with_gaps = np.zeros((*W.shape[:3], *reach), W.dtype)
-    with_gaps[..., :: op.dilation[0], :: op.dilation[1]] = W
-    return _any_conv(w, op, with_gaps, "conv_transpose", image_templates.CONV_TRANSPOSE, {})
+    return _any_conv(w, op, "conv_transpose", image_templates.CONV_TRANSPOSE, {})
+
+
+def conv_weights(w: Writer, op: Any, transposed: bool) -> tuple[Array, str]:
+    """W (groups, O/groups, C/groups, kh, kw), a transposed one's with its gaps, and its table in C."""
+    W = w.read(op.W).reshape(op.groups, -1, *op.W.shape[1:])
+    if transposed:
+        reach = extent((op.W.shape[2], op.W.shape[3]), op.dilation)
+        with_gaps = np.zeros((op.groups, W.shape[2], W.shape[1], *reach), W.dtype)
+        with_gaps[..., :: op.dilation[0], :: op.dilation[1]] = W.swapaxes(1, 2)
+        W = with_gaps
+    b = w.read(op.b).reshape(op.groups, -1)
+    return W, w.table("W", np.concatenate([interleave(*both) for both in zip(W, b)]), op.W)
 
 
 def _any_conv(
     w: Writer,
     op: ops.Conv | ops.ConvTranspose,
-    W: Array,
     name: str,
     template: Template,
     steps: dict[str, str],
 ) -> list[str]:
-    """W (groups, O/groups, C/groups, kh, kw)"""
+    W, table = conv_weights(w, op, isinstance(op, ops.ConvTranspose))
     groups, outputs = W.shape[:2]
-    b = w.read(op.b).reshape(groups, outputs)
-    table = w.table("W", np.concatenate([interleave(*both) for both in zip(W, b)]), op.W)
     window = w.window(op, (W.shape[3], W.shape[4]), op.corner, groups)
     w.function("min", templates.MIN)
     w.function("fma", templates.FMA)
@@ -201,15 +208,20 @@ def _any_conv(
     for rows, count in split(outputs):
         function = w.function(f"{name}{rows}", template, rows=rows, **steps)
         y = from_offset(op.y, first * op.y.shape[1] * op.y.shape[2])
-        arguments = [at_offset(table, first * of_output), pointer(op.x), pointer(y)]
-        loop = ""
-        if groups > 1:
-            loop = f"for (int32_t g = 0; g < {groups}; g++) "
-            of_group = outputs * of_output, op.x.size // groups, op.y.size // groups
-            arguments = [f"{a} + g * {size}" for a, size in zip(arguments, of_group)]
-        calls.append(f"{loop}{function}({window}, {count}, {', '.join(arguments)})")
+        places = [at_offset(table, first * of_output), pointer(op.x), pointer(y)]
+        of_group = [outputs * of_output, op.x.size // groups, op.y.size // groups]
+        loop, places = each_group(groups, places, of_group)
+        calls.append(f"{loop}{function}({window}, {count}, {', '.join(places)})")
         first += count
     return calls
+
+
+def each_group(groups: int, places: list[str], of_group: list[int]) -> tuple[str, list[str]]:
+    """The beginning of a loop over the groups, and pointers to what belongs to group g."""
+    if groups == 1:
+        return "", places
+    loop = f"for (int32_t g = 0; g < {groups}; g++) "
+    return loop, [f"{place} + g * {size}" for place, size in zip(places, of_group)]
 
 
 def at_offset(table: str, offset: int) -> str:
@@ -229,17 +241,19 @@ def _affine(w: Writer, op: ops.Affine) -> list[str]:
 
 
 def _max_pool(w: Writer, op: ops.MaxPool) -> list[str]:
-    return _pool(w, op, "max_pool", image_templates.MAX_POOL)
+    return _pool(w, op, "max_pool", image_templates.MAX_POOL, **image_templates.NAN_WINS)
 
 
 def _avg_pool(w: Writer, op: ops.AvgPool) -> list[str]:
     return _pool(w, op, "avg_pool", image_templates.AVG_POOL)
 
 
-def _pool(w: Writer, op: ops.MaxPool | ops.AvgPool, name: str, template: Template) -> list[str]:
+def _pool(
+    w: Writer, op: ops.MaxPool | ops.AvgPool, name: str, template: Template, **values: str
+) -> list[str]:
     w.function("min", templates.MIN)
     name += image_templates.suffix(op.dilation)
-    function = w.function(name, template, **image_templates.entries(op.dilation))
+    function = w.function(name, template, **image_templates.entries(op.dilation), **values)
     window = w.window(op, extent(op.window, op.dilation), op.corner)
     return [f"{function}({window}, {w.pointers(op)})"]
 

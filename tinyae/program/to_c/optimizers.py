@@ -13,6 +13,7 @@ from string import Template
 
 from tinyae.kernels.expressions import c_number
 from tinyae.optim import Adam
+from tinyae.param import Array
 from tinyae.program.to_c import templates
 from tinyae.program.to_c.operations import Operations
 
@@ -52,6 +53,16 @@ class SGDSteps:
     def begin(self, weights: int) -> list[str]:
         """The first statements of a step."""
         return []
+
+    @staticmethod
+    def rate_of(change: float, gradient: float) -> float:
+        """The learning rate at which that gradient moves a weight by ``change``."""
+        return change / gradient
+
+    @staticmethod
+    def first_step(gradient: Array, rate: float) -> Array:
+        """By how much the first step lowers a weight."""
+        return rate * gradient
 
     def scaled(self, factor: str) -> str:
         """A factor of the gradient, as ``update`` takes it."""
@@ -93,6 +104,14 @@ class AdamSteps:
             f"{second} += {c_number(1 - _BETA2)} * (1.0f - {second});",
             f"const {self.name}_step step = {{{weights}, rate / {first}, 1.0f / sqrtf({second})}};",
         ]
+
+    @staticmethod
+    def rate_of(change: float, gradient: float) -> float:
+        return change
+
+    @staticmethod
+    def first_step(gradient: Array, rate: float) -> Array:
+        return rate * gradient / (abs(gradient) + _EPS)
 
     def scaled(self, factor: str) -> str:
         return factor

@@ -27,7 +27,7 @@ class Tables:
         values = values.ravel()
         if values.dtype.kind == "f":
             values = values.astype(np.float32)
-        kind = {"f": "float", "i": f"{values.dtype}_t"}[values.dtype.kind]
+        kind = c_type(values)
         body = number_lines(values)
         little_endian = values.astype(values.dtype.newbyteorder("<")).tobytes()
         return self._add(kind, name, f"[{values.size}]", body, little_endian)
@@ -48,6 +48,11 @@ class Tables:
             self.definitions.append(f"{hook} {kind} {name}{size} = {{\n{body}}};\n")
             self.bytes += len(content)
         return self._names[key]
+
+
+def c_type(values: Array) -> str:
+    """float or e.g. int8_t"""
+    return {"f": "float", "i": f"{values.dtype}_t"}[values.dtype.kind]
 
 
 def number_lines(values: Array) -> str:

@@ -6,11 +6,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tinyae.kernels.expressions import c_number
 from tinyae.param import Array
 from tinyae.program.program import Program
 from tinyae.program.to_c.backward_operations import training_statements
-from tinyae.program.to_c.header import FLOAT_BYTES, Header, Sample
-from tinyae.program.to_c.optimizers import OPTIMIZERS
+from tinyae.program.to_c.header import FLOAT_BYTES, Header, Sample, error_bound
+from tinyae.program.to_c.operations import Operations
+from tinyae.program.to_c.optimizers import OPTIMIZERS, Optimizer
+
+if TYPE_CHECKING:
+    from tinyae.program.to_c.training_sample import StepSample
 
 _INIT_WEIGHTS = """\
 /* The weights that learning starts from{and_moments}. */
@@ -41,20 +51,16 @@ class TrainingHeader(Header):
         threshold: float | None = None,
         sample: Sample | None = None,
     ) -> None:
-        self.optimizer_name = optimizer
+        self.optimizer_name, self.optimizer = optimizer, OPTIMIZERS[optimizer]
+        self.step: StepSample | None = None
         super().__init__(name, file, what, programs, threshold, sample)
         self._table = self.operations.tables.add("initial_weights", self.initial_weights)
 
     def _statements(self, key: str) -> list[str]:
         if key != "train":
             return super()._statements(key)
-        optimizer = OPTIMIZERS[self.optimizer_name](self.operations)
-        program = self.programs["train"]
-        statements = [
-            line
-            for k in range(len(program.ops))
-            for line in training_statements(self.operations, program, k, optimizer)
-        ]
+        optimizer = self.optimizer(self.operations)
+        statements = _written(self.operations, self.programs["train"], optimizer)
         length = self.operations.learnt.length
         self.state_length = length + optimizer.state(length)
         return [*optimizer.begin(length), *statements]
@@ -63,6 +69,20 @@ class TrainingHeader(Header):
     def initial_weights(self) -> Array:
         """The weights that NAME_init_weights copies, in the order of the C code."""
         return self.operations.learnt.values
+
+    def order(self, program: Program) -> dict[str, Array]:
+        """The weights of the training program in each part of the RAM's, by its name.
+
+        They are counted from 1; 0 stands for a gap of a dilated kernel.
+        """
+        numbered = replace(program, weights=1 + np.arange(program.weights.size))
+        operations = Operations(self.name)
+        _written(operations, numbered, self.optimizer(operations))
+        return operations.learnt.parts
+
+    def place(self, name: str) -> int:
+        """Where a part of the weights begins in RAM."""
+        return self.operations.learnt.offsets[name]
 
     @property
     def weights_bytes(self) -> int:
@@ -143,3 +163,28 @@ class TrainingHeader(Header):
     def _selftest_begin(self) -> tuple[list[str], list[str]]:
         arguments, body = super()._selftest_begin()
         return [*arguments, "float *weights"], [f"{self.name}_init_weights(weights);", *body]
+
+    def _selftest_end(self) -> tuple[dict[str, Array], list[str]]:
+        if self.step is None:
+            return super()._selftest_end()
+        places, values = f"{self.name}_selftest_places", f"{self.name}_selftest_weights"
+        bound, count = error_bound(self.initial_weights), len(self.step.places)
+        first = f"{self.macro}_OUTPUT_LENGTH + 2" if "run" in self.programs else "2"
+        return {places: self.step.places, values: self.step.values}, [
+            f"{self.name}_train({self.name}_selftest_in, arena, weights, {c_number(self.step.rate)});",
+            f"for (int32_t i = 0; i < {count}; i++) {{",
+            f"    const float moved = weights[{places}[i]] - {values}[i];",
+            f"    if (!(moved <= {bound} && -moved <= {bound})) {{",
+            f"        return {first} + i;",
+            "    }",
+            "}",
+            f"{self.name}_init_weights(weights);",
+        ]
+
+
+def _written(operations: Operations, program: Program, optimizer: Optimizer) -> list[str]:
+    return [
+        line
+        for k in range(len(program.ops))
+        for line in training_statements(operations, program, k, optimizer)
+    ]

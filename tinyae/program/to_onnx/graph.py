@@ -33,6 +33,9 @@ class Graph:
         self.onnx = onnx
         self.nodes: list[Any] = []
         self.constants: dict[tuple[bytes, Shape, str], Any] = {}
+        # What was made of values already: read twice, it is one value that paths part from.
+        self.reshaped: dict[tuple[str, Shape], str] = {}
+        self.joined: dict[tuple[str, ...], str] = {}
 
     def node(self, op: str, *inputs: str, **attributes: Any) -> str:
         """Append a node; returns the name of its first result."""
@@ -60,9 +63,19 @@ class Graph:
         """The name of the value as an array (N, *shape)."""
         if value.shape == shape:
             return value.name
-        if len(shape) == 1:
-            return self.node("Flatten", value.name, axis=1)
-        return self.node("Reshape", value.name, self.constant([0, *shape]))  # 0: as it is
+        key = value.name, shape
+        if key not in self.reshaped:
+            if len(shape) == 1:
+                self.reshaped[key] = self.node("Flatten", value.name, axis=1)
+            else:  # 0: as it is
+                self.reshaped[key] = self.node("Reshape", value.name, self.constant([0, *shape]))
+        return self.reshaped[key]
+
+    def concatenate(self, *names: str) -> str:
+        """The name of arrays joined along axis 1."""
+        if names not in self.joined:
+            self.joined[names] = self.node("Concat", *names, axis=1)
+        return self.joined[names]
 
     def rename(self, old: str, new: str) -> None:
         """Call a result by another name."""
@@ -107,7 +120,7 @@ class Memory:
         if any(part.size % length for part in parts):
             rest, length = (), 1
         names = [self.graph.reshape(part, (part.size // length, *rest)) for part in parts]
-        whole = self.graph.node("Concat", *names, axis=1)
+        whole = self.graph.concatenate(*names)
         return self.graph.reshape(Value(whole, (slot.size // length, *rest)), slot.shape)
 
     def _part(self, value: Value, start: int, stop: int) -> Value:

@@ -85,7 +85,7 @@ def _conv_transpose(graph: Graph, op: ops.ConvTranspose, x: str, W: Array, b: Ar
 
 def _pool(name: str) -> Callable[..., Value]:
     def nodes(graph: Graph, op: Any, x: str) -> Value:
-        if op.window == op.x.shape[1:] and op.corner == (0, 0):
+        if op.window == op.x.shape[1:] and op.corner == (0, 0) and op.y.shape[1:] == (1, 1):
             return Value(graph.node(f"Global{name}", x), op.y.shape)
         reach = extent(op.window, op.dilation)
         pads = _pads(op.x.shape[1:], op.y.shape[1:], reach, op.stride, op.corner)
