@@ -23,7 +23,8 @@ def quality_rows(model: Any, train: Rows, test: Rows, which: str = "test") -> li
     """How well the model and PCA reconstruct rows; the first row is the table's head.
 
     PCA learns from ``train``. A denoising model and its PCA are given noisy input, the same for both,
-    and "noisy" is how far that is from the truth. Data are compared as the model scales them.
+    and "noisy" is how far that is from the truth; PCA then has at most as many components as the code,
+    and as many as denoise best. Data are compared as the model scales them.
     """
     bare, given = model.in_scaled_units(), labelled(model, test)
     x = _scaled(model, test.x)
@@ -67,6 +68,8 @@ def quality_rows(model: Any, train: Rows, test: Rows, which: str = "test") -> li
         rows.append(row("noisy", "", noisy))
     rows.append(row("autoencoder" + ", denoised" * denoises, str(code_size), y))
     pca = _pca(_scaled(model, train.x), min(code_size, math.prod(x.shape[1:])))
+    if pca is not None and denoises:
+        pca = _best_for_noisy(pca, _scaled(model, train.x), model.corruption)
     if pca is None:
         return rows
     y_pca = pca.reconstruct(noisy).astype(np.float32)
@@ -90,6 +93,18 @@ def _pca(x: Array, size: int) -> ta.metrics.PCA | None:
         say(f"no PCA to compare with: its axes of {width:,} numbers take too much memory")
         return None
     return ta.metrics.PCA(min(size, len(x))).fit(x)
+
+
+def _best_for_noisy(pca: ta.metrics.PCA, x: Array, corruption: Any) -> ta.metrics.PCA:
+    """As many of the components as reconstruct x best from noisy x: each one lets noise pass, too.
+
+    With k of them the squared error is Σⱼ≤ₖ (c̃ⱼ − cⱼ)² + Σⱼ>ₖ cⱼ² and what PCA leaves out, where c
+    and c̃ are the components of x and of noisy x.
+    """
+    x = x[:_PCA_ROWS]
+    c, noisy = pca.transform(x), pca.transform(corruption(x, np.random.default_rng(1)))
+    gain = np.square(c).sum(axis=0) - np.square(noisy - c).sum(axis=0)
+    return ta.metrics.PCA(int(np.argmax(np.cumsum(gain))) + 1).fit(x)
 
 
 def print_table(rows: list[Row]) -> None:
