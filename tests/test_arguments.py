@@ -64,6 +64,11 @@ def heads() -> dict[str, Any]:
     return dict(zip(("encoder", "mean", "logvar", "decoder"), layers), likelihood=ta.Bernoulli())
 
 
+def conv_denoiser() -> ta.DenoisingAutoencoder:
+    pair = ta.conv_denoiser((1, 1, 4), [2], rng=rng())
+    return ta.DenoisingAutoencoder(*pair, ta.MSE(), ta.GaussianNoise())
+
+
 SHAPE = {"shape": (4,), "units": [3, 2], "rng": rng()}
 FIT = {"x": X, "epochs": 1, "progress": False}
 EVERYTHING_OF_FIT = {
@@ -111,6 +116,11 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         ta.RandomAffine,
         dict.fromkeys(("rotation", "stretch", "slant", "shift"), 0.1),
     ),
+    "start_from_linear_filter": (
+        ta.start_from_linear_filter,
+        {"model": conv_denoiser(), "x": X[:, None, None], "rng": rng()},
+    ),
+    "RandomCrop": (ta.RandomCrop, {"size": (2, 2)}),
     "SparseAutoencoder": (ta.SparseAutoencoder, {**parts(), "penalty": ta.L1Sparsity()}),
     "L1Sparsity": (ta.L1Sparsity, {"weight": 1.0}),
     "KLSparsity": (ta.KLSparsity, {"target": 0.1, "weight": 1.0}),
@@ -178,6 +188,11 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         ta.conv_encoder_decoder,
         {"shape": (1, 4, 4), "channels": [2], "latent_dim": 2, "kernel_size": 3, **NEW}
         | {"activation": ta.ReLU, "output": None},
+    ),
+    "conv_denoiser": (
+        ta.conv_denoiser,
+        {"shape": (1, 4, 4), "channels": [2], "activation": ta.ReLU, "rng": rng()}
+        | {"dtype": np.float32},
     ),
     "unet": (
         ta.unet,
@@ -320,6 +335,7 @@ METHODS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "salt": (ta.SaltAndPepper(0.1), {"x": X, "rng": rng()}),
     "binarize": (ta.Binarize(), {"x": X, "rng": rng()}),
     "warp": (ta.RandomAffine(), {"x": X[:, None, None], "rng": rng()}),
+    "crop": (ta.RandomCrop(2), {"x": X[:, None, None], "rng": rng()}),
     "encode": (autoencoder().encode, {"x": X}),
     "decode": (autoencoder().decode, {"z": X[:, :2]}),
     "reconstruct": (autoencoder().reconstruct, {"x": X}),

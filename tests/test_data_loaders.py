@@ -927,13 +927,6 @@ class TestImages:
         with pytest.raises(ValueError, match=f"cannot read the image .*b.{suffix}"):
             data.load(tmp_path)
 
-    def test_16_bits_are_refused(self, tmp_path: Path) -> None:
-        from PIL import Image
-
-        Image.fromarray(np.full((4, 4), 300, np.uint16)).save(tmp_path / "a.png")
-        with pytest.raises(ValueError, match="more than 8 bits a channel"):
-            data.load(tmp_path)
-
     def test_folders_without_images(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="holds no images"):
             data.load(tmp_path)

@@ -187,20 +187,64 @@ def png_of_16_bits(colours: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
 
 
-@pytest.mark.parametrize("colours", [1, 2, 3, 4])
-def test_16_bits_a_channel_are_refused(colours, tmp_path):
+@pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
+def test_16_bits_of_grey_are_divided_by_65535(suffix, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 65536, (6, 5)).astype(np.uint16)
+    pixels[0, :2] = 0, 65535
+    Image.fromarray(pixels).save(tmp_path / f"a.{suffix}")
+    np.testing.assert_allclose(picture(tmp_path)[0, 0], pixels / 65535, atol=1e-7)
+    resized = data.load(tmp_path, test_fraction=0, image_size=(3, 4)).x_train
+    assert resized.shape == (1, 1, 3, 4)
+    assert 0 <= resized.min() < resized.max() <= 1
+
+
+def test_16_bits_and_8_may_stand_side_by_side(tmp_path):
+    Image.new("L", (4, 4), 51).save(tmp_path / "a.png")
+    Image.fromarray(np.full((4, 4), 13107, np.uint16)).save(tmp_path / "b.png")
+    np.testing.assert_allclose(picture(tmp_path), 0.2, atol=1e-7)
+
+
+def test_the_transparent_shade_of_16_bits_is_laid_on_white(tmp_path):
+    pixels = np.array([[1000, 257], [258, 65535]], np.uint16)
+    Image.fromarray(pixels).save(tmp_path / "a.png", transparency=257)
+    with pytest.warns(UserWarning, match="partly transparent"):
+        x = picture(tmp_path)
+    np.testing.assert_allclose(x[0, 0] * 65535, [[1000, 65535], [258, 65535]], rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:.*partly transparent")
+@pytest.mark.parametrize("colours", [2, 3, 4])
+def test_16_bits_a_colour_keep_the_upper_8_and_say_so(colours, tmp_path):
     (tmp_path / "a.png").write_bytes(png_of_16_bits(colours))
-    with pytest.raises(ValueError, match="more than 8 bits a channel; save it with 8 bits"):
-        picture(tmp_path)
+    with pytest.warns(UserWarning, match="have 16 bits a channel.* the upper 8"):
+        x = picture(tmp_path)
+    wanted = np.arange(0, 4 * colours, 2).reshape(2, colours)  # the upper bytes of a row
+    if colours != 3:
+        alpha = wanted[:, -1:] / 255
+        wanted = wanted[:, :-1] * alpha + 255 * (1 - alpha)
+    assert x.shape == (1, wanted.shape[1], 2, 2)
+    np.testing.assert_allclose(x[0, :, 0] * 255, wanted.T, atol=1)
 
 
 @pytest.mark.parametrize(("kind", "colours"), [("P5", 1), ("P6", 3)])
 @pytest.mark.parametrize("white", [1023, 65535])
-def test_16_bits_of_a_portable_map_are_refused(kind, colours, white, tmp_path):
-    body = bytes(2 * 2 * 2 * colours)
+@pytest.mark.filterwarnings("ignore:.*16 bits a channel")
+def test_a_portable_map_says_what_white_is(kind, colours, white, tmp_path):
+    body = np.repeat(np.array([0, white, white // 2, white], ">u2"), colours).tobytes()
     suffix = "pgm" if colours == 1 else "ppm"
     (tmp_path / f"a.{suffix}").write_bytes(f"{kind} 2 2 {white}\n".encode() + body)
-    with pytest.raises(ValueError, match="more than 8 bits a channel"):
+    np.testing.assert_allclose(
+        picture(tmp_path)[0], np.tile([[0, 1], [0.5, 1]], (colours, 1, 1)), atol=1 / 255
+    )
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_numbers_whose_white_is_not_known_are_refused(kind, tmp_path):
+    pixels = np.random.default_rng(0).random((4, 4)).astype(np.float32)
+    Image.fromarray(pixels).save(tmp_path / "a.tif")
+    np.testing.assert_array_equal(picture(tmp_path)[0, 0], pixels)
+    Image.fromarray((300 * pixels).astype(kind)).save(tmp_path / "a.tif")
+    with pytest.raises(ValueError, match=r"are not in \[0, 1\].* save it with 8 or 16 bits"):
         picture(tmp_path)
 
 

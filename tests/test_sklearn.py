@@ -612,8 +612,31 @@ def test_the_score_by_its_definition():
     new = rng.normal(size=(7, 5))
     P = np.linalg.inv(C + 0.03 * np.trace(C) / 3 * np.eye(5))
     m2 = np.einsum("ni,ij,nj->n", new - u.mean(axis=0), P, new - u.mean(axis=0))
-    d2 = np.sort(np.square(new[:, None] - u).sum(axis=2), axis=1)[:, :5].mean(axis=1)
-    assert np.allclose(np.exp(normal.log_score(new[:, :2], new[:, 2:])), (m2 * d2**2) ** (1 / 3))
+    near = np.sort(np.square(new[:, None] - u).sum(axis=2), axis=1)
+    wanted = (m2 * near[:, :5].mean(axis=1) * near[:, 0]) ** (1 / 3)
+    assert np.allclose(np.exp(normal.log_score(new[:, :2], new[:, 2:])), wanted)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("wide", [3, 40])  # few columns are searched in a tree, many by products
+def test_a_row_is_not_its_own_neighbour(wide, dtype):
+    rng = np.random.default_rng(0)
+    z, r = rng.normal(size=(30, 2)).astype(dtype), rng.normal(size=(30, wide)).astype(dtype)
+    normal, u = NormalRows(z, r), np.c_[z, r].astype(np.float64)
+    D = np.square(u[:, None] - u).sum(axis=2)
+    near, which = normal._others(np.nextafter(u.astype(dtype), 9, dtype=dtype).astype(np.float64))
+    assert np.allclose(near, np.sort(D, axis=1)[:, 1:6], rtol=1e-4)
+    assert not (which == np.arange(30)[:, None]).any()
+
+
+def test_one_call_fits_and_judges_the_same_rows():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 6))
+    x[7] += 5
+    detector = AutoencoderDetector(contamination=1 / 60, **SMALL)
+    assert list(np.flatnonzero(detector.fit_predict(x) == -1)) == [7]
+    score = -detector.score_samples(x)
+    assert score.min() > 0.05 * np.median(score)  # none counts as its own neighbour
 
 
 def test_the_readmes_program(capsys):

@@ -67,6 +67,7 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "MaskingNoise": ta.MaskingNoise,
     "SaltAndPepper": ta.SaltAndPepper,
     "RandomAffine": ta.RandomAffine,
+    "RandomCrop": lambda: ta.RandomCrop(2),
     "Binarize": ta.Binarize,
     "CosineSchedule": lambda: ta.CosineSchedule(10),
     "PredictNoise": ta.PredictNoise,
@@ -190,7 +191,14 @@ def _use_optimizer(optimizer: Any) -> Any:
 
 def _use_other(name: str, thing: Any) -> Any:
     images = rng(8).random((N, 1, 6, 6), np.float32)
-    if name in {"GaussianNoise", "MaskingNoise", "SaltAndPepper", "RandomAffine", "Binarize"}:
+    if name in {
+        "GaussianNoise",
+        "MaskingNoise",
+        "SaltAndPepper",
+        "RandomAffine",
+        "RandomCrop",
+        "Binarize",
+    }:
         return thing(images, rng(9))
     if name in {"L1Sparsity", "KLSparsity"}:
         return thing(rng().uniform(0.1, 0.9, (N, 4)))

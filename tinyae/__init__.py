@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING
 
 from tinyae import data, fusion, io, kernels, layers, lazy  # fusion attaches its twins
 from tinyae.clipping import clip_by_global_norm
-from tinyae.data.augmentation import RandomAffine
+from tinyae.data.augmentation import RandomAffine, RandomCrop
 from tinyae.data.binarize import Binarize
 from tinyae.data.corruption import GaussianNoise, MaskingNoise, SaltAndPepper
 from tinyae.initializers import (
@@ -89,6 +89,7 @@ from tinyae.models import (
     StackedAutoencoder,
     TopKSAE,
     VariationalAutoencoder,
+    conv_denoiser,
     conv_encoder_decoder,
     conv_pair,
     dcgan,
@@ -100,6 +101,7 @@ from tinyae.models import (
     sequence_autoencoder,
     spherical,
     stack_of,
+    start_from_linear_filter,
     unet,
 )
 from tinyae.optim import (
@@ -222,6 +224,7 @@ __all__ = [
     "MaskingNoise",
     "SaltAndPepper",
     "RandomAffine",
+    "RandomCrop",
     "SparseAutoencoder",
     "L1Sparsity",
     "KLSparsity",
@@ -261,6 +264,8 @@ __all__ = [
     "dense_variational",
     "stack_of",
     "unet",
+    "conv_denoiser",
+    "start_from_linear_filter",
     "sequence_autoencoder",
     "dense_gan",
     "dcgan",

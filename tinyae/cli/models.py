@@ -25,6 +25,7 @@ ACTIVATIONS: dict[str, Callable[[], Layer]] = {
 }
 KINDS = ("plain", "denoising", "sparse", "contractive", "variational", "conditional", "gan")
 LOSSES: dict[str, type[Loss]] = {"mse": ta.MSE, "l1": ta.L1, "huber": ta.Huber, "bce": ta.BCE}
+DENOISER = (32, 32, 32)  # channels of a denoiser of pictures
 ReconstructingModel = ta.Autoencoder | ta.VariationalAutoencoder
 
 # The options of `train` that only some kinds have, and what they are where not given.
@@ -93,6 +94,7 @@ def model_from_options(
     ``bounded`` says that the data, as they are scaled, lie in 0…1: it decides the defaults of output
     and likelihood.
     """
+    denoiser = is_conv_denoiser(args, shape)
     units = args.units or ([] if args.channels else [256, 64])
     if args.model in ("variational", "conditional"):
         return _variational(args, shape, units, bounded, classes, rng)
@@ -101,6 +103,8 @@ def model_from_options(
     # a sigmoid after convolutions may saturate at black and stay there
     output = args.output or ("sigmoid" if bounded and not args.channels else "linear")
     loss = LOSSES[args.loss]()
+    if denoiser:
+        return _conv_denoiser(args, shape, bounded, loss, rng)
     plain = _plain(args, shape, units, output, loss, rng)
     if args.model == "denoising":
         noise = ta.GaussianNoise(args.noise, clip=(0, 1) if bounded else None)
@@ -111,6 +115,30 @@ def model_from_options(
     if args.model == "contractive":
         return ta.ContractiveAutoencoder(plain.encoder, plain.decoder, loss, args.weight or 1e-4)
     return plain
+
+
+def is_conv_denoiser(args: argparse.Namespace, shape: Sequence[int]) -> bool:
+    """Whether the options ask for a denoiser of pictures without a narrow code.
+
+    It is the default for pictures, unless an option names something that only others have.
+    """
+    others = args.units or args.output or args.code_activation != "linear"
+    wanted = args.channels or (len(shape) == 3 and shape[0] in (1, 3) and min(shape[1:]) >= 8)
+    return args.model == "denoising" and bool(wanted) and len(shape) == 3 and not others
+
+
+def _conv_denoiser(
+    args: argparse.Namespace,
+    shape: Sequence[int],
+    bounded: bool,
+    loss: Loss,
+    rng: np.random.Generator,
+) -> ta.DenoisingAutoencoder:
+    encoder, decoder = ta.conv_denoiser(
+        shape, args.channels or DENOISER, activation=ACTIVATIONS[args.activation], rng=rng
+    )
+    noise = ta.GaussianNoise(args.noise, clip=(0, 1) if bounded else None)
+    return ta.DenoisingAutoencoder(encoder, decoder, loss, noise)
 
 
 def _plain(

@@ -16,7 +16,7 @@ import tinyae as ta
 from tinyae import archive, files
 from tinyae.cli.arguments import positive
 from tinyae.cli.files import check_outputs
-from tinyae.cli.wording import say
+from tinyae.cli.wording import count, say
 from tinyae.data import rows as own
 from tinyae.data import sound
 from tinyae.data.columns import MISSING, Rows, TableOptions
@@ -243,7 +243,7 @@ def _write_pictures(verb: str, folder: str, rows: Rows, y: Array) -> None:
         pixels = np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
         image = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
         files.write(verb, target, lambda file, image=image: image.save(file, "PNG"))  # type: ignore[misc]
-    say(f"{folder}/: {len(y)} pictures", out=True)
+    say(f"{folder.rstrip('/')}/: {count(len(y), 'picture')}", out=True)
 
 
 def labelled(model: Any, rows: Rows) -> Any:

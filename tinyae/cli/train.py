@@ -28,6 +28,7 @@ from tinyae.cli.models import (
     LOSSES,
     architecture,
     check_options,
+    is_conv_denoiser,
     model_from_options,
 )
 from tinyae.cli.report import write_report
@@ -44,6 +45,7 @@ EXAMPLE = "tinyae train --data fashion-mnist --units 64 --code-activation relu -
 SCALES = ("auto", "standard", "minmax", "none")
 _STEPS = 5000  # that a training of default length takes at least
 _CHECKPOINTS = 25  # in a training that need not be resumed: each takes some milliseconds
+_WINDOW = 32  # pixels of the pictures that a denoiser learns from
 _DIAGNOSED = 4096  # rows that the run doctor looks at
 
 
@@ -78,7 +80,8 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     )
     widths = "widths from the first hidden layer to the code (default 256 64)"
     add("--units", type=whole, nargs="+", help=widths)
-    channels = "plain, denoising: convolutions with so many channels, each of half the size"
+    channels = "convolutions with so many channels: plain or with --units, each of half the size; "
+    channels += "denoising, all at half the size (default there, for pictures: 32 32 32)"
     add("--channels", type=whole, nargs="+", help=channels)
     add("--model", choices=KINDS, default="plain", help="default plain")
     add("--noise", type=number, help="denoising: σ, in the scaled data's unit (default 0.2)")
@@ -117,6 +120,10 @@ def run(args: argparse.Namespace) -> int:
     rng = np.random.default_rng(args.seed)
     model = model_from_options(args, train.x.shape[1:], bounded, labels, rng)
     model.scaler, model.columns = scaler, train.columns
+    crop = None
+    if is_conv_denoiser(args, train.x.shape[1:]):
+        ta.start_from_linear_filter(model, train.x, rng)
+        crop = _crop(train.x.shape[2:])
     pictures = _picture_files(args)
     args.epochs = args.epochs or _epochs(len(train.x), args.batch_size)
     shape = " × ".join(map(str, train.x.shape[1:]))
@@ -140,6 +147,7 @@ def run(args: argparse.Namespace) -> int:
             checkpoint=checkpoint,
             every=1 if args.checkpoint else math.ceil(args.epochs / _CHECKPOINTS),
             resume=args.resume,
+            augment=crop,
             accept_changes=args.accept_changes,
             rng=args.seed,
             progress=not args.quiet,
@@ -210,6 +218,13 @@ def _normal(args: argparse.Namespace, rows: Rows) -> Rows:
     if not len(keep):
         raise ValueError(f"train: no row that is learnt from or held out has class {args.normal}")
     return select(rows, keep)
+
+
+def _crop(size: tuple[int, ...]) -> ta.RandomCrop | None:
+    """Windows of 32 × 32 pixels, odd where the picture is; None for pictures that are hardly larger."""
+    if max(size) <= 1.5 * _WINDOW:
+        return None
+    return ta.RandomCrop((_WINDOW + size[0] % 2, _WINDOW + size[1] % 2))
 
 
 def _epochs(samples: int, batch_size: int) -> int:

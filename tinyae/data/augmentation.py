@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinyae import kernels
-from tinyae.arguments import check_generator, number
+from tinyae.arguments import check_generator, number, positive_pair
 from tinyae.arrays import check_float
 from tinyae.param import Array
 
@@ -44,13 +44,7 @@ class RandomAffine:
         self.rotation, self.stretch, self.slant, self.shift = map(float, arguments.values())
 
     def __call__(self, x: Array, rng: np.random.Generator) -> Array:
-        if not isinstance(x, np.ndarray) or x.ndim != 4 or x.dtype.kind != "f":
-            what = f"of shape {x.shape}" if isinstance(x, np.ndarray) else f"a {type(x).__name__}"
-            raise TypeError(
-                f"RandomAffine: x is {what}, expected images (N, C, H, W) of floating "
-                "point; of a tuple augment the parts yourself, with augment=lambda batch, rng: …"
-            )
-        check_float("RandomAffine: x", x)
+        check_images("RandomAffine", x)
         check_generator("RandomAffine", rng)
         return kernels.warp(x, self.maps(len(x), x.shape[2:], rng).astype(x.dtype))
 
@@ -67,3 +61,41 @@ class RandomAffine:
     def __repr__(self) -> str:
         values = (self.rotation, self.stretch, self.slant, self.shift)
         return f"RandomAffine({', '.join(map(str, values))})"
+
+
+class RandomCrop:
+    """A random window of each image, so that a small network sees many small pictures.
+
+    Forward   x′(p) = x(p + t),   t uniform over the places where the window lies inside x
+    Shapes    x (N, C, H, W)   x′ (N, C, size[0], size[1]); a window larger than x is as large as x
+    Raises    ValueError unless size is an int ≥ 1 or a pair of them; TypeError unless x is a batch of
+              images
+
+    For models that work on pictures of any size, such as those of
+    :func:`~tinyae.models.conv_denoiser.conv_denoiser`.
+    """
+
+    def __init__(self, size: int | tuple[int, int]) -> None:
+        self.size = positive_pair("RandomCrop", "size", size, 32)
+
+    def __call__(self, x: Array, rng: np.random.Generator) -> Array:
+        check_images("RandomCrop", x)
+        check_generator("RandomCrop", rng)
+        high, wide = min(self.size[0], x.shape[2]), min(self.size[1], x.shape[3])
+        rows = rng.integers(0, x.shape[2] - high + 1, len(x))
+        columns = rng.integers(0, x.shape[3] - wide + 1, len(x))
+        windows = [image[:, i : i + high, j : j + wide] for image, i, j in zip(x, rows, columns)]
+        return np.stack(windows)
+
+    def __repr__(self) -> str:
+        return f"RandomCrop({self.size})"
+
+
+def check_images(who: str, x: Array) -> None:
+    if not isinstance(x, np.ndarray) or x.ndim != 4 or x.dtype.kind != "f":
+        what = f"of shape {x.shape}" if isinstance(x, np.ndarray) else f"a {type(x).__name__}"
+        raise TypeError(
+            f"{who}: x is {what}, expected images (N, C, H, W) of floating "
+            "point; of a tuple augment the parts yourself, with augment=lambda batch, rng: …"
+        )
+    check_float(f"{who}: x", x)

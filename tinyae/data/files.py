@@ -9,7 +9,8 @@ Input                  x, always float32
 .csv, .csv.gz          unchanged, with one feature per column; a header line is skipped
 folder of images       (N, C, H, W) pixels in [0, 1], C = 1 if all images are grey, otherwise 3;
                        upright, transparent ones laid on white (with a warning), CMYK without its
-                       colour profile. Frames of an animation and 16 bits are rejected
+                       colour profile. 16 bits are divided by 65535; of colours only the upper 8
+                       bits are read (with a warning). Animations are rejected
 
 The first axis is the sample axis; the shape is kept. Labels come from the y arrays of an .npz or
 from sub-folders of images: class k is the k-th sub-folder by name.

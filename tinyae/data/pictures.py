@@ -1,6 +1,7 @@
 """A folder of images, or of sub-folders of images, one for each class."""
 
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ Size = tuple[int, int]  # height, width
 def read_images(folder: Path, size: Size | None) -> tuple[np.ndarray, np.ndarray | None]:
     """x (N, C, H, W), sorted by name; y (N,) int64 if the images are in sub-folders.
 
-    Warns where pictures are partly transparent: they are laid on white.
+    Warns where pictures are partly transparent, which are laid on white, or lose bits.
     """
     x, y, _ = read_pictures(folder, size)
     return x, y
@@ -52,8 +53,8 @@ def read_pictures(
 
 def _stacked(files: list[Path], size: Size | None) -> np.ndarray:
     """x (N, C, H, W) of these files."""
-    pictures = [_pixels(file, size) for file in files]
-    transparent = [file for file, (_, mixed) in zip(files, pictures) if mixed]
+    pictures = [_read_picture(file, size) for file in files]
+    transparent = [file for file, picture in zip(files, pictures) if picture.transparent]
     if transparent:
         warnings.warn(
             f"load: {len(transparent)} of {len(files)} pictures are partly transparent, the first "
@@ -61,7 +62,15 @@ def _stacked(files: list[Path], size: Size | None) -> np.ndarray:
             "another background first",
             stacklevel=3,
         )
-    images = [image for image, _ in pictures]
+    shortened = [file for file, picture in zip(files, pictures) if picture.shortened]
+    if shortened:
+        warnings.warn(
+            f"load: {len(shortened)} of {len(files)} pictures have 16 bits a channel, the first "
+            f"{shortened[0]}; Pillow reads the upper 8 of them where there are colours or "
+            "transparency. Pass an array of float32 in [0, 1] where all 16 matter",
+            stacklevel=3,
+        )
+    images = [picture.pixels for picture in pictures]
     height, width = images[0].shape[:2]
     channels = 3 if any(image.ndim == 3 for image in images) else 1
     x = np.empty((len(images), channels, height, width), np.float32)
@@ -73,7 +82,6 @@ def _stacked(files: list[Path], size: Size | None) -> np.ndarray:
             )
         # grey is broadcast to all channels
         x[n] = image.transpose(2, 0, 1) if image.ndim == 3 else image
-    x /= 255
     return x
 
 
@@ -82,8 +90,16 @@ def _images_in(folder: Path) -> list[Path]:
     return sorted(p for p in files if not p.name.startswith("."))
 
 
-def _pixels(file: Path, size: Size | None) -> tuple[np.ndarray, bool]:
-    """(H, W) grey or (H, W, 3) colour, uint8, upright; and whether it was partly transparent."""
+@dataclass
+class _Picture:
+    """Pixels in [0, 1], (H, W) grey or (H, W, 3) colour, upright; what was lost on the way."""
+
+    pixels: np.ndarray
+    transparent: bool  # somewhere, and laid on white
+    shortened: bool  # from 16 bits to 8
+
+
+def _read_picture(file: Path, size: Size | None) -> _Picture:
     try:
         from PIL import Image, ImageOps
     except ImportError as error:
@@ -97,29 +113,57 @@ def _pixels(file: Path, size: Size | None) -> tuple[np.ndarray, bool]:
             image = Image.open(file)
         with image:
             _check_plain(image)
-            grey = image.mode in ("1", "L", "LA", "La")
-            upright, mixed = ImageOps.exif_transpose(image), False
-            if upright.mode in ("La", "RGBa"):  # colours multiplied by their alpha
-                upright = upright.convert("LA" if grey else "RGBA")
-            if upright.mode in ("LA", "PA", "RGBA") or "transparency" in upright.info:
-                upright = upright.convert("RGBA")
-                mixed = upright.getchannel("A").getextrema()[0] < 255
-                if mixed:
-                    white = Image.new("RGBA", upright.size, "white")
-                    upright = Image.alpha_composite(white, upright)
-            upright = upright.convert("L" if grey else "RGB")
+            deep = _has_16_bits(image)
+            grey = image.mode in ("1", "L", "LA", "La") or "LA;16" in str(image.tile)
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode.startswith(("I", "F")):
+                pixels, transparent = _deep_grey(upright, deep)
+                if size is not None:
+                    upright = Image.fromarray(pixels)  # of mode "F"
+                    upright = upright.resize(size[::-1], Image.Resampling.BILINEAR)
+                    pixels = np.asarray(upright)
+                return _Picture(pixels, transparent, False)
+            upright, transparent = _on_white(upright, grey)
             if size is not None:
-                upright = upright.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-            return np.asarray(upright), mixed
+                upright = upright.resize(size[::-1], Image.Resampling.BILINEAR)
+            pixels = np.divide(np.asarray(upright), np.float32(255), dtype=np.float32)
+            return _Picture(pixels, transparent, deep)
     except Exception as error:  # image decoders raise many types of error
         raise ValueError(f"load: cannot read the image {file} ({error})") from error
 
 
+def _on_white(image: Any, grey: bool) -> tuple[Any, bool]:
+    """The picture in grey or colours of 8 bits, laid on white; and whether that changed it."""
+    from PIL import Image
+
+    transparent = False
+    if image.mode in ("La", "RGBa"):  # colours multiplied by their alpha
+        image = image.convert("LA" if grey else "RGBA")
+    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        transparent = image.getchannel("A").getextrema()[0] < 255
+        if transparent:
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("L" if grey else "RGB"), transparent
+
+
+def _deep_grey(image: Any, deep: bool) -> tuple[np.ndarray, bool]:
+    """Grey of 16 bits, divided by 65535, or of floating point; and whether some was transparent."""
+    pixels = np.asarray(image)
+    if not deep:
+        if image.mode != "F" or not (pixels.min() >= 0 and pixels.max() <= 1):
+            raise ValueError(
+                f"its numbers of {'floating point' if image.mode == 'F' else '32 bits'} are not in "
+                "[0, 1], so what is white is not known; save it with 8 or 16 bits"
+            )
+        return pixels.astype(np.float32), False
+    nothing = pixels == image.info.get("transparency", -1)
+    pixels = np.where(nothing, np.float32(1), np.divide(pixels, 65535, dtype=np.float32))
+    return pixels, bool(nothing.any())
+
+
 def _check_plain(image: Any) -> None:
-    """Raise unless 8 bits and one frame hold the whole picture."""
-    raw = str(image.tile)  # how the file stores it: Pillow shortens 16 bits a colour to 8
-    if image.mode.startswith(("I", "F")) or ";16" in raw or _largest_value(image) > 255:
-        raise ValueError("it has more than 8 bits a channel; save it with 8 bits")
+    """Raise unless the file holds one picture."""
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":  # a camera's, whose other frames are previews
         raise ValueError(
@@ -127,10 +171,16 @@ def _check_plain(image: Any) -> None:
         )
 
 
-def _largest_value(image: Any) -> int:
-    """What white is in a .ppm or .pgm file; 255 in every other."""
+def _has_16_bits(image: Any) -> bool:
+    """Whether the file has 16 bits a channel, or what Pillow makes 16 bits of.
+
+    The mode does not tell: Pillow shortens 16 bits a colour to 8. A .pgm or .ppm file says itself
+    what white is; with white above 255 Pillow makes 65535 of it in grey, and 255 in colours.
+    """
+    if image.mode.startswith("I;16") or ";16" in str(image.tile):
+        return True
     if image.format != "PPM" or not image.tile:
-        return 255
+        return False
     arguments = image.tile[0][3]
     numbers = arguments if isinstance(arguments, tuple) else (arguments,)
-    return max([255, *(a for a in numbers if isinstance(a, int))])
+    return max([0, *(a for a in numbers if isinstance(a, int))]) > 255

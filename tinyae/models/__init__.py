@@ -12,6 +12,7 @@ from tinyae.models.builders import (
 from tinyae.models.classifier import Classifier
 from tinyae.models.conditional import ConditionalVariationalAutoencoder
 from tinyae.models.contractive import ContractiveAutoencoder
+from tinyae.models.conv_denoiser import conv_denoiser, start_from_linear_filter
 from tinyae.models.denoising import DenoisingAutoencoder
 from tinyae.models.dictionary import TopKSAE
 from tinyae.models.diffusion import Diffusion
@@ -67,6 +68,8 @@ __all__ = [
     "conv_pair",
     "stack_of",
     "unet",
+    "conv_denoiser",
+    "start_from_linear_filter",
     "sequence_autoencoder",
     "dense_gan",
     "dcgan",

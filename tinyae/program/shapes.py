@@ -48,7 +48,7 @@ def checked_sample_shape(
         if shape is None:
             raise ValueError(
                 f"{who}: the layers of {type(model).__name__} take samples of several shapes; "
-                f"pass that of yours, e.g. {name}=(1, 28, 28)"
+                f"pass that of yours, e.g. {name}=(1, 28, 28), or to `tinyae export` --shape 1 28 28"
             )
         return shape
     return checked_shape(who, input_shape, name)

@@ -15,6 +15,7 @@ from tinyae.models import ConditionalVariationalAutoencoder, DenoisingAutoencode
 from tinyae.param import Array
 
 _PCA_BYTES = 2 << 30  # beside the data: beyond that PCA is left out
+_NOISY_ROWS = 20_000  # by which the number of components for noisy rows is chosen
 
 
 class Quality(NamedTuple):
@@ -59,7 +60,7 @@ class Comparison:
 
     @property
     def of_pca(self) -> Quality | None:
-        """PCA's line, with as many components as the code has numbers."""
+        """PCA's line, with as many components as the code has numbers, for noisy rows fewer."""
         rest = self.qualities[int(self.denoises) + 1 :]
         return rest[0] if rest else None
 
@@ -75,7 +76,8 @@ def compare(model: Any, x: Any, train: Array | None = None, components: int = 1)
     components    PCA's, if they are to be more than the code's
 
     A denoising model and its PCA are given noisy rows, the same for both, and "noisy" says how far
-    these are from the truth.
+    these are from the truth. PCA then has at most as many components as the code has numbers, and as
+    many as denoise ``train`` best.
 
     Raises
         ValueError   a reconstruction has another shape than a sample
@@ -114,6 +116,8 @@ def compare(model: Any, x: Any, train: Array | None = None, components: int = 1)
         width = math.prod(target.shape[1:])
         size = min(z.size, width, len(train))
         linear = _pca(model, train, max(size, min(components, width)))
+        if denoises:
+            size = _best_size(truncated(linear, size), scaled(model, train), model.corruption)
         y_pca = truncated(linear, size).reconstruct(given).astype(np.float32)
         of_noisy = " on noisy" if denoises else ""
         qualities.append(quality(f"PCA{of_noisy}, {size} components", size, y_pca))
@@ -135,6 +139,18 @@ def truncated(pca: metrics.PCA, size: int) -> metrics.PCA:
     first.explained_variance_ = pca.explained_variance_[:size]
     first.explained_variance_ratio_ = pca.explained_variance_ratio_[:size]
     return first
+
+
+def _best_size(pca: metrics.PCA, x: Array, corruption: Any) -> int:
+    """The number of components that reconstruct x best from noisy x: each lets noise pass, too.
+
+    With k of them the squared error is Σⱼ≤ₖ (c̃ⱼ − cⱼ)² + Σⱼ>ₖ cⱼ² and what PCA leaves out, where c
+    and c̃ are the components of x and of noisy x.
+    """
+    x = x[:_NOISY_ROWS]
+    c, noisy = pca.transform(x), pca.transform(corruption(x, np.random.default_rng(1)))
+    gain = np.square(c).sum(axis=0) - np.square(noisy - c).sum(axis=0)
+    return int(np.argmax(np.cumsum(gain))) + 1
 
 
 def _pca(model: Model, train: Array, size: int) -> metrics.PCA:

@@ -3,18 +3,25 @@
 An autoencoder splits a row into a code z, its place along the surface on which normal rows lie,
 and a residual r = x − x̂, its way off that surface. The residual alone misses rows that lie on the
 surface but far from all others, the code alone those that leave it. So u = [z, r] is compared
-with the u of normal rows in two ways, one global and one local:
+with the u of normal rows, globally by the first of these, locally by the others:
 
     m²(u) = (u − ū)ᵀ (C + a I)⁻¹ (u − ū)     Mahalanobis' distance; C: the covariance of u
     d²(u) = mean ‖u − u′‖²                   over the 5 nearest u′
+    e²(u) = min ‖u − u′‖²                    to the nearest one
 
-    score = (m² d² d²)^⅓, their geometric mean, in which the second counts twice
+    score = (m² d² e²)^⅓, their geometric mean, computed from logarithms
 
-The first knows which columns belong together, but takes normal rows for one cloud; the second knows
-clouds of any shape, but not that a small deviation may be a rare one. The ridge a, 0.03 of the mean
-variance of a column, keeps directions in which normal rows hardly differ from deciding alone. For a
-linear code both are distances in the space of the rows; the network bends that space so that
-normal rows lie flat. Ridge and weights were chosen on tables as ``benchmarks/detectors.py`` tells.
+The first knows which columns belong together, but takes normal rows for one cloud. The other two know
+clouds of any shape: d² is steady, but large for a normal row that has only a few like it; for e² one
+such row is enough. A product needs no common unit: twice as far counts the same in each. The ridge
+a, 0.03 of the mean variance of a column, keeps directions in which normal rows hardly differ from
+deciding alone. For a linear code all three are distances in the space of the rows; the network
+bends that space so that normal rows lie flat.
+
+A row that is itself among the normal rows would be its own nearest one. So a u′ that equals u, up to
+rounding, is left out once: a row that was learnt from is judged by the others.
+
+Ridge and factors were chosen on tables as ``benchmarks/detectors.py`` tells.
 
 Source    Mahalanobis (1936); Ledoit & Wolf (2004), for adding to the diagonal; Ramaswamy, Rastogi &
           Shim (2000), Angiulli & Pizzuti (2002), for distances to near neighbours; Zong et al.
@@ -31,6 +38,7 @@ from tinyae.param import Array
 RIDGE = 0.03
 NEIGHBOURS = 5
 REFERENCES = 2048  # rows that are kept as neighbours, evenly spaced among all
+SAME = 1e-10  # squared distance between two calculations of one u, as a share of u's variance
 
 
 class NormalRows:
@@ -48,23 +56,33 @@ class NormalRows:
         spread = np.sqrt(np.maximum(variances, 0) + ridge)
         self.whitening = axes / np.where(spread > 0, spread, 1.0)  # W Wᵀ = (C + a I)⁻¹
         self.references = np.unique(np.linspace(0, len(u) - 1, REFERENCES).astype(int))
-        self.neighbours = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(self.references)))
-        self.neighbours.fit(u[self.references])
+        self.same = SAME * float(np.trace(C))
+        most = min(NEIGHBOURS + 1, len(self.references))  # one may be the row itself
+        self.neighbours = NearestNeighbors(n_neighbors=most).fit(u[self.references])
 
     def log_score(self, z: Array, r: Array) -> Array:
-        """ln (m² d² d²)^⅓ of each row, (N,), higher for rows farther from normal.
+        """ln (m² d² e²)^⅓ of each row, (N,), higher for rows farther from normal.
 
-        It is −∞ for a row that equals five normal ones.
+        It is −∞ only where all normal rows are the same.
         """
         u = _joined(z, r)
         m2 = np.square((u - self.mean) @ self.whitening).sum(axis=1)
-        d2 = np.square(self.neighbours.kneighbors(u)[0]).mean(axis=1)
+        near = np.maximum(self._others(u)[0], self.same)
         with np.errstate(divide="ignore"):
-            return (np.log(m2) + 2 * np.log(d2)) / 3
+            return (np.log(m2) + np.log(near.mean(axis=1)) + np.log(near[:, 0])) / 3
 
     def nearest(self, z: Array, r: Array) -> Array:
         """The nearest normal rows, (N, 5), as indices into ``references``."""
-        return self.neighbours.kneighbors(_joined(z, r), return_distance=False)
+        return self._others(_joined(z, r))[1]
+
+    def _others(self, u: Array) -> tuple[Array, Array]:
+        """‖u − u′‖² of the nearest normal rows but u itself, (N, 5) in rising order, and which."""
+        distance, place = self.neighbours.kneighbors(u)
+        if distance.shape[1] == 1:
+            return np.square(distance), place
+        itself = np.square(distance[:, :1]) <= self.same
+        distance = np.where(itself, distance[:, 1:], distance[:, :-1])
+        return np.square(distance), np.where(itself, place[:, 1:], place[:, :-1])
 
 
 def _joined(z: Array, r: Array) -> Array:
