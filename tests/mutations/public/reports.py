@@ -385,7 +385,7 @@ def triplet_negative_pulled():
 
 
 @wrong(TRIPLET, "lacks", "a - n", "n - a", "n - p")
-def triplet_anchor_without_the_negative():
+def anchor_without_the_negative():
     def backward(a, p, n):
         on = active(a, p, n)
         return on * 2 * (a - p), on * 2 * (p - a), on * 2 * (a - n)
