@@ -35,7 +35,8 @@ from tinyae.gradcheck.slope import (
 )
 from tinyae.param import Array
 
-MOST, FEWER = 400, 40  # entries of a tensor to measure: at first; to confirm a relation
+# Entries of a tensor to measure: at first; at other lengths; to confirm a relation.
+MOST, MANY, FEWER = 400, 120, 40
 _TINY = float(np.finfo(np.float64).tiny)
 
 
