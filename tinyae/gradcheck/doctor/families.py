@@ -84,6 +84,6 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
     if any(a.ndim == 3 for a in examination.trials[0].point.tensors.values()):
         families.append(("what a step hands back to the one before", through_time))
     if isinstance(subject, FunctionSubject):
-        families.append(("a path, of what backward computes in passing", passing))
+        families.append(("a term or an operand of the named tensors", passing))
     families.append(("what the wrong entries have in common", places))
     return families
