@@ -10,7 +10,9 @@ says how they differ: it tries relations between the two, each at several draws 
 repairs of the source, until one gives the right gradient everywhere.
 
 Four functions, each with one mistake that is often made; both answers stand side by side. The
-picture shows how many words each needs, and whether it names the mistake.
+picture shows the error of every entry, its colour, and in each cell analytic / numeric: what the
+wrong entries have in common is what the doctor names. A row that is wrong as a whole has a frame;
+where the true gradient sums to zero along the rows, the sums of the given one stand beside them.
 
     python demos/11_custom_function.py      # a few seconds; needs PyTorch
 
@@ -109,6 +111,21 @@ def pytorch_says(torch, function, inputs):
     return "no error"
 
 
+def gradients(torch, function, inputs, name, seed=0):
+    """∂L/∂(the input of that name) for L = Σ r ∘ y, by the function's backward and by differences."""
+    tensors = {k: torch.from_numpy(np.array(a)) for k, a in inputs.items()}
+    tensors[name].requires_grad_()
+    y = function.apply(*tensors.values())
+    r = torch.from_numpy(np.random.default_rng(seed).normal(size=tuple(y.shape)))
+    (y * r).sum().backward()
+
+    def loss(moved):
+        given = tensors | {name: torch.from_numpy(moved)}
+        return float((function.apply(*given.values()) * r).sum())
+
+    return tensors[name].grad.numpy(), ta.gradcheck.numeric_gradient(loss, inputs[name])
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", default="demo-out", help="folder for the picture")
@@ -132,7 +149,8 @@ def main(argv=None):
         named = word.lower() in f"{told.message} {told.do} {told.name}".lower()
         numbers[f"{name}: named"] = float(named)
         numbers[f"{name}: numbers shown by PyTorch"] = float(theirs.count("."))
-        rows.append((name, theirs, told.message))
+        pair = gradients(torch, function, inputs, diagnosis.wrong[0].removeprefix("d"))
+        rows.append((f"{name}: {diagnosis.wrong[0]}", pair, theirs, f"{told.message}\n→ {told.do}"))
     draw(rows, Path(options.out))
     return numbers
 
@@ -142,26 +160,57 @@ def _indented(text):
 
 
 def draw(rows, folder):
-    """Both answers side by side, a row for each function."""
+    """A row for each function: the errors of its entries, what PyTorch says, what the doctor says."""
     import textwrap
 
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 2.1 * len(rows)), layout="constrained")
-    for k, (name, theirs, ours) in enumerate(rows):
-        for column, (title, text, width) in enumerate(
-            (("torch.autograd.gradcheck", theirs, 78), ("tinyae.gradcheck.diagnose", ours, 52))
-        ):
-            ax = figure.add_subplot(len(rows), 2, 2 * k + column + 1)
+    figure = Figure(figsize=(13, 2.9 * len(rows)), layout="constrained")
+    axes = figure.subplots(len(rows), 3, width_ratios=(5, 4, 5))
+    for (title, (a, n), theirs, ours), (left, middle, right) in zip(rows, axes):
+        error_map(left, a, n)
+        left.set_title(f"{title}, analytic / numeric", loc="left", fontsize=10, weight="bold")
+        told = (
+            (middle, "torch.autograd.gradcheck", theirs, 44, 11, 7),
+            (right, "tinyae.gradcheck.diagnose", ours, 44, 11, 10),
+        )
+        for ax, who, text, width, most, size in told:
             ax.axis("off")
-            ax.set_title(f"{name}: {title}", loc="left", fontsize=9, weight="bold")
+            ax.set_title(who, loc="left", fontsize=10, weight="bold")
             lines = [part for line in text.splitlines() for part in textwrap.wrap(line, width)]
-            shown = lines[:9] + (["…"] if len(lines) > 9 else [])
-            ax.text(0, 1, "\n".join(shown), va="top", fontsize=7, family="monospace")
+            rest = len(lines) - most
+            shown = lines[:most] + ([f"… and {rest} lines more"] if rest > 0 else [])
+            ax.text(0, 1, "\n".join(shown), va="top", fontsize=size, family="monospace")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "custom_function.png"
     figure.savefig(path, dpi=110)
     print(f"picture: {path}")
+
+
+def error_map(ax, a, n):
+    """Colour: |analytic − numeric|, relative to the largest |numeric|. In a cell: their ratio."""
+    from matplotlib.patches import Rectangle
+
+    error = np.abs(a - n) / np.abs(n).max()
+    ax.imshow(error, cmap="Reds", vmin=0, vmax=1, aspect="auto")
+    wrong = error > 1e-6
+    for i, j in np.ndindex(n.shape):
+        text = "✓" if not wrong[i, j] else f"{a[i, j] / n[i, j]:.3g}" if n[i, j] else "·"
+        colour = "white" if error[i, j] > 0.6 else "black"
+        ax.text(j, i, text, ha="center", va="center", fontsize=9, color=colour)
+    if not wrong.all():
+        for i in np.flatnonzero(wrong.all(axis=1)):
+            frame = Rectangle((-0.48, i - 0.46), n.shape[1] - 0.04, 0.92)
+            frame.set(fill=False, edgecolor="tab:blue", linewidth=2)
+            ax.add_patch(frame)
+    if np.abs(n.sum(axis=1)).max() < 1e-6 * np.abs(n).sum():
+        for i, total in enumerate(a.sum(axis=1)):
+            ax.text(n.shape[1] - 0.4, i, f"Σ = {total:+.2f}, not 0", va="center", fontsize=9)
+        ax.set_xlim(-0.5, n.shape[1] + 0.9)
+    ax.set_xticks(range(n.shape[1]))
+    ax.set_yticks(range(n.shape[0]))
+    for side in ax.spines.values():
+        side.set_visible(False)
 
 
 if __name__ == "__main__":

@@ -215,7 +215,7 @@ def diagonal(z, t):
 def test_a_one_hot_target_is_not_taken_for_a_factor():
     inputs = {"z": normal(5, 4), "t": np.eye(4)[[0, 2, 1, 3, 2]]}
     told = diagnose(one_hot_loss, inputs, backward=diagonal, wrt="z", upstream=False)
-    assert told.kind == "invariant"
+    assert told.findings[0].name == "1/N·(1 − t)·y"
     assert "sum to zero along axis 1" in told.findings[0].message
 
 
@@ -382,3 +382,149 @@ def test_a_custom_vjp_of_jax():
     assert diagnose(f, {"x": normal(5, 4), "n": 3}).ok
     f.defvjp(fwd, wrong)
     assert diagnose(f, {"x": normal(5, 4), "n": 3}).findings[0].name == "-1"
+
+
+# --- loops, paths, budgets ------------------------------------------------------------------------
+
+
+def states_of(x, U):
+    h = [np.zeros((x.shape[1], len(U)))]
+    for step in x:
+        h.append(np.tanh(step + h[-1] @ U))
+    return h
+
+
+def slope_of_the_state_before(dy, x, U):
+    h = [np.zeros((x.shape[1], len(U)))]
+    for step in x:
+        h.append(np.tanh(step + h[-1] @ U))
+    dU, dx = np.zeros_like(U), np.zeros_like(x)
+    for t in reversed(range(len(x))):
+        dz = dy * (1 - h[t] ** 2)
+        dU += h[t].T @ dz
+        dx[t] = dz
+        dy = dz @ U.T
+    return dx, dU
+
+
+def test_a_repair_that_runs_over_the_list_it_appends_to_ends():
+    """ "for step in h: h.append(…)" is one of the repairs that are tried."""
+    inputs = {"x": normal(4, 5, 3), "U": 0.4 * normal(3, 3)}
+    diagnosis = diagnose(
+        lambda x, U: states_of(x, U)[-1], inputs, backward=slope_of_the_state_before
+    )
+    assert diagnosis.wrong == ["dx", "dU"]
+
+
+def gru(h, x, Wr, Wz, Wn):
+    r, z = sigmoid(x + h @ Wr), sigmoid(x + h @ Wz)
+    n = np.tanh(x + (r * h) @ Wn)
+    return (1 - z) * h + z * n
+
+
+def test_a_forgotten_path_through_a_gate_is_named_with_its_matrix():
+    def without_the_reset_gate(dy, h, x, Wr, Wz, Wn):
+        r, z = sigmoid(x + h @ Wr), sigmoid(x + h @ Wz)
+        n = np.tanh(x + (r * h) @ Wn)
+        dn = dy * z * (1 - n * n)
+        dz = dy * (n - h) * z * (1 - z)
+        dm = dn @ Wn.T
+        return dy * (1 - z) + dm * r + dz @ Wz.T
+
+    weights = {f"W{g}": normal(3, 3, seed=i) for i, g in enumerate("rzn")}
+    inputs = {"h": normal(5, 3), "x": normal(5, 3, seed=7), **weights}
+    found = diagnose(gru, inputs, backward=without_the_reset_gate, wrt="h").findings[0]
+    assert (found.kind, found.name) == ("missing_term", "(dm·h·r·(1 − r)) Wrᵀ")
+
+
+def test_what_backward_computes_in_passing_has_a_name():
+    def without_slope(W, x, t):
+        return x.T @ (sigmoid(x @ W) - t)
+
+    inputs = {"W": normal(3, 4), "x": normal(7, 3), "t": sigmoid(normal(7, 4, seed=2))}
+    found = diagnose(
+        lambda W, x, t: 0.5 * np.sum((sigmoid(x @ W) - t) ** 2),
+        inputs,
+        backward=without_slope,
+        wrt="W",
+        upstream=False,
+    ).findings[0]
+    assert found.message.startswith("dW is xᵀ (sigmoid(x @ W) - t); it should be xᵀ")
+
+
+EPS = 0.1
+
+
+def test_a_missing_term_and_a_constant_are_fitted_together():
+    def smoothed(z, t):
+        return -np.sum((t * (1 - EPS) + EPS / z.shape[1]) * np.log(softmax(z))) / len(z)
+
+    found = diagnose(
+        smoothed,
+        {"z": normal(5, 4), "t": np.eye(4)[[0, 2, 1, 3, 2]]},
+        backward=lambda z, t: (softmax(z) - t) / len(z),
+        wrt="z",
+        upstream=False,
+    ).findings[0]
+    assert found.name == "EPS/N·t − EPS/(N*D)"
+
+
+def test_a_search_that_runs_out_of_time_says_what_was_not_tried(monkeypatch):
+    from tinyae.gradcheck.doctor.hypotheses import lines
+
+    inputs = {"x": normal(4, 5, 3), "U": 0.4 * normal(3, 3)}
+    more = {"backward": slope_of_the_state_before}
+    monkeypatch.setattr(lines, "BUDGET", 0.0)
+    diagnosis = diagnose(lambda x, U: states_of(x, U)[-1], inputs, **more)
+    assert lines.STAGES[-1] in diagnosis.untried
+    assert "  not tried  " in str(diagnosis)
+
+
+# --- forms met in courses -------------------------------------------------------------------------
+
+
+def test_a_dict_of_parameters_has_a_gradient_for_each():
+    def net(params, x, t):
+        h = np.tanh(x @ params["W1"])
+        e = (h @ params["W2"] - t) / t.size
+        dh = e @ params["W2"].T
+        return 0.5 * t.size * np.sum(e * e), {"W1": x.T @ dh, "W2": h.T @ e}
+
+    params = {"W1": normal(3, 4), "W2": normal(4, 2)}
+    diagnosis = diagnose(net, (params, normal(5, 3), normal(5, 2)))
+    assert diagnosis.right == ["dW2"]
+    assert diagnosis.findings[0].message == "dW1 is xᵀ dh; it should be xᵀ (dh·(1 − h²))"
+
+
+def test_none_stands_for_an_option():
+    def backward(dy, x, b, train):
+        return 2 * dy, None
+
+    given = {"x": normal(5, 3), "b": None, "train": True}
+    diagnosis = diagnose(lambda x, b, train: x * 1.0, given, backward=backward)
+    assert (diagnosis.kind, diagnosis.findings[0].name) == ("factor", "2")
+
+
+def test_a_number_and_a_cache_need_no_dy():
+    def loss(x):
+        return np.sum(x**3), x
+
+    assert diagnose(loss, normal(4, 3), backward=lambda x: 3 * x**2).ok
+    assert diagnose(loss, normal(4, 3), backward=lambda x: x**2).findings[0].kind == "factor"
+
+
+def hinge(W, x, t, reg):
+    gap = 1 - t * (x @ W)
+    return np.maximum(gap, 0).mean() + reg * np.sum(W * W), -x.T @ (
+        t * (gap > 0)
+    ) / t.size + reg * W
+
+
+def test_a_number_among_the_inputs_is_no_matrix():
+    """2 reg W is reg W + regᵀ W, which names the wrong thing."""
+    t = np.where(normal(6, 3, seed=3) > 0, 1.0, -1.0)
+    given = {"W": normal(4, 3), "x": normal(6, 4, seed=2), "t": t, "reg": 0.1}
+    found = diagnose(hinge, given).findings[0]
+    assert "2" in found.message
+    assert ".T" not in found.message
+    assert "reg" in found.fix

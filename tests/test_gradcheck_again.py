@@ -5,7 +5,8 @@ import pytest
 
 import tinyae as ta
 from tinyae import gradcheck
-from tinyae.gradcheck import diagnose
+from tinyae.gradcheck import check, diagnose
+from tinyae.param import Param
 
 
 def normal(*shape, seed=1):
@@ -175,6 +176,53 @@ def test_a_check_that_compared_only_zeros_is_not_ok():
     told = diagnose(ta.Softmax(), normal(5, 1))
     assert told.kind == "nothing"
     assert not told.ok
+
+
+class EveryLarge(ta.TopK):
+    """Wrong: dy reaches every entry."""
+
+    def backward(self, dy, cache):
+        return dy.copy()
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e-6, 1e-9])
+def test_a_step_larger_than_the_numbers_crosses_no_kink(scale):
+    """Among numbers of 1e-6 a step of 1e-5 changes which are the largest: the step must shrink."""
+    x = scale * rng().uniform(0.1, 1, size=(5, 7))
+    diagnosis = diagnose(ta.TopK(3), x)
+    assert diagnosis.ok
+    assert not diagnosis.remarks
+    assert check(ta.TopK(3), x).ok
+    assert not check(EveryLarge(3), x).ok
+    assert not diagnose(EveryLarge(3), x).ok
+
+
+class Rough(ta.Layer):
+    """y = x + s b, rounded like a long sum, by some 50 ε; backward says that b has no influence."""
+
+    def __init__(self, s):
+        self.s, self.b = s, Param(np.array([0.3, -0.7]))
+
+    @property
+    def params(self):
+        return {"b": self.b}
+
+    def forward(self, x):
+        b = self.b.value
+        rounding = 1e-14 * np.random.default_rng(b.view(np.uint64)).normal(size=2)
+        return x * (1 + rounding) + self.s * b, None
+
+    def backward(self, dy, cache):
+        return dy.copy()
+
+
+def test_a_gradient_of_0_is_compared_with_the_rounding_of_a_deep_forward():
+    x = rng().normal(size=(5, 2))
+    assert check(Rough(0.0), x).ok
+    assert diagnose(Rough(0.0), x).ok
+    for s in (1.0, 1e-3, 1e-6):  # b has an influence, and its gradient is missing
+        assert check(Rough(s), x)["db"].verdict != "pass"
+    assert diagnose(Rough(1e-3), x).findings[0].tensor == "db"
 
 
 def test_zeros_at_the_given_input_are_compared_elsewhere():

@@ -18,6 +18,7 @@ from tinyae.gradcheck.slope import (
     Line,
     Move,
     Outputs,
+    closer_than,
     direction,
     entry,
     leave_ties_out,
@@ -76,10 +77,10 @@ def compare(
     limits = np.full(value.shape, math.inf) if room is None else room
     lines = [Line(f, entry(value, i), float(limits[i])) for i in indices]
     e = measure(analytic.ravel()[places], lines, jumps=jumps)
-    if e.error() > PASS and step_of(value) < H:
+    if (e.error() > PASS or e.kink.any()) and step_of(value) < H:
         lines = [Line(f, entry(value, i), float(limits[i]), step_of(value)) for i in indices]
         closer = measure(analytic.ravel()[places], lines, jumps=jumps)
-        e = closer if closer.error() <= PASS else e
+        e = closer if closer_than(e, closer) else e
     if e.error() > PASS:
         leave_ties_out(e, lines, value, places)
     _fill_row(row, e, indices)

@@ -35,6 +35,7 @@ from tinyae.gradcheck.doctor.subjects import (
     framework_subject,
     has_tangent,
 )
+from tinyae.gradcheck.doctor.subjects.forms import flattened
 from tinyae.gradcheck.doctor.trial import Pair, Point, Trial
 from tinyae.gradcheck.doctor.wording import finding_from, unknown, wrong_gradient
 from tinyae.gradcheck.replay import as_double
@@ -166,6 +167,8 @@ def _subject(
         return custom
     if backward is not None or (target is None and inspect.isfunction(subject)):
         more: dict[str, Any] = {"wrt": wrt, "upstream": upstream, "tensors": tensors}
+        if backward is None:
+            subject, x = flattened(subject, x)
         function = FunctionSubject(subject, x, backward, rng, draw=draw, **more)
         if function.form == "unknown":
             raise TypeError(
@@ -202,6 +205,7 @@ def _joined(subject: Any, parts: list[Diagnosis]) -> Diagnosis:
         whole.right += part.right
         whole.faults += part.faults
         whole.map = whole.map or part.map
+        whole.untried += [r for r in part.untried if r not in whole.untried]
         whole.ruled_out += [r for r in part.ruled_out if r not in whole.ruled_out]
     return whole
 

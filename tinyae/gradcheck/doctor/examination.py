@@ -16,7 +16,7 @@ from tinyae.gradcheck.doctor.families import Family, families
 from tinyae.gradcheck.doctor.findings import Diagnosis, Finding, Place
 from tinyae.gradcheck.doctor.hypotheses import arrays, calls, invariants, windows
 from tinyae.gradcheck.doctor.hypotheses.guess import Guess
-from tinyae.gradcheck.doctor.hypotheses.lines import Edit, find_edit
+from tinyae.gradcheck.doctor.hypotheses.lines import Edit, Search, find_edit
 from tinyae.gradcheck.doctor.hypotheses.repeats import AFTER_A_STEP
 from tinyae.gradcheck.doctor.hypotheses.shapes import malformed
 from tinyae.gradcheck.doctor.parts import broken_part
@@ -39,7 +39,7 @@ from tinyae.gradcheck.doctor.subjects.base import (
     SOFT,
     THIRD_BATCH,
 )
-from tinyae.gradcheck.doctor.trial import FEWER, MOST, Pair, Point, Trial, compare
+from tinyae.gradcheck.doctor.trial import FEWER, MANY, MOST, Pair, Point, Trial, compare
 from tinyae.param import Array
 
 _FATAL = {"noise"}
@@ -66,10 +66,12 @@ class Examination:
         self.others: tuple[int, ...] = (BATCH, REDRAWN)  # where relations are confirmed
         self.trials: dict[int, Trial] = {}
         self.tensors: dict[int, dict[str, Array]] = {}
+        self.inner: dict[int, dict[str, Array]] = {}
         self.keys = {name: key for key, name in subject.names().items()}
+        self.search = Search()
 
     def diagnose(self) -> Diagnosis:
-        diagnosis = Diagnosis(self.subject.title)
+        diagnosis = Diagnosis(self.subject.title, untried=self.search.untried)
         try:
             with np.errstate(all="ignore"):
                 self._examine(diagnosis)
@@ -207,6 +209,11 @@ class Examination:
                 found = wording.finding_from(name, best)
                 found.checked = self._confirmed_at()
                 found.also = _alternative(guesses)
+                if best.kind == "missing_term":
+                    for law in invariants.shift_invariant(name, pair.a, pair.n):
+                        found.message += (
+                            f", and so does not sum to zero along {law.name}, as it must"
+                        )
                 return found
             if title not in diagnosis.ruled_out:
                 diagnosis.ruled_out.append(title)
@@ -228,6 +235,11 @@ class Examination:
                 name: np.asarray(t) for name, t in found.items() if np.isfinite(t).all()
             }
         return self.tensors[k]
+
+    def inner_tensors(self, k: int, trial: Trial) -> dict[str, Array]:
+        if k not in self.inner:
+            self.inner[k] = self.subject.inner_tensors(trial.point)  # type: ignore[attr-defined]
+        return self.inner[k]
 
     def _confirmed(self, pair: Pair, family: Family) -> list[Guess]:
         """The family's guesses that hold again at the second draw and batch size."""
@@ -273,7 +285,7 @@ class Examination:
                 grads = trial.point.analytic(trial.point.r)
             except Exception:  # it may also fail at the given point
                 grads = {key: None}
-            most = MOST if k == LENGTHS else FEWER
+            most = MANY if k == LENGTHS else FEWER
             trial.pairs[name] = compare(trial.point, key, name, grads[key], most)
         return trial
 
@@ -318,10 +330,9 @@ class Examination:
                 point, pairs = self.trials[0].point, self.trials[0].pairs
                 tensor = finding.tensor if finding.tensor in self.keys else None
                 try:
-                    stages = (
-                        2 if finding.kind == "carried" else 4
-                    )  # a line that is missing is no edit
-                    more = (self.reference, deep, self._other_points, tensor, stages)
+                    # A line that is missing is no edit.
+                    stages = 2 if finding.kind in ("carried", "missing_term") else 4
+                    more = (self.reference, deep, self._other_points, tensor, stages, self.search)
                     known = find_edit(self.subject, point, pairs, self.keys, *more)
                 except Exception:
                     known = None

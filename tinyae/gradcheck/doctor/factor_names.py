@@ -36,6 +36,13 @@ def names_and_values(
         rows += _constant(name, v)
         for length, n in lengths[:3] if name.endswith(".sum()") else ():
             rows += [(3, f"{name}/{length}", v / n), (3, f"{length}/{name}", n / v)]
+        if name.isupper():  # a constant of the module
+            for k in (1, 2):
+                for part in itertools.combinations(lengths[:3], k):
+                    under = "*".join(length for length, _ in part)
+                    c = v / math.prod(n for _, n in part)
+                    under = under if k == 1 else f"({under})"
+                    rows += [(6 + k, f"{name}/{under}", c), (6 + k, f"-{name}/{under}", -c)]
     rows.sort(key=lambda row: row[0])
     return [row[1] for row in rows], np.array([row[2] for row in rows])
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from tinyae.gradcheck.doctor.hypotheses import arrays, carried, common, terms, windows
+from tinyae.gradcheck.doctor.hypotheses import arrays, carried, common, paths, terms, windows
 from tinyae.gradcheck.doctor.hypotheses.factors import factors
 from tinyae.gradcheck.doctor.hypotheses.guess import Guess
 from tinyae.gradcheck.doctor.hypotheses.products import products
 from tinyae.gradcheck.doctor.hypotheses.summands import summands
-from tinyae.gradcheck.doctor.subjects import ModelSubject
+from tinyae.gradcheck.doctor.subjects import FunctionSubject, ModelSubject
 from tinyae.gradcheck.doctor.trial import Trial
 from tinyae.param import Array
 
@@ -44,13 +44,21 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
             return []
         return [*products(name, a, n, trial, known), *summands(name, a, n, trial, known)]
 
+    def passing(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
+        known = examination.named_tensors(k, trial)
+        inner = examination.inner_tensors(k, trial)
+        if not known:
+            return []
+        made = [*products(name, a, n, trial, known | inner)] if inner else []
+        return [*made, *paths.paths(name, a, n, trial, known | inner)]
+
     def conv(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
         return windows.windows(name, a, n, trial, examination.keys[name])
 
-    def paths(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
+    def parts(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
         made: list[Guess] = []
-        for how, parts in terms.summands(subject, trial.point, examination.keys[name], n, k):
-            made += terms.coefficients(name, a, trial, how, parts)
+        for how, found in terms.summands(subject, trial.point, examination.keys[name], n, k):
+            made += terms.coefficients(name, a, trial, how, found)
         return made
 
     def branches(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
@@ -69,11 +77,13 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
         families.append(("a displaced or flipped kernel", conv))
     families.append(("a factor, another order, an offset", simple))
     if isinstance(subject, ModelSubject) or getattr(subject.module, "children", None):
-        families.append(("a term or a path with a wrong coefficient", paths))
+        families.append(("a term or a path with a wrong coefficient", parts))
     families.append(("a factor of the named tensors", named))
     families.append(("one branch with a wrong slope", branches))
     families.append(("a term or an operand of the named tensors", sums))
     if any(a.ndim == 3 for a in examination.trials[0].point.tensors.values()):
         families.append(("what a step hands back to the one before", through_time))
+    if isinstance(subject, FunctionSubject):
+        families.append(("a term or an operand of the named tensors", passing))
     families.append(("what the wrong entries have in common", places))
     return families

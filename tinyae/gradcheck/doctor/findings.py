@@ -133,6 +133,7 @@ class Diagnosis:
     ``findings``   the mistakes, the best explanation first
     ``faults``     the gradients that do not pass; ``right`` names those that do
     ``ruled_out``  relations that were tried and do not hold
+    ``untried``    repairs of the source that the search for the line had no time for
     ``remarks``    observations that are no mistakes, such as a kink
     ``map``        a drawing of a wrong gradient, entry by entry
     """
@@ -143,6 +144,7 @@ class Diagnosis:
     right: list[str] = field(default_factory=list)
     faults: list[WrongGradient] = field(default_factory=list)
     ruled_out: list[str] = field(default_factory=list)
+    untried: list[str] = field(default_factory=list)
     map: str = ""
 
     @property
@@ -199,6 +201,11 @@ class Diagnosis:
             lines.append("  map        " + self.map.replace("\n", "\n             "))
         if self.ruled_out:
             lines.append("  ruled out  " + ", ".join(self.ruled_out))
+        if self.untried and not any(f.place.fix for f in self.findings):
+            lines.append(
+                "  not tried  the search for the line ran out of time; not tried, or not to the end: "
+                + ", ".join(self.untried)
+            )
         lines += [f"  remark     {remark}" for remark in self.remarks]
         return "\n".join(lines)
 

@@ -5,16 +5,20 @@ With them a diagnosis can say "dW is xᵀ dh; it should be xᵀ (dh·h·(1 − h
 
 from __future__ import annotations
 
+import ast
 import sys
 from collections.abc import Callable
-from types import CodeType, FrameType
+from types import CodeType, FrameType, FunctionType
 from typing import Any
 
 import numpy as np
 
+from tinyae.gradcheck.doctor.hypotheses.scope import Scope
+from tinyae.gradcheck.doctor.hypotheses.source import read
 from tinyae.param import Array
 
 _LARGEST = 20_000  # entries of one
+_LONGEST, _MOST_INNER = 30, 8  # letters of an expression; expressions
 
 
 def local_arrays(run: Callable[[], Any], codes: list[CodeType]) -> dict[str, Array]:
@@ -26,6 +30,24 @@ def local_arrays(run: Callable[[], Any], codes: list[CodeType]) -> dict[str, Arr
             array = _array(value)
             if array is not None and name not in found:
                 found[name] = array
+    return found
+
+
+def inner_arrays(run: Callable[[], Any], f: FunctionType, uses: set[str]) -> dict[str, Array]:
+    """The arrays that a function computes in passing, by their text: "sigmoid(x @ W) - t"."""
+    known = read(f)
+    if known is None:
+        return {}
+    frame = last_frames(run, [f.__code__]).get(f.__code__, {})
+    scope = Scope(frame, f.__globals__, uses)
+    found: dict[str, Array] = {}
+    for node in ast.walk(known[0]):
+        if len(found) >= _MOST_INNER or not isinstance(node, (ast.BinOp, ast.Call)):
+            continue
+        text = ast.unparse(node)
+        array = _array(scope.value(node)) if len(text) <= _LONGEST else None
+        if array is not None and array.ndim == 2:
+            found.setdefault(f"({text})", array)
     return found
 
 

@@ -6,6 +6,7 @@
 ``factors``    from named tensors of the forward pass: a factor is missing, extra or exchanged
 ``summands``   from the same tensors: a term is missing, extra or of the wrong sign
 ``products``   from the same tensors: the operands of a matrix product or a sum
+``paths``      from the same, and from what backward computes in passing: a forgotten path
 ``invariants`` what the true gradient fulfils: it sums to zero, or is orthogonal to x
 ``common``     what wrong entries have in common: x ≤ 0, |x| > δ, a repeated index, one block
 ``windows``    for convolutions: the position of the windows
@@ -13,6 +14,7 @@
 ``calls``      by further calls: noise, arrays written into, stale caches, the upstream gradient
 ``repeats``    by further calls: what is kept from one to the next
 ``lines``      in the source: the edit that corrects a gradient, or makes a correct one as wrong;
-               ``source`` reads it, ``edits`` and ``slips`` change it, ``variants`` runs it,
+               ``source`` reads it, ``edits`` and ``slips`` change it, ``variants`` runs it
+               as long as its budget lasts,
                ``classify`` names the change
 """

@@ -230,11 +230,21 @@ def partial(name: str, a: Array, n: Array, trial: Trial) -> Iterator[Guess]:
         error = residual(a, c * n)
         if error < EXACT and np.ptp(c) > 1e-6 * np.abs(c).max():
             shown = ", ".join(number(v) for v in c.ravel()[:4]) + (", …" if c.size > 4 else "")
+            if _reads_one(c.ravel(), trial.point.r.ravel()):
+                text = f"{name} reads one entry of dy, dy[0], for every index of axis {axis}"
+                do = "let each row meet its own entry of dy, as in dy[:, None]"
+                yield Guess("upstream", "dy", text, error, ["dy[0]"], do, 1.5)
+                continue
             text = f"{name} is right but for a factor that varies along axis {axis}: {shown}"
             do = f"a factor with one value for each index of axis {axis} is missing or too many"
             yield Guess(
                 "axis_factor", f"axis {axis}", text, error, [f"axis {axis}"], do, n.shape[axis]
             )
+
+
+def _reads_one(c: Array, dy: Array) -> bool:
+    """Whether the factors are dy[0] / dy[i]: the first entry was read for all."""
+    return c.shape == dy.shape and bool(np.allclose(c * dy, dy[0], rtol=1e-6, atol=0))
 
 
 def _entries(name: str, a: Array, n: Array, wrong: Array, right: Array, seen: Array) -> Guess:

@@ -88,7 +88,7 @@ def located(new: Any, old: ast.AST) -> Any:
             node.lineno = node.end_lineno = line
             node.col_offset = node.end_col_offset = 0
             todo += ast.iter_child_nodes(node)
-    return ast.fix_missing_locations(new)
+    return new
 
 
 def _context(site: Site) -> str:

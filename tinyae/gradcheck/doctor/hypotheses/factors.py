@@ -20,7 +20,7 @@ _MOST = 60  # exchanges to propose
 
 def functions(name: str, t: Array) -> Iterator[tuple[str, Array]]:
     """Simple functions of a tensor, by name, the simplest first."""
-    text = name if name.replace("_", "").isalnum() else f"({name})"
+    text = name if _is_closed(name) else f"({name})"
     yield name, t
     if name.startswith("σ("):
         return
@@ -52,6 +52,14 @@ def functions(name: str, t: Array) -> Iterator[tuple[str, Array]]:
     yield f"σ′({name})", s * (1 - s)
     yield f"(1 − {text})²", (1 - t) ** 2
     yield f"{text}³", t**3
+
+
+def _is_closed(name: str) -> bool:
+    """Whether a name binds as one: a word, a call, or what stands in parentheses."""
+    head = name.split("(")[0].replace(".", "").replace("_", "")
+    return (head.isalnum() and "(" not in name) or (
+        name.endswith(")") and (not head or head.isalnum())
+    )
 
 
 _PLAIN = ("", "−", "2·", "-2·", "0.5·", "-0.5·")
@@ -159,7 +167,10 @@ def _single(
             factor = f"{times}{label}"
             divided = _divides(label) or (loss and label in ("y", "(1 − y)"))
             if kind == "extra_factor" and divided and not times:
-                kind_, factor = "missing_factor", f"1/{label}"
+                kind_, factor = (
+                    "missing_factor",
+                    f"1/{label}" if "·" not in label else f"1/({label})",
+                )
             else:
                 kind_ = kind
                 # An extra mask or power is rarer than a wrong function in its place.

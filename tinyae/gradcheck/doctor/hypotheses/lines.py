@@ -35,6 +35,7 @@ from tinyae.gradcheck.doctor.hypotheses.variants import (
     MAX_LINES,
     MAX_VARIANTS,
     Budget,
+    Clock,
     alike,
     codes_of_forward,
     holds,
@@ -53,6 +54,29 @@ Pairs = dict[str, Pair]
 OtherPoints = Callable[[], Iterable[tuple[Point, Pairs]]]  # and the gradients measured there
 # The library's classes, each correct by definition, are found here by name.
 _HOMES = ("tinyae.layers.", "tinyae.losses.", "tinyae.likelihoods.", "tinyae.models.")
+
+
+# What each stage of the search for repairs tries, in its order.
+STAGES = (
+    "common slips of one expression",
+    "whole statements",
+    "slopes and functions left out",
+    "masks, terms and other names",
+)
+
+
+BUDGET = 850.0  # milliseconds of a diagnosis, after which no further repair is tried
+
+
+class Search:
+    """What all searches of one diagnosis share: the time that is left, and what was not tried."""
+
+    def __init__(self) -> None:
+        self.clock = Clock(BUDGET)
+        self.untried: list[str] = []
+
+    def left_out(self, stages: Iterable[str]) -> None:
+        self.untried += [stage for stage in stages if stage not in self.untried]
 
 
 @dataclass
@@ -85,10 +109,30 @@ def find_edit(
     other_points: OtherPoints = tuple,
     tensor: str | None = None,
     stages: int = len(MAX_VARIANTS),
+    search: Search | None = None,
 ) -> Edit | None:
     """The one edit that explains every wrong gradient, or None. Only a deep search tries repairs
     of the subject's own source, because there may be many.
     """
+    search = search or Search()
+    with search.clock:
+        return _find(
+            subject, point, pairs, keys, reference, deep, other_points, tensor, stages, search
+        )
+
+
+def _find(
+    subject: Subject,
+    point: Point,
+    pairs: dict[str, Pair],
+    keys: dict[str, str],
+    reference: Any,
+    deep: bool,
+    other_points: OtherPoints,
+    tensor: str | None,
+    stages: int,
+    search: Search,
+) -> Edit | None:
     own = subject.module
     if not isinstance(own, (FunctionType, type)):
         own = type(own)
@@ -107,7 +151,8 @@ def find_edit(
             if found is not None:
                 return found
     if deep and mine.pieces and not all(p.ok for p in pairs.values()):
-        found = _from_repairs(subject, mine, point, pairs, keys, other_points, tensor, stages)
+        more = (other_points, tensor, stages, search)
+        found = _from_repairs(subject, mine, point, pairs, keys, *more)
         if found is None and right is not None and isinstance(right, FunctionType):
             theirs = Program(right, starts)
             found = _from_mistakes(subject, theirs, point, pairs, keys, other_points)
@@ -236,8 +281,9 @@ def _from_repairs(
     pairs: Pairs,
     keys: dict[str, str],
     other_points: OtherPoints,
-    tensor: str | None = None,
-    stages: int = len(MAX_VARIANTS),
+    tensor: str | None,
+    stages: int,
+    search: Search,
 ) -> Edit | None:
     """The repair of the subject's own source that makes every gradient right at every point or, if
     there is none (two slips hide each other), one that makes this gradient right.
@@ -252,8 +298,9 @@ def _from_repairs(
     constants = [c for c in point.scalars if c.isidentifier()]
     original = mine.variant(mine.pieces[0], mine.pieces[0].code)[0]
     scopes = Scopes(lambda: run_variant(subject, original, point), mine.pieces, shared)
+    done: set[Any] = set()
     for stage, count in enumerate(MAX_VARIANTS[:stages]):
-        budget = Budget(min(count, MAX_LINES // scopes.lines))
+        budget = Budget(min(count, MAX_LINES // scopes.lines), search.clock, done)
         for piece in mine.pieces:
             if piece.function.__code__ in shared:
                 continue  # a repair there would change what is differentiated
@@ -290,6 +337,11 @@ def _from_repairs(
                     if whole:
                         return edit
                     partial[key] = edit
+        if budget.stopped:
+            search.left_out(STAGES[stage : stage + 1])
+        if search.clock.over():
+            search.left_out(STAGES[stage:stages])
+            break
     return partial.get(keys.get(tensor or "", ""))
 
 

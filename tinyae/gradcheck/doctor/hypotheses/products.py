@@ -94,7 +94,7 @@ def _matrices(tensors: dict[str, Array]) -> dict[str, Array]:
     made = dict(plain)
     with np.errstate(all="ignore"):
         for (k, s), (m, t) in itertools.permutations(plain.items(), 2):
-            if s.shape != t.shape or len(made) > 150:
+            if s.shape != t.shape or len(made) > 300:
                 continue
             for label, value in itertools.islice(functions(m, t), 9):
                 if "/" not in label and np.isfinite(value).all():

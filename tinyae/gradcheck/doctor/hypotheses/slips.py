@@ -12,10 +12,13 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
 from tinyae.gradcheck.doctor.hypotheses.edits import Site
 from tinyae.gradcheck.doctor.hypotheses.scope import Scope
 
 Mistake = tuple[str, str, str]  # kind, name, a sentence
+_REDUCTIONS = ("sum", "mean", "max", "min", "std", "var")
 
 
 def statement_repairs(
@@ -64,7 +67,7 @@ def _values(
         made = _replaced(statement, ast.unparse(product), f"({M} + {M}.T)")
         yield said(made, ("operands", f"{M} + {M}.T", text))
     for name in dict.fromkeys(here):
-        if name in names:
+        if name in names and np.ndim(scope.arrays.get(name, 0)) == 2:
             text = f"the term with {name}.T is missing: {name} need not be symmetric"
             made = _replaced(statement, name, f"({name} + {name}.T)")
             yield said(made, ("missing_term", f"{name}.T", text))
@@ -102,6 +105,8 @@ def _other_axes(
     """Every reduction of a statement along another axis, or axes, kept where it broadcasts."""
     value = statement.value
     inside = [n for n in ast.walk(value) if isinstance(n, ast.Call)] if value else []
+    if not any(isinstance(n.func, ast.Attribute) and n.func.attr in _REDUCTIONS for n in inside):
+        return
     ndim = max(
         (len(scope.shape(n.func.value) or ()) for n in inside if isinstance(n.func, ast.Attribute)),
         default=0,
@@ -121,7 +126,7 @@ def _other_axes(
             for node in ast.walk(made):
                 if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
                     continue
-                if node.func.attr not in ("sum", "mean", "max", "min", "std", "var"):
+                if node.func.attr not in _REDUCTIONS:
                     continue
                 given = next((k for k in node.keywords if k.arg == "axis"), None)
                 old = ast.unparse(given.value) if given else "none"
@@ -167,6 +172,8 @@ def _doubled(value: ast.AST) -> list[ast.BinOp]:
 
 def _strides(statement: ast.stmt, constants: list[str]) -> Iterator[ast.AST]:
     """The windows of a statement at another stride."""
+    if not any(isinstance(n, (ast.Slice, ast.Call)) for n in ast.walk(statement)):
+        return
     for step in (*constants, "2", "3"):
         strided = _Strided(step)
         made = strided.visit(copy.deepcopy(statement))
@@ -201,34 +208,47 @@ class _Strided(ast.NodeTransformer):
         return self.generic_visit(node)
 
 
-class _Everywhere(ast.NodeTransformer):
-    """Replaces an expression wherever it stands."""
-
-    def __init__(self, old: str, new: str) -> None:
-        self.old, self.new = old, new
-
-    def visit(self, node: ast.AST) -> ast.AST:
-        loaded = not isinstance(getattr(node, "ctx", None), ast.Store)
-        if isinstance(node, ast.expr) and loaded and ast.unparse(node) == self.old:
-            return ast.parse(self.new, mode="eval").body
-        return self.generic_visit(node)
-
-
 def _replaced(statement: ast.stmt, old: str, new: str) -> ast.stmt:
-    made = copy.deepcopy(statement)
-    made.value = _Everywhere(old, new).visit(made.value)  # type: ignore[attr-defined]
+    """A copy of the statement with an expression replaced wherever it stands."""
+    wanted = ast.dump(ast.parse(old, mode="eval").body)
+    made = copy.copy(statement)
+    put = ast.parse(new, mode="eval").body
+    made.value = _everywhere(made.value, wanted, put)  # type: ignore[attr-defined]
     return made
 
 
+def _everywhere(node: Any, wanted: str, new: ast.expr) -> Any:
+    """The expression with another one replaced; what holds none of it is shared, not copied."""
+    if wanted.startswith(type(node).__name__) and ast.dump(node) == wanted:
+        return new
+    made = node
+    for name, value in ast.iter_fields(node):
+        parts = value if isinstance(value, list) else [value]
+        changed = [
+            _everywhere(v, wanted, new)
+            if isinstance(v, (ast.expr, ast.keyword)) and _is_read(v)
+            else v
+            for v in parts
+        ]
+        if any(a is not b for a, b in zip(parts, changed)):
+            made = copy.copy(node) if made is node else made
+            setattr(made, name, changed if isinstance(value, list) else changed[0])
+    return made
+
+
+def _is_read(node: ast.AST) -> bool:
+    return not isinstance(getattr(node, "ctx", None), ast.Store)
+
+
 def _times(statement: ast.stmt, factor: str, sign: str = "*") -> ast.stmt:
-    made = copy.deepcopy(statement)
+    made = copy.copy(statement)
     op: ast.operator = ast.Mult() if sign == "*" else ast.Div()
     made.value = ast.BinOp(made.value, op, ast.parse(factor, mode="eval").body)  # type: ignore[attr-defined]
     return made
 
 
 def _plus(statement: ast.stmt, term: str) -> ast.stmt:
-    made = copy.deepcopy(statement)
+    made = copy.copy(statement)
     made.value = ast.BinOp(made.value, ast.Add(), ast.parse(term, mode="eval").body)  # type: ignore[attr-defined]
     return made
 

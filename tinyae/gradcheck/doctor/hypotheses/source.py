@@ -11,7 +11,7 @@ import copy
 import importlib
 import inspect
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import CodeType, FunctionType
 from typing import Any
@@ -29,17 +29,25 @@ class Piece:
     first: int  # number of its first line in the file
 
     def __post_init__(self) -> None:
-        # Where a piece has a while, an edit, of it or of what calls it, may keep it from ending.
-        self.has_while = any(isinstance(node, ast.While) for node in ast.walk(self.tree))
-        self.code = (self.has_while and self.compiled()) or self.function.__code__
+        # Where a piece has a loop, an edit, of it or of what calls it, may keep it from ending.
+        self.has_loop = any(isinstance(n, ast.While) or _is_for(n) for n in ast.walk(self.tree))
+        self.code = (self.has_loop and self.compiled()) or self.function.__code__
 
     def compiled(self) -> CodeType | None:
-        """The code of the tree as it is now, in which every ``while`` ends."""
-        return compiled(_ending(self.tree) if self.has_while else self.tree)
+        """The code of the tree as it is now, in which every loop ends."""
+        return compiled(_ending(self.tree) if self.has_loop else self.tree)
 
     def line(self, number: int) -> str:
         """The text of a line, counted within the piece from 1."""
         return self.lines[number - 1].strip() if 0 < number <= len(self.lines) else ""
+
+
+def _is_for(node: ast.AST) -> bool:
+    """Whether a node is a ``for`` over something else than a range, which is bounded by itself."""
+    if not isinstance(node, ast.For):
+        return False
+    ranges = ("range", "reversed(range")
+    return not ast.unparse(node.iter).startswith(ranges)
 
 
 _READ: dict[CodeType, tuple[ast.FunctionDef, list[str], int] | None] = {}
@@ -96,7 +104,11 @@ def bare(tree: ast.FunctionDef) -> None:
 def compiled(tree: ast.FunctionDef) -> CodeType | None:
     """The code of the function that a tree defines."""
     try:
-        module = compile(ast.Module([tree], []), "<variant>", "exec")
+        try:
+            module = compile(ast.Module([tree], []), "<variant>", "exec")
+        except TypeError:  # nodes that were put together by hand have no line numbers
+            whole = ast.Module([ast.fix_missing_locations(tree)], [])
+            module = compile(whole, "<variant>", "exec")
     except (SyntaxError, ValueError, TypeError):
         return None
     return next((c for c in module.co_consts if isinstance(c, CodeType)), None)
@@ -121,6 +133,14 @@ class Steps:
             raise RuntimeError("it does not end")
         return made
 
+    def each(self, items: Iterable[Any]) -> Iterator[Any]:
+        """The items of a ``for``, each counted when it is taken: the list may grow meanwhile."""
+        for item in items:
+            self.left -= 1
+            if self.left < 0:
+                raise RuntimeError("it does not end")
+            yield item
+
     def rounds(self) -> Iterator[int]:
         """The rounds of a ``while``, each counted when it is made."""
         for k in range(ROUNDS):
@@ -134,21 +154,36 @@ STEPS = Steps()
 
 
 def _ending(tree: ast.FunctionDef) -> ast.FunctionDef:
-    """A copy of a function in which a ``while`` of too many rounds raises an error."""
-    made: ast.FunctionDef = ast.fix_missing_locations(_Ending().visit(copy.deepcopy(tree)))
+    """The function with every ``for`` counting its rounds, and every ``while`` made into a ``for``.
+    An edit may let a loop run over the list that it appends to. Only statements that hold loops are
+    copied.
+    """
+    made: ast.FunctionDef = _bounded(tree)
     return made
 
 
-class _Ending(ast.NodeTransformer):
-    """Makes ``while test`` into ``for … in`` at most ROUNDS, with ``if not test: break``."""
-
-    def visit_While(self, node: ast.While) -> ast.AST:
-        self.generic_visit(node)
-        end = ast.If(ast.UnaryOp(ast.Not(), node.test), [*node.orelse, ast.Break()], [])
+def _bounded(node: Any) -> Any:
+    parts = [f for f in ("body", "orelse", "finalbody", "handlers") if getattr(node, f, None)]
+    if not parts:
+        return node
+    made = copy.copy(node)
+    for f in parts:
+        setattr(made, f, [_bounded(part) for part in getattr(node, f)])
+    if isinstance(made, ast.For):
+        counter = ast.Name("_for_rounds", ast.Load())
+        made.iter = _at(node, ast.Call(_at(node, counter), [made.iter], []))
+    if isinstance(made, ast.While):
+        not_so = _at(node, ast.UnaryOp(ast.Not(), node.test))
+        end = _at(node, ast.If(not_so, [*made.orelse, _at(node, ast.Break())], []))
         rounds = ast.parse("_while_rounds()", mode="eval").body
         error = ast.parse("raise RuntimeError('it does not end')").body
-        made = ast.For(ast.Name("_rounds", ast.Store()), rounds, [end, *node.body], error)
-        return ast.copy_location(made, node)
+        target = _at(node, ast.Name("_rounds", ast.Store()))
+        return _at(node, ast.For(target, rounds, [end, *made.body], error))
+    return made
+
+
+def _at(old: Any, new: Any) -> Any:
+    return ast.copy_location(new, old)
 
 
 def reached(f: Any, cls: type | None = None) -> set[CodeType]:
@@ -235,7 +270,11 @@ class Program:
         for piece in self.pieces:
             f = piece.function
             if id(f.__globals__) not in worlds:
-                bounded = {"range": STEPS.range, "_while_rounds": STEPS.rounds}
+                bounded = {
+                    "range": STEPS.range,
+                    "_while_rounds": STEPS.rounds,
+                    "_for_rounds": STEPS.each,
+                }
                 worlds[id(f.__globals__)] = {**bounded, **(more or {}), **f.__globals__}
             world = worlds[id(f.__globals__)]
             own = code if piece is changed else piece.code

@@ -34,6 +34,8 @@ def summands(
     known = np.atleast_1d(np.isfinite(rows).all(axis=1))
     names, rows = [label for (label, _), ok in zip(pool, known.tolist()) if ok], rows[known]
     c, far = scale_fits(gap, rows)
+    if "dy" not in tensors and not (far < EXACT).any():
+        yield from _two_terms(name, gap, trial, tensors, n)
     for i in np.flatnonzero(far < EXACT):
         said = multiplier(trial, float(c[i]))
         if said is None:
@@ -61,6 +63,31 @@ def summands(
         else:
             text = f"{name} lacks the term {term}"
             yield Guess("missing_term", term, text, float(far[i]), keys, f"add {term}", cost)
+
+
+def _two_terms(
+    name: str, gap: Array, trial: Trial, tensors: dict[str, Array], n: Array
+) -> Iterator[Guess]:
+    """n − a = c t + d: a term and a constant, as label smoothing adds them."""
+    seen = np.isfinite(n)
+    for k, t in tensors.items():
+        if t.shape != n.shape or np.ptp(t) == 0:
+            continue
+        columns = np.stack([t[seen], np.ones(int(seen.sum()))], axis=1)
+        c = np.linalg.lstsq(columns, gap, rcond=None)[0]
+        far = float(np.linalg.norm(columns @ c - gap) / np.linalg.norm(gap))
+        if far > EXACT or abs(c[1]) < 1e-9 * abs(c[0]):
+            continue
+        both = [multiplier(trial, float(v)) for v in c]
+        if both[0] is None or both[1] is None:
+            continue
+        (times, keys), (constant, more) = both[0], both[1]
+        term = f"{times}{k} + {constant.rstrip('·') or 1}".replace("+ -", "− ").replace(
+            "+ −", "− 1"
+        )
+        text = f"{name} lacks the term {term}"
+        keys = [f"two:{k}:{p}:{q}" for p in keys for q in more]
+        yield Guess("missing_term", term, text, far, keys, f"add {term}", 3.2)
 
 
 def _one_less_than(trial: Trial, c: float) -> str:
@@ -105,7 +132,7 @@ def _pairs(dy: Array | None, like: list[tuple[str, Array]]) -> Iterator[tuple[st
         s = 1 / (1 + np.exp(-t))
         few.append((f"σ′({k})", s * (1 - s)))
         if dy is None:
-            few += [(f"1/{k}", 1 / t), (f"1/(1 − {k})", 1 / (1 - t))]
+            few += [(f"1/{k}", 1 / t), (f"1/(1 − {k})", 1 / (1 - t)), (f"log {k}", np.log(t))]
     for (p, u), (q, v) in itertools.islice(itertools.combinations(few, 2), 1200):
         value = u * v
         yield (f"{p}·{q}", value) if dy is None else (f"dy·{p}·{q}", dy * value)

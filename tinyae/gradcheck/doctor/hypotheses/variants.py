@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
@@ -40,11 +42,12 @@ def variants(
             continue
         variant, changed = program.variant(piece, piece.function.__code__)
         for change in changes(piece.tree, alternatives, skip):
+            code = piece.compiled()
+            if code is None or (piece.name, code) in budget.done:
+                continue
             if budget.spent():
                 return
-            code = piece.compiled()
-            if code is None:
-                continue
+            budget.done.add((piece.name, code))
             changed.__code__ = code
             found = _fulfilled(subject, variant, point, wanted)
             if found - right and right <= found:
@@ -61,17 +64,45 @@ def _fulfilled(subject: Subject, variant: Any, point: Point, wanted: dict[str, A
     return {key for key, a in wanted.items() if alike(found.get(key), a)}
 
 
-class Budget:
-    """How many variants are run. It counts, and does not look at a clock, so that the same search
-    is made on every machine.
+class Clock:
+    """How long all searches of one diagnosis may take, in milliseconds of this process's time: what
+    the examination leaves of ``whole``, and at least half as long as that took, as f may be slow.
     """
 
-    def __init__(self, count: int) -> None:
-        self.count = count
+    def __init__(self, whole: float) -> None:
+        self.whole, self.started = whole, time.process_time()
+        self.left, self.since = math.inf, math.inf
+
+    def __enter__(self) -> Clock:
+        self.since = time.process_time()
+        if self.left == math.inf:
+            taken = 1e3 * (self.since - self.started)
+            self.left = max(self.whole - taken, taken / 2)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.left -= 1e3 * (time.process_time() - self.since)
+
+    def over(self) -> bool:
+        return 1e3 * (time.process_time() - self.since) > self.left
+
+
+class Budget:
+    """How many variants are run. What is tried of them first does not depend on the machine; only
+    where the clock runs out it does, and then the diagnosis says so.
+    """
+
+    def __init__(
+        self, count: int, clock: Clock | None = None, done: set[Any] | None = None
+    ) -> None:
+        self.count, self.clock = count, clock
+        self.done: set[Any] = set() if done is None else done  # codes that have been run
+        self.stopped = False
 
     def spent(self) -> bool:
         self.count -= 1
-        return self.count < 0
+        self.stopped = self.count < 0 or (self.clock is not None and self.clock.over())
+        return self.stopped
 
 
 def alike(found: Any, wanted: Any) -> bool:

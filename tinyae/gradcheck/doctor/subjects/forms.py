@@ -2,15 +2,17 @@
 
 plain    y = f(*inputs);            backward(dy, *inputs) → gradients
 no dy    L = f(*inputs), a number;  backward(*inputs) → gradients
-cache    y, cache = f(*inputs);     backward(dy, cache) → gradients
+cache    y, cache = f(*inputs);     backward(dy, cache) → gradients; of a number also backward(cache)
 joint    L, gradients = f(*inputs)
 
+Among the inputs of the last form may be a dict of parameters: each of them has a gradient.
 Gradients are an array, a tuple or a list in the order of the inputs, or a dict by name, also by
 "dx" or "grad_x". None stands for an input that has no gradient, as in PyTorch.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +27,28 @@ def named_inputs(f: Callable[..., Any], x: Any) -> dict[str, Any]:
     if not isinstance(x, (tuple, list)) or all(np.ndim(a) == 0 for a in x):
         return {"x": x}
     return dict(zip(_names(f, len(x)), x))
+
+
+def flattened(f: Callable[..., Any], x: Any) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """f as a function of each array of a dict of parameters, and these arrays by their names."""
+    given = named_inputs(f, x)
+    groups = {name for name, a in given.items() if isinstance(a, dict) and _are_arrays(a)}
+    flat: dict[str, Any] = {}
+    for name, a in given.items():
+        flat |= a if name in groups else {name: a}
+    if not groups or len(flat) != sum(len(a) if n in groups else 1 for n, a in given.items()):
+        return f, given
+
+    @functools.wraps(f)
+    def of_each(*values: Any) -> Any:
+        named = dict(zip(flat, values))
+        return f(*({k: named[k] for k in a} if n in groups else named[n] for n, a in given.items()))
+
+    return of_each, flat
+
+
+def _are_arrays(a: dict[str, Any]) -> bool:
+    return bool(a) and all(isinstance(v, np.ndarray) and v.dtype.kind == "f" for v in a.values())
 
 
 def _names(f: Callable[..., Any], count: int) -> list[str]:
@@ -44,8 +68,11 @@ def form_of(y: Any, backward: Callable[..., Any] | None, inputs: int) -> str:
     pair = isinstance(y, (tuple, list)) and len(y) == 2
     if backward is None:
         return "joint" if pair and np.ndim(y[0]) == 0 else "unknown"
-    if pair and isinstance(y[0], (np.ndarray, float, np.floating)) and takes(backward, 2):
-        return "cache"
+    if pair and isinstance(y[0], (np.ndarray, float, np.floating)):
+        if takes(backward, 2):
+            return "cache"
+        if np.ndim(y[0]) == 0 and takes(backward, 1):
+            return "cache, no dy"
     if np.ndim(y) == 0 and takes(backward, inputs) and not takes(backward, inputs + 1):
         return "no dy"
     return "plain"
@@ -74,6 +101,8 @@ def gradients_by_name(out: Any, wrt: tuple[str, ...], inputs: list[str]) -> dict
         return {wrt[0]: out}
     if not isinstance(out, (tuple, list)):
         out = (out,)
+    if len(out) > len(wrt) == sum(g is not None for g in out):  # None for a mode or an option
+        out = [g for g in out if g is not None]
     order = list(wrt)
     if len(out) == len(inputs) != len(wrt):  # one for every input, None where there is none
         order = inputs
@@ -91,7 +120,7 @@ def inputs_with_gradient(out: Any, floats: list[str], inputs: list[str]) -> tupl
         return tuple(floats[:1])
     if len(out) == len(inputs):
         return tuple(n for n, g in zip(inputs, out) if g is not None)
-    return tuple(floats[: len(out)])
+    return tuple(floats[: sum(g is not None for g in out)])
 
 
 def _keys(name: str) -> tuple[str, ...]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 
 from tinyae.gradcheck.doctor.kept import Kept
-from tinyae.gradcheck.doctor.locals import local_arrays
+from tinyae.gradcheck.doctor.locals import inner_arrays, local_arrays
 from tinyae.gradcheck.doctor.names import constants_of, layer_sizes, literals_of, sizes_of
 from tinyae.gradcheck.doctor.precision import in_double
 from tinyae.gradcheck.doctor.resizing import (
@@ -36,6 +38,7 @@ from tinyae.gradcheck.draws import as_float64, independent_generator, redraw, wi
 from tinyae.gradcheck.report import gradient_name
 from tinyae.param import Array
 
+_PAIRS = ("cache", "cache, no dy", "joint")  # forms in which f returns y and something else
 MOST_NAMES = 16  # named tensors, inputs and local variables together
 
 
@@ -93,13 +96,13 @@ class FunctionSubject(Subject):
             y = self.f(*self._arguments(self.inputs))
             if self.form == "plain" and type(self).call is FunctionSubject.call:
                 self.form = forms.form_of(y, backward, len(self.order))
-            y = np.asarray(y[0] if self.form in ("cache", "joint") else y)
+            y = np.asarray(y[0] if self.form in _PAIRS else y)
             out = self.call(np.ones(y.shape), self.inputs)
             found = forms.inputs_with_gradient(out, floats, self.order)
         except Exception:  # the examination meets the same error and reports it
             found = tuple(floats)
         self.wrt = tuple(name for name in self.wrt or found if name in self.inputs)
-        self.upstream = self.form not in ("no dy", "joint")
+        self.upstream = self.form not in ("no dy", "cache, no dy", "joint")
         self.kept.look(self.f, self.backward)
 
     def in_order(self, inputs: Inputs) -> list[Any]:
@@ -118,7 +121,7 @@ class FunctionSubject(Subject):
     def evaluate(self, inputs: Inputs) -> Array:
         """y, in float64 even where f computes in float32."""
         y = self.slope_f(*self._arguments(inputs))
-        return np.asarray(y[0] if self.form in ("cache", "joint") else y, np.float64)
+        return np.asarray(y[0] if self.form in _PAIRS else y, np.float64)
 
     def call(self, r: Array, inputs: Inputs) -> Any:
         """What backward returns, in whatever form."""
@@ -127,6 +130,8 @@ class FunctionSubject(Subject):
             return self.backward(*arguments)[1]
         if self.form == "no dy":
             return self.backward(*arguments)
+        if self.form == "cache, no dy":
+            return self.backward(self.f(*arguments)[1])
         upstream = r.copy() if r.ndim else np.float64(r)
         if self.form == "cache":
             return self.backward(upstream, self.f(*arguments)[1])
@@ -284,13 +289,25 @@ class FunctionSubject(Subject):
         known = [*named.values(), *gradients.values()]
         for name, a in held.items():
             new = not any(np.shape(t) == a.shape and np.array_equal(t, a) for t in known)
-            if new and name not in named and len(named) < MOST_NAMES:
+            hides = name == "y" and name in named and not named[name].ndim  # L is called y, too
+            if new and (hides or name not in named) and len(named) < MOST_NAMES:
                 named[name] = a
                 known.append(a)
 
+    def inner_tensors(self, point: Point) -> dict[str, Array]:
+        """What backward computes in passing, and holds in no variable."""
+        if not isinstance(self.backward, FunctionType) or self.named is not None:
+            return {}
+        inputs = {name: a.copy() for name, a in point.tensors.items()}
+        uses = set(self.backward.__code__.co_names)
+        try:
+            return inner_arrays(lambda: self.gradients(point.r, inputs), self.backward, uses)
+        except Exception:  # backward does not run here
+            return {}
+
     def _code(self) -> Any:
         own = getattr(self.backward, "backward", self.backward)  # of a class of PyTorch
-        return getattr(own, "__code__", None)
+        return getattr(inspect.unwrap(own), "__code__", None)
 
 
 def _totals(inputs: Inputs) -> dict[str, float]:
