@@ -45,11 +45,9 @@ def parse(doc: str | None) -> Lines:
 def sections(cls: type) -> Lines:
     """The sections of a class; those that it lacks come from its bases, or from their files."""
     found: Lines = {}
-    first = _first_line(cls)
-    slopes: list[str] = []
-    if first.startswith("f = "):
-        f, *slopes = re.split(r" {3,}", first)
-        found["Forward"] = [f"y = f(x)   {f}"]
+    f, slope = _function_and_slope(cls)
+    if f:
+        found["Forward"] = ["   ".join(["y = f(x)", *f])]
     own = [c for c in cls.__mro__ if c is not object]
     files = dict.fromkeys(c.__module__ for c in own)
     docs = [c.__dict__.get("__doc__") for c in own]
@@ -57,9 +55,20 @@ def sections(cls: type) -> Lines:
     for doc in docs:
         for heading, lines in parse(doc).items():
             found.setdefault(heading, lines)
-    if slopes and "Backward" in found:
-        found["Backward"] = [f"{found['Backward'][0]}   {slopes[0]}", *found["Backward"][1:]]
+    if slope and "Backward" in found:
+        found["Backward"] = [f"{found['Backward'][0]}   {slope}", *found["Backward"][1:]]
     return found
+
+
+def _function_and_slope(cls: type) -> tuple[list[str], str]:
+    """An activation's f, with what it is made of, and its f′; nothing for any other class."""
+    first = _first_line(cls)
+    if not first.startswith("f = "):
+        return [], ""
+    doc = _ROLE.sub(r"\1", inspect.cleandoc(cls.__doc__ or ""))
+    slopes = re.findall(r"(?:^|   )(f′ = .*?)(?=   |$)", doc, re.MULTILINE)
+    f = [part for part in re.split(r" {3,}", first) if not re.match("f[′″]", part)]
+    return f, slopes[0] if slopes else ""
 
 
 def summary(cls: type) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 
 from tinyae.explanation.symbols import (
     LOWERED,
@@ -30,7 +31,8 @@ _FOREIGN = re.compile(rf"(\w[{MARKS}]+|[^\x00-\x7f{TEXT_LETTERS}‘’“”–�
 _TOKEN = re.compile(
     r"(?P<space>\s+)"
     r"|(?P<root>√\()"
-    rf"|(?P<power>\^\{{[^}}]*\}}|\^[−-]?(?:\|[^|]*\||\w[{MARKS}]*))"
+    r"|(?P<raise>\^\()"
+    rf"|(?P<power>\^\{{[^}}]*\}}|\^[−-]?(?:\|[^|]*\||[a-z]{{3,}}\([^()]*\)|\w[{MARKS}]*[{re.escape(''.join(LOWERED))}]*))"
     r"|(?P<under>_\{[^}]*\})"
     r"|(?P<indexed>[A-Za-zα-ωΑ-Ω]_[A-Za-z](?![A-Za-z_]))"
     rf"|(?P<differential>d[A-Za-zα-ωΑ-Ω][{MARKS}]*(?![A-Za-z_{MARKS}]))"
@@ -48,7 +50,7 @@ Token = tuple[str, str]  # its kind ("text", "space", "sup", "sub", "prime" or "
 
 def mathematics(line: str) -> str:
     """A line of equations, for between two dollars."""
-    return _join(_tokens(_plain(line)))
+    return _join(_tokens(line))
 
 
 def prose(text: str) -> str:
@@ -71,19 +73,27 @@ def _plain(text: str) -> str:
     )
 
 
-def _tokens(text: str) -> list[Token]:
-    found: list[Token] = []
-    at = 0
+def pieces(text: str) -> Iterator[tuple[str, str]]:
+    """A line's pieces as (kind, text), with the kinds of ``_TOKEN``; of √(…) and ^(…) what is inside."""
+    text, at = _plain(text), 0
     while at < len(text):
         m = _TOKEN.match(text, at)
         assert m is not None  # the last alternative takes anything
-        kind, token = m.lastgroup, m[0]
-        at = m.end()
+        kind, piece, at = m.lastgroup or "", m[0], m.end()
+        if kind in ("root", "raise"):
+            piece, at = _balanced(text, at)
+        yield kind, piece
+
+
+def _tokens(text: str) -> list[Token]:
+    found: list[Token] = []
+    for kind, token in pieces(text):
         if kind == "space":
             found.append(("space", " ") if len(token) < 3 else ("math", r" \qquad "))
         elif kind == "root":
-            inside, at = _balanced(text, at)
-            found.append(("math", rf"\sqrt{{{mathematics(inside)}}}"))
+            found.append(("math", rf"\sqrt{{{mathematics(token)}}}"))
+        elif kind == "raise":
+            found.append(("sup", rf"^{{{mathematics(token)}}}"))
         elif kind == "power":
             found.append(("sup", rf"^{{{mathematics(token[1:].strip('{}'))}}}"))
         elif kind == "under":
@@ -116,9 +126,14 @@ def _word(token: str) -> Token:
         return "math", rf"\{token} "
     if token in NAMED:
         return "math", rf"\operatorname{{{token}}}"
-    if len(token) == 2 and "_" not in token and token.lower() not in _SHORT:
-        return "math", rf"\mathit{{{token}}}"  # kh, kw, nh
+    if is_symbol(token):
+        return "math", rf"\mathit{{{token}}}"
     return "text", token.replace("_", r"\_")
+
+
+def is_symbol(word: str) -> bool:
+    """Whether a word of two letters is a symbol, as kh, kw, Wx, and no English word."""
+    return len(word) == 2 and "_" not in word and word.lower() not in _SHORT
 
 
 _SHORT = {"is", "of", "in", "to", "as", "it", "if", "or", "at", "by", "on", "no", "so", "be", "an"}
