@@ -21,6 +21,7 @@ from typing import Any
 import tinyae as ta
 from tinyae import terminal
 from tinyae.cli import (
+    book,
     config,
     data,
     decode,
@@ -58,6 +59,7 @@ VERBS = (
     diagnose,
     learn,
     explain,
+    book,
     data,
 )
 
