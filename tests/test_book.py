@@ -24,7 +24,7 @@ from tinyae.book.mistakes import planted, with_edit
 from tinyae.book.prose import prose
 from tinyae.book.relations import drawn, exercises, users
 from tinyae.book.shelf import Shelf
-from tinyae.book.spread import equations, methods
+from tinyae.book.spread import equations, lines, methods
 from tinyae.cli import main
 from tinyae.explanation.docstring_sections import sections
 from tinyae.explanation.mathml import mathml
@@ -153,12 +153,22 @@ def test_highlighting_changes_no_character(path):
 
 def test_a_line_stands_beside_its_equation(book):
     page = (book / "layer/Dense.html").read_text(encoding="utf-8")
-    line = r'<code>((?:(?!</code>).)*)</code><span class="beside">(.*?)</span>'
-    lines = re.findall(line, page)
-    beside = {html.unescape(re.sub("<[^>]*>", "", c)).strip(): math for c, math in lines}
-    assert beside["self.W.grad += kernels.matmul_tn(dy, x)"] == mathml("dW = dyᵀ x")
-    assert beside["return kernels.matmul(dy, self.W.value)"] == mathml("dx = dy W")
-    assert beside["y = kernels.affine(x, self.W.value, self.b.value)"] == mathml("y = x Wᵀ + b")
+    line = r'<code>((?:(?!</code>).)*)</code><span class="beside">(.*?)</div>'
+    found = re.findall(line, page)
+    beside = {html.unescape(re.sub("<[^>]*>", "", c)).strip(): math for c, math in found}
+    assert mathml("dW = dyᵀ x") in beside["self.W.grad += kernels.matmul_tn(dy, x)"]
+    assert mathml("dx = dy W") in beside["return kernels.matmul(dy, self.W.value)"]
+    assert mathml("y = x Wᵀ + b") in beside["y = kernels.affine(x, self.W.value, self.b.value)"]
+
+
+def test_a_backward_line_quotes_the_forward_line_that_it_differentiates():
+    shelf = Shelf()
+    (backward, *_) = methods(shelf, ta.MultiHeadAttention, ("backward",))
+    shown = lines(backward, equations(sections(ta.MultiHeadAttention)["Backward"]))
+    (line,) = (line for line in shown if "dP, dv" in line)
+    assert f'<span class="own">{mathml("dP = do vᵀ")}</span>' in line
+    assert f'<span class="own">{mathml("dv = Pᵀ do")}</span>' in line
+    assert f'<span class="of">{mathml("o = P v")}</span>' in line
 
 
 def test_helpers_of_a_method_are_shown_after_it():
@@ -245,6 +255,9 @@ def test_mathml(line, parts):
 def test_what_is_no_fraction_stays_on_its_line():
     assert "<mfrac>" not in mathml("x (N, C/g)", fractions=False)
     assert "<mfrac>" not in mathml("ln x / y")
+    assert mathml("S = q kᵀ / √d").count("<mfrac>") == 1
+    assert "<mi>q</mi>" in mathml("S = q kᵀ / √d").split("<mfrac>")[1]  # all of the product
+    assert "<mi>a</mi>" not in mathml("a b/c").split("<mfrac>")[1]
     assert "<mfrac>" not in mathml("a and/or b")
 
 

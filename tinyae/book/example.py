@@ -48,7 +48,11 @@ last = model.objective(x, np.random.default_rng(1))
 
 @dataclass
 class Compared:
-    """A gradient beside its numeric one; ``error`` is ‖a − n‖ / ‖n‖."""
+    """A gradient beside its numeric one.
+
+    ``error`` is ‖a − n‖ relative to ‖n‖, or to a thousandth of the largest gradient of the layer if
+    that is more: a gradient that is truly zero has no digits to agree in.
+    """
 
     name: str
     analytic: Array
@@ -97,12 +101,11 @@ def _gradients(layer: Any, x: Array, dy: Array) -> list[Compared]:
         label = ".".join([*name.split(".")[:-1], "d" + name.rpartition(".")[2]])
         pairs.append((label, p.grad.copy(), numeric_gradient(L_of, saved)))
         p.value[...] = saved
-    return [Compared(name, a, n, _error(a, n)) for name, a, n in pairs]
-
-
-def _error(a: Array, n: Array) -> float:
-    size = float(np.linalg.norm(n))
-    return float(np.linalg.norm(a - n)) / size if size else float(np.linalg.norm(a))
+    floor = 1e-3 * max((float(np.linalg.norm(n)) for _, _, n in pairs), default=0.0)
+    return [
+        Compared(name, a, n, float(np.linalg.norm(a - n)) / max(float(np.linalg.norm(n)), floor))
+        for name, a, n in pairs
+    ]
 
 
 def matrix(a: Array, rows: int = 4, columns: int = 5, digits: int = 3) -> str:

@@ -7,7 +7,7 @@ import html
 
 from tinyae.book.address import Links
 from tinyae.book.modules import Definition, Module
-from tinyae.book.prose import prose
+from tinyae.book.prose import prose, sentence
 from tinyae.book.relations import exercises
 
 
@@ -40,7 +40,7 @@ def _contents(module: Module, links: Links) -> str:
     for node in module.definitions:
         lesson = links.of_lesson(node.name)
         more = f' · <a href="{lesson}">its page</a>' if lesson and node.name in lesson else ""
-        said = html.escape((ast.get_docstring(node) or "").split("\n")[0])
+        said = sentence(" ".join((ast.get_docstring(node) or "").split("\n\n")[0].split()), links)
         items.append(f'<li><a href="#{node.name}"><code>{node.name}</code></a>{more} {said}</li>')
     return f'<ul class="contents">{"".join(items)}</ul>'
 
@@ -96,7 +96,7 @@ def _definition(module: Module, node: Definition, first: int, links: Links) -> s
     kind = "class" if isinstance(node, ast.ClassDef) else "function"
     parts = [f"<h2><small>{kind}</small> {node.name}</h2>{more}"]
     skipped: tuple[int, int] | None = None
-    if doc and len(node.body) > 1:
+    if doc:
         shown = node.body[0]
         skipped = shown.lineno, shown.end_lineno or shown.lineno
         parts.append(f'<div class="prose">{prose(doc, links)}</div>')

@@ -9,15 +9,23 @@ import re
 from tinyae.book.address import Links
 from tinyae.explanation.docstring_sections import SECTIONS
 from tinyae.explanation.mathml import mathml
+from tinyae.explanation.symbols import LOWERED, RAISED
 
 EQUATIONS = ("Forward", "Calling", "Shapes", "Backward", "Tangent")
 _HEAD = re.compile(rf"^({'|'.join(SECTIONS)}) {{2,}}\S")
 _TERM = re.compile(r"^(\S(?: ?\S)*?)(?: {2,})(\S.*)$")
 _MARKED = re.compile(r"(?::(\w+):)?(`{1,2})~?([^`]+)\2")
+_SCRIPTS = "".join([*RAISED, *LOWERED])
 _VARIABLE = re.compile(
-    r"(?<![\w’'])(d?[A-Za-zα-ωΑ-Ω][\u0300-\u036f]*[′″]?[ᵀ²³⁻¹ₙₖⱼᵢₜ₁₂₀]*)(?![\w’'\u0300-\u036f])"
+    rf"(?<![\w’'])(d?[A-Za-zα-ωΑ-Ω][\u0300-\u036f]*[′″]?[{_SCRIPTS}]*)(?![\w’'\u0300-\u036f])"
 )
-_WORDS = {"a", "A", "I"}
+_WORDS = {"a", "A", "I", "do"}
+_NAMES = "exp|max|min|tanh|mean|sign|clip|softmax|softplus|log|sqrt"
+_SHORT = "a|an|is|of|in|to|as|it|if|or|at|by|on|no|so|be"
+_WORD = re.compile(  # words that stand together, with the spaces between them
+    rf"((?<![\w.\"])\"?(?!(?:{_NAMES})\b)(?:[A-Za-z_][a-z_’']{{2,}}|(?:{_SHORT})(?= ))\"?(?![\w(])"
+    rf"(?: (?!(?:{_NAMES})\b)(?:[a-z_’']{{3,}}|{_SHORT})(?![\w(])[.]?)*)"
+)
 
 
 def prose(doc: str, links: Links) -> str:
@@ -25,7 +33,14 @@ def prose(doc: str, links: Links) -> str:
     lines = inspect.cleandoc(doc).splitlines()
     out: list[str] = []
     for block in _blocks(lines):
-        if _HEAD.match(block[0]):
+        if block[0] in SECTIONS and len(block) > 1:
+            found = _terms([line[4:] for line in block[1:]], least=1)
+            rows = "".join(
+                f"<p><code>{html.escape(t)}</code> {sentence(d, links)}</p>" for t, d in found
+            )
+            shown = rows or f"<p>{_paragraph(block[1:], links)}</p>"
+            out.append(f'<dl class="heads"><dt>{block[0]}</dt><dd>{shown}</dd></dl>')
+        elif _HEAD.match(block[0]):
             out.append(heads(_parsed(block), links))
         elif block[0].startswith("    "):
             out.append(_indented(block))
@@ -44,9 +59,10 @@ def prose(doc: str, links: Links) -> str:
 def heads(found: dict[str, list[str]], links: Links) -> str:
     """The sections of a docstring, each with its head in the margin."""
     rows = []
-    for head, lines in found.items():
+    for head in (head for head in SECTIONS if head in found):
+        lines = found[head]
         if head in EQUATIONS:
-            shown = "".join(equation(line, head) for line in lines)
+            shown = "".join(equation(line, head) for line in joined(lines))
         else:
             shown = f"<p>{sentence(' '.join(lines), links)}</p>"
         rows.append(f'<dt>{head}</dt><dd class="{head.lower()}">{shown}</dd>')
@@ -56,8 +72,34 @@ def heads(found: dict[str, list[str]], links: Links) -> str:
 def equation(line: str, head: str = "") -> str:
     """A line of equations; those that three spaces part are set apart from each other."""
     parts = [part for part in re.split(r" {3,}", line.strip()) if part.strip(" ,;")]
-    shown = "".join(f"<span>{mathml(part, fractions=head != 'Shapes')}</span>" for part in parts)
-    return f'<div class="eq">{shown}</div>'
+    return f'<div class="eq">{"".join(_part(part, head != "Shapes") for part in parts)}</div>'
+
+
+def _part(text: str, fractions: bool) -> str:
+    """An equation; one with words in it as text, which can be broken where it meets the words."""
+    if not _WORD.search(text) or len(text) < 50:
+        return f"<span>{mathml(text, fractions=fractions)}</span>"
+    out = []
+    for run in _WORD.split(text):
+        if run.strip() and not _WORD.fullmatch(run):
+            breakable = re.split(r"(?<=[:;]) (?=\S)|(?<=\d,) (?=\w )", run.strip())
+            out.append(" ".join(mathml(r, fractions=fractions) for r in breakable))
+        elif run.strip():
+            out.append(html.escape(run.strip()))
+    shown = re.sub(r" (<math><mrow><mo>[,;:])", r"\1", " ".join(out))
+    return f'<span class="mixed">{shown}</span>'
+
+
+def joined(lines: list[str]) -> list[str]:
+    """The lines of a section, those that go on in words joined to the line before."""
+    found: list[str] = []
+    for line in lines:
+        goes_on = re.match(r"[a-z]{2,} ", line) and " = " not in line and ":   " not in line
+        if found and goes_on and "+=" not in line:
+            found[-1] = f"{found[-1]} {line}"
+        else:
+            found.append(line)
+    return found
 
 
 def sentence(text: str, links: Links) -> str:
@@ -82,7 +124,7 @@ def _plain(text: str) -> str:
 
 
 def _paragraph(block: list[str], links: Links) -> str:
-    return sentence(" ".join(line.strip() for line in block), links)
+    return sentence(re.sub("::$", ":", " ".join(line.strip() for line in block)), links)
 
 
 def _blocks(lines: list[str]) -> list[list[str]]:
@@ -112,9 +154,9 @@ def _parsed(block: list[str]) -> dict[str, list[str]]:
     return found
 
 
-def _terms(block: list[str]) -> list[tuple[str, str]]:
+def _terms(block: list[str], least: int = 2) -> list[tuple[str, str]]:
     """A table of two columns: a term, two spaces or more, and what it is."""
-    if len(block) < 2 or not _TERM.match(block[0]) or "=" in block[0].split("  ")[0]:
+    if len(block) < least or not _TERM.match(block[0]) or "=" in block[0].split("  ")[0]:
         return []
     m = _TERM.match(block[0])
     assert m is not None
@@ -127,7 +169,7 @@ def _terms(block: list[str]) -> list[tuple[str, str]]:
             found.append((head.strip(), rest))
         elif found:
             found[-1] = found[-1][0], f"{found[-1][1]} {rest.strip()}"
-    return found if len(found) > 1 or len(block) > 2 else []
+    return found if len(found) >= least or len(block) > 2 else []
 
 
 def _is_equation(line: str) -> bool:
@@ -146,6 +188,20 @@ def _indented(block: list[str]) -> str:
     )
     if not code and all(_is_equation(line) for line in block) and '"' not in "".join(block):
         return "".join(equation(line) for line in block)
+    if not code and (noted := _noted(block)):
+        return noted
     first = len(block[0]) - len(block[0].lstrip())
     text = "\n".join(line[min(first, len(line) - len(line.lstrip())) :] for line in block)
     return f"<pre>{html.escape(text, quote=False)}</pre>"
+
+
+def _noted(block: list[str]) -> str:
+    """Equations in one column, and what is said of them in the other; "" if it is no such table."""
+    rows = []
+    for line in block:
+        left, *notes = re.split(r" {3,}", line.strip())
+        if not notes or not _is_equation(left):
+            return ""
+        said = "".join(_part(note, fractions=False) for note in notes)
+        rows.append(f'<dt>{mathml(left)}</dt><dd class="eq">{said}</dd>')
+    return f'<dl class="noted">{"".join(rows)}</dl>'

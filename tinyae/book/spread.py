@@ -15,6 +15,7 @@ from tinyae.book.modules import Module, file_of
 from tinyae.book.shelf import Shelf
 from tinyae.explanation.docstring_sections import Lines
 from tinyae.explanation.mathml import mathml
+from tinyae.layers import Layer
 
 GREEK = {
     "alpha": "α", "beta": "β", "gamma": "γ", "theta": "θ", "mu": "μ", "sigma": "σ", "eps": "ε",
@@ -92,13 +93,16 @@ def _called(node: ast.FunctionDef) -> list[str]:
 def spread(
     shelf: Shelf, cls: type, sections: Lines, left: list[Method], right: list[Method]
 ) -> str:
-    """Two columns: the methods of the forward pass, and those of the backward pass."""
+    """Two columns: the methods of the forward pass, and those of the backward pass.
+
+    A model's backprop runs forward too.
+    """
     forward = equations(sections.get("Forward", []))
     backward = equations(sections.get("Backward", []))
     columns = []
     for side, every, known in (
         ("forward", left, forward),
-        ("backward", right, {**forward, **backward}),
+        ("backward", right, backward if issubclass(cls, Layer) else {**forward, **backward}),
     ):
         blocks = "".join(_block(m, cls, dict(known)) for m in every)
         columns.append(f'<div class="side {side}">{blocks}</div>')
@@ -137,11 +141,13 @@ def lines(method: Method, known: dict[str, str]) -> list[str]:
         if doc is not None and doc.lineno <= number <= (doc.end_lineno or 0):
             continue
         shown = dedented(module.lines[number - 1], indent)
-        equation = beside.get(number, "")
-        if equation:
+        equations = "".join(
+            f'<span class="{kind}">{mathml(text)}</span>' for kind, text in beside.get(number, ())
+        )
+        if equations:
             shown = _COMMENT.sub("", shown) if _quoted(module.text[number - 1]) else shown
-            equation = f'<span class="beside">{mathml(equation)}</span>'
-        out.append(f'<div class="l" data-n="{number}"><code>{shown or " "}</code>{equation}</div>')
+            equations = f'<span class="beside">{equations}</span>'
+        out.append(f'<div class="l" data-n="{number}"><code>{shown or " "}</code>{equations}</div>')
     return out
 
 
@@ -149,26 +155,56 @@ def dedented(shown: str, indent: int) -> str:
     return re.sub(rf"^(<span class=\"\w\">)? {{0,{indent}}}", r"\1", shown) if indent else shown
 
 
-def _equations_by_line(
-    node: ast.FunctionDef, module: Module, known: dict[str, str]
-) -> dict[int, str]:
-    found: dict[int, str] = {}
-    for statement in ast.walk(node):
+Beside = dict[int, list[tuple[str, str]]]  # line → equations: ("own" or "of", the equation)
+
+
+def _equations_by_line(node: ast.FunctionDef, module: Module, known: dict[str, str]) -> Beside:
+    """The equations of what each line assigns, and the one that its comment quotes.
+
+    In a backward pass a comment may quote the forward line that is differentiated: "of".
+    """
+    found: Beside = {}
+    for statement in _loops_first(node):
         if not isinstance(statement, (ast.Assign, ast.AugAssign, ast.Return, ast.Expr)):
             continue
         first, last = statement.lineno, statement.end_lineno or statement.lineno
         quoted = next(
             filter(None, (_quoted(module.text[n - 1]) for n in range(first, last + 1))), ""
         )
+        symbol = _symbol(quoted)
+        own = [] if symbol in known else _own(statement, node, known)
         if quoted:
-            found[last] = quoted
-            known.pop(_LEFT.match(quoted)[1], None)  # type: ignore[index]
-            continue
-        for symbol in _assigned(statement, node.name):
-            if symbol in known:
-                found[first if first == last else last] = known.pop(symbol)
-                break
+            kind = "of" if own else "own"
+            known.pop(symbol, None)
+            own.append((kind, quoted))
+        if own:
+            found[last] = own
     return found
+
+
+def _loops_first(node: ast.FunctionDef) -> list[ast.AST]:
+    """All nodes of a method; what stands in a loop before what only prepares it."""
+    loops = [inner for inner in ast.walk(node) if isinstance(inner, (ast.For, ast.While))]
+    inside = [inner for loop in loops for inner in ast.walk(loop)]
+    known = {id(inner) for inner in inside}
+    return inside + [inner for inner in ast.walk(node) if id(inner) not in known]
+
+
+def _own(statement: ast.AST, node: ast.FunctionDef, known: dict[str, str]) -> list[tuple[str, str]]:
+    """The equations of what a statement assigns; of what it returns, the first that is known.
+
+    An argument that is assigned anew is no new quantity.
+    """
+    arguments = {argument.arg for argument in node.args.args}
+    symbols = [s for s in _assigned(statement, node.name) if s in known and s not in arguments]
+    if isinstance(statement, ast.Return) or "f" in symbols:
+        symbols = symbols[:1]
+    return [("own", known.pop(symbol)) for symbol in dict.fromkeys(symbols)]
+
+
+def _symbol(equation: str) -> str:
+    m = _LEFT.match(equation)
+    return m[1].removesuffix("_c") if m else ""
 
 
 def _quoted(line: str) -> str:
@@ -177,7 +213,7 @@ def _quoted(line: str) -> str:
     return comment if _LEFT.match(comment) and not comment.endswith(".") else ""
 
 
-def _assigned(statement: ast.stmt, method: str) -> list[str]:
+def _assigned(statement: ast.AST, method: str) -> list[str]:
     """The symbols of what a statement assigns, adds to or returns."""
     if not isinstance(statement, (ast.Assign, ast.AugAssign, ast.Return)):
         return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import posixpath
+import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import tinyae
 from tinyae import files, kernels
 from tinyae.book import pictures as demo_pictures
 from tinyae.book.address import Links, Target
+from tinyae.book.chapters import Chapter
 from tinyae.book.exercise_page import exercise_page
 from tinyae.book.lesson import layer_page, model_page
 from tinyae.book.module_page import module_page
@@ -53,11 +55,11 @@ def write_book(
     out.mkdir(parents=True, exist_ok=True)
     written = []
     with kernels.use("numpy"):  # what is read is what runs
-        used_by = users()
+        used_by, lessons = users(), _lessons(pages)
         for i, page in enumerate(_counted(pages, progress)):
             links = shelf.addresses.links(page.path)
             shelf.seen_from(page.path, list(shelf.modules))
-            body = _body(shelf, page, links, used_by, out, of_models)
+            body = _body(shelf, page, links, used_by, out, of_models, lessons)
             around = pages[i - 1] if i else None, pages[i + 1] if i + 1 < len(pages) else None
             written.append(_write(out / page.path, _shell(page, body, links, *around)))
     written.append(_write(out / "index.html", _front(pages, Links(shelf.addresses, "index.html"))))
@@ -91,9 +93,10 @@ def _body(
     used_by: dict[type, list[str]],
     out: Path,
     pictures: dict[str, list[Path]],
+    lessons: dict[str, list[Page]],
 ) -> str:
     if page.kind == "chapter":
-        return _chapter(shelf, page, links)
+        return _chapter(shelf, page, links, lessons)
     if page.kind == "file":
         return module_page(shelf.module(page.subject), links)
     if page.kind == "layer":
@@ -104,19 +107,49 @@ def _body(
     return exercise_page(page.subject, links)
 
 
-def _chapter(shelf: Shelf, page: Page, links: Links) -> str:
+def _lessons(pages: list[Page]) -> dict[str, list[Page]]:
+    """The pages of classes by the file that has them."""
+    found: dict[str, list[Page]] = {}
+    path = ""
+    for page in pages:
+        if page.kind == "file":
+            path = page.subject
+        elif page.kind in ("layer", "model"):
+            found.setdefault(path, []).append(page)
+    return found
+
+
+def _chapter(shelf: Shelf, page: Page, links: Links, lessons: dict[str, list[Page]]) -> str:
     chapter = page.subject
     rows = []
     for i, path in enumerate(chapter.files, 1):
         doc = shelf.module(path).doc.split("\n\n")[0]
-        said = sentence(" ".join(doc.split()), links)
+        said = f"<p>{sentence(' '.join(doc.split()), links)}</p>" if doc else ""
         href = links.to(Target(page_of(path)))
-        rows.append(
-            f'<li><span class="number">{chapter.number}.{i}</span> '
-            f'<a href="{href}"><code>{path}</code></a><p>{said}</p></li>'
+        inside = " · ".join(
+            f'<a href="{links.to(Target(p.path))}">{p.title}</a>' for p in lessons.get(path, ())
         )
-    text = sentence(chapter.text, links)
+        rows.append(
+            f'<li><span class="number">{chapter.number}.{i}</span> <a href="{href}">'
+            f"<code>{path}</code></a>{said}{f'<p>{inside}</p>' if inside else ''}</li>"
+        )
+    text = _named_paths(chapter, links)
     return f'<p class="lead">{text}</p><ol class="sections">{"".join(rows)}</ol>'
+
+
+def _named_paths(chapter: Chapter, links: Links) -> str:
+    """The text of the reading order, in which each path leads to its page."""
+    paths, out = iter(chapter.named), []
+    for part in re.split(r"(``[\w/]+(?:\.py|/)``)", chapter.text):
+        if not re.fullmatch(r"``[\w/]+(?:\.py|/)``", part):
+            out.append(sentence(part, links))
+            continue
+        path = next(paths)
+        first = f"{path}__init__.py" if path.endswith("/") else path
+        href = links.to(links.addresses.pages.get(first))
+        code = f"<code>{part.strip('`')}</code>"
+        out.append(f'<a href="{href}">{code}</a>' if href else code)
+    return "".join(out)
 
 
 def _front(pages: list[Page], links: Links) -> str:
@@ -164,7 +197,8 @@ def _shell(page: Page, body: str, links: Links, before: Page | None, after: Page
         if other is None:
             turn.append("<span></span>")
             continue
-        shown = f"<small>{arrow} {other.number}</small>{html.escape(other.title)}"
+        place = f"{arrow} {other.number}" if way == "prev" else f"{other.number} {arrow}"
+        shown = f"<small>{place}</small>{html.escape(other.title)}"
         turn.append(
             f'<a rel="{way}" class="{way}" href="{links.to(Target(other.path))}">{shown}</a>'
         )

@@ -38,6 +38,7 @@ _TOKEN = re.compile(
     rf"|(?P<differential>d[A-Za-zα-ωΑ-Ω][{MARKS}]*(?![A-Za-z_{MARKS}]))"
     rf"|(?P<word>[A-Za-z][A-Za-z_']*[A-Za-z](?![{MARKS}]))"
     rf"|(?P<accented>[^\s{MARKS}][{MARKS}]+)"
+    r"|(?P<exponential>[0-9][0-9.]*e[−-]?[0-9]+)"
     r"|(?P<number>[0-9][0-9,.]*[0-9]|[0-9])"
     rf"|(?P<raised>[{re.escape(''.join(RAISED))}]+)"
     rf"|(?P<lowered>[{re.escape(''.join(LOWERED))}]+)"
@@ -106,6 +107,10 @@ def _tokens(text: str) -> list[Token]:
             found.append(_word(token))
         elif kind == "accented":
             found.append(("math", accented(symbol(token[0]), token[1:])))
+        elif kind == "exponential":
+            mantissa, exponent = exponential(token)
+            times = "" if mantissa == "1" else rf"{mantissa} \cdot "
+            found.append(("math", rf"{times}10^{{{exponent.replace('−', '-')}}}"))
         elif kind == "number":
             found.append(("math", token.replace(",", "{,}")))
         elif kind == "raised":
@@ -131,12 +136,23 @@ def _word(token: str) -> Token:
     return "text", token.replace("_", r"\_")
 
 
+def exponential(token: str) -> tuple[str, str]:
+    """1e-5 → its factor "1" and the power of ten, "−5"."""
+    mantissa, _, exponent = token.partition("e")
+    return mantissa, exponent.replace("-", "−")
+
+
 def is_symbol(word: str) -> bool:
-    """Whether a word of two letters is a symbol, as kh, kw, Wx, and no English word."""
+    """Whether a word is a symbol, as kh, kw, Wx, dWx, and no English word."""
+    if len(word) == 3 and word[0] == "d":
+        return word not in _SHORT
     return len(word) == 2 and "_" not in word and word.lower() not in _SHORT
 
 
-_SHORT = {"is", "of", "in", "to", "as", "it", "if", "or", "at", "by", "on", "no", "so", "be", "an"}
+_SHORT = {
+    "is", "of", "in", "to", "as", "it", "if", "or", "at", "by", "on", "no", "so", "be", "an", "up",
+    "day", "did", "dim", "div", "dot", "dry", "due",
+}  # fmt: skip
 
 
 def _join(tokens: list[Token]) -> str:

@@ -13,7 +13,7 @@ import html
 import unicodedata
 from dataclasses import dataclass, field
 
-from tinyae.explanation.mathematics import FUNCTIONS, NAMED, is_symbol, pieces
+from tinyae.explanation.mathematics import FUNCTIONS, NAMED, exponential, is_symbol, pieces
 from tinyae.explanation.symbols import LOWERED, PRIMES, RAISED, STRIKE
 
 _OPEN, _CLOSE = "([⟨{⌊⌈⟦", ")]⟩}⌋⌉⟧"
@@ -69,24 +69,23 @@ def _nodes(text: str) -> list[_Node]:
         if kind in ("power", "raise", "under", "raised", "lowered", "prime"):
             _attach(here, kind, token)
             continue
-        elif kind == "sign" and token in _OPEN:
+        if kind == "sign" and token in _OPEN:
             node = _Node("group", brackets=(token, ""), spaced=spaced)
             here.append(node)
             levels.append(node.inside)
             opened.append(node)
             spaced = False
             continue
-        elif kind == "sign" and token in _CLOSE and opened:
+        if kind == "sign" and token in _CLOSE and opened:
             node = opened.pop()
             node.brackets = node.brackets[0], token
             levels.pop()
             spaced = False
             continue
-        elif token == "=" and last is not None and last.xml in ("+", ":", "−") and not spaced:
+        if token == "=" and last is not None and last.xml in ("+", ":", "−") and not spaced:
             last.xml += "="
             continue
-        else:
-            node = _node(kind, token)
+        node = _node(kind, token)
         node.spaced = spaced
         if node.kind == "words" and last is not None and last.kind == "words":
             last.xml += node.xml
@@ -128,6 +127,11 @@ def _node(kind: str, token: str) -> _Node:
         return _Node("atom", _accented(token[0], token[1:]))
     if kind == "number":
         return _Node("atom", f"<mn>{token}</mn>")
+    if kind == "exponential":
+        mantissa, exponent = exponential(token)
+        power = f"<msup><mn>10</mn><mn>{exponent}</mn></msup>"
+        times = "" if mantissa == "1" else f"<mn>{mantissa}</mn><mo>⋅</mo>"
+        return _Node("atom", f"<mrow>{times}{power}</mrow>")
     if kind == "indexed":
         return _Node("atom")
     if kind == "word":
@@ -182,7 +186,7 @@ def _sequence(nodes: list[_Node], fractions: bool) -> str:
     i = 0
     while i < len(nodes):
         if fractions and (end := _numerator(nodes, i)):
-            bottom = _chunk_end(nodes, end + 1, first_spaced=True)
+            bottom = _chunk_end(nodes, end + 1)
             out.append(_space(nodes, i))
             above, below = (_bare(nodes[a:b]) for a, b in ((i, end), (end + 1, bottom)))
             out.append(f"<mfrac>{_row(above, False)}{_row(below, False)}</mfrac>")
@@ -200,31 +204,45 @@ def _sequence(nodes: list[_Node], fractions: bool) -> str:
 
 
 def _numerator(nodes: list[_Node], i: int) -> int:
-    """Where the numerator that begins at i ends, at its /; 0 if no fraction begins there."""
-    if i and not nodes[i].spaced and nodes[i - 1].kind not in ("operator", "words"):
-        return 0  # in the middle of what stands close together
-    if i and nodes[i - 1].kind == "function":
+    """Where the numerator that begins at i ends, at its /; 0 if no fraction begins there.
+
+    Of a/b what stands close together is the numerator, of ``a b / c`` the whole product.
+    """
+    before = nodes[i - 1] if i else None
+    if before is not None and before.kind == "function":
         return 0  # ln x / y
+    if before is not None and not nodes[i].spaced and before.kind not in ("operator", "words"):
+        return 0  # in the middle of what stands close together
     end = _chunk_end(nodes, i)
+    while end > i and end < len(nodes) and nodes[end].kind in _FACTORS:
+        further = _chunk_end(nodes, end)
+        if further == end:
+            return 0
+        end = further
     if end == i or end >= len(nodes) or nodes[end].xml != "/" or nodes[end].kind != "operator":
         return 0
-    bottom = _chunk_end(nodes, end + 1, first_spaced=True)
+    if not nodes[end].spaced and any(node.spaced for node in nodes[i + 1 : end]):
+        return 0  # a b/c
+    bottom = _chunk_end(nodes, end + 1)
     after = nodes[bottom] if bottom < len(nodes) else None
     if bottom == end + 1 or (after is not None and after.xml == "/"):
         return 0
     return end
 
 
-def _chunk_end(nodes: list[_Node], i: int, first_spaced: bool = True) -> int:
+_FACTORS = ("atom", "group", "function", "root")
+
+
+def _chunk_end(nodes: list[_Node], i: int) -> int:
     """Where what stands close together from i on, without an operator, ends."""
     at = i
-    while at < len(nodes) and nodes[at].kind in ("atom", "group", "function", "big", "root"):
-        if nodes[at].kind in ("function", "big") and not nodes[at].above:
-            following = nodes[at + 1] if at + 1 < len(nodes) else None
-            if following is None or following.spaced:
-                return i  # mean g, Σ x: no part of a fraction
+    while at < len(nodes) and nodes[at].kind in _FACTORS:
         if at > i and nodes[at].spaced:
             break
+        if nodes[at].kind == "function":
+            following = nodes[at + 1] if at + 1 < len(nodes) else None
+            if following is None or following.spaced:
+                return i  # mean g: no part of a fraction
         at += 1
     return at
 
