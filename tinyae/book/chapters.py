@@ -61,7 +61,8 @@ def chapters() -> list[Chapter]:
             _home(path, found).files.append(path)
     for chapter in found:
         named = [path for path in chapter.named if not path.endswith("/")]
-        chapter.files = named + sorted(chapter.files, key=_package_first)
+        rest = sorted((_rank(path, chapter.named), path) for path in chapter.files)
+        chapter.files = named + [path for _, path in rest]
     return found
 
 
@@ -70,9 +71,11 @@ def package_files() -> list[str]:
     return sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 
 
-def _package_first(path: str) -> tuple[str, bool, str]:
+def _rank(path: str, named: list[str]) -> tuple[int, str, bool]:
+    """By the folders that a chapter names, in its order; a package before its modules."""
     folder, _, name = path.rpartition("/")
-    return folder, name != "__init__.py", name
+    inside = [i for i, p in enumerate(named) if p.endswith("/") and path.startswith(p)]
+    return min(inside, default=-1), folder, name != "__init__.py"
 
 
 def _entries(doc: str) -> list[Chapter]:
@@ -83,6 +86,7 @@ def _entries(doc: str) -> list[Chapter]:
         named: list[str] = []
         for path in re.findall(r"``([\w/]+(?:\.py|/))``", text):
             named.append(_located(path, named))
+        text = re.sub(r"(?<![,;:])\n +(?=``)", "; ", text)  # entries on lines of their own
         title = TITLES.get(named[0], named[0])
         found.append(Chapter(int(number), title, " ".join(text.split()), named))
     return found

@@ -15,7 +15,7 @@ from tinyae.book.chapters import Chapter, chapters
 from tinyae.book.modules import file_of
 from tinyae.book.relations import rows_by_class
 from tinyae.book.shelf import Shelf
-from tinyae.explanation.docstring_sections import sections
+from tinyae.explanation.docstring_sections import parse
 from tinyae.layers import Layer
 from tinyae.learn.track import TRACK, Entry
 from tinyae.models import Model
@@ -97,9 +97,7 @@ def _lessons() -> dict[str, list[tuple[type, Any]]]:
             if not isinstance(cls, type) or cls.__module__ != module.__name__:
                 continue
             taught = issubclass(cls, (Layer, Model)) and not cls.__name__.startswith("_")
-            if cls in rows or (
-                taught and "Forward" in sections(cls) and cls.__name__ != "Activation"
-            ):
+            if cls in rows or (taught and "Forward" in parse(cls.__doc__)):
                 found.setdefault(path, []).append((cls, rows.get(cls)))
     return found
 

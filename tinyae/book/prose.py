@@ -17,14 +17,14 @@ _TERM = re.compile(r"^(\S(?: ?\S)*?)(?: {2,})(\S.*)$")
 _MARKED = re.compile(r"(?::(\w+):)?(`{1,2})~?([^`]+)\2")
 _SCRIPTS = "".join([*RAISED, *LOWERED])
 _VARIABLE = re.compile(
-    rf"(?<![\w’'])(d?[A-Za-zα-ωΑ-Ω][\u0300-\u036f]*[′″]?[{_SCRIPTS}]*)(?![\w’'\u0300-\u036f])"
+    rf"(?<![\w’'])(d?[A-Za-zα-ωΑ-Ω][\u0300-\u036f]*[′″]?[{_SCRIPTS}]*)(?:_([a-z]))?(?![\w’'\u0300-\u036f])"
 )
 _WORDS = {"a", "A", "I", "do"}
 _NAMES = "exp|max|min|tanh|mean|sign|clip|softmax|softplus|log|sqrt"
 _SHORT = "a|an|is|of|in|to|as|it|if|or|at|by|on|no|so|be"
 _WORD = re.compile(  # words that stand together, with the spaces between them
-    rf"((?<![\w.\"])\"?(?!(?:{_NAMES})\b)(?:[A-Za-z_][a-z_’']{{2,}}|(?:{_SHORT})(?= ))\"?(?![\w(])"
-    rf"(?: (?!(?:{_NAMES})\b)(?:[a-z_’']{{3,}}|{_SHORT})(?![\w(])[.]?)*)"
+    rf"((?<![\w.\"])\"?(?!(?:{_NAMES})\b)(?:[A-Za-z_][a-z_’'-]{{2,}}|(?:{_SHORT})(?= ))\"?(?![\w(])"
+    rf"(?: (?!(?:{_NAMES})\b)(?:[a-z_’'-]{{3,}}|{_SHORT})(?![\w(])[.]?)*)"
 )
 
 
@@ -71,23 +71,36 @@ def heads(found: dict[str, list[str]], links: Links) -> str:
 
 def equation(line: str, head: str = "") -> str:
     """A line of equations; those that three spaces part are set apart from each other."""
-    parts = [part for part in re.split(r" {3,}", line.strip()) if part.strip(" ,;")]
+    aligned = re.sub(r" {3,}(?=\+?= )", " ", line.strip())
+    parts = [part for part in re.split(r" {3,}", aligned) if part.strip(" ,;")]
     return f'<div class="eq">{"".join(_part(part, head != "Shapes") for part in parts)}</div>'
 
 
 def _part(text: str, fractions: bool) -> str:
-    """An equation; one with words in it as text, which can be broken where it meets the words."""
-    if not _WORD.search(text) or len(text) < 50:
+    """An equation; a long one with words in it as text, which can be broken at the words."""
+    words = _words(text) if len(text) >= 50 else []
+    if not words:
         return f"<span>{mathml(text, fractions=fractions)}</span>"
-    out = []
-    for run in _WORD.split(text):
-        if run.strip() and not _WORD.fullmatch(run):
-            breakable = re.split(r"(?<=[:;]) (?=\S)|(?<=\d,) (?=\w )", run.strip())
-            out.append(" ".join(mathml(r, fractions=fractions) for r in breakable))
-        elif run.strip():
-            out.append(html.escape(run.strip()))
-    shown = re.sub(r" (<math><mrow><mo>[,;:])", r"\1", " ".join(out))
+    out, at = [], 0
+    for start, end in [*words, (len(text), len(text))]:
+        for run in re.split(r"(?<=[:;]) (?=\S)|(?<=\d,) (?=\w )", text[at:start].strip()):
+            out.append(mathml(run, fractions=fractions) if run else "")
+        out.append(html.escape(text[start:end]))
+        at = end
+    shown = re.sub(r" (<math><mrow><mo>[,;:])", r"\1", " ".join(filter(None, out)))
     return f'<span class="mixed">{shown}</span>'
+
+
+def _words(text: str) -> list[tuple[int, int]]:
+    """Where words stand together outside of all brackets; a single one only after a comma."""
+    found = []
+    for m in _WORD.finditer(text):
+        before = text[: m.start()]
+        depth = sum(before.count(c) for c in "([⟨{⌊⌈") - sum(before.count(c) for c in ")]⟩}⌋⌉")
+        several = " " in m[0] or "-" in m[0] or before.rstrip().endswith((",", ";"))
+        if depth == 0 and several:
+            found.append(m.span())
+    return found
 
 
 def joined(lines: list[str]) -> list[str]:
@@ -108,7 +121,8 @@ def sentence(text: str, links: Links) -> str:
     for m in _MARKED.finditer(text):
         out.append(_plain(text[at : m.start()]))
         name, at = m[3], m.end()
-        href = links.of_name(name)
+        certain = m[1] or name[:1].isupper() or name.endswith((".py", "/")) or "tinyae." in name
+        href = links.of_name(name) if certain else ""
         shown = name.rpartition(".")[2] if m[1] and "~" in m[0] else name
         code = f"<code>{html.escape(shown)}</code>"
         out.append(f'<a href="{href}">{code}</a>' if href else code)
@@ -118,7 +132,8 @@ def sentence(text: str, links: Links) -> str:
 
 def _plain(text: str) -> str:
     def variable(m: re.Match[str]) -> str:
-        return m[0] if m[0] in _WORDS else f"<var>{m[0]}</var>"
+        below = f"<sub>{m[2]}</sub>" if m[2] else ""
+        return m[0] if m[0] in _WORDS else f"<var>{m[1]}{below}</var>"
 
     return _VARIABLE.sub(variable, html.escape(text, quote=False))
 
