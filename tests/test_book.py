@@ -178,6 +178,20 @@ def test_helpers_of_a_method_are_shown_after_it():
     assert [m.of for m in methods(Shelf(), ta.Tanh, ("backward",))] == ["Activation", "Tanh"]
 
 
+def test_a_mistake_in_a_base_that_super_calls():
+    row = next(row for row in catalog.LAYERS if row.name == "GroupNorm")
+    backward = methods(Shelf(), ta.GroupNorm, ("backward",))
+    assert [(m.of, m.name) for m in backward[:2]] == [
+        ("GroupNorm", "backward"),
+        ("_Norm", "backward"),
+    ]
+    layer, x = drawn(row)
+    with ta.kernels.use("numpy"):
+        first = planted(layer, x, backward[:2], wanted=1)[0]
+    assert first.edit.method.of == "_Norm"
+    assert first.diagnosis.wrong == ["dgamma"]
+
+
 def test_equations_by_their_left_side():
     found = equations(sections(ta.Dense)["Backward"])
     assert found == {"dx": "dx = dy W", "dW": "dW = dyᵀ x", "db": "db = Σₙ dyₙ"}

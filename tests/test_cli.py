@@ -186,6 +186,7 @@ VERBS = [
     "diagnose",
     "learn",
     "explain",
+    "book",
     "data",
 ]
 

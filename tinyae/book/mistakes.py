@@ -110,9 +110,12 @@ def with_edit(layer: Any, edit: Edit) -> Any:
         exec(_compiled(text, edit), names)
     except SyntaxError:
         return None
-    body = {node.name: names[node.name], "__module__": type(layer).__module__}
+    kind = type(layer)
+    body = {node.name: names[node.name], "__module__": kind.__module__}
+    edited = type(owner.__name__, (owner,), body)
+    bases = (edited,) if owner is kind else (kind, edited)  # edited comes right before owner
     changed = copy.deepcopy(layer)
-    changed.__class__ = type(type(layer).__name__, (type(layer),), body)
+    changed.__class__ = type(kind.__name__, bases, {"__module__": kind.__module__})
     return changed
 
 

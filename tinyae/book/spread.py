@@ -46,23 +46,29 @@ class Method:
 
 def methods(shelf: Shelf, cls: type, names: tuple[str, ...]) -> list[Method]:
     """These methods of a class and, after each, those of its own that it calls."""
-    found: dict[str, Method] = {}
-    todo = list(names)
+    found: dict[tuple[str, str], Method] = {}
+    todo = [(name, "") for name in names]  # and the class after which super() looks
     while todo:
-        name = todo.pop(0)
-        if name in found or (name.startswith("check") and name not in names):
+        name, below = todo.pop(0)
+        if name.startswith("check") and name not in names:
             continue
-        method = _defined(shelf, cls, name)
-        if method is None or _is_abstract(method.node):
+        method = _defined(shelf, cls, name, below)
+        if method is None or _is_abstract(method.node) or (method.of, name) in found:
             continue
-        found[name] = method
-        todo = _called(method.node) + todo
+        found[method.of, name] = method
+        todo = _called(method) + todo
     return list(found.values())
 
 
-def _defined(shelf: Shelf, cls: type, name: str) -> Method | None:
-    """Where the class or one of its bases defines a method; None for what every layer has."""
-    for c in cls.__mro__:
+def _defined(shelf: Shelf, cls: type, name: str, below: str = "") -> Method | None:
+    """Where the class or one of its bases defines a method; None for what every layer has.
+
+    With ``below`` only the bases that follow the class of that name are asked.
+    """
+    bases = list(cls.__mro__)
+    if below:
+        bases = bases[[c.__name__ for c in bases].index(below) + 1 :]
+    for c in bases:
         if not c.__module__.startswith("tinyae.") or c.__name__ in ("Module", "Layer", "Model"):
             continue
         module = shelf.module(file_of(c.__module__))
@@ -78,15 +84,14 @@ def _is_abstract(node: ast.FunctionDef) -> bool:
     return isinstance(node.body[-1], ast.Raise) and len(node.body) <= 2
 
 
-def _called(node: ast.FunctionDef) -> list[str]:
+def _called(method: Method) -> list[tuple[str, str]]:
+    """The methods of its own object that a method calls; of super(), below which class."""
     found = []
-    for inner in ast.walk(node):
-        if (
-            isinstance(inner, ast.Attribute)
-            and isinstance(inner.value, ast.Name)
-            and inner.value.id == "self"
-        ):
-            found.append(inner.attr)
+    for inner in ast.walk(method.node):
+        if isinstance(inner, ast.Attribute):
+            owner = ast.unparse(inner.value)
+            if owner in ("self", "super()"):
+                found.append((inner.attr, method.of if owner == "super()" else ""))
     return found
 
 
