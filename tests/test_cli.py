@@ -189,6 +189,7 @@ VERBS = [
     "diagnose",
     "learn",
     "explain",
+    "book",
     "data",
 ]
 

@@ -701,3 +701,24 @@ def test_the_verb_tells_wrong_calls(tmp_path):
         run("--layer", "Dense", "--rows", 0)
     with pytest.raises(FileNotFoundError):
         run(tmp_path / "nothing.npz")
+
+
+@pytest.mark.parametrize(
+    ("line", "latex"),
+    [
+        ("e^−softplus(x)", r"e^{-\operatorname{softplus}(x)}"),
+        ("10,000^(−2i/D)", "10{,}000^{-2i/D}"),
+        ("e^xₖ / Σⱼ e^xⱼ", r"e^{x_{k}} / \sum _{j} e^{x_{j}}"),
+    ],
+)
+def test_a_whole_exponent_is_raised(line, latex):
+    assert mathematics(line) == latex
+
+
+def test_an_activation_of_several_lines_shows_its_slope():
+    found = sections(ta.Mish)
+    assert found["Forward"] == [
+        "y = f(x)   f = x t,   t = tanh(softplus(x)),   softplus(x) = ln(1 + eˣ)"
+    ]
+    assert found["Backward"] == ["dx = f′ · dy   f′ = t + x t′"]
+    assert sections(ta.Sigmoid)["Backward"] == ["dx = f′ · dy   f′ = y (1 − y)"]

@@ -21,7 +21,7 @@ LEVELS = (
     {"training", "train", "io", "metrics", "fusion"},
     {"sklearn", "plot", "export", "program", "catalog", "training_doctor", "explanation"}
     | {"interchange", "distributed"},
-    {"cli", "learn", "report"},
+    {"cli", "learn", "report", "book"},
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 FILES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))

@@ -28,6 +28,7 @@ The source is meant to be read, in this order:
     ``explanation/``           one pass forward and backward, in words and numbers
     ``training_doctor/``       what is wrong with a training
 20. ``learn/``                 exercises: write a backward pass, and be told what is wrong with it
+    ``book/``                  all of this as a book: ``tinyae book``
 21. ``data/``, ``metrics.py``, ``plot.py``, ``report/``, ``io/``, ``cli/``, ``sklearn/``   the world
 """
 

@@ -21,6 +21,7 @@ from typing import Any
 import tinyae as ta
 from tinyae import terminal
 from tinyae.cli import (
+    book,
     config,
     data,
     decode,
@@ -60,6 +61,7 @@ VERBS = (
     diagnose,
     learn,
     explain,
+    book,
     data,
 )
 

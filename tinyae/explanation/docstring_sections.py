@@ -1,7 +1,7 @@
 """The sections of a class's docstring: Forward, Backward, Shapes, … So equations are written once.
 
-An activation gives f on the first line of its docstring, and f′ there or on a line of its own; the
-Backward that all activations share is in the docstring of their file.
+An activation gives f and f′ on the first line of its docstring; the Backward that all activations
+share is in the docstring of their file.
 """
 
 from __future__ import annotations
@@ -45,15 +45,9 @@ def parse(doc: str | None) -> Lines:
 def sections(cls: type) -> Lines:
     """The sections of a class; those that it lacks come from its bases, or from their files."""
     found: Lines = {}
-    first = _first_line(cls)
-    slopes: list[str] = []
-    if first.startswith("f = "):
-        lines = inspect.cleandoc(cls.__dict__.get("__doc__") or "").splitlines()
-        later = [line for line in lines[1:] if line.startswith("f′ = ")]
-        parts = [part for line in (first, *later) for part in re.split(r" {3,}", line)]
-        slopes = [part for part in parts if part.startswith("f′ = ")]
-        f = "   ".join(part for part in re.split(r" {3,}", first) if part[1] not in "′″")
-        found["Forward"] = [f"y = f(x)   {f}"]
+    f, slope = _function_and_slope(cls)
+    if f:
+        found["Forward"] = ["   ".join(["y = f(x)", *f])]
     own = [c for c in cls.__mro__ if c is not object]
     files = dict.fromkeys(c.__module__ for c in own)
     docs = [c.__dict__.get("__doc__") for c in own]
@@ -61,9 +55,20 @@ def sections(cls: type) -> Lines:
     for doc in docs:
         for heading, lines in parse(doc).items():
             found.setdefault(heading, lines)
-    if slopes and "Backward" in found:
-        found["Backward"] = [f"{found['Backward'][0]}   {slopes[0]}", *found["Backward"][1:]]
+    if slope and "Backward" in found:
+        found["Backward"] = [f"{found['Backward'][0]}   {slope}", *found["Backward"][1:]]
     return found
+
+
+def _function_and_slope(cls: type) -> tuple[list[str], str]:
+    """An activation's f, with what it is made of, and its f′; nothing for any other class."""
+    first = _first_line(cls)
+    if not first.startswith("f = "):
+        return [], ""
+    doc = _ROLE.sub(r"\1", inspect.cleandoc(cls.__doc__ or ""))
+    slopes = re.findall(r"(?:^|   )(f′ = .*?)(?=   |$)", doc, re.MULTILINE)
+    f = [part for part in re.split(r" {3,}", first) if not re.match("f[′″]", part)]
+    return f, slopes[0] if slopes else ""
 
 
 def summary(cls: type) -> str:

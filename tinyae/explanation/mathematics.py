@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 
 from tinyae.explanation.symbols import (
     COMMANDS,
@@ -37,7 +38,7 @@ _TOKEN = re.compile(
     r"(?P<space>\s+)"
     r"|(?P<root>√\()"
     rf"|(?P<short_root>√(?:[A-Za-zα-ω][{MARKS}]*[{_LOW}]*|[0-9]+))"
-    rf"|(?P<power>\^\{{[^}}]*\}}|\^[−-]?(?:\|[^|]*\||(?:[A-Za-z]+|[0-9]+|\w)[{MARKS}]*[α-ω]?{_INDEX}))"
+    rf"|(?P<power>\^\{{[^}}]*\}}|\^[−-]?(?:\|[^|]*\||[a-z]{{3,}}\([^()]*\)|(?:[A-Za-z]+|[0-9]+|\w)[{MARKS}]*[α-ω]?{_INDEX}))"
     r"|(?P<bracketed_power>\^\()"
     r"|(?P<under>_\{[^}]*\})"
     r"|(?P<added>\+=)"
@@ -47,6 +48,7 @@ _TOKEN = re.compile(
     rf"|(?P<indexed>[A-Za-zα-ωΑ-Ω]_[A-Za-z](?![A-Za-z_])[{_LOW}]*)"
     rf"|(?P<word>[A-Za-z][A-Za-z_']*[A-Za-z](?:[-|][A-Za-z]{{2,}})*(?![{MARKS}]))"
     rf"|(?P<accented>[^\s{MARKS}][{MARKS}]+)"
+    r"|(?P<exponential>[0-9][0-9.]*e[−-]?[0-9]+)"
     r"|(?P<number>[0-9][0-9,.]*[0-9]|[0-9])"
     rf"|(?P<raised>[{re.escape(''.join(RAISED))}]+)"
     rf"|(?P<lowered>[{_LOW}]+(?:,(?:[{_LOW}]+|[A-Za-z](?![A-Za-z])))*)"
@@ -95,26 +97,35 @@ def _plain(text: str) -> str:
     )
 
 
-def _tokens(text: str, names: frozenset[str]) -> list[Token]:
-    found: list[Token] = []
+def pieces(text: str) -> Iterator[tuple[str, str]]:
+    """A line's pieces as (kind, text), with the kinds of ``_TOKEN``; of √(…) and ^(…) what is inside."""
+    return ((kind, piece) for kind, piece, _ in _matches(_plain(text)))
+
+
+def _matches(text: str) -> Iterator[tuple[str, str, re.Match[str]]]:
     at = 0
     while at < len(text):
         m = _TOKEN.match(text, at)
         assert m is not None  # the last alternative takes anything
-        kind, token = m.lastgroup, m[0]
-        at = m.end()
+        kind, piece, at = m.lastgroup or "", m[0], m.end()
+        if kind in ("root", "bracketed_power"):
+            piece, at = _balanced(text, at)
+        yield kind, piece, m
+
+
+def _tokens(text: str, names: frozenset[str]) -> list[Token]:
+    found: list[Token] = []
+    for kind, token, m in _matches(text):
         if kind == "space":
             found.append(("space", " ") if len(token) < 3 else ("math", r" \qquad "))
         elif kind == "root":
-            inside, at = _balanced(text, at)
-            found.append(("math", rf"\sqrt{{{mathematics(inside, names)}}}"))
+            found.append(("math", rf"\sqrt{{{mathematics(token, names)}}}"))
         elif kind == "short_root":
             found.append(("math", rf"\sqrt{{{mathematics(token[1:], names)}}}"))
         elif kind == "power":
             found.append(("sup", rf"^{{{mathematics(token[1:].strip('{}'), names).strip()}}}"))
         elif kind == "bracketed_power":
-            inside, at = _balanced(text, at)
-            found.append(("sup", rf"^{{{mathematics(inside, names).strip()}}}"))
+            found.append(("sup", rf"^{{{mathematics(token, names).strip()}}}"))
         elif kind == "under":
             found.append(("sub", rf"_{{{mathematics(token[2:-1], names)}}}"))
         elif kind == "added":
@@ -127,17 +138,18 @@ def _tokens(text: str, names: frozenset[str]) -> list[Token]:
             index = token[2] + (f"_{{{_lowered(token[3:])}}}" if token[3:] else "")
             found += [("math", symbol(token[0]).strip()), ("sub", f"_{{{index}}}")]
         elif kind == "differential":
-            found.append(("math", r"\mathit{d}"))
-            at = m.start() + 1  # what follows is a symbol like any other
-            if token[1:]:
-                letter, _, index = token[1:].partition("_")
-                found[-1] = ("math", rf"\mathit{{d}}{accented(symbol(letter[0]), letter[1:])}")
-                found += [("sub", f"_{{{index}}}")] if index else []
-                at = m.end()
+            letter, _, index = token[1:].partition("_")
+            of = accented(symbol(letter[0]), letter[1:]) if letter else ""
+            found.append(("math", rf"\mathit{{d}}{of}"))
+            found += [("sub", f"_{{{index}}}")] if index else []
         elif kind == "word":
             found.append(_word(token, names, text[: m.start()].rstrip()[-1:]))
         elif kind == "accented":
             found.append(("math", accented(symbol(token[0]), token[1:])))
+        elif kind == "exponential":
+            mantissa, exponent = exponential(token)
+            times = "" if mantissa == "1" else rf"{mantissa} \cdot "
+            found.append(("math", rf"{times}10^{{{exponent.replace('−', '-')}}}"))
         elif kind == "number":
             found.append(("math", token.replace(",", "{,}")))
         elif kind == "raised":
@@ -153,6 +165,12 @@ def _tokens(text: str, names: frozenset[str]) -> list[Token]:
         elif latex := symbol(token):  # a control character has none
             found.append(("math", latex))
     return found
+
+
+def exponential(token: str) -> tuple[str, str]:
+    """1e-5 → its factor "1" and the power of ten, "−5"."""
+    mantissa, _, exponent = token.partition("e")
+    return mantissa, exponent.replace("-", "−")
 
 
 _INDICES = "ⁱʲᵏⁿᵗ"
