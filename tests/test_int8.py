@@ -148,7 +148,7 @@ def check_any_dense(folder, draw):
 
 
 @needs_compiler
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(data=st.data())
 def test_any_dense_network_to_the_bit(tmp_path_factory, data):
     check_any_dense(tmp_path_factory.mktemp("int8"), data.draw)
@@ -181,7 +181,7 @@ def check_any_architecture(folder, draw):
 
 
 @needs_compiler
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(data=st.data())
 def test_any_architecture_to_the_bit(tmp_path_factory, data):
     check_any_architecture(tmp_path_factory.mktemp("int8"), data.draw)
