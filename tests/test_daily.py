@@ -149,6 +149,47 @@ def test_all_rows_unless_a_part_is_asked_for(there):
     assert lengths == [240, 24, 216]
 
 
+@pytest.mark.parametrize("out", ["s.csv", "s.npz"])
+def test_rows_keep_their_numbers_where_others_are_left_out(out, there, capsys):
+    lines = [",".join(f"{v:.6g}" for v in row) for row in table(20)]
+    lines[3], lines[11] = "1,,3,4", "nan,2,3,4"
+    names = "temp,flow,pressure,vibration"
+    Path("gaps.csv").write_text("\n".join([names, *lines]) + "\n")
+    argv = ["score", "m.npz", "--data", "gaps.csv", "--missing", "drop", "--out", out, "--force"]
+    kept = [k for k in range(20) if k not in (3, 11)]
+    assert main(argv) == 0
+    found = (
+        [int(r["row"]) for r in rows_of(out)] if out == "s.csv" else np.load(out)["row"].tolist()
+    )
+    assert found == kept
+    assert main([*argv, "--part", "test"]) == 0
+    held = read("gaps.csv", table=TableOptions(missing="drop")).part("test")
+    found = (
+        [int(r["row"]) for r in rows_of(out)] if out == "s.csv" else np.load(out)["row"].tolist()
+    )
+    assert found == held.places.tolist()
+    assert set(found) < set(kept)
+
+
+def test_a_label_of_words_is_written_in_words(there):
+    write("words.csv", table(30, 4, 1), 4)
+    text = Path("words.csv").read_text()
+    Path("words.csv").write_text(text.replace(",1\n", ",worn\n").replace(",0\n", ",good\n"))
+    argv = [
+        "score",
+        "m.npz",
+        "--data",
+        "words.csv",
+        "--label",
+        "fault",
+        "--out",
+        "w.csv",
+        "--force",
+    ]
+    assert main(argv) == 0
+    assert [row["label"] for row in rows_of("w.csv")] == ["worn"] * 4 + ["good"] * 26
+
+
 def test_an_existing_file_is_kept_without_force(there, capsys):
     Path("kept.csv").write_text("mine")
     assert main(["encode", "m.npz", "--data", "new.csv", "--out", "kept.csv"]) == 2

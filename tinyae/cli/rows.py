@@ -146,8 +146,8 @@ def write_result(verb: str, path: str, rows: Rows, columns: dict[str, Any]) -> N
     n = len(arrays[0])
     if suffix == ".npz":
         named = {(k if isinstance(k, str) else "x"): np.asarray(a) for k, a in columns.items()}
-        if rows.index is not None:
-            named[rows.index_name] = np.array(rows.index)
+        if rows.index is not None or rows.places is not None:
+            named[rows.index_name] = np.asarray(_names_of_rows(rows, n))
         files.write(verb, path, lambda file: np.savez(file, **named))  # type: ignore[arg-type]
         say(f"{path}: {', '.join(f'{k} {a.shape}' for k, a in named.items())}", out=True)
         return
@@ -171,8 +171,7 @@ def write_result(verb: str, path: str, rows: Rows, columns: dict[str, Any]) -> N
 
 def _flat(rows: Rows, columns: dict[Any, Any], n: int) -> dict[str, Any]:
     """One list for each column of a table, the names of the rows first."""
-    index = rows.index if rows.index is not None else range(n)
-    flat: dict[str, Any] = {rows.index_name: index}
+    flat: dict[str, Any] = {rows.index_name: _names_of_rows(rows, n)}
     for name, a in columns.items():
         a = np.asarray(a)
         if a.ndim == 1:
@@ -182,6 +181,13 @@ def _flat(rows: Rows, columns: dict[Any, Any], n: int) -> dict[str, Any]:
         names = name if isinstance(name, tuple) else [f"{name}{k}" for k in range(a.shape[1])]
         flat.update(zip(names, a.T))
     return flat
+
+
+def _names_of_rows(rows: Rows, n: int) -> Any:
+    """What stands beside each row: its name, or its place in its file."""
+    if rows.index is not None:
+        return rows.index
+    return range(n) if rows.places is None else rows.places.tolist()
 
 
 def _cell(value: Any) -> Any:

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     if model.calibration is not None:
         columns["p"] = conformal.p_values(model.calibration, scores)
     if rows.y is not None:
-        columns["label"] = rows.y
+        columns["label"] = np.array(rows.classes)[rows.y] if rows.classes else rows.y
     if per_feature is not None:
         name = names_of(rows, model, "error")
         if isinstance(name, tuple):

@@ -68,6 +68,7 @@ class Rows:
     x             (N, …), float32, or float64 where a table needs it
     y             labels (N,), or None;   classes: their names, if they are text
     index         a name for each row, or None;   index_name: what it is
+    places        each row's place in its file, from 0; None where no row was left out
     columns       the names of a table's columns, or None
     notes         what was decided, one sentence each
     """
@@ -79,6 +80,7 @@ class Rows:
     index_name: str = "row"
     columns: list[str] | None = None
     notes: list[str] = field(default_factory=list)
+    places: np.ndarray | None = None
 
 
 def read_columns(text: str, options: TableOptions, where: str) -> Rows:
@@ -306,7 +308,8 @@ def assemble(
         cells = columns[index]
         beside_rows = [c if isinstance(c, str) else f"{c:.15g}" for c in cells]
         beside_rows = [c for c, kept in zip(beside_rows, keep) if kept]
-    return Rows(x[keep], y, classes, beside_rows, index or "row", names, notes)
+    places = None if keep.all() else np.flatnonzero(keep)
+    return Rows(x[keep], y, classes, beside_rows, index or "row", names, notes, places)
 
 
 def _all_times(column: Any) -> bool:
