@@ -324,6 +324,60 @@ def test_bare_prints_help_and_nothing_shows_a_traceback(monkeypatch, capsys):
 # --- every kind -----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["learn", "06"], "to begin an exercise: `tinyae learn start 06`"),
+        (["trian"], "there is no verb 'trian'; did you mean train?"),
+        (["data"], "data: a verb is missing; `tinyae data --help` lists them"),
+        (["train"], "train: --data is missing; pass e.g. `tinyae train --data"),
+        (["train", "--data"], "train: --data has no value; pass one after it"),
+        (
+            ["train", "--data", "x.csv", "--epoch", "3"],
+            "train: there is no option --epoch; did you",
+        ),
+        (["train", "--data", "x.csv", "y.csv"], "train: 'y.csv' is one word too many"),
+        (["train", "--data", "x.csv", "--epochs", "ten"], "--epochs is 'ten', expected a whole"),
+        (["train", "--data", "x.csv", "--epochs", "0"], "--epochs is 0, expected a positive int"),
+        (["train", "--data", "x.csv", "--model", "vae"], "--model is 'vae', expected one of plain"),
+        (["score"], "score: model, --data are missing; pass e.g. `tinyae score model.npz"),
+    ],
+)
+def test_a_wrong_call_is_one_line_that_says_what_to_do(argv, says, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(argv)
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.startswith("tinyae: ")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["-o", "m.onnx", "--frozen", "encoder"], "--frozen is for C headers, m.onnx is an ONNX"),
+        (["-o", "m.js", "--frozen", "encoder"], "--frozen is for C headers, m.js is JavaScript"),
+        (["-o", "m.h", "--frozen", "encoder"], "--frozen does nothing without --train"),
+        (
+            ["-o", "m.h", "--calibration", "new.csv"],
+            "--calibration does nothing without --quantize",
+        ),
+        (["-o", "m.h", "--quantize", "int8"], "--quantize does nothing without --calibration"),
+    ],
+)
+def test_export_takes_no_option_that_does_nothing(argv, says, there, capsys):
+    assert main(["export", "m.npz", *argv]) == 2
+    assert says in capsys.readouterr().err
+    assert not Path(argv[1]).exists()
+
+
+def test_export_reads_the_columns_that_the_model_learnt_from(there):
+    argv = ["export", "m.npz", "-o", "q.h", "--quantize", "int8", "--calibration", "new.csv"]
+    assert main(argv) == 0
+    assert "int8_t" in Path("q.h").read_text()
+
+
 def test_a_conditional_model_is_trained_measured_and_used(here, capsys):
     x = table(120)
     labels = (x[:, 0] > 0).astype(int)

@@ -4,14 +4,14 @@ Each has ``add_parser(verbs)``, which describes its options, and ``run(args)``, 
 and returns the exit code; ``data`` has verbs of its own, with a function for each. They share
 ``arguments`` (options that several verbs have), ``rows`` (the data that they read and write),
 ``models`` (build, load and describe a model), ``table`` (a model beside PCA), ``config`` (options
-from a TOML file), ``files``, ``wording`` and :mod:`tinyae.terminal` (any encoding, any pipe).
+from a TOML file), ``files``, ``wording`` and :mod:`tinyae.terminal` (any encoding, any pipe) and
+:mod:`tinyae.parser` (what is said of a wrong call).
 
 Modules that only one verb needs are imported in its ``run``, so that ``--help`` is quick.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 import warnings
 import zipfile
@@ -41,6 +41,7 @@ from tinyae.cli import (
     score,
     train,
 )
+from tinyae.parser import Parser
 
 VERBS = (
     demo,
@@ -128,8 +129,8 @@ def _show_warning(message: Warning | str, *rest: Any, **more: Any) -> None:
     print(f"tinyae: warning: {message}", file=sys.stderr)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="tinyae",
         description="Autoencoders in pure NumPy: train, measure, use, check.",
         allow_abbrev=False,

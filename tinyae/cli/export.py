@@ -9,6 +9,8 @@ import tinyae as ta
 from tinyae.cli.arguments import add_model, add_verb
 from tinyae.cli.files import add_force, check_outputs
 from tinyae.cli.wording import an
+from tinyae.data.columns import TableOptions
+from tinyae.data.rows import kind_of, read
 from tinyae.program.compile import PARTS
 from tinyae.program.to_c.training_header import TrainingHeader
 from tinyae.program.training import OPTIMIZERS
@@ -67,7 +69,12 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"{args.model} holds {an(type(model).__name__)}, expected a model")
     if args.out.lower().endswith((".onnx", ".js")):
         return _export_program(model, args)
-    calibration = None if args.calibration is None else ta.data.load(args.calibration).x_train
+    _check_pairs(args)
+    calibration = None
+    if args.calibration is not None:
+        calibration = (
+            read(args.calibration, table=_columns(args.calibration, model)).part("train").x
+        )
     header = model.export_c(
         args.out,
         args.name,
@@ -90,12 +97,37 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check_pairs(args: argparse.Namespace) -> None:
+    """Raise for an option that needs another.
+
+    Raises
+        ValueError  --frozen without --train; --calibration without --quantize, or the reverse
+    """
+    for option, other in (
+        ("frozen", "train"),
+        ("calibration", "quantize"),
+        ("quantize", "calibration"),
+    ):
+        if getattr(args, option) not in (None, []) and getattr(args, other) is None:
+            raise ValueError(
+                f"export: --{option} does nothing without --{other}; pass both, or leave it out"
+            )
+
+
+def _columns(path: str, model: ta.Model) -> TableOptions | None:
+    """Of a table, the columns that the model learnt from."""
+    if not model.columns or kind_of(path) != "table":
+        return None
+    return TableOptions(columns=model.columns)
+
+
 def _export_program(model: ta.Model, args: argparse.Namespace) -> int:
     """An ONNX file or JavaScript, which hold what one call computes."""
     onnx = args.out.lower().endswith(".onnx")
     kind = "an ONNX file" if onnx else "JavaScript"
-    for option in ("name",) * onnx + ("threshold", "selftest", "quantize", "calibration", "train"):
-        if getattr(args, option) not in (None, False):
+    c_only = ("threshold", "selftest", "quantize", "calibration", "train", "frozen")
+    for option in ("name",) * onnx + c_only:
+        if getattr(args, option) not in (None, False, []):
             raise ValueError(
                 f"export: --{option} is for C headers, {args.out} is {kind}; leave it out, or "
                 "pass an --out that ends in .h"
