@@ -486,7 +486,9 @@ def test_gaps_are_named_dropped_or_filled(here):
 
 def test_text_is_named_and_encoded_by_choice(here):
     text = "a,state\n1,on\n2,off\n"
-    with pytest.raises(ValueError, match=r"column 2 \(state\) .* 'on' in line 2; pass --one-hot"):
+    with pytest.raises(
+        ValueError, match=r"column 2 \(state\) .* 'on' in line 2; pass --label .*--one-hot"
+    ):
         rows_from(text)
     rows = rows_from(text, one_hot=["state"])
     assert rows.columns == ["a", "state=off", "state=on"]
@@ -495,6 +497,90 @@ def test_text_is_named_and_encoded_by_choice(here):
     np.testing.assert_array_equal(again.x, [[5, 1, 0], [6, 0, 0]])
     assert rows_from(text, label="state").y.tolist() == [1, 0]
     assert rows_from(text, index="2").index == ["on", "off"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "column"),
+    [
+        (["1'234.5", "-7", "8"], [1234.5, -7, 8]),
+        (["1\u202f234.5", "\u22127", "8"], [1234.5, -7, 8]),
+        (["1 234 567", "\u22120.5", "1e3"], [1234567, -0.5, 1000]),
+    ],
+)
+def test_numbers_are_read_as_people_write_them(cells, column, here):
+    Path("x.csv").write_text("a,b\n" + "".join(f"{cell},1\n" for cell in cells))
+    np.testing.assert_array_equal(read("x.csv").part().x[:, 0], column)
+
+
+@pytest.mark.parametrize("gap", ["<NA>", "NaT", "n.a.", "--", "#DIV/0!", "NULL"])
+def test_what_programs_write_for_a_gap_is_one(gap, here):
+    Path("x.csv").write_text(f"a,b\n1,2\n3,{gap}\n5,6\n")
+    with pytest.raises(ValueError, match=r"has 1 gap, the first in line 3, column b"):
+        read("x.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a,b\nmm,V\n" + "1,2\n" * 20, "'mm' in line 2; only 1 cell is no number: correct it"),
+        (
+            "a;b\n" + "1,5;2\n" * 20 + "1,5;x7\n",
+            "column 2 (b) of x.csv holds text, 'x7' in line 22",
+        ),
+        ("a,b\n" + "".join(f"{k} mm,2\n" for k in range(30)), "for numbers, write 0 without a"),
+        ("a,b\n" + "1,good\n2,bad\n" * 9, "pass --label 'b' if these are classes"),
+        ("id,b\n" + "".join(f"P{k},2\n" for k in range(50)), "in line 2; pass --index 'id' to"),
+    ],
+)
+def test_the_advice_fits_the_text_in_a_column(text, says, here):
+    Path("x.csv").write_text(text)
+    with pytest.raises(ValueError, match=re.escape(says)):
+        read("x.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("# logger 3\n# site\na,b\n1,2\n3,4\n", ["a", "b"]),
+        ("# a,b\n1,2\n3,4\n", ["a", "b"]),
+        ("# a b\n 1.0   2.0\n 3.0   4.0\n", ["a", "b"]),
+        ("a b\n1 2\n3 4\n", ["a", "b"]),
+    ],
+)
+def test_comments_above_and_blanks_between(text, names, here):
+    Path("x.txt").write_text(text)
+    rows = read("x.txt").part()
+    assert rows.columns == names
+    np.testing.assert_array_equal(rows.x, [[1, 2], [3, 4]])
+
+
+@pytest.mark.parametrize("asked", [None, ("a",)])
+def test_a_date_and_a_time_of_day_are_one_index(asked, here):
+    Path("x.csv").write_text("Date,Time,a\n01/02/2024,12:00 AM,1\n01/02/2024,1:30 PM,2\n")
+    rows = read("x.csv", table=TableOptions(columns=asked)).part()
+    assert rows.columns == ["a"]
+    assert rows.index_name == "Date Time"
+    assert rows.index == ["01/02/2024 12:00 AM", "01/02/2024 1:30 PM"]
+
+
+def test_columns_that_name_the_rows_are_noticed(here):
+    lines = [f"{k},{1700000000 + 60 * k},{0.1 * k:.1f},{k % 3}" for k in range(40)]
+    Path("x.csv").write_text("\n".join(["id,at,a,kind", *lines]))
+    notes = " ".join(read("x.csv").part().notes)
+    assert "column 1 (id) counts the rows: if it only names them, pass --index 'id'" in notes
+    assert "column 2 (at) seems to be a time in seconds since 1970" in notes
+    Path("x.csv").write_text("\n".join([",a", *(f"{k},{k * k}.5" for k in range(20))]))
+    rows = read("x.csv").part()
+    assert rows.columns == ["a"]
+    assert rows.index == [str(k) for k in range(20)]
+    Path("x.csv").write_text("\n".join(f"{k / 7},{k % 3}" for k in range(40)))
+    assert "column 2 has 3 whole values" in read("x.csv").part().notes[-1]
+
+
+def test_a_column_that_the_model_lacks_is_told_of_the_model(there, capsys):
+    Path("other.csv").write_text("temp,flow\n1,2\n3,4\n")
+    assert main(["score", "m.npz", "--data", "other.csv", "--out", "-"]) == 2
+    assert "no column 'pressure' for the model, which learnt from it" in capsys.readouterr().err
 
 
 def test_a_label_in_the_last_column_is_noticed(here):

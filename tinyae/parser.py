@@ -24,8 +24,10 @@ class Parser(argparse.ArgumentParser):
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse's, but a word too many is told by the parser of its verb."""
+        found: Any
         found, rest = self.parse_known_args(args, namespace)
-        verb: Parser = vars(found).pop("parser", self)
+        verb: Parser = found.parser
+        del found.parser
         if rest:
             verb.error(f"unrecognized arguments: {' '.join(rest)}")
         return found

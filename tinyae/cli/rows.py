@@ -7,6 +7,7 @@ import csv
 import io
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,15 +69,14 @@ def read_source(args: argparse.Namespace, columns: tuple[str, ...] | None = None
             args.label,
             args.index,
             tuple(args.one_hot or ()),
-            "\t" if args.delimiter in ("tab", "\\t") else args.delimiter,
+            {"tab": "\t", "\\t": "\t", "space": " "}.get(args.delimiter, args.delimiter),
             args.missing or "error",
         )
     if columns and own.kind_of(args.data) == "table":
         assert options is not None
         if args.columns is None and args.one_hot is None:
-            options = TableOptions(
-                columns, options.label, options.index, (), options.delimiter, options.missing
-            )
+            asked_by = "the model, which learnt from it"
+            options = replace(options, columns=columns, one_hot=(), asked_by=asked_by)
     elif not any(option is not None for option in table):
         options = None
     size = args.image_size
