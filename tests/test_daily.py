@@ -17,6 +17,7 @@ import pytest
 
 import tinyae as ta
 from tinyae.cli import main
+from tinyae.cli.wording import ADVICE
 from tinyae.data.rows import TableOptions, read
 
 
@@ -376,6 +377,43 @@ def test_export_reads_the_columns_that_the_model_learnt_from(there):
     argv = ["export", "m.npz", "-o", "q.h", "--quantize", "int8", "--calibration", "new.csv"]
     assert main(argv) == 0
     assert "int8_t" in Path("q.h").read_text()
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["--output", "sigmoid"], ": pass --scale minmax, or leave out --output"),
+        (["--loss", "bce"], ": pass --scale minmax, or --loss mse"),
+        (["--scale", "none"], "decide what is learnt; pass --scale standard"),
+        (["--delimiter", "xx"], "--delimiter is 'xx', expected one character, tab or space"),
+        (["--config", "absent.toml"], "tinyae: absent.toml: no such file or directory; check"),
+        (["--model", "gan", "--activation", "tanh"], "--activation does nothing for --model gan"),
+    ],
+)
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_advice_names_options(argv, says, here, capsys):
+    write("pumps.csv", table())
+    main(["train", "--data", "pumps.csv", "--epochs", "1", "--quiet", *argv])
+    said = capsys.readouterr().err
+    assert says in said
+    for python in ("scaler =", "x.min()", "MSE()", "Errno", "Cosine("):
+        assert python not in said
+
+
+def test_too_few_rows_and_the_doctor_name_options_too(here, capsys):
+    Path("one.csv").write_text("a,b\n1,2\n")
+    assert main(["train", "--data", "one.csv"]) == 2
+    assert "leaves none to train on; add more\n" in capsys.readouterr().err
+    write("pumps.csv", table())
+    assert main(["train", "--data", "pumps.csv", "--epochs", "2", "--quiet", "--units", "1"]) == 0
+    assert "Cosine(" not in capsys.readouterr().out
+
+
+def test_the_advice_that_is_reworded_is_still_given():
+    root = Path(ta.__file__).parent
+    source = " ".join(path.read_text() for path in root.rglob("*.py") if path.parent.name != "cli")
+    joined = re.sub(r'"\s+f?"', "", source)
+    assert [advice for advice in ADVICE if advice not in joined] == []
 
 
 def test_a_conditional_model_is_trained_measured_and_used(here, capsys):

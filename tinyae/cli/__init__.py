@@ -41,6 +41,7 @@ from tinyae.cli import (
     score,
     train,
 )
+from tinyae.cli.wording import in_options, why
 from tinyae.parser import Parser
 
 VERBS = (
@@ -109,7 +110,7 @@ def _run(argv: list[str], debug: bool) -> int:
     ) as error:
         if debug:
             raise
-        print(f"tinyae: {error}", file=sys.stderr)
+        print(f"tinyae: {why(error)}", file=sys.stderr)
         return 2
     except Exception as error:
         if debug:
@@ -126,7 +127,7 @@ def _run(argv: list[str], debug: bool) -> int:
 
 def _show_warning(message: Warning | str, *rest: Any, **more: Any) -> None:
     """A warning as a line of the command's, without the place in the code."""
-    print(f"tinyae: warning: {message}", file=sys.stderr)
+    print(f"tinyae: warning: {in_options(str(message))}", file=sys.stderr)
 
 
 def _parser() -> Parser:

@@ -114,6 +114,10 @@ def read_columns(text: str, options: TableOptions, where: str) -> Rows:
     """
     text = _without_comments(text)
     delimiter = options.delimiter or find_delimiter(text)
+    if len(delimiter) != 1:
+        raise ValueError(
+            f"load: --delimiter is {delimiter!r:.40}, expected one character, tab or space"
+        )
     if delimiter == " ":
         text = "\n".join(re.sub(r"[ \t]+", " ", line.strip()) for line in text.split("\n"))
     lines = [
