@@ -416,6 +416,33 @@ def test_the_advice_that_is_reworded_is_still_given():
     assert [advice for advice in ADVICE if advice not in joined] == []
 
 
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["export", "m.npz", "-o", "m.txt"], "m.txt ends in .txt, which decides the format"),
+        (["report", "m.npz", "--data", "new.csv", "-o", "r.txt"], "a name that ends in .html"),
+        (
+            ["decode", "m.npz", "--codes", "holes.csv", "--out", "-"],
+            "column z1; correct the file\n",
+        ),
+    ],
+)
+def test_suffixes_and_advice_are_those_of_the_verb(argv, says, there, capsys):
+    Path("holes.csv").write_text("z0,z1\n1,2\n3,\n")
+    assert main(argv) == 2
+    said = capsys.readouterr().err
+    assert says in said
+    assert "--missing" not in said
+
+
+def test_info_says_what_a_model_carries(there, capsys):
+    assert main(["info", "m.npz"]) == 0
+    said = capsys.readouterr().out
+    assert "scaler    of 4: data go in and out in their own units" in said
+    assert "columns   temp, flow, pressure, vibration" in said
+    assert re.search(r"threshold \d", said)
+
+
 def test_a_conditional_model_is_trained_measured_and_used(here, capsys):
     x = table(120)
     labels = (x[:, 0] > 0).astype(int)

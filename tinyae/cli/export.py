@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
 
 import tinyae as ta
 from tinyae.cli.arguments import add_model, add_verb
 from tinyae.cli.files import add_force, check_outputs
+from tinyae.cli.rows import read_plain
 from tinyae.cli.wording import an
 from tinyae.data.columns import TableOptions
-from tinyae.data.rows import kind_of, read
+from tinyae.data.rows import kind_of
 from tinyae.program.compile import PARTS
 from tinyae.program.to_c.training_header import TrainingHeader
 from tinyae.program.training import OPTIMIZERS
+
+SUFFIXES = (".h", ".hh", ".hpp", ".c", ".onnx", ".js")
 
 
 def add_parser(verbs: Any) -> None:
@@ -64,6 +68,12 @@ def run(args: argparse.Namespace) -> int:
     check_outputs(
         "export", {"--out": args.out}, {"model": args.model, "--calibration": data}, args.force
     )
+    suffix = os.path.splitext(args.out)[1].lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(
+            f"export: --out {args.out} ends in {suffix or 'no suffix'}, which decides the format; "
+            f"expected {', '.join(SUFFIXES)}"
+        )
     model = ta.load(args.model)
     if not isinstance(model, ta.Model):
         raise ValueError(f"{args.model} holds {an(type(model).__name__)}, expected a model")
@@ -72,9 +82,9 @@ def run(args: argparse.Namespace) -> int:
     _check_pairs(args)
     calibration = None
     if args.calibration is not None:
-        calibration = (
-            read(args.calibration, table=_columns(args.calibration, model)).part("train").x
-        )
+        columns = model.columns if kind_of(args.calibration) == "table" else None
+        table = None if columns is None else TableOptions(columns=columns)
+        calibration = read_plain("export", "--calibration", args.calibration, table).part("train").x
     header = model.export_c(
         args.out,
         args.name,
@@ -112,13 +122,6 @@ def _check_pairs(args: argparse.Namespace) -> None:
             raise ValueError(
                 f"export: --{option} does nothing without --{other}; pass both, or leave it out"
             )
-
-
-def _columns(path: str, model: ta.Model) -> TableOptions | None:
-    """Of a table, the columns that the model learnt from."""
-    if not model.columns or kind_of(path) != "table":
-        return None
-    return TableOptions(columns=model.columns)
 
 
 def _export_program(model: ta.Model, args: argparse.Namespace) -> int:

@@ -90,6 +90,21 @@ def read_source(args: argparse.Namespace, columns: tuple[str, ...] | None = None
     return source
 
 
+def read_plain(verb: str, option: str, path: str, table: TableOptions | None = None) -> Source:
+    """A source for an option of a verb that has none of the options of a table.
+
+    Raises
+        ValueError  as ``data.rows.read``, without advice that the verb cannot take
+    """
+    try:
+        return own.read(path, table=table)
+    except ValueError as error:
+        text, found, _ = str(error).partition("; pass --")
+        if not found:
+            raise
+        raise ValueError(f"{verb}: {option}: {text}; correct the file") from error
+
+
 def read_rows(args: argparse.Namespace, model: Any = None) -> tuple[Rows, Source]:
     """The rows of ``--data`` that ``--part`` asks for."""
     source = read_source(args, getattr(model, "columns", None))

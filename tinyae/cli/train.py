@@ -7,6 +7,7 @@ import math
 import os
 import shlex
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -302,7 +303,8 @@ def _diagnose(
         return
     own = optimizer if isinstance(optimizer, Optimizer) else None
     found = ta.diagnose_training(history, model, some, optimizer=own, batch_size=args.batch_size)
-    print(in_options(found.brief()))
+    findings = [replace(f, do=in_options(f.do)) for f in found.findings]
+    print(replace(found, findings=findings).brief())
 
 
 def _picture_files(args: argparse.Namespace) -> dict[str, str | None]:
