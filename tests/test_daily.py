@@ -435,6 +435,14 @@ def test_suffixes_and_advice_are_those_of_the_verb(argv, says, there, capsys):
     assert "--missing" not in said
 
 
+def test_show_reads_a_table_as_train_does(there, capsys):
+    assert main(["data", "show", "pumps.csv", "--force"]) == 0
+    said = capsys.readouterr()
+    assert "pumps.csv: temp, flow, pressure, vibration, fault" in said.out
+    assert "column 1 (time) holds times and is taken for the index" in said.err
+    assert Path("data.png").exists()
+
+
 def test_info_says_what_a_model_carries(there, capsys):
     assert main(["info", "m.npz"]) == 0
     said = capsys.readouterr().out

@@ -32,7 +32,7 @@ from tinyae.cli.models import (
     is_conv_denoiser,
     model_from_options,
 )
-from tinyae.cli.report import write_report
+from tinyae.cli.report import check_page, write_report
 from tinyae.cli.rows import add_rows, read_source
 from tinyae.cli.table import print_table, quality_rows
 from tinyae.cli.wording import count, in_options, say
@@ -185,6 +185,7 @@ def _check_files(args: argparse.Namespace) -> None:
         check_outputs("train", {**outputs, "--checkpoint": args.checkpoint}, {}, force=True)
         check_outputs("train", {"--checkpoint": args.checkpoint}, {"--data": source}, force=force)
     if args.report is not None:
+        check_page("train", args.report)
         check_outputs("train", {"--report": args.report}, {"--data": source}, force=args.force)
         check_outputs("train", {**outputs, "--report": args.report}, {}, force=True)
     if args.resume is not None:
