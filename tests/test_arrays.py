@@ -245,3 +245,45 @@ def test_a_look_for_lost_values_reads_each_number_a_few_times_only(monkeypatch):
     x[:, 7] += 1e9
     assert lost_by_rounding(x, np.float32) is None  # by this _loses
     assert looked == [300]
+
+
+@pytest.mark.parametrize(
+    ("shape", "do"),
+    [
+        ((2, 8, 9, 3), r"pass x.transpose\(0, 3, 1, 2\)"),
+        ((2, 8, 9), r"pass x of shape \(N, 3, H, W\)"),
+        ((2, 3, 9), r"pass x of shape \(N, 3, H, W\)"),
+    ],
+)
+def test_pictures_that_do_not_fit_are_told_how_they_would(shape, do):
+    layer = ta.Conv2d(3, 2, 3, rng=np.random.default_rng(0))
+    with pytest.raises(ValueError, match=do):
+        layer(np.zeros(shape, np.float32))
+
+
+def test_grey_pictures_and_signals_without_channels_are_told_how_they_would_fit():
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match=r"expected \(N, 1, H, W\); pass x\[:, None\]"):
+        ta.Conv2d(1, 2, 3, rng=rng)(np.zeros((2, 8, 9), np.float32))
+    with pytest.raises(ValueError, match=r"; pass x.transpose\(0, 2, 1\)"):
+        ta.Conv1d(4, 2, 3, rng=rng)(np.zeros((2, 9, 4), np.float32))
+
+
+def test_a_table_of_nullable_numbers_is_taken_and_its_gaps_are_found():
+    pandas = pytest.importorskip("pandas")
+    x = pandas.DataFrame({"a": [1, 2, 3], "b": [0.5, 1, 2]}).astype({"a": "Int64", "b": "Float32"})
+    encoder, decoder = ta.dense_encoder_decoder(
+        (2,), [1], output=None, rng=np.random.default_rng(0)
+    )
+    model = ta.Autoencoder(encoder, decoder, ta.MSE())
+    np.testing.assert_array_equal(model.encode(x), model.encode(x.to_numpy(np.float64)))
+    x.loc[1, "a"] = pandas.NA
+    with pytest.raises(ValueError, match=r"x has nan at \(1, 0\)"):
+        ta.fit(model, x, epochs=1, rng=0)
+
+
+def test_a_table_of_one_value_is_told():
+    encoder, decoder = ta.dense_encoder_decoder((2,), [1], rng=np.random.default_rng(0))
+    model = ta.Autoencoder(encoder, decoder, ta.MSE())
+    with pytest.warns(UserWarning, match="2 columns, the first of them 0, .* are constant"):
+        ta.fit(model, np.ones((40, 2), np.float32), epochs=1, rng=0)

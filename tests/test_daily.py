@@ -17,6 +17,7 @@ import pytest
 
 import tinyae as ta
 from tinyae.cli import main
+from tinyae.cli.wording import ADVICE
 from tinyae.data.rows import TableOptions, read
 
 
@@ -147,6 +148,47 @@ def test_all_rows_unless_a_part_is_asked_for(there):
         assert main([*argv, *part]) == 0
         lengths.append(len(np.load("r.npy")))
     assert lengths == [240, 24, 216]
+
+
+@pytest.mark.parametrize("out", ["s.csv", "s.npz"])
+def test_rows_keep_their_numbers_where_others_are_left_out(out, there, capsys):
+    lines = [",".join(f"{v:.6g}" for v in row) for row in table(20)]
+    lines[3], lines[11] = "1,,3,4", "nan,2,3,4"
+    names = "temp,flow,pressure,vibration"
+    Path("gaps.csv").write_text("\n".join([names, *lines]) + "\n")
+    argv = ["score", "m.npz", "--data", "gaps.csv", "--missing", "drop", "--out", out, "--force"]
+    kept = [k for k in range(20) if k not in (3, 11)]
+    assert main(argv) == 0
+    found = (
+        [int(r["row"]) for r in rows_of(out)] if out == "s.csv" else np.load(out)["row"].tolist()
+    )
+    assert found == kept
+    assert main([*argv, "--part", "test"]) == 0
+    held = read("gaps.csv", table=TableOptions(missing="drop")).part("test")
+    found = (
+        [int(r["row"]) for r in rows_of(out)] if out == "s.csv" else np.load(out)["row"].tolist()
+    )
+    assert found == held.places.tolist()
+    assert set(found) < set(kept)
+
+
+def test_a_label_of_words_is_written_in_words(there):
+    write("words.csv", table(30, 4, 1), 4)
+    text = Path("words.csv").read_text()
+    Path("words.csv").write_text(text.replace(",1\n", ",worn\n").replace(",0\n", ",good\n"))
+    argv = [
+        "score",
+        "m.npz",
+        "--data",
+        "words.csv",
+        "--label",
+        "fault",
+        "--out",
+        "w.csv",
+        "--force",
+    ]
+    assert main(argv) == 0
+    assert [row["label"] for row in rows_of("w.csv")] == ["worn"] * 4 + ["good"] * 26
 
 
 def test_an_existing_file_is_kept_without_force(there, capsys):
@@ -283,6 +325,132 @@ def test_bare_prints_help_and_nothing_shows_a_traceback(monkeypatch, capsys):
 # --- every kind -----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["learn", "06"], "to begin an exercise: `tinyae learn start 06`"),
+        (["trian"], "there is no verb 'trian'; did you mean train?"),
+        (["data"], "data: a verb is missing; `tinyae data --help` lists them"),
+        (["train"], "train: --data is missing; pass e.g. `tinyae train --data"),
+        (["train", "--data"], "train: --data has no value; pass one after it"),
+        (
+            ["train", "--data", "x.csv", "--epoch", "3"],
+            "train: there is no option --epoch; did you",
+        ),
+        (["train", "--data", "x.csv", "y.csv"], "train: 'y.csv' is one word too many"),
+        (["train", "--data", "x.csv", "--epochs", "ten"], "--epochs is 'ten', expected a whole"),
+        (["train", "--data", "x.csv", "--epochs", "0"], "--epochs is 0, expected a positive int"),
+        (["train", "--data", "x.csv", "--model", "vae"], "--model is 'vae', expected one of plain"),
+        (["score"], "score: model, --data are missing; pass e.g. `tinyae score model.npz"),
+    ],
+)
+def test_a_wrong_call_is_one_line_that_says_what_to_do(argv, says, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(argv)
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.startswith("tinyae: ")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["-o", "m.onnx", "--frozen", "encoder"], "--frozen is for C headers, m.onnx is an ONNX"),
+        (["-o", "m.js", "--frozen", "encoder"], "--frozen is for C headers, m.js is JavaScript"),
+        (["-o", "m.h", "--frozen", "encoder"], "--frozen does nothing without --train"),
+        (
+            ["-o", "m.h", "--calibration", "new.csv"],
+            "--calibration does nothing without --quantize",
+        ),
+        (["-o", "m.h", "--quantize", "int8"], "--quantize does nothing without --calibration"),
+    ],
+)
+def test_export_takes_no_option_that_does_nothing(argv, says, there, capsys):
+    assert main(["export", "m.npz", *argv]) == 2
+    assert says in capsys.readouterr().err
+    assert not Path(argv[1]).exists()
+
+
+def test_export_reads_the_columns_that_the_model_learnt_from(there):
+    argv = ["export", "m.npz", "-o", "q.h", "--quantize", "int8", "--calibration", "new.csv"]
+    assert main(argv) == 0
+    assert "int8_t" in Path("q.h").read_text()
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["--output", "sigmoid"], ": pass --scale minmax, or leave out --output"),
+        (["--loss", "bce"], ": pass --scale minmax, or --loss mse"),
+        (["--scale", "none"], "decide what is learnt; pass --scale standard"),
+        (["--delimiter", "xx"], "--delimiter is 'xx', expected one character, tab or space"),
+        (["--config", "absent.toml"], "tinyae: absent.toml: no such file or directory; check"),
+        (["--model", "gan", "--activation", "tanh"], "--activation does nothing for --model gan"),
+    ],
+)
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_advice_names_options(argv, says, here, capsys):
+    write("pumps.csv", table())
+    main(["train", "--data", "pumps.csv", "--epochs", "1", "--quiet", *argv])
+    said = capsys.readouterr().err
+    assert says in said
+    for python in ("scaler =", "x.min()", "MSE()", "Errno", "Cosine("):
+        assert python not in said
+
+
+def test_too_few_rows_and_the_doctor_name_options_too(here, capsys):
+    Path("one.csv").write_text("a,b\n1,2\n")
+    assert main(["train", "--data", "one.csv"]) == 2
+    assert "leaves none to train on; add more\n" in capsys.readouterr().err
+    write("pumps.csv", table())
+    assert main(["train", "--data", "pumps.csv", "--epochs", "2", "--quiet", "--units", "1"]) == 0
+    assert "Cosine(" not in capsys.readouterr().out
+
+
+def test_the_advice_that_is_reworded_is_still_given():
+    root = Path(ta.__file__).parent
+    source = " ".join(path.read_text() for path in root.rglob("*.py") if path.parent.name != "cli")
+    joined = re.sub(r'"\s+f?"', "", source)
+    assert [advice for advice in ADVICE if advice not in joined] == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["export", "m.npz", "-o", "m.txt"], "m.txt ends in .txt, which decides the format"),
+        (["report", "m.npz", "--data", "new.csv", "-o", "r.txt"], "a name that ends in .html"),
+        (
+            ["decode", "m.npz", "--codes", "holes.csv", "--out", "-"],
+            "column z1; correct the file\n",
+        ),
+    ],
+)
+def test_suffixes_and_advice_are_those_of_the_verb(argv, says, there, capsys):
+    Path("holes.csv").write_text("z0,z1\n1,2\n3,\n")
+    assert main(argv) == 2
+    said = capsys.readouterr().err
+    assert says in said
+    assert "--missing" not in said
+
+
+def test_show_reads_a_table_as_train_does(there, capsys):
+    assert main(["data", "show", "pumps.csv", "--force"]) == 0
+    said = capsys.readouterr()
+    assert "pumps.csv: temp, flow, pressure, vibration, fault" in said.out
+    assert "column 1 (time) holds times and is taken for the index" in said.err
+    assert Path("data.png").exists()
+
+
+def test_info_says_what_a_model_carries(there, capsys):
+    assert main(["info", "m.npz"]) == 0
+    said = capsys.readouterr().out
+    assert "scaler    of 4: data go in and out in their own units" in said
+    assert "columns   temp, flow, pressure, vibration" in said
+    assert re.search(r"threshold \d", said)
+
+
 def test_a_conditional_model_is_trained_measured_and_used(here, capsys):
     x = table(120)
     labels = (x[:, 0] > 0).astype(int)
@@ -391,7 +559,9 @@ def test_gaps_are_named_dropped_or_filled(here):
 
 def test_text_is_named_and_encoded_by_choice(here):
     text = "a,state\n1,on\n2,off\n"
-    with pytest.raises(ValueError, match=r"column 2 \(state\) .* 'on' in line 2; pass --one-hot"):
+    with pytest.raises(
+        ValueError, match=r"column 2 \(state\) .* 'on' in line 2; pass --label .*--one-hot"
+    ):
         rows_from(text)
     rows = rows_from(text, one_hot=["state"])
     assert rows.columns == ["a", "state=off", "state=on"]
@@ -400,6 +570,90 @@ def test_text_is_named_and_encoded_by_choice(here):
     np.testing.assert_array_equal(again.x, [[5, 1, 0], [6, 0, 0]])
     assert rows_from(text, label="state").y.tolist() == [1, 0]
     assert rows_from(text, index="2").index == ["on", "off"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "column"),
+    [
+        (["1'234.5", "-7", "8"], [1234.5, -7, 8]),
+        (["1\u202f234.5", "\u22127", "8"], [1234.5, -7, 8]),
+        (["1 234 567", "\u22120.5", "1e3"], [1234567, -0.5, 1000]),
+    ],
+)
+def test_numbers_are_read_as_people_write_them(cells, column, here):
+    Path("x.csv").write_text("a,b\n" + "".join(f"{cell},1\n" for cell in cells))
+    np.testing.assert_array_equal(read("x.csv").part().x[:, 0], column)
+
+
+@pytest.mark.parametrize("gap", ["<NA>", "NaT", "n.a.", "--", "#DIV/0!", "NULL"])
+def test_what_programs_write_for_a_gap_is_one(gap, here):
+    Path("x.csv").write_text(f"a,b\n1,2\n3,{gap}\n5,6\n")
+    with pytest.raises(ValueError, match=r"has 1 gap, the first in line 3, column b"):
+        read("x.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a,b\nmm,V\n" + "1,2\n" * 20, "'mm' in line 2; only 1 cell is no number: correct it"),
+        (
+            "a;b\n" + "1,5;2\n" * 20 + "1,5;x7\n",
+            "column 2 (b) of x.csv holds text, 'x7' in line 22",
+        ),
+        ("a,b\n" + "".join(f"{k} mm,2\n" for k in range(30)), "for numbers, write 0 without a"),
+        ("a,b\n" + "1,good\n2,bad\n" * 9, "pass --label 'b' if these are classes"),
+        ("id,b\n" + "".join(f"P{k},2\n" for k in range(50)), "in line 2; pass --index 'id' to"),
+    ],
+)
+def test_the_advice_fits_the_text_in_a_column(text, says, here):
+    Path("x.csv").write_text(text)
+    with pytest.raises(ValueError, match=re.escape(says)):
+        read("x.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("# logger 3\n# site\na,b\n1,2\n3,4\n", ["a", "b"]),
+        ("# a,b\n1,2\n3,4\n", ["a", "b"]),
+        ("# a b\n 1.0   2.0\n 3.0   4.0\n", ["a", "b"]),
+        ("a b\n1 2\n3 4\n", ["a", "b"]),
+    ],
+)
+def test_comments_above_and_blanks_between(text, names, here):
+    Path("x.txt").write_text(text)
+    rows = read("x.txt").part()
+    assert rows.columns == names
+    np.testing.assert_array_equal(rows.x, [[1, 2], [3, 4]])
+
+
+@pytest.mark.parametrize("asked", [None, ("a",)])
+def test_a_date_and_a_time_of_day_are_one_index(asked, here):
+    Path("x.csv").write_text("Date,Time,a\n01/02/2024,12:00 AM,1\n01/02/2024,1:30 PM,2\n")
+    rows = read("x.csv", table=TableOptions(columns=asked)).part()
+    assert rows.columns == ["a"]
+    assert rows.index_name == "Date Time"
+    assert rows.index == ["01/02/2024 12:00 AM", "01/02/2024 1:30 PM"]
+
+
+def test_columns_that_name_the_rows_are_noticed(here):
+    lines = [f"{k},{1700000000 + 60 * k},{0.1 * k:.1f},{k % 3}" for k in range(40)]
+    Path("x.csv").write_text("\n".join(["id,at,a,kind", *lines]))
+    notes = " ".join(read("x.csv").part().notes)
+    assert "column 1 (id) counts the rows: if it only names them, pass --index 'id'" in notes
+    assert "column 2 (at) seems to be a time in seconds since 1970" in notes
+    Path("x.csv").write_text("\n".join([",a", *(f"{k},{k * k}.5" for k in range(20))]))
+    rows = read("x.csv").part()
+    assert rows.columns == ["a"]
+    assert rows.index == [str(k) for k in range(20)]
+    Path("x.csv").write_text("\n".join(f"{k / 7},{k % 3}" for k in range(40)))
+    assert "column 2 has 3 whole values" in read("x.csv").part().notes[-1]
+
+
+def test_a_column_that_the_model_lacks_is_told_of_the_model(there, capsys):
+    Path("other.csv").write_text("temp,flow\n1,2\n3,4\n")
+    assert main(["score", "m.npz", "--data", "other.csv", "--out", "-"]) == 2
+    assert "no column 'pressure' for the model, which learnt from it" in capsys.readouterr().err
 
 
 def test_a_label_in_the_last_column_is_noticed(here):

@@ -148,7 +148,7 @@ def test_a_full_disk_behind_stdout_is_told_once():
         ("train --data x.npy --units 1000000000 --quiet", "there is not enough memory"),
         ("train --data x.npy --units 100000000000000000000", "is too large, expected at most"),
         ("sample vae.npz --n 1000000000000", "is too large, expected at most 2,147,483,647"),
-        ("train --data x.npy --seed -1", "is not an int ≥ 0"),
+        ("train --data x.npy --seed -1", "expected an int ≥ 0"),
         ("decode plain.npz --codes cut.npz", "cut.npz is not a readable .npz file"),
         ("decode plain.npz --codes claims.npy", "claims.npy is not a readable .npy file"),
         ("data show cut.npz", "cut.npz is not a readable .npz file"),

@@ -118,7 +118,11 @@ def as_samples(what: str, x: Any) -> Any:
                 f"numbers; leave it out, x.drop(columns={wrong!r:.80}), or encode it, "
                 "pandas.get_dummies(x)"
             )
-        return np.asarray(x.to_numpy(dtype=np.result_type(*kinds.values(), np.float32)))
+        own = [getattr(kind, "numpy_dtype", kind) for kind in kinds.values()]  # Float32 → float32
+        dtype = np.result_type(*own, np.float32)
+        if any(a is not b for a, b in zip(own, kinds.values())):  # whose gaps are pandas.NA
+            return np.asarray(x.to_numpy(dtype=dtype, na_value=np.nan))
+        return np.asarray(x.to_numpy(dtype=dtype))
     if hasattr(x, "__array__") and hasattr(x, "shape") and not isinstance(x, np.generic):
         return np.asarray(x)
     if isinstance(x, list) and x and _is_row(x[0]):

@@ -200,7 +200,7 @@ def units_of(x: Array) -> _Units | None:
         return None
     some = np.asarray(x[:: max(1, len(x) // _ROWS)]).astype(np.float64)
     low, high = some.min(axis=0), some.max(axis=0)
-    pictures = low.min() >= 0 and high.max() <= 1
+    pictures = low.min() >= 0 and high.max() <= 1 and low.min() < high.max()
     still = np.flatnonzero(low == high)
     std = np.delete(some.std(axis=0), still)
     if pictures:  # pixels: one that is always black or white tells nothing either way

@@ -4,14 +4,14 @@ Each has ``add_parser(verbs)``, which describes its options, and ``run(args)``, 
 and returns the exit code; ``data`` has verbs of its own, with a function for each. They share
 ``arguments`` (options that several verbs have), ``rows`` (the data that they read and write),
 ``models`` (build, load and describe a model), ``table`` (a model beside PCA), ``config`` (options
-from a TOML file), ``files``, ``wording`` and :mod:`tinyae.terminal` (any encoding, any pipe).
+from a TOML file), ``files``, ``wording`` and :mod:`tinyae.terminal` (any encoding, any pipe) and
+:mod:`tinyae.parser` (what is said of a wrong call).
 
 Modules that only one verb needs are imported in its ``run``, so that ``--help`` is quick.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 import warnings
 import zipfile
@@ -42,6 +42,8 @@ from tinyae.cli import (
     score,
     train,
 )
+from tinyae.cli.wording import in_options, why
+from tinyae.parser import Parser
 
 VERBS = (
     demo,
@@ -110,7 +112,7 @@ def _run(argv: list[str], debug: bool) -> int:
     ) as error:
         if debug:
             raise
-        print(f"tinyae: {error}", file=sys.stderr)
+        print(f"tinyae: {why(error)}", file=sys.stderr)
         return 2
     except Exception as error:
         if debug:
@@ -127,11 +129,11 @@ def _run(argv: list[str], debug: bool) -> int:
 
 def _show_warning(message: Warning | str, *rest: Any, **more: Any) -> None:
     """A warning as a line of the command's, without the place in the code."""
-    print(f"tinyae: warning: {message}", file=sys.stderr)
+    print(f"tinyae: warning: {in_options(str(message))}", file=sys.stderr)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="tinyae",
         description="Autoencoders in pure NumPy: train, measure, use, check.",
         allow_abbrev=False,

@@ -10,6 +10,8 @@ import numpy as np
 import tinyae as ta
 from tinyae.cli.arguments import add_verb
 from tinyae.cli.files import add_force, check_outputs, picture_file
+from tinyae.cli.rows import read_plain
+from tinyae.cli.wording import say
 
 
 def add_parser(verbs: Any) -> None:
@@ -41,17 +43,21 @@ def fetch(args: argparse.Namespace) -> int:
 def show(args: argparse.Namespace) -> int:
     """Describe a data set and draw a page of it."""
     check_outputs("data show", {"--out": picture_file(args.out)}, {"--data": args.name}, args.force)
-    dataset = ta.data.load(args.name)
-    print(dataset)
-    for part, x, y in (
-        ("train", dataset.x_train, dataset.y_train),
-        ("test", dataset.x_test, dataset.y_test),
-    ):
+    if args.name in ta.data.DATASETS:
+        print(ta.data.load(args.name))
+    source = read_plain("data show", args.name, args.name)
+    for note in {note: None for rows in source.rows.values() for note in rows.notes}:
+        say(f"note: {note}")
+    columns = source.part().columns
+    if columns:
+        print(f"{args.name}: {', '.join(columns[:12])}{', …' if len(columns) > 12 else ''}")
+    for part in ("train", "test"):
+        x, y = source.part(part).x, source.part(part).y
         line = f"{part:6}{len(x):8,} × {x.shape[1:]} {x.dtype}"
         if y is not None:
             labels, counts = np.unique(y, return_counts=True)
             line += "   labels " + ", ".join(f"{a}: {n:,}" for a, n in zip(labels, counts))
         print(line)
-    ta.plot.page(np.asarray(dataset.x_test[:100]), path=args.out)
+    ta.plot.page(np.asarray(source.part("test").x[:100]), path=args.out)
     print(f"picture: {args.out}")
     return 0

@@ -13,9 +13,8 @@ from tinyae import archive
 from tinyae.cli.arguments import add_model, add_picture, add_verb
 from tinyae.cli.files import add_force, picture_file
 from tinyae.cli.models import load_model
-from tinyae.cli.rows import check_result, names_of, write_result
+from tinyae.cli.rows import check_result, names_of, read_plain, write_result
 from tinyae.cli.wording import say
-from tinyae.data import rows as own
 from tinyae.data.columns import Rows, TableOptions
 
 OUT = "decoded.npy"
@@ -72,12 +71,12 @@ def _codes(path: str) -> Rows:
                 "or the codes under the name z"
             )
         return Rows(found["z"] if "z" in found else next(iter(found.values())))
-    rows = own.read(path).part()
+    rows = read_plain("decode", "--codes", path).part()
     names = rows.columns or []
     codes = [k for k, name in enumerate(names) if re.fullmatch(r"z\d+", name)]
     if not codes:
         return rows
     if path != "-" and rows.index is None and codes[0] == 1:
-        beside = own.read(path, table=TableOptions(index=names[0])).part()
+        beside = read_plain("decode", "--codes", path, TableOptions(index=names[0])).part()
         return beside
     return Rows(rows.x[:, codes], index=rows.index, index_name=rows.index_name)

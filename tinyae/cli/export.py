@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
 
 import tinyae as ta
 from tinyae.cli.arguments import add_model, add_verb
 from tinyae.cli.files import add_force, check_outputs
+from tinyae.cli.rows import read_plain
 from tinyae.cli.wording import an
+from tinyae.data.columns import TableOptions
+from tinyae.data.rows import kind_of
 from tinyae.program.compile import PARTS
 from tinyae.program.to_c.training_header import TrainingHeader
 from tinyae.program.training import OPTIMIZERS
+
+SUFFIXES = (".h", ".hh", ".hpp", ".c", ".onnx", ".js")
 
 
 def add_parser(verbs: Any) -> None:
@@ -62,12 +68,23 @@ def run(args: argparse.Namespace) -> int:
     check_outputs(
         "export", {"--out": args.out}, {"model": args.model, "--calibration": data}, args.force
     )
+    suffix = os.path.splitext(args.out)[1].lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(
+            f"export: --out {args.out} ends in {suffix or 'no suffix'}, which decides the format; "
+            f"expected {', '.join(SUFFIXES)}"
+        )
     model = ta.load(args.model)
     if not isinstance(model, ta.Model):
         raise ValueError(f"{args.model} holds {an(type(model).__name__)}, expected a model")
     if args.out.lower().endswith((".onnx", ".js")):
         return _export_program(model, args)
-    calibration = None if args.calibration is None else ta.data.load(args.calibration).x_train
+    _check_pairs(args)
+    calibration = None
+    if args.calibration is not None:
+        columns = model.columns if kind_of(args.calibration) == "table" else None
+        table = None if columns is None else TableOptions(columns=columns)
+        calibration = read_plain("export", "--calibration", args.calibration, table).part("train").x
     header = model.export_c(
         args.out,
         args.name,
@@ -90,12 +107,30 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check_pairs(args: argparse.Namespace) -> None:
+    """Raise for an option that needs another.
+
+    Raises
+        ValueError  --frozen without --train; --calibration without --quantize, or the reverse
+    """
+    for option, other in (
+        ("frozen", "train"),
+        ("calibration", "quantize"),
+        ("quantize", "calibration"),
+    ):
+        if getattr(args, option) not in (None, []) and getattr(args, other) is None:
+            raise ValueError(
+                f"export: --{option} does nothing without --{other}; pass both, or leave it out"
+            )
+
+
 def _export_program(model: ta.Model, args: argparse.Namespace) -> int:
     """An ONNX file or JavaScript, which hold what one call computes."""
     onnx = args.out.lower().endswith(".onnx")
     kind = "an ONNX file" if onnx else "JavaScript"
-    for option in ("name",) * onnx + ("threshold", "selftest", "quantize", "calibration", "train"):
-        if getattr(args, option) not in (None, False):
+    c_only = ("threshold", "selftest", "quantize", "calibration", "train", "frozen")
+    for option in ("name",) * onnx + c_only:
+        if getattr(args, option) not in (None, False, []):
             raise ValueError(
                 f"export: --{option} is for C headers, {args.out} is {kind}; leave it out, or "
                 "pass an --out that ends in .h"

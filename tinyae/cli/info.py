@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import Any
 
 import tinyae as ta
@@ -36,4 +37,20 @@ def run(args: argparse.Namespace) -> int:
         print(ta.profile(model, shape, repeats=args.repeats, **budgets))
     else:
         print(ta.profile(model, shape, part=args.part, repeats=args.repeats, **budgets))
+    if isinstance(model, ta.Model):
+        print("\n".join(_carried(model)))
     return 0
+
+
+def _carried(model: ta.Model) -> list[str]:
+    """What a model has beside its weights: units, columns, a threshold."""
+    scaler, threshold = model.scaler, model._carried.get("threshold")
+    shape = " × ".join(map(str, scaler.shift.shape)) if scaler else ""
+    lines = [
+        f"scaler    {f'of {shape}: data go in and out in their own units' if scaler else 'none'}"
+    ]
+    if model.columns:
+        few = ", ".join(model.columns[:8]) + (", …" if len(model.columns) > 8 else "")
+        lines.append(f"columns   {few}")
+    known = threshold is not None and math.isfinite(threshold)
+    return [*lines, f"threshold {f'{threshold:.6g}' if known else 'none'}"]

@@ -35,6 +35,7 @@ OPTIONS: dict[str, tuple[tuple[str, ...], Any]] = {
     "sparsity": (("sparse",), 0.05),
     "weight": (("sparse", "contractive"), None),
     "beta": (("variational", "conditional"), 1.0),
+    "activation": ((*_DENSE, "sparse", "variational", "conditional"), "relu"),
     "code_activation": (_DENSE, "linear"),
     "output": ((*_DENSE, "sparse"), None),
     "loss": ((*_DENSE, "sparse"), "mse"),

@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
     data = None if args.data == "-" else args.data
     inputs = {"model": args.model, "--data": data, "--history": args.history}
     check_outputs("report", {"--out": args.out}, inputs, args.force)
+    check_page("report", args.out)
     model = ta.load(args.model)
     if not isinstance(model, ta.Model):
         raise ValueError(f"{args.model} holds {an(type(model).__name__)}, expected a model")
@@ -47,6 +48,18 @@ def run(args: argparse.Namespace) -> int:
         args.out, model, rows, train, history, args.title, kind=args.kind, quiet=args.quiet
     )
     return 0
+
+
+def check_page(verb: str, path: str) -> None:
+    """Raise unless the name is that of a page.
+
+    Raises
+        ValueError  another suffix than .html
+    """
+    if not path.lower().endswith((".html", ".htm")):
+        raise ValueError(
+            f"{verb}: {path} is to be a page for a browser; pass a name that ends in .html"
+        )
 
 
 def write_report(

@@ -7,6 +7,7 @@ import csv
 import io
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,15 +69,14 @@ def read_source(args: argparse.Namespace, columns: tuple[str, ...] | None = None
             args.label,
             args.index,
             tuple(args.one_hot or ()),
-            "\t" if args.delimiter in ("tab", "\\t") else args.delimiter,
+            {"tab": "\t", "\\t": "\t", "space": " "}.get(args.delimiter, args.delimiter),
             args.missing or "error",
         )
     if columns and own.kind_of(args.data) == "table":
         assert options is not None
         if args.columns is None and args.one_hot is None:
-            options = TableOptions(
-                columns, options.label, options.index, (), options.delimiter, options.missing
-            )
+            asked_by = "the model, which learnt from it"
+            options = replace(options, columns=columns, one_hot=(), asked_by=asked_by)
     elif not any(option is not None for option in table):
         options = None
     size = args.image_size
@@ -88,6 +88,21 @@ def read_source(args: argparse.Namespace, columns: tuple[str, ...] | None = None
         for note in rows.notes:
             say(f"note: {note}")
     return source
+
+
+def read_plain(verb: str, option: str, path: str, table: TableOptions | None = None) -> Source:
+    """A source for an option of a verb that has none of the options of a table.
+
+    Raises
+        ValueError  as ``data.rows.read``, without advice that the verb cannot take
+    """
+    try:
+        return own.read(path, table=table)
+    except ValueError as error:
+        text, found, _ = str(error).partition("; pass --")
+        if not found:
+            raise
+        raise ValueError(f"{verb}: {option}: {text}; correct the file") from error
 
 
 def read_rows(args: argparse.Namespace, model: Any = None) -> tuple[Rows, Source]:
@@ -146,8 +161,8 @@ def write_result(verb: str, path: str, rows: Rows, columns: dict[str, Any]) -> N
     n = len(arrays[0])
     if suffix == ".npz":
         named = {(k if isinstance(k, str) else "x"): np.asarray(a) for k, a in columns.items()}
-        if rows.index is not None:
-            named[rows.index_name] = np.array(rows.index)
+        if rows.index is not None or rows.places is not None:
+            named[rows.index_name] = np.asarray(_names_of_rows(rows, n))
         files.write(verb, path, lambda file: np.savez(file, **named))  # type: ignore[arg-type]
         say(f"{path}: {', '.join(f'{k} {a.shape}' for k, a in named.items())}", out=True)
         return
@@ -171,8 +186,7 @@ def write_result(verb: str, path: str, rows: Rows, columns: dict[str, Any]) -> N
 
 def _flat(rows: Rows, columns: dict[Any, Any], n: int) -> dict[str, Any]:
     """One list for each column of a table, the names of the rows first."""
-    index = rows.index if rows.index is not None else range(n)
-    flat: dict[str, Any] = {rows.index_name: index}
+    flat: dict[str, Any] = {rows.index_name: _names_of_rows(rows, n)}
     for name, a in columns.items():
         a = np.asarray(a)
         if a.ndim == 1:
@@ -182,6 +196,13 @@ def _flat(rows: Rows, columns: dict[Any, Any], n: int) -> dict[str, Any]:
         names = name if isinstance(name, tuple) else [f"{name}{k}" for k in range(a.shape[1])]
         flat.update(zip(names, a.T))
     return flat
+
+
+def _names_of_rows(rows: Rows, n: int) -> Any:
+    """What stands beside each row: its name, or its place in its file."""
+    if rows.index is not None:
+        return rows.index
+    return range(n) if rows.places is None else rows.places.tolist()
 
 
 def _cell(value: Any) -> Any:

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     if model.calibration is not None:
         columns["p"] = conformal.p_values(model.calibration, scores)
     if rows.y is not None:
-        columns["label"] = rows.y
+        columns["label"] = np.array(rows.classes)[rows.y] if rows.classes else rows.y
     if per_feature is not None:
         name = names_of(rows, model, "error")
         if isinstance(name, tuple):
@@ -59,12 +59,16 @@ def run(args: argparse.Namespace) -> int:
     out = args.out != "-"
     if threshold is None:
         say("the model has no threshold, so nothing is flagged; pass --threshold", out=out)
+    elif math.isinf(threshold):
+        say(
+            "too few rows were held out for that rate, so nothing is flagged; pass --threshold, or a "
+            "larger --false-positive-rate",
+            out=out,
+        )
     else:
         flagged = int((scores > threshold).sum())
         text = f"{flagged:,} of {count(len(scores), 'row')} above the threshold {threshold:.6g}"
         say(text, out=out)
-        if math.isinf(threshold):
-            say("too few rows were held out for that rate: nothing is flagged; pass --threshold")
     if rows.y is not None and rows.y.dtype.kind == "i":
         from tinyae.metrics import rarer_class, roc_auc
 

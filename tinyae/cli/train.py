@@ -7,6 +7,7 @@ import math
 import os
 import shlex
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,10 @@ from tinyae.cli.models import (
     is_conv_denoiser,
     model_from_options,
 )
-from tinyae.cli.report import write_report
+from tinyae.cli.report import check_page, write_report
 from tinyae.cli.rows import add_rows, read_source
 from tinyae.cli.table import print_table, quality_rows
-from tinyae.cli.wording import count, say
+from tinyae.cli.wording import count, in_options, say
 from tinyae.data.columns import Rows
 from tinyae.data.rows import select
 from tinyae.optim import Adam, Optimizer
@@ -88,7 +89,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     add("--sparsity", type=number, help="sparse: mean activation (default 0.05)")
     add("--weight", type=number, help="of the penalty: sparse (default 1e-3), contractive (1e-4)")
     add("--beta", type=number, help="variational: of the KL (default 1)")
-    add("--activation", choices=layers, default="relu", help="default relu")
+    add("--activation", choices=layers, help="default relu")
     code = "default linear; a sparse model's is sigmoid, a variational one's linear"
     add("--code-activation", choices=["linear", *layers], help=code)
     output = "default: sigmoid if the data, as they are scaled, lie in 0…1"
@@ -184,6 +185,7 @@ def _check_files(args: argparse.Namespace) -> None:
         check_outputs("train", {**outputs, "--checkpoint": args.checkpoint}, {}, force=True)
         check_outputs("train", {"--checkpoint": args.checkpoint}, {"--data": source}, force=force)
     if args.report is not None:
+        check_page("train", args.report)
         check_outputs("train", {"--report": args.report}, {"--data": source}, force=args.force)
         check_outputs("train", {**outputs, "--report": args.report}, {}, force=True)
     if args.resume is not None:
@@ -302,7 +304,8 @@ def _diagnose(
         return
     own = optimizer if isinstance(optimizer, Optimizer) else None
     found = ta.diagnose_training(history, model, some, optimizer=own, batch_size=args.batch_size)
-    print(found.brief())
+    findings = [replace(f, do=in_options(f.do)) for f in found.findings]
+    print(replace(found, findings=findings).brief())
 
 
 def _picture_files(args: argparse.Namespace) -> dict[str, str | None]:

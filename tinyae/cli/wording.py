@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 
@@ -13,6 +14,35 @@ def an(name: str) -> str:
 def count(n: int, what: str) -> str:
     """A number with its noun: 1 epoch, 1,000 epochs."""
     return f"{n:,} {what}{'s' * (n != 1)}"
+
+
+# What a message of the library's advises → the option that does it. Longer ones come first.
+ADVICE = {
+    "scale the data (to [0, 1]: x = (x - x.min()) / (x.max() - x.min())), or end in another layer": (
+        "pass --scale minmax, or leave out --output"
+    ),
+    "scale x, or use MSE()": "pass --scale minmax, or --loss mse",
+    "set model.scaler = Scaler.standard(x), or scale the data": "pass --scale standard",
+    "add more, or pass test_fraction=0 to hold out nothing": "add more",
+    "with a schedule Cosine(rate, steps=…)": "with --schedule cosine",
+    "or a schedule that lets the rate fall, Cosine(rate, steps=…)": "or --schedule cosine",
+    "pass image_size=(height, width), or --image-size,": "pass --image-size HEIGHT WIDTH",
+}
+
+
+def in_options(text: str) -> str:
+    """A message whose advice names options of the command instead of arguments of a function."""
+    for advice, option in ADVICE.items():
+        words = (re.escape(word) for word in advice.split())  # a message may be wrapped
+        text = re.sub(r"\s+".join(words), lambda match, option=option: option, text)  # type: ignore[misc]
+    return text
+
+
+def why(error: BaseException) -> str:
+    """What an error says; of one of the system's, the file and what is wrong with it."""
+    if isinstance(error, OSError) and error.errno and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror[0].lower()}{error.strerror[1:]}; check the path"
+    return in_options(str(error))
 
 
 def say(text: str, out: bool = False) -> None:

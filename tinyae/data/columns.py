@@ -23,8 +23,11 @@ import numpy as np
 from tinyae.data.tables import numbers_the_columns
 
 GAPS = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "?", "#n/a", "missing"})
+GAPS |= {"<na>", "n.a.", "nat", "nil", "--", "---", ".", "..", "…", "–", "—", "(null)", "unknown"}
+GAPS |= {"#value!", "#div/0!", "#ref!", "#num!", "#name?", "#null!", "-nan", "-nan(ind)", "1.#qnan"}
 MISSING = ("error", "drop", "mean")
 _DELIMITERS = ";\t|,"  # a comma last: elsewhere it may be the decimal point
+_COMMENTS = 100  # lines that may be above a table
 _LINES = 20  # by which the delimiter is found
 _TIMES: tuple[str, ...] = ("%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%m/%d/%Y %H:%M:%S")
 _TIMES += (
@@ -35,9 +38,27 @@ _TIMES += (
     "%Y/%m/%d %H:%M:%S",
     "%Y/%m/%d %H:%M",
 )
+_TIMES += ("%m/%d/%y", "%m/%d/%y %H:%M", "%d-%m-%Y", "%d-%m-%Y %H:%M:%S", "%d-%m-%Y %H:%M")
+_TIMES += ("%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%d.%m.%y", "%d.%m.%y %H:%M", "%d-%b-%Y")
+_TIMES += ("%d-%b-%Y %H:%M:%S", "%d %b %Y", "%d %b %Y %H:%M:%S", "%b %d %Y", "%Y-%m-%d %H:%M:%S %Z")
+_CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp]\.?[Mm]\.?)?")
+_AM_PM = re.compile(r" ?([AaPp])\.?[Mm]\.?$")
+_SIGNS = str.maketrans({"\u2212": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2019": "'"})
+_GROUPS = re.compile(r"([+-]?\d{1,3})((?:[' ]\d{3})+)([.,]\d+)?")  # 1'234.5, 1 234,5
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d*),\d+([eE][+-]?\d+)?")
-_LABELS = ("label", "class", "target", "y", "anomaly", "is_anomaly", "fault")
+_LABELS: tuple[str, ...] = (
+    "label",
+    "labels",
+    "class",
+    "target",
+    "y",
+    "anomaly",
+    "is_anomaly",
+    "fault",
+    "outlier",
+)
+_LABELS += ("species", "diagnosis", "outcome", "category", "state", "status", "failure", "defect")
 _FEW = 20  # classes that a label may have
 
 
@@ -51,6 +72,7 @@ class TableOptions:
     one_hot     columns of text that become a column for each word, 0 or 1
     delimiter   between cells; None: found in the first lines
     missing     "error", "drop" rows with gaps, or fill them with the column's "mean"
+    asked_by    who names the columns, for messages
     """
 
     columns: Sequence[str] | None = None
@@ -59,6 +81,7 @@ class TableOptions:
     one_hot: Sequence[str] = ()
     delimiter: str | None = None
     missing: str = "error"
+    asked_by: str = "--columns"
 
 
 @dataclass(eq=False)
@@ -68,6 +91,7 @@ class Rows:
     x             (N, …), float32, or float64 where a table needs it
     y             labels (N,), or None;   classes: their names, if they are text
     index         a name for each row, or None;   index_name: what it is
+    places        each row's place in its file, from 0; None where no row was left out
     columns       the names of a table's columns, or None
     notes         what was decided, one sentence each
     """
@@ -79,6 +103,7 @@ class Rows:
     index_name: str = "row"
     columns: list[str] | None = None
     notes: list[str] = field(default_factory=list)
+    places: np.ndarray | None = None
 
 
 def read_columns(text: str, options: TableOptions, where: str) -> Rows:
@@ -87,7 +112,14 @@ def read_columns(text: str, options: TableOptions, where: str) -> Rows:
     Raises
         ValueError  a cell or a column that cannot be used, with its line, its name, and what to do
     """
+    text = _without_comments(text)
     delimiter = options.delimiter or find_delimiter(text)
+    if len(delimiter) != 1:
+        raise ValueError(
+            f"load: --delimiter is {delimiter!r:.40}, expected one character, tab or space"
+        )
+    if delimiter == " ":
+        text = "\n".join(re.sub(r"[ \t]+", " ", line.strip()) for line in text.split("\n"))
     lines = [
         (number, cells)
         for number, cells in _numbered(text, delimiter)
@@ -125,7 +157,7 @@ def read_columns(text: str, options: TableOptions, where: str) -> Rows:
         name: _column([cell.strip() for cell in cells], comma)
         for name, cells in zip(_unique(labels), table)
     }
-    rows = assemble(columns, options, where, [number for number, _ in lines], bool(names))
+    rows = assemble(columns, options, where, [number for number, _ in lines], bool(names), comma)
     rows.notes[:0] = notes
     return rows
 
@@ -137,7 +169,26 @@ def find_delimiter(text: str) -> str:
         widths = {len(cells) for cells in csv.reader(head, delimiter=delimiter)}
         if len(widths) == 1 and widths.pop() > 1:
             return delimiter
+    widths = {len(line.split()) for line in head}
+    if len(head) > 1 and len(widths) == 1 and widths.pop() > 1 and not any("," in c for c in head):
+        return " "
     return max(",;\t|", key=lambda d: head[0].count(d)) if head else ","
+
+
+def _without_comments(text: str) -> str:
+    """Empty lines, which keep the count, for the lines that begin with # above the table.
+
+    The last of them stays, without its sign, where it names the columns, as NumPy's savetxt writes it.
+    """
+    lines = text.split("\n", _COMMENTS)
+    n = next((k for k, line in enumerate(lines) if not line.lstrip().startswith("#")), 0)
+    if not n:
+        return text
+    last, first = lines[n - 1].lstrip()[1:].strip(), lines[n]
+    delimiter = find_delimiter("\n".join(lines[n : n + _LINES]))
+    split = str.split if delimiter == " " else lambda line: line.split(delimiter)
+    names = len(split(last)) == len(split(first)) > 1
+    return "\n".join([*[""] * (n - 1), last if names else "", *lines[n:]])
 
 
 def _numbered(text: str, delimiter: str) -> Any:
@@ -200,20 +251,29 @@ def to_number(cell: str, comma: bool) -> float | None:
         return None if "_" in cell else float(cell)
     except ValueError:
         pass
+    cell = cell.translate(_SIGNS)
+    grouped = _GROUPS.fullmatch(cell)
+    if grouped and (comma or not (grouped[3] or "").startswith(",")):
+        whole, groups, rest = grouped.groups(default="")
+        return float(whole + re.sub("[' ]", "", groups) + rest.replace(",", "."))
     if comma and _DECIMAL_COMMA.fullmatch(cell):
         return float(cell.replace(".", "").replace(",", "."))
     if _THOUSANDS.fullmatch(cell):
         return float(cell.replace(",", ""))
-    return None
+    try:
+        return float(cell) if cell.startswith("-") and "_" not in cell else None
+    except ValueError:
+        return None
 
 
 def is_time(cell: str) -> bool:
     """Whether a cell holds a date or a time."""
-    if sum(c.isdigit() for c in cell) < 3 or not any(c in cell for c in "-/:."):
+    if sum(c.isdigit() for c in cell) < 3 or not any(c in cell for c in "-/:. "):
         return False
-    text = cell.replace("Z", "+00:00") if cell.endswith("Z") else cell
-    if re.fullmatch(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?", text):
+    if _CLOCK.fullmatch(cell):
         return True
+    text = cell.replace("Z", "+00:00") if cell.endswith("Z") else cell
+    text = re.sub(r"(:\d{2})[.,]\d+$", r"\1", _AM_PM.sub("", text))
     for parse in (datetime.fromisoformat, *(_strptime(form) for form in _TIMES)):
         try:
             parse(text)
@@ -248,9 +308,14 @@ def _column(cells: list[str], comma: bool) -> Any:
 
 
 def assemble(
-    columns: dict[str, Any], options: TableOptions, where: str, lines: list[int], named: bool
+    columns: dict[str, Any],
+    options: TableOptions,
+    where: str,
+    lines: list[int],
+    named: bool,
+    comma: bool = False,
 ) -> Rows:
-    """Rows from columns of numbers (arrays) and of text (lists).
+    """Rows from columns of numbers (arrays) and of text (lists); ``comma`` as in :func:`to_number`.
 
     Raises
         ValueError  as :func:`read_columns`
@@ -275,23 +340,38 @@ def assemble(
     beside = {name for name in (label, index) if name is not None}
     wanted, words = _wanted(columns, options, find, beside)
     text = [name for name in wanted if isinstance(columns[name], list)]
-    for name in [name for name in text if name not in one_hot and name not in words]:
+    text = [name for name in text if name not in one_hot and name not in words]
+    times = [name for name in text if options.columns is None and _all_times(columns[name])]
+    if index is None and len(times) > 1:
+        index = " ".join(times)
+        columns = {**columns, index: _side_by_side(columns, times)}
+        notes.append(f"{' and '.join(map(called, times))} hold times and are taken for the index")
+        wanted = [name for name in wanted if name not in times]
+        text = [name for name in text if name not in times]
+    for name in text:
         if options.columns is None and index is None and _all_times(columns[name]):
             index = name
             notes.append(f"{called(name)} holds times and is taken for the index")
         else:
-            odd = next(i for i, c in enumerate(columns[name]) if _is_odd(c))
-            kind = "times" if is_time(columns[name][odd]) else "text"
-            raise ValueError(
-                f"load: {called(name)} of {where} holds {kind}, {columns[name][odd]!r:.40} in line "
-                f"{lines[odd]}; pass --one-hot {name!r} for a column of 0 and 1 for each word, "
-                f"--index {name!r} to keep it beside the rows, or --columns without it"
-            )
+            raise ValueError(_why_not_data(called(name), name, columns[name], where, lines, comma))
         wanted.remove(name)
     if index is None and options.columns is not None:
-        index = next((n for n in columns if n not in wanted and _all_times(columns[n])), None)
-    if options.columns is None and label is None and len(wanted) > 1:
-        notes += _label_note(wanted[-1], columns, called)
+        times = [n for n in columns if n not in wanted and n != label and _all_times(columns[n])]
+        if len(times) > 1:
+            columns = {**columns, " ".join(times): _side_by_side(columns, times)}
+        index = " ".join(times) or None
+        if index is None and named and next(iter(columns)) == "index" and "index" not in wanted:
+            index = "index"
+    if options.columns is None and len(wanted) > 1:
+        if named and index is None and wanted[0] == "index" and _counts(columns["index"]):
+            index = wanted.pop(0)
+            notes.append(f"{called(index)} counts the rows and is taken for the index")
+        if index is None:
+            notes += _index_notes(wanted, columns, called)
+        if label is None:
+            named_so = [name for name in wanted[:-1] if name.lower() in _LABELS]
+            for name in (*named_so, wanted[-1]):
+                notes += _label_note(name, columns, called)
     names, parts = _data(wanted, columns, one_hot, words)
     if not parts:
         raise ValueError(f"load: {where} has no column of numbers that is data; pass --columns")
@@ -306,7 +386,13 @@ def assemble(
         cells = columns[index]
         beside_rows = [c if isinstance(c, str) else f"{c:.15g}" for c in cells]
         beside_rows = [c for c, kept in zip(beside_rows, keep) if kept]
-    return Rows(x[keep], y, classes, beside_rows, index or "row", names, notes)
+    places = None if keep.all() else np.flatnonzero(keep)
+    return Rows(x[keep], y, classes, beside_rows, index or "row", names, notes, places)
+
+
+def _side_by_side(columns: dict[str, Any], names: list[str]) -> list[str]:
+    """A date and a time of day, in two columns, as one."""
+    return list(map(" ".join, zip(*(columns[name] for name in names))))
 
 
 def _all_times(column: Any) -> bool:
@@ -316,8 +402,35 @@ def _all_times(column: Any) -> bool:
     return bool(cells) and all(map(is_time, cells[:_LINES]))
 
 
-def _is_odd(cell: Any) -> bool:
-    return cell.lower() not in GAPS and to_number(cell, False) is None
+def _why_not_data(
+    called: str, name: str, cells: list[str], where: str, lines: list[int], comma: bool
+) -> str:
+    """What a column of text holds, and what to do: correct a few cells, or say what the column is."""
+    odd = [k for k, c in enumerate(cells) if c.lower() not in GAPS and to_number(c, comma) is None]
+    first = cells[odd[0]]
+    kind = "times" if is_time(first) else "text"
+    text = f"load: {called} of {where} holds {kind}, {first!r:.40} in line {lines[odd[0]]}; "
+    if len(odd) <= max(1, len(cells) // 20) and len(cells) > 2:
+        cells_are, them = (f"{len(odd)} cells are", "them") if len(odd) > 1 else ("1 cell is", "it")
+        return text + (
+            f"only {cells_are} no number: correct {them}, leave the line out, or empty {them} and pass "
+            "--missing drop"
+        )
+    if all(to_number(_digits(cells[k]), comma) is not None for k in odd):
+        text += f"for numbers, write {_digits(first)} without a sign or unit; else "
+    ways = [
+        f"--label {name!r} if these are classes",
+        f"--one-hot {name!r} for a column of 0 and 1 for each word",
+    ]
+    if kind == "times" or len(set(cells)) > max(_FEW, len(cells) // 2):
+        ways = []
+    ways.append(f"--index {name!r} to keep it beside the rows")
+    return text + f"pass {', '.join(ways)}, or --columns without it"
+
+
+def _digits(cell: str) -> str:
+    """A cell without a unit before or after its number: $3.20, 5 %, 7.1mm."""
+    return re.sub(r"^[^\w\s+-]\s*(?=[\d.])|\s*[^\d\s]{1,5}$", "", cell)
 
 
 def _wanted(
@@ -333,7 +446,7 @@ def _wanted(
         if name not in columns and equals and column in columns:
             words.setdefault(column, []).append(word)
             name = column
-        name = find("--columns", name)
+        name = find(options.asked_by, name)
         if name not in wanted:
             wanted.append(name)
     return wanted, words
@@ -357,13 +470,46 @@ def _data(
     return names, parts
 
 
+def _counts(column: Any) -> bool:
+    """Whether a column counts the rows: whole numbers, each one more than the one before."""
+    return not isinstance(column, list) and len(column) > 2 and bool((np.diff(column) == 1).all())
+
+
+def _index_notes(wanted: list[str], columns: dict[str, Any], called: Any) -> list[str]:
+    """Notes on columns of numbers that seem to name the rows: counted, or seconds since 1970."""
+    notes = []
+    for name in wanted:
+        column = columns[name]
+        if isinstance(column, list) or len(column) <= _FEW:
+            continue
+        seems = ""
+        if name == wanted[0] and _counts(column):
+            seems = "counts the rows"
+        whole = bool((np.diff(column) >= 0).all() and (column == np.floor(column)).all())
+        for factor, unit in ((1, "seconds"), (1e3, "milliseconds"), (1e9, "nanoseconds")):
+            low, high = 5e8 * factor, 4e9 * factor
+            if whole and low < column[0] and column[-1] < high:
+                seems = f"seems to be a time in {unit} since 1970"
+        if seems:
+            notes.append(
+                f"{called(name)} {seems}: if it only names them, pass --index {name!r} to keep it out "
+                "of the data"
+            )
+    return notes
+
+
 def _label_note(name: str, columns: dict[str, Any], called: Any) -> list[str]:
     """A note if the last column looks like a label."""
     if isinstance(columns[name], list):
         return []
     values = np.unique(columns[name][~np.isnan(columns[name])])
     whole = len(values) <= _FEW and (values == np.floor(values)).all() and len(columns[name]) > 20
-    if whole and (len(values) == 2 or (name.lower() in _LABELS and len(values) > 1)):
+    alone = len(values) > 2 and not any(
+        isinstance(c, np.ndarray) and (c == np.floor(c)).all()
+        for other, c in columns.items()
+        if other != name
+    )
+    if whole and (len(values) == 2 or (name.lower() in _LABELS and len(values) > 1) or alone):
         count = "two" if len(values) == 2 else f"{len(values)} whole"
         return [
             f"{called(name)} has {count} values: if it is a label, pass --label {name!r} to keep it "

@@ -218,6 +218,7 @@ def select(rows: Rows, keep: np.ndarray) -> Rows:
         rows.index_name,
         rows.columns,
         rows.notes,
+        keep if rows.places is None else rows.places[keep],
     )
 
 

@@ -191,7 +191,8 @@ def check_input(layer: Layer, x: Array, expected: tuple[int | str, ...] | None =
     _check_float(layer, "x", x)
     if expected is not None and not _fits(x.shape, expected):
         who, shape = type(layer).__name__, _shape_text(expected)
-        raise ValueError(f"{who}: x has shape {x.shape}, expected {shape}; pass x of shape {shape}")
+        do = _rearranged(x, expected) or f"x of shape {shape}"
+        raise ValueError(f"{who}: x has shape {x.shape}, expected {shape}; pass {do}")
     for p in vars(layer).values():
         if isinstance(p, Param) and p.dtype != x.dtype:
             raise TypeError(
@@ -224,6 +225,16 @@ def check_dy(
 def _check_float(layer: Layer, name: str, a: Array) -> None:
     if type(a) is not np.ndarray or a.dtype not in FLOATS:
         check_float(f"{type(layer).__name__}: {name}", a)
+
+
+def _rearranged(x: Array, expected: tuple[int | str, ...]) -> str:
+    """What makes pictures or signals fit: their channels moved from the end, or an axis for one."""
+    if len(expected) < 3:
+        return ""
+    if x.ndim == len(expected):
+        order = (0, x.ndim - 1, *range(1, x.ndim - 1))
+        return f"x.transpose{order}" if _fits(x.transpose(order).shape, expected) else ""
+    return "x[:, None]" if _fits(x[:, None].shape, expected) else ""
 
 
 def _fits(shape: tuple[int, ...], expected: tuple[int | str, ...]) -> bool:

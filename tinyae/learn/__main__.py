@@ -1,15 +1,15 @@
 """``python -m tinyae.learn check 06``: the exercise track without the command ``tinyae``."""
 
-import argparse
 import sys
 
 from tinyae import terminal
 from tinyae.learn.arguments import add_arguments
 from tinyae.learn.command import run
+from tinyae.parser import Parser
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="tinyae learn")
+    parser = Parser(prog="tinyae learn")
     add_arguments(parser)
     try:
         return terminal.run(lambda: run(parser.parse_args()))

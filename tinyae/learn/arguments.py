@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 
+from tinyae.parser import Parser
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+
+def add_arguments(parser: Parser) -> None:
+    parser.hint = "to begin an exercise: `tinyae learn start 06`"
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", dest="learn_verb")
 
     def verb(name: str, help: str, exercise: str = "the current one") -> argparse.ArgumentParser:
