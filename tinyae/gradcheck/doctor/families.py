@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from tinyae.gradcheck.doctor.hypotheses import arrays, carried, common, paths, terms, windows
+from tinyae.gradcheck.doctor.hypotheses import (
+    arrays,
+    carried,
+    common,
+    operators,
+    paths,
+    terms,
+    windows,
+)
 from tinyae.gradcheck.doctor.hypotheses.factors import factors
 from tinyae.gradcheck.doctor.hypotheses.guess import Guess
 from tinyae.gradcheck.doctor.hypotheses.products import products
@@ -70,11 +78,19 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
     def through_time(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
         return carried.carried(name, a, n, trial, examination.keys[name])
 
+    def adjoint(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
+        return operators.operators(name, a, n, trial, examination.keys[name])
+
+    def reach(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
+        return operators.reaches(name, a, n, trial, examination.keys[name])
+
     families: list[tuple[str, Family]] = []
     if examination.trials[0].point.values and any(
         p.n.ndim in (3, 4) for p in examination.trials[0].pairs.values()
     ):
         families.append(("a displaced or flipped kernel", conv))
+    if isinstance(subject, FunctionSubject):
+        families.append(("forward's own operation in place of its transpose", adjoint))
     families.append(("a factor, another order, an offset", simple))
     if isinstance(subject, ModelSubject) or getattr(subject.module, "children", None):
         families.append(("a term or a path with a wrong coefficient", parts))
@@ -85,5 +101,9 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
         families.append(("what a step hands back to the one before", through_time))
     if isinstance(subject, FunctionSubject):
         families.append(("a term or an operand of the named tensors", passing))
+        families.append(("which entries of dy are read", reach))
     families.append(("what the wrong entries have in common", places))
+    if not isinstance(subject, FunctionSubject) and not subject.composite:
+        families.append(("forward's own operation in place of its transpose", adjoint))
+        families.append(("which entries of dy are read", reach))
     return families

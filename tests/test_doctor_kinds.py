@@ -1,0 +1,143 @@
+"""Kinds of mistakes that the doctor names at first mention, each by small passes of its own."""
+
+import numpy as np
+import pytest
+
+from tinyae.gradcheck import diagnose
+
+
+def draw(*shape, seed=3):
+    rng = np.random.default_rng([seed, *shape])
+    return rng.choice([-1.0, 1.0], shape) * rng.uniform(0.1, 1.6, shape)
+
+
+def first(f, x, backward, **more):
+    """The first finding, as one text."""
+    found = diagnose(f, x, backward=backward, **more).findings[0]
+    return f"{found.message}; {found.do}; {found.name}"
+
+
+# --- the entries of dy in another place -----------------------------------------------------------
+
+ORDER = np.array([2, 3, 1, 5, 0, 4])
+
+
+def causal(x, w):
+    """y[t] = Σ w[k] x[t − k]"""
+    y = np.zeros_like(x)
+    for k in range(len(w)):
+        y[:, k:] += w[k] * x[:, : x.shape[1] - k]
+    return y
+
+
+def with_taps_to_the_right(dy, x, w):
+    return causal(dy, w)
+
+
+def padded(x, W):
+    K = W.shape[2]
+    p = np.pad(x, ((0, 0), (0, 0), (K - 1, 0)))
+    return np.stack(
+        [np.einsum("nck,ock->no", p[:, :, t : t + K], W) for t in range(x.shape[2])], axis=2
+    )
+
+
+def padding_left_on(dy, x, W):
+    K, T = W.shape[2], x.shape[2]
+    dp = np.zeros((len(x), x.shape[1], T + K - 1))
+    for t in range(T):
+        dp[:, :, t : t + K] += np.einsum("no,ock->nck", dy[:, :, t], W)
+    return dp[:, :, :T]
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "backward"),
+    [
+        (causal, {"x": draw(3, 9), "w": draw(3)}, with_taps_to_the_right),
+        (padded, {"x": draw(2, 3, 8), "W": draw(4, 3, 3)}, padding_left_on),
+    ],
+)
+def test_a_causal_convolution_that_reads_the_other_way(f, x, backward):
+    said = first(f, x, backward, wrt="x")
+    assert "causal along axis" in said
+    assert "dx[t]" in said
+
+
+ROTATION = np.array([[np.cos(0.7), -np.sin(0.7)], [np.sin(0.7), np.cos(0.7)]])
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "backward", "word"),
+    [
+        (lambda x: x[:, ORDER], draw(4, 6), lambda dy, x: dy[:, ORDER], "inverse permutation"),
+        (np.sort, draw(7), lambda dy, x: dy, "order"),
+        (lambda x: np.sort(x, axis=1), draw(4, 6), lambda dy, x: dy, "argsort"),
+        (
+            lambda x: np.sort(x, axis=0) ** 2,
+            draw(5, 6),
+            lambda dy, x: np.take_along_axis(2 * dy * np.sort(x, 0), np.argsort(x, 0), 0),
+            "argsort",
+        ),
+        (lambda x: x @ ROTATION.T, draw(5, 2), lambda dy, x: dy @ ROTATION.T, "rotate dy back"),
+    ],
+)
+def test_what_forward_does_is_undone_by_the_transpose(f, x, backward, word):
+    assert word in first(f, {"x": x}, backward)
+
+
+def test_a_gather_is_undone_by_a_scatter():
+    index = np.array([[2, 0, 5], [1, 1, 4], [3, 2, 0]])
+
+    def backward(dy, x, index):
+        dx = np.zeros_like(x)
+        dx[:, :3] = np.take_along_axis(dy, index % 3, axis=1)
+        return dx
+
+    said = first(
+        lambda x, index: np.take_along_axis(x, index, axis=1),
+        {"x": draw(3, 6), "index": index},
+        backward,
+    )
+    assert "scattered" in said
+    assert "np.add.at" in said
+
+
+def normalised(x, interleaved=False):
+    n, c = x.shape
+    g = x.reshape(n, 3, 2).swapaxes(1, 2) if interleaved else x.reshape(n, 2, 3)
+    y = (g - g.mean(axis=2, keepdims=True)) / np.sqrt(g.var(axis=2, keepdims=True) + 1e-3)
+    return (y.swapaxes(1, 2) if interleaved else y).reshape(n, c), g
+
+
+def other_groups(dy, x, gamma):
+    y, _ = normalised(x, interleaved=True)
+    return (dy * y).sum(axis=0)
+
+
+def group_softmax(x):
+    e = np.exp(x.reshape(len(x), 2, 3))
+    return (e / e.sum(axis=2, keepdims=True)).reshape(x.shape)
+
+
+def interleaved_softmax(dy, x):
+    y = group_softmax(x).reshape(len(x), 3, 2)
+    d = dy.reshape(y.shape)
+    return (y * (d - (d * y).sum(axis=1, keepdims=True))).reshape(x.shape)
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "backward", "wrt"),
+    [
+        (
+            lambda x, gamma: normalised(x)[0] * gamma,
+            {"x": draw(5, 6), "gamma": draw(6)},
+            other_groups,
+            "gamma",
+        ),
+        (group_softmax, {"x": draw(5, 6)}, interleaved_softmax, "x"),
+    ],
+)
+def test_groups_that_are_interleaved(f, x, backward, wrt):
+    said = first(f, x, backward, wrt=wrt)
+    assert "mixes other groups of axis 1" in said
+    assert "{0, 1, 2} {3, 4, 5}" in said
