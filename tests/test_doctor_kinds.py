@@ -141,3 +141,44 @@ def test_groups_that_are_interleaved(f, x, backward, wrt):
     said = first(f, x, backward, wrt=wrt)
     assert "mixes other groups of axis 1" in said
     assert "{0, 1, 2} {3, 4, 5}" in said
+
+
+# --- the slope of another function ----------------------------------------------------------------
+
+C = np.sqrt(2 / np.pi)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def gelu(x):
+    return 0.5 * x * (1 + np.tanh(C * (x + 0.044715 * x**3)))
+
+
+def gelu_slope(dy, x):
+    t = np.tanh(C * (x + 0.044715 * x**3))
+    return dy * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * C * (1 + 3 * 0.044715 * x * x))
+
+
+def swish_slope(beta):
+    def slope(dy, x):
+        s = sigmoid(beta * x)
+        return dy * (s + beta * x * s * (1 - s))
+
+    return slope
+
+
+@pytest.mark.parametrize(
+    ("f", "backward", "given", "right"),
+    [
+        (gelu, swish_slope(1.702), "1.702", "tanh approximation"),
+        (lambda x: x * sigmoid(1.702 * x), gelu_slope, "tanh approximation", "1.702"),
+        (lambda x: x * sigmoid(x), swish_slope(1.702), "1.702", "SiLU"),
+    ],
+)
+def test_the_slope_of_another_form_of_the_function(f, backward, given, right):
+    of, y = first(f, {"x": draw(4, 5)}, backward).split(", and y is ")
+    assert "slope of another function" in of
+    assert given in of
+    assert right in y

@@ -11,6 +11,7 @@ from tinyae.gradcheck.doctor.hypotheses import (
     common,
     operators,
     paths,
+    slopes,
     terms,
     windows,
 )
@@ -41,7 +42,10 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
         known = examination.named_tensors(k, trial)
         if not known:
             return []
-        made = factors(name, a, n, trial, known)
+        made = [
+            *factors(name, a, n, trial, known),
+            *slopes.other_function(name, a, n, known),
+        ]
         if common.is_partial(a, n):  # a ratio of two functions is 1 where both are the same
             return [g for g in made if g.kind == "missing_factor"]
         return made

@@ -9,6 +9,7 @@
 ``paths``      from the same, and from what backward computes in passing: a forgotten path
 ``invariants`` what the true gradient fulfils: it sums to zero, or is orthogonal to x
 ``operators``  what forward does to x, and backward to dy: the transpose, an order, who reaches whom
+``slopes``     from a table of activations: the slope of another one
 ``common``     what wrong entries have in common: x ≤ 0, |x| > δ, a repeated index, one block
 ``windows``    for convolutions: the position of the windows
 ``terms``      for models: the terms of the objective, and the paths to a parameter
