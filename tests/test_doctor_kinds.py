@@ -182,3 +182,83 @@ def test_the_slope_of_another_form_of_the_function(f, backward, given, right):
     assert "slope of another function" in of
     assert given in of
     assert right in y
+
+
+# --- what depends on x too, and is held constant --------------------------------------------------
+
+
+def norm(x, axis=1):
+    return np.sqrt((x * x).sum(axis=axis, keepdims=True))
+
+
+def cosine(a, b):
+    return (a * b).sum(axis=1) / (norm(a) * norm(b))[:, 0]
+
+
+def cosine_backward(dy, a, b):
+    d = dy[:, None] / (norm(a) * norm(b))
+    return d * b, d * a
+
+
+def weight_norm(x, v, g):
+    return x @ (g[:, None] * v / norm(v)).T
+
+
+def simplex(x):
+    u = np.sort(x)[::-1]
+    k = np.arange(1, len(x) + 1)
+    taus = (np.cumsum(u) - 1) / k
+    return np.maximum(x - taus[u > taus][-1], 0)
+
+
+ON_AND_OFF = np.array([0.6, 0.2, -0.5, 0.45, -1.2, 0.1])
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "backward", "word"),
+    [
+        (lambda x: x / norm(x), {"x": draw(5, 4)}, lambda dy, x: dy / norm(x), "⟨x, dx⟩/‖x‖²"),
+        (cosine, {"a": draw(5, 4), "b": draw(5, 4, seed=4)}, cosine_backward, "⟨a, da⟩/‖a‖²"),
+        (simplex, {"x": ON_AND_OFF}, lambda dy, x: dy * (simplex(x) > 0), "mean over the support"),
+        (simplex, {"x": ON_AND_OFF}, lambda dy, x: dy - dy.mean(), "the mask, and the mean"),
+    ],
+)
+def test_the_projection_that_is_missing(f, x, backward, word):
+    assert word in first(f, x, backward)
+
+
+def test_a_norm_that_is_not_divided_by():
+    x = {"x": draw(5, 4), "v": draw(3, 4), "g": draw(3)}
+    said = first(weight_norm, x, lambda dy, x, v, g: ((dy.T @ x) * v).sum(axis=1), wrt="g")
+    assert "lacks the factor 1/‖v‖ (along axis 1)" in said
+    penalty = first(
+        lambda g: ((norm(g) - 1) ** 2).mean(),
+        {"g": 2 * draw(5, 4)},
+        lambda dy, g: dy * 2 * (norm(g) - 1) * g / len(g),
+    )
+    assert "1/‖g‖" in penalty
+
+
+def contractive(x, W, b):
+    h = sigmoid(x @ W.T + b)
+    return ((h * (1 - h)) ** 2 @ (W * W).sum(axis=1)).sum()
+
+
+def without_the_sigmoid(dy, x, W, b):
+    h = sigmoid(x @ W.T + b)
+    s, q = h * (1 - h), (W * W).sum(axis=1)
+    dz = dy * 2 * s * s * (1 - 2 * h) * q
+    return dz @ W, dy * 2 * W * (s * s).sum(axis=0)[:, None]
+
+
+def without_the_weights(dy, x, W, b):
+    h = sigmoid(x @ W.T + b)
+    s, q = h * (1 - h), (W * W).sum(axis=1)
+    dz = dy * 2 * s * s * (1 - 2 * h) * q
+    return dz @ W, dz.T @ x
+
+
+@pytest.mark.parametrize("backward", [without_the_sigmoid, without_the_weights])
+def test_the_second_path_of_a_contractive_penalty(backward):
+    x = {"x": draw(5, 4), "W": draw(3, 4), "b": draw(3)}
+    assert "second path" in first(contractive, x, backward, wrt=("x", "W"))

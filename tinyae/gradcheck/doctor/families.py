@@ -9,8 +9,10 @@ from tinyae.gradcheck.doctor.hypotheses import (
     arrays,
     carried,
     common,
+    norms,
     operators,
     paths,
+    projections,
     slopes,
     terms,
     windows,
@@ -44,6 +46,7 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
             return []
         made = [
             *factors(name, a, n, trial, known),
+            *norms.norms(name, a, n, known),
             *slopes.other_function(name, a, n, known),
         ]
         if common.is_partial(a, n):  # a ratio of two functions is 1 where both are the same
@@ -85,6 +88,11 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
     def adjoint(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
         return operators.operators(name, a, n, trial, examination.keys[name])
 
+    def projected(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
+        x = trial.point.values.get(examination.keys[name])
+        made = list(projections.projected(name, a, n, x))
+        return made or projections.direct_path(name, a, n, x)
+
     def reach(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
         return operators.reaches(name, a, n, trial, examination.keys[name])
 
@@ -105,6 +113,8 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
         families.append(("what a step hands back to the one before", through_time))
     if isinstance(subject, FunctionSubject):
         families.append(("a term or an operand of the named tensors", passing))
+    families.append(("a norm or a mean that was held constant", projected))
+    if isinstance(subject, FunctionSubject):
         families.append(("which entries of dy are read", reach))
     families.append(("what the wrong entries have in common", places))
     if not isinstance(subject, FunctionSubject) and not subject.composite:
