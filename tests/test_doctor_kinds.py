@@ -262,3 +262,44 @@ def without_the_weights(dy, x, W, b):
 def test_the_second_path_of_a_contractive_penalty(backward):
     x = {"x": draw(5, 4), "W": draw(3, 4), "b": draw(3)}
     assert "second path" in first(contractive, x, backward, wrt=("x", "W"))
+
+
+# --- one step off in time -------------------------------------------------------------------------
+
+
+def states(x, W, U):
+    h = [np.zeros((x.shape[1], len(U)))]
+    for x_t in x:
+        h.append(np.tanh(x_t @ W + h[-1] @ U))
+    return np.array(h)
+
+
+def slope_of_the_step_before(dy, x, W, U):
+    h, dx, dh = states(x, W, U), np.zeros_like(x), 0
+    for t in reversed(range(len(x))):
+        dz = (dy[t] + dh) * (1 - h[t] ** 2)
+        dx[t], dh = dz @ W.T, dz @ U.T
+    return dx
+
+
+def product_with_the_step_after(dy, x, W, U):
+    h, dU, dh = states(x, W, U), np.zeros_like(U), 0
+    for t in reversed(range(len(x))):
+        dz = (dy[t] + dh) * (1 - h[t + 1] ** 2)
+        dU += h[t + 1].T @ dz
+        dh = dz @ U.T
+    return dU
+
+
+@pytest.mark.parametrize(
+    ("backward", "wrt", "right"),
+    [
+        (slope_of_the_step_before, "x", "h[t] stands where h[t + 1] belongs"),
+        (product_with_the_step_after, "U", "h[t + 1] stands where h[t] belongs"),
+    ],
+)
+def test_a_recurrent_slope_that_is_one_step_off(backward, wrt, right):
+    x = {"x": draw(5, 2, 3), "W": draw(3, 4), "U": 0.5 * draw(4, 4)}
+    said = first(lambda x, W, U: states(x, W, U)[1:], x, backward, wrt=wrt)
+    assert right in said
+    assert "one step off" in said
