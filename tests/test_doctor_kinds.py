@@ -303,3 +303,33 @@ def test_a_recurrent_slope_that_is_one_step_off(backward, wrt, right):
     said = first(lambda x, W, U: states(x, W, U)[1:], x, backward, wrt=wrt)
     assert right in said
     assert "one step off" in said
+
+
+# --- the adjoint of an interpolation --------------------------------------------------------------
+
+PLACES, SHARE = np.array([0, 1, 2, 3]), np.array([0.3, 0.6, 0.2, 0.9])
+
+
+def sampled(x):
+    return (1 - SHARE) * x[:, PLACES] + SHARE * x[:, PLACES + 1]
+
+
+def scattered(dy, left, right):
+    dx = np.zeros((len(dy), 5))
+    np.add.at(dx, (slice(None), PLACES), left * dy)
+    np.add.at(dx, (slice(None), PLACES + 1), right * dy)
+    return dx
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "how"),
+    [
+        (SHARE, 1 - SHARE, "the weights have changed places"),
+        (1.0, 0.0, "all of dy goes to one place"),
+        (0.5, 0.5, "the places are right and the weights are others"),
+    ],
+)
+def test_the_weights_of_an_interpolation(left, right, how):
+    said = first(sampled, {"x": draw(2, 5)}, lambda dy, x: scattered(dy, left, right))
+    assert how in said
+    assert "the transpose, Aᵀ dy" in said

@@ -91,7 +91,11 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
     def projected(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
         x = trial.point.values.get(examination.keys[name])
         made = list(projections.projected(name, a, n, x))
-        return made or projections.direct_path(name, a, n, x)
+        penalty = not trial.point.y.ndim
+        return made or (projections.direct_path(name, a, n, x) if penalty else [])
+
+    def interpolation(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
+        return operators.linear(name, a, n, trial, examination.keys[name])
 
     def reach(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
         return operators.reaches(name, a, n, trial, examination.keys[name])
@@ -115,6 +119,7 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
         families.append(("a term or an operand of the named tensors", passing))
     families.append(("a norm or a mean that was held constant", projected))
     if isinstance(subject, FunctionSubject):
+        families.append(("the adjoint of an interpolation", interpolation))
         families.append(("which entries of dy are read", reach))
     families.append(("what the wrong entries have in common", places))
     if not isinstance(subject, FunctionSubject) and not subject.composite:

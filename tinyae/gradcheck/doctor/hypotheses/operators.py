@@ -75,7 +75,7 @@ def _what_forward_does(point: Point, value: Array, image: Array) -> tuple[str, s
             return (
                 f"Forward is causal along axis {axis}, where y[t] reads x up to t: dx[t] has to collect "
                 "dy from t on, and here it reads dy from before t",
-                "let the kernel run the other way in time: dx[t] = Σ w[k] dy[t + k], reversed",
+                "reverse the kernel in time, dx[t] = Σ w[k] dy[t + k], or add up from the end",
             )
     if abs(norm(image) - norm(point.r)) < 1e-6 * norm(point.r):
         return (
@@ -83,7 +83,11 @@ def _what_forward_does(point: Point, value: Array, image: Array) -> tuple[str, s
             "direction",
             "use the transpose, which is the inverse: R.T for R, −θ for θ, the opposite sign of sin",
         )
-    return "", "apply the transpose: Aᵀ dy where forward has A x, scattering where it gathers"
+    return (
+        "The transpose of a convolution is a correlation (the kernel reversed, its spectrum conjugate), "
+        "that of a running sum the sum from the end, that of a gather a scatter",
+        "apply the transpose: Aᵀ dy where forward has A x",
+    )
 
 
 def _not_put_back(name: str, a: Array, n: Array) -> Guess | None:
@@ -132,6 +136,89 @@ def _is_one_order(a: Array, n: Array, axis: int, tolerance: float) -> bool:
     right = np.moveaxis(n, axis, 0).reshape(n.shape[axis], -1)
     gaps = np.abs(given[:, None] - right).max(axis=2)
     return bool((gaps.min(axis=1) <= tolerance).all())
+
+
+# --- an interpolation and its adjoint ----------------------------------------------------------------
+
+
+def linear(name: str, a: Array, n: Array, trial: Trial, key: str) -> Iterator[Guess]:
+    """y = A x with weights that add up to 1 (an interpolation, a resampling), and dx is not
+    Aᵀ dy: where that is small, its matrix is compared with A.
+    """
+    point = trial.point
+    value, r = point.values[key], point.r
+    if not r.ndim or value.shape != a.shape or not _interpolates(point, value):
+        return
+    how = ""
+    if max(value.size, r.size) <= _MOST_ENTRIES:
+        how = f", and here {_how_it_differs(*_matrices(point, key))}"
+    text = (
+        f"{name} is not the adjoint of forward's interpolation. Each y is a sum of x with weights "
+    )
+    text += "that add up to 1 (as of bilinear sampling): backward has to scatter each dy to the same places "
+    text += f"with the same weights (the transpose, Aᵀ dy){how}"
+    do = "add weight · dy to each place that forward reads, with the weight that it is read with"
+    yield Guess("adjoint", "interpolation", text, 0.0, ["interpolation"], do, 2.5)
+
+
+_MOST_ENTRIES = 120
+
+
+def _interpolates(point: Point, value: Array) -> bool:
+    """Whether y is linear in the value, with weights that add up to 1 and are not all 0 or 1."""
+    kept, y = value.copy(), point.y
+    if np.isin(y, kept).all():
+        return False
+    try:
+        value[...] = 0
+        zero = point.evaluate()
+        value[...] = 1
+        one = point.evaluate()
+        value[...] = 2 * kept
+        twice = point.evaluate()
+    finally:
+        value[...] = kept
+    top = 1e-9 * max(float(np.abs(y).max()), 1.0)
+    linear = not np.any(zero) and bool((np.abs(twice - 2 * y) <= top).all())
+    return linear and bool((np.abs(one - 1) <= 1e-6).all())
+
+
+def _matrices(point: Point, key: str) -> tuple[Array, Array]:
+    """A of y = A x, and B of dx = Bᵀ dy, entry by entry."""
+    value, r = point.values[key], point.r
+    A, B = np.zeros((2, r.size, value.size))
+    kept, one = value.copy(), np.zeros(r.shape)
+    try:
+        for i in np.ndindex(value.shape):
+            value[...] = 0
+            value[i] = 1
+            A[:, np.ravel_multi_index(i, value.shape)] = point.evaluate().ravel()
+    finally:
+        value[...] = kept
+    for row, j in enumerate(np.ndindex(r.shape)):
+        one[j] = 1
+        B[row] = np.ravel(np.asarray(point.analytic(one).get(key), np.float64))
+        one[j] = 0
+    return A, B
+
+
+def _how_it_differs(A: Array, B: Array) -> str:
+    used, given = np.abs(A) > 1e-9, np.abs(B) > 1e-9
+    total = B.sum(axis=1)
+    if np.array_equal(used, given):
+        swapped = all(
+            np.allclose(np.sort(p), np.sort(q), atol=1e-6) for p, q in zip(A, B, strict=True)
+        )
+        if swapped:
+            return "the weights have changed places: w stands where 1 − w belongs"
+        return "the places are right and the weights are others"
+    if (given.sum(axis=1) <= 1).all():
+        return "all of dy goes to one place, as of the nearest neighbour, without the weights"
+    if not (given & ~used).any():
+        return "some of the places that were read receive nothing"
+    if np.abs(total - 1).max() > 1e-6:
+        return "other places, or other weights, which do not add up to 1 for each dy"
+    return "it goes to other places"
 
 
 # --- which entries reach which ---------------------------------------------------------------------
@@ -242,7 +329,7 @@ def _mixed_up(name: str, axis: int, right: Array, given: Array) -> Guess:
     if np.array_equal(right, np.eye(len(right), dtype=bool)):
         text = f"{name} mixes the indices of axis {axis}, which forward keeps apart: a sum, a mean or a "
         text += "product runs over it too"
-        return Guess("wrong_axis", f"axis {axis}", text, math.nan, key, "leave it apart", 2.4)
+        return Guess("wrong_axis", f"axis {axis}", text, math.nan, key, "leave it apart", 3.0)
     i, j = (int(k) for k in np.argwhere(given & ~right.T)[0])
     dead = np.flatnonzero(~right.any(axis=0) & given.any(axis=1))
     text = f"{name} {fault}: along axis {axis}, dx[{i}] reads dy[{j}], and y[{j}] does not depend "

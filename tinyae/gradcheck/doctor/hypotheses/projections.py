@@ -29,7 +29,7 @@ def projected(name: str, a: Array, n: Array, x: Array | None) -> Iterator[Guess]
                 where = axes_text(axes)
                 text = f"{name} lacks the projection along {where}: {text}"
                 key = f"{what} {where}"
-                yield Guess("missing_term", what, text, residual(n, fit), [key], do, 2.4)
+                yield Guess("invariant", what, text, residual(n, fit), [key], do, 3.0)
                 return
 
 
