@@ -333,3 +333,25 @@ def test_the_weights_of_an_interpolation(left, right, how):
     said = first(sampled, {"x": draw(2, 5)}, lambda dy, x: scattered(dy, left, right))
     assert how in said
     assert "the transpose, Aᵀ dy" in said
+
+
+def test_a_mask_that_a_softmax_forgets_in_backward():
+    def softmax(x, length, masked=True):
+        e = np.exp(x) * (np.arange(x.shape[1]) < length[:, None]) if masked else np.exp(x)
+        return e / e.sum(axis=1, keepdims=True)
+
+    def backward(dy, x, length):
+        p = softmax(x, length, masked=False)
+        return p * (dy - (dy * p).sum(axis=1, keepdims=True))
+
+    said = first(softmax, {"x": draw(4, 5), "length": np.array([2, 3, 5, 4])}, backward)
+    assert "the mask of forward is missing" in said
+
+
+def test_the_norm_of_a_difference():
+    def far(a, p):
+        return np.sqrt(((a - p) ** 2).sum(axis=1))
+
+    x = {"a": draw(4, 3), "p": draw(4, 3, seed=4)}
+    said = first(far, x, lambda dy, a, p: dy[:, None] * (a - p), wrt="a")
+    assert "1/‖a − p‖" in said

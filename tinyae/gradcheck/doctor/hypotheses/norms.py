@@ -29,9 +29,15 @@ def norms(name: str, a: Array, n: Array, tensors: dict[str, Array]) -> Iterator[
 
 
 def _candidates(tensors: dict[str, Array], shape: tuple[int, ...]) -> Iterator[tuple[str, Array]]:
-    """‖t‖ over all of t and along each axis, as far as it broadcasts to the shape."""
-    for k, t in itertools.islice(tensors.items(), 16):
-        if k == "dy" or t.ndim < 1 or t.size < 2:
+    """‖t‖ over all of t and along each axis, where it broadcasts to the shape; of differences, too."""
+    known = [(k, t) for k, t in itertools.islice(tensors.items(), 16) if k != "dy"]
+    between = [
+        (f"{k} − {m}", s - t)
+        for (k, s), (m, t) in itertools.combinations(known[:5], 2)
+        if s.shape == t.shape and s.ndim
+    ]
+    for k, t in (*known, *between):
+        if t.ndim < 1 or t.size < 2:
             continue
         square = t * t
         yield f"‖{k}‖", np.sqrt(square.sum()).reshape((1,) * max(len(shape), 1))

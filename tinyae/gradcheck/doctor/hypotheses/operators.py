@@ -155,8 +155,10 @@ def linear(name: str, a: Array, n: Array, trial: Trial, key: str) -> Iterator[Gu
     text = (
         f"{name} is not the adjoint of forward's interpolation. Each y is a sum of x with weights "
     )
-    text += "that add up to 1 (as of bilinear sampling): backward has to scatter each dy to the same places "
-    text += f"with the same weights (the transpose, Aᵀ dy){how}"
+    text += (
+        "that add up to 1 (as of bilinear sampling): backward has to scatter each dy to the same "
+    )
+    text += f"places with the same weights (the transpose, Aᵀ dy){how}"
     do = "add weight · dy to each place that forward reads, with the weight that it is read with"
     yield Guess("adjoint", "interpolation", text, 0.0, ["interpolation"], do, 2.5)
 
@@ -230,6 +232,16 @@ def reaches(name: str, a: Array, n: Array, trial: Trial, key: str) -> Iterator[G
     value = point.values[key]
     if not point.r.ndim or value.shape != a.shape or point.y.shape != point.r.shape:
         return
+    dead = (n == 0) & (np.abs(a) > 1e-9 * np.abs(a).max(initial=0))
+    if dead.any() and np.any(n[np.isfinite(n)]):
+        text = f"{name} is not 0 at {int(dead.sum())} entries of x that y does not depend on: the mask "
+        text += (
+            "of forward is missing in backward, so masked entries get a gradient, or change others"
+        )
+        do = (
+            "apply the mask that forward applies, before whatever adds up over it (a softmax's sum)"
+        )
+        yield Guess("entries", "mask", text, math.nan, ["masked"], do, 2.0)
     for i in range(value.ndim):
         j = i if value.ndim == point.y.ndim else i - value.ndim + point.y.ndim
         if not 0 <= j < point.y.ndim or value.shape[i] != point.y.shape[j]:
