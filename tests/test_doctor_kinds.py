@@ -355,3 +355,13 @@ def test_the_norm_of_a_difference():
     x = {"a": draw(4, 3), "p": draw(4, 3, seed=4)}
     said = first(far, x, lambda dy, a, p: dy[:, None] * (a - p), wrt="a")
     assert "1/‖a − p‖" in said
+
+
+def test_a_function_that_refuses_other_inputs_is_examined_nevertheless():
+    def f(x):
+        if np.any(x == 0) or np.all(x == 1):
+            raise ValueError("x must vary")
+        return x @ np.array([[1.0, 2.0], [0.5, 1.0], [3.0, 0.1]])
+
+    said = first(f, {"x": draw(4, 3)}, lambda dy, x: np.abs(x) * dy.sum())
+    assert "mixes the indices of axis 0" in said

@@ -47,7 +47,6 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
         made = [
             *factors(name, a, n, trial, known),
             *norms.norms(name, a, n, known),
-            *slopes.other_function(name, a, n, known),
         ]
         if common.is_partial(a, n):  # a ratio of two functions is 1 where both are the same
             return [g for g in made if g.kind == "missing_factor"]
@@ -57,7 +56,11 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
         known = examination.named_tensors(k, trial)
         if not known:
             return []
-        return [*products(name, a, n, trial, known), *summands(name, a, n, trial, known)]
+        return [
+            *products(name, a, n, trial, known),
+            *summands(name, a, n, trial, known),
+            *slopes.other_function(name, a, n, known),
+        ]
 
     def passing(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
         known = examination.named_tensors(k, trial)
@@ -86,7 +89,7 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
         return carried.carried(name, a, n, trial, examination.keys[name])
 
     def adjoint(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
-        return operators.operators(name, a, n, trial, examination.keys[name])
+        return _as_far_as_it_runs(operators.operators(name, a, n, trial, examination.keys[name]))
 
     def projected(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
         x = trial.point.values.get(examination.keys[name])
@@ -95,10 +98,10 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
         return made or (projections.direct_path(name, a, n, x) if penalty else [])
 
     def interpolation(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
-        return operators.linear(name, a, n, trial, examination.keys[name])
+        return _as_far_as_it_runs(operators.linear(name, a, n, trial, examination.keys[name]))
 
     def reach(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
-        return operators.reaches(name, a, n, trial, examination.keys[name])
+        return _as_far_as_it_runs(operators.reaches(name, a, n, trial, examination.keys[name]))
 
     families: list[tuple[str, Family]] = []
     if examination.trials[0].point.values and any(
@@ -126,3 +129,11 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
         families.append(("forward's own operation in place of its transpose", adjoint))
         families.append(("which entries of dy are read", reach))
     return families
+
+
+def _as_far_as_it_runs(guesses: Iterable[Guess]) -> list[Guess]:
+    """The guesses, or none if the subject does not run at the x and dy that they try."""
+    try:
+        return list(guesses)
+    except Exception:
+        return []

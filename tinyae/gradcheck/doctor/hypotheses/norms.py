@@ -19,7 +19,7 @@ def norms(name: str, a: Array, n: Array, tensors: dict[str, Array]) -> Iterator[
         return
     for label, q in _candidates(tensors, n.shape):
         for p, power in ((1, ""), (2, "²"), (-1, ""), (-2, "²")):
-            if residual(a, n * q**p) > EXACT:
+            if residual(a, np.asarray(n * q**p)) > EXACT:
                 continue
             factor = f"1/{label}{power}" if p > 0 else f"{label}{power}"
             text = f"{name} lacks the factor {factor}: times it, it is the numeric gradient"
@@ -40,7 +40,7 @@ def _candidates(tensors: dict[str, Array], shape: tuple[int, ...]) -> Iterator[t
         if t.ndim < 1 or t.size < 2:
             continue
         square = t * t
-        yield f"‖{k}‖", np.sqrt(square.sum()).reshape((1,) * max(len(shape), 1))
+        yield f"‖{k}‖", np.sqrt(square.sum()).reshape((1,) * len(shape))
         for axis in range(t.ndim if t.ndim > 1 else 0):
             kept = np.sqrt(square.sum(axis=axis, keepdims=True))
             for q in (kept, kept.squeeze(axis), kept.squeeze(axis)[..., None]):

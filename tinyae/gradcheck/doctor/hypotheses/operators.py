@@ -233,7 +233,8 @@ def reaches(name: str, a: Array, n: Array, trial: Trial, key: str) -> Iterator[G
     if not point.r.ndim or value.shape != a.shape or point.y.shape != point.r.shape:
         return
     dead = (n == 0) & (np.abs(a) > 1e-9 * np.abs(a).max(initial=0))
-    if dead.any() and np.any(n[np.isfinite(n)]):
+    same = value.shape == point.y.shape and not np.any(point.y[dead])
+    if same and dead.any() and np.any(n[np.isfinite(n)]):
         text = f"{name} is not 0 at {int(dead.sum())} entries of x that y does not depend on: the mask "
         text += (
             "of forward is missing in backward, so masked entries get a gradient, or change others"
@@ -341,7 +342,15 @@ def _mixed_up(name: str, axis: int, right: Array, given: Array) -> Guess:
     if np.array_equal(right, np.eye(len(right), dtype=bool)):
         text = f"{name} mixes the indices of axis {axis}, which forward keeps apart: a sum, a mean or a "
         text += "product runs over it too"
-        return Guess("wrong_axis", f"axis {axis}", text, math.nan, key, "leave it apart", 3.0)
+        return Guess(
+            "wrong_axis",
+            f"axis {axis}",
+            text,
+            math.nan,
+            key,
+            f"sum, or average, over the other axes alone, so that axis {axis} stays apart",
+            3.0,
+        )
     i, j = (int(k) for k in np.argwhere(given & ~right.T)[0])
     dead = np.flatnonzero(~right.any(axis=0) & given.any(axis=1))
     text = f"{name} {fault}: along axis {axis}, dx[{i}] reads dy[{j}], and y[{j}] does not depend "

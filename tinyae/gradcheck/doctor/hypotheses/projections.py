@@ -25,7 +25,7 @@ def projected(name: str, a: Array, n: Array, x: Array | None) -> Iterator[Guess]
         if math.prod(n.shape[i] for i in axes) < 3:
             continue
         for what, fit, text, do in _projections(name, a, n, x, axes):
-            if residual(n, fit) < EXACT and residual(a, n) > EXACT:
+            if np.isfinite(fit).all() and residual(n, fit) < EXACT and residual(a, n) > EXACT:
                 where = axes_text(axes)
                 text = f"{name} lacks the projection along {where}: {text}"
                 key = f"{what} {where}"
