@@ -56,11 +56,8 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
         known = examination.named_tensors(k, trial)
         if not known:
             return []
-        return [
-            *products(name, a, n, trial, known),
-            *summands(name, a, n, trial, known),
-            *slopes.other_function(name, a, n, known),
-        ]
+        made = [*products(name, a, n, trial, known), *summands(name, a, n, trial, known)]
+        return made or slopes.other_function(name, a, n, known)
 
     def passing(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
         known = examination.named_tensors(k, trial)

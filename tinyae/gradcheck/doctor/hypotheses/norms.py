@@ -41,7 +41,7 @@ def _candidates(tensors: dict[str, Array], shape: tuple[int, ...]) -> Iterator[t
             continue
         square = t * t
         yield f"‖{k}‖", np.sqrt(square.sum()).reshape((1,) * len(shape))
-        for axis in range(t.ndim if t.ndim > 1 else 0):
+        for axis in (i for i in range(t.ndim) if t.ndim > 1 and t.shape[i] > 1):
             kept = np.sqrt(square.sum(axis=axis, keepdims=True))
             for q in (kept, kept.squeeze(axis), kept.squeeze(axis)[..., None]):
                 fits = q.ndim == len(shape) and all(m in (1, s) for m, s in zip(q.shape, shape))

@@ -56,10 +56,26 @@ def _forward_again(name: str, a: Array, point: Point, key: str) -> Guess | None:
     image = ((above - below) / (2 * H)).reshape(a.shape)
     if residual(a, image) > EXACT:
         return None
+    if not _is_linear(point, value):
+        return None  # as of a normalisation, where another statement says more
     what, do = _what_forward_does(point, value, image)
     text = f"{name} does to dy what forward does to x: it is J dy, and the chain rule asks for the "
     text += f"transpose (the adjoint), Jᵀ dy. {what}"
     return Guess("adjoint", "J dy for Jᵀ dy", text, 0.0, ["forward again"], do, -1.0)
+
+
+def _is_linear(point: Point, value: Array) -> bool:
+    """Whether y is linear in the value, up to a constant."""
+    kept, y = value.copy(), point.y
+    try:
+        value[...] = 2 * kept
+        twice = point.evaluate()
+        value[...] = 3 * kept
+        thrice = point.evaluate()
+    finally:
+        value[...] = kept
+    top = max(float(np.abs(thrice).max(initial=0)), 1e-12)
+    return bool(np.abs(thrice - 2 * twice + y).max() <= 1e-9 * top)
 
 
 def _what_forward_does(point: Point, value: Array, image: Array) -> tuple[str, str]:
@@ -149,6 +165,8 @@ def linear(name: str, a: Array, n: Array, trial: Trial, key: str) -> Iterator[Gu
     value, r = point.values[key], point.r
     if not r.ndim or value.shape != a.shape or not _interpolates(point, value):
         return
+    if any(k != key and t.ndim > 1 and t.shape[-1] != 2 for k, t in point.values.items()):
+        return  # the weights are made of another array: attention, no interpolation
     how = ""
     if max(value.size, r.size) <= _MOST_ENTRIES:
         how = f", and here {_how_it_differs(*_matrices(point, key))}"
