@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from tinyae.gradcheck.doctor.hypotheses import arrays, carried, common, paths, terms, windows
+from tinyae.gradcheck.doctor.hypotheses import (
+    arrays,
+    carried,
+    common,
+    norms,
+    operators,
+    paths,
+    projections,
+    slopes,
+    terms,
+    windows,
+)
 from tinyae.gradcheck.doctor.hypotheses.factors import factors
 from tinyae.gradcheck.doctor.hypotheses.guess import Guess
 from tinyae.gradcheck.doctor.hypotheses.products import products
@@ -33,7 +44,10 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
         known = examination.named_tensors(k, trial)
         if not known:
             return []
-        made = factors(name, a, n, trial, known)
+        made = [
+            *factors(name, a, n, trial, known),
+            *norms.norms(name, a, n, known),
+        ]
         if common.is_partial(a, n):  # a ratio of two functions is 1 where both are the same
             return [g for g in made if g.kind == "missing_factor"]
         return made
@@ -42,7 +56,8 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
         known = examination.named_tensors(k, trial)
         if not known:
             return []
-        return [*products(name, a, n, trial, known), *summands(name, a, n, trial, known)]
+        made = [*products(name, a, n, trial, known), *summands(name, a, n, trial, known)]
+        return made or slopes.other_function(name, a, n, known)
 
     def passing(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
         known = examination.named_tensors(k, trial)
@@ -70,11 +85,28 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
     def through_time(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
         return carried.carried(name, a, n, trial, examination.keys[name])
 
+    def adjoint(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
+        return _as_far_as_it_runs(operators.operators(name, a, n, trial, examination.keys[name]))
+
+    def projected(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
+        x = trial.point.values.get(examination.keys[name])
+        made = list(projections.projected(name, a, n, x))
+        penalty = not trial.point.y.ndim
+        return made or (projections.direct_path(name, a, n, x) if penalty else [])
+
+    def interpolation(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
+        return _as_far_as_it_runs(operators.linear(name, a, n, trial, examination.keys[name]))
+
+    def reach(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
+        return _as_far_as_it_runs(operators.reaches(name, a, n, trial, examination.keys[name]))
+
     families: list[tuple[str, Family]] = []
     if examination.trials[0].point.values and any(
         p.n.ndim in (3, 4) for p in examination.trials[0].pairs.values()
     ):
         families.append(("a displaced or flipped kernel", conv))
+    if isinstance(subject, FunctionSubject):
+        families.append(("forward's own operation in place of its transpose", adjoint))
     families.append(("a factor, another order, an offset", simple))
     if isinstance(subject, ModelSubject) or getattr(subject.module, "children", None):
         families.append(("a term or a path with a wrong coefficient", parts))
@@ -85,5 +117,20 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
         families.append(("what a step hands back to the one before", through_time))
     if isinstance(subject, FunctionSubject):
         families.append(("a term or an operand of the named tensors", passing))
+    families.append(("a norm or a mean that was held constant", projected))
+    if isinstance(subject, FunctionSubject):
+        families.append(("the adjoint of an interpolation", interpolation))
+        families.append(("which entries of dy are read", reach))
     families.append(("what the wrong entries have in common", places))
+    if not isinstance(subject, FunctionSubject) and not subject.composite:
+        families.append(("forward's own operation in place of its transpose", adjoint))
+        families.append(("which entries of dy are read", reach))
     return families
+
+
+def _as_far_as_it_runs(guesses: Iterable[Guess]) -> list[Guess]:
+    """The guesses, or none if the subject does not run at the x and dy that they try."""
+    try:
+        return list(guesses)
+    except Exception:
+        return []

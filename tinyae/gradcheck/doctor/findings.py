@@ -15,6 +15,7 @@ CLASSES = {
     "zero": "A gradient is zero all over, though the output does depend on what it belongs to.",
     "factor": "The direction is right and the size is wrong: one number multiplies every entry.",
     "axes": "Every number is there, but in another order: look at reshapes and axes.",
+    "adjoint": "Backward does what forward does, and should do the transpose of it.",
     "flipped": "Every number is there, but along some axis in reverse order.",
     "shifted": "Every number is there, but a place or more beside where it belongs.",
     "offset": "The same number has been added to every entry.",

@@ -8,6 +8,10 @@
 ``products``   from the same tensors: the operands of a matrix product or a sum
 ``paths``      from the same, and from what backward computes in passing: a forgotten path
 ``invariants`` what the true gradient fulfils: it sums to zero, or is orthogonal to x
+``operators``  what forward does to x, and backward to dy: the transpose, an order, who reaches whom
+``norms``      a norm that is not divided by, or of which a power is missing
+``projections`` a norm, a mean or a threshold that depends on x and was held constant
+``slopes``     from a table of activations: the slope of another one
 ``common``     what wrong entries have in common: x ≤ 0, |x| > δ, a repeated index, one block
 ``windows``    for convolutions: the position of the windows
 ``terms``      for models: the terms of the objective, and the paths to a parameter

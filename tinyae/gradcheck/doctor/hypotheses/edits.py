@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from tinyae.gradcheck.doctor.hypotheses.scope import Scope
 
 Site = tuple[ast.AST, str, int | None, ast.AST, ast.stmt]
@@ -263,6 +265,11 @@ def _slices(node: ast.Subscript) -> Iterator[ast.AST]:
                 turned = ast.Slice(None, part.lower, None)
             elif part.step is not None:
                 turned = ast.Slice(part.lower, part.upper, None)
+            bounds = [ast.unparse(b) if b is not None else "" for b in (part.lower, part.upper)]
+            if part.step is None and bounds in (["", "-1"], ["1", ""]):  # h[:-1] for h[1:]
+                minus_one = ast.UnaryOp(ast.USub(), ast.Constant(1))
+                first = bounds[1] == "-1"
+                turned = ast.Slice(ast.Constant(1)) if first else ast.Slice(None, minus_one)
             if turned is not None:
                 new: list[ast.expr] = [*parts[:i], turned, *parts[i + 1 :]]
                 inner = ast.Tuple(new, ast.Load()) if isinstance(node.slice, ast.Tuple) else new[0]
@@ -276,6 +283,8 @@ def likely_repairs(names: list[str], scope: Scope) -> Alternatives:
 
     def alternatives(site: Site) -> Iterator[ast.AST | None]:
         parent, field, _, node, _ = site
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
+            yield from _other_steps(node, scope)
         yield from mistakes(site)
         if isinstance(node, ast.Assign) and isinstance(
             node.targets[0], (ast.Subscript, ast.Attribute)
@@ -309,6 +318,38 @@ def likely_repairs(names: list[str], scope: Scope) -> Alternatives:
                     yield ast.BinOp(node, ast.Div(), ast.Name(name, ast.Load()))
 
     return alternatives
+
+
+def _other_steps(node: ast.Subscript, scope: Scope) -> Iterator[ast.AST]:
+    """h[t] for h[t + 1], or for h[t − 1], where t is a number: one step off in time."""
+    several = isinstance(node.slice, ast.Tuple)
+    parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    for i, part in enumerate(parts):
+        step, at = _step(part)
+        if step is None or not isinstance(scope.local.get(step.id), (int, np.integer)):
+            continue
+        for other in (1, -1, 0):
+            if other == at:
+                continue
+            moved = _expression(step.id + {1: " + 1", -1: " - 1", 0: ""}[other])
+            new: list[ast.expr] = [*parts[:i], moved, *parts[i + 1 :]]
+            made = ast.Subscript(node.value, ast.Tuple(new, ast.Load()) if several else new[0])
+            made.ctx = ast.Load()
+            bad, good = ast.unparse(node), ast.unparse(ast.fix_missing_locations(made))
+            text = f"{bad} stands where {good} belongs: it is one step off along {step.id}"
+            made.mistake = ("operands", f"{bad} for {good}", text)  # type: ignore[attr-defined]
+            yield made
+
+
+def _step(node: ast.AST) -> tuple[ast.Name | None, int]:
+    """The name t and the number k of the index t, t + 1 or t − 1."""
+    if isinstance(node, ast.Name):
+        return node, 0
+    if isinstance(node, ast.BinOp) and isinstance(node.left, ast.Name):
+        one = isinstance(node.right, ast.Constant) and node.right.value == 1
+        if one and isinstance(node.op, (ast.Add, ast.Sub)):
+            return node.left, 1 if isinstance(node.op, ast.Add) else -1
+    return None, 0
 
 
 def unlikely_repairs(names: list[str], every: list[str], scope: Scope) -> Alternatives:
