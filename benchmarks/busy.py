@@ -16,6 +16,7 @@ import argparse
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -41,9 +42,7 @@ class Spinner:
         self.signal("STOP")
 
     def signal(self, name: str) -> None:
-        import signal
-
-        self.process.send_signal(getattr(signal, f"SIG{name}"))
+        self.process.send_signal(getattr(signal, f"SIG{name}"))  # Windows has no such signals
 
 
 class Contestant:
@@ -148,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         timing.limit_threads(options.threads)  # before anything imports NumPy
         serve(options.serve, options)
         return
-    if not hasattr(os, "kill") or sys.platform == "win32":
+    if sys.platform == "win32":
         raise SystemExit(
             "busy: it stops and continues processes by signals; run it on Linux or macOS"
         )

@@ -8,13 +8,13 @@ import numpy as np
 from hypothesis import strategies as st
 
 import tinyae as ta
-from tinyae.catalog import LAYERS
+from tinyae.catalog import LAYERS, integers_from
 from tinyae.program.lower_layers import LOWER
 
 
 def _has_operations(row):
     rng = np.random.default_rng(0)
-    layer, _ = row.draw(lambda low, high: int(rng.integers(low, high, endpoint=True)), rng)
+    layer, _ = row.draw(integers_from(rng), rng)
     return type(layer) in LOWER
 
 

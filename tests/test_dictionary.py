@@ -104,7 +104,7 @@ def test_the_model_that_is_checked_has_the_gradient_that_trains(name: str) -> No
 
     row = next(row for row in catalog.MODELS if row.name == name)
     draws = rng(1)
-    model, x = row.draw(lambda low, high: int(draws.integers(low, high, endpoint=True)), draws)
+    model, x = row.draw(catalog.integers_from(draws), draws)
     held = model.astype(np.float64).differentiable()
     assert held.backprop(x, rng()) == pytest.approx(model.backprop(x, rng()))
     for key, p in model.params.items():

@@ -33,7 +33,7 @@ def plain_kernels():
 
 def drawn(row, seed):
     rng = np.random.default_rng(seed)
-    return row.draw(lambda low, high: int(rng.integers(low, high, endpoint=True)), rng)
+    return row.draw(catalog.integers_from(rng), rng)
 
 
 ROWS = {row.name: row for row in (*catalog.LAYERS, *catalog.MODELS)}

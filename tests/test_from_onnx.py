@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import tinyae as ta
 from benchmarks import onnx_vectors
+from tinyae.catalog import integers_from
 from tinyae.interchange import onnx_file
 from tinyae.program import export_onnx
 
@@ -32,10 +33,6 @@ def rng():
 @pytest.fixture
 def path(tmp_path):
     return str(tmp_path / "model.onnx")
-
-
-def integers_from(rng):
-    return lambda low, high: int(rng.integers(low, high, endpoint=True))
 
 
 def write(path, nodes, weights, shape, opset=17, batch="N"):

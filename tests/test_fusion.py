@@ -67,7 +67,7 @@ def small_cache(monkeypatch: pytest.MonkeyPatch) -> None:
 def drawn(row: Any, n: int, dtype: Any, seed: int = 0) -> tuple[Any, Any]:
     """A layer or model of the catalog, and n rows of input for it."""
     rng = np.random.default_rng(seed)
-    subject, x = row.draw(lambda low, high: int(rng.integers(low, high, endpoint=True)), rng)
+    subject, x = row.draw(catalog.integers_from(rng), rng)
     subject = subject.astype(dtype)
     if isinstance(x, tuple):
         labels = rng.integers(row.classes, size=n)

@@ -154,10 +154,7 @@ def correct_cases(number):
     """Random catalog layers, losses and models; every third has some entries at a kink."""
     rng = np.random.default_rng(7)
     rows = [*catalog.LAYERS, *catalog.LOSSES, *catalog.MODELS]
-
-    def integers(low, high):
-        return int(rng.integers(low, high, endpoint=True))
-
+    integers = catalog.integers_from(rng)
     for i in range(number):
         row = rows[i % len(rows)]
         case = Case(*row.draw(integers, rng))

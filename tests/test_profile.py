@@ -9,7 +9,7 @@ import pytest
 from architectures import COMPILED
 
 import tinyae as ta
-from tinyae.catalog import MODELS
+from tinyae.catalog import MODELS, integers_from
 from tinyae.cli import main
 from tinyae.layers import Layer
 from tinyae.program.compile import program_of_layer
@@ -28,10 +28,6 @@ def model(rng):
 
 def quick(model, *arguments, **more):
     return ta.profile(model, *arguments, repeats=1, **more)
-
-
-def integers_from(rng):
-    return lambda low, high: int(rng.integers(low, high, endpoint=True))
 
 
 @pytest.mark.parametrize("row", COMPILED, ids=lambda row: row.name)

@@ -13,7 +13,7 @@ import pytest
 from chromium import CHROMIUM, Page
 
 import tinyae as ta
-from tinyae.catalog import MODELS
+from tinyae.catalog import MODELS, integers_from
 from tinyae.cli import main
 from tinyae.report.comparison import compare, truncated
 from tinyae.report.drawing import log_ticks, nice_ticks, text_of
@@ -22,10 +22,6 @@ from tinyae.report.network import steps
 from tinyae.report.samples import look_at, png
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: install chromium")
-
-
-def integers_from(rng):
-    return lambda low, high: int(rng.integers(low, high, endpoint=True))
 
 
 def epochs(*totals):

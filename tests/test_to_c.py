@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinyae as ta
-from tinyae.catalog import MODELS
+from tinyae.catalog import MODELS, integers_from
 from tinyae.cli import main
 from tinyae.kernels.expressions import c_number
 from tinyae.layers import activation
@@ -137,10 +137,7 @@ def exported_layer(folder, name, layer, x):
 def catalog_jobs(folder):
     """Every layer of the catalog that a program can express, twice, and every model's parts."""
     rng = np.random.default_rng(0)
-
-    def integers(low, high):
-        return int(rng.integers(low, high, endpoint=True))
-
+    integers = integers_from(rng)
     jobs = []
     for row in [*COMPILED, *COMPILED]:
         jobs.append(exported_layer(folder, f"layer{len(jobs)}", *row.draw(integers, rng)))

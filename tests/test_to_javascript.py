@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinyae as ta
-from tinyae.catalog import MODELS
+from tinyae.catalog import MODELS, integers_from
 from tinyae.cli import main
 from tinyae.layers import activation
 from tinyae.program import Op, export_javascript, program, program_of
@@ -69,10 +69,6 @@ def run(script):
     done = subprocess.run([NODE, script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
-
-
-def integers_from(rng):
-    return lambda low, high: int(rng.integers(low, high, endpoint=True))
 
 
 @pytest.fixture

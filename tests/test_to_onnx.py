@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinyae as ta
-from tinyae.catalog import MODELS
+from tinyae.catalog import MODELS, integers_from
 from tinyae.cli import main
 from tinyae.kernels import functions
 from tinyae.layers import activation
@@ -52,10 +52,6 @@ def check_layer(path, layer, x):
     want = layer.astype(np.float64)(x.astype(np.float64))
     compare(run(path, x), want)
     compare(run(path, x[:1]), want[:1])
-
-
-def integers_from(rng):
-    return lambda low, high: int(rng.integers(low, high, endpoint=True))
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ import pytest
 from architectures import COMPILED
 
 import tinyae as ta
+from tinyae.catalog import integers_from
 from tinyae.interchange.torch_file import read_torch
 
 try:
@@ -36,10 +37,6 @@ STATE = (
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
-
-
-def integers_from(rng):
-    return lambda low, high: int(rng.integers(low, high, endpoint=True))
 
 
 def network(rng):

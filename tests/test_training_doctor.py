@@ -417,11 +417,7 @@ EVERY = [row for row in catalog.MODELS if row.name not in GAMES]
 @pytest.mark.parametrize("seed", range(3))
 def test_every_model_can_be_examined(row, seed):
     rng = np.random.default_rng(seed)
-
-    def integers(low, high):
-        return int(rng.integers(min(max(low, 2), high), high, endpoint=True))
-
-    model, x = row.draw(integers, rng)
+    model, x = row.draw(catalog.integers_from(rng, least=2), rng)
     d = diagnose_training(made_up([3, 2, 1]), model, x)
     assert d.measured["update ratios"]
     assert "diverged" not in d.kinds

@@ -27,7 +27,7 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 def _drawn(row: Any) -> Any:
     integers, draws = rng(1), rng(2)
-    built, _ = row.build(lambda low, high: int(integers.integers(low, high, endpoint=True)), draws)
+    built, _ = row.build(catalog.integers_from(integers), draws)
     return built
 
 
@@ -156,8 +156,7 @@ def _use_layer(name: str, layer: Any) -> Any:
 
 def _lowest(name: str) -> Any:
     """The integers that :func:`_drawn` drew, so that x fits the layer."""
-    integers = rng(1)
-    return lambda low, high: int(integers.integers(low, high, endpoint=True))
+    return catalog.integers_from(rng(1))
 
 
 def _use_model(name: str, model: Any) -> Any:

@@ -110,6 +110,13 @@ Integers = Callable[[int, int], int]
 Shape = tuple[int, ...]
 
 
+def integers_from(rng: np.random.Generator, least: int = 0) -> Integers:
+    """What a row draws its sizes with: ``integers(low, high)``, both included, and at least ``least``
+    where that lies between.
+    """
+    return lambda low, high: int(rng.integers(min(max(low, least), high), high, endpoint=True))
+
+
 def _normal(layer: Layer, shape: Shape, rng: np.random.Generator) -> Array:
     return rng.normal(size=shape)
 
@@ -904,8 +911,7 @@ def check_all(
 ) -> Iterator[tuple[str, Report]]:
     """The gradient check of every row, or of the rows named: layers and tangents, losses, models."""
 
-    def integers(low: int, high: int) -> int:
-        return int(rng.integers(low, high, endpoint=True))
+    integers = integers_from(rng)
 
     def wanted(row: LayerRow | LossRow | ModelRow) -> bool:
         return only is None or row.name in only

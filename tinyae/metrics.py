@@ -31,6 +31,7 @@ __all__ = [
     "detection",
     "mse",
     "psnr",
+    "rarer_class",
     "roc_auc",
     "roc_curve",
     "ssim",

@@ -22,12 +22,7 @@ from tinyae import catalog
 
 row = next(row for row in catalog.{table} if row.name == {name!r})
 rng = np.random.default_rng({seed})
-
-
-def integers(low, high):
-    return int(rng.integers(min(max(low, 2), high), high, endpoint=True))
-
-
+integers = catalog.integers_from(rng, least=2)
 """
 LAYER = """\
 layer, x = row.draw(integers, rng)

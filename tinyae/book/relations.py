@@ -16,11 +16,7 @@ from tinyae.learn.track import TRACK, Entry
 def drawn(row: Any, seed: int = 0) -> tuple[Any, Any]:
     """A row of the catalog, as the book's examples draw it."""
     rng = np.random.default_rng(seed)
-
-    def integers(low: int, high: int) -> int:
-        return int(rng.integers(min(max(low, 2), high), high, endpoint=True))
-
-    return row.draw(integers, rng)
+    return row.draw(catalog.integers_from(rng, least=2), rng)
 
 
 def rows_by_class(rows: tuple[Any, ...]) -> dict[type, Any]:

@@ -71,7 +71,7 @@ def names_in(lines: list[str]) -> frozenset[str]:
     left = " ".join(re.findall(r"(?:^|\s)(\[[^\]]*\]|[A-Za-z]+) \+?= ", text, re.MULTILINE))
     found = {word for word in re.findall("[A-Za-z]+", left) if len(word) <= 3}
     words = re.findall(r"(?<![A-Za-z_])[A-Za-z]{2}(?![A-Za-z_'])", text)
-    found |= {word for word in words if word.lower() not in _SHORT}
+    found |= {word for word in words if word.lower() not in SHORT_WORDS}
     found -= FUNCTIONS | NAMED
     return frozenset(found | {word[1:] for word in found if len(word) == 3 and word[0] == "d"})
 
@@ -214,12 +214,28 @@ def _word(token: str, names: frozenset[str], before: str) -> Token:
     ):
         return "math", rf"\mathit{{d}}\mathit{{{token[1:]}}}"
     symbolic = token in names and before in ("", *"+−·∘=*([,")  # be, or [ar, az, an]
-    if len(token) == 2 and "_" not in token and (symbolic or token.lower() not in _SHORT):
+    if len(token) == 2 and "_" not in token and (symbolic or token.lower() not in SHORT_WORDS):
         return "math", rf"\mathit{{{token}}}"  # kh, kw, nh
     return "text", token.replace("_", r"\_")
 
 
-_SHORT = {"is", "of", "in", "to", "as", "it", "if", "or", "at", "by", "on", "no", "so", "be", "an"}
+SHORT_WORDS = {
+    "is",
+    "of",
+    "in",
+    "to",
+    "as",
+    "it",
+    "if",
+    "or",
+    "at",
+    "by",
+    "on",
+    "no",
+    "so",
+    "be",
+    "an",
+}
 
 
 def _join(tokens: list[Token]) -> str:

@@ -13,7 +13,7 @@ import html
 import unicodedata
 from dataclasses import dataclass, field
 
-from tinyae.explanation.mathematics import FUNCTIONS, NAMED, exponential, pieces
+from tinyae.explanation.mathematics import FUNCTIONS, NAMED, SHORT_WORDS, exponential, pieces
 from tinyae.explanation.symbols import LOWERED, PRIMES, RAISED, STRIKE
 
 _OPEN, _CLOSE = "([⟨{⌊⌈⟦", ")]⟩}⌋⌉⟧"
@@ -23,10 +23,7 @@ _ACCENTS = {
     "\u0302": "^", "\u0303": "~", "\u0304": "¯", "\u0305": "¯", "\u0306": "˘", "\u0307": "˙",
     "\u0308": "¨", "\u030c": "ˇ", "\u20d7": "→",
 }  # fmt: skip
-_SHORT = {
-    "is", "of", "in", "to", "as", "it", "if", "or", "at", "by", "on", "no", "so", "be", "an", "up",
-    "day", "did", "dim", "div", "dot", "dry", "due",
-}  # fmt: skip
+_WORDS = SHORT_WORDS | {"up", "day", "did", "dim", "div", "dot", "dry", "due"}
 _SIGNS = {"-": "−", "·": "⋅", "Σ": "∑", "~": "∼", "*": "∗"}
 
 
@@ -168,8 +165,8 @@ def _node(kind: str, token: str) -> _Node:
 def _is_symbol(word: str) -> bool:
     """Whether a word is a symbol, as kh, kw, Wx, dWx, and no English word."""
     if len(word) == 3 and word[0] == "d":
-        return word not in _SHORT
-    return len(word) == 2 and "_" not in word and word.lower() not in _SHORT
+        return word not in _WORDS
+    return len(word) == 2 and "_" not in word and word.lower() not in _WORDS
 
 
 def _symbol(c: str) -> str:

@@ -234,6 +234,23 @@ class Examiner:
         self.rows.append(Row("ok" if true else "no", what, text))
         return true
 
+    def sums_to_zero(
+        self, name: str, inputs: dict[str, Any], gives: Sequence[str], axis: int, statement: str
+    ) -> None:
+        """Add a row that dx, of x's shape, sums to zero along an axis: its mean has come off."""
+        try:
+            dx = self.results(name, inputs, gives)["dx"]
+        except Unusable:
+            return
+        if dx.shape == inputs["x"].shape:
+            sums = float(np.abs(dx.sum(axis=axis)).max())
+            self.holds(
+                "invariant",
+                statement,
+                sums < 1e-9 * max(1.0, float(np.abs(dx).max())),
+                f"one sums to {sums:.3g}: the path through the mean μ is missing or not right",
+            )
+
     # --- the learner's function --------------------------------------------------------------
 
     def results(self, name: str, inputs: dict[str, Any], gives: Sequence[str]) -> Results:

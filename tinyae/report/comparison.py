@@ -115,9 +115,12 @@ def compare(model: Any, x: Any, train: Array | None = None, components: int = 1)
     if train is not None:
         width = math.prod(target.shape[1:])
         size = min(z.size, width, len(train))
-        linear = _pca(model, train, max(size, min(components, width)))
+        most = min(max(size, components), width, len(train))
+        _check_memory(len(train), width, most)
+        rows = scaled(model, train)
+        linear = pca.PCA(most).fit(rows)
         if denoises:
-            size = _best_size(truncated(linear, size), scaled(model, train), model.corruption)
+            size = _best_size(truncated(linear, size), rows, model.corruption)
         y_pca = truncated(linear, size).reconstruct(given).astype(np.float32)
         of_noisy = " on noisy" if denoises else ""
         qualities.append(quality(f"PCA{of_noisy}, {size} components", size, y_pca))
@@ -153,9 +156,6 @@ def _best_size(pca: metrics.PCA, x: Array, corruption: Any) -> int:
     return int(np.argmax(np.cumsum(gain))) + 1
 
 
-def _pca(model: Model, train: Array, size: int) -> metrics.PCA:
-    """PCA of the training rows."""
-    size, width = min(size, len(train)), math.prod(train.shape[1:])
-    if pca.memory(len(train), width, size) > _PCA_BYTES:
+def _check_memory(rows: int, width: int, size: int) -> None:
+    if pca.memory(rows, width, size) > _PCA_BYTES:
         raise MemoryError(f"its axes of {width:,} numbers take too much memory")
-    return pca.PCA(size).fit(scaled(model, train))
