@@ -1,8 +1,8 @@
 """How many cores are free for us: a loop must not be shared with a core that does other work.
 
-Threads that share a loop wait for the last of them. If another program runs on its core, that one is
-not even started until the system takes the core from the program: milliseconds, for a loop of
-microseconds. A step of 1.3 ms took 128 ms so, on two cores with nine busy processes.
+Threads that share a loop wait for the last of them. If another program runs on a thread's core, this
+thread does not even start until the system takes the core from the program: milliseconds, for a loop
+of microseconds. With nine busy processes on two cores, a step of 1.3 ms took 128 ms.
 
 Linux says how many threads want a core at this moment (``/proc/loadavg``) and which of our own are
 among them (``/proc/self/task``). It is asked every 50 ms, which takes some 50 µs. Where there is no
