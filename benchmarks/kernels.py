@@ -11,10 +11,7 @@ turns in one process.
 
     NumPy      the definition in kernels/reference.py, with BLAS for matrix products
     PyTorch    the equivalent operation, if there is one
-    floor      a lower bound of the time on this machine: the larger of
-               operations / peak, the best rate of large matrix products in this run, and
-               bytes / copy rate, measured in this run for that many bytes (each array moved once);
-               both by their fastest call
+    floor      a lower bound of the time on this machine (floor.py), each array moved once
     share      floor over ours; "of" says which of the two bounds is larger. Above 100 %, copying
                that many bytes is limited by something that does not limit the kernel
 
@@ -25,74 +22,21 @@ kernels/jitted/matmul.py computes itself means that it should leave this size to
 from __future__ import annotations
 
 import argparse
-import functools
 import importlib
-import inspect
-import itertools
-import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import timing
+from benchmarks.calls import STEPS, Call, copied, intercepted, public
+from benchmarks.floor import COLUMNS, Machine, measure_machine, work_of_call
 from benchmarks.peers import present
 
 OURS, TWIN, PEER = "tinyae", "NumPy", "PyTorch"
 RESET_AFTER = 256  # calls of an optimizer step after which its arrays are restored
-
-
-MLPS = ("mlp", "mlp_backward", "mlp_backprop")
-# optimizer steps, for all params at once
-STEPS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")
-
-
-class Call(NamedTuple):
-    """A kernel and its arguments."""
-
-    kernel: str
-    arguments: tuple[Any, ...]
-
-    @property
-    def arrays(self) -> list[Any]:
-        """All arrays in the arguments, including nested ones."""
-        return _arrays(self.arguments)
-
-    @property
-    def widths(self) -> list[int]:
-        """For an MLP: the number of inputs, and of outputs of each layer."""
-        layers = self.arguments[0]
-        return [layers[0].W.shape[1], *(len(layer.W) for layer in layers)]
-
-    def __str__(self) -> str:
-        """As ``matmul 32×784 784×64``; ᵀ marks an array that is not in C order."""
-        if self.kernel in STEPS:
-            rows = self.arguments[0]
-            return f"{self.kernel} {sum(row[0].size for row in rows):,} in {len(rows)} arrays"
-        if self.kernel in MLPS:
-            shape = f"{len(self.arguments[1])}×{'-'.join(map(str, self.widths))}"
-            words = [a for a in self.arguments[2:] if isinstance(a, str)]
-            return " ".join([self.kernel, shape, *words, *["dx"] * (self.arguments[-1] is True)])
-        shapes = [
-            "×".join(map(str, a.shape)) + ("" if a.flags.c_contiguous else "ᵀ") for a in self.arrays
-        ]
-        return " ".join([self.kernel, *shapes])
-
-
-KERNEL_MODULES = ("tinyae.kernels.reference", "tinyae.kernels.special")
-
-
-def public() -> list[str]:
-    """The kernels' names, in the order of the reference."""
-    reference = importlib.import_module("tinyae.kernels.reference")
-    return [
-        name
-        for name, f in vars(reference).items()
-        if inspect.isfunction(f) and f.__module__ in KERNEL_MODULES and name[0] != "_"
-    ]
 
 
 # --- the calls to time ------------------------------------------------------------------------
@@ -104,7 +48,6 @@ def calls_of(step: Callable[[], Any]) -> dict[str, Call]:
     The step is run three times: as it is, without fusing forward and backward, and with the
     definitions only, which call every layer by itself.
     """
-    from tinyae import kernels
     from tinyae.fusion import steps
     from tinyae.fusion.plan_cache import forget_plans
     from tinyae.twin import definitions_only
@@ -113,43 +56,25 @@ def calls_of(step: Callable[[], Any]) -> dict[str, Call]:
 
     def recording(name: str, kernel: Callable[..., Any]) -> Callable[..., Any]:
         def record(*arguments: Any) -> Any:
-            call = Call(name, tuple(map(_copy, arguments)))
+            call = Call(name, copied(arguments))
             calls.setdefault(str(call), call)
             return kernel(*arguments)
 
         return record
 
-    before = {name: getattr(kernels, name) for name in public()}
-    for name, kernel in before.items():
-        setattr(kernels, name, recording(name, kernel))
     fuse_all = steps.fuse_all
     try:
-        step()
-        steps.fuse_all = lambda *_: None
-        forget_plans()
-        step()
-        with definitions_only():
+        with intercepted(recording):
             step()
+            steps.fuse_all = lambda *_: None
+            forget_plans()
+            step()
+            with definitions_only():
+                step()
     finally:
         steps.fuse_all = fuse_all
         forget_plans()
-        for name, kernel in before.items():
-            setattr(kernels, name, kernel)
     return calls
-
-
-def _arrays(a: Any) -> list[Any]:
-    if isinstance(a, (list, tuple)):
-        return [array for part in a for array in _arrays(part)]
-    return [a] if hasattr(a, "strides") and a.ndim else []
-
-
-def _copy(a: Any) -> Any:
-    if isinstance(a, tuple) and hasattr(a, "_fields"):
-        return type(a)(*map(_copy, a))
-    if isinstance(a, (list, tuple)):
-        return type(a)(map(_copy, a))
-    return a.copy(order="K") if hasattr(a, "strides") and hasattr(a, "copy") else a
 
 
 def calls_in_use(networks: Sequence[str], n: int | None) -> dict[str, Call]:
@@ -233,10 +158,10 @@ def ready(kernel: Callable[..., Any], call: Call) -> Callable[[], Any]:
     An optimizer step clears the gradient, so with every further call the moments decay, finally to
     subnormal numbers, which are slow. So the arrays are restored after every RESET_AFTER calls.
     """
-    copied = Call(call.kernel, tuple(map(_copy, call.arguments)))
+    own = Call(call.kernel, copied(call.arguments))
     if call.kernel not in STEPS:
-        return lambda: kernel(*copied.arguments)
-    pairs = list(zip(copied.arrays, call.arrays))
+        return lambda: kernel(*own.arguments)
+    pairs = list(zip(own.arrays, call.arrays))
     calls = 0
 
     def run() -> None:
@@ -245,105 +170,9 @@ def ready(kernel: Callable[..., Any], call: Call) -> Callable[[], Any]:
         if calls % RESET_AFTER == 0:
             for a, b in pairs:
                 a[...] = b
-        kernel(*copied.arguments)
+        kernel(*own.arguments)
 
     return run
-
-
-# --- the floor --------------------------------------------------------------------------------
-
-
-class Machine(NamedTuple):
-    """Measured limits: operations per second and what reached them; seconds to move bytes."""
-
-    peak: float
-    winner: str
-    moved: list[tuple[int, float]]  # bytes read and written, seconds
-
-    def seconds_to_move(self, size: int) -> float:
-        """The time of a copy that moves ``size`` bytes, interpolated between measured sizes."""
-        import numpy as np
-
-        sizes, seconds = np.log(np.array(self.moved)).T
-        if size <= self.moved[0][0]:
-            return self.moved[0][1]
-        if size >= self.moved[-1][0]:
-            return self.moved[-1][1] * size / self.moved[-1][0]
-        return float(np.exp(np.interp(math.log(size), sizes, seconds)))
-
-
-def measure_machine(peers: Sequence[str], threads: int, n: int) -> Machine:
-    """The best rate of (n, n) products; copies of 8 kB to 64 MB with one thread or with all."""
-    import numpy as np
-
-    from tinyae import kernels
-
-    seconds = 0.3 if n > 256 else 0.0
-    a = np.random.default_rng(0).random((n, n), np.float32)
-    products = {TWIN: lambda: a @ a, OURS: lambda: kernels.matmul(a, a)}
-    if peers:
-        products[PEER] = importlib.import_module("benchmarks.peers.with_torch").twin("matmul", a, a)
-    seconds_of = {name: timing.fastest(run, seconds) for name, run in products.items()}
-    winner = min(seconds_of, key=lambda name: seconds_of[name])
-    moved = []
-    for power in range(11, 25 if n > 256 else 13):
-        source = np.ones(1 << power, np.float32)
-        target = np.empty_like(source)
-        least = timing.fastest(functools.partial(np.copyto, target, source), seconds / 3)
-        if power > 18:  # smaller copies end before a second thread has started
-            halves = list(zip(np.array_split(target, threads), np.array_split(source, threads)))
-            with ThreadPoolExecutor(threads) as pool:
-                shared = functools.partial(_copy_halves, pool, halves)
-                least = min(least, timing.fastest(shared, seconds / 3))
-        moved.append((2 * source.nbytes, least))
-    return Machine(2 * n**3 / seconds_of[winner], winner, moved)
-
-
-def _copy_halves(pool: ThreadPoolExecutor, halves: Sequence[tuple[Any, Any]]) -> None:
-    import numpy as np
-
-    list(pool.map(np.copyto, *zip(*halves)))
-
-
-def operations(call: Call, result: Any) -> int:
-    """Multiplications and additions in matrix products and convolutions; 0 for other kernels."""
-    if call.kernel in MLPS:
-        sizes = [i * o for i, o in itertools.pairwise(call.widths)]
-        gradients = sum(sizes) if call.arguments[-1] is True else sum(sizes[1:])  # input gradients
-        products = {
-            "mlp": sum(sizes),
-            "mlp_backward": sum(sizes) + gradients,
-            "mlp_backprop": 2 * sum(sizes) + gradients,
-        }
-        return 2 * len(call.arguments[1]) * products[call.kernel]
-    shapes = [a.shape for a in call.arrays]
-    if call.kernel in ("affine", "matmul", "matmul_nt"):
-        return 2 * result.size * shapes[0][1]
-    if call.kernel == "matmul_tn":
-        return 2 * result.size * shapes[0][0]
-    if call.kernel == "affine_grad":
-        return 2 * math.prod(shapes[0]) * shapes[1][1]
-    if call.kernel in ("conv2d", "conv2d_relu"):
-        return 2 * result.size * math.prod(shapes[1][1:])
-    if call.kernel in ("conv2d_input_grad", "conv2d_input_grad_relu"):
-        return 2 * math.prod(shapes[0]) * math.prod(shapes[1][1:])
-    if call.kernel == "conv2d_weight_grad":
-        return 2 * math.prod(shapes[1]) * math.prod(result.shape[1:])
-    return 0
-
-
-def bytes_moved(call: Call, result: Any) -> int:
-    """Bytes with each array read or written once; arrays changed in place count twice."""
-    arrays = call.arrays + _arrays(result if isinstance(result, (tuple, list)) else (result,))
-    if call.kernel == "mlp":
-        arrays = [a for a in arrays if not any(a is s.dW or a is s.db for s in call.arguments[0])]
-    if call.kernel in ("mlp_backward", "mlp_backprop"):
-        arrays += [a for layer in call.arguments[0] for a in (layer.dW, layer.db)]
-    if call.kernel in STEPS:
-        arrays += arrays
-    changed = {"affine_grad": arrays[2:], "bias_grad": arrays[1:], "row_sq_norms": arrays[2:3]}
-    arrays += changed.get(call.kernel, [])
-    return sum(a.nbytes for a in arrays)
 
 
 # --- the tables -------------------------------------------------------------------------------
@@ -363,15 +192,12 @@ def row(call: Call, machine: Machine, peers: Sequence[str], plan: dict[str, Any]
         run |= {} if twin is None else {PEER: twin}
     result = run[OURS]()
     spreads = timing.interleaved(run, **plan)
-    compute = operations(call, result) / machine.peak
-    move = machine.seconds_to_move(bytes_moved(call, result))
-    floor, ours = max(compute, move), spreads[OURS].median
+    ours = spreads[OURS].median
     cells = [timing.digits(s.median * 1e6) for s in (spreads[OURS], spreads[TWIN])]
     cells.append(timing.digits(spreads[PEER].median * 1e6) if PEER in spreads else "–")
-    bound = "operations" if compute > move else "bytes"
     fastest = min(s.median for name, s in spreads.items() if name != OURS)
-    more = [timing.digits(floor * 1e6), f"{floor / ours:.0%}", bound, f"{fastest / ours:.2f}"]
-    return [str(call), *cells, *more]
+    floor = work_of_call(call, result).columns(machine, ours, 1e6)
+    return [str(call), *cells, *floor, f"{fastest / ours:.2f}"]
 
 
 def rule(plan: dict[str, Any], quick: bool) -> tuple[list[str], list[list[str]]]:
@@ -446,14 +272,9 @@ def measured(common: Any, options: Any, networks: Any, peers: Sequence[str], pla
     chosen.sort(key=lambda call: order.index(call.kernel))
     side = 64 if options.quick else 1024
     machine = measure_machine(peers, options.threads, side)
-    rates = ", ".join(
-        f"{size / seconds / 1e9:.0f} GB/s at {size >> 10:,} kB"
-        for size, seconds in machine.moved[:: max(1, len(machine.moved) // 4)]
-    )
     common.table(
-        f"µs a call, {options.threads} threads; peak {machine.peak / 1e9:.0f} GFLOP/s "
-        f"({machine.winner}, {side}³); copies move {rates}",
-        ["kernel", OURS, TWIN, PEER, "floor", "share", "of", "best other / ours"],
+        f"µs a call, {options.threads} threads; {machine}",
+        ["kernel", OURS, TWIN, PEER, *COLUMNS, "best other / ours"],
         [row(call, machine, peers, plan) for call in chosen],
     )
 

@@ -12,6 +12,7 @@ agree to 1e-5. Networks: peers/networks.py.
     PyTorch      the modules under inference_mode, with --threads threads
 
 ``vs ORT`` and ``vs PyTorch`` are their medians over ours; for ONNX Runtime, the better of the two.
+``floor``, ``share`` and ``of`` are those of floor.py.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import timing
+from benchmarks.floor import COLUMNS, measure_machine, work_of_inference
 from benchmarks.peers import present
 
 OURS, PEERS = "tinyae", ["onnxruntime", "torch"]
@@ -95,26 +97,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
         plan = {"repeats": 1, "settle": 0.0, "block": 0.0}
     results, figures = [], {}
     with timing.Neighbours() as others:
+        machine = measure_machine([], options.threads, 64 if options.quick else 1024)
         for key in chosen:
             network = networks[key]
             for n in [min(n, 8) for n in options.batches] if options.quick else options.batches:
                 calls = contestants(network, n, peers, options.threads)
                 same_output(calls, network.model().reconstruct(network.data(n)))
                 spreads = timing.interleaved(calls, **plan)
-                results.append((f"{network.title} × {n}", spreads))
+                work = work_of_inference(network.model(), network.data(n))
+                floor = work.columns(machine, spreads[OURS].median, 1e6)
+                results.append((f"{network.title} × {n}", spreads, floor))
                 figures[f"{key}-{n}"] = {name: s._asdict() for name, s in spreads.items()}
     names = list(results[0][1])
     common.table(
-        f"µs a call: median (quartiles), {options.threads} threads where not said otherwise",
-        ["network × batch", *names, "vs ORT", "vs PyTorch"],
+        f"µs a call: median (quartiles), {options.threads} threads where not said otherwise; {machine}",
+        ["network × batch", *names, "vs ORT", "vs PyTorch", *COLUMNS],
         [
             [
                 title,
                 *(s[name].microseconds() for name in names),
                 ratio(s, "ORT"),
                 ratio(s, "PyTorch"),
+                *floor,
             ]
-            for title, s in results
+            for title, s, floor in results
         ],
     )
     print(others)

@@ -5,9 +5,9 @@
     python benchmarks/train_step.py --quick          # does it run?
 
 Contestants take turns in one process (timing.py). Each row gives the median and quartiles of one
-step in milliseconds, and the ratio of the best peer's median to ours. All start with the same
-weights (float32), on the same batch, with Adam 1e-3. Before timing, the losses of the first three
-steps must agree. Networks: peers/networks.py.
+step in milliseconds, the ratio of the best peer's median to ours, and the floor and our share of it
+(floor.py). All start with the same weights (float32), on the same batch, with Adam 1e-3. Before
+timing, the losses of the first three steps must agree. Networks: peers/networks.py.
 
     tinyae          terms = model.backprop(x, rng); optimizer.step(model.params)
     PyTorch eager   zero_grad, forward, backward, default Adam
@@ -30,6 +30,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import timing
+from benchmarks.floor import COLUMNS, measure_machine, work_of_step
 from benchmarks.peers import compiler, present
 
 OURS = "tinyae"
@@ -166,20 +167,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     timing.limit_threads(options.threads)  # before anything imports NumPy
     common = importlib.import_module("benchmarks.recipes.common")
     names = runnable(options.peers)
-    figures, lines = {}, []
+    figures, lines, floors = {}, [], []
     rows = races(options.only, options.quick)
     with timing.Neighbours() as others:
+        machine = measure_machine([], options.threads, 64 if options.quick else 1024)
         for row, network, n in rows:
             spreads = (
                 apart(row, names, options) if options.separate else race(network, n, names, options)
             )
             figures[row] = {name: s._asdict() for name, s in spreads.items()}
             lines.append((f"{network.title} × {n}", spreads))
+            work = work_of_step(network.model(), network.data(n))
+            ours = spreads.get(OURS)
+            floors.append(work.columns(machine, ours.median, 1e3) if ours else ["–"] * 3)
             print(f"{row}: {', '.join(line(*lines[-1], [OURS])[1:])}", file=sys.stderr, flush=True)
     shown = list(dict.fromkeys(name for _, spreads in lines for name in spreads))
-    heads = ["network × batch", *shown, "best peer", "ratio"]
-    title = f"ms a training step: median (quartiles), {options.threads} threads, float32"
-    common.table(title, heads, [line(title, spreads, shown) for title, spreads in lines])
+    heads = ["network × batch", *shown, "best peer", "ratio", *COLUMNS]
+    title = f"ms a training step: median (quartiles), {options.threads} threads, float32; {machine}"
+    table = [line(row, spreads, shown) + cells for (row, spreads), cells in zip(lines, floors)]
+    common.table(title, heads, table)
     print(others)
     print(common.machine())
     if options.json == "-":

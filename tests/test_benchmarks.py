@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import busy, kernels, latency, peers, scale, start, timing, train_step
-from benchmarks.kernels import Call
+from benchmarks import busy, floor, kernels, latency, peers, scale, start, timing, train_step
+from benchmarks import calls as kernel_calls
+from benchmarks.calls import Call
 from benchmarks.peers.networks import NETWORKS
 from benchmarks.timing import Spread
 
@@ -39,6 +40,8 @@ class TestScripts:
         for key in ("dense", "ecg", "contractive", "vae"):
             assert NETWORKS[key].title in out
         assert all(spreads["tinyae"]["median"] > 0 for spreads in figures.values())
+        assert "GFLOP/s" in out
+        assert out.count(" operations") + out.count(" bytes") == 4
 
     @LINUX
     def test_busy(self, run):
@@ -362,7 +365,7 @@ class TestKernels:
         calls = list(kernels.other_calls(4))
         assert {call.kernel for call in calls} == set(kernels.public())
         for call in calls:
-            assert kernels.bytes_moved(call, kernels.ready(REFERENCE[call.kernel], call)()) > 0
+            assert kernel_calls.bytes_moved(call, kernels.ready(REFERENCE[call.kernel], call)()) > 0
 
     def test_a_step_is_recorded_and_the_kernels_are_put_back(self):
         import tinyae as ta
@@ -376,10 +379,10 @@ class TestKernels:
         calls = kernels.calls_of(train_step.our_step(network, network.data(16)))
         assert {"mlp 16×784-64", "mlp_backward 16×64-784 dx", "relu 16×64"} <= set(calls)
         whole = calls["mlp_backprop 16×784-64-784 mse"]
-        assert kernels.operations(whole, None) == 10 * 16 * 784 * 64
-        assert kernels.operations(calls["mlp 16×784-64"], None) == 2 * 16 * 784 * 64
-        assert kernels.operations(calls["mlp_backward 16×64-784 dx"], None) == 4 * 16 * 784 * 64
-        assert kernels.operations(calls["mlp_backward 16×784-64"], None) == 2 * 16 * 784 * 64
+        assert kernel_calls.operations(whole, None) == 10 * 16 * 784 * 64
+        assert kernel_calls.operations(calls["mlp 16×784-64"], None) == 2 * 16 * 784 * 64
+        assert kernel_calls.operations(calls["mlp_backward 16×64-784 dx"], None) == 4 * 16 * 784 * 64
+        assert kernel_calls.operations(calls["mlp_backward 16×784-64"], None) == 2 * 16 * 784 * 64
         assert {name: getattr(ta.kernels, name) for name in before} == before
 
         def failing():
@@ -428,23 +431,54 @@ class TestKernels:
     )
     def test_operations(self, kernel, shapes, more, want):
         call = Call(kernel, (*(np.ones(s, np.float32) for s in shapes), *more))
-        assert kernels.operations(call, REFERENCE[kernel](*call.arguments)) == want
+        assert kernel_calls.operations(call, REFERENCE[kernel](*call.arguments)) == want
 
     def test_bytes(self):
         a = np.ones((3, 5), np.float32)
-        assert kernels.bytes_moved(Call("relu", (a,)), a) == 2 * 60
-        assert kernels.bytes_moved(Call("mse", (a, a)), (1.0, a)) == 3 * 60
+        assert kernel_calls.bytes_moved(Call("relu", (a,)), a) == 2 * 60
+        assert kernel_calls.bytes_moved(Call("mse", (a, a)), (1.0, a)) == 3 * 60
         y, b = np.ones((2, 3, 4, 4), np.float32), np.ones(3, np.float32)
-        assert kernels.bytes_moved(Call("bias_grad", (y, b)), None) == 384 + 2 * 12
-        assert kernels.bytes_moved(Call("affine_grad", (a, a, b, b)), None) == 2 * 60 + 4 * 12
+        assert kernel_calls.bytes_moved(Call("bias_grad", (y, b)), None) == 384 + 2 * 12
+        assert kernel_calls.bytes_moved(Call("affine_grad", (a, a, b, b)), None) == 2 * 60 + 4 * 12
         rows = importlib.import_module("tinyae.kernels.reference").ParamGroup([(a, a, a, a)])
-        assert kernels.bytes_moved(Call("adam", (rows, 1e-3)), None) == 2 * 4 * 60
+        assert kernel_calls.bytes_moved(Call("adam", (rows, 1e-3)), None) == 2 * 4 * 60
 
     def test_the_copy_rate_is_read_between_the_sizes_measured(self):
-        machine = kernels.Machine(1e9, "NumPy", [(100, 1.0), (400, 2.0)])
+        machine = floor.Machine(1e9, "NumPy", [(100, 1.0), (400, 2.0)])
         assert machine.seconds_to_move(10) == 1
         assert machine.seconds_to_move(200) == pytest.approx(2**0.5)
         assert machine.seconds_to_move(800) == pytest.approx(4)
+
+    def test_a_floor_is_the_larger_of_operations_and_bytes(self):
+        machine = floor.Machine(1e9, "NumPy", [(100, 1.0), (400, 2.0)])
+        assert floor.Work(5 * 10**9, 100).columns(machine, 10.0, 1) == ["5.00", "50%", "operations"]
+        assert floor.Work(5 * 10**8, 800).columns(machine, 5.0, 1e3) == ["4,000", "80%", "bytes"]
+        assert "peak 1 GFLOP/s (NumPy)" in str(machine)
+
+    @pytest.mark.parametrize(
+        ("key", "products"),
+        [
+            # Forward, dW, and dx of all layers but the first.
+            ("dense", 784 * 64 * (2 + 2 + 1)),
+            # Two heads, whose sum is the encoder's gradient.
+            ("vae", 784 * 500 * (2 + 2 + 1) + 500 * 20 * 9),
+            # The layers' sizes, times the outputs each sees; a transposed one sees its inputs.
+            ("conv", 196 * 9 * 16 * 2 + 3 * (49 * 9 * (16 * 8 + 8 * 8) + 196 * 72 * 16 + 784 * 144)),
+        ],
+    )
+    def test_the_operations_of_a_step(self, key, products):
+        network = NETWORKS[key]
+        model, x = network.model(), network.data(4)
+        work = floor.work_of_step(model, x)
+        assert work.operations == 2 * 4 * products
+        assert work.size == x.nbytes + 6 * 4 * sum(p.size for p in model.params.values())
+        assert not any(p.grad.any() for p in model.params.values())
+
+    def test_the_operations_of_a_reconstruction(self):
+        network = NETWORKS["dense"]
+        x = network.data(4)
+        work = floor.work_of_inference(network.model(), x)
+        assert work == (2 * 4 * 784 * 64 * 2, 4 * (2 * x.size + 2 * 784 * 64 + 784 + 64))
 
     def test_moments_do_not_decay_to_subnormal_numbers(self):
         call = next(c for c in kernels.other_calls(1) if c.kernel == "adam")
