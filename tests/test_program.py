@@ -19,7 +19,7 @@ from tinyae import kernels
 from tinyae.catalog import MODELS
 from tinyae.layers.activation import activations
 from tinyae.program import compile_model, plan, program
-from tinyae.program.compile import MAX_SHAPES, program_of
+from tinyae.program.compile import MAX_SHAPES, program_of, runtime_of
 
 try:
     import numba  # noqa: F401
@@ -465,20 +465,52 @@ def test_shared_work_is_the_same_work(rng, monkeypatch):
 
 
 @pytest.mark.skipif("numba" not in SETS, reason="needs numba")
-def test_a_shared_sample_is_the_same_sample(rng, monkeypatch):
-    """Each thread computes some columns of a layer and applies the activation to these."""
-    from tinyae.program import run_numba
-
-    model = identity(
-        ta.Dense(7, 300, rng=rng), ta.Tanh(), ta.Dense(300, 200, rng=rng), ta.Sigmoid()
+@pytest.mark.parametrize("n", [1, 2, 8, 13, 32, 45])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_shared_operations_are_the_same_operations(n, threads, rng, monkeypatch):
+    """Each thread computes some columns of a layer, or some samples, with the activation."""
+    chain = (
+        *(ta.Dense(7, 300, rng=rng), ta.Tanh(), ta.LayerNorm(300), ta.Dense(300, 30, rng=rng)),
+        *(ta.Skip(ta.Softmax()), ta.Dense(60, 32, rng=rng), ta.Reshape(2, 4, 4)),
+        *(ta.Conv2d(2, 3, 3, padding=1, rng=rng), ta.Flatten(), ta.Dense(48, 200, rng=rng)),
+        ta.Sigmoid(),
     )
-    x = rng.normal(size=(1, 7)).astype(np.float32)
-    monkeypatch.setattr(run_numba, "_MIN_PARALLEL_SAMPLE_FLOPS", 1)
-    monkeypatch.setattr("numba.get_num_threads", lambda: 2)
-    monkeypatch.setattr("tinyae.program.thread_pool.free_cores", lambda: 2)
-    f = compiled_by("numba", model, "encoder")
+    model = identity(*chain)
+    x = rng.normal(size=(n, 7)).astype(np.float32)
+    want = compiled_by("numba", model, "encoder")(x)
+    np.testing.assert_allclose(want, model.encode(x), atol=1e-6)
+    monkeypatch.setattr("numba.get_num_threads", lambda: threads)
+    monkeypatch.setattr("tinyae.program.thread_pool.free_cores", lambda: threads)
+    runtime = runtime_of(program_of(model, "encoder", (7,)), "numba")
+    runtime.least_shared, runtime.most_shared = 1, 1000
     for _ in range(20):  # the helper may or may not take part
-        np.testing.assert_allclose(f(x), model.encode(x), atol=1e-6)
+        np.testing.assert_array_equal(runtime.run(x), want)
+
+
+@pytest.mark.skipif("numba" not in SETS, reason="needs numba")
+def test_operations_are_shared_where_weights_outweigh_samples(rng):
+    """784-64-784 has 400 kB of weights, a sample 6.5 kB; convolutions have few weights."""
+    dense = ta.Autoencoder(*ta.dense_encoder_decoder((784,), [64], rng=rng), ta.MSE())
+    runtime = runtime_of(program_of(dense, "autoencoder", (784,)), "numba")
+    shared = [runtime.least_shared <= n <= runtime.most_shared for n in (1, 8, 32, 128, 1024)]
+    assert shared == [False, True, True, False, False]
+    conv = runtime_of(program_of(conv_model(rng), "autoencoder", (1, 14, 14)), "numba")
+    assert conv.least_shared > conv.most_shared
+
+
+@pytest.mark.skipif("numba" not in SETS, reason="needs numba")
+@given(st.booleans(), st.integers(1, 2000), st.integers(1, 200), st.sampled_from([16, 32, 64]))
+def test_the_parts_of_a_shared_operation_are_all_of_it_and_none_is_empty(dense, size, n, width):
+    from tinyae.kernels.jitted.simd_tile import ROWS
+    from tinyae.program.run_numba import DENSE, _divide
+
+    panels, groups, run = _divide(DENSE if dense else DENSE + 1, size, n, width)
+    assert (groups - 1) * run < n <= groups * run
+    if dense:
+        assert (panels - 1) * width < size <= panels * width
+        assert run % ROWS == 0
+    else:
+        assert (panels, run) == (1, 1)
 
 
 @both_sets

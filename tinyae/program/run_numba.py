@@ -75,7 +75,8 @@ from tinyae.program.thread_pool import fetch_add, leave, load, post, take, withd
 _BLOCK_BYTES = 400_000  # input, output and arena of a block, which fit into the second-level cache
 _MAX_BLOCK = 16  # a block has at most 16 · ROWS samples
 _MIN_PARALLEL_FLOPS = 3_000_000  # of a batch; below that, a helper thread does not pay off
-_MIN_PARALLEL_SAMPLE_FLOPS = 1_000_000  # of a single sample, counting Dense only
+_MIN_SHARED_FLOPS = 1_000_000  # of a batch whose operations are shared, counting Dense only
+_MIN_PARTS = 8  # of a shared Dense, if there are enough samples
 _VECTOR_BYTES = lanes(1)
 # The job in the mailbox: two numbers, then the address and size of each array.
 _N, _BLOCK, _CODE, _WEIGHTS, _X, _Y, _TASKS, _ARENA = 1, 2, 3, 5, 7, 9, 11, 13
@@ -91,12 +92,15 @@ class NumbaRuntime:
         self.size = math.prod(program.output_shape)
         self.dtype = program.dtype
         self.flops = program.flops
-        products = sum(op.flops for op in program.ops if isinstance(op, Dense))
-        self.parallel_sample = products >= _MIN_PARALLEL_SAMPLE_FLOPS
         sample_bytes = self.dtype.itemsize * int(self.code[[INPUTS, OUTPUTS, ARENA_SIZE]].sum())
         # Weights that do not fit into a cache are read again for each block: use larger blocks.
         size = max(_BLOCK_BYTES, min(self.weights.nbytes // 4, 4 * _BLOCK_BYTES))
         self.block = ROWS * min(max(size // (sample_bytes * ROWS), 1), _MAX_BLOCK)
+        # Threads share operations, not samples, where weights are larger than all that is computed
+        # with them: so each thread reads only a part of them.
+        products = sum(op.flops for op in program.ops if isinstance(op, Dense))
+        self.least_shared = _MIN_SHARED_FLOPS / max(products, 1)
+        self.most_shared = self.weights.nbytes // sample_bytes
         self._no_helper = np.zeros(0, np.int64), np.empty(0, self.dtype), thread_pool.NO_MAILBOX
         keep_freed_memory()
 
@@ -106,19 +110,23 @@ class NumbaRuntime:
         if not (x.flags.c_contiguous and x.flags.writeable):
             x = x.copy()
         flat = x.reshape(-1)
-        if self.parallel_sample if n == 1 else n > ROWS and n * self.flops >= _MIN_PARALLEL_FLOPS:
-            self._run_with_helper(flat, y, n)
+        if self.least_shared <= n <= self.most_shared:
+            tasks = np.zeros(3 * int(self.code[OPERATIONS]), np.int64)
+            arena = np.empty(n * int(self.code[ARENA_SIZE]), self.dtype)
+            self._run_with_helper(flat, y, n, n, tasks, arena)
+        elif n > ROWS and n * self.flops >= _MIN_PARALLEL_FLOPS:
+            # of blocks, so that both threads get the same number
+            pairs = max(-(-n // (2 * self.block)), 2)
+            block = max(-(-n // (2 * pairs * ROWS)), 1) * ROWS
+            self._run_with_helper(flat, y, n, block, np.zeros(1, np.int64), self._no_helper[1])
         else:
             _run_program(self.code, self.weights, flat, y, n, self.block, *self._no_helper)
         return y.reshape(n, *self.shape)
 
-    def _run_with_helper(self, x: Array, y: Array, n: int) -> None:
+    def _run_with_helper(
+        self, x: Array, y: Array, n: int, block: int, tasks: Array, arena: Array
+    ) -> None:
         """Run with a helper thread, if one is free."""
-        # of tasks, so that both threads get the same number
-        pairs = max(-(-n // (2 * self.block)), 2)
-        block = max(-(-n // (2 * pairs * ROWS)), 1) * ROWS
-        tasks = np.zeros(2 + 2 * int(self.code[OPERATIONS]), np.int64)
-        arena = np.empty(int(self.code[ARENA_SIZE]) if n == 1 else 0, self.dtype)
         job = self.code, self.weights, x, y, n, block, tasks, arena
         serve = _serve_float if self.dtype.itemsize == 4 else _serve_double
         thread_pool.run(_run_program, job, serve)
@@ -153,18 +161,20 @@ def _run_program(
 ) -> None:
     """Run the program on all samples, block by block.
 
-    With ``tasks``, several threads run this function at once and take tasks until none is left. A
-    task is a block. For a single sample, a task is a part of an operation: all threads share one
-    ``arena``, and each waits until an operation is complete before it starts the next one.
+    With ``tasks``, two threads run this function at once and take tasks until none is left. If
+    there is one counter, it counts the blocks taken. Otherwise they share the operations of the one
+    block, and its ``arena``, and wait for each other after each operation. A part of a Dense is a
+    panel of its weights, for all samples or for a group of them; of any other operation, a sample.
+    Each thread begins with its own half of the parts, whose weights may be in its cache from the
+    last call, and then takes what is left of the other half. Counters of operation i: [3i] and
+    [3i + 1], parts taken of each half, [3i + 2] parts completed.
 
-    ``tasks`` holds counters: [0] blocks taken, [2 + 2i] parts of operation i taken, and [3 + 2i]
-    parts of operation i completed. The caller has a ``mailbox``, through which it posts the job for
-    a helper and waits until the helper has left. The helper's mailbox is empty.
+    The caller has a ``mailbox``, through which it posts the job for a helper and waits until the
+    helper has left. The helper's mailbox is empty.
     """
     inputs, outputs, width = code[INPUTS], code[OUTPUTS], _panel_columns(x)
-    shared = tasks.size > 0
-    cooperative = shared and n == 1
-    if not cooperative:
+    shared = tasks.size > 1
+    if not shared:
         arena = np.empty(code[ARENA_SIZE] * min(n, block), x.dtype)
     offsets = np.empty(code[DEPTH], np.int64)
     for k in range(offsets.size):
@@ -177,7 +187,7 @@ def _run_program(
         post(mailbox)
     first = 0
     while True:
-        if shared and not cooperative:
+        if tasks.size == 1:
             first = fetch_add(tasks, 0, 1) * block
         if first >= n:
             break
@@ -191,25 +201,26 @@ def _run_program(
             at += 2 + length
             a, a_row = _space(common[X_SPACE], xs, ys, arena), code[common[X_SPACE]]
             b, b_row = _space(common[Y_SPACE], xs, ys, arena), code[common[Y_SPACE]]
-            f, alpha = common[F], weights[common[ALPHA]]
-            parts = -(-common[Y_SIZE] // width) if cooperative and kind == DENSE else 1
+            f, alpha, size = common[F], weights[common[ALPHA]], common[Y_SIZE]
+            panels, groups, run = _divide(kind, size, count, width) if shared else (1, 1, count)
+            columns, parts = width if panels > 1 else size, panels * groups
             k = 0
             while True:
-                if cooperative:
-                    k = fetch_add(tasks, 2 + 2 * i, 1)
+                if shared:
+                    k = _take_part(tasks, 3 * i, parts, mailbox.size == 0)
                 if k >= parts:
                     break
-                low, high = 0, common[Y_SIZE]
+                row, low = k % groups * run, k // groups * columns
+                last, high = min(row + run, count), min(low + columns, size)
                 if kind == DENSE:
-                    if parts > 1:
-                        low, high = k * width, min((k + 1) * width, high)
+                    rows, x_at, y_at = last - row, common[X_AT], common[Y_AT] + row * b_row
                     _dense(
-                        *(args, weights, a, common[X_AT], a_row, b, common[Y_AT], b_row),
-                        *(count, offsets, corner, low, high),
+                        *(args, weights, a, x_at + row * a_row, a_row, b, y_at, b_row),
+                        *(rows, offsets, corner, low, high),
                     )
                     if f:
-                        _apply_to_rows(f, alpha, b, common[Y_AT] + low, b_row, count, high - low)
-                for j in range(count if kind != DENSE else 0):
+                        _apply_to_rows(f, alpha, b, y_at + low, b_row, rows, high - low)
+                for j in range(row, last if kind != DENSE else row):
                     u = view(a, j * a_row + common[X_AT], common[X_SIZE])
                     v = view(b, j * b_row + common[Y_AT], common[Y_SIZE])
                     if kind == AFFINE:
@@ -240,8 +251,10 @@ def _run_program(
                         copy(u, v)
                     elif kind in (ADD, MULTIPLY, SQUARED_ERROR):
                         space, other_at = args[0], args[1]
-                        row = j * code[space]
-                        other = view(_space(space, xs, ys, arena), row + other_at, common[X_SIZE])
+                        other_row = j * code[space]
+                        other = view(
+                            _space(space, xs, ys, arena), other_row + other_at, common[X_SIZE]
+                        )
                         if kind == ADD:
                             _add(u, other, v)
                         elif kind == MULTIPLY:
@@ -251,14 +264,35 @@ def _run_program(
                     if f:
                         _apply_to_rows(f, alpha, v, 0, v.size, 1, v.size)
                 k += 1
-                if cooperative:
-                    fetch_add(tasks, 3 + 2 * i, 1)
-            if cooperative:
-                while load(tasks, 3 + 2 * i) < parts:
+                if shared:
+                    fetch_add(tasks, 3 * i + 2, 1)
+            if shared:
+                while load(tasks, 3 * i + 2) < parts:
                     pass
         first += block
     if mailbox.size:
         withdraw(mailbox)
+
+
+@jit
+def _take_part(tasks: Array, at: int, parts: int, helper: bool) -> int:
+    """A part that no thread has taken: of the caller's half or the helper's, then of the other."""
+    for half in (helper, not helper):
+        start, end = (parts // 2, parts) if half else (0, parts // 2)
+        k = start + fetch_add(tasks, at + half, 1)
+        if k < end:
+            return k
+    return parts
+
+
+@jit
+def _divide(kind: int, size: int, count: int, width: int) -> tuple[int, int, int]:
+    """The parts of a shared operation: panels of weights, and groups of so many samples."""
+    if kind != DENSE:
+        return 1, count, 1
+    panels, tiles = -(-size // width), -(-count // ROWS)
+    tiles_in_group = -(-tiles // min(tiles, -(-_MIN_PARTS // panels)))
+    return panels, -(-tiles // tiles_in_group), tiles_in_group * ROWS
 
 
 @jit
