@@ -11,6 +11,7 @@ beside it. The doctor is mended by looking at one half; of the other only the fi
 from . import (
     activations,
     algebra,
+    closures,
     forms,
     images,
     indexing,
@@ -22,6 +23,7 @@ from . import (
     reports,
     sequences,
     state,
+    threads,
     through_time,
     transforms,
     windows,
@@ -33,6 +35,7 @@ __all__ = ["BANK", "FAMILIES", "Outcome", "Wrong", "alarm", "diagnosed", "judge"
 FAMILIES = (
     activations,
     algebra,
+    closures,
     forms,
     images,
     indexing,
@@ -44,6 +47,7 @@ FAMILIES = (
     reports,
     sequences,
     state,
+    threads,
     through_time,
     transforms,
     windows,
