@@ -38,12 +38,14 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
     def simple(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
         made = arrays.simple(name, a, n, trial)
         # In a model an equal offset at every entry is most likely an accident.
-        return [g for g in made if not (subject.composite and g.kind == "offset")]
+        offset = ("offset", "constant")
+        return [g for g in made if not (subject.composite and g.keys[0].startswith(offset))]
 
     def named(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
         known = examination.named_tensors(k, trial)
         if not known:
             return []
+        a, n, known = _without_upstream(a, n, known)
         made = [
             *factors(name, a, n, trial, known),
             *norms.norms(name, a, n, known),
@@ -56,6 +58,7 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
         known = examination.named_tensors(k, trial)
         if not known:
             return []
+        a, n, known = _without_upstream(a, n, known)
         made = [*products(name, a, n, trial, known), *summands(name, a, n, trial, known)]
         return made or slopes.other_function(name, a, n, known)
 
@@ -64,6 +67,7 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
         inner = examination.inner_tensors(k, trial)
         if not known:
             return []
+        a, n, known = _without_upstream(a, n, known)
         made = [*products(name, a, n, trial, known | inner)] if inner else []
         return [*made, *paths.paths(name, a, n, trial, known | inner)]
 
@@ -97,6 +101,9 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
     def interpolation(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
         return _as_far_as_it_runs(operators.linear(name, a, n, trial, examination.keys[name]))
 
+    def weights(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
+        return _as_far_as_it_runs(operators.weighted(name, a, n, trial, examination.keys[name]))
+
     def reach(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
         return _as_far_as_it_runs(operators.reaches(name, a, n, trial, examination.keys[name]))
 
@@ -120,12 +127,23 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
     families.append(("a norm or a mean that was held constant", projected))
     if isinstance(subject, FunctionSubject):
         families.append(("the adjoint of an interpolation", interpolation))
+        families.append(("the adjoint but for weights", weights))
         families.append(("which entries of dy are read", reach))
     families.append(("what the wrong entries have in common", places))
     if not isinstance(subject, FunctionSubject) and not subject.composite:
         families.append(("forward's own operation in place of its transpose", adjoint))
         families.append(("which entries of dy are read", reach))
     return families
+
+
+def _without_upstream(
+    a: Array, n: Array, known: dict[str, Array]
+) -> tuple[Array, Array, dict[str, Array]]:
+    """Both gradients divided by dy, and the tensors without it, where L, and so dy, is one number."""
+    dy = known.get("dy")
+    if dy is None or dy.ndim or not dy:
+        return a, n, known
+    return a / dy, n / dy, {k: t for k, t in known.items() if k != "dy"}
 
 
 def _as_far_as_it_runs(guesses: Iterable[Guess]) -> list[Guess]:

@@ -85,6 +85,18 @@ def constants_of(*functions: Any) -> dict[str, float]:
     return found
 
 
+def conflicts(f: Any, backward: Any) -> dict[str, float]:
+    """The ratio of two values that one name has, in backward and in forward, as of two defaults."""
+    if backward is None:
+        return {}
+    mine, theirs = constants_of(backward), constants_of(f)
+    return {
+        f"backward's {name} / forward's {name}": v / theirs[name]
+        for name, v in mine.items()
+        if name in theirs and v != theirs[name]
+    }
+
+
 def _is_number(v: Any) -> bool:
     """Whether a value is a number that a factor may be named by."""
     number = isinstance(v, (float, int)) and not isinstance(v, bool)

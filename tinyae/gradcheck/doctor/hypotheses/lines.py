@@ -299,6 +299,7 @@ def _from_repairs(
     right = {keys[name] for name, p in pairs.items() if p.ok}
     partial: dict[str, Edit] = {}
     constants = [c for c in point.scalars if c.isidentifier()]
+    named = tuple(c for c in constants if c not in point.tensors)[:4]
     original = mine.variant(mine.pieces[0], mine.pieces[0].code)[0]
     scopes = Scopes(lambda: run_variant(subject, original, point), mine.pieces, shared)
     done: set[Any] = set()
@@ -314,7 +315,7 @@ def _from_repairs(
             if piece is mine.pieces[0] and isinstance(subject, FunctionSubject) and right:
                 skip = spoils_what_is_right(piece.tree, [name in right for name in subject.wrt])
             tried = (
-                likely_repairs(names, scope),
+                likely_repairs(names, scope, named),
                 statement_repairs(names, constants, lines_in_loops(piece.tree), scope),
                 insertions(scope, names),
                 unlikely_repairs(names, every, scope),

@@ -69,7 +69,7 @@ class StatefulSubject(FunctionSubject):
             return {}
         found: dict[str, tuple[str, str]] = {}
         for name, value in self.held.items():
-            if _is_float(value) and any(hasattr(made, k) for k in forms.gradient_keys(name)):
+            if _is_float(value) and any(hasattr(made, k) for k in forms.gradient_keys(name)[1:]):
                 found[name] = "", name
             if name == "params" and isinstance(value, dict) and hasattr(made, "grads"):
                 found |= {k: ("params", k) for k, a in value.items() if _is_float(a)}
@@ -101,7 +101,7 @@ class StatefulSubject(FunctionSubject):
             if group:
                 found[name] = made.grads.get(key)
             else:
-                keys = (k for k in forms.gradient_keys(name) if hasattr(made, k))
+                keys = (k for k in forms.gradient_keys(name)[1:] if hasattr(made, k))
                 found[name] = getattr(made, next(keys, ""), None)
         return found
 
