@@ -45,7 +45,6 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
         known = examination.named_tensors(k, trial)
         if not known:
             return []
-        a, n, known = _without_upstream(a, n, known)
         made = [
             *factors(name, a, n, trial, known),
             *norms.norms(name, a, n, known),
@@ -58,16 +57,16 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
         known = examination.named_tensors(k, trial)
         if not known:
             return []
-        a, n, known = _without_upstream(a, n, known)
         made = [*products(name, a, n, trial, known), *summands(name, a, n, trial, known)]
-        return made or slopes.other_function(name, a, n, known)
+        made = made or [*slopes.other_function(name, a, n, known)]
+        more = None if made else _without_upstream(a, n, known)
+        return made if more is None else summands(name, *more[:2], trial, more[2])
 
     def passing(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
         known = examination.named_tensors(k, trial)
         inner = examination.inner_tensors(k, trial)
         if not known:
             return []
-        a, n, known = _without_upstream(a, n, known)
         made = [*products(name, a, n, trial, known | inner)] if inner else []
         return [*made, *paths.paths(name, a, n, trial, known | inner)]
 
@@ -138,11 +137,11 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
 
 def _without_upstream(
     a: Array, n: Array, known: dict[str, Array]
-) -> tuple[Array, Array, dict[str, Array]]:
+) -> tuple[Array, Array, dict[str, Array]] | None:
     """Both gradients divided by dy, and the tensors without it, where L, and so dy, is one number."""
     dy = known.get("dy")
     if dy is None or dy.ndim or not dy:
-        return a, n, known
+        return None
     return a / dy, n / dy, {k: t for k, t in known.items() if k != "dy"}
 
 
