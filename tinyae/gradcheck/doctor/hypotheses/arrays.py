@@ -31,10 +31,24 @@ def simple(name: str, a: Array, n: Array, trial: Trial) -> Iterator[Guess]:
     if size > 1e-9 * norm(a[seen]):
         yield from _factor(name, a, n, seen, trial)
         yield from _order(name, a, n, trial)
+        yield from _symmetric(name, a, n)
         yield from _spread(name, a, n)
         yield from _offset(name, a, n, seen, trial)
         if seen.all():
             yield from _oversummed(name, a, n)
+
+
+def _symmetric(name: str, a: Array, n: Array) -> Iterator[Guess]:
+    """n is made of a and of aᵀ: the matrix enters forward twice, the second time transposed."""
+    if a.ndim != 2 or a.shape[0] != a.shape[1] or len(a) < 2 or not np.isfinite(n).all():
+        return
+    x = name.removeprefix("d")
+    for fit, what in ((a + a.T, "G + G.T"), ((a + a.T) / 2, "(G + G.T) / 2")):
+        if residual(n, fit) < EXACT and residual(a, n) > EXACT:
+            text = f"{name} = G lacks the term with G.T: forward reads {x} twice, once transposed (as a "
+            text += f"symmetric part, or a product with itself), so it should be {what}"
+            yield Guess("missing_term", "G.T", text, 0.0, [f"symmetric {what}"], f"return {what}", 0.3)
+            return
 
 
 def _spread(name: str, a: Array, n: Array) -> Iterator[Guess]:

@@ -295,16 +295,28 @@ def _slices(node: ast.Subscript) -> Iterator[ast.AST]:
 
 
 def likely_repairs(
-    names: list[str], scope: Scope, constants: tuple[str, ...] = ()
+    names: list[str], scope: Scope, constants: tuple[str, ...] = (), unused: tuple[str, ...] = ()
 ) -> Alternatives:
     """Common repairs of a node: undo a mistake, add a factor or a transpose, write ``+=``.
-    ``names`` are the arrays in scope, ``constants`` numbers that forward knows by name.
+    ``names`` are the arrays in scope, ``constants`` numbers that forward knows by name, ``unused``
+    arrays that backward makes and does not read.
     """
 
     def alternatives(site: Site) -> Iterator[ast.AST | None]:
         parent, field, _, node, _ = site
         if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
             yield from _other_steps(node, scope)
+        if isinstance(parent, (ast.Assign, ast.Return)) and field == "value":
+            for name in unused:
+                if isinstance(node, ast.expr) and scope.alike(node, name):
+                    made = ast.BinOp(node, ast.Add(), ast.Name(name, ast.Load()))
+                    text = f"{name} is never used, and belongs here: the term {name} is missing"
+                    made.mistake = ("missing_term", name, text)  # type: ignore[attr-defined]
+                    yield made
+        index = isinstance(scope.value(parent), (int, np.integer))  # of an array: k in w[2 - k]
+        if index and isinstance(parent, ast.BinOp) and isinstance(parent.op, (ast.Add, ast.Sub)):
+            yield from mistakes(site)
+            return
         if _is_summand(site) and not isinstance(node, ast.Tuple):
             for name in constants:
                 yield ast.BinOp(node, ast.Mult(), ast.Name(name, ast.Load()))

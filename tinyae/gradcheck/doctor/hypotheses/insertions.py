@@ -56,6 +56,8 @@ def insertions(scope: Scope, names: list[str]) -> Alternatives:
         if isinstance(parent, ast.BinOp) and isinstance(node, (ast.Name, ast.Call)):
             sentence = f"the square of {text} belongs there"
             yield said(_made(f"({text}) ** 2"), ("wrong_factor", f"{text} ** 2", sentence))
+            sentence = f"the third power of {text} belongs there"
+            yield said(_made(f"({text}) ** 3"), ("wrong_factor", f"{text} ** 3", sentence))
         if not np.ndim(value):
             return
         yield from _held_constant(node, scope, names)

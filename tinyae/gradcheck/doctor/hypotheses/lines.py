@@ -315,7 +315,7 @@ def _from_repairs(
             if piece is mine.pieces[0] and isinstance(subject, FunctionSubject) and right:
                 skip = spoils_what_is_right(piece.tree, [name in right for name in subject.wrt])
             tried = (
-                likely_repairs(names, scope, named),
+                likely_repairs(names, scope, named, tuple(_unused(piece.tree))),
                 statement_repairs(names, constants, lines_in_loops(piece.tree), scope),
                 insertions(scope, names),
                 unlikely_repairs(names, every, scope),
@@ -371,3 +371,10 @@ def _arrays_in(tree: ast.FunctionDef) -> tuple[list[str], list[str]]:
                     names.append(side.id)
     rest = sorted(scope - set(names))
     return [*names, *rest][:8], [*names, *rest]
+
+
+def _unused(tree: ast.FunctionDef) -> list[str]:
+    """The names that are assigned and never read, as an upstream gradient that was forgotten."""
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    read = {node.id for node in names if not isinstance(node.ctx, ast.Store)}
+    return list(dict.fromkeys(n.id for n in names if n.id not in read))
