@@ -493,7 +493,9 @@ def test_a_dict_of_parameters_has_a_gradient_for_each():
     params = {"W1": normal(3, 4), "W2": normal(4, 2)}
     diagnosis = diagnose(net, (params, normal(5, 3), normal(5, 2)))
     assert diagnosis.right == ["dW2"]
-    assert diagnosis.findings[0].message == "dW1 is xᵀ dh; it should be xᵀ (dh·(1 − h²))"
+    said = "dW1 is wrong because the slope (1 - h * h) is missing"
+    assert diagnosis.findings[0].message == said
+    assert diagnosis.findings[0].place.line == 'dh = e @ params["W2"].T'
 
 
 def test_none_stands_for_an_option():

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+# Families that were written while the doctor was mended, and so were seen.
+SEEN = ("threads", "closures", "second")
 VAGUE = ("unknown", "entries", "invariant", "axis_factor")  # true, but without a cause
 
 
@@ -22,7 +24,8 @@ VAGUE = ("unknown", "entries", "invariant", "axis_factor")  # true, but without 
 class Wrong:
     """One wrong backward pass.
 
-    name     the function that builds it; its crc32 decides the half it belongs to
+    name     the function that builds it; its crc32 decides the half it belongs to, unless its
+             family is one of those that were seen
     source   where people were seen to make the mistake, or the formula that is mistaken
     says     key phrases of a good diagnosis
     build    returns subject, x and the further arguments of ``diagnose``
@@ -38,7 +41,7 @@ class Wrong:
     @property
     def looked_at(self) -> bool:
         """Whether the doctor may be mended by looking at it."""
-        return zlib.crc32(self.name.encode()) % 2 == 0
+        return self.family in SEEN or zlib.crc32(self.name.encode()) % 2 == 0
 
     @property
     def family(self) -> str:

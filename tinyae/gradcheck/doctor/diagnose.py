@@ -30,10 +30,12 @@ from tinyae.gradcheck.doctor.subjects import (
     LayerSubject,
     LossSubject,
     ModelSubject,
+    StatefulSubject,
     Subject,
     TangentSubject,
     framework_subject,
     has_tangent,
+    keeps_its_input,
 )
 from tinyae.gradcheck.doctor.subjects.forms import flattened
 from tinyae.gradcheck.doctor.trial import Pair, Point, Trial
@@ -64,7 +66,8 @@ def diagnose(
 
     subject     a layer (``forward``, ``backward``, ``params``), a loss (``L, dy = loss(y, target)``),
                 a model (``objective``, ``backprop``), a function f with a ``backward``, a function
-                that returns ``L, gradients``, a ``torch.autograd.Function``, a ``jax.custom_vjp``
+                that returns ``L, gradients``, a ``torch.autograd.Function``, a ``jax.custom_vjp``, an
+                object with ``y = forward(x)`` and ``dx = backward(dy)``
     x           its input: for a function an array, a tuple, or a dict of named inputs, in the order
                 of f's arguments, among which may be modes; for a model what ``backprop`` takes
     target      the target of a loss
@@ -165,6 +168,8 @@ def _subject(
     custom = framework_subject(subject, x, rng, wrt=wrt, tensors=tensors, draw=draw)
     if custom is not None:
         return custom
+    if keeps_its_input(subject, backward):
+        return StatefulSubject(subject, x, backward, rng, wrt=wrt, tensors=tensors, draw=draw)
     if backward is not None or (target is None and inspect.isfunction(subject)):
         more: dict[str, Any] = {"wrt": wrt, "upstream": upstream, "tensors": tensors}
         if backward is None:

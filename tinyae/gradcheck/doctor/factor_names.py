@@ -11,7 +11,7 @@ import numpy as np
 
 from tinyae.param import Array
 
-Named = tuple[int, str, float]  # cost (how far-fetched), name, value
+Named = tuple[float, str, float]  # cost (how far-fetched), name, value
 
 _PLAIN = {"1": 1.0, "-1": -1.0, "2": 2.0, "-2": -2.0, "0.5": 0.5, "-0.5": -0.5}
 _RARE = {"3": 3.0, "4": 4.0, "-4": -4.0, "0.25": 0.25}
@@ -25,7 +25,8 @@ def names_and_values(
     sizes: tuple[tuple[str, int], ...], scalars: tuple[tuple[str, float], ...]
 ) -> tuple[list[str], Array]:
     """Every name built from lengths and constants, simplest first, and their values."""
-    rows: list[Named] = [(0, name, value) for name, value in (_PLAIN | _RARE).items()]
+    rows: list[Named] = [(0, name, value) for name, value in _PLAIN.items()]
+    rows += [(2.5, name, value) for name, value in _RARE.items()]  # a constant's name says more
     lengths = [(name, float(n)) for name, n in sizes if n > 1]
     for k in range(1, min(len(lengths), 4) + 1):
         for part in itertools.combinations(lengths, k):

@@ -38,7 +38,8 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
     def simple(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
         made = arrays.simple(name, a, n, trial)
         # In a model an equal offset at every entry is most likely an accident.
-        return [g for g in made if not (subject.composite and g.kind == "offset")]
+        offset = ("offset", "constant")
+        return [g for g in made if not (subject.composite and g.keys[0].startswith(offset))]
 
     def named(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
         known = examination.named_tensors(k, trial)
@@ -57,7 +58,9 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
         if not known:
             return []
         made = [*products(name, a, n, trial, known), *summands(name, a, n, trial, known)]
-        return made or slopes.other_function(name, a, n, known)
+        made = made or [*slopes.other_function(name, a, n, known)]
+        more = None if made else _without_upstream(a, n, known)
+        return made if more is None else summands(name, *more[:2], trial, more[2])
 
     def passing(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
         known = examination.named_tensors(k, trial)
@@ -97,6 +100,9 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
     def interpolation(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
         return _as_far_as_it_runs(operators.linear(name, a, n, trial, examination.keys[name]))
 
+    def weights(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
+        return _as_far_as_it_runs(operators.weighted(name, a, n, trial, examination.keys[name]))
+
     def reach(name: str, a: Array, n: Array, trial: Trial, k: int) -> Iterable[Guess]:
         return _as_far_as_it_runs(operators.reaches(name, a, n, trial, examination.keys[name]))
 
@@ -120,12 +126,23 @@ def families(examination: Examination) -> list[tuple[str, Family]]:
     families.append(("a norm or a mean that was held constant", projected))
     if isinstance(subject, FunctionSubject):
         families.append(("the adjoint of an interpolation", interpolation))
+        families.append(("the adjoint but for weights", weights))
         families.append(("which entries of dy are read", reach))
     families.append(("what the wrong entries have in common", places))
     if not isinstance(subject, FunctionSubject) and not subject.composite:
         families.append(("forward's own operation in place of its transpose", adjoint))
         families.append(("which entries of dy are read", reach))
     return families
+
+
+def _without_upstream(
+    a: Array, n: Array, known: dict[str, Array]
+) -> tuple[Array, Array, dict[str, Array]] | None:
+    """Both gradients divided by dy, and the tensors without it, where L, and so dy, is one number."""
+    dy = known.get("dy")
+    if dy is None or dy.ndim or not dy:
+        return None
+    return a / dy, n / dy, {k: t for k, t in known.items() if k != "dy"}
 
 
 def _as_far_as_it_runs(guesses: Iterable[Guess]) -> list[Guess]:

@@ -6,6 +6,7 @@ import ast
 import inspect
 import math
 import textwrap
+from functools import partial
 from types import CellType, FunctionType
 from typing import Any
 
@@ -57,6 +58,10 @@ def scalars(module: Any) -> dict[str, float]:
 def constants_of(*functions: Any) -> dict[str, float]:
     """The numbers that functions read by a name: BETA of the module, eps=1e-5 of an argument."""
     found: dict[str, float] = {}
+    given = [f.keywords for f in functions if isinstance(f, partial)]
+    functions = tuple(f.func if isinstance(f, partial) else f for f in functions)
+    for keywords in given:
+        found |= {k: float(v) for k, v in keywords.items() if _is_number(v)}
     for f in functions:
         if not isinstance(f, FunctionType):
             continue
@@ -71,15 +76,31 @@ def constants_of(*functions: Any) -> dict[str, float]:
         values |= dict(zip(arguments[len(arguments) - len(defaults) :], defaults))
         values |= f.__kwdefaults__ or {}
         for name, v in values.items():
-            if isinstance(v, bool) or not isinstance(v, (float, int)) or not math.isfinite(v):
-                continue
-            if v not in (0, 1, -1) and len(found) < 6:
+            if _is_number(v) and len(found) < 6:
                 found[name] = float(v)
     for f in functions:
         for v in f.__code__.co_consts if isinstance(f, FunctionType) else ():
             if isinstance(v, float) and v not in (0.0, 1.0, 2.0, 0.5, -1.0) and len(found) < 8:
                 found.setdefault(f"{v:g}", v)  # a number that stands in the code is its own name
     return found
+
+
+def conflicts(f: Any, backward: Any) -> dict[str, float]:
+    """The ratio of two values that one name has, in backward and in forward, as of two defaults."""
+    if backward is None:
+        return {}
+    mine, theirs = constants_of(backward), constants_of(f)
+    return {
+        f"backward's {name} / forward's {name}": v / theirs[name]
+        for name, v in mine.items()
+        if name in theirs and v != theirs[name]
+    }
+
+
+def _is_number(v: Any) -> bool:
+    """Whether a value is a number that a factor may be named by."""
+    number = isinstance(v, (float, int)) and not isinstance(v, bool)
+    return number and math.isfinite(v) and v not in (0, 1, -1)
 
 
 def literals_of(f: Any) -> list[float]:

@@ -31,10 +31,24 @@ def simple(name: str, a: Array, n: Array, trial: Trial) -> Iterator[Guess]:
     if size > 1e-9 * norm(a[seen]):
         yield from _factor(name, a, n, seen, trial)
         yield from _order(name, a, n, trial)
+        yield from _symmetric(name, a, n)
         yield from _spread(name, a, n)
         yield from _offset(name, a, n, seen, trial)
         if seen.all():
             yield from _oversummed(name, a, n)
+
+
+def _symmetric(name: str, a: Array, n: Array) -> Iterator[Guess]:
+    """n is made of a and of aᵀ: the matrix enters forward twice, the second time transposed."""
+    if a.ndim != 2 or a.shape[0] != a.shape[1] or len(a) < 2 or not np.isfinite(n).all():
+        return
+    x = name.removeprefix("d")
+    for fit, what in ((a + a.T, "G + G.T"), ((a + a.T) / 2, "(G + G.T) / 2")):
+        if residual(n, fit) < EXACT and residual(a, n) > EXACT:
+            text = f"{name} = G lacks the term with G.T: forward reads {x} twice, once transposed (as a "
+            text += f"symmetric part, or a product with itself), so it should be {what}"
+            yield Guess("missing_term", "G.T", text, 0.0, [f"symmetric {what}"], f"return {what}", 0.3)
+            return
 
 
 def _spread(name: str, a: Array, n: Array) -> Iterator[Guess]:
@@ -63,6 +77,8 @@ def _oversummed(name: str, a: Array, n: Array) -> Iterator[Guess]:
         if math.prod(n.shape[i] for i in axes) < 2:
             continue
         total = n.sum(axis=axes, keepdims=True)
+        if (np.count_nonzero(n, axis=axes) <= 1).all():
+            continue  # one entry of many is chosen: a mask is missing
         if norm(np.ptp(n, axis=axes)) < 1e-6 * norm(n):
             continue
         for what, fit in (("sum", total), ("mean", total / math.prod(n.shape[i] for i in axes))):
@@ -203,11 +219,16 @@ def _offset(name: str, a: Array, n: Array, seen: Array, trial: Trial) -> Iterato
     gap = (a - n)[seen]
     c = float(gap.mean())
     if seen.sum() > 1 and residual(a[seen], n[seen] + c) < EXACT and abs(c) > 1e-9:
-        names = trial.names(c)
-        what = f"{names[0]} = {number(c)}" if names else number(c)
-        text = f"{name} is the numeric gradient plus {what}, at every entry"
         error = residual(a[seen], n[seen] + c)
-        yield Guess("offset", number(c), text, error, ["offset", *names], "take it out", 1.0)
+        dy = float(trial.point.r) if not trial.point.r.ndim else 1.0
+        names = trial.names(-c / dy)
+        if names:
+            text = f"{name} lacks the term {names[0]} at every entry"
+            do = f"add {names[0]}" + (" · dy" if dy != 1 else "")
+            yield Guess("missing_term", names[0], text, error, [f"constant {m}" for m in names], do, 1.0)
+        text = f"{name} is off by the same number at every entry, here {number(c)}: what all entries "
+        text += "share (a sum, a mean, a constant) is wrong, has the wrong sign, or is missing"
+        yield Guess("offset", number(c), text, math.nan, ["offset"], "", 1.2)
 
 
 def partial(name: str, a: Array, n: Array, trial: Trial) -> Iterator[Guess]:

@@ -9,6 +9,7 @@ import ast
 from typing import Any
 
 from tinyae.gradcheck.doctor.hypotheses.edits import MATMULS, of_numpy, reduces
+from tinyae.gradcheck.doctor.hypotheses.source import spelt
 
 Mistake = tuple[str, str, str]  # kind, name, a sentence
 
@@ -190,7 +191,7 @@ def _equal(a: ast.AST, b: ast.AST) -> bool:
 def _text(node: ast.AST | None) -> str:
     if node is None:
         return ""
-    text = ast.unparse(ast.fix_missing_locations(node))
+    text = spelt(ast.fix_missing_locations(node))
     return text if len(text) <= 60 else text[:59] + "…"
 
 

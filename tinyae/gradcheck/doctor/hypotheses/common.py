@@ -138,7 +138,8 @@ def _condition(
         )
         message = f"{name} is right except where {where}: there it {text}"
         free = 0.9 + 0.01 * cost + 0.2 * ("−" in label)
-        yield Guess("entries", where, message, 0.0, [f"{label}{relation}"], factor, free)
+        error = math.nan if text.endswith("another slope") else 0.0  # then a line says more
+        yield Guess("entries", where, message, error, [f"{label}{relation}"], factor, free)
 
 
 def _candidates(tensors: dict[str, Array], shape: tuple[int, ...]) -> Iterator[tuple[str, Array]]:

@@ -93,6 +93,12 @@ def located(new: Any, old: ast.AST) -> Any:
     return new
 
 
+def _are_axes(node: ast.Tuple) -> bool:
+    """Whether a tuple holds a few different small whole numbers, as axes are: (0, 2)."""
+    held = [e.value if isinstance(e, ast.Constant) else None for e in node.elts]
+    return 1 < len(held) < 4 and len({*held}) == len(held) and all(v in (0, 1, 2, 3) for v in held)
+
+
 def _context(site: Site) -> str:
     """The surroundings of a node that decide what an edit there is called."""
     parent, name, _, node, _ = site
@@ -160,7 +166,7 @@ def mistakes(site: Site) -> Iterator[ast.AST | None]:
             yield ast.Compare(node.left, [op()], node.comparators)
     elif isinstance(node, ast.Constant):
         yield from _constants(site, node)
-    elif isinstance(node, ast.Tuple) and _is_axis(site):
+    elif isinstance(node, ast.Tuple) and (_is_axis(site) or _are_axes(node)):
         for i in range(len(node.elts)):
             yield ast.Tuple(node.elts[:i] + node.elts[i + 1 :], ast.Load())
     elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
@@ -218,6 +224,8 @@ def _calls(node: ast.Call) -> Iterator[ast.AST]:
                 yield f.value
             if node.keywords:
                 yield ast.Call(f, node.args, [k for k in node.keywords if k.arg != "axis"])
+            if f.attr == "mean":
+                yield from _unbiased(node)
             if [k.arg for k in node.keywords] == ["axis"]:
                 keep = ast.keyword("keepdims", ast.Constant(True))
                 yield ast.Call(f, node.args, [*node.keywords, keep])
@@ -237,6 +245,15 @@ def _calls(node: ast.Call) -> Iterator[ast.AST]:
         yield ast.Call(f, node.args[::-1], [])
 
 
+def _unbiased(node: ast.Call) -> Iterator[ast.AST]:
+    """The sum over m − 1 for a mean over m, as of a variance with ddof=1."""
+    axis = next((ast.unparse(k.value) for k in node.keywords if k.arg == "axis"), "")
+    if axis.lstrip("-").isdigit():
+        made = ast.unparse(node).replace(".mean(", ".sum(")
+        length = f"({ast.unparse(node.func.value)}).shape[{axis}]"  # type: ignore[attr-defined]
+        yield _expression(f"({made} / ({length} - 1))")
+
+
 def _constants(site: Site, node: ast.Constant) -> Iterator[ast.AST]:
     v = node.value
     if isinstance(v, bool) or not isinstance(v, (int, float)):
@@ -249,7 +266,8 @@ def _constants(site: Site, node: ast.Constant) -> Iterator[ast.AST]:
                 yield ast.Constant(other)
         return
     halves = [v / 2] if isinstance(v, float) else [v // 2] if v % 2 == 0 else []
-    for c in (1, 2 * v, *halves, v + 1, v - 1, -v):
+    steps = () if isinstance(v, float) else (v + 1, v - 1)  # 0.5 is not 1.5 by a slip
+    for c in (1, 2 * v, *halves, *steps, -v):
         if c != v:
             yield ast.Constant(c)
 
@@ -276,15 +294,34 @@ def _slices(node: ast.Subscript) -> Iterator[ast.AST]:
                 yield ast.Subscript(node.value, inner, node.ctx)
 
 
-def likely_repairs(names: list[str], scope: Scope) -> Alternatives:
+def likely_repairs(
+    names: list[str], scope: Scope, constants: tuple[str, ...] = (), unused: tuple[str, ...] = ()
+) -> Alternatives:
     """Common repairs of a node: undo a mistake, add a factor or a transpose, write ``+=``.
-    ``names`` are the arrays in scope.
+    ``names`` are the arrays in scope, ``constants`` numbers that forward knows by name, ``unused``
+    arrays that backward makes and does not read.
     """
 
     def alternatives(site: Site) -> Iterator[ast.AST | None]:
         parent, field, _, node, _ = site
         if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
             yield from _other_steps(node, scope)
+        if isinstance(parent, (ast.Assign, ast.Return)) and field == "value":
+            for name in unused:
+                if isinstance(node, ast.expr) and scope.alike(node, name):
+                    made = ast.BinOp(node, ast.Add(), ast.Name(name, ast.Load()))
+                    text = f"{name} is never used, and belongs here: the term {name} is missing"
+                    made.mistake = ("missing_term", name, text)  # type: ignore[attr-defined]
+                    yield made
+        index = isinstance(scope.value(parent), (int, np.integer))  # of an array: k in w[2 - k]
+        if index and isinstance(parent, ast.BinOp) and isinstance(parent.op, (ast.Add, ast.Sub)):
+            yield from mistakes(site)
+            return
+        if _is_summand(site) and not isinstance(node, ast.Tuple):
+            for name in constants:
+                yield ast.BinOp(node, ast.Mult(), ast.Name(name, ast.Load()))
+        if isinstance(node, ast.Constant) and isinstance(parent, ast.BinOp) and _is_number(node):
+            yield from (ast.Name(name, ast.Load()) for name in constants)
         yield from mistakes(site)
         if isinstance(node, ast.Assign) and isinstance(
             node.targets[0], (ast.Subscript, ast.Attribute)
@@ -318,6 +355,10 @@ def likely_repairs(names: list[str], scope: Scope) -> Alternatives:
                     yield ast.BinOp(node, ast.Div(), ast.Name(name, ast.Load()))
 
     return alternatives
+
+
+def _is_number(node: ast.Constant) -> bool:
+    return isinstance(node.value, (int, float)) and not isinstance(node.value, bool)
 
 
 def _other_steps(node: ast.Subscript, scope: Scope) -> Iterator[ast.AST]:

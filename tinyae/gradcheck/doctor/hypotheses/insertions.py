@@ -47,7 +47,8 @@ def insertions(scope: Scope, names: list[str]) -> Alternatives:
             )
             sentence += "or a slope is taken of what it is given, not of what it returns"
             yield said(_made(f"{f}({text})"), ("wrong_factor", f"{text} for {f}({text})", sentence))
-            if isinstance(value, float):  # a coefficient, times a function of an array
+            # A coefficient, or what is summed, times a function of an array: sign(x) for |x|.
+            if isinstance(value, float) or (f.endswith(".sign") and _is_term(parent)):
                 for name in names:
                     factor = f"{f}({name})"
                     sentence = f"the factor {factor} is missing beside {text}"
@@ -55,6 +56,8 @@ def insertions(scope: Scope, names: list[str]) -> Alternatives:
         if isinstance(parent, ast.BinOp) and isinstance(node, (ast.Name, ast.Call)):
             sentence = f"the square of {text} belongs there"
             yield said(_made(f"({text}) ** 2"), ("wrong_factor", f"{text} ** 2", sentence))
+            sentence = f"the third power of {text} belongs there"
+            yield said(_made(f"({text}) ** 3"), ("wrong_factor", f"{text} ** 3", sentence))
         if not np.ndim(value):
             return
         yield from _held_constant(node, scope, names)
@@ -129,6 +132,11 @@ def _reordered(text: str, ndim: int) -> Iterator[ast.AST]:
                 what = f"({text}).transpose{axes}"
                 sentence = f"the axes of {text} are in another order: {what} belongs there"
                 yield said(_made(what), ("axes", what, sentence))
+
+
+def _is_term(parent: ast.AST) -> bool:
+    """Whether a node is a term of a sum or of a difference."""
+    return isinstance(parent, ast.BinOp) and isinstance(parent.op, (ast.Add, ast.Sub))
 
 
 def _is_operand(parent: ast.AST) -> bool:

@@ -30,7 +30,7 @@ from tinyae.gradcheck.doctor.hypotheses.edits import (
 from tinyae.gradcheck.doctor.hypotheses.insertions import insertions
 from tinyae.gradcheck.doctor.hypotheses.scope import Scopes
 from tinyae.gradcheck.doctor.hypotheses.slips import lines_in_loops, statement_repairs
-from tinyae.gradcheck.doctor.hypotheses.source import Piece, Program
+from tinyae.gradcheck.doctor.hypotheses.source import Piece, Program, names_held, spelt
 from tinyae.gradcheck.doctor.hypotheses.variants import (
     MAX_LINES,
     MAX_VARIANTS,
@@ -45,6 +45,7 @@ from tinyae.gradcheck.doctor.hypotheses.variants import (
 )
 from tinyae.gradcheck.doctor.subjects import (
     FunctionSubject,
+    StatefulSubject,
     Subject,
     TangentSubject,
 )
@@ -164,6 +165,8 @@ def _starts(subject: Subject) -> tuple[str, ...]:
     """The methods whose source is read first."""
     if isinstance(subject, TangentSubject):
         return ("tangent_backward", "tangent")
+    if isinstance(subject, StatefulSubject):
+        return subject.methods[1:]
     return ("backward", "backprop", "backward_input", "measure", "__call__")
 
 
@@ -215,7 +218,7 @@ def _from_difference(
     wanted = {keys[name]: p.n for name, p in pairs.items() if np.isfinite(p.n).any()}
     try:
         with np.errstate(all="ignore"):
-            code, world = counterpart.function.__code__, counterpart.function.__globals__
+            code, world = counterpart.code, names_held(counterpart.function)
             right = run_variant(subject, mine.variant(piece, code, world)[0], point)
     except Exception:
         return None
@@ -240,7 +243,7 @@ def _statement_of(tree: ast.AST, node: Any) -> ast.stmt | None:
 
 
 def _unparsed(node: Any) -> str:
-    return "" if node is None else ast.unparse(ast.fix_missing_locations(node))
+    return "" if node is None else spelt(ast.fix_missing_locations(node))
 
 
 # --- a search over single edits ---------------------------------------------------------------------
@@ -296,6 +299,7 @@ def _from_repairs(
     right = {keys[name] for name, p in pairs.items() if p.ok}
     partial: dict[str, Edit] = {}
     constants = [c for c in point.scalars if c.isidentifier()]
+    named = tuple(c for c in constants if c not in point.tensors)[:4]
     original = mine.variant(mine.pieces[0], mine.pieces[0].code)[0]
     scopes = Scopes(lambda: run_variant(subject, original, point), mine.pieces, shared)
     done: set[Any] = set()
@@ -304,14 +308,14 @@ def _from_repairs(
         for piece in mine.pieces:
             if piece.function.__code__ in shared:
                 continue  # a repair there would change what is differentiated
-            if holds(subject, mine.variant(piece, piece.function.__code__)[0], [(point, here)]):
+            if holds(subject, mine.variant(piece, piece.code)[0], [(point, here)]):
                 continue  # the source is right, so what runs is another: a compiled kernel
             names, every = _arrays_in(piece.tree)
             scope, skip = scopes.of(piece), None
             if piece is mine.pieces[0] and isinstance(subject, FunctionSubject) and right:
                 skip = spoils_what_is_right(piece.tree, [name in right for name in subject.wrt])
             tried = (
-                likely_repairs(names, scope),
+                likely_repairs(names, scope, named, tuple(_unused(piece.tree))),
                 statement_repairs(names, constants, lines_in_loops(piece.tree), scope),
                 insertions(scope, names),
                 unlikely_repairs(names, every, scope),
@@ -322,7 +326,7 @@ def _from_repairs(
                 said = getattr(change.after, "mistake", None)
                 kind, name, text = said or classify(change.before, change.after, change.context)
                 number = change.statement.lineno
-                after, line = ast.unparse(_with(change)), found.line(number)
+                after, line = spelt(_with(change)), found.line(number)
                 after = "(nothing: take the line out)" if after == "pass" else after
                 whole = repaired == here.keys()
                 edit = Edit(kind, name, line, found.first + number - 1, after, text, whole)
@@ -367,3 +371,10 @@ def _arrays_in(tree: ast.FunctionDef) -> tuple[list[str], list[str]]:
                     names.append(side.id)
     rest = sorted(scope - set(names))
     return [*names, *rest][:8], [*names, *rest]
+
+
+def _unused(tree: ast.FunctionDef) -> list[str]:
+    """The names that are assigned and never read, as an upstream gradient that was forgotten."""
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    read = {node.id for node in names if not isinstance(node.ctx, ast.Store)}
+    return list(dict.fromkeys(n.id for n in names if n.id not in read))

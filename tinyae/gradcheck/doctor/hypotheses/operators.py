@@ -184,6 +184,43 @@ def linear(name: str, a: Array, n: Array, trial: Trial, key: str) -> Iterator[Gu
 _MOST_ENTRIES = 120
 
 
+def weighted(name: str, a: Array, n: Array, trial: Trial, key: str) -> Iterator[Guess]:
+    """y = A x, and dx is Aᵀ dy but for a weight of each entry of dy, or of dx."""
+    point = trial.point
+    value, r = point.values[key], point.r
+    fits = r.ndim and value.shape == a.shape and max(value.size, r.size) <= _MOST_ENTRIES
+    if not fits or not _is_linear(point, value):
+        return
+    A, B = _matrices(point, key)
+    for what, shape, given, right in (("dy", r.shape, B, A), (name, a.shape, B.T, A.T)):
+        with np.errstate(all="ignore"):
+            c = (given * right).sum(axis=1) / (right * right).sum(axis=1)
+        c = np.where(np.isfinite(c), c, 1.0)
+        if np.abs(given - c[:, None] * right).max() > 1e-6 * np.abs(A).max() or np.ptp(c) < 1e-6:
+            continue
+        kinds = sorted(set(np.round(c, 6).tolist()))
+        if len(kinds) > 3 or np.count_nonzero(right, axis=1).min(initial=2) < 2:
+            continue  # one entry is always some multiple of another
+        where, shown = _pattern(c.reshape(shape))
+        text = f"{name} is the adjoint of forward, Aᵀ dy, but for a weight that each entry of {what} "
+        text += f"has{where}: {shown}"
+        do = f"divide {what} by these weights" if c.all() else f"let every entry of {what} count"
+        if kinds == [1.0, 2.0]:
+            do = f"halve the entries of {what} that count twice, as irfft counts all but the first"
+        yield Guess("axis_factor", f"weights of {what}", text, 0.0, [f"weights {kinds}"], do, 2.6)
+        return
+
+
+def _pattern(c: Array) -> tuple[str, str]:
+    """The weights along the only axis along which they vary, if there is one."""
+    for axis in range(c.ndim):
+        line = np.moveaxis(c, axis, 0).reshape(c.shape[axis], -1)
+        if np.ptp(line, axis=1).max() < 1e-6:
+            few = ", ".join(f"{v:.4g}" for v in line[:6, 0])
+            return f" along axis {axis}", few + (", …" if len(line) > 6 else "")
+    return "", ", ".join(f"{v:.4g}" for v in c.ravel()[:6]) + ", …"
+
+
 def _interpolates(point: Point, value: Array) -> bool:
     """Whether y is linear in the value, with weights that add up to 1 and are not all 0 or 1."""
     kept, y = value.copy(), point.y
@@ -209,10 +246,12 @@ def _matrices(point: Point, key: str) -> tuple[Array, Array]:
     A, B = np.zeros((2, r.size, value.size))
     kept, one = value.copy(), np.zeros(r.shape)
     try:
+        value[...] = 0
+        zero = point.evaluate().ravel()
         for i in np.ndindex(value.shape):
             value[...] = 0
             value[i] = 1
-            A[:, np.ravel_multi_index(i, value.shape)] = point.evaluate().ravel()
+            A[:, np.ravel_multi_index(i, value.shape)] = point.evaluate().ravel() - zero
     finally:
         value[...] = kept
     for row, j in enumerate(np.ndindex(r.shape)):
@@ -252,6 +291,8 @@ def reaches(name: str, a: Array, n: Array, trial: Trial, key: str) -> Iterator[G
         return
     dead = (n == 0) & (np.abs(a) > 1e-9 * np.abs(a).max(initial=0))
     same = value.shape == point.y.shape and not np.any(point.y[dead])
+    top = 1e-6 * np.abs(n[np.isfinite(n)]).max(initial=0)
+    same |= bool((np.abs(a - n)[~dead & np.isfinite(n)] <= top).all())  # and nothing else is wrong
     if same and dead.any() and np.any(n[np.isfinite(n)]):
         text = f"{name} is not 0 at {int(dead.sum())} entries of x that y does not depend on: the mask "
         text += (

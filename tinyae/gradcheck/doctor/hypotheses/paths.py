@@ -32,6 +32,7 @@ def paths(
     size = float(np.linalg.norm(gz))
     if size < 1e-9 * float(np.linalg.norm(n)):
         return
+    yield from _of_a_mean(name, n - a, trial, tensors)
     plain: dict[str, Array] = {}
     for k, t in tensors.items():
         if t.ndim == 2 and not any(t.shape == u.shape and (t == u).all() for u in plain.values()):
@@ -58,6 +59,32 @@ def paths(
                 keys = [f"path:{form}:{labels[i]}:{W}:{k}" for k in said[1]]
                 cost = 2.8 + 0.1 * labels[i].count("·") + (0.5 if said[0] not in ("", "−") else 0)
                 yield Guess("missing_term", term, text, float(far[i]), keys, f"add {term}", cost)
+
+
+def _of_a_mean(
+    name: str, gap: Array, trial: Trial, tensors: dict[str, Array]
+) -> Iterator[Guess]:
+    """n − a = Xᵀ (v · slope(h)), v the same for every row: a function of the mean of h is forgotten."""
+    if gap.ndim != 2 or len(gap) < 3:
+        return
+    for h, t in tensors.items():
+        if t.ndim != 2 or t.shape[1] != gap.shape[1] or h.startswith("d"):
+            continue
+        for x, X in tensors.items():
+            if X.ndim != 2 or len(X) != len(t) or X.shape[1] != len(gap) or x == h:
+                continue
+            for slope, s in itertools.islice(_slopes(h, t), 2):
+                M = X.T @ s
+                with np.errstate(all="ignore"):
+                    v = (M * gap).sum(axis=0) / (M * M).sum(axis=0)
+                if not np.isfinite(v).all() or residual(gap, M * v) > EXACT:
+                    continue
+                text = f"{name} lacks a term {x}ᵀ ({slope} · v) with v the same for every row: what a "
+                text += f"penalty on the mean of {h} hands back (a sparsity term) is forgotten"
+                do = f"add its derivative by the mean, divided by the rows, to the error of {h}"
+                key = [f"of a mean:{x}:{h}"]
+                yield Guess("missing_term", f"mean of {h}", text, 0.0, key, do, 2.9)
+                return
 
 
 def _products(same: dict[str, Array], upstream: bool) -> tuple[list[str], Array]:

@@ -32,6 +32,8 @@ def products(
     )
     mine = next((found for form in forms if (found := form(a))), None)
     right = mine and next((found for form in forms if (found := form(n))), None)
+    if mine and right is None and mine[0].startswith("Σ"):
+        right = _as_long_sum(n, tensors)
     if mine is None or right is None or mine == right:
         yield from _missing(name, a, n, pool)
         return
@@ -165,6 +167,22 @@ def _as_running_sum(g: Array, tensors: dict[str, Array]) -> tuple[str, str] | No
                 return f"cumsum({k}) from the start of axis {axis}", k
             if residual(g, np.flip(np.cumsum(np.flip(t, axis), axis), axis)) < EXACT:
                 return f"cumsum({k}) in reverse, from the end of axis {axis}", k
+    return None
+
+
+def _as_long_sum(g: Array, tensors: dict[str, Array]) -> tuple[str, str] | None:
+    """g as a sum over the first axes of dy·t·u·slope(v), as of the parameter of an activation."""
+    dy = tensors.get("dy")
+    if dy is None or g.ndim >= dy.ndim or dy.shape[dy.ndim - g.ndim :] != g.shape:
+        return None
+    same = {k: t for k, t in tensors.items() if t.shape == dy.shape and k != "dy"}
+    axes = tuple(range(dy.ndim - g.ndim))
+    few = list(same.items())[:7]
+    for (k, t), (m, u) in itertools.combinations_with_replacement(few, 2):
+        for v, z in few:
+            for slope, s in ((f"{v}·(1 − {v})", z * (1 - z)), (f"(1 − {v}²)", 1 - z * z)):
+                if residual(g, (dy * t * u * s).sum(axis=axes)) < EXACT:
+                    return f"Σ dy·{k}·{m}·{slope} over axes {', '.join(map(str, axes))}", k
     return None
 
 

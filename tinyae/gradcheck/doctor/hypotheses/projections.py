@@ -58,12 +58,15 @@ def _projections(
         "sum to zero",
         f"subtract {name}.mean({over})",
     )
+    whole = "the terms −mean(dy) and −x̂·mean(dy·x̂) are"
+    if np.abs(mean).max() <= EXACT * np.abs(a).max():
+        whole = "the term −x̂·mean(dy·x̂) is"  # the mean is out already
     yield (
         f"mean({name}) and x̂·mean({name}·x̂)",
         a - mean - along_center,
-        f"the terms −mean({name}) and −x̂·mean({name}·x̂) are missing: the mean and the variance "
-        "depend on x too",
-        "differentiate both: dx = (dy − mean(dy) − x̂·mean(dy·x̂))/σ",
+        f"{whole} missing, or taken over other axes, or divided by another count: the mean and the "
+        "variance depend on x too",
+        "differentiate both, with forward's axes and count: dx = (dy − mean(dy) − x̂·mean(dy·x̂))/σ",
     )
     support = np.abs(n) > 1e-9 * np.abs(n).max()
     if not support.all():

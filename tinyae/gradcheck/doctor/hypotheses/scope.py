@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.gradcheck.doctor.hypotheses.source import Piece
+from tinyae.gradcheck.doctor.hypotheses.source import Piece, names_held
 
 _METHODS = ("sum", "mean", "reshape", "transpose", "swapaxes", "copy", "max", "min")
 
@@ -112,7 +112,7 @@ class Scopes:
             sys.settrace(before)
         uses = {name for code in forward for name in code.co_names}
         self._of = {
-            id(piece): Scope(codes[piece.code], piece.function.__globals__, uses)
+            id(piece): Scope(codes[piece.code], names_held(piece.function), uses)
             for piece in pieces
         }
         sizes = [np.size(a) for scope in self._of.values() for a in scope.arrays.values()]

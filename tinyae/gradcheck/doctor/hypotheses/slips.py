@@ -58,6 +58,14 @@ def _values(
         text = f"a function is taken of {inner} twice: {ast.unparse(call)} stands where {inner} belongs"
         made = _replaced(statement, ast.unparse(call), inner)
         yield said(made, ("wrong_factor", f"{ast.unparse(call)} for {inner}", text))
+        for slope in (f"{inner} * (1 - {inner})", f"(1 - {inner} * {inner})"):
+            text = f"the function {ast.unparse(call)} stands where its slope belongs, {slope}"
+            made = _replaced(statement, ast.unparse(call), f"({slope})")
+            yield said(made, ("wrong_factor", f"{ast.unparse(call)} for {slope}", text))
+    for outside, within, name in _called_too_early(value):
+        text = f"{name} is taken before the product, and belongs around it: {within} for {outside}"
+        made = _replaced(statement, outside, within)
+        yield said(made, ("operands", f"{outside} for {within}", text))
     for text in _repeated(value):
         sentence = f"{text} has the wrong sign wherever it stands in this statement"
         yield said(_replaced(statement, text, f"(-{text})"), ("factor", "-1", sentence))
@@ -74,6 +82,7 @@ def _values(
             text = f"{name} stands where its symmetric part ({name} + {name}.T) / 2 belongs"
             made = _replaced(statement, name, f"(({name} + {name}.T) / 2)")
             yield said(made, ("missing_term", f"{name}.T", text))
+    yield from _other_arrays(statement, here, names, scope)
     if isinstance(value, ast.Tuple):
         return
     fitting = [name for name in names if scope.fits(value, name)]
@@ -91,12 +100,25 @@ def _values(
             term = f"{name} * {other}"
             text = f"the term {term} is missing"
             yield said(_plus(statement, term), ("missing_term", term, text))
+
+
+def _other_arrays(
+    statement: ast.Assign | ast.AugAssign | ast.Return,
+    here: list[str],
+    names: list[str],
+    scope: Scope,
+) -> Iterator[ast.AST]:
+    """Another array, or a product with one, wherever a name stands that occurs more than once."""
     for name in dict.fromkeys(here):
         for other in names[:8] if here.count(name) > 1 and name in names else ():
             if other != name and scope.fits(ast.Name(name, ast.Load()), other):
                 text = f"{name} stands where {name} * {other} belongs"
                 made = _replaced(statement, name, f"({name} * {other})")
                 yield said(made, ("missing_factor", other, text))
+            if other != name and scope.alike(ast.Name(name, ast.Load()), other):
+                text = f"{name} stands where {other} belongs"
+                made = _replaced(statement, name, other)
+                yield said(made, ("operands", f"{name} for {other}", text))
 
 
 def _other_axes(
@@ -149,6 +171,21 @@ def _calls_of_a_name(value: ast.AST) -> list[ast.Call]:
         if isinstance(n, ast.Call) and len(n.args) == 1 and isinstance(n.args[0], ast.Name)
     }
     return list(found.values())
+
+
+def _called_too_early(value: ast.AST) -> Iterator[tuple[str, str, str]]:
+    """Each product f(u) * v, and f(u * v), which is another where f moves or adds up entries."""
+    for node in ast.walk(value):
+        if not isinstance(node, ast.BinOp) or not isinstance(node.op, (ast.Mult, ast.Div)):
+            continue
+        sign = "*" if isinstance(node.op, ast.Mult) else "/"
+        for f, other in ((node.left, node.right), (node.right, node.left)):
+            if isinstance(f, ast.Call) and len(f.args) == 1 and not f.keywords:
+                if sign == "/" and f is node.right:
+                    continue
+                name = ast.unparse(f.func)
+                inside = f"{name}(({ast.unparse(f.args[0])}) {sign} ({ast.unparse(other)}))"
+                yield ast.unparse(node), ast.unparse(ast.parse(inside)), name
 
 
 def _repeated(value: ast.AST) -> list[str]:

@@ -60,6 +60,14 @@ SLOPES: dict[str, Callable[[Array], Array]] = {
     "arctan(x)": lambda x: 1 / (1 + x * x),
     "SELU": lambda x: 1.0507009873554805 * np.where(x > 0, 1, 1.6732632423543772 * np.exp(x)),
     "ELU": lambda x: np.where(x > 0, 1, np.exp(x)),
+    "sin(x)": np.cos,
+    "cos(x)": lambda x: -np.sin(x),
+    "exp(x)": np.exp,
+    "log(x)": lambda x: 1 / x,
+    "√x": lambda x: 0.5 / np.sqrt(x),
+    "1/x": lambda x: -1 / (x * x),
+    "x²": lambda x: 2 * x,
+    "x³": lambda x: 3 * x * x,
     "hardswish": lambda x: np.where(x > 3, 1, np.where(x < -3, 0, (2 * x + 3) / 6)),
 }
 

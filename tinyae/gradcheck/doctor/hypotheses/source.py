@@ -1,7 +1,8 @@
 """The source of a backward pass, in pieces that can be edited and run again.
 
-The pieces are backward itself and what it calls: methods of the same object, functions of the same
-module, and kernels (the plain NumPy ones, which define them).
+The pieces are backward itself and what it calls: methods of the same object and of its base classes
+by ``super()``, functions of the same module and of the scope around it, and kernels (the plain NumPy
+ones, which define them).
 """
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ import ast
 import copy
 import importlib
 import inspect
+import re
 import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from types import CodeType, FunctionType
+from types import CellType, CodeType, FunctionType
 from typing import Any
 
 
 @dataclass
 class Piece:
-    """One function: its owner ("self", "kernels" or "module"), and its syntax tree."""
+    """One function: its owner ("self", "kernels", "module", or "super of" a class, whose methods call
+    it by ``super()``), and its syntax tree.
+    """
 
     owner: str
     name: str
@@ -31,7 +35,9 @@ class Piece:
     def __post_init__(self) -> None:
         # Where a piece has a loop, an edit, of it or of what calls it, may keep it from ending.
         self.has_loop = any(isinstance(n, ast.While) or _is_for(n) for n in ast.walk(self.tree))
-        self.code = (self.has_loop and self.compiled()) or self.function.__code__
+        own = self.function.__code__
+        again = self.has_loop or bool(own.co_freevars)  # what a closure holds becomes global
+        self.code = (again and self.compiled()) or own
 
     def compiled(self) -> CodeType | None:
         """The code of the tree as it is now, in which every loop ends."""
@@ -63,22 +69,83 @@ def read(f: FunctionType) -> tuple[ast.FunctionDef, list[str], int] | None:
 
 
 def _read(f: FunctionType) -> tuple[ast.FunctionDef, list[str], int] | None:
+    code = f.__code__
     try:
-        lines, first = inspect.getsourcelines(f)
+        lines, first = inspect.getsourcelines(code)  # of a decorator's own function, if it is one
         text = textwrap.dedent("".join(lines))
-        tree = ast.parse(text).body[0]
+        tree: Any = ast.parse(text).body[0]
     except (OSError, TypeError, SyntaxError, IndexError, ValueError):
         return None
-    if not isinstance(tree, ast.FunctionDef) or tree.name != f.__name__:
+    if code.co_name == "<lambda>":
+        tree = _named(tree, code)
+    if not isinstance(tree, ast.FunctionDef) or tree.name not in (code.co_name, LAMBDA):
         return None
     bare(tree)
-    made = compiled(tree)
-    code = f.__code__
-    if "__class__" not in code.co_freevars and (
-        made is None or made.co_names != code.co_names or _constants(made) != _constants(code)
-    ):
+    made = compiled(tree, code.co_freevars)
+    if "__class__" in code.co_freevars:
+        _call_by_name(tree, f)
+    elif made is None or made.co_names != code.co_names or _constants(made) != _constants(code):
         return None
     return tree, text.splitlines(), first
+
+
+LAMBDA = "_lambda"
+
+
+def _named(statement: ast.stmt, code: CodeType) -> ast.FunctionDef | None:
+    """The lambda with that code in a statement, as a function of one return; None if it is not told."""
+    names = code.co_varnames[: code.co_argcount]
+    found = [
+        node
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Lambda) and tuple(a.arg for a in node.args.args) == names
+    ]
+    if len(found) != 1:
+        return None
+    (node,) = found
+    line = ast.copy_location(ast.Return(node.body), node.body)
+    made = ast.FunctionDef(name=LAMBDA, args=node.args, body=[line], decorator_list=[])
+    return ast.fix_missing_locations(ast.copy_location(made, node))
+
+
+def _call_by_name(tree: ast.FunctionDef, f: FunctionType) -> None:
+    """Write super().g(x) as a call of a function, which can then be replaced: ``super_name``."""
+    owner = defining_class(f)
+    for node in ast.walk(tree):
+        if owner is not None and isinstance(node, ast.Call) and _is_super(node.func):
+            name = super_name(owner, node.func.attr)  # type: ignore[attr-defined]
+            node.func = ast.copy_location(ast.Name(name, ast.Load()), node.func)
+            node.args.insert(0, ast.copy_location(ast.Name("self", ast.Load()), node.func))
+
+
+def defining_class(f: FunctionType) -> type | None:
+    """The class in whose body a method with super() stands."""
+    names = f.__code__.co_freevars
+    cells = f.__closure__ or ()
+    found = next((c.cell_contents for n, c in zip(names, cells) if n == "__class__"), None)
+    return found if isinstance(found, type) else None
+
+
+def _is_super(func: ast.expr) -> bool:
+    """Whether a call's function is super().g, with no arguments of super."""
+    if not isinstance(func, ast.Attribute) or not isinstance(func.value, ast.Call):
+        return False
+    call = func.value
+    return isinstance(call.func, ast.Name) and call.func.id == "super" and not call.args
+
+
+_SUPER = "_super_of_"
+
+
+def super_name(owner: type, method: str) -> str:
+    """The name under which a method of the next class after ``owner`` is called."""
+    return f"{_SUPER}{owner.__name__}__{method}"
+
+
+def spelt(node: ast.AST) -> str:
+    """The text of a node, with super().g(x) as people write it."""
+    text = re.sub(rf"{_SUPER}\w+?__(\w+)\(self(, )?", r"super().\1(", ast.unparse(node))
+    return text.replace(f"def {LAMBDA}", "lambda")
 
 
 def _constants(code: CodeType) -> list[Any]:
@@ -101,8 +168,14 @@ def bare(tree: ast.FunctionDef) -> None:
         tree.body = tree.body[1:]
 
 
-def compiled(tree: ast.FunctionDef) -> CodeType | None:
-    """The code of the function that a tree defines."""
+def compiled(tree: ast.FunctionDef, free: tuple[str, ...] = ()) -> CodeType | None:
+    """The code of the function that a tree defines, within a function that holds ``free``."""
+    if free:
+        arguments = ast.arguments([], [ast.arg(name) for name in free], None, [], [], None, [])
+        around = ast.FunctionDef(name="_around", args=arguments, body=[tree], decorator_list=[])
+        around = ast.fix_missing_locations(ast.copy_location(around, tree))
+        outer = compiled(around)
+        return next((c for c in outer.co_consts if isinstance(c, CodeType)), None) if outer else None
     try:
         try:
             module = compile(ast.Module([tree], []), "<variant>", "exec")
@@ -151,6 +224,7 @@ class Steps:
 
 
 STEPS = Steps()
+_BOUNDED = {"range": STEPS.range, "_while_rounds": STEPS.rounds, "_for_rounds": STEPS.each}
 
 
 def _ending(tree: ast.FunctionDef) -> ast.FunctionDef:
@@ -196,13 +270,30 @@ def reached(f: Any, cls: type | None = None) -> set[CodeType]:
         if not isinstance(f, FunctionType) or f.__code__ in found:
             continue
         found.add(f.__code__)
-        for name in f.__code__.co_names:
-            g = f.__globals__.get(name)
+        held = names_held(f)
+        for name in (*f.__code__.co_names, *f.__code__.co_freevars):
+            g = held.get(name)
             if isinstance(g, FunctionType) and g.__module__ == f.__module__:
                 todo.append(g)
             if cls is not None:
                 todo.append(inspect.getattr_static(cls, name, None))
+                todo += [g for c in _after(cls, defining_class(f)) if (g := vars(c).get(name))]
     return found
+
+
+def _after(cls: type, owner: type | None) -> tuple[type, ...]:
+    """The classes in which super() of a method of ``owner`` looks."""
+    order = cls.__mro__
+    return order[order.index(owner) + 1 :] if owner in order else ()
+
+
+def names_held(f: FunctionType) -> dict[str, Any]:
+    """What the names of a function stand for: its globals, and what its closure holds."""
+    held = dict(f.__globals__)
+    for name, cell in zip(f.__code__.co_freevars, f.__closure__ or ()):
+        if cell != CellType():
+            held[name] = cell.cell_contents
+    return held
 
 
 class Program:
@@ -211,6 +302,7 @@ class Program:
     def __init__(self, subject: Any, starts: tuple[str, ...]) -> None:
         self.cls = None if isinstance(subject, FunctionType) else subject
         self.pieces: list[Piece] = []
+        self.inherited: dict[str, FunctionType] = {}  # what super() finds, by super_name
         if isinstance(subject, FunctionType):
             self._add("module", subject.__name__, subject)
         else:
@@ -227,13 +319,13 @@ class Program:
     def _add(self, owner: str, name: str, f: FunctionType) -> None:
         if len(self.pieces) >= 14 or any(p.owner == owner and p.name == name for p in self.pieces):
             return
-        if f.__code__.co_freevars:
-            return
         known = read(f)
         if known is None or _abstract(known[0]):
             return
         tree, lines, first = known
         piece = Piece(owner, name, f, tree, lines, first)
+        if piece.code.co_freevars:  # it rebinds a name of its closure
+            return
         self.pieces.append(piece)
         for node in ast.walk(tree):
             if isinstance(node, ast.Call):
@@ -250,11 +342,23 @@ class Program:
                 )
                 if isinstance(kernel, FunctionType):
                     self._add("kernels", func.attr, kernel)
+        elif isinstance(func, ast.Name) and func.id.startswith(_SUPER):
+            self._inherited(func.id, f)
         elif isinstance(func, ast.Name):
-            known = f.__globals__.get(func.id)
+            known = names_held(f).get(func.id)
             known = getattr(known, "definition", known)
             if isinstance(known, FunctionType) and known.__module__ == f.__module__:
                 self._add("module", func.id, known)
+
+    def _inherited(self, name: str, f: FunctionType) -> None:
+        """The method that super() finds: of the first class after the method's own that has it."""
+        owner, method = defining_class(f), name.rpartition("__")[2]
+        after = _after(self.cls, owner) if isinstance(self.cls, type) else ()
+        found: Any = next((vars(c)[method] for c in after if method in vars(c)), None)
+        found = getattr(found, "definition", found)
+        if isinstance(found, FunctionType):
+            self.inherited[name] = found
+            self._add("super", name, found)
 
     def variant(
         self, changed: Piece, code: CodeType, more: dict[str, Any] | None = None
@@ -265,18 +369,17 @@ class Program:
         kernels: dict[str, Any] = {}
         worlds: dict[int, dict[str, Any]] = {}
         methods: dict[str, Any] = {}
+        replacements: list[tuple[Piece, FunctionType]] = []
         result: Any = None
         replaced = changed.function
         for piece in self.pieces:
             f = piece.function
-            if id(f.__globals__) not in worlds:
-                bounded = {
-                    "range": STEPS.range,
-                    "_while_rounds": STEPS.rounds,
-                    "_for_rounds": STEPS.each,
-                }
-                worlds[id(f.__globals__)] = {**bounded, **(more or {}), **f.__globals__}
-            world = worlds[id(f.__globals__)]
+            if f.__closure__:
+                worlds[id(f)] = world = {**_BOUNDED, **(more or {}), **names_held(f)}
+            else:
+                if id(f.__globals__) not in worlds:
+                    worlds[id(f.__globals__)] = {**_BOUNDED, **(more or {}), **f.__globals__}
+                world = worlds[id(f.__globals__)]
             own = code if piece is changed else piece.code
             made = FunctionType(own, world, f.__name__, f.__defaults__)
             made.__kwdefaults__ = f.__kwdefaults__
@@ -289,9 +392,16 @@ class Program:
                 if piece is changed:
                     kernels[piece.name] = made
             else:
-                world[piece.name] = made
+                replacements.append((piece, made))
+                world.setdefault(piece.name, made)
             if result is None:
                 result = made
+        for world in worlds.values():
+            world.update(self.inherited)
+            for piece, made in replacements:
+                held = world.get(piece.name)
+                if piece.owner == "super" or getattr(held, "definition", held) is piece.function:
+                    world[piece.name] = made
         if kernels:
             for world in worlds.values():
                 if "kernels" in world:

@@ -43,6 +43,7 @@ def summands(
         times, keys = said
         term = f"{times}{names[i]}"
         cost = 2.0 + 0.0005 * i + (0.0 if times in ("", "−") else 0.7) + ("-1)" in times)
+        cost += 0.8 * _is_far_fetched(names[i], tensors)
         keys = [f"term:{names[i]}:{k}" for k in keys]
         constant = _one_less_than(trial, float(c[i]))
         if constant:
@@ -88,6 +89,20 @@ def _two_terms(
         text = f"{name} lacks the term {term}"
         keys = [f"two:{k}:{p}:{q}" for p in keys for q in more]
         yield Guess("missing_term", term, text, far, keys, f"add {term}", 3.2)
+
+
+def _is_far_fetched(label: str, tensors: dict[str, Array]) -> bool:
+    """Whether a product has the factor 1 − x of an x that is no probability: what was taken out of
+    one place and put into another gives such a term.
+    """
+    _, *rest = label.split("·") if label.startswith("dy·") else ("", label)
+    if len(rest) < 2:
+        return False
+    for part in rest:
+        x = tensors.get(part.removeprefix("(1 − ").removesuffix(")"))
+        if part.startswith("(1 − ") and x is not None and (x.min() < 0 or x.max() > 1):
+            return True
+    return False
 
 
 def _one_less_than(trial: Trial, c: float) -> str:

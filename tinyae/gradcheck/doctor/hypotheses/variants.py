@@ -12,7 +12,7 @@ import numpy as np
 
 from tinyae.gradcheck.doctor.hypotheses.edits import changes
 from tinyae.gradcheck.doctor.hypotheses.source import STEPS, Piece, Program, reached
-from tinyae.gradcheck.doctor.subjects import FunctionSubject, LossSubject, Subject
+from tinyae.gradcheck.doctor.subjects import FunctionSubject, LossSubject, StatefulSubject, Subject
 from tinyae.gradcheck.doctor.trial import Point
 from tinyae.param import Array
 
@@ -40,7 +40,7 @@ def variants(
     for piece in program.pieces:
         if only is not None and piece is not only:
             continue
-        variant, changed = program.variant(piece, piece.function.__code__)
+        variant, changed = program.variant(piece, piece.code)
         for change in changes(piece.tree, alternatives, skip):
             code = piece.compiled()
             if code is None or (piece.name, code) in budget.done:
@@ -143,7 +143,9 @@ def codes_of_forward(subject: Subject) -> set[Any]:
     """The code that forward runs too, as far as it can be read."""
     if isinstance(subject, FunctionSubject):
         if subject.form == "framework":
-            return reached(getattr(subject.module, "forward", None))
+            cls = subject.module if isinstance(subject.module, type) else None
+            name = subject.methods[0] if isinstance(subject, StatefulSubject) else "forward"
+            return reached(getattr(subject.module, name, None), cls)
         return set() if subject.form == "joint" else reached(subject.f)
     if isinstance(subject.module, FunctionType):
         return set()  # a loss: its one function gives both

@@ -9,6 +9,7 @@ batch size. A relation that holds at all three is no accident.
 ``loss``      L, dy = loss(y, target)
 ``model``     objective with backprop
 ``function``  a function and the backward that someone wrote for it; ``forms``: in which form
+``stateful``  an object whose forward keeps what its backward reads
 ``frameworks``  torch.autograd.Function, jax.custom_vjp
 """
 
@@ -18,6 +19,7 @@ from tinyae.gradcheck.doctor.subjects.function import FunctionSubject
 from tinyae.gradcheck.doctor.subjects.layer import LayerSubject
 from tinyae.gradcheck.doctor.subjects.loss import LossSubject
 from tinyae.gradcheck.doctor.subjects.model import ModelSubject
+from tinyae.gradcheck.doctor.subjects.stateful import StatefulSubject, keeps_its_input
 from tinyae.gradcheck.doctor.subjects.tangent import TangentSubject, has_tangent
 
 __all__ = [
@@ -25,8 +27,10 @@ __all__ = [
     "LayerSubject",
     "LossSubject",
     "ModelSubject",
+    "StatefulSubject",
     "Subject",
     "TangentSubject",
     "framework_subject",
     "has_tangent",
+    "keeps_its_input",
 ]

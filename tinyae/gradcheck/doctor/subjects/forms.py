@@ -4,6 +4,7 @@ plain    y = f(*inputs);            backward(dy, *inputs) → gradients
 no dy    L = f(*inputs), a number;  backward(*inputs) → gradients
 cache    y, cache = f(*inputs);     backward(dy, cache) → gradients; of a number also backward(cache)
 joint    L, gradients = f(*inputs)
+kept     y = f(*inputs);            backward(dy) → gradients, of what f has kept somewhere
 
 Among the inputs of the last form may be a dict of parameters: each of them has a gradient.
 Gradients are an array, a tuple or a list in the order of the inputs, or a dict by name, also by
@@ -75,6 +76,8 @@ def form_of(y: Any, backward: Callable[..., Any] | None, inputs: int) -> str:
             return "cache, no dy"
     if np.ndim(y) == 0 and takes(backward, inputs) and not takes(backward, inputs + 1):
         return "no dy"
+    if takes(backward, 1) and not takes(backward, inputs + 1):
+        return "kept"
     return "plain"
 
 
@@ -94,7 +97,7 @@ def gradients_by_name(out: Any, wrt: tuple[str, ...], inputs: list[str]) -> dict
     found: dict[str, Any] = dict.fromkeys(wrt)
     if isinstance(out, dict):
         for name in wrt:
-            key = next((k for k in _keys(name) if k in out), None)
+            key = next((k for k in gradient_keys(name) if k in out), None)
             found[name] = out.get(key)
         return found
     if len(wrt) == 1 and not isinstance(out, (tuple, list)):
@@ -115,7 +118,7 @@ def gradients_by_name(out: Any, wrt: tuple[str, ...], inputs: list[str]) -> dict
 def inputs_with_gradient(out: Any, floats: list[str], inputs: list[str]) -> tuple[str, ...]:
     """The inputs of which backward returned a gradient, if the caller did not say."""
     if isinstance(out, dict):
-        return tuple(n for n in inputs if any(k in out for k in _keys(n))) or tuple(out)
+        return tuple(n for n in inputs if any(k in out for k in gradient_keys(n))) or tuple(out)
     if not isinstance(out, (tuple, list)):
         return tuple(floats[:1])
     if len(out) == len(inputs):
@@ -123,5 +126,6 @@ def inputs_with_gradient(out: Any, floats: list[str], inputs: list[str]) -> tupl
     return tuple(floats[: sum(g is not None for g in out)])
 
 
-def _keys(name: str) -> tuple[str, ...]:
+def gradient_keys(name: str) -> tuple[str, ...]:
+    """The names under which people return, or keep, the gradient of an input."""
     return name, f"d{name}", f"grad_{name}", f"{name}_grad", f"d_{name}"

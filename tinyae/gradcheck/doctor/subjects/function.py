@@ -11,7 +11,7 @@ import numpy as np
 
 from tinyae.gradcheck.doctor.kept import Kept
 from tinyae.gradcheck.doctor.locals import inner_arrays, local_arrays
-from tinyae.gradcheck.doctor.names import constants_of, layer_sizes, literals_of, sizes_of
+from tinyae.gradcheck.doctor.names import conflicts, constants_of, layer_sizes, literals_of, sizes_of
 from tinyae.gradcheck.doctor.precision import in_double
 from tinyae.gradcheck.doctor.resizing import (
     Inputs,
@@ -62,7 +62,7 @@ class FunctionSubject(Subject):
         self.inputs, self.constants, self.order = self._sorted(forms.named_inputs(f, x))
         self.named, self.draw = tensors, draw
         self.lengths: dict[str, tuple[str, int]] = {}
-        self.numbers = constants_of(f, backward)
+        self.numbers = constants_of(f, backward) | conflicts(f, backward)
         self.form = "plain" if upstream else "no dy"
         self.backward: Callable[..., Any] = f if backward is None else backward
         self.title = getattr(self.backward, "__name__", "backward")
@@ -135,6 +135,9 @@ class FunctionSubject(Subject):
         upstream = r.copy() if r.ndim else np.float64(r)
         if self.form == "cache":
             return self.backward(upstream, self.f(*arguments)[1])
+        if self.form == "kept":
+            self.f(*arguments)
+            return self.backward(upstream)
         if self.kept.changed:  # forward may keep what backward reads
             self.f(*self._arguments(inputs))
         return self.backward(upstream, *arguments)
