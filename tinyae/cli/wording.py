@@ -5,15 +5,8 @@ from __future__ import annotations
 import re
 import sys
 
-
-def an(name: str) -> str:
-    """A name with its article: an Autoencoder, a GAN."""
-    return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
-
-
-def count(n: int, what: str) -> str:
-    """A number with its noun: 1 epoch, 1,000 epochs."""
-    return f"{n:,} {what}{'s' * (n != 1)}"
+from tinyae.wording import an as an
+from tinyae.wording import counted as count
 
 
 # What a message of the library's advises → the option that does it. Longer ones come first.

@@ -189,14 +189,36 @@ class Model(Carrier, Module):
                 f"samples; for one sample pass {name}[None]"
             )
         self._warn_of_merged(name, x)
-        first = f(prepare(x[:CHUNK]))
+
+        def result(start: int) -> Array:
+            chunk = x[start : start + CHUNK]
+            ready = prepare(chunk)
+            self._check_usable(name, chunk, ready, start)
+            return f(ready)
+
+        first = result(0)
         if len(x) <= CHUNK:
             return first
         out = np.empty((len(x), *first.shape[1:]), first.dtype)
         out[:CHUNK] = first
         for start in range(CHUNK, len(x), CHUNK):
-            out[start : start + CHUNK] = f(prepare(x[start : start + CHUNK]))
+            out[start : start + CHUNK] = result(start)
         return out
+
+    def _check_usable(self, name: str, chunk: Array, ready: Array, start: int) -> None:
+        """Raise if a chunk of rows, made ready for the layers, has a NaN or an infinity.
+
+        One sum, which either would spoil, says so in a hundredth of the time of the layers.
+
+        Raises
+            ValueError  the row and the column of the first one
+        """
+        with np.errstate(all="ignore"):
+            if np.isfinite(ready.sum()) or np.isfinite(ready).all():
+                return
+        what = f"{type(self).__name__}: {name}"
+        limit = float(np.finfo(self.dtype).max)
+        _check_finite(what, chunk, self.dtype, limit, start, self.columns)
 
     def __repr__(self) -> str:
         shown = {name: part for name, part in vars(self).items() if name != "_carried"}
@@ -270,15 +292,26 @@ def _warn_of_rounding(what: str, a: Array, dtype: np.dtype[Any]) -> None:
         )
 
 
-def _check_finite(what: str, a: Array, dtype: np.dtype[Any], limit: float) -> None:
+def _check_finite(
+    what: str,
+    a: Array,
+    dtype: np.dtype[Any],
+    limit: float,
+    before: int = 0,
+    columns: tuple[str, ...] | None = None,
+) -> None:
+    """Raise unless a, of which ``before`` rows come before it, is finite and within the limit."""
     for start in range(0, len(a), CHUNK):
         chunk = np.asarray(a[start : start + CHUNK])
         # min and max propagate a NaN or an infinity: two passes, no temporary array
         if chunk.size and not (np.isfinite(chunk.min()) and np.isfinite(chunk.max())):
             where = np.argwhere(~np.isfinite(chunk))
-            index = (start + int(where[0][0]), *map(int, where[0][1:]))
+            index = (before + start + int(where[0][0]), *map(int, where[0][1:]))
+            name = ""
+            if columns is not None and len(index) == 2 and index[1] < len(columns):
+                name = f", row {index[0]} of column {columns[index[1]]!r}"
             raise ValueError(
-                f"{what} has {chunk[tuple(where[0])]} at {index}, expected finite numbers; "
+                f"{what} has {chunk[tuple(where[0])]} at {index}{name}, expected finite numbers; "
                 "leave such rows out, or fill them in"
             )
         largest = max(-float(chunk.min()), float(chunk.max())) if chunk.size else 0.0

@@ -23,6 +23,7 @@ from tinyae.sklearn.network import principal_axes, size_of_code
 from tinyae.training import EarlyStopping, History, fit
 from tinyae.training.description import OtherTraining
 from tinyae.training.state import Snapshot
+from tinyae.wording import counted
 
 FLOATS = [np.float64, np.float32]  # float32 stays float32; everything else becomes float64
 
@@ -203,7 +204,7 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Settin
         Z = check_array(Z, dtype=FLOATS)
         if Z.shape[1] != self.latent_dim_:
             raise ValueError(
-                f"{type(self).__name__}: Z has {Z.shape[1]} columns, expected {self.latent_dim_}; "
+                f"{type(self).__name__}: Z has {counted(Z.shape[1], 'column')}, expected {self.latent_dim_}; "
                 "pass what transform gave"
             )
         return self.model_.decode(Z)
