@@ -14,6 +14,7 @@ mean over samples and features. For likelihoods in nats a sample, see :mod:`tiny
 from __future__ import annotations
 
 import math
+
 import numpy as np
 
 from tinyae import kernels
@@ -232,7 +233,11 @@ class WeightedLoss(Loss):
             raise TypeError(f"WeightedLoss: loss is {loss!r:.60}, expected a Loss; pass e.g. MSE()")
         self.loss = loss
         self.weights = real("WeightedLoss: weights", weights).astype(np.float64)
-        if not np.isfinite(self.weights).all() or (self.weights < 0).any() or not self.weights.any():
+        if (
+            not np.isfinite(self.weights).all()
+            or (self.weights < 0).any()
+            or not self.weights.any()
+        ):
             raise ValueError(
                 "WeightedLoss: weights has an entry that is negative, NaN or infinite, or all are 0; "
                 "expected numbers ≥ 0; pass e.g. 1 / x.var(axis=0)"

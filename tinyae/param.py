@@ -142,8 +142,8 @@ def check_finite(who: str, params: dict[str, Param]) -> None:
         if not np.isfinite(param.value).all():
             bad = int(np.count_nonzero(~np.isfinite(param.value)))
             raise ValueError(
-                f"{who}: {name}, {param}: its value has {counted(bad, 'entry', 'entries')} of NaN or infinity, "
-                "expected finite ones; build the model anew, or load a file from before"
+                f"{who}: {name}, {param}: its value has {counted(bad, 'entry', 'entries')} of NaN "
+                "or infinity, expected finite ones; build the model anew, or load a file from before"
             )
 
 

@@ -67,7 +67,8 @@ class PCA:
         if x.ndim < 2 or k > min(rows, width):
             raise ValueError(
                 f"PCA: x has shape {x.shape}, expected (N, …) with at least "
-                f"{counted(k, 'row')} and {counted(k, 'column')} for n_components={k}; pass more data or fewer"
+                f"{counted(k, 'row')} and {counted(k, 'column')} for n_components={k}; pass more data "
+                "or fewer"
             )
         flat = x.reshape(rows, width)
         mean = np.zeros(width)
@@ -162,9 +163,7 @@ def _directions(size: int, k: int) -> int:
 # --- the axes: (the k largest eigenvalues of S, their axes (k, D), the sum of all eigenvalues) ----
 
 
-def _by_features(
-    x: Array, mean: Array, k: int, root: Array | None
-) -> tuple[Array, Array, float]:
+def _by_features(x: Array, mean: Array, k: int, root: Array | None) -> tuple[Array, Array, float]:
     """From S (D, D)."""
     S = np.zeros((len(mean), len(mean)))
     for block in _centred(x, mean, root):

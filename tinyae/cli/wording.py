@@ -6,8 +6,6 @@ import re
 import sys
 
 from tinyae.wording import an as an
-from tinyae.wording import counted as count
-
 
 # What a message of the library's advises → the option that does it. Longer ones come first.
 ADVICE = {

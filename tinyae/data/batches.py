@@ -47,7 +47,9 @@ def batches(
         return _checked(x)
     n = count(x)
     if weights is not None and rng is None:
-        raise ValueError("batches: sample_weight needs rng, by which rows are drawn; pass a generator")
+        raise ValueError(
+            "batches: sample_weight needs rng, by which rows are drawn; pass a generator"
+        )
     if n == 0:
         raise ValueError("batches: x has no rows; pass at least one sample")
     if drop_last and n < batch_size:

@@ -167,8 +167,8 @@ def read_columns(text: str, options: TableOptions, where: str) -> Rows:
             cells
         ) < width:
             raise ValueError(
-                f"load: line {number} of {where} has {counted(len(cells), 'cell')}; expected {width}, as "
-                "above it"
+                f"load: line {number} of {where} has {counted(len(cells), 'cell')}; expected {width}, "
+                "as above it"
             )
     labels = [name.strip() or f"column {k}" for k, name in enumerate(names[:width], 1)]
     labels = labels or [f"column {k}" for k in range(1, width + 1)]
@@ -540,9 +540,7 @@ def _label_note(name: str, columns: dict[str, Any], called: Any) -> list[str]:
     return []
 
 
-def _labels(
-    column: Any, called: str, notes: list[str]
-) -> tuple[np.ndarray, list[str] | None]:
+def _labels(column: Any, called: str, notes: list[str]) -> tuple[np.ndarray, list[str] | None]:
     """Labels as whole numbers, and their names if they are text. Gaps are a class of their own."""
     if isinstance(column, list):
         column = [MISSING_CLASS if cell.lower() in GAPS else cell for cell in column]
@@ -559,9 +557,7 @@ def _labels(
         classes = [f"{int(v)}" if whole else f"{v:.15g}" for v in numbers] + [MISSING_CLASS]
         labels = np.where(gaps, len(numbers), np.searchsorted(numbers, column))
     if missing:
-        notes.append(
-            f"{called}, the label, has {counted(missing, 'gap')}: class {MISSING_CLASS!r}"
-        )
+        notes.append(f"{called}, the label, has {counted(missing, 'gap')}: class {MISSING_CLASS!r}")
     return labels, classes
 
 
@@ -593,7 +589,7 @@ def _without_gaps(
     if missing == "error":
         raise ValueError(
             f"load: {where} has {found}, the first in {first}; pass --missing drop to leave such rows "
-            "out, or --missing mean to fill them with the column's mean over the rows that are learnt from"
+            "out, or --missing mean to fill them with the column's mean in the data that are learnt from"
         )
     if missing == "drop":
         keep = ~gaps.any(axis=1)
@@ -601,8 +597,8 @@ def _without_gaps(
         if not keep.any():
             raise ValueError(f"load: every row of {where} has a gap, the first in {first}")
         notes.append(
-            f"{dropped:,} of {counted(len(x), 'row')} {'has' if dropped == 1 else 'have'} gaps, the first "
-            f"in {first}, and {'is' if dropped == 1 else 'are'} left out"
+            f"{dropped:,} of {counted(len(x), 'row')} {'has' if dropped == 1 else 'have'} gaps, the "
+            f"first in {first}, and {'is' if dropped == 1 else 'are'} left out"
         )
         return keep
     if options.fill is None:

@@ -45,8 +45,8 @@ def windows(signal: np.ndarray, window: int, hop: int) -> np.ndarray:
     """
     if len(signal) < window:
         raise ValueError(
-            f"load: the sound has {counted(len(signal), 'sample')}, shorter than a window of {window}; pass a "
-            "smaller --window"
+            f"load: the sound has {counted(len(signal), 'sample')}, shorter than a window of {window}; "
+            "pass a smaller --window"
         )
     return np.lib.stride_tricks.sliding_window_view(signal, window)[::hop].copy()
 

@@ -41,8 +41,8 @@ def read_csv(path: Path) -> np.ndarray:
             )
         if header and len(_names(header[0])) != x.shape[1]:
             raise ValueError(
-                f"the header has {counted(len(_names(header[0])), 'cell')}, the lines below it {x.shape[1]}; "
-                "name every column, or remove the column without a name"
+                f"the header has {counted(len(_names(header[0])), 'cell')}, the lines below it "
+                f"{x.shape[1]}; name every column, or remove the column without a name"
             )
         with np.errstate(over="ignore", under="ignore"):  # the cell is looked for below
             single = x.astype(np.float32)

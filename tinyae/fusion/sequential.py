@@ -52,7 +52,9 @@ def backward_params(model: Sequential, dy: Array, caches: list[Any]) -> None:
         return None
     part, place = parts[first]
     if not isinstance(part, Layer) and not part.first_learns:
-        return NotImplemented  # the definition leaves out what is frozen before the first that learns
+        return (
+            NotImplemented  # the definition leaves out what is frozen before the first that learns
+        )
     for later, at in parts[:first:-1]:
         dy = later.backward(dy, caches[at])
     part.backward_params(dy, caches[place])

@@ -12,14 +12,13 @@ differentiates ``objective``; validation reports ``evaluate``. Terms are floats 
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from tinyae.arguments import flag, generator
-from tinyae.arrays import as_samples, check_real, lost_by_rounding
+from tinyae.arrays import as_samples, check_finite, check_real, warn_of_rounding
 from tinyae.data.batches import batches, count
 from tinyae.data.streams import Stream
 from tinyae.layers import Module
@@ -148,7 +147,7 @@ class Model(Carrier, Module):
         self.check_numbers(x)
         if self.scaler is None:
             for what, a in self._named(x):
-                _warn_of_rounding(what, a, self.dtype)
+                warn_of_rounding(what, a, self.dtype)
                 if self.sums_over_features:
                     warn_of_units(what, a, stacklevel=4)
 
@@ -163,7 +162,7 @@ class Model(Carrier, Module):
             check_real(what, a)
             if a.dtype.kind == "f":
                 largest = np.finfo(self.dtype if self.scaler is None else np.float64).max
-                _check_finite(what, a, self.dtype, float(largest))
+                check_finite(what, a, self.dtype, float(largest))
 
     def _named(self, x: Any) -> Iterator[tuple[str, Any]]:
         """Each array of x, and what a message calls it."""
@@ -173,7 +172,7 @@ class Model(Carrier, Module):
     def _warn_of_merged(self, name: str, x: Any) -> None:
         """Once for all of x. Floats are looked at before a training only: it takes time."""
         if type(x) in (np.ndarray, np.memmap) and x.dtype.kind in "iu" and self.scaler is None:
-            _warn_of_rounding(f"{type(self).__name__}: {name}", x, self.dtype)
+            warn_of_rounding(f"{type(self).__name__}: {name}", x, self.dtype)
 
     def _in_chunks(self, f: Callable[[Array], Array], x: Array, name: str = "x") -> Array:
         """f(x), a chunk of rows at a time. Only "x" is scaled: codes and noise have no units."""
@@ -216,9 +215,9 @@ class Model(Carrier, Module):
         with np.errstate(all="ignore"):
             if np.isfinite(ready.sum()) or np.isfinite(ready).all():
                 return
-        what = f"{type(self).__name__}: {name}"
         limit = float(np.finfo(self.dtype).max)
-        _check_finite(what, chunk, self.dtype, limit, start, self.columns)
+        who = f"{type(self).__name__}: {name}"
+        check_finite(who, chunk, self.dtype, limit, start, self.columns)
 
     def __repr__(self) -> str:
         shown = {name: part for name, part in vars(self).items() if name != "_carried"}
@@ -279,44 +278,3 @@ def cast(batch: Any, dtype: np.dtype[Any], who: str = "fit") -> Any:
         return batch
     check_real(f"{who}: x", batch)
     return batch.astype(dtype, copy=False)
-
-
-def _warn_of_rounding(what: str, a: Array, dtype: np.dtype[Any]) -> None:
-    lost = lost_by_rounding(a, dtype)
-    if lost is not None:
-        place = ", ".join(map(str, (":", *lost[0])))
-        warnings.warn(
-            f"{what}[{place}] {lost[1]}; subtract its least value or scale it before it is "
-            "converted, or leave it out",
-            stacklevel=5,
-        )
-
-
-def _check_finite(
-    what: str,
-    a: Array,
-    dtype: np.dtype[Any],
-    limit: float,
-    before: int = 0,
-    columns: tuple[str, ...] | None = None,
-) -> None:
-    """Raise unless a, of which ``before`` rows come before it, is finite and within the limit."""
-    for start in range(0, len(a), CHUNK):
-        chunk = np.asarray(a[start : start + CHUNK])
-        # min and max propagate a NaN or an infinity: two passes, no temporary array
-        if chunk.size and not (np.isfinite(chunk.min()) and np.isfinite(chunk.max())):
-            where = np.argwhere(~np.isfinite(chunk))
-            index = (before + start + int(where[0][0]), *map(int, where[0][1:]))
-            name = ""
-            if columns is not None and len(index) == 2 and index[1] < len(columns):
-                name = f", row {index[0]} of column {columns[index[1]]!r}"
-            raise ValueError(
-                f"{what} has {chunk[tuple(where[0])]} at {index}{name}, expected finite numbers; "
-                "leave such rows out, or fill them in"
-            )
-        largest = max(-float(chunk.min()), float(chunk.max())) if chunk.size else 0.0
-        if largest > limit:
-            raise ValueError(
-                f"{what} reaches {largest:.3g}, beyond {dtype}, the model's dtype; scale the data, "
-                "or use model.astype(np.float64)"
-            )

@@ -69,7 +69,9 @@ def output_bounds(e: Evidence) -> tuple[float, float, str] | None:
     if e.decoder is None:
         return None
     loss, likelihood = getattr(e.model, "loss", None), getattr(e.model, "likelihood", None)
-    if isinstance(getattr(loss, "unweighted", None), BCEWithLogits) or getattr(likelihood, "logits", False):
+    if isinstance(getattr(loss, "unweighted", None), BCEWithLogits) or getattr(
+        likelihood, "logits", False
+    ):
         return 0.0, 1.0, f"{loss or likelihood}"
     bounds, last = output_range(e.decoder)
     if bounds is not None:
@@ -177,8 +179,8 @@ def no_better_than_pca(e: Evidence, error: float | None) -> Iterator[Finding]:
     yield Finding(
         "no_better_than_pca",
         "",
-        f"the mean squared error is {error:.5g}; PCA, a linear code of the same size ({counted(k, 'number')}), has "
-        f"{pca_error:.5g}",
+        f"the mean squared error is {error:.5g}; PCA, a linear code of the same size "
+        f"({counted(k, 'number')}), has {pca_error:.5g}",
         "PCA costs one eigendecomposition; a network that does not beat it has not found what is curved "
         "in the data, or is not trained to its end",
         "train longer (is the loss still falling?), with a schedule Cosine(rate, steps=…), with wider "

@@ -298,7 +298,9 @@ def _sample(programs: dict[str, Program], model: Model, part: str) -> Sample:
     """A random sample, and what each program makes of it, computed in float64."""
     shape = next(iter(programs.values())).input_shape
     rng = np.random.default_rng(0)
-    probability = isinstance(getattr(getattr(model, "loss", None), "unweighted", None), BCE | BCEWithLogits)
+    probability = isinstance(
+        getattr(getattr(model, "loss", None), "unweighted", None), BCE | BCEWithLogits
+    )
     x = rng.random((1, *shape)) if probability else rng.normal(size=(1, *shape))
     if model.scaler is not None and part != "decoder":
         x = model.scaler.undo(x)
