@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import sys
 
-from tinyae.wording import an as an
+from tinyae import wording
+
+an, count = wording.an, wording.counted
 
 # What a message of the library's advises → the option that does it. Longer ones come first.
 ADVICE = {

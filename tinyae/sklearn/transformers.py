@@ -85,7 +85,7 @@ class DenoisingTransformer(TableAutoencoder):
     def _build(self, x: Array, pca: PCA, latent_dim: int, rng: np.random.Generator) -> Any:
         parts = encoder_decoder_from_pca(x, latent_dim, pca, self.hidden_units, rng)
         noise = number(type(self).__name__, "noise", self.noise, 0.3)
-        std = noise * float(np.sqrt(pca.explained_variance_.sum() / x.shape[1]))
+        std = noise * float(np.sqrt(x.var(axis=0).mean()))
         return DenoisingAutoencoder(*parts, MSE(), GaussianNoise(std))
 
 
