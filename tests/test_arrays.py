@@ -205,8 +205,11 @@ def test_no_class_is_predicted_from_nan():
     net = ta.Classifier(ta.Dense(4, 3, rng=np.random.default_rng(0)))
     x = X.copy()
     x[7, 2] = np.nan
-    with pytest.raises(ValueError, match="row 7 of a batch is NaN"):
+    with pytest.raises(ValueError, match=r"Classifier: x has nan at \(7, 2\)"):
         net.predict(x)
+    net.network.b.value[1] = np.nan
+    with pytest.raises(ValueError, match="row 0 of a batch is NaN"):
+        net.predict(X)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

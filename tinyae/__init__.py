@@ -62,7 +62,7 @@ from tinyae.likelihoods import (
     Laplace,
     LearntGaussian,
 )
-from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Huber
+from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Huber, WeightedLoss
 from tinyae.models import (
     GAN,
     VQVAE,
@@ -218,6 +218,7 @@ __all__ = [
     "Huber",
     "BCE",
     "BCEWithLogits",
+    "WeightedLoss",
     "Model",
     "Autoencoder",
     "DenoisingAutoencoder",

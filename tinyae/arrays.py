@@ -7,6 +7,7 @@ number would lose its imaginary part; dates and strings are numbers to nobody bu
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -159,6 +160,47 @@ def _as_float(dtype: Any) -> str:
     return "pass x.astype(np.float32)"
 
 
+# --- what cannot be computed with -----------------------------------------------------------------
+
+_ROWS = 1024  # that are looked at together
+
+
+def check_finite(
+    what: str,
+    a: np.ndarray,
+    dtype: np.dtype[Any],
+    limit: float,
+    before: int = 0,
+    columns: tuple[str, ...] | None = None,
+) -> None:
+    """Raise unless a is finite and within the limit of ``dtype``, the model's.
+
+    For messages: ``before`` rows come before a, and its columns may have names. Reads a in chunks.
+
+    Raises
+        ValueError  a NaN, an infinity or a number that is too large, named by its row
+    """
+    for start in range(0, len(a), _ROWS):
+        chunk = np.asarray(a[start : start + _ROWS])
+        # min and max propagate a NaN or an infinity: two passes, no temporary array
+        if chunk.size and not (np.isfinite(chunk.min()) and np.isfinite(chunk.max())):
+            where = np.argwhere(~np.isfinite(chunk))
+            index = (before + start + int(where[0][0]), *map(int, where[0][1:]))
+            name = ""
+            if columns is not None and len(index) == 2 and index[1] < len(columns):
+                name = f", row {index[0]} of column {columns[index[1]]!r}"
+            raise ValueError(
+                f"{what} has {chunk[tuple(where[0])]} at {index}{name}, expected finite numbers; "
+                "leave such rows out, or fill them in"
+            )
+        largest = max(-float(chunk.min()), float(chunk.max())) if chunk.size else 0.0
+        if largest > limit:
+            raise ValueError(
+                f"{what} reaches {largest:.3g}, beyond {dtype}, the model's dtype; scale the data, "
+                "or use model.astype(np.float64)"
+            )
+
+
 # --- what rounding to a shorter float loses -------------------------------------------------------
 
 _ROWS_AT_ONCE = 1 << 16  # numbers, which stay in the cache
@@ -212,3 +254,14 @@ def _loses(column: np.ndarray, dtype: np.dtype[Any], width: float) -> bool:
         error = np.abs(wide - wide.astype(dtype)).max()
         whole = bool((wide == np.floor(wide)).all())
     return bool(error > _VISIBLE * width or (whole and error > 0))
+
+
+def warn_of_rounding(what: str, a: np.ndarray, dtype: np.dtype[Any]) -> None:
+    lost = lost_by_rounding(a, dtype)
+    if lost is not None:
+        place = ", ".join(map(str, (":", *lost[0])))
+        warnings.warn(
+            f"{what}[{place}] {lost[1]}; subtract its least value or scale it before it is "
+            "converted, or leave it out",
+            stacklevel=5,
+        )

@@ -74,7 +74,7 @@ from tinyae.layers import (
     activation,
 )
 from tinyae.likelihoods import Bernoulli, Gaussian, Laplace, LearntGaussian
-from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Huber, Loss
+from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Huber, Loss, WeightedLoss
 from tinyae.models import (
     GAN,
     VQVAE,
@@ -711,6 +711,7 @@ LOSSES: tuple[LossRow, ...] = (
     LossRow("Huber", lambda: Huber(0.7)),
     LossRow("BCE", BCE, probabilities=True, zero_at_target=False),
     LossRow("BCEWithLogits", BCEWithLogits, zero_at_target=False),
+    LossRow("WeightedLoss", lambda: WeightedLoss(Huber(0.7), 0.3)),
 )
 
 
@@ -722,6 +723,12 @@ def _autoencoder(integers: Integers, rng: np.random.Generator) -> tuple[Model, S
     encoder = Sequential(Flatten(), Dense(pixels, 5, rng=rng), ELU(), Dense(5, latent, rng=rng))
     decoder = Sequential(Dense(latent, pixels, rng=rng), Sigmoid(), Reshape(1, pixels, 1))
     return Autoencoder(encoder, decoder, MSE()), (n, 1, pixels, 1)
+
+
+def _autoencoder_weighted(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+    model, shape = _autoencoder(integers, rng)
+    weights = rng.uniform(0, 2, shape[1:])
+    return Autoencoder(model.encoder, model.decoder, WeightedLoss(MSE(), weights)), shape
 
 
 def _autoencoder_conv(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:

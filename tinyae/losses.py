@@ -5,6 +5,7 @@
     Huber            squared, then absolute    any output
     BCE              cross-entropy             probabilities in [0, 1], as a Sigmoid gives them
     BCEWithLogits    the same, of σ(y)         logits: any real number, no Sigmoid before it
+    WeightedLoss     any of these              features that count more or less
 
 The reduction matters wherever two terms are weighed against each other. Here it is always the
 mean over samples and features. For likelihoods in nats a sample, see :mod:`tinyae.likelihoods`.
@@ -13,13 +14,12 @@ mean over samples and features. For likelihoods in nats a sample, see :mod:`tiny
 from __future__ import annotations
 
 import math
-from typing import ClassVar
 
 import numpy as np
 
 from tinyae import kernels
 from tinyae.arguments import number
-from tinyae.arrays import FLOATS, check_array, check_float
+from tinyae.arrays import FLOATS, check_array, check_float, real
 from tinyae.param import Array
 
 Range = tuple[float, float]
@@ -33,7 +33,7 @@ _SLACK = 1e-6  # rounding may carry a scaled pixel this far beyond 0 or 1
 
 
 class Loss:
-    """A number that says how far y is from the target. Subclasses define :meth:`measure`.
+    """A number that says how far y is from the target. Subclasses define :meth:`elements`.
 
     ``output_range`` is where y must lie and ``target_range`` where the target must, None for
     anywhere.
@@ -44,8 +44,8 @@ class Loss:
         TypeError   they are not arrays of float32 or float64, or differ in dtype
     """
 
-    output_range: ClassVar[Range | None] = None
-    target_range: ClassVar[Range | None] = None
+    output_range: Range | None = None
+    target_range: Range | None = None
 
     def __call__(self, y: Array, target: Array) -> tuple[float, Array]:
         who = type(self).__name__
@@ -75,6 +75,12 @@ class Loss:
         check_range(f"{who}: the target", target, self.target_range, "scale the data to [0, 1]")
 
     def measure(self, y: Array, target: Array) -> tuple[float, Array]:
+        """L and ∂L/∂y. Where a kernel has both in one pass, a subclass calls it."""
+        each, slope = self.elements(y, target)
+        return float(each.mean(dtype=np.float64)), slope / y.dtype.type(y.size)
+
+    def elements(self, y: Array, target: Array) -> tuple[Array, Array]:
+        """The loss ℓ of each element, of which L is the mean, and ∂ℓ/∂y."""
         raise NotImplementedError
 
     def evaluate(self, y: Array, target: Array) -> float:
@@ -88,6 +94,11 @@ class Loss:
     def prediction(self, y: Array) -> Array:
         """The prediction that y stands for, in the data's unit: y itself, or σ(y) for logits."""
         return y
+
+    @property
+    def unweighted(self) -> Loss:
+        """The loss whose elements are weighed: this one, but for :class:`WeightedLoss`."""
+        return self
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -106,6 +117,10 @@ class MSE(Loss):
     def measure(self, y: Array, target: Array) -> tuple[float, Array]:
         return kernels.mse(y, target)
 
+    def elements(self, y: Array, target: Array) -> tuple[Array, Array]:
+        d = y - target
+        return d * d, 2 * d
+
 
 class L1(Loss):
     """Mean absolute error: less affected by outliers than MSE.
@@ -119,6 +134,10 @@ class L1(Loss):
 
     def measure(self, y: Array, target: Array) -> tuple[float, Array]:
         return kernels.l1(y, target)
+
+    def elements(self, y: Array, target: Array) -> tuple[Array, Array]:
+        d = y - target
+        return np.abs(d), np.sign(d)
 
 
 class Huber(Loss):
@@ -139,10 +158,10 @@ class Huber(Loss):
         if not 0 < self.delta < math.inf:
             raise ValueError(f"Huber: delta is {delta}, expected a number > 0; pass e.g. delta=1.0")
 
-    def measure(self, y: Array, target: Array) -> tuple[float, Array]:
+    def elements(self, y: Array, target: Array) -> tuple[Array, Array]:
         d = y - target
         c = np.clip(d, -self.delta, self.delta)
-        return float((c * (d - 0.5 * c)).mean(dtype=np.float64)), c / d.size
+        return c * (d - 0.5 * c), c
 
     def __repr__(self) -> str:
         return f"Huber({self.delta})"
@@ -164,6 +183,12 @@ class BCE(Loss):
     def measure(self, y: Array, target: Array) -> tuple[float, Array]:
         return kernels.bce(y, target, float(np.finfo(y.dtype).eps))
 
+    def elements(self, y: Array, target: Array) -> tuple[Array, Array]:
+        eps = float(np.finfo(y.dtype).eps)
+        y = np.clip(y, eps, 1 - eps)
+        each = -(target * np.log(y) + (1 - target) * np.log1p(-y))
+        return each, (y - target) / (y * (1 - y))
+
 
 class BCEWithLogits(Loss):
     """Binary cross-entropy of σ(y), from the logits y: no ln 0 and no overflow at any y.
@@ -180,8 +205,66 @@ class BCEWithLogits(Loss):
     def measure(self, y: Array, target: Array) -> tuple[float, Array]:
         return kernels.bce_with_logits(y, target)
 
+    def elements(self, y: Array, target: Array) -> tuple[Array, Array]:
+        each = np.maximum(y, 0) - y * target + np.log1p(np.exp(-np.abs(y)))
+        return each, kernels.sigmoid(y) - target
+
     def prediction(self, y: Array) -> Array:
         return kernels.sigmoid(y)
+
+
+class WeightedLoss(Loss):
+    """A loss in which some features count more than others.
+
+    Forward   L = 1/n Σ w ℓ(y, t),   ℓ the loss of an element, whose mean is ``loss``
+    Shapes    y, t (N, …) with n elements   w any shape that broadcasts to one sample's: (D,) for a
+              table (N, D), (C, 1, 1) for the channels of images, (H, W) for places in them
+    Backward  dy = w ℓ′(y, t) / n
+    Units     those of ``loss``, if w has the mean 1
+    Raises    ValueError unless w is finite, ≥ 0 and not all 0, and broadcasts to a sample
+    Source    Aitken (1936), for weights 1/σ² of features with noise of their own
+
+    A feature of weight 0 is not learnt at all. ``model.score`` stays the unweighted squared error. To
+    weigh samples, pass ``sample_weight`` to ``fit``.
+    """
+
+    def __init__(self, loss: Loss, weights: Array | float) -> None:
+        if not isinstance(loss, Loss):
+            raise TypeError(f"WeightedLoss: loss is {loss!r:.60}, expected a Loss; pass e.g. MSE()")
+        self.loss = loss
+        self.weights = real("WeightedLoss: weights", weights).astype(np.float64)
+        if (
+            not np.isfinite(self.weights).all()
+            or (self.weights < 0).any()
+            or not self.weights.any()
+        ):
+            raise ValueError(
+                "WeightedLoss: weights has an entry that is negative, NaN or infinite, or all are 0; "
+                "expected numbers ≥ 0; pass e.g. 1 / x.var(axis=0)"
+            )
+        self.output_range, self.target_range = loss.output_range, loss.target_range
+
+    def elements(self, y: Array, target: Array) -> tuple[Array, Array]:
+        own, sample = self.weights.shape, y.shape[1:]
+        ends = sample[len(sample) - len(own) :]
+        if len(own) > len(sample) or any(a not in (1, b) for a, b in zip(own, ends)):
+            raise ValueError(
+                f"WeightedLoss: weights has shape {own}, a sample {sample}; pass a weight for each "
+                "feature, or of a shape that broadcasts to a sample's"
+            )
+        w = self.weights.astype(y.dtype)
+        each, slope = self.loss.elements(y, target)
+        return w * each, w * slope
+
+    def prediction(self, y: Array) -> Array:
+        return self.loss.prediction(y)
+
+    @property
+    def unweighted(self) -> Loss:
+        return self.loss.unweighted
+
+    def __repr__(self) -> str:
+        return f"WeightedLoss({self.loss}, weights of shape {self.weights.shape})"
 
 
 def check_range(what: str, a: Array, bounds: Range | None, do: str) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tinyae.arguments import flag
 from tinyae.arrays import native_float
 from tinyae.memory import zeros_like
+from tinyae.wording import counted
 
 Array = NDArray[Any]
 
@@ -23,8 +24,8 @@ class Param:
 
     Both arrays change in place and are never rebound, so every view of them stays valid:
     a tied decoder that reads ``W.T`` adds its gradient to the encoder's ``W.grad``.
-    Gradients always add (``p.grad += dW``); the optimizer clears them. A Param that is not
-    ``trainable`` has a gradient like any other, but no optimizer moves it (``layer.freeze()``).
+    Gradients always add (``p.grad += dW``); the optimizer clears them. No optimizer moves a Param
+    that is not ``trainable`` (``layer.freeze()``), and a model's backward stops at the first that is.
 
     Raises
         TypeError       the value is not of float32 or float64, or the gradient of another dtype
@@ -141,8 +142,8 @@ def check_finite(who: str, params: dict[str, Param]) -> None:
         if not np.isfinite(param.value).all():
             bad = int(np.count_nonzero(~np.isfinite(param.value)))
             raise ValueError(
-                f"{who}: {name}, {param}: its value has {bad} numbers that are NaN or infinite, "
-                "expected finite ones; build the model anew, or load a file from before"
+                f"{who}: {name}, {param}: its value has {counted(bad, 'entry', 'entries')} of NaN "
+                "or infinity, expected finite ones; build the model anew, or load a file from before"
             )
 
 

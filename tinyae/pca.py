@@ -23,6 +23,7 @@ import numpy as np
 from tinyae.arguments import positive_int
 from tinyae.arrays import real
 from tinyae.param import Array
+from tinyae.wording import counted
 
 _BLOCK = 2**21  # numbers of a block: 16 MB in float64, enough rows for a fast matrix product
 _MIN_EXTRA = 10  # directions beside the k that are wanted (p in Halko, Martinsson & Tropp)
@@ -52,36 +53,41 @@ class PCA:
     def __init__(self, n_components: int) -> None:
         self.n_components = positive_int("PCA", "n_components", n_components)
 
-    def fit(self, x: Array, y: object = None) -> PCA:
+    def fit(self, x: Array, y: object = None, sample_weight: Any = None) -> PCA:
         """Compute the mean, the axes and the variances along them; returns self.
 
-        ``y`` is not used: a pipeline of scikit-learn passes it.
+        ``y`` is not used: a pipeline of scikit-learn passes it. ``sample_weight`` (N,) says how often
+        a row counts: m = Σ w x / Σ w, and S = Σ w (x − m)ᵀ(x − m).
         """
         x = real("PCA: x", x)
+        root, total_weight = _roots(x, sample_weight)
+        if root is not None:
+            x, root = x[root > 0], root[root > 0]
         rows, width, k = len(x) if x.ndim else 0, math.prod(x.shape[1:]), self.n_components
         if x.ndim < 2 or k > min(rows, width):
             raise ValueError(
-                f"PCA: x has shape {x.shape}, expected (N, …) with at least {k} "
-                f"rows and columns for n_components={k}; pass more data or fewer"
+                f"PCA: x has shape {x.shape}, expected (N, …) with at least "
+                f"{counted(k, 'row')} and {counted(k, 'column')} for n_components={k}; pass more data "
+                "or fewer"
             )
         flat = x.reshape(rows, width)
         mean = np.zeros(width)
-        for block in _blocks(flat):
-            mean += block.sum(axis=0)
-        mean /= rows
+        for block, weight in zip(_blocks(flat), _blocks_of(root, flat)):
+            mean += block.sum(axis=0) if weight is None else np.square(weight) @ block
+        mean /= total_weight
         if not np.isfinite(mean).all():
             raise ValueError("PCA: x holds NaN or infinity, expected finite numbers; remove them")
         self.error_bound_ = 0.0
-        iterated = _by_iteration(flat, mean, k) if _is_iterated(rows, width, k) else None
+        iterated = _by_iteration(flat, mean, k, root) if _is_iterated(rows, width, k) else None
         if iterated:
             scatter, axes, total, self.error_bound_ = iterated
         else:
             from_matrix = _by_features if width <= rows else _by_rows
-            scatter, axes, total = from_matrix(flat, mean, k)
+            scatter, axes, total = from_matrix(flat, mean, k, root)
         largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)
         self.mean_, self.shape_ = mean, x.shape[1:]
         self.components_ = axes * np.where(largest < 0, -1.0, 1.0)
-        self.explained_variance_ = scatter / max(rows - 1, 1)
+        self.explained_variance_ = scatter / (total_weight - 1 if total_weight > 1 else 1)
         self.explained_variance_ratio_ = scatter / (total or 1.0)  # 0 for constant data
         return self
 
@@ -123,8 +129,8 @@ class PCA:
         x = real("PCA: x", x)
         if x.ndim < 2 or math.prod(x.shape[1:]) != self.mean_.size:
             raise ValueError(
-                f"PCA: x has shape {x.shape}, expected (N, …) with {self.mean_.size} numbers a "
-                f"sample; pass samples of shape {self.shape_}"
+                f"PCA: x has shape {x.shape}, expected (N, …) with "
+                f"{counted(self.mean_.size, 'number')} a sample; pass samples of shape {self.shape_}"
             )
         return x
 
@@ -157,33 +163,37 @@ def _directions(size: int, k: int) -> int:
 # --- the axes: (the k largest eigenvalues of S, their axes (k, D), the sum of all eigenvalues) ----
 
 
-def _by_features(x: Array, mean: Array, k: int) -> tuple[Array, Array, float]:
+def _by_features(x: Array, mean: Array, k: int, root: Array | None) -> tuple[Array, Array, float]:
     """From S (D, D)."""
     S = np.zeros((len(mean), len(mean)))
-    for block in _blocks(x):
-        block -= mean
+    for block in _centred(x, mean, root):
         S += block.T @ block
     values, axes = np.linalg.eigh(S)
     return np.maximum(values[::-1][:k], 0), axes.T[::-1][:k], float(np.trace(S))
 
 
-def _by_rows(x: Array, mean: Array, k: int) -> tuple[Array, Array, float]:
+def _by_rows(x: Array, mean: Array, k: int, root: Array | None) -> tuple[Array, Array, float]:
     """From G (N, N). Axes along which the data do not vary are any that complete the basis."""
     G = np.zeros((len(x), len(x)))
     step = max(_BLOCK // len(x), 1)
     starts = range(0, len(mean), step)
-    for a in starts:
+
+    def columns(a: int) -> Array:
         block = x[:, a : a + step].astype(np.float64) - mean[a : a + step]
+        return block if root is None else block * root[:, None]
+
+    for a in starts:
+        block = columns(a)
         G += block @ block.T
     values, u = np.linalg.eigh(G)
     values, u = np.maximum(values[::-1][:k], 0), u[:, ::-1][:, :k]
-    projected = np.concatenate(
-        [(x[:, a : a + step].astype(np.float64) - mean[a : a + step]).T @ u for a in starts]
-    )
+    projected = np.concatenate([columns(a).T @ u for a in starts])
     return values, np.linalg.qr(projected)[0].T, float(np.trace(G))  # lengths s, nearly orthogonal
 
 
-def _by_iteration(x: Array, mean: Array, k: int) -> tuple[Array, Array, float, float] | None:
+def _by_iteration(
+    x: Array, mean: Array, k: int, root: Array | None
+) -> tuple[Array, Array, float, float] | None:
     """Subspace iteration; the fourth number estimates what is left to gain, a share of the error.
 
     None where the spectrum is so flat that the square matrix is the shorter way.
@@ -193,8 +203,7 @@ def _by_iteration(x: Array, mean: Array, k: int) -> tuple[Array, Array, float, f
     last_Q, total = np.zeros_like(Q), 0.0
     for n in range(_passes_that_pay(len(x), len(mean), k)):
         SQ = np.zeros_like(Q)
-        for block in _blocks(x):
-            block -= mean
+        for block in _centred(x, mean, root):
             if n == 0:
                 total += float(np.square(block).sum())
             SQ += block.T @ (block @ Q)
@@ -214,11 +223,48 @@ def _by_iteration(x: Array, mean: Array, k: int) -> tuple[Array, Array, float, f
     return None
 
 
+def _roots(x: Array, sample_weight: Any) -> tuple[Array | None, float]:
+    """√w of each row, None without weights, and Σ w.
+
+    Raises
+        ValueError  not a weight for each row, one is negative, NaN or infinite, or all are 0
+    """
+    if sample_weight is None:
+        return None, len(x) if x.ndim else 0
+    w = real("PCA: sample_weight", sample_weight).astype(np.float64)
+    if w.shape != x.shape[:1] or not np.isfinite(w).all() or (w < 0).any() or not w.any():
+        raise ValueError(
+            f"PCA: sample_weight has shape {w.shape}, expected {x.shape[:1]}, numbers ≥ 0 of which not "
+            "all are 0; pass one for each row"
+        )
+    return np.sqrt(w), float(w.sum())
+
+
 def _blocks(x: Array) -> Iterator[Array]:
     """The rows in float64, block by block: copies, which the caller may change."""
+    for part in _parts(x):
+        yield x[part].astype(np.float64)
+
+
+def _blocks_of(root: Array | None, x: Array) -> Iterator[Array | None]:
+    """√w of the rows in each block."""
+    for part in _parts(x):
+        yield None if root is None else root[part]
+
+
+def _centred(x: Array, mean: Array, root: Array | None) -> Iterator[Array]:
+    """√w (x − m), block by block."""
+    for block, weight in zip(_blocks(x), _blocks_of(root, x)):
+        block -= mean
+        if weight is not None:
+            block *= weight[:, None]
+        yield block
+
+
+def _parts(x: Array) -> Iterator[slice]:
     step = max(_BLOCK // max(x.shape[1], 1), 1)
     for start in range(0, len(x), step):
-        yield x[start : start + step].astype(np.float64)
+        yield slice(start, start + step)
 
 
 def _floating(x: Array) -> np.dtype[Any]:

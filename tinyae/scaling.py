@@ -52,15 +52,36 @@ class Scaler:
             )
 
     @classmethod
-    def standard(cls, x: Any) -> Scaler:
-        """Mean 0 and standard deviation 1 of each feature or channel of x."""
+    def standard(cls, x: Any, sample_weight: Any = None) -> Scaler:
+        """Mean 0 and standard deviation 1 of each feature or channel of x.
+
+        ``sample_weight`` (N,) says how often a row counts.
+        """
         x = _samples(x)
+        if sample_weight is not None:
+            return cls._weighted(x, real("Scaler: sample_weight", sample_weight))
         shift = sum(chunk.sum(axis=_others(x), keepdims=True)[0] for chunk in _chunks(x))
         shift = shift / _count(x)
         squares = sum(
             np.square(chunk - shift).sum(axis=_others(x), keepdims=True)[0] for chunk in _chunks(x)
         )
         return cls(shift, _not_constant(np.sqrt(squares / _count(x)), x))
+
+    @classmethod
+    def _weighted(cls, x: Array, w: Array) -> Scaler:
+        if w.shape != x.shape[:1] or not np.isfinite(w).all() or (w < 0).any() or not w.any():
+            raise ValueError(
+                f"Scaler: sample_weight has shape {w.shape}, expected {x.shape[:1]}, numbers ≥ 0 of "
+                "which not all are 0; pass one for each row"
+            )
+        x, w = x[w > 0].astype(np.float64), w[w > 0].astype(np.float64)
+
+        def mean(a: Array) -> Array:
+            of_rows = np.tensordot(w / w.sum(), a, 1)[None]  # (1, D, …)
+            return np.asarray(of_rows.mean(axis=_others(a), keepdims=True)[0])
+
+        shift = mean(x)
+        return cls(shift, _not_constant(np.sqrt(mean(np.square(x - shift))), x))
 
     @classmethod
     def minmax(cls, x: Any) -> Scaler:
@@ -108,8 +129,12 @@ class Scaler:
         return f"Scaler(for samples {self.shift.shape})"
 
 
-def fit_scaler(scaling: str | None, x: Array, who: str = "fit_scaler") -> Scaler:
-    """The change of units for a table. ``who`` is for messages.
+def fit_scaler(
+    scaling: str | None, x: Array, who: str = "fit_scaler", sample_weight: Array | None = None
+) -> Scaler:
+    """The change of units for a table, whose rows count as often as their weight says.
+
+    ``who`` is for messages.
 
     "standard"   mean 0 and standard deviation 1 of each feature
     "minmax"     each feature from 0 to 1
@@ -123,9 +148,9 @@ def fit_scaler(scaling: str | None, x: Array, who: str = "fit_scaler") -> Scaler
     if scaling is None:
         return Scaler(np.zeros(x.shape[1]), np.ones(x.shape[1]))
     if scaling == "standard":
-        return Scaler.standard(x)
+        return Scaler.standard(x, sample_weight)
     if scaling == "minmax":
-        return Scaler.minmax(x)
+        return Scaler.minmax(x if sample_weight is None else x[sample_weight > 0])
     raise ValueError(
         f"{who}: scaling is {scaling!r}, expected 'standard', 'minmax' or None; "
         "pass scaling='standard'"

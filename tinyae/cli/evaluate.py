@@ -21,7 +21,7 @@ def add_parser(verbs: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure a saved model on data, beside PCA at the same code size."""
     model = load_model(args.model, "evaluate", "reconstruct")
-    source = read_source(args, model.columns)
+    source = read_source(args, model)
     rows = source.part(args.part)
     print(f"{args.model}: {architecture(model)}")
     which = args.part or ("all" if "all" in source.rows else "test")

@@ -52,5 +52,9 @@ def _carried(model: ta.Model) -> list[str]:
     if model.columns:
         few = ", ".join(model.columns[:8]) + (", …" if len(model.columns) > 8 else "")
         lines.append(f"columns   {few}")
+    if model.fill is not None:
+        lines.append(
+            "gaps      --missing mean fills them with the means of what the model learnt from"
+        )
     known = threshold is not None and math.isfinite(threshold)
     return [*lines, f"threshold {f'{threshold:.6g}' if known else 'none'}"]

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     if not isinstance(model, ta.Model):
         raise ValueError(f"{args.model} holds {an(type(model).__name__)}, expected a model")
     history = None if args.history is None else read_history(args.history)
-    source = read_source(args, model.columns)
+    source = read_source(args, model)
     rows, train = source.part(args.part), source.part("train")
     write_report(
         args.out, model, rows, train, history, args.title, kind=args.kind, quiet=args.quiet

@@ -59,8 +59,16 @@ def add_rows(parser: argparse.ArgumentParser, part: bool = True) -> None:
     add("--hop", type=positive(int), help="from one window to the next (default window / 4)")
 
 
-def read_source(args: argparse.Namespace, columns: tuple[str, ...] | None = None) -> Source:
-    """The source that the options name; ``columns`` are those that a model was trained on."""
+def read_source(args: argparse.Namespace, model: Any = None) -> Source:
+    """The source that the options name, of the columns that the model was trained on.
+
+    ``--missing mean`` fills gaps with the means of the data that the model has learnt from; without
+    a model, which is to be trained, with those of the rows read.
+
+    Raises
+        ValueError  the model carries no means, such as one saved before models had them
+    """
+    columns = getattr(model, "columns", None)
     table = (args.columns, args.label, args.index, args.one_hot, args.delimiter, args.missing)
     options = None
     if any(option is not None for option in table) or columns:
@@ -71,6 +79,7 @@ def read_source(args: argparse.Namespace, columns: tuple[str, ...] | None = None
             tuple(args.one_hot or ()),
             {"tab": "\t", "\\t": "\t", "space": " "}.get(args.delimiter, args.delimiter),
             args.missing or "error",
+            _means_of(model, args) if args.missing == "mean" and model is not None else None,
         )
     if columns and own.kind_of(args.data) == "table":
         assert options is not None
@@ -90,6 +99,16 @@ def read_source(args: argparse.Namespace, columns: tuple[str, ...] | None = None
     return source
 
 
+def _means_of(model: Any, args: argparse.Namespace) -> Array:
+    fill: Array | None = getattr(model, "fill", None)
+    if fill is None:
+        raise ValueError(
+            f"load: {args.model} carries no means of the data that it learnt from, to fill gaps with; "
+            "pass --missing drop, or train the model again from a table"
+        )
+    return fill
+
+
 def read_plain(verb: str, option: str, path: str, table: TableOptions | None = None) -> Source:
     """A source for an option of a verb that has none of the options of a table.
 
@@ -107,7 +126,7 @@ def read_plain(verb: str, option: str, path: str, table: TableOptions | None = N
 
 def read_rows(args: argparse.Namespace, model: Any = None) -> tuple[Rows, Source]:
     """The rows of ``--data`` that ``--part`` asks for."""
-    source = read_source(args, getattr(model, "columns", None))
+    source = read_source(args, model)
     return source.part(args.part), source
 
 
@@ -179,7 +198,7 @@ def write_result(verb: str, path: str, rows: Rows, columns: dict[str, Any]) -> N
             return
         files.write_text(verb, path, text.getvalue())
     say(
-        f"{path}: {n:,} rows of {', '.join(list(flat)[:6])}{', …' if len(flat) > 6 else ''}",
+        f"{path}: {count(n, 'row')} of {', '.join(list(flat)[:6])}{', …' if len(flat) > 6 else ''}",
         out=True,
     )
 

@@ -115,12 +115,16 @@ def run(args: argparse.Namespace) -> int:
     _check_files(args)
     source = read_source(args)
     train, test = _normal(args, source.part("train")), _normal(args, source.part("test"))
+    means = train.means() if train.columns else None
+    if means is not None:
+        train.fill(means)
+        test.fill(means)
     x, labels = _with_labels(args, train, test)
     scaler, how = _scaler(args, train.x)
     bounded = in_unit_interval(train.x) if scaler is None else how.startswith("minmax")
     rng = np.random.default_rng(args.seed)
     model = model_from_options(args, train.x.shape[1:], bounded, labels, rng)
-    model.scaler, model.columns = scaler, train.columns
+    model.scaler, model.columns, model.fill = scaler, train.columns, means
     crop = None
     if is_conv_denoiser(args, train.x.shape[1:]):
         ta.start_from_linear_filter(model, train.x, rng)
@@ -214,8 +218,7 @@ def _normal(args: argparse.Namespace, rows: Rows) -> Rows:
         raise ValueError(
             f"train: --normal is {args.normal!r}, and the classes are {', '.join(names[:12])}"
         )
-    is_text = rows.classes is not None
-    wanted = names.index(args.normal) if is_text else float(args.normal)
+    wanted = names.index(args.normal) if rows.classes else float(args.normal)
     keep = np.flatnonzero(rows.y == wanted)
     if not len(keep):
         raise ValueError(f"train: no row that is learnt from or held out has class {args.normal}")

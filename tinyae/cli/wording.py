@@ -5,16 +5,9 @@ from __future__ import annotations
 import re
 import sys
 
+from tinyae import wording
 
-def an(name: str) -> str:
-    """A name with its article: an Autoencoder, a GAN."""
-    return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
-
-
-def count(n: int, what: str) -> str:
-    """A number with its noun: 1 epoch, 1,000 epochs."""
-    return f"{n:,} {what}{'s' * (n != 1)}"
-
+an, count = wording.an, wording.counted
 
 # What a message of the library's advises → the option that does it. Longer ones come first.
 ADVICE = {

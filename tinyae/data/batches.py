@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from tinyae.arguments import positive_int
-from tinyae.arrays import check_array
+from tinyae.arrays import check_array, real
 from tinyae.data.streams import Stream
+from tinyae.wording import counted
 
 
 def batches(
@@ -25,10 +26,12 @@ def batches(
     batch_size: int,
     rng: np.random.Generator | None = None,
     drop_last: bool = False,
+    sample_weight: Any = None,
 ) -> Iterator[Any]:
     """One pass over x, in a new random order if ``rng`` is given.
 
-    ``drop_last`` leaves out a last batch that is not full. An iterable of batches has its own order
+    ``drop_last`` leaves out a last batch that is not full. With ``sample_weight``, a number for each
+    row of arrays, rows come as often as :func:`drawn` says. An iterable of batches has its own order
     and sizes, and the other arguments do not affect it.
 
     Raises
@@ -37,25 +40,38 @@ def batches(
         TypeError   x, or a batch of it, is neither an array nor a tuple of arrays
     """
     batch_size = positive_int("batches", "batch_size", batch_size, 32)
+    weights = None if sample_weight is None else check_weights("batches", sample_weight, x)
     if isinstance(x, Stream):
         return x.batches(batch_size, rng)
     if not is_rows(x):
         return _checked(x)
     n = count(x)
+    if weights is not None and rng is None:
+        raise ValueError(
+            "batches: sample_weight needs rng, by which rows are drawn; pass a generator"
+        )
     if n == 0:
         raise ValueError("batches: x has no rows; pass at least one sample")
     if drop_last and n < batch_size:
         raise ValueError(
-            f"batches: drop_last leaves nothing of {n} rows at batch_size {batch_size}; "
+            f"batches: drop_last leaves nothing of {counted(n, 'row')} at batch_size {batch_size}; "
             f"pass a batch_size ≤ {n}, or drop_last=False"
         )
-    return _sliced(x, n, int(batch_size), rng, drop_last)
+    return _sliced(x, n, int(batch_size), rng, drop_last, weights)
 
 
 def _sliced(
-    x: Any, n: int, batch_size: int, rng: np.random.Generator | None, drop_last: bool
+    x: Any,
+    n: int,
+    batch_size: int,
+    rng: np.random.Generator | None,
+    drop_last: bool,
+    weights: np.ndarray | None,
 ) -> Iterator[Any]:
     order = None if rng is None else rng.permutation(n)
+    if rng is not None and weights is not None:
+        order = rng.permutation(drawn(weights, rng))
+        n = len(order)
     for start in range(0, n - batch_size + 1 if drop_last else n, batch_size):
         stop = start + batch_size
         yield rows(x, slice(start, stop) if order is None else order[start:stop])
@@ -129,6 +145,50 @@ def count(x: Any) -> int:
     return lengths[0]
 
 
+def check_weights(who: str, sample_weight: Any, x: Any) -> np.ndarray:
+    """A weight for each row of x, in float64.
+
+    Raises
+        TypeError   x has no rows that could be weighed, or the weights are no numbers
+        ValueError  not one for each row, one is negative, NaN or infinite, or all are 0
+    """
+    if isinstance(x, Stream) or not is_rows(x):
+        raise TypeError(
+            f"{who}: x is a {type(x).__name__}, and sample_weight is for the rows of arrays; pass x as "
+            "an array or a memory map, or weigh the batches themselves"
+        )
+    weights = real(f"{who}: sample_weight", sample_weight).astype(np.float64)
+    if weights.shape != (count(x),):
+        raise ValueError(
+            f"{who}: sample_weight has shape {weights.shape}, expected ({count(x)},); pass a number "
+            "for each row of x"
+        )
+    if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
+        raise ValueError(
+            f"{who}: sample_weight has an entry that is negative, NaN or infinite, or all are 0; "
+            "expected numbers ≥ 0"
+        )
+    return weights
+
+
+def drawn(weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The rows of one epoch, as indices in rising order: row i about wᵢ / w̄ times.
+
+    w̄ is the mean of the weights above 0, so that an epoch has as many rows as there are such weights.
+    cᵢ = wᵢ / w̄ is rounded down or up, at random, so that its mean is exact: the points
+    u, u + 1, u + 2, …, u uniform in [0, 1), fall into intervals of lengths cᵢ side by side. Over the
+    epochs the gradient is that of Σ wᵢ Lᵢ / Σ wᵢ, for every model.
+
+    Source    Carpenter, Clifford & Fearnhead (1999), systematic resampling
+    """
+    expected = weights / weights[weights > 0].mean()
+    turn = rng.permutation(len(weights))  # neighbours must not share their luck
+    ends = np.floor(np.cumsum(expected[turn]) + 1e-9 + rng.random() * (1 - 2e-9))
+    times = np.empty(len(weights), int)
+    times[turn] = np.diff(ends, prepend=0)
+    return np.repeat(np.arange(len(weights)), times)
+
+
 def split(x: Any, fraction: float, rng: np.random.Generator) -> tuple[Any, Any]:
     """Two random parts of x: ``rest, held_out = split(x, 0.1, rng)``.
 
@@ -140,7 +200,7 @@ def split(x: Any, fraction: float, rng: np.random.Generator) -> tuple[Any, Any]:
     n = count(x)
     if not 0 < fraction < 1 or not 1 <= round(n * fraction) < n:
         raise ValueError(
-            f"split: a fraction of {fraction} of {n} rows leaves a part empty; "
+            f"split: a fraction of {fraction} of {counted(n, 'row')} leaves a part empty; "
             "pass 0 < fraction < 1 and enough rows"
         )
     chosen = np.zeros(n, bool)

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from tinyae.data.tables import numbers_the_columns
+from tinyae.wording import counted
 
 GAPS = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "?", "#n/a", "missing"})
 GAPS |= {"<na>", "n.a.", "nat", "nil", "--", "---", ".", "..", "…", "–", "—", "(null)", "unknown"}
@@ -60,6 +61,7 @@ _LABELS: tuple[str, ...] = (
 )
 _LABELS += ("species", "diagnosis", "outcome", "category", "state", "status", "failure", "defect")
 _FEW = 20  # classes that a label may have
+MISSING_CLASS = "missing"  # of rows whose label is a gap
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class TableOptions:
     one_hot     columns of text that become a column for each word, 0 or 1
     delimiter   between cells; None: found in the first lines
     missing     "error", "drop" rows with gaps, or fill them with the column's "mean"
+    fill        with "mean": numbers to fill each column's gaps with in place of the table's own means
     asked_by    who names the columns, for messages
     """
 
@@ -81,6 +84,7 @@ class TableOptions:
     one_hot: Sequence[str] = ()
     delimiter: str | None = None
     missing: str = "error"
+    fill: Sequence[float] | np.ndarray | None = None
     asked_by: str = "--columns"
 
 
@@ -104,6 +108,21 @@ class Rows:
     columns: list[str] | None = None
     notes: list[str] = field(default_factory=list)
     places: np.ndarray | None = None
+    gaps: np.ndarray | None = None
+
+    def means(self) -> np.ndarray | None:
+        """The mean of each column over the cells that are no gaps; None if a column has none."""
+        known = np.ones(self.x.shape, bool) if self.gaps is None else ~self.gaps
+        numbers = known.sum(axis=0)
+        if not numbers.all():
+            return None
+        sums = np.where(known, self.x, 0).sum(axis=0, dtype=np.float64)
+        return np.asarray(sums / numbers)
+
+    def fill(self, values: np.ndarray) -> None:
+        """Put these numbers, one for each column, into the gaps."""
+        if self.gaps is not None:
+            self.x = np.where(self.gaps, values, self.x).astype(self.x.dtype)
 
 
 def read_columns(text: str, options: TableOptions, where: str) -> Rows:
@@ -148,7 +167,8 @@ def read_columns(text: str, options: TableOptions, where: str) -> Rows:
             cells
         ) < width:
             raise ValueError(
-                f"load: line {number} of {where} has {len(cells)} cells; expected {width}, as above it"
+                f"load: line {number} of {where} has {counted(len(cells), 'cell')}; expected {width}, "
+                "as above it"
             )
     labels = [name.strip() or f"column {k}" for k, name in enumerate(names[:width], 1)]
     labels = labels or [f"column {k}" for k in range(1, width + 1)]
@@ -376,10 +396,11 @@ def assemble(
     if not parts:
         raise ValueError(f"load: {where} has no column of numbers that is data; pass --columns")
     x = np.stack(parts, axis=1)
-    keep = _without_gaps(x, names, options.missing, where, lines, notes)
+    gaps = np.isnan(x)
+    keep = _without_gaps(x, gaps, names, options, where, lines, notes)
     y = classes = None
     if label is not None:
-        y, classes = _labels(columns[label])
+        y, classes = _labels(columns[label], called(label), notes)
         y = y[keep]
     beside_rows = None
     if index is not None:
@@ -387,7 +408,8 @@ def assemble(
         beside_rows = [c if isinstance(c, str) else f"{c:.15g}" for c in cells]
         beside_rows = [c for c, kept in zip(beside_rows, keep) if kept]
     places = None if keep.all() else np.flatnonzero(keep)
-    return Rows(x[keep], y, classes, beside_rows, index or "row", names, notes, places)
+    filled = gaps[keep] if options.missing == "mean" and gaps.any() else None
+    return Rows(x[keep], y, classes, beside_rows, index or "row", names, notes, places, filled)
 
 
 def _side_by_side(columns: dict[str, Any], names: list[str]) -> list[str]:
@@ -510,33 +532,46 @@ def _label_note(name: str, columns: dict[str, Any], called: Any) -> list[str]:
         if other != name
     )
     if whole and (len(values) == 2 or (name.lower() in _LABELS and len(values) > 1) or alone):
-        count = "two" if len(values) == 2 else f"{len(values)} whole"
+        several = "two" if len(values) == 2 else f"{len(values)} whole"
         return [
-            f"{called(name)} has {count} values: if it is a label, pass --label {name!r} to keep it "
+            f"{called(name)} has {several} values: if it is a label, pass --label {name!r} to keep it "
             "out of the data"
         ]
     return []
 
 
-def _labels(column: Any) -> tuple[np.ndarray, list[str] | None]:
-    """Labels as whole numbers, and their names if they were text."""
+def _labels(column: Any, called: str, notes: list[str]) -> tuple[np.ndarray, list[str] | None]:
+    """Labels as whole numbers, and their names if they are text. Gaps are a class of their own."""
     if isinstance(column, list):
+        column = [MISSING_CLASS if cell.lower() in GAPS else cell for cell in column]
+        missing = column.count(MISSING_CLASS)
         classes = sorted(set(column))
-        return np.array([classes.index(cell) for cell in column]), classes
-    if (column == np.floor(column)).all():
-        return column.astype(np.int64), None
-    return column, None
+        labels = np.array([classes.index(cell) for cell in column])
+    else:
+        gaps = np.isnan(column)
+        missing, known = int(gaps.sum()), column[~gaps]
+        whole = bool((known == np.floor(known)).all())
+        if not missing:
+            return (column.astype(np.int64) if whole else column), None
+        numbers = np.unique(known)
+        classes = [f"{int(v)}" if whole else f"{v:.15g}" for v in numbers] + [MISSING_CLASS]
+        labels = np.where(gaps, len(numbers), np.searchsorted(numbers, column))
+    if missing:
+        notes.append(f"{called}, the label, has {counted(missing, 'gap')}: class {MISSING_CLASS!r}")
+    return labels, classes
 
 
 def _without_gaps(
     x: np.ndarray,
+    gaps: np.ndarray,
     names: list[str],
-    missing: str,
+    options: TableOptions,
     where: str,
     lines: list[int],
     notes: list[str],
 ) -> np.ndarray:
     """Which rows stay; fills the gaps of x if ``missing`` is "mean"."""
+    missing = options.missing
     if missing not in MISSING:
         raise ValueError(f"load: missing is {missing!r}, expected one of {', '.join(MISSING)}")
     infinite = np.argwhere(np.isinf(x))
@@ -546,17 +581,15 @@ def _without_gaps(
             f"load: line {lines[i]}, column {names[k]} of {where} is {x[i, k]}, expected a finite "
             "number; correct it, or leave the line out"
         )
-    gaps = np.isnan(x)
     keep = np.ones(len(x), bool)
     if not gaps.any():
         return keep
-    count, (i, k) = int(gaps.sum()), np.argwhere(gaps)[0]
+    found, (i, k) = counted(int(gaps.sum()), "gap"), np.argwhere(gaps)[0]
     first = f"line {lines[i]}, column {names[k]}"
     if missing == "error":
         raise ValueError(
-            f"load: {where} has {count} gap{'s' * (count > 1)}, the first in {first}; pass "
-            "--missing drop to leave such rows out, or --missing mean to fill them with the column's "
-            "mean"
+            f"load: {where} has {found}, the first in {first}; pass --missing drop to leave such rows "
+            "out, or --missing mean to fill them with the column's mean in the data that are learnt from"
         )
     if missing == "drop":
         keep = ~gaps.any(axis=1)
@@ -564,15 +597,23 @@ def _without_gaps(
         if not keep.any():
             raise ValueError(f"load: every row of {where} has a gap, the first in {first}")
         notes.append(
-            f"{dropped} of {len(x)} rows have gaps, the first in {first}, and are left out"
+            f"{dropped:,} of {counted(len(x), 'row')} {'has' if dropped == 1 else 'have'} gaps, the "
+            f"first in {first}, and {'is' if dropped == 1 else 'are'} left out"
         )
         return keep
-    empty = np.flatnonzero(gaps.all(axis=0))
-    if len(empty):
-        raise ValueError(f"load: column {names[empty[0]]} of {where} is empty; leave it out")
-    means = np.nanmean(x, axis=0)
-    x[gaps] = np.broadcast_to(means, x.shape)[gaps]
-    notes.append(
-        f"{count} gap{'s' * (count > 1)}, the first in {first}, filled with the column's mean"
-    )
+    if options.fill is None:
+        empty = np.flatnonzero(gaps.all(axis=0))
+        if len(empty):
+            raise ValueError(f"load: column {names[empty[0]]} of {where} is empty; leave it out")
+        values, whose = np.nanmean(x, axis=0), "its column's mean"
+    else:
+        values, whose = np.asarray(options.fill), "the mean of the data that the model learnt from"
+        if values.shape != x.shape[1:]:
+            raise ValueError(
+                f"load: {where} has {counted(x.shape[1], 'column')} of data, and the model carries "
+                f"{counted(values.size, 'mean')} to fill gaps with; pass --columns with those that it "
+                "learnt from, or --missing drop"
+            )
+    x[gaps] = np.broadcast_to(values, x.shape)[gaps]
+    notes.append(f"{found}, the first in {first}, filled with {whose}")
     return keep

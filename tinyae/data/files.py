@@ -33,6 +33,7 @@ from tinyae.arguments import number, positive_pair
 from tinyae.arrays import lost_by_rounding
 from tinyae.data.pictures import read_images
 from tinyae.data.tables import read_csv
+from tinyae.wording import counted
 
 Arrays = tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray | None]
 
@@ -117,7 +118,7 @@ def _test_size(n: int, fraction: float) -> int:
     size = max(1, round(n * fraction)) if fraction else 0
     if size == n:
         raise ValueError(
-            f"load: holding out {fraction:.0%} of {n} sample{'s' * (n != 1)} leaves none to train "
+            f"load: holding out {fraction:.0%} of {counted(n, 'sample')} leaves none to train "
             "on; add more, or pass test_fraction=0 to hold out nothing"
         )
     return size

@@ -219,6 +219,7 @@ def select(rows: Rows, keep: np.ndarray) -> Rows:
         rows.columns,
         rows.notes,
         keep if rows.places is None else rows.places[keep],
+        None if rows.gaps is None else rows.gaps[keep],
     )
 
 

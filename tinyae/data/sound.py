@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tinyae.wording import counted
+
 
 def read_wav(path: Path) -> tuple[np.ndarray, int]:
     """The signal, in [−1, 1] and the mean of its channels, and its sampling rate.
@@ -43,8 +45,8 @@ def windows(signal: np.ndarray, window: int, hop: int) -> np.ndarray:
     """
     if len(signal) < window:
         raise ValueError(
-            f"load: the sound has {len(signal)} samples, shorter than a window of {window}; pass a "
-            "smaller --window"
+            f"load: the sound has {counted(len(signal), 'sample')}, shorter than a window of {window}; "
+            "pass a smaller --window"
         )
     return np.lib.stride_tricks.sliding_window_view(signal, window)[::hop].copy()
 

@@ -11,6 +11,7 @@ from typing import TextIO
 import numpy as np
 
 from tinyae.arrays import lost_by_rounding
+from tinyae.wording import counted
 
 LARGEST = float(np.finfo(np.float32).max)
 
@@ -40,8 +41,8 @@ def read_csv(path: Path) -> np.ndarray:
             )
         if header and len(_names(header[0])) != x.shape[1]:
             raise ValueError(
-                f"the header has {len(_names(header[0]))} cells, the lines below it {x.shape[1]}; "
-                "name every column, or remove the column without a name"
+                f"the header has {counted(len(_names(header[0])), 'cell')}, the lines below it "
+                f"{x.shape[1]}; name every column, or remove the column without a name"
             )
         with np.errstate(over="ignore", under="ignore"):  # the cell is looked for below
             single = x.astype(np.float32)
@@ -161,5 +162,5 @@ def _bad_cell(path: Path) -> str:
                 if not abs(float(cell)) <= LARGEST:
                     return f"{position} is {cell!r}; expected a finite float32 number"
             if len(cells) != width:
-                return f"line {number} has {len(cells)} cells; expected {width}, as above it"
+                return f"line {number} has {counted(len(cells), 'cell')}; expected {width}, as above it"
     return ""

@@ -47,6 +47,14 @@ class FusedConvolutions:
     def params(self) -> dict[str, Param]:
         return self.convolutions[0][0].params
 
+    @property
+    def learns(self) -> bool:
+        return any(conv.learns for conv, _ in self.convolutions)
+
+    @property
+    def first_learns(self) -> bool:
+        return self.convolutions[0][0].learns
+
     def forward(self, x: Array) -> tuple[Array, list[Array]]:
         caches = []
         sample = x.shape[1:]

@@ -51,6 +51,15 @@ class FusedMLP:
     def params(self) -> dict[str, Param]:
         return self.first.params
 
+    @property
+    def learns(self) -> bool:
+        return any(p.trainable for params in self.learnt for p in params.values())
+
+    @property
+    def first_learns(self) -> bool:
+        """Whether no layer could be left out in backward: the first one is not frozen."""
+        return any(p.trainable for p in self.learnt[0].values())
+
     def forward(self, x: Array) -> tuple[Array, list[Array]]:
         check_input(self.first, x, ("N", self.first.in_features))
         results = kernels.mlp(self.mlp_layers, x)

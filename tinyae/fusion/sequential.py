@@ -47,10 +47,16 @@ def backward_params(model: Sequential, dy: Array, caches: list[Any]) -> None:
     parts = _fused_parts(model, dy)
     if parts is None:
         return NotImplemented
-    first = next(i for i, (part, _) in enumerate(parts) if part.params)  # a fused part has some
-    for part, place in parts[:first:-1]:
-        dy = part.backward(dy, caches[place])
+    first = next((i for i, (part, _) in enumerate(parts) if part.learns), None)
+    if first is None:
+        return None
     part, place = parts[first]
+    if not isinstance(part, Layer) and not part.first_learns:
+        return (
+            NotImplemented  # the definition leaves out what is frozen before the first that learns
+        )
+    for later, at in parts[:first:-1]:
+        dy = later.backward(dy, caches[at])
     part.backward_params(dy, caches[place])
     return None
 

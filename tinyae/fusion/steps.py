@@ -35,6 +35,8 @@ def step(model: Autoencoder, x: Array, target: Array) -> float:
         return NotImplemented
     mlp = _fused_mlp(plans, parts, x, target)
     if mlp is not None:
+        if not mlp.first_learns:
+            return NotImplemented  # the definition leaves the frozen layers out
         model.loss.check_target(target)
         return mlp.backprop(x, target, loss)[0]
     size = _microbatch_size(plans, parts, x, target)

@@ -14,7 +14,7 @@ _NO_PARTS = (type, ModuleType, FunctionType, Param)  # objects without generator
 
 
 def as_double(module: Any) -> Any:
-    """A float64 copy, its gradients cleared."""
+    """A float64 copy, its gradients cleared and nothing of it frozen: every gradient is checked."""
     if hasattr(module, "astype"):
         module = module.astype(np.float64)
     else:
@@ -24,6 +24,9 @@ def as_double(module: Any) -> Any:
                 memo[id(p)] = Param(p.value.astype(np.float64))
         module = copy.deepcopy(module, memo)
     clear_gradients(learnt(module))
+    for p in learnt(module).values():
+        if isinstance(p, Param):
+            p.trainable = True
     return module
 
 

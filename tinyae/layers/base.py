@@ -89,12 +89,18 @@ class Module:
             memo[id(a)] = a.astype(dtype)
         return copy.deepcopy(self, memo)
 
+    @property
+    def learns(self) -> bool:
+        """Whether an optimizer moves any Param: false for frozen layers and those without Params."""
+        return any(p.trainable for p in self.params.values())
+
     def freeze(self: Self) -> Self:
         """Keep every Param as it is: no optimizer moves it, until :meth:`unfreeze`.
 
-        Gradients still flow through to what lies before. A Param shared with another layer (a tied
-        matrix) is frozen in both. Statistics that a layer keeps of its batches (BatchNorm) are no
-        Param and go on changing in training, as in PyTorch. Files and copies keep what is frozen.
+        Gradients still flow through to what lies before, if anything there learns. A Param
+        shared with another layer (a tied matrix) is frozen in both. Statistics that a layer keeps of
+        its batches (BatchNorm) are no Param and go on changing in training, as in PyTorch. Files and
+        copies keep what is frozen.
         """
         for p in self.params.values():
             p.trainable = False

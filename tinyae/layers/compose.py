@@ -57,8 +57,9 @@ class Sequential(Layer):
 
     @fused
     def backward_params(self, dy: Array, caches: list[Any]) -> None:
-        # The first layer that learns needs no dx; the layers before it need no gradient at all.
-        first = next((i for i, layer in enumerate(self.layers) if layer.params), None)
+        # The first layer that learns needs no dx; the layers before it, which have no Params or are
+        # frozen, need no gradient at all.
+        first = next((i for i, layer in enumerate(self.layers) if layer.learns), None)
         if first is None:
             return
         for layer, cache in zip(self.layers[:first:-1], caches[:first:-1]):  # last … first + 1

@@ -4,6 +4,7 @@
     model.threshold    scores above it are anomalies
     model.calibration  scores of rows that the model was not trained on, for p-values
     model.columns      names of a table's columns, in order
+    model.fill         what stands in for a gap in each column: the means of the data it learnt from
 
 All are saved with the model, and None unless they are set.
 """
@@ -12,9 +13,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from tinyae.arrays import real
+from tinyae.param import Array
 from tinyae.scaling import Scaler
 
-CARRIED = ("scaler", "threshold", "calibration", "columns")
+CARRIED = ("scaler", "threshold", "calibration", "columns", "fill")
 
 
 class Carrier:
@@ -52,6 +57,26 @@ class Carrier:
                 )
             value = tuple(value)
         self._carry("columns", value)
+
+    @property
+    def fill(self) -> Array | None:
+        """A number for each feature, in the data's units: ``np.where(np.isnan(x), model.fill, x)``.
+
+        The command line fills gaps with it (``--missing mean``); no method of the model does.
+        """
+        return self._carried.get("fill")
+
+    @fill.setter
+    def fill(self, value: Any) -> None:
+        if value is not None:
+            value = real(f"{type(self).__name__}: fill", value).astype(np.float64)
+            if not value.ndim or not np.isfinite(value).all():
+                raise ValueError(
+                    f"{type(self).__name__}: fill has shape {value.shape}, expected a finite number "
+                    "for each feature; pass e.g. np.nanmean(x, axis=0)"
+                )
+            value.flags.writeable = False
+        self._carry("fill", value)
 
     def _carry(self, name: str, value: Any) -> None:
         kept = {key: v for key, v in self._carried.items() if key != name}

@@ -80,7 +80,13 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
 
     def _in_chunks(self, f: Callable[[Any], Array], x: Any, name: str = "x") -> Array:
         prepare = self.as_input if name == "x" else lambda part: cast(part, self.dtype, "decode")
-        return np.concatenate([f(prepare(part)) for part in batches(x, CHUNK)])
+        results = []
+        for k, part in enumerate(batches(x, CHUNK)):
+            ready = prepare(part)
+            if isinstance(part, tuple):
+                self._check_usable(name, part[0], ready[0], k * CHUNK)
+            results.append(f(ready))
+        return np.concatenate(results)
 
     def check_data(self, x: Any) -> None:
         """Check x as the unconditional model does, and the labels."""

@@ -268,7 +268,8 @@ def _decode(lowering: Lowering, model: Any, z: Slot) -> Slot:
             return y._replace(shape=(y.shape[0] // 2, *y.shape[1:]))
         identity, logistic = output_mean is Likelihood.mean, output_mean is Bernoulli.mean
     else:
-        output_mean, owner = type(model.loss).prediction, model.loss
+        loss = model.loss.unweighted
+        output_mean, owner = type(loss).prediction, loss
         identity, logistic = output_mean is Loss.prediction, output_mean is BCEWithLogits.prediction
     if identity:
         return y

@@ -13,6 +13,7 @@ from tinyae import metrics, pca
 from tinyae.arrays import in_unit_interval
 from tinyae.models import ConditionalVariationalAutoencoder, DenoisingAutoencoder, Model
 from tinyae.param import Array
+from tinyae.wording import counted
 
 _PCA_BYTES = 2 << 30  # beside the data: beyond that PCA is left out
 _NOISY_ROWS = 20_000  # by which the number of components for noisy rows is chosen
@@ -123,7 +124,7 @@ def compare(model: Any, x: Any, train: Array | None = None, components: int = 1)
             size = _best_size(truncated(linear, size), rows, model.corruption)
         y_pca = truncated(linear, size).reconstruct(given).astype(np.float32)
         of_noisy = " on noisy" if denoises else ""
-        qualities.append(quality(f"PCA{of_noisy}, {size} components", size, y_pca))
+        qualities.append(quality(f"PCA{of_noisy}, {counted(size, 'component')}", size, y_pca))
         if bounded:
             qualities.append(quality("  the same, clipped to 0…1", size, np.clip(y_pca, 0, 1)))
     return Comparison(qualities, bounded, z.size, given, target, y, linear)

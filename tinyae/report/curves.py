@@ -14,6 +14,7 @@ from tinyae.report.comparison import Comparison
 from tinyae.report.drawing import Plot, figure, text_of, wide
 from tinyae.report.material import Material
 from tinyae.training import History
+from tinyae.wording import counted
 
 
 def curves(history: History, model: Any) -> str:
@@ -116,7 +117,7 @@ def against_pca(m: Material) -> str:
     lines = []
     for q in c.qualities:
         own = ' class="own"' if q is c.own else ""
-        name = q.name.strip().replace(f", {q.size} components", "")
+        name = q.name.strip().replace(f", {counted(q.size or 0, 'component')}", "")
         cells = f'<td class="n">{"" if q.size is None else q.size}</td>'
         cells += f'<td class="n">{q.mse:.5f}</td><td class="n">{q.decibels:.2f}</td>'
         cells += f'<td class="n">{q.ssim:.3f}</td>' if q.ssim is not None else ""

@@ -14,8 +14,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from tinyae import conformal
 from tinyae.arguments import positive_int
+from tinyae.data.batches import drawn
 from tinyae.param import Array
-from tinyae.sklearn.base import FLOATS, Settings, check_share
+from tinyae.sklearn.base import FLOATS, Settings, check_share, weigh
 from tinyae.sklearn.distance import NormalRows
 from tinyae.sklearn.transformers import DenoisingTransformer
 
@@ -46,7 +47,8 @@ class AutoencoderDetector(OutlierMixin, Settings):
     Fitted attributes
         members_             the networks, fitted :class:`DenoisingTransformer` objects
         calibration_scores_  the score of each held-out row, which with several folds is every row
-                             that was fitted, in order; higher is stranger
+                             that was fitted, in order, as often as its weight says; higher is
+                             stranger
         threshold_           rows with a higher score are flagged; ``offset_`` is minus that
 
     With one network the rate holds exactly, on average over draws of the rows. With several it
@@ -65,8 +67,11 @@ class AutoencoderDetector(OutlierMixin, Settings):
 
     # --- training --------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any = None) -> AutoencoderDetector:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> AutoencoderDetector:
         """Learn from the rows of X, which should be normal for the most part. y is ignored.
+
+        ``sample_weight`` (n_samples,) says how much each row counts: a weight of 2 is the row there
+        twice, also among the held-out rows. The order of the rows makes no difference.
 
         Warns
             UserWarning  the rows are too few for the false-positive rate: none will be flagged
@@ -74,19 +79,27 @@ class AutoencoderDetector(OutlierMixin, Settings):
         self._check_settings()
         go_on = self.warm_start and hasattr(self, "members_")
         X = validate_data(self, X, dtype=FLOATS, ensure_min_samples=4, reset=not go_on)
+        rows = weigh(type(self).__name__, X, sample_weight, at_least=4)
+        X, weight, order = rows.X, rows.weight, rows.order
         seed, members = (self._seed, self.members_) if go_on else self._untrained(len(X))
         fold = _deal(len(X), len(members), seed)
         for k, member in enumerate(members):
-            member._learn(X[fold != k])
+            learn = fold != k
+            member._learn(X[learn], None if weight is None else weight[learn])
         for member in members:  # those that were ready kept theirs, in case a later one dies
             member._delete_checkpoint()
         self._seen = len(X)
         self._seed: int = seed
         self.members_: list[DenoisingTransformer] = members
+        if weight is not None:
+            again = drawn(weight, np.random.default_rng(seed))
+            X, fold, order = X[again], fold[again], order[again]
         self._calibrate(X, fold, warn=True)
+        given = np.argsort(order[fold >= 0], kind="stable")
+        self.calibration_scores_ = self.calibration_scores_[given]
         return self
 
-    def partial_fit(self, X: Any, y: Any = None) -> AutoencoderDetector:
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> AutoencoderDetector:
         """One pass over the rows of X, a part of a larger table. y is ignored.
 
         Scores are then calibrated on the last 4,096 rows of all parts. The first part decides the
@@ -95,12 +108,15 @@ class AutoencoderDetector(OutlierMixin, Settings):
         self._check_settings()
         first = not hasattr(self, "members_")
         X = validate_data(self, X, dtype=FLOATS, ensure_min_samples=4 if first else 1, reset=first)
+        rows = weigh(type(self).__name__, X, sample_weight, at_least=4 if first else 1)
+        X, weight = rows.X, rows.weight
         seed, members = self._untrained(self.folds) if first else (self._seed, self.members_)
         seen = 0 if first else self._seen
         fold = _deal(len(X), len(members), seed, seen)
         for k, member in enumerate(members):
-            if (fold != k).any():
-                member.partial_fit(X[fold != k])
+            learn = fold != k
+            if learn.any():
+                member._learn_part(X[learn], None if weight is None else weight[learn])
         self._seed, self.members_, self._seen = seed, members, seen + len(X)
         if not first:
             X = np.concatenate([self._recent, X])[-RECENT:]

@@ -26,9 +26,9 @@ from tinyae.models import dense_encoder_decoder
 from tinyae.param import Array
 
 
-def principal_axes(x: Array) -> PCA:
-    """PCA with as many components as x can have."""
-    return PCA(min(x.shape)).fit(x)
+def principal_axes(x: Array, weight: Array | None = None) -> PCA:
+    """PCA with as many components as x can have, its rows counting as often as their weight says."""
+    return PCA(min(x.shape)).fit(x, sample_weight=weight)
 
 
 def size_of_code(latent_dim: int | float, pca: PCA) -> int:

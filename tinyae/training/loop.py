@@ -20,7 +20,7 @@ import numpy as np
 from tinyae.arguments import flag, generator
 from tinyae.arrays import as_samples
 from tinyae.clipping import clip_by_global_norm
-from tinyae.data.batches import batches, count
+from tinyae.data.batches import batches, check_weights, count
 from tinyae.data.streams import as_stream
 from tinyae.memory import keep_freed_memory
 from tinyae.models.base import Model, Terms, cast
@@ -55,6 +55,7 @@ def fit(
     batch_size: int = 32,
     optimizer: Optimizer | Sequence[Optimizer] | None = None,
     validation: Any = None,
+    sample_weight: Any = None,
     rng: int | np.random.Generator = 0,
     progress: bool = True,
     clip_norm: float | None = None,
@@ -74,6 +75,9 @@ def fit(
                         (:mod:`tinyae.data.batches`). Batches are scaled, if the model has a scaler,
                         and converted to its dtype. Validation data beyond the decoder's range are
                         measured, not refused
+    sample_weight       a number ≥ 0 for each row of x, if x is an array: in each epoch a row of weight
+                        w is drawn about w / w̄ times (:func:`tinyae.data.batches.drawn`). Terms are
+                        then means over what was drawn; validation is not weighed
     optimizer           ``Adam(1e-3)`` unless given. For a model with several players (a GAN) a
                         tuple with one optimizer for each
     rng                 a seed or a generator, for the order of the samples and the model's noise.
@@ -111,8 +115,10 @@ def fit(
     x, validation = as_stream(x), as_stream(validation)
     x, validation = as_samples("fit: x", x), as_samples("fit: validation", validation)
     rng, progress = generator("fit", rng), flag("fit", "progress", progress)
+    weights = None if sample_weight is None else check_weights("fit", sample_weight, x)
     x, measured = dry_run(model, x, validation, epochs, batch_size, augment, rng)
-    planned = epochs * (batches_per_epoch(x, batch_size) or 1)
+    length = batches_per_epoch(x, batch_size, weights)
+    planned = epochs * (length or 1)
     check_rates(optimizers, planned)
     state = TrainingState(model, optimizers, rng)
     if checkpoint is not None or resume is not None:
@@ -120,6 +126,8 @@ def fit(
             "batch_size": batch_size, "clip_norm": clip_norm, "early_stopping": early_stopping,
             "reduce_on_plateau": reduce_on_plateau, "augment": augment,
         }  # fmt: skip
+        if weights is not None:
+            settings["sample_weight"] = weights
         description = describe_training(model, x, validation, optimizers, planned, settings)
     if checkpoint is not None:
         checkpoint_content(state, description)  # raises for what no checkpoint can hold
@@ -133,7 +141,7 @@ def fit(
     try:
         while not _is_over(state.history, epochs, early_stopping):
             _lower_rates(optimizers, reduce_on_plateau, state.history)
-            steps = bar.over(batches(x, batch_size, rng), batches_per_epoch(x, batch_size))
+            steps = bar.over(batches(x, batch_size, rng, sample_weight=weights), length)
             epoch = train_epoch(state, steps, clip_norm, augment, prepare)
             if validation is not None:
                 epoch.validation = validate(model, validation, batch_size)

@@ -8,6 +8,7 @@ from typing import Any
 
 from tinyae.data.batches import count, is_rows
 from tinyae.data.streams import Stream
+from tinyae.param import Array
 from tinyae.training.history import Epoch
 
 
@@ -69,8 +70,11 @@ class Progress:
             self.bar.close()
 
 
-def batches_per_epoch(x: Any, batch_size: int) -> int | None:
+def batches_per_epoch(x: Any, batch_size: int, weights: Array | None = None) -> int | None:
     """How many batches an epoch has; None for an iterable that does not know its length."""
     if is_rows(x) or isinstance(x, Stream):
-        return -(-(x.rows if isinstance(x, Stream) else count(x)) // batch_size)
+        rows = x.rows if isinstance(x, Stream) else count(x)
+        if weights is not None:  # those of weight 0 are not drawn
+            rows = int((weights > 0).sum())
+        return -(-rows // batch_size)
     return len(x) if hasattr(x, "__len__") else None

@@ -38,6 +38,7 @@ from tinyae.models.checks import least_output, output_range
 from tinyae.training_doctor.evidence import UNINFORMED, Evidence, innermost_layers
 from tinyae.training_doctor.report import Finding
 from tinyae.training_doctor.units import ACTIVE_VARIANCE
+from tinyae.wording import counted
 
 _OUTSIDE = 1e-3  # share of the data's entries outside the output's range
 _SLACK = 1e-3  # of the range, which is tolerated
@@ -68,7 +69,9 @@ def output_bounds(e: Evidence) -> tuple[float, float, str] | None:
     if e.decoder is None:
         return None
     loss, likelihood = getattr(e.model, "loss", None), getattr(e.model, "likelihood", None)
-    if isinstance(loss, BCEWithLogits) or getattr(likelihood, "logits", False):
+    if isinstance(getattr(loss, "unweighted", None), BCEWithLogits) or getattr(
+        likelihood, "logits", False
+    ):
         return 0.0, 1.0, f"{loss or likelihood}"
     bounds, last = output_range(e.decoder)
     if bounds is not None:
@@ -163,7 +166,7 @@ def no_better_than_pca(e: Evidence, error: float | None) -> Iterator[Finding]:
         np.square(PCA(k).fit(data).reconstruct(given).astype(np.float64) - target).mean()
     )
     e.measured["PCA error"], e.measured["PCA size"] = pca_error, k
-    e.notes.append(f"PCA with {k} components: mean squared error {pca_error:.5g}")
+    e.notes.append(f"PCA with {counted(k, 'component')}: mean squared error {pca_error:.5g}")
     if isinstance(e.model, (SparseAutoencoder, ContractiveAutoencoder)):
         return  # they trade some of the error for another aim
     allowed = _VARIATIONAL if isinstance(e.model, VariationalAutoencoder) else 1.0
@@ -176,8 +179,8 @@ def no_better_than_pca(e: Evidence, error: float | None) -> Iterator[Finding]:
     yield Finding(
         "no_better_than_pca",
         "",
-        f"the mean squared error is {error:.5g}; PCA, a linear code of the same size ({k} numbers), has "
-        f"{pca_error:.5g}",
+        f"the mean squared error is {error:.5g}; PCA, a linear code of the same size "
+        f"({counted(k, 'number')}), has {pca_error:.5g}",
         "PCA costs one eigendecomposition; a network that does not beat it has not found what is curved "
         "in the data, or is not trained to its end",
         "train longer (is the loss still falling?), with a schedule Cosine(rate, steps=…), with wider "

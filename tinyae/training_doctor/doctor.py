@@ -15,6 +15,7 @@ from tinyae.training import History, TrainingDiverged
 from tinyae.training_doctor import baseline, curves, data, steps, units
 from tinyae.training_doctor.evidence import Evidence
 from tinyae.training_doctor.report import Finding, TrainingDiagnosis
+from tinyae.wording import counted
 
 
 def diagnose_training(
@@ -50,7 +51,7 @@ def diagnose_training(
     if not any(f.figures.get("weights") for f in found):
         found += _examine(e, bool(found))
     n = len(e.history)
-    title = f"{type(model).__name__}, {n} epoch{'s' * (n != 1)}"
+    title = f"{type(model).__name__}, {counted(n, 'epoch')}"
     return TrainingDiagnosis(title, found, e.measured, e.notes)
 
 
@@ -107,7 +108,7 @@ def _evidence(
         )
     if count(x) < 2:
         raise ValueError(
-            f"{who}: x has {count(x)} rows, expected at least 2; pass the training data"
+            f"{who}: x has {counted(count(x), 'row')}, expected at least 2; pass the training data"
         )
     model.check_numbers(x)  # their range and their units are judged later
     generator(who, rng)  # raises unless it is one or a seed

@@ -6,6 +6,8 @@ import textwrap
 from dataclasses import dataclass, field
 from typing import Any
 
+from tinyae.wording import counted
+
 _WIDTH = 98
 
 
@@ -72,7 +74,7 @@ class TrainingDiagnosis:
 
     def __str__(self) -> str:
         n = len(self.findings)
-        verdict = "nothing is plainly wrong" if self.ok else f"{n} finding{'s' * (n > 1)}"
+        verdict = "nothing is plainly wrong" if self.ok else counted(n, "finding")
         lines = [f"the run of {self.title}: {verdict}"]
         for i, f in enumerate(self.findings, 1):
             where = f"   {f.where}" if f.where else ""

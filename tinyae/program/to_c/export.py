@@ -143,6 +143,8 @@ def export_c(
         programs = _in_float32_all(_programs(model, part, shape, threshold))
         sample = _sample(programs, model, part) if selftest else None
         header = Header(name, file.name, what, programs, threshold, sample)
+    if model.fill is not None and model.fill.size == header.input_length:
+        header.fill = model.fill.astype(np.float32)
     content = header.text().encode("ascii", "replace")
     files.write("export_c", target, lambda out: out.write(content))
     return header
@@ -296,7 +298,9 @@ def _sample(programs: dict[str, Program], model: Model, part: str) -> Sample:
     """A random sample, and what each program makes of it, computed in float64."""
     shape = next(iter(programs.values())).input_shape
     rng = np.random.default_rng(0)
-    probability = isinstance(getattr(model, "loss", None), BCE | BCEWithLogits)
+    probability = isinstance(
+        getattr(getattr(model, "loss", None), "unweighted", None), BCE | BCEWithLogits
+    )
     x = rng.random((1, *shape)) if probability else rng.normal(size=(1, *shape))
     if model.scaler is not None and part != "decoder":
         x = model.scaler.undo(x)

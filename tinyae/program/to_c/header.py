@@ -30,7 +30,12 @@ class Sample:
 
 
 class Header:
-    """One file of C99: ``programs`` by the names of their C functions, "run" and "score"."""
+    """One file of C99: ``programs`` by the names of their C functions, "run" and "score".
+
+    ``fill``, if it is set, becomes the macro NAME_FILL: what stands in for a gap in the input.
+    """
+
+    fill: Array | None = None
 
     def __init__(
         self,
@@ -198,6 +203,13 @@ class Header:
             for name, value, note in rows
         ]
         hook = f"{self.macro}_CONST"
+        if self.fill is not None:
+            numbers = ", ".join(map(c_number, self.fill.ravel().tolist()))
+            defines.append(
+                "\n/* For gaps in the input, the means of the data that the model learnt from:\n"
+                f"   static const float fill[] = {self.macro}_FILL; */\n"
+                f"#define {self.macro}_FILL {{{numbers}}}\n"
+            )
         return "".join(defines) + (
             "\n/* Before each table. Define it to put them elsewhere, for instance in a section. */\n"
             f"#ifndef {hook}\n#define {hook} static const\n#endif\n"
