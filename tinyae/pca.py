@@ -23,11 +23,13 @@ import numpy as np
 from tinyae.arguments import positive_int
 from tinyae.arrays import real
 from tinyae.param import Array
+from tinyae.progress import Work, work
 
 _BLOCK = 2**21  # numbers of a block: 16 MB in float64, enough rows for a fast matrix product
 _MIN_EXTRA = 10  # directions beside the k that are wanted (p in Halko, Martinsson & Tropp)
 _TOLERANCE = 2e-5  # of the reconstruction error: passes end where no more is to be gained
 _PASSES = 8  # that most data need
+_LONG = 1500  # of a square matrix whose eigenvectors take more than a second or two
 
 
 class PCA:
@@ -66,18 +68,21 @@ class PCA:
             )
         flat = x.reshape(rows, width)
         mean = np.zeros(width)
-        for block in _blocks(flat):
-            mean += block.sum(axis=0)
-        mean /= rows
-        if not np.isfinite(mean).all():
-            raise ValueError("PCA: x holds NaN or infinity, expected finite numbers; remove them")
-        self.error_bound_ = 0.0
-        iterated = _by_iteration(flat, mean, k) if _is_iterated(rows, width, k) else None
-        if iterated:
-            scatter, axes, total, self.error_bound_ = iterated
-        else:
-            from_matrix = _by_features if width <= rows else _by_rows
-            scatter, axes, total = from_matrix(flat, mean, k)
+        with work("PCA", unit="block") as w:
+            for block in _blocks(flat, w):
+                mean += block.sum(axis=0)
+            mean /= rows
+            if not np.isfinite(mean).all():
+                raise ValueError(
+                    "PCA: x holds NaN or infinity, expected finite numbers; remove them"
+                )
+            self.error_bound_ = 0.0
+            iterated = _by_iteration(flat, mean, k, w) if _is_iterated(rows, width, k) else None
+            if iterated:
+                scatter, axes, total, self.error_bound_ = iterated
+            else:
+                from_matrix = _by_features if width <= rows else _by_rows
+                scatter, axes, total = from_matrix(flat, mean, k, w)
         largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)
         self.mean_, self.shape_ = mean, x.shape[1:]
         self.components_ = axes * np.where(largest < 0, -1.0, 1.0)
@@ -90,9 +95,10 @@ class PCA:
         x = self._check(x)
         out = np.empty((len(x), self.n_components), _floating(x))
         start = 0
-        for block in _blocks(x.reshape(len(x), -1)):
-            out[start : start + len(block)] = (block - self.mean_) @ self.components_.T
-            start += len(block)
+        with work("PCA: codes", unit="block") as w:
+            for block in _blocks(x.reshape(len(x), -1), w):
+                out[start : start + len(block)] = (block - self.mean_) @ self.components_.T
+                start += len(block)
         return out
 
     def inverse_transform(self, z: Array) -> Array:
@@ -105,9 +111,11 @@ class PCA:
                 "pass what transform gave"
             )
         out = np.empty((len(z), self.mean_.size), _floating(z))
-        for start in range(0, len(z), 256):
-            part = z[start : start + 256].astype(np.float64)
-            out[start : start + 256] = part @ self.components_ + self.mean_
+        steps = range(0, len(z), 256)
+        with work("PCA: reconstructions", len(steps), "block") as w:
+            for start in w.over(steps):
+                part = z[start : start + 256].astype(np.float64)
+                out[start : start + 256] = part @ self.components_ + self.mean_
         return out.reshape(len(z), *self.shape_)
 
     def reconstruct(self, x: Array) -> Array:
@@ -157,24 +165,27 @@ def _directions(size: int, k: int) -> int:
 # --- the axes: (the k largest eigenvalues of S, their axes (k, D), the sum of all eigenvalues) ----
 
 
-def _by_features(x: Array, mean: Array, k: int) -> tuple[Array, Array, float]:
+def _by_features(x: Array, mean: Array, k: int, w: Work) -> tuple[Array, Array, float]:
     """From S (D, D)."""
     S = np.zeros((len(mean), len(mean)))
-    for block in _blocks(x):
+    for block in _blocks(x, w):
         block -= mean
         S += block.T @ block
+    w.say(f"eigenvectors of {len(S):,} × {len(S):,} numbers", long=len(S) > _LONG)
     values, axes = np.linalg.eigh(S)
     return np.maximum(values[::-1][:k], 0), axes.T[::-1][:k], float(np.trace(S))
 
 
-def _by_rows(x: Array, mean: Array, k: int) -> tuple[Array, Array, float]:
+def _by_rows(x: Array, mean: Array, k: int, w: Work) -> tuple[Array, Array, float]:
     """From G (N, N). Axes along which the data do not vary are any that complete the basis."""
     G = np.zeros((len(x), len(x)))
     step = max(_BLOCK // len(x), 1)
     starts = range(0, len(mean), step)
-    for a in starts:
+    w.expect(len(starts))
+    for a in w.over(starts):
         block = x[:, a : a + step].astype(np.float64) - mean[a : a + step]
         G += block @ block.T
+    w.say(f"eigenvectors of {len(G):,} × {len(G):,} numbers", long=len(G) > _LONG)
     values, u = np.linalg.eigh(G)
     values, u = np.maximum(values[::-1][:k], 0), u[:, ::-1][:, :k]
     projected = np.concatenate(
@@ -183,7 +194,9 @@ def _by_rows(x: Array, mean: Array, k: int) -> tuple[Array, Array, float]:
     return values, np.linalg.qr(projected)[0].T, float(np.trace(G))  # lengths s, nearly orthogonal
 
 
-def _by_iteration(x: Array, mean: Array, k: int) -> tuple[Array, Array, float, float] | None:
+def _by_iteration(
+    x: Array, mean: Array, k: int, w: Work
+) -> tuple[Array, Array, float, float] | None:
     """Subspace iteration; the fourth number estimates what is left to gain, a share of the error.
 
     None where the spectrum is so flat that the square matrix is the shorter way.
@@ -193,7 +206,7 @@ def _by_iteration(x: Array, mean: Array, k: int) -> tuple[Array, Array, float, f
     last_Q, total = np.zeros_like(Q), 0.0
     for n in range(_passes_that_pay(len(x), len(mean), k)):
         SQ = np.zeros_like(Q)
-        for block in _blocks(x):
+        for block in _blocks(x, w):
             block -= mean
             if n == 0:
                 total += float(np.square(block).sum())
@@ -214,10 +227,11 @@ def _by_iteration(x: Array, mean: Array, k: int) -> tuple[Array, Array, float, f
     return None
 
 
-def _blocks(x: Array) -> Iterator[Array]:
+def _blocks(x: Array, w: Work) -> Iterator[Array]:
     """The rows in float64, block by block: copies, which the caller may change."""
-    step = max(_BLOCK // max(x.shape[1], 1), 1)
-    for start in range(0, len(x), step):
+    starts = range(0, len(x), step := max(_BLOCK // max(x.shape[1], 1), 1))
+    w.expect(len(starts))
+    for start in w.over(starts):
         yield x[start : start + step].astype(np.float64)
 
 
