@@ -4,6 +4,7 @@
     model.threshold    scores above it are anomalies
     model.calibration  scores of rows that the model was not trained on, for p-values
     model.columns      names of a table's columns, in order
+    model.history      what the last training measured, by epoch (:mod:`tinyae.training.carried`)
 
 All are saved with the model, and None unless they are set.
 """
@@ -14,7 +15,7 @@ from typing import Any
 
 from tinyae.scaling import Scaler
 
-CARRIED = ("scaler", "threshold", "calibration", "columns")
+CARRIED = ("scaler", "threshold", "calibration", "columns", "history")
 
 
 class Carrier:
