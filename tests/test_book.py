@@ -318,6 +318,7 @@ def test_what_is_no_fraction_stays_on_its_line():
     assert mathml("S = q kᵀ / √d").count("<mfrac>") == 1
     assert "<mi>q</mi>" in mathml("S = q kᵀ / √d").split("<mfrac>")[1]  # all of the product
     assert "<mi>a</mi>" not in mathml("a b/c").split("<mfrac>")[1]
+    assert "<mfrac>" not in mathml("(y − t) / y / n")  # not (y − t) / (y / n)
     assert "<mfrac>" not in mathml("a and/or b")
 
 

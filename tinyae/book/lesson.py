@@ -214,7 +214,7 @@ def _run(row: Any) -> str:
     return (
         f"<p>A small {type(model).__name__} of the catalog on one batch of random numbers, and the "
         f"gradient check of the whole model.</p>{table}"
-        f'<pre class="doctor">{html.escape(str(report))}</pre>'
+        f'<div class="wide"><pre class="doctor check">{html.escape(str(report))}</pre></div>'
         f"{_folded(text)}"
     )
 
