@@ -9,10 +9,10 @@ PCA     f and g are linear, from the eigenvectors of the covariance: z = Vᵀ(x 
         k terms are the best matrix of rank k (Eckart & Young 1936). Both are computed below.
 linear  f and g are one Dense layer each, without an activation, trained by gradient descent. Every
         local minimum is global and spans PCA's subspace (Baldi & Hornik 1989): the axes differ, but
-        the plane is the same. The largest angle between the two planes is printed. It shrinks
-        quickly if PCA's last axis has clearly more variance than the next one, and slowly if both
-        have nearly the same variance, because then either axis is almost as good. So the ratio of
-        these two variances is printed, too.
+        the plane is the same, once the training has ended. How much of PCA's plane it has found is
+        printed: Σᵢ cos² θᵢ of the angles θᵢ between the two planes, of k at most. What is missing
+        is the last axis or so: if PCA's next axis has nearly the same variance, either is almost as
+        good, and descent takes long to choose. So the ratio of these two variances is printed, too.
 deep    f and g are three layers each, with ReLU between. Digits lie near a curved surface, not a
         plane, and a nonlinear map needs fewer numbers to describe it (Hinton & Salakhutdinov 2006).
 
@@ -62,7 +62,7 @@ def main(argv=None):
     print(f"PCA by eigenvectors and by SVD, 16 numbers: the same to {gap:.0e} in every pixel\n")
 
     # The two autoencoders of each size.
-    lines = ["numbers       PCA    linear  angle  next/last      deep  in bytes"]
+    lines = ["numbers       PCA    linear  of PCA's plane  next/last      deep  in bytes"]
     numbers, restored = {"svd": gap}, {}
     for k in sizes:
         rng = np.random.default_rng(options.seed)
@@ -77,15 +77,17 @@ def main(argv=None):
         restored[k] = [m.reconstruct(x_test) for m in (pca, linear, deep)]
         in_bytes = deep.decode(as_bytes(deep.encode(x_test)))
         e = [mse(x_test, y) for y in (*restored[k], in_bytes)]
-        angle = largest_angle(linear.decoder.layers[0].W.value, pca.components_.T)
+        shared = common_axes(linear.decoder.layers[0].W.value, pca.components_.T)
         ratio = most.explained_variance_[k] / most.explained_variance_[k - 1]
-        line = f"{k:7} {e[0]:9.5f} {e[1]:9.5f} {angle:5.1f}° {ratio:10.2f} {e[2]:9.5f} {e[3]:9.5f}"
+        plane = f"{shared:5.2f} of {k:2} axes"
+        line = f"{k:7} {e[0]:9.5f} {e[1]:9.5f} {plane} {ratio:10.2f} {e[2]:9.5f} {e[3]:9.5f}"
         lines.append(line)
-        names = (f"{name} {k}" for name in ("pca", "linear", "deep", "bytes", "angle"))
-        numbers |= dict(zip(names, (*e, angle)))
+        names = (f"{name} {k}" for name in ("pca", "linear", "deep", "bytes", "shared"))
+        numbers |= dict(zip(names, (*e, shared)))
     print("\n" + "\n".join(lines))
     print(
-        "mean squared error a pixel on test images; angle: linear to PCA; in bytes: deep, rounded\n"
+        "mean squared error a pixel on test images; of PCA's plane: what the linear one shares with "
+        "it;\nnext/last: the variance of PCA's next axis to that of its last; in bytes: deep, rounded\n"
     )
 
     # The size of a compressed picture.
@@ -126,11 +128,10 @@ def svd(x, k):
     return ((U[:, :k] * S[:k]) @ Vt[:k] + m).reshape(x.shape)
 
 
-def largest_angle(A, B):
-    """The largest principal angle between the column spaces of A and B, in degrees."""
+def common_axes(A, B):
+    """How many dimensions the column spaces of A and B share: Σᵢ cos² θᵢ of their principal angles."""
     Q, R = np.linalg.qr(A.astype(np.float64))[0], np.linalg.qr(B)[0]
-    cosines = np.linalg.svd(Q.T @ R)[1]
-    return float(np.degrees(np.arccos(np.clip(cosines.min(), -1, 1))))
+    return float(np.square(Q.T @ R).sum())
 
 
 def as_bytes(z):

@@ -177,7 +177,7 @@ def field(path, epochs, seed, sigma=0.25):
             headwidth=4,
         )
         axis.set_title(title, loc="left", fontsize=11, color=INK)
-        axis.set_aspect("equal")
+        axis.set(xlabel="x₁", ylabel="x₂", aspect="equal")
         axis.grid(False)
     figure.savefig(path, facecolor="white")
     return float(((score * arrow).sum(axis=1) / lengths)[sure].mean())

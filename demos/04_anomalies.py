@@ -143,8 +143,9 @@ def draw(x, drawn, e, truth, threshold, curves, unit, path):
         right.plot(false_alarms, hits, "o", color=colour, markersize=5)
     right.set_xlim(-0.01, 0.4)
     right.set_ylim(0.4, 1.01)
-    right.set_xlabel("false alarms, share of normal beats")
-    right.set_ylabel("found, share of abnormal beats")
+    right.set_title("ROC curve, its upper left corner", loc="left", fontsize=10, color=INK)
+    right.set_xlabel("false alarms, share of normal beats (shown up to 0.4)")
+    right.set_ylabel("found, share of abnormal beats (from 0.4)")
     right.legend(frameon=False, loc="lower right", title="● at its threshold", fontsize=9)
 
     columns = below.subplots(1, 4, sharey=True)

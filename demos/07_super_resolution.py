@@ -77,13 +77,14 @@ def main(argv=None):
         "autoencoder": model.reconstruct(small_test),
     }
     print(f"{'14 × 14 to 28 × 28':20} {'PSNR':>9} {'SSIM':>7}")
-    numbers, lines = {}, [("14 × 14", small_test[show], "")]
+    numbers, lines = {}, []
     for name, y in made.items():
         decibel, similar = psnr(x_test, y), ssim(x_test, y)
         numbers |= {f"{name}: psnr": decibel, f"{name}: ssim": similar}
         print(f"{name:20} {decibel:6.2f} dB {similar:7.3f}")
-        lines.append((name, y[show], f"{decibel:.1f} dB"))
-    rows([*lines, ("original", x_test[show], "")], folder / "super_resolution.png")
+        lines.append(("14 × 14" if name == "nearest" else name, y[show], f"{decibel:.1f} dB"))
+    title = "14 × 14 pixels, enlarged to 28 × 28"
+    rows([*lines, ("original", x_test[show], "")], folder / "super_resolution.png", title=title)
 
     # Fill a missing square.
     encoder, decoder = ta.dense_encoder_decoder(x.shape[1:], [512, 128], rng=rng)
@@ -105,7 +106,8 @@ def main(argv=None):
         numbers[f"hole, {name}"] = decibel
         print(f"{name:20} {decibel:9.2f} dB")
         lines.append((name, y[show], f"{decibel:.1f} dB"))
-    rows([*lines, ("original", x_test[show], "")], folder / "inpainting.png")
+    title = "A hole of 10 × 10 pixels, filled (dB: inside the hole)"
+    rows([*lines, ("original", x_test[show], "")], folder / "inpainting.png", title=title)
     print(f"{folder}/super_resolution.png, {folder}/inpainting.png: the pictures")
     return numbers
 

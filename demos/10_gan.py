@@ -10,9 +10,10 @@ G never sees a real image. It learns only from the gradient ∂D/∂x, the direc
 would look more real. If D can only guess, its loss is 2 ln 2 ≈ 1.386.
 
 The first picture shows images from the same noise at several epochs, one row each; the second, a
-page of new digits. Neither loss measures their quality. So a small classifier, trained on real
-images, judges 2,000 of them. Each should clearly be one digit (low entropy), and all ten digits
-should occur: a generator that produces only one good image ("mode collapse") fails this test.
+page of new digits, not chosen: many are none. Neither loss measures their quality. So a small
+classifier, trained on real images, judges 2,000 of them. Each should clearly be one digit (low
+entropy), and all ten digits should occur: a generator that produces only one good image ("mode
+collapse") fails this test.
 
     python demos/10_gan.py                  # built-in data, about a minute
     python demos/10_gan.py --data mnist --epochs 3     # real ones
@@ -24,6 +25,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from pictures import rows
 
 import tinyae as ta
 
@@ -53,12 +55,14 @@ def main(argv=None):
 
     # Images from the same twelve noise vectors after each of these epochs, one row each.
     z = model.noise(12, rng)
-    rows, stages = [model.decode(z)], [e for e in (1, 2, 4, 8, 16, 32) if e < epochs] + [epochs]
+    stages = [e for e in (1, 2, 4, 8, 16, 32) if e < epochs] + [epochs]
+    lines = [("untrained", model.decode(z), "no ink, no paper: grey")]
     before = model.sample(2000, rng)
 
     def keep(epoch):
         if epoch.epoch in stages:
-            rows.append(model.decode(z))
+            name = f"{epoch.epoch} epoch{'s' * (epoch.epoch > 1)}"
+            lines.append((name, model.decode(z), ""))
 
     steps = epochs * -(-len(x) // 32)
     history = ta.fit(
@@ -71,8 +75,9 @@ def main(argv=None):
         rng=rng,
         on_epoch=keep,
     )
-    ta.plot.page(np.concatenate(rows), folder / "gan_training.png", columns=12)
-    ta.plot.page(model.sample(100, rng), folder / "gan_samples.png")
+    title = "What twelve draws of noise become as the generator learns"
+    rows(lines, folder / "gan_training.png", title=title)
+    shown = model.sample(100, rng)
 
     # Judge the samples with a classifier of real images.
     judge = classifier(data.x_train, data.y_train, 1 if options.quick else 8, rng)
@@ -83,16 +88,26 @@ def main(argv=None):
     }
     accuracy = float((seen["real"].argmax(axis=1) == data.y_test).mean())
     print(f"\nthe judge names {accuracy:.1%} of the real test images rightly\n")
-    print(f"{'images':16} {'entropy of one':>14} {'of all':>8} {'score':>7}  {'rarest digit':>12}")
+    print(
+        f"{'images':16} {'entropy of one':>14} {'of all':>8} {'score':>7}  {'rarest digit':>12}"
+        f" {'is sure of':>10}"
+    )
     numbers = {"accuracy": accuracy}
     for name, p in seen.items():
         one, whole = entropy(p).mean(), entropy(p.mean(axis=0))
         share = np.bincount(p.argmax(axis=1), minlength=p.shape[1]) / len(p)
+        sure = float((p.max(axis=1) > 0.9).mean())
         print(
             f"{name:16} {one:11.3f} nats {whole:8.3f} {np.exp(whole - one):7.2f} {share.min():12.1%}"
+            f" {sure:9.1%}"
         )
         numbers |= {f"{name}: entropy": float(one), f"{name}: score": float(np.exp(whole - one))}
+        numbers[f"{name}: sure"] = sure
     print("score = exp of the gap: 10 if every image is plainly one of ten equally frequent digits")
+    sure = numbers["made: sure"]
+    title = f"100 samples, not chosen; the judge is sure (p > 0.9) of {sure:.0%} of such, "
+    title += f"of real digits {numbers['real: sure']:.0%}"
+    ta.plot.page(shown, folder / "gan_samples.png", title=title)
     last = history.epochs[-1].terms
     print(
         f"at the end D calls {last['real']:.2f} of the real and {last['fake']:.2f} of the made "

@@ -381,7 +381,9 @@ class TestKernels:
         whole = calls["mlp_backprop 16×784-64-784 mse"]
         assert kernel_calls.operations(whole, None) == 10 * 16 * 784 * 64
         assert kernel_calls.operations(calls["mlp 16×784-64"], None) == 2 * 16 * 784 * 64
-        assert kernel_calls.operations(calls["mlp_backward 16×64-784 dx"], None) == 4 * 16 * 784 * 64
+        assert (
+            kernel_calls.operations(calls["mlp_backward 16×64-784 dx"], None) == 4 * 16 * 784 * 64
+        )
         assert kernel_calls.operations(calls["mlp_backward 16×784-64"], None) == 2 * 16 * 784 * 64
         assert {name: getattr(ta.kernels, name) for name in before} == before
 
@@ -463,7 +465,10 @@ class TestKernels:
             # Two heads, whose sum is the encoder's gradient.
             ("vae", 784 * 500 * (2 + 2 + 1) + 500 * 20 * 9),
             # The layers' sizes, times the outputs each sees; a transposed one sees its inputs.
-            ("conv", 196 * 9 * 16 * 2 + 3 * (49 * 9 * (16 * 8 + 8 * 8) + 196 * 72 * 16 + 784 * 144)),
+            (
+                "conv",
+                196 * 9 * 16 * 2 + 3 * (49 * 9 * (16 * 8 + 8 * 8) + 196 * 72 * 16 + 784 * 144),
+            ),
         ],
     )
     def test_the_operations_of_a_step(self, key, products):

@@ -18,10 +18,11 @@ from tinyae import catalog
 from tinyae.book import chapters as book_chapters
 from tinyae.book import write_book
 from tinyae.book.chapters import ROOT, chapters, package_files
-from tinyae.book.example import of_layer
+from tinyae.book.example import of_layer, of_loss
 from tinyae.book.highlight import highlighted
 from tinyae.book.mistakes import planted, with_edit
 from tinyae.book.prose import prose
+from tinyae.book.quality import MODELS, figures, figures_of
 from tinyae.book.relations import drawn, exercises, users
 from tinyae.book.shelf import Shelf
 from tinyae.book.spread import equations, lines, methods
@@ -30,7 +31,7 @@ from tinyae.explanation.docstring_sections import sections
 from tinyae.explanation.mathml import mathml
 from tinyae.gradcheck import diagnose
 
-SMALL = ("layers/dense.py", "models/autoencoder.py", "learn/exercises/dense_dw.py")
+SMALL = ("layers/dense.py", "losses.py", "models/autoencoder.py", "learn/exercises/dense_dw.py")
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +212,51 @@ def test_the_example_is_what_its_program_computes():
     assert max(c.error for c in example.gradients) < 1e-8
 
 
+@pytest.mark.parametrize("row", catalog.LOSSES, ids=lambda row: row.name)
+def test_a_loss_has_values_and_both_gradients(row):
+    example = of_loss(row.name)
+    names = {}
+    exec(example.program, names)
+    assert example.values["L"] == names["L"]
+    (dy,) = example.gradients
+    np.testing.assert_array_equal(dy.analytic, names["dy"])
+    assert dy.error < 1e-7
+
+
+def test_the_page_of_a_loss(book):
+    page = (book / "loss/MSE.html").read_text(encoding="utf-8")
+    assert "numeric" in page
+    assert mathml("dy = 2 (y − t) / n") in page
+    code = [html.unescape(re.sub("<[^>]*>", "", c)) for c in re.findall("<code>(.*?)</code>", page)]
+    for line in ("return kernels.mse(y, target)", "d = y - target"):
+        assert any(line in c for c in code)  # its own, and the kernel's
+    assert (book / "loss/BCEWithLogits.html").exists()
+    assert "loss/Huber.html" in (book / "index.html").read_text(encoding="utf-8")
+
+
+def test_figures_on_real_data_are_those_of_the_benchmarks():
+    every, measured = figures()
+    page = (ROOT.parent / "benchmarks/README.md").read_text(encoding="utf-8")
+    assert measured.startswith("Measured on ")
+    assert len(every) > 10
+    for figure in every:
+        assert figure.ours in page
+        assert figure.reference in page
+        assert all(name in MODELS for name in figure.names)
+    for models in MODELS.values():
+        for model in models:
+            assert hasattr(ta, model)
+            assert "quality.py" in figures_of(model)
+    assert figures_of("Diffusion") == ""
+
+
+def test_a_models_page_shows_its_figures(book):
+    page = (book / "model/Autoencoder.html").read_text(encoding="utf-8")
+    assert "<code>python benchmarks/quality.py deep</code>" in page
+    assert "<b>2.89</b>" in page
+    assert "On real data" in page
+
+
 def test_noise_is_replayed_in_the_numeric_gradient():
     (dx,) = of_layer("Dropout").gradients
     assert dx.error < 1e-8
@@ -272,6 +318,7 @@ def test_what_is_no_fraction_stays_on_its_line():
     assert mathml("S = q kᵀ / √d").count("<mfrac>") == 1
     assert "<mi>q</mi>" in mathml("S = q kᵀ / √d").split("<mfrac>")[1]  # all of the product
     assert "<mi>a</mi>" not in mathml("a b/c").split("<mfrac>")[1]
+    assert "<mfrac>" not in mathml("(y − t) / y / n")  # not (y − t) / (y / n)
     assert "<mfrac>" not in mathml("a and/or b")
 
 
@@ -294,12 +341,24 @@ def test_the_verb(tmp_path, capsys):
     only = ["--only", "models/autoencoder.py", "--pictures", str(pictures)]
     assert main(["book", "-o", str(out), *only]) == 0
     captured = capsys.readouterr()
-    assert captured.out.startswith("4 pages, ")
+    assert captured.out.startswith("book: 4 pages, ")
     assert "index.html" in captured.out
     assert captured.err == ""  # no bar where stderr is no terminal
     page = (out / "model/Autoencoder.html").read_text(encoding="utf-8")
     assert "../pictures/compression_curve.png" in page
     assert not broken_links(out)
+
+
+def test_pictures_of_the_demos_are_taken_where_they_are(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    only = ["book", "-o", "book", "--only", "models/autoencoder.py"]
+    assert main(only) == 0
+    page = tmp_path / "book/model/Autoencoder.html"
+    assert "<img" not in page.read_text(encoding="utf-8")
+    (tmp_path / "demo-out").mkdir()
+    (tmp_path / "demo-out/compression.png").write_bytes(b"\x89PNG")
+    assert main(only) == 0
+    assert "../pictures/compression.png" in page.read_text(encoding="utf-8")
 
 
 def test_mistakes_in_the_call(tmp_path, capsys):

@@ -108,7 +108,6 @@ def test_demo_beats_pca_and_leaves_its_files(tmp_path, capsys):
         "reconstructions.png",
         "training.png",
         "latent.png",
-        "filters.png",
     }
 
 

@@ -15,7 +15,8 @@ ROOT = Path(tinyae.__file__).parent
 # Bottom up. A file may import from lower levels, and from its own level without cycles.
 LEVELS = (
     {"arguments", "arrays", "memory", "param", "initializers", "twin", "kernels", "lazy"}
-    | {"files", "archive", "terminal", "parser", "scaling", "conformal", "pca", "wording"},
+    | {"files", "archive", "terminal", "parser", "scaling", "conformal", "pca", "wording"}
+    | {"progress"},
     {"layers", "losses", "likelihoods", "gradcheck"},
     {"models", "optimizer", "optim", "schedules", "clipping", "data"},
     {"training", "train", "io", "metrics", "fusion"},

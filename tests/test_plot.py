@@ -40,6 +40,14 @@ def png_size(path: Path) -> tuple[int, int]:
     return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
 
 
+NAMES = ["temperature in °C", "pressure in Pa", "flow"]
+
+
+def table(rows: int) -> np.ndarray:
+    """Columns in units that lie far apart; the last is constant."""
+    return np.stack([20 + g.random(rows), 1e5 + 2e3 * g.random(rows), np.full(rows, 3.0)], axis=1)
+
+
 FIGURES = {
     "images": lambda path: plot.reconstructions(
         g.random((12, 1, 8, 8)), g.random((12, 1, 8, 8)), path
@@ -64,7 +72,14 @@ FIGURES = {
     "not finite": lambda path: plot.reconstructions(
         g.random((2, 4, 4)), np.full((2, 4, 4), [np.nan, np.inf, 1, -np.inf]), path
     ),
-    "page, lines": lambda path: plot.page(g.random((3, 20)), path),
+    "page, lines": lambda path: plot.page(g.random((3, 40)), path, title="three signals"),
+    "page, table": lambda path: plot.page(table(60), path, column_names=NAMES, title="pumps"),
+    "page, wide table": lambda path: plot.page(g.random((3, 20)), path),
+    "table": lambda path: plot.reconstructions(table(60), table(60), path, column_names=NAMES),
+    "wide table": lambda path: plot.reconstructions(
+        g.random((9, 50)), g.random((9, 50)), path, column_names=[f"c{k}" for k in range(50)]
+    ),
+    "table without names": lambda path: plot.reconstructions(table(2), table(2), path),
 }
 
 
@@ -128,6 +143,53 @@ def test_signals_are_lines() -> None:
     figure = plot.reconstructions(x, y)
     lines = [line.get_ydata() for line in figure.axes[0].lines]
     np.testing.assert_array_equal(lines, [x[0], y[0]])
+
+
+def test_a_table_is_drawn_column_by_column_on_their_own_scales() -> None:
+    x, y = table(40), table(40)
+    figure = plot.reconstructions(x, y, column_names=NAMES)
+    axis = figure.axes[0]
+    assert "time step" not in texts(figure)
+    for k, name in enumerate(NAMES):
+        low, high = x[:, k].min(), x[:, k].max()
+        ends = [plot._number(v) for v in (low, high if high > low else low + 1)]
+        assert f"{name}   {' … '.join(ends)}" in texts(figure)
+        assert f"{plot._number(x[0, k])} → {plot._number(y[0, k])}" in texts(figure)
+    span = np.ptp(x, axis=0) + (np.ptp(x, axis=0) == 0)
+    (ring, dot) = axis.lines
+    np.testing.assert_allclose(ring.get_xdata(), (x[0] - x.min(axis=0)) / span)
+    np.testing.assert_allclose(dot.get_xdata(), (y[0] - x.min(axis=0)) / span)
+    assert len([a for a in figure.axes if a.lines]) == 6  # of forty rows
+    page = plot.page(x, column_names=NAMES)
+    assert f"{x[3, 1]:,.0f}" in texts(page)
+    assert f"{x[3, 0]:.4g}" in texts(page)
+
+
+def test_of_a_wide_table_the_worst_columns_are_drawn() -> None:
+    x = g.random((20, 50))
+    y = x.copy()
+    y[:, 7] += 2
+    figure = plot.reconstructions(x, y, column_names=[f"c{k}" for k in range(50)])
+    assert "30 of 50 columns" in texts(figure)
+    assert "c7 " in texts(figure)
+
+
+@pytest.mark.parametrize(("x", "white"), [(0.6, 1), (200.0, 255), (3.5, 3.5), (-1.0, None)])
+def test_pictures_keep_their_scale(x: float, white: float | None) -> None:
+    """Pictures in 0…1 are not stretched to their own least and largest value."""
+    pictures = np.full((2, 3, 4, 4), min(abs(x), 0.25 if x < 1 else 1.0))
+    pictures[0, 0, 0, 0] = x
+    shown = np.asarray(plot.page(pictures).axes[0].images[0].get_array())
+    low = 0 if white in (1, 255) else pictures.min()
+    high = white or pictures.max()
+    np.testing.assert_allclose(shown[0, 0, 0], (x - low) / (high - low))
+
+
+def test_names_must_fit_a_table() -> None:
+    with pytest.raises(ValueError, match=r"2 names, expected \(N, 2\)"):
+        plot.page(table(3), column_names=["a", "b"])
+    with pytest.raises(ValueError, match="a name for each column"):
+        plot.reconstructions(g.random((2, 4, 4)), g.random((2, 4, 4)), column_names=["a"])
 
 
 def test_curves_and_their_scale() -> None:

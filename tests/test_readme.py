@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_demo_numbers import is_printed, numbers
 
 import tinyae as ta
 
@@ -44,6 +45,18 @@ def test_the_doctor_says_what_stands_there(tmp_path):
     )
     exactness = re.compile(r"exact to \S+,")  # the last digits depend on the processor
     assert exactness.sub("", run.stdout) == exactness.sub("", said)
+
+
+def test_every_figure_of_the_table_stands_in_the_benchmarks_page():
+    """There it stands with the command that prints it, perhaps with more digits."""
+    page = numbers((ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8"))
+    page += [n / 1_000_000 for n in page]  # 0.70 M
+    _, _, rest = README.partition("## How good, how fast")
+    table = [line for line in rest.splitlines() if line.startswith("| ")][1:]
+    assert len(table) >= 6
+    for line in table:
+        for figure in numbers(re.sub(r"\(http\S*\)", "", line)):
+            assert is_printed(figure, page), (figure, line)
 
 
 def test_the_front_door_is_short():

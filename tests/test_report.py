@@ -268,6 +268,8 @@ def test_the_verb_and_the_option_of_train(tmp_path, capsys, monkeypatch):
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "trained for 3 epochs" in page
     assert "wear" in page
+    assert main(["report", "model.npz", *common, "-o", "own.html"]) == 0  # the model keeps them
+    assert "trained for 3 epochs" in (tmp_path / "own.html").read_text(encoding="utf-8")
     assert main(["report", "model.npz", *common, "-o", "page.html"]) == 2
     assert "page.html exists" in capsys.readouterr().err
     assert main(["report", "model.npz", *common, "--history", "model.npz", "-o", "b.html"]) == 2
@@ -340,6 +342,30 @@ def test_the_page_answers_in_a_browser(digits, tmp_path):
         assert len(reached) > 30
         assert all(n["name"]["value"] for n in reached if not n["ignored"])
         assert not page.complaints
+
+
+@needs_chromium
+def test_thirty_pictures_a_second_while_dragging(tmp_path):
+    rng = np.random.default_rng(0)
+    x, _ = ta.data.make_strokes(200, rng)
+    model = ta.Autoencoder(*ta.dense_encoder_decoder((1, 28, 28), [256, 16], rng=rng), ta.MSE())
+    path = tmp_path / "report.html"
+    ta.report(model, x, path=path)
+    with Page(path) as page:
+        page.evaluate(
+            "document.getElementById('map').scrollIntoView({block: 'center', behavior: 'instant'});"
+            "window.drawn = [];"
+            "const own = document.querySelector('#shown canvas'), put = "
+            "CanvasRenderingContext2D.prototype.putImageData;"
+            "CanvasRenderingContext2D.prototype.putImageData = function (...all) {"
+            "  if (this.canvas === own) drawn.push(performance.now());"
+            "  return put.apply(this, all); }"
+        )
+        x, y = middle(page, "#handle")
+        page.drag((x, y), (x - 80, y + 60), steps=60)
+        gaps = np.diff(page.evaluate("drawn"))
+        assert len(gaps) > 30
+        assert np.median(gaps) < 1000 / 30  # ms
 
 
 @needs_chromium

@@ -172,7 +172,7 @@ class BCE(Loss):
 
     Forward   L = −1/n Σ [t ln y + (1 − t) ln(1 − y)]
     Shapes    y, t of one shape with n elements, both in [0, 1]   L a float
-    Backward  dy = (y − t) / (y (1 − y)) / n
+    Backward  dy = (y − t) / (n y (1 − y))
     Units     nats a feature; ε is the dtype's machine epsilon
     Source    Goodfellow, Bengio & Courville (2016), §6.2.2.2
     """

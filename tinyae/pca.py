@@ -16,19 +16,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinyae.arguments import positive_int
 from tinyae.arrays import real
 from tinyae.param import Array
+from tinyae.progress import Work, work
 from tinyae.wording import counted
 
 _BLOCK = 2**21  # numbers of a block: 16 MB in float64, enough rows for a fast matrix product
 _MIN_EXTRA = 10  # directions beside the k that are wanted (p in Halko, Martinsson & Tropp)
 _TOLERANCE = 2e-5  # of the reconstruction error: passes end where no more is to be gained
 _PASSES = 8  # that most data need
+_LONG = 1500  # of a square matrix whose eigenvectors take more than a second or two
 
 
 class PCA:
@@ -72,18 +74,21 @@ class PCA:
             )
         flat = x.reshape(rows, width)
         mean = np.zeros(width)
-        for block, weight in zip(_blocks(flat), _blocks_of(root, flat)):
-            mean += block.sum(axis=0) if weight is None else np.square(weight) @ block
-        mean /= total_weight
-        if not np.isfinite(mean).all():
-            raise ValueError("PCA: x holds NaN or infinity, expected finite numbers; remove them")
-        self.error_bound_ = 0.0
-        iterated = _by_iteration(flat, mean, k, root) if _is_iterated(rows, width, k) else None
-        if iterated:
-            scatter, axes, total, self.error_bound_ = iterated
-        else:
-            from_matrix = _by_features if width <= rows else _by_rows
-            scatter, axes, total = from_matrix(flat, mean, k, root)
+        with work("PCA", unit="block") as w:
+            for block, weight in zip(_blocks(flat, w), _blocks_of(root, flat)):
+                mean += block.sum(axis=0) if weight is None else np.square(weight) @ block
+            mean /= total_weight
+            if not np.isfinite(mean).all():
+                raise ValueError(
+                    "PCA: x holds NaN or infinity, expected finite numbers; remove them"
+                )
+            self.error_bound_ = 0.0
+            data = _Data(flat, mean, root, w)
+            iterated = _by_iteration(data, k) if _is_iterated(rows, width, k) else None
+            if iterated:
+                scatter, axes, total, self.error_bound_ = iterated
+            else:
+                scatter, axes, total = (_by_features if width <= rows else _by_rows)(data, k)
         largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)
         self.mean_, self.shape_ = mean, x.shape[1:]
         self.components_ = axes * np.where(largest < 0, -1.0, 1.0)
@@ -96,9 +101,10 @@ class PCA:
         x = self._check(x)
         out = np.empty((len(x), self.n_components), _floating(x))
         start = 0
-        for block in _blocks(x.reshape(len(x), -1)):
-            out[start : start + len(block)] = (block - self.mean_) @ self.components_.T
-            start += len(block)
+        with work("PCA: codes", unit="block") as w:
+            for block in _blocks(x.reshape(len(x), -1), w):
+                out[start : start + len(block)] = (block - self.mean_) @ self.components_.T
+                start += len(block)
         return out
 
     def inverse_transform(self, z: Array) -> Array:
@@ -111,9 +117,11 @@ class PCA:
                 "pass what transform gave"
             )
         out = np.empty((len(z), self.mean_.size), _floating(z))
-        for start in range(0, len(z), 256):
-            part = z[start : start + 256].astype(np.float64)
-            out[start : start + 256] = part @ self.components_ + self.mean_
+        steps = range(0, len(z), 256)
+        with work("PCA: reconstructions", len(steps), "block") as w:
+            for start in w.over(steps):
+                part = z[start : start + 256].astype(np.float64)
+                out[start : start + 256] = part @ self.components_ + self.mean_
         return out.reshape(len(z), *self.shape_)
 
     def reconstruct(self, x: Array) -> Array:
@@ -163,47 +171,67 @@ def _directions(size: int, k: int) -> int:
 # --- the axes: (the k largest eigenvalues of S, their axes (k, D), the sum of all eigenvalues) ----
 
 
-def _by_features(x: Array, mean: Array, k: int, root: Array | None) -> tuple[Array, Array, float]:
+class _Data(NamedTuple):
+    """The rows x (N, D), their mean, √w of each row or None, and whom to tell what is done."""
+
+    x: Array
+    mean: Array
+    root: Array | None
+    work: Work
+
+    def centred(self) -> Iterator[Array]:
+        """√w (x − m), block by block."""
+        for block, weight in zip(_blocks(self.x, self.work), _blocks_of(self.root, self.x)):
+            block -= self.mean
+            if weight is not None:
+                block *= weight[:, None]
+            yield block
+
+    def columns(self, part: slice) -> Array:
+        """The same, of some columns."""
+        block = self.x[:, part].astype(np.float64) - self.mean[part]
+        return block if self.root is None else block * self.root[:, None]
+
+
+def _by_features(data: _Data, k: int) -> tuple[Array, Array, float]:
     """From S (D, D)."""
-    S = np.zeros((len(mean), len(mean)))
-    for block in _centred(x, mean, root):
+    S = np.zeros((len(data.mean), len(data.mean)))
+    for block in data.centred():
         S += block.T @ block
+    data.work.say(f"eigenvectors of {len(S):,} × {len(S):,} numbers", long=len(S) > _LONG)
     values, axes = np.linalg.eigh(S)
     return np.maximum(values[::-1][:k], 0), axes.T[::-1][:k], float(np.trace(S))
 
 
-def _by_rows(x: Array, mean: Array, k: int, root: Array | None) -> tuple[Array, Array, float]:
+def _by_rows(data: _Data, k: int) -> tuple[Array, Array, float]:
     """From G (N, N). Axes along which the data do not vary are any that complete the basis."""
-    G = np.zeros((len(x), len(x)))
-    step = max(_BLOCK // len(x), 1)
-    starts = range(0, len(mean), step)
-
-    def columns(a: int) -> Array:
-        block = x[:, a : a + step].astype(np.float64) - mean[a : a + step]
-        return block if root is None else block * root[:, None]
-
-    for a in starts:
-        block = columns(a)
+    rows, width = data.x.shape
+    G = np.zeros((rows, rows))
+    step = max(_BLOCK // rows, 1)
+    parts = [slice(a, a + step) for a in range(0, width, step)]
+    data.work.expect(len(parts))
+    for part in data.work.over(parts):
+        block = data.columns(part)
         G += block @ block.T
+    data.work.say(f"eigenvectors of {len(G):,} × {len(G):,} numbers", long=len(G) > _LONG)
     values, u = np.linalg.eigh(G)
     values, u = np.maximum(values[::-1][:k], 0), u[:, ::-1][:, :k]
-    projected = np.concatenate([columns(a).T @ u for a in starts])
+    projected = np.concatenate([data.columns(part).T @ u for part in parts])
     return values, np.linalg.qr(projected)[0].T, float(np.trace(G))  # lengths s, nearly orthogonal
 
 
-def _by_iteration(
-    x: Array, mean: Array, k: int, root: Array | None
-) -> tuple[Array, Array, float, float] | None:
+def _by_iteration(data: _Data, k: int) -> tuple[Array, Array, float, float] | None:
     """Subspace iteration; the fourth number estimates what is left to gain, a share of the error.
 
     None where the spectrum is so flat that the square matrix is the shorter way.
     """
-    Q = np.random.default_rng(0).normal(size=(len(mean), _directions(min(x.shape), k)))
+    rows, width = data.x.shape
+    Q = np.random.default_rng(0).normal(size=(width, _directions(min(rows, width), k)))
     Q, R = np.linalg.qr(Q)
     last_Q, total = np.zeros_like(Q), 0.0
-    for n in range(_passes_that_pay(len(x), len(mean), k)):
+    for n in range(_passes_that_pay(rows, width, k)):
         SQ = np.zeros_like(Q)
-        for block in _centred(x, mean, root):
+        for block in data.centred():
             if n == 0:
                 total += float(np.square(block).sum())
             SQ += block.T @ (block @ Q)
@@ -240,9 +268,11 @@ def _roots(x: Array, sample_weight: Any) -> tuple[Array | None, float]:
     return np.sqrt(w), float(w.sum())
 
 
-def _blocks(x: Array) -> Iterator[Array]:
+def _blocks(x: Array, w: Work) -> Iterator[Array]:
     """The rows in float64, block by block: copies, which the caller may change."""
-    for part in _parts(x):
+    parts = _parts(x)
+    w.expect(len(parts))
+    for part in w.over(parts):
         yield x[part].astype(np.float64)
 
 
@@ -252,19 +282,9 @@ def _blocks_of(root: Array | None, x: Array) -> Iterator[Array | None]:
         yield None if root is None else root[part]
 
 
-def _centred(x: Array, mean: Array, root: Array | None) -> Iterator[Array]:
-    """√w (x − m), block by block."""
-    for block, weight in zip(_blocks(x), _blocks_of(root, x)):
-        block -= mean
-        if weight is not None:
-            block *= weight[:, None]
-        yield block
-
-
-def _parts(x: Array) -> Iterator[slice]:
+def _parts(x: Array) -> list[slice]:
     step = max(_BLOCK // max(x.shape[1], 1), 1)
-    for start in range(0, len(x), step):
-        yield slice(start, start + step)
+    return [slice(start, start + step) for start in range(0, len(x), step)]
 
 
 def _floating(x: Array) -> np.dtype[Any]:

@@ -4,7 +4,7 @@
     training_curves    the objective over epochs
     latent_map         codes in the plane, coloured by class
     filters            the weights of each first-layer unit as a picture
-    page               a grid of samples
+    page               a grid of samples, or rows of a table
 
 Each returns a ``matplotlib.figure.Figure``, and writes it to ``path`` if given (the suffix chooses
 the format). No window is opened and pyplot is not used, so they work on a server and from any
@@ -18,12 +18,13 @@ import contextlib
 import importlib
 import math
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tinyae import files, metrics
-from tinyae.arrays import real
+from tinyae.arrays import in_unit_interval, real
 from tinyae.param import Array
 
 Figure = Any  # matplotlib.figure.Figure, without importing it
@@ -33,23 +34,41 @@ _INK, _QUIET, _FAINT = "#222222", "#6b6b6b", "#d9d9d9"
 _BLUE, _ORANGE, _RED = "#1f77b4", "#ff7f0e", "#b2182b"
 _SIGNED = "RdBu_r"
 _DPI = 150
+FEW_COLUMNS = 24  # rows (N, D) of more columns without names are signals, not a table
+_MOST_COLUMNS = 30  # of a table that are drawn
+_PANELS, _ROWS = 6, 40  # samples of a table that are drawn: beside their reconstructions, and alone
 
 
-def reconstructions(x: Array, y: Array, path: Path = None, n: int = 10) -> Figure:
+def reconstructions(
+    x: Array,
+    y: Array,
+    path: Path = None,
+    n: int = 10,
+    *,
+    column_names: Sequence[str] | None = None,
+) -> Figure:
     """Input, output and difference of the first ``n`` samples, with the MSE of each.
 
+    Rows of a table, which are (N, D) with ``column_names`` or at most 24 columns, are drawn column by
+    column, each on its own scale, from its least to its largest value in x. At most 6 rows and 30
+    columns are drawn.
+
     Shapes    x, y of one shape: images (N, H, W), (N, 1, H, W) or (N, 3, H, W); signals (N, L) or
-              (N, 1, L), which are drawn as lines
+              (N, 1, L), which are drawn as lines; rows of a table (N, D)
     Units     the difference is output − input in the data's unit; for colour images, its mean
-              over the channels
+              over the channels. Images in 0…1 are black at 0 and white at 1
     Raises    ValueError if the shapes differ or are not among these
     """
+    shape, names = np.shape(x), _column_names("reconstructions", x, column_names)
+    ends = _column_ends(x) if names else None
     x, y = _samples("reconstructions: x", x, n), _samples("reconstructions: y", y, n)
     if x.shape != y.shape:
         raise ValueError(
-            f"reconstructions: x has shape {x.shape}, y {y.shape}, expected the same; "
+            f"reconstructions: x has shape {shape}, y {y.shape}, expected the same; "
             "pass x and model.reconstruct(x)"
         )
+    if names and ends:
+        return _save(_row_pairs(x[:_PANELS], y[:_PANELS], names, *ends), path)
     return _save(_line_pairs(x, y) if x.ndim == 2 else _image_pairs(x, y), path)
 
 
@@ -57,7 +76,7 @@ def _image_pairs(x: Array, y: Array) -> Figure:
     n, aspect = len(x), x.shape[1] / x.shape[2]
     cell = min(7.0 / max(n, 4), 1.6)
     figure = _figure(1.0 + cell * n + 0.7, cell * aspect * 3 + 0.55)
-    low, high = _limits(x)
+    low, high = _picture_limits(x)
     difference = y - x
     if difference.ndim == 4:
         difference = difference.mean(axis=-1)
@@ -138,11 +157,66 @@ def _line_pairs(x: Array, y: Array) -> Figure:
     return figure
 
 
+def _row_pairs(x: Array, y: Array, names: list[str], low: Array, high: Array) -> Figure:
+    """A panel for each row: a ring for the value of each column, a dot for the model's."""
+    D, title = len(names), ""
+    span = high - low
+    if D > _MOST_COLUMNS:
+        worst = np.argsort(-np.abs((y - x) / span).mean(axis=0), kind="stable")[:_MOST_COLUMNS]
+        kept = np.sort(worst)
+        names = [names[k] for k in kept]
+        x, y, low, high, span = (a[..., kept] for a in (x, y, low, high, span))
+        title = f"{_MOST_COLUMNS} of {D} columns, those that are reconstructed worst"
+    across = min(len(x), 3)
+    down = math.ceil(len(x) / across)
+    ends = [f"{name}   {_number(a)} … {_number(b)}" for name, a, b in zip(names, low, high)]
+    left = 0.3 + 0.062 * max(map(len, ends))
+    figure = _figure(left + 2.5 * across, 0.75 + down * (0.45 + 0.2 * len(names)))
+    axes = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
+    places = np.arange(len(names))
+    for k, axis in enumerate(axes.flat):
+        if k >= len(x):
+            axis.axis("off")
+            continue
+        given, made = (x[k] - low) / span, (y[k] - low) / span
+        axis.hlines(places, 0, 1, color=_FAINT, linewidth=0.8)
+        axis.hlines(places, given, np.clip(made, -0.08, 1.08), color=_RED, linewidth=1.6)
+        (ring,) = axis.plot(
+            given, places, "o", color=_QUIET, markersize=6.5, fillstyle="none", clip_on=False
+        )
+        (dot,) = axis.plot(np.clip(made, -0.08, 1.08), places, ".", color=_BLUE, clip_on=False)
+        for place, a, b in zip(places, x[k], y[k]):
+            said = f"{_number(a)} → {_number(b)}"
+            axis.text(1.12, place, said, va="center", fontsize=6.5, color=_QUIET)
+        off = 100 * float(np.abs(made - given).mean())
+        axis.set_title(f"row {k}: off by {off:.1f} % of the range", fontsize=8, color=_INK)
+        axis.set_xlim(-0.1, 1.75)
+        axis.set_yticks(places, ends, fontsize=7.5, color=_INK)
+        axis.set_xticks([])
+        axis.tick_params(length=0)
+        for spine in axis.spines.values():
+            spine.set_visible(False)
+    axes[0, 0].set_ylim(len(names) - 0.4, -0.8)
+    labels = ["input", "output", "difference"]
+    line = importlib.import_module("matplotlib.lines").Line2D([], [], color=_RED, linewidth=1.6)
+    figure.legend(
+        [ring, dot, line],
+        labels,
+        title=title or None,
+        title_fontsize=8.5,
+        loc="outside upper left",
+        ncols=3,
+        frameon=False,
+        fontsize=8.5,
+    )
+    return figure
+
+
 def training_curves(history: Any, path: Path = None) -> Figure:
     """The mean objective of each epoch, in training and in validation if there was any.
 
-    ``history`` is what ``fit`` returned. The axis is logarithmic where the values span more than
-    a factor of three; the best validation is marked.
+    ``history`` is what ``fit`` returned, or ``model.history``. The axis is logarithmic where the
+    values span more than a factor of three; the best validation is marked.
 
     Raises
         ValueError  no epoch has been trained
@@ -169,19 +243,13 @@ def training_curves(history: Any, path: Path = None) -> Figure:
         axis.yaxis.set_minor_formatter(ticks.NullFormatter())
     if len(curves) > 1 and np.isfinite(values).any():
         best = int(np.nanargmin(values))
-        axis.plot(epochs[best], values[best], "o", color=_ORANGE, markersize=8, fillstyle="none")
-        axis.annotate(
-            f"best {values[best]:.4g}, epoch {epochs[best]}",
-            (epochs[best], values[best]),
-            xytext=(0, 10),
-            textcoords="offset points",
-            ha="right" if best > len(values) / 2 else "left",
-            fontsize=9,
-            color=_INK,
-        )
+        ring: dict[str, Any] = {"color": _ORANGE, "markersize": 9, "fillstyle": "none"}
+        said = f"best: {values[best]:.4g} in epoch {epochs[best]}"
+        axis.plot(epochs[best], values[best], "o", label=said, **ring)
     axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.set_title("The objective by epoch", fontsize=11, color=_INK, loc="left")
     axis.set_xlabel("epoch", color=_INK)
-    axis.set_ylabel("objective (total), in the loss's unit", color=_INK)
+    axis.set_ylabel("objective, mean of the samples", color=_INK)
     axis.legend(frameon=False, fontsize=9.5)
     return _save(figure, path)
 
@@ -311,16 +379,32 @@ def filters(W: Array, path: Path = None, image_shape: tuple[int, int] | None = N
     return _save(figure, path)
 
 
-def page(x: Array, path: Path = None, columns: int = 10) -> Figure:
-    """All samples of x in a grid, row by row.
+def page(
+    x: Array,
+    path: Path = None,
+    columns: int = 10,
+    *,
+    column_names: Sequence[str] | None = None,
+    title: str = "",
+) -> Figure:
+    """All samples of x in a grid, row by row, under a title if there is one.
+
+    Of a table the first 40 rows, as in :func:`reconstructions`: each column is the darker, the nearer
+    a value is to the column's largest.
 
     Shapes    x as in :func:`reconstructions`
     """
+    names = _column_names("page", x, column_names)
+    if names:
+        rows = _samples("page: x", x, _ROWS)
+        return _save(_table_page(rows, names, *_column_ends(x), title), path)
     x = _samples("page: x", x, len(x))
     columns = min(columns, len(x))
     rows = math.ceil(len(x) / columns)
     if x.ndim == 2:
-        figure = _figure(max(0.8 * columns, 4.0), 0.6 * rows + 0.2)
+        figure = _figure(max(0.8 * columns, 4.0), 0.6 * rows + 0.2 + 0.3 * bool(title))
+        if title:
+            figure.suptitle(title, fontsize=11, color=_INK, x=0.01, ha="left")
         low, high = _limits(x)
         margin = 0.05 * (high - low)
         for k, axis in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
@@ -329,15 +413,45 @@ def page(x: Array, path: Path = None, columns: int = 10) -> Figure:
                 axis.plot(x[k], color=_INK, linewidth=0.8)
                 axis.set_ylim(low - margin, high + margin)
         return _save(figure, path)
-    low, high = _limits(x)
-    mosaic = _mosaic((x - low) / (high - low), columns)
+    low, high = _picture_limits(x)
+    mosaic = _mosaic(np.clip((x - low) / (high - low), 0, 1), columns)
     width = max(0.8 * columns, 4.0)
-    figure = _figure(width, width * mosaic.shape[0] / mosaic.shape[1])
+    height, head = width * mosaic.shape[0] / mosaic.shape[1], 0.32 * bool(title)
+    figure = _figure(width, height + head)
     figure.set_layout_engine("none")
-    axis = figure.add_axes((0, 0, 1, 1))
+    axis = figure.add_axes((0, 0, 1, height / (height + head)))
     axis.imshow(mosaic, cmap="gray", vmin=0, vmax=1)
     _bare(axis)
+    if title:
+        place = 1 - 0.5 * head / (height + head)
+        figure.text(0.008, place, title, va="center", fontsize=10, color=_INK)
     return _save(figure, path)
+
+
+def _table_page(x: Array, names: list[str], low: Array, high: Array, title: str) -> Figure:
+    shown = names[:_MOST_COLUMNS]
+    D, rows = len(shown), len(x)
+    numbered = D <= 14
+    width = (0.62 if numbered else 0.3) * D
+    figure = _figure(1.2 + max(width, 2.4), 1.0 + 0.2 * rows + 0.055 * max(map(len, shown)))
+    axis = figure.subplots()
+    place = ((x - low) / (high - low))[:, :D]
+    axis.imshow(place, cmap="Blues", vmin=0, vmax=1.6, aspect="auto")  # dark ink stays readable
+    if numbered:
+        for i, j in np.ndindex(rows, D):
+            axis.text(j, i, _number(x[i, j]), ha="center", va="center", fontsize=7, color=_INK)
+    axis.set_xticks(np.arange(D), shown, rotation=40, ha="left", fontsize=8, color=_INK)
+    axis.xaxis.tick_top()
+    axis.set_yticks(np.arange(0, rows, max(1, rows // 10)))
+    axis.tick_params(length=0, labelsize=8)
+    axis.set_ylabel("row", fontsize=8.5, color=_INK)
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+    cut = f"; {D} of {len(names)} columns" if len(names) > D else ""
+    axis.set_xlabel(f"the darker, the nearer to the column's largest value{cut}", fontsize=8.5)
+    if title:
+        axis.set_title(title, fontsize=11, color=_INK, loc="left")
+    return figure
 
 
 # ---------------------------------------------------------------------------- shared helpers
@@ -398,6 +512,49 @@ def _samples(what: str, x: Array, n: int) -> Array:
             "or signals (N, L), and at least one; reshape it"
         )
     return x[:n].astype(np.float64)
+
+
+def _column_names(who: str, x: Array, names: Sequence[str] | None) -> list[str]:
+    """What the columns of a table are called; [] if x is no table.
+
+    Raises
+        ValueError  there is not one name for each column
+    """
+    shape = np.shape(x)
+    if names is None:
+        few = len(shape) == 2 and 0 < shape[1] <= FEW_COLUMNS
+        return [f"column {k}" for k in range(1, shape[1] + 1)] if few else []
+    if len(shape) != 2 or len(names) != shape[1]:
+        raise ValueError(
+            f"{who}: x has shape {shape} and column_names {len(names)} names, expected (N, "
+            f"{len(names)}); pass rows of a table with a name for each column"
+        )
+    return [str(name) for name in names]
+
+
+def _number(value: float) -> str:
+    """Four digits, or all of those before the point."""
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
+
+
+def _column_ends(x: Array) -> tuple[Array, Array]:
+    """The least and the largest finite value of each column, which differ."""
+    a = np.asarray(real("plot: x", x), np.float64)
+    known = np.isfinite(a)
+    low = np.where(known, a, np.inf).min(axis=0, initial=np.inf)
+    high = np.where(known, a, -np.inf).max(axis=0, initial=-np.inf)
+    low, high = np.where(np.isfinite(low), low, 0.0), np.where(np.isfinite(high), high, 1.0)
+    return low, np.where(high > low, high, low + 1)
+
+
+def _picture_limits(x: Array) -> tuple[float, float]:
+    """What is black and what is white: 0 and 1, 0 and 255, or the least and the largest value."""
+    finite = x[np.isfinite(x)]
+    if not finite.size or in_unit_interval(finite):
+        return 0.0, 1.0
+    if finite.min() >= 0 and finite.max() <= 255 and not np.any(finite % 1):
+        return 0.0, 255.0
+    return _limits(x)
 
 
 def _limits(x: Array) -> tuple[float, float]:

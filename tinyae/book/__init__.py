@@ -7,7 +7,8 @@
 ``module_page``    the page of a file
 ``lesson``         the page of a layer or a model; ``spread``: forward and backward beside equations,
                    ``example``: values and gradients, ``mistakes``: planted, and diagnosed,
-                   ``relations``: exercises and models; ``pictures``: of the demos
+                   ``relations``: exercises and models; ``pictures``: of the demos;
+                   ``quality``: figures on real data
 ``exercise_page``  the page of an exercise
 ``search``         the index that the search box looks into
 ``write``          all pages into a folder

@@ -30,6 +30,10 @@ y, cache = layer.forward(x)
 dy = rng.normal(size=y.shape)
 dx = layer.backward(dy, cache)
 """
+LOSS = """\
+loss, y, target = row.draw(integers, rng)
+L, dy = loss(y, target)
+"""
 MODEL = """\
 model, x = row.draw(integers, rng)
 first = model.objective(x, np.random.default_rng(1))
@@ -71,6 +75,18 @@ def of_layer(name: str, seed: int = 0) -> Example:
         exec(compile(program, "<example>", "exec"), names)
         layer, x, y, dy = (names[k] for k in ("layer", "x", "y", "dy"))
         return Example(program, repr(layer), {"x": x, "y": y, "dy": dy}, _gradients(layer, x, dy))
+
+
+def of_loss(name: str, seed: int = 0) -> Example:
+    """The example of a loss of the catalog, run."""
+    program = PROGRAM.format(table="LOSSES", name=name, seed=seed) + LOSS
+    names: dict[str, Any] = {}
+    exec(compile(program, "<example>", "exec"), names)
+    loss, y, target, L, dy = (names[k] for k in ("loss", "y", "target", "L", "dy"))
+    numeric = numeric_gradient(lambda of: loss(of, target)[0], y)
+    error = float(np.linalg.norm(dy - numeric) / np.linalg.norm(numeric))
+    values = {"y": y, "t": target, "L": np.array([L])}
+    return Example(program, repr(loss), values, [Compared("dy", dy, numeric, error)])
 
 
 def _gradients(layer: Any, x: Array, dy: Array) -> list[Compared]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinyae.book.address import Links
-from tinyae.book.example import MODEL, PROGRAM, Compared, matrix, of_layer
+from tinyae.book.example import MODEL, PROGRAM, Compared, Example, matrix, of_layer, of_loss
 from tinyae.book.highlight import highlighted
 from tinyae.book.mistakes import Mistake, planted
 from tinyae.book.modules import file_of
@@ -16,7 +16,7 @@ from tinyae.book.plan import Page
 from tinyae.book.prose import heads, prose, sentence
 from tinyae.book.relations import drawn, exercises, parts
 from tinyae.book.shelf import Shelf
-from tinyae.book.spread import GREEK, methods, spread
+from tinyae.book.spread import GREEK, kernels_of, methods, side_by_side, spread
 from tinyae.explanation.docstring_sections import parse, sections
 from tinyae.explanation.mathml import mathml
 from tinyae.gradcheck import check_model
@@ -39,13 +39,31 @@ def layer_page(shelf: Shelf, page: Page, links: Links, users: dict[type, list[st
     return "\n".join(out)
 
 
-def model_page(shelf: Shelf, page: Page, links: Links, pictures: str) -> str:
+def loss_page(shelf: Shelf, page: Page, links: Links) -> str:
+    """The page of a loss, which gives its number and its gradient at once."""
+    cls = page.subject
+    measure = methods(shelf, cls, ("measure",))
+    kernels = [kernel for method in measure for kernel in kernels_of(shelf, method)]
+    code = side_by_side(cls, sections(cls), measure, kernels)
+    out = [_head(page, links), _section("The loss and its gradient", code)]
+    said = (
+        "The numeric gradient is that of <var>L</var> by central differences; <var>t</var> is the "
+        "target."
+    )
+    out.append(_section("An example", _shown(of_loss(page.row.name), "loss", said)))
+    out.append(_relations(page, links, []))
+    return "\n".join(out)
+
+
+def model_page(shelf: Shelf, page: Page, links: Links, pictures: str, figures: str) -> str:
     cls = page.subject
     out = [_head(page, links)]
     left = ("input_and_target", "objective")
     out.append(_section("Objective and backprop", _spread(shelf, cls, left, ("backprop",))))
     if page.row is not None:
         out.append(_section("A small run", _run(page.row)))
+    if figures:
+        out.append(_section("On real data", figures))
     if pictures:
         out.append(_section("Pictures", pictures))
     out.append(_relations(page, links, []))
@@ -101,7 +119,14 @@ def _folded(text: str) -> str:
 
 
 def _example(name: str) -> str:
-    example = of_layer(name)
+    said = (
+        "The numeric gradient is that of the sum of <var>dy</var> times <var>y</var> by central "
+        "differences."
+    )
+    return _shown(of_layer(name), "layer", said)
+
+
+def _shown(example: Example, kind: str, said: str) -> str:
     values = "".join(
         f"<span>{mathml(symbol)}<small>{_shape(a)}</small> {mathml('=')} {matrix(a)}</span>"
         for symbol, a in example.values.items()
@@ -109,8 +134,7 @@ def _example(name: str) -> str:
     rows = "".join(_compared(c) for c in example.gradients)
     worst = max((c.error for c in example.gradients), default=0.0)
     say = (
-        f"<p>Here the layer is <code>{html.escape(example.shown)}</code>. The numeric gradient is "
-        "that of the sum of <var>dy</var> times <var>y</var> by central differences. The largest "
+        f"<p>Here the {kind} is <code>{html.escape(example.shown)}</code>. {said} The largest "
         f"relative difference is {_power(worst)}.</p>"
     )
     table = (
@@ -190,7 +214,7 @@ def _run(row: Any) -> str:
     return (
         f"<p>A small {type(model).__name__} of the catalog on one batch of random numbers, and the "
         f"gradient check of the whole model.</p>{table}"
-        f'<pre class="doctor">{html.escape(str(report))}</pre>'
+        f'<div class="wide"><pre class="doctor check">{html.escape(str(report))}</pre></div>'
         f"{_folded(text)}"
     )
 
@@ -209,7 +233,7 @@ def _relations(page: Page, links: Links, users: list[str]) -> str:
         )
     if users:
         rows.append(f"<dt>Used by</dt><dd>{', '.join(_named(n, links) for n in users)}</dd>")
-    if page.row is not None:
+    if page.row is not None and page.kind != "loss":
         inside = sorted(cls.__name__ for cls in parts(drawn(page.row)[0]))
         if inside:
             rows.append(f"<dt>Made of</dt><dd>{', '.join(_named(n, links) for n in inside)}</dd>")

@@ -18,7 +18,10 @@ from tinyae.book.shelf import Shelf
 from tinyae.explanation.docstring_sections import parse
 from tinyae.layers import Layer
 from tinyae.learn.track import TRACK, Entry
+from tinyae.losses import Loss
 from tinyae.models import Model
+
+KINDS = {"layer": Layer, "loss": Loss}  # of classes with a page; others are models
 
 
 @dataclass
@@ -26,7 +29,7 @@ class Page:
     """``subject`` is a chapter, the path of a file, a class with its row, or an exercise."""
 
     path: str
-    kind: str  # "chapter", "file", "layer", "model" or "exercise"
+    kind: str  # "chapter", "file", "layer", "loss", "model" or "exercise"
     number: str
     title: str
     subject: Any
@@ -73,7 +76,7 @@ def page_of(path: str) -> str:
 def _of_file(path: str, chapter: Chapter, number: str, lessons: dict[str, Any]) -> list[Page]:
     found = [Page(page_of(path), "file", number, path, path, chapter)]
     for i, (cls, row) in enumerate(lessons.get(path, ()), 1):
-        kind = "layer" if issubclass(cls, Layer) else "model"
+        kind = next((name for name, of in KINDS.items() if issubclass(cls, of)), "model")
         name = f"{kind}/{cls.__name__}.html"
         found.append(Page(name, kind, f"{number}.{i}", cls.__name__, cls, chapter, row))
     return found
@@ -87,7 +90,7 @@ def _of_exercise(entry: Entry, chapter: Chapter) -> Page:
 
 def _lessons() -> dict[str, list[tuple[type, Any]]]:
     """The classes that have a page of their own, by file and in its order, with catalog rows."""
-    rows = rows_by_class((*catalog.LAYERS, *catalog.MODELS))
+    rows = rows_by_class((*catalog.LAYERS, *catalog.LOSSES, *catalog.MODELS))
     found: dict[str, list[tuple[type, Any]]] = {}
     for path in {file_of(cls.__module__) for cls in rows} | {"models/gan.py", "models/stacked.py"}:
         module: Any = importlib.import_module(
@@ -122,7 +125,7 @@ def _register(shelf: Shelf, pages: list[Page]) -> None:
         if n > 1 or name.startswith("_"):
             del a.public[name]
     for entry in pages:
-        if entry.kind in ("layer", "model"):
+        if entry.kind in ("layer", "loss", "model"):
             a.lessons[entry.title] = Target(entry.path)
         elif entry.kind == "exercise":
             a.lessons[entry.subject.id] = Target(entry.path)

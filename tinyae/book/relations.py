@@ -13,8 +13,8 @@ from tinyae.layers import Layer
 from tinyae.learn.track import TRACK, Entry
 
 
-def drawn(row: Any, seed: int = 0) -> tuple[Any, Any]:
-    """A row of the catalog, as the book's examples draw it."""
+def drawn(row: Any, seed: int = 0) -> Any:
+    """A row of the catalog, as the book's examples draw it: (layer, x), or (loss, y, target)."""
     rng = np.random.default_rng(seed)
     return row.draw(catalog.integers_from(rng, least=2), rng)
 

@@ -20,7 +20,7 @@
       else if (entry.text.includes(word)) total += 5;
       else return 0;
     }
-    return total + { layer: 9, model: 9, chapter: 8, exercise: 7, class: 5, file: 4 }[entry.kind] || total;
+    return total + { layer: 9, loss: 9, model: 9, chapter: 8, exercise: 7, class: 5, file: 4 }[entry.kind] || total;
   }
 
   function search(query) {

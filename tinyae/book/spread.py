@@ -84,6 +84,21 @@ def _is_abstract(node: ast.FunctionDef) -> bool:
     return isinstance(node.body[-1], ast.Raise) and len(node.body) <= 2
 
 
+def kernels_of(shelf: Shelf, method: Method) -> list[Method]:
+    """The kernels that a method calls, where they are defined in plain NumPy."""
+    module = shelf.module("kernels/reference.py")
+    called = [
+        inner.attr
+        for inner in ast.walk(method.node)
+        if isinstance(inner, ast.Attribute) and ast.unparse(inner.value) == "kernels"
+    ]
+    return [
+        Method(node.name, "kernels/reference.py", module, node)
+        for node in module.definitions
+        if isinstance(node, ast.FunctionDef) and node.name in called
+    ]
+
+
 def _called(method: Method) -> list[tuple[str, str]]:
     """The methods of its own object that a method calls; of super(), below which class."""
     found = []
@@ -104,11 +119,22 @@ def spread(
     """
     forward = equations(sections.get("Forward", []))
     backward = equations(sections.get("Backward", []))
+    both = {**forward, **backward}
+    known = (forward, backward if issubclass(cls, Layer) else both)
+    return _columns(cls, (left, right), known)
+
+
+def side_by_side(cls: type, sections: Lines, left: list[Method], right: list[Method]) -> str:
+    """Two columns, each with the equations of both passes; one if nothing is on the right."""
+    both = equations(sections.get("Forward", [])) | equations(sections.get("Backward", []))
+    return _columns(cls, (left, right) if right else (left,), (both, both))
+
+
+def _columns(
+    cls: type, sides: tuple[list[Method], ...], equations: tuple[dict[str, str], ...]
+) -> str:
     columns = []
-    for side, every, known in (
-        ("forward", left, forward),
-        ("backward", right, backward if issubclass(cls, Layer) else {**forward, **backward}),
-    ):
+    for side, every, known in zip(("forward", "backward"), sides, equations):
         blocks = "".join(_block(m, cls, dict(known)) for m in every)
         columns.append(f'<div class="side {side}">{blocks}</div>')
     return f'<div class="spread">{"".join(columns)}</div>'
@@ -201,8 +227,8 @@ def _own(statement: ast.AST, node: ast.FunctionDef, known: dict[str, str]) -> li
     An argument that is assigned anew is no new quantity.
     """
     arguments = {argument.arg for argument in node.args.args}
-    symbols = [s for s in _assigned(statement, node.name) if s in known and s not in arguments]
-    if isinstance(statement, ast.Return) or "f" in symbols:
+    symbols = [s for s in _assigned(statement, node) if s in known and s not in arguments]
+    if (isinstance(statement, ast.Return) and "target" not in arguments) or "f" in symbols:
         symbols = symbols[:1]
     return [("own", known.pop(symbol)) for symbol in dict.fromkeys(symbols)]
 
@@ -218,8 +244,8 @@ def _quoted(line: str) -> str:
     return comment if _LEFT.match(comment) and not comment.endswith(".") else ""
 
 
-def _assigned(statement: ast.AST, method: str) -> list[str]:
-    """The symbols of what a statement assigns, adds to or returns."""
+def _assigned(statement: ast.AST, method: ast.FunctionDef) -> list[str]:
+    """The symbols of what a statement assigns, adds to or returns; a loss returns L and dy."""
     if not isinstance(statement, (ast.Assign, ast.AugAssign, ast.Return)):
         return []
     if isinstance(statement, ast.Return):
@@ -228,7 +254,9 @@ def _assigned(statement: ast.AST, method: str) -> list[str]:
             value = value.elts[0]
         if value is None or isinstance(value, ast.Name):
             return []  # it was assigned before
-        return list(RETURNED.get(method, ()))
+        if any(argument.arg == "target" for argument in method.args.args):
+            return ["L", "dy"]
+        return list(RETURNED.get(method.name, ()))
     if isinstance(statement.value, ast.Name):
         return []  # a cache is taken apart
     targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]

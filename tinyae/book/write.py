@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import posixpath
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 import tinyae
@@ -14,13 +14,15 @@ from tinyae.book import pictures as demo_pictures
 from tinyae.book.address import Links, Target
 from tinyae.book.chapters import Chapter
 from tinyae.book.exercise_page import exercise_page
-from tinyae.book.lesson import layer_page, model_page
+from tinyae.book.lesson import layer_page, loss_page, model_page
 from tinyae.book.module_page import module_page
 from tinyae.book.plan import Page, page_of, plan
 from tinyae.book.prose import sentence
+from tinyae.book.quality import figures_of
 from tinyae.book.relations import users
 from tinyae.book.search import index
 from tinyae.book.shelf import Shelf
+from tinyae.progress import quiet, work
 
 HERE = Path(__file__).parent
 ASSETS = ("style.css", "search.js")
@@ -56,28 +58,18 @@ def write_book(
     written = []
     with kernels.use("numpy"):  # what is read is what runs
         used_by, lessons = users(), _lessons(pages)
-        for i, page in enumerate(_counted(pages, progress)):
-            links = shelf.addresses.links(page.path)
-            shelf.seen_from(page.path, list(shelf.modules))
-            body = _body(shelf, page, links, used_by, out, of_models, lessons)
-            around = pages[i - 1] if i else None, pages[i + 1] if i + 1 < len(pages) else None
-            written.append(_write(out / page.path, _shell(page, body, links, *around)))
+        with quiet(not progress), work("book", len(pages), "page") as w:
+            for i, page in enumerate(w.over(pages)):
+                links = shelf.addresses.links(page.path)
+                shelf.seen_from(page.path, list(shelf.modules))
+                body = _body(shelf, page, links, used_by, out, of_models, lessons)
+                around = pages[i - 1] if i else None, pages[i + 1] if i + 1 < len(pages) else None
+                written.append(_write(out / page.path, _shell(page, body, links, *around)))
     written.append(_write(out / "index.html", _front(pages, Links(shelf.addresses, "index.html"))))
     _write(out / "index.js", index(shelf, pages))
     for name in ASSETS:
         _write(out / name, (HERE / name).read_text(encoding="utf-8"))
     return written
-
-
-def _counted(pages: list[Page], progress: bool) -> Iterable[Page]:
-    if not progress:
-        return pages
-    try:
-        from tqdm.auto import tqdm  # type: ignore[import-untyped,unused-ignore]
-    except ModuleNotFoundError:
-        return pages
-    # disable=None: quiet where stderr is no terminal
-    return tqdm(pages, desc="book", unit="page", disable=None)
 
 
 def _write(path: Path, text: str) -> Path:
@@ -101,9 +93,11 @@ def _body(
         return module_page(shelf.module(page.subject), links)
     if page.kind == "layer":
         return layer_page(shelf, page, links, used_by)
+    if page.kind == "loss":
+        return loss_page(shelf, page, links)
     if page.kind == "model":
         shown = demo_pictures.shown(pictures.get(page.title, []), out, links)
-        return model_page(shelf, page, links, shown)
+        return model_page(shelf, page, links, shown, figures_of(page.title))
     return exercise_page(page.subject, links)
 
 
@@ -114,7 +108,7 @@ def _lessons(pages: list[Page]) -> dict[str, list[Page]]:
     for page in pages:
         if page.kind == "file":
             path = page.subject
-        elif page.kind in ("layer", "model"):
+        elif page.kind in ("layer", "loss", "model"):
             found.setdefault(path, []).append(page)
     return found
 
@@ -159,7 +153,7 @@ def _front(pages: list[Page], links: Links) -> str:
     rows = []
     for number, inside in chapters.items():
         chapter = inside[0].chapter
-        named = [p for p in inside if p.kind in ("layer", "model", "exercise")]
+        named = [p for p in inside if p.kind in ("layer", "loss", "model", "exercise")]
         shown = " · ".join(f'<a href="{p.path}">{html.escape(p.title)}</a>' for p in named)
         n = sum(p.kind == "file" for p in inside)
         count = f"{n} file{'s' * (n != 1)}"

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import tinyae as ta
-from tinyae import terminal
+from tinyae import progress, terminal
 from tinyae.cli import (
     book,
     config,
@@ -89,10 +89,11 @@ def _run(argv: list[str], debug: bool) -> int:
         args.argv = argv
         if not debug:
             warnings.showwarning = _show_warning
-        if getattr(args, "kernels", None):
-            with ta.kernels.use(args.kernels):
-                return args.run(args)
-        return args.run(args)
+        with progress.quiet(getattr(args, "quiet", False)):
+            if getattr(args, "kernels", None):
+                with ta.kernels.use(args.kernels):
+                    return args.run(args)
+            return args.run(args)
     except BrokenPipeError:
         raise
     except KeyboardInterrupt:

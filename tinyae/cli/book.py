@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tinyae.cli.arguments import add_quiet, add_verb
-from tinyae.cli.wording import count
+from tinyae.cli.wording import count, done
+
+DEMOS = "demo-out"  # the folder into which the demos draw
 
 
 def add_parser(verbs: Any) -> None:
@@ -18,7 +20,8 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "--only", nargs="+", metavar="FILE", help="these files alone, as layers/dense.py"
     )
-    parser.add_argument("--pictures", metavar="FOLDER", help="with pictures that the demos drew")
+    pictures = f"with pictures that the demos drew (default: {DEMOS}, where it is)"
+    parser.add_argument("--pictures", metavar="FOLDER", help=pictures)
     add_quiet(parser)
 
 
@@ -29,7 +32,8 @@ def run(args: argparse.Namespace) -> int:
     out = Path(args.out)
     if out.exists() and not out.is_dir():
         raise ValueError(f"book: --out {out} is a file; pass the name of a folder")
-    pages = write_book(out, only=args.only, pictures=args.pictures, progress=not args.quiet)
+    pictures = args.pictures or (DEMOS if Path(DEMOS).is_dir() else None)
+    pages = write_book(out, only=args.only, pictures=pictures, progress=not args.quiet)
     size = sum(path.stat().st_size for path in pages)
-    print(f"{count(len(pages), 'page')}, {size / 1e6:.1f} MB; open {out / 'index.html'}")
+    done("book", f"{count(len(pages), 'page')}, {size / 1e6:.1f} MB; open {out / 'index.html'}")
     return 0

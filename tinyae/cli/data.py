@@ -11,7 +11,7 @@ import tinyae as ta
 from tinyae.cli.arguments import add_verb
 from tinyae.cli.files import add_force, check_outputs, picture_file
 from tinyae.cli.rows import read_plain
-from tinyae.cli.wording import say
+from tinyae.cli.wording import count, done, say
 
 
 def add_parser(verbs: Any) -> None:
@@ -31,12 +31,13 @@ def list_names(args: argparse.Namespace) -> int:
     for name, about in ta.data.DATASETS.items():
         print(f"{name:15} {about}")
     print("or a path: a table (.csv, .tsv, .parquet), .npy, .npz, .wav, or a folder of pictures")
+    done("data list", count(len(ta.data.DATASETS), "data set"))
     return 0
 
 
 def fetch(args: argparse.Namespace) -> int:
     """Find, or else download and verify, a published data set."""
-    print(f"{args.name}: {ta.data.fetch(args.name)}")
+    done("data fetch", f"{args.name} is in {ta.data.fetch(args.name)}")
     return 0
 
 
@@ -58,6 +59,8 @@ def show(args: argparse.Namespace) -> int:
             labels, counts = np.unique(y, return_counts=True)
             line += "   labels " + ", ".join(f"{a}: {n:,}" for a, n in zip(labels, counts))
         print(line)
-    ta.plot.page(np.asarray(source.part("test").x[:100]), path=args.out)
-    print(f"picture: {args.out}")
+    rows = sum(len(part.x) for part in source.rows.values())
+    names = columns if np.ndim(source.part().x) == 2 else None
+    ta.plot.page(np.asarray(source.part("test").x[:100]), path=args.out, column_names=names)
+    done("data show", f"{count(rows, 'row')} of {args.name}, some of them in {args.out}")
     return 0

@@ -13,8 +13,8 @@ from tinyae import archive
 from tinyae.cli.arguments import add_model, add_picture, add_verb
 from tinyae.cli.files import add_force, picture_file
 from tinyae.cli.models import load_model
-from tinyae.cli.rows import check_result, names_of, read_plain, write_result
-from tinyae.cli.wording import say
+from tinyae.cli.rows import check_result, names_of, names_of_table, read_plain, write_result
+from tinyae.cli.wording import count, done, say
 from tinyae.data.columns import Rows, TableOptions
 
 OUT = "decoded.npy"
@@ -52,8 +52,9 @@ def run(args: argparse.Namespace) -> int:
     rows = Rows(y, index=rows.index, index_name=rows.index_name)
     write_result("decode", args.out, rows, {names_of(rows, model, "x"): y})
     if args.picture:
-        ta.plot.page(y[:100], path=args.picture)
+        ta.plot.page(y[:100], path=args.picture, column_names=names_of_table(y, model))
         say(f"picture: {args.picture}", out=args.out != "-")
+    done("decode", f"{count(len(y), 'sample')} in {args.out}", out=args.out != "-")
     return 0
 
 

@@ -16,13 +16,14 @@ from tinyae.cli.files import add_force, check_outputs
 from tinyae.cli.models import dense_autoencoder
 from tinyae.cli.report import write_report
 from tinyae.cli.table import print_table, quality_rows
+from tinyae.cli.wording import done
 from tinyae.data import Dataset
 from tinyae.data.columns import Rows
 from tinyae.param import Array, parameter_count
 
 EPOCHS, BATCH_SIZE = 30, 64
 REPORT = "report.html"
-PICTURES = ("reconstructions.png", "training.png", "latent.png", "filters.png")
+PICTURES = ("reconstructions.png", "training.png", "latent.png")
 
 
 def add_parser(verbs: Any) -> None:
@@ -70,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     page, title = str(out / REPORT), "Handwritten digits in sixteen numbers"
     write_report(page, model, test, train, history, title, quiet=args.quiet)
     names = ", ".join(sorted(p.name for p in out.iterdir()))
-    print(f"Look into {out}/: {names}")
+    done("demo", f"look into {out}/: {names}")
     return 0
 
 
@@ -101,9 +102,8 @@ def _train(
 def _draw_pictures(
     out: Path, model: ta.Autoencoder, planar: ta.Autoencoder, history: ta.History, dataset: Dataset
 ) -> None:
-    x_test, first_weights = dataset.x_test, model.params["encoder.1.W"].value
-    reconstructions, training, latent, filters = (out / name for name in PICTURES)
+    x_test = dataset.x_test
+    reconstructions, training, latent = (out / name for name in PICTURES)
     ta.plot.reconstructions(x_test[:10], model.reconstruct(x_test[:10]), path=reconstructions)
     ta.plot.training_curves(history, path=training)
     ta.plot.latent_map(planar.encode(x_test), dataset.y_test, path=latent)
-    ta.plot.filters(first_weights, image_shape=(28, 28), path=filters)

@@ -12,8 +12,8 @@ from tinyae.cli.arguments import add_verb
 from tinyae.cli.files import picture_file
 from tinyae.cli.models import load_model
 from tinyae.cli.reconstruct import add_result
-from tinyae.cli.rows import check_result, read_rows, write_samples
-from tinyae.cli.wording import an, say
+from tinyae.cli.rows import check_result, names_of_table, read_rows, write_samples
+from tinyae.cli.wording import an, count, done, say
 
 OUT = "denoised.npy"
 
@@ -37,10 +37,11 @@ def run(args: argparse.Namespace) -> int:
     y = model.reconstruct(rows.x)
     write_samples("denoise", args.out, rows, y, model, source)
     if args.picture:
-        x = np.asarray(rows.x[:10], y.dtype)
-        if x.shape == y[:10].shape:
-            ta.plot.reconstructions(x, y[:10], path=args.picture)
+        names = names_of_table(y, model)
+        if np.shape(rows.x) == y.shape:
+            ta.plot.reconstructions(rows.x, y, path=args.picture, column_names=names)
         else:
-            ta.plot.page(y[:100], path=args.picture)
+            ta.plot.page(y[:100], path=args.picture, column_names=names)
         say(f"picture: {args.picture}", out=args.out != "-")
+    done("denoise", f"{count(len(y), 'sample')} in {args.out}", out=args.out != "-")
     return 0

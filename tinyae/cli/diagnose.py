@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinyae.cli.arguments import add_verb, seed
+from tinyae.cli.wording import done
 
 _EXAMPLE = "tinyae diagnose net.py:affine,affine_backward --input x=5,7 --input W=3,7"
 _INPUTS = """an input of the function, in its order, once for each:
@@ -62,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
         more["reference"] = _member(module, file, args.reference)
     diagnosis = diagnose(subject, inputs, rng=args.seed, **more)
     print(diagnosis)
+    found = "every gradient is right" if diagnosis.ok else f"wrong: {', '.join(diagnosis.wrong)}"
+    done("diagnose", found if diagnosis.ok or diagnosis.wrong else "something is wrong")
     return 0 if diagnosis.ok else 1
 
 

@@ -10,7 +10,7 @@ from tinyae.cli.arguments import add_model, add_picture, add_verb
 from tinyae.cli.files import add_force, picture_file
 from tinyae.cli.models import load_model
 from tinyae.cli.rows import add_rows, check_result, labelled, read_rows, write_result
-from tinyae.cli.wording import say
+from tinyae.cli.wording import count, done, say
 
 OUT = "codes.npy"
 
@@ -37,4 +37,6 @@ def run(args: argparse.Namespace) -> int:
     if args.picture:
         ta.plot.latent_map(z.reshape(len(z), -1), rows.y, path=args.picture)
         say(f"picture: {args.picture}", out=args.out != "-")
+    codes, size = count(len(z), "code"), count(z[0].size if len(z) else 0, "number")
+    done("encode", f"{codes} of {size} in {args.out}", out=args.out != "-")
     return 0

@@ -9,6 +9,7 @@ from tinyae.cli.arguments import add_model, add_verb
 from tinyae.cli.models import architecture, load_model
 from tinyae.cli.rows import add_rows, read_source
 from tinyae.cli.table import print_table, quality_rows
+from tinyae.cli.wording import count, done
 
 
 def add_parser(verbs: Any) -> None:
@@ -25,5 +26,8 @@ def run(args: argparse.Namespace) -> int:
     rows = source.part(args.part)
     print(f"{args.model}: {architecture(model)}")
     which = args.part or ("all" if "all" in source.rows else "test")
-    print_table(quality_rows(model, source.part("train"), rows, which))
+    table = quality_rows(model, source.part("train"), rows, which)
+    print_table(table)
+    own = next(line for line in table[1:] if line[0].startswith("autoencoder"))
+    done("evaluate", f"mean squared error {own[2]} of {count(len(rows.x), 'sample')}")
     return 0

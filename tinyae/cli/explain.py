@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from tinyae.cli.arguments import seed
+from tinyae.cli.wording import done
 
 
 def add_parser(verbs: Any) -> None:
@@ -40,4 +41,5 @@ def add_parser(verbs: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from tinyae.explanation import command
 
-    return command.run(args)
+    done("explain", command.run(args))
+    return 0

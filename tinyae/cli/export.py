@@ -10,7 +10,7 @@ import tinyae as ta
 from tinyae.cli.arguments import add_model, add_verb
 from tinyae.cli.files import add_force, check_outputs
 from tinyae.cli.rows import read_plain
-from tinyae.cli.wording import an
+from tinyae.cli.wording import an, done
 from tinyae.data.columns import TableOptions
 from tinyae.data.rows import kind_of
 from tinyae.program.compile import PARTS
@@ -104,6 +104,7 @@ def run(args: argparse.Namespace) -> int:
     )
     if isinstance(header, TrainingHeader):
         print(f"{header.weights_bytes:,} bytes of RAM for the weights, {header.ram_bytes:,} in all")
+    done("export", f"{args.out}, {os.path.getsize(args.out):,} bytes of C")
     return 0
 
 
@@ -149,4 +150,6 @@ def _export_program(model: ta.Model, args: argparse.Namespace) -> int:
         f"{args.out}: {x} → {y}, {program.weights.size * 4:,} bytes of weights, "
         f"{program.macs:,} multiply-accumulates"
     )
+    what = "ONNX" if onnx else "JavaScript"
+    done("export", f"{args.out}, {os.path.getsize(args.out):,} bytes of {what}")
     return 0

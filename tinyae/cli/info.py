@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from typing import Any
 
 import tinyae as ta
 from tinyae.cli.arguments import add_model, add_verb, positive
+from tinyae.cli.wording import count, done
+from tinyae.param import parameter_count
 from tinyae.program.compile import PARTS
 
 
@@ -39,11 +42,13 @@ def run(args: argparse.Namespace) -> int:
         print(ta.profile(model, shape, part=args.part, repeats=args.repeats, **budgets))
     if isinstance(model, ta.Model):
         print("\n".join(_carried(model)))
+    n = parameter_count(model.params)
+    done("info", f"{args.model}, {count(n, 'parameter')}, {os.path.getsize(args.model):,} bytes")
     return 0
 
 
 def _carried(model: ta.Model) -> list[str]:
-    """What a model has beside its weights: units, columns, a threshold."""
+    """What a model has beside its weights: units, columns, a threshold, a history."""
     scaler, threshold = model.scaler, model._carried.get("threshold")
     shape = " × ".join(map(str, scaler.shift.shape)) if scaler else ""
     lines = [
@@ -57,4 +62,6 @@ def _carried(model: ta.Model) -> list[str]:
             "gaps      --missing mean fills them with the means of what the model learnt from"
         )
     known = threshold is not None and math.isfinite(threshold)
-    return [*lines, f"threshold {f'{threshold:.6g}' if known else 'none'}"]
+    history = model.history
+    past = f"of {count(len(history), 'epoch')}" if history else "none"
+    return [*lines, f"threshold {f'{threshold:.6g}' if known else 'none'}", f"history   {past}"]

@@ -11,8 +11,15 @@ import tinyae as ta
 from tinyae.cli.arguments import add_model, add_picture, add_verb, positive
 from tinyae.cli.files import add_force, picture_file
 from tinyae.cli.models import load_model
-from tinyae.cli.rows import add_rows, check_result, names_of, read_rows, write_result
-from tinyae.cli.wording import say
+from tinyae.cli.rows import (
+    add_rows,
+    check_result,
+    names_of,
+    names_of_table,
+    read_rows,
+    write_result,
+)
+from tinyae.cli.wording import count, done, say
 from tinyae.data.columns import Rows
 
 OUT = "path.npy"
@@ -56,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
     made = Rows(y, columns=rows.columns)
     write_result("interpolate", args.out, made, {names_of(made, model, "x"): y})
     if args.picture:
-        ta.plot.page(y, path=args.picture)
+        ta.plot.page(y, path=args.picture, column_names=names_of_table(y, model))
         say(f"picture: {args.picture}", out=args.out != "-")
+    way = f"{count(len(y), 'sample')} from row {args.start} to row {args.end}"
+    done("interpolate", f"{way} in {args.out}", out=args.out != "-")
     return 0

@@ -11,8 +11,15 @@ import tinyae as ta
 from tinyae.cli.arguments import add_model, add_picture, add_verb
 from tinyae.cli.files import add_force, picture_file
 from tinyae.cli.models import load_model
-from tinyae.cli.rows import add_rows, check_result, labelled, read_rows, write_samples
-from tinyae.cli.wording import count, say
+from tinyae.cli.rows import (
+    add_rows,
+    check_result,
+    labelled,
+    names_of_table,
+    read_rows,
+    write_samples,
+)
+from tinyae.cli.wording import count, done, say
 
 OUT = "reconstructions.npy"
 
@@ -45,17 +52,17 @@ def run(args: argparse.Namespace) -> int:
     given = labelled(model, rows)
     y = model.reconstruct(given)
     write_samples("reconstruct", args.out, rows, y, model, source)
-    x = np.asarray(rows.x, y.dtype)
-    out = args.out != "-"
-    if x.shape == y.shape:
-        error, units = float(np.mean(model.score(given))), ""
-        if model.scaler is not None:
-            units = ", in scaled units"
-        say(f"mean squared error {error:.6f} over {count(len(x), 'sample')}{units}", out=out)
+    out, error = args.out != "-", ""
+    names = names_of_table(y, model)
+    if np.shape(rows.x) == y.shape:
+        units = ", in scaled units" if model.scaler is not None else ""
+        mean = float(np.mean(model.score(given)))
+        error = f", mean squared error {mean:.6f} over {count(len(y), 'sample')}{units}"
         if args.picture:
-            ta.plot.reconstructions(x[:10], y[:10], path=args.picture)
-            say(f"picture: {args.picture}", out=out)
+            ta.plot.reconstructions(rows.x, y, path=args.picture, column_names=names)
     elif args.picture:
-        ta.plot.page(y[:100], path=args.picture)
+        ta.plot.page(y[:100], path=args.picture, column_names=names)
+    if args.picture:
         say(f"picture: {args.picture}", out=out)
+    done("reconstruct", f"{args.out}{error}", out=out)
     return 0

@@ -24,7 +24,11 @@ def add_parser(verbs: Any) -> None:
     add_model(parser)
     add_rows(parser)
     add = parser.add_argument
-    add("--history", metavar="FILE", help="a checkpoint of the training, for its curves")
+    add(
+        "--history",
+        metavar="FILE",
+        help="a checkpoint whose curves are shown (default: the model's)",
+    )
     add("--kind", choices=KINDS, help="how a sample is drawn (default: by its shape)")
     add("--title", help="the page's heading")
     add("-o", "--out", default=OUT, help=f"default {OUT}")
@@ -41,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     model = ta.load(args.model)
     if not isinstance(model, ta.Model):
         raise ValueError(f"{args.model} holds {an(type(model).__name__)}, expected a model")
-    history = None if args.history is None else read_history(args.history)
+    history = model.history if args.history is None else read_history(args.history)
     source = read_source(args, model)
     rows, train = source.part(args.part), source.part("train")
     write_report(

@@ -248,6 +248,13 @@ def names_of(rows: Rows, model: Any, prefix: str) -> Any:
     return tuple(columns) if columns and rows.x.ndim == 2 else prefix
 
 
+def names_of_table(y: Array, model: Any) -> list[str] | None:
+    """The columns' names of rows that are like those of the model's table; None for others."""
+    columns = getattr(model, "columns", None)
+    fits = columns and y.ndim == 2 and y.shape[1] == len(columns)
+    return list(columns) if fits else None
+
+
 def write_samples(verb: str, path: str, rows: Rows, y: Array, model: Any, source: Source) -> None:
     """Samples like the rows: as a table or arrays, as a sound, or in a folder as pictures."""
     suffix = os.path.splitext(path)[1].lower()

@@ -11,8 +11,8 @@ import tinyae as ta
 from tinyae.cli.arguments import add_model, add_picture, add_verb, positive, seed
 from tinyae.cli.files import add_force, picture_file
 from tinyae.cli.models import load_model
-from tinyae.cli.rows import check_result, names_of, write_result
-from tinyae.cli.wording import say
+from tinyae.cli.rows import check_result, names_of, names_of_table, write_result
+from tinyae.cli.wording import count, done, say
 from tinyae.data.columns import Rows
 
 OUT = "samples.npy"
@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     columns: dict[Any, Any] = {names_of(rows, model, "x"): x}
     write_result("sample", args.out, rows, columns)
     if args.picture:
-        ta.plot.page(x[:100], path=args.picture)
+        ta.plot.page(x[:100], path=args.picture, column_names=names_of_table(x, model))
         say(f"picture: {args.picture}", out=args.out != "-")
+    done("sample", f"{count(len(x), 'sample')} in {args.out}", out=args.out != "-")
     return 0

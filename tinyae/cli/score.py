@@ -13,7 +13,7 @@ from tinyae.cli.arguments import add_model, add_verb, share
 from tinyae.cli.files import add_force
 from tinyae.cli.models import load_model
 from tinyae.cli.rows import add_rows, check_result, labelled, names_of, read_rows, write_result
-from tinyae.cli.wording import count, say
+from tinyae.cli.wording import count, done, say
 
 OUT = "scores.csv"
 
@@ -75,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
         rare = rarer_class(rows.y)
         if rare is not None:
             say(f"ROC-AUC {roc_auc(rare, scores):.4f} for the rarer class", out=out)
+    done("score", f"{count(len(scores), 'row')} in {args.out}", out=out)
     return 0
 
 

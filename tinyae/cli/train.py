@@ -33,9 +33,9 @@ from tinyae.cli.models import (
     model_from_options,
 )
 from tinyae.cli.report import check_page, write_report
-from tinyae.cli.rows import add_rows, read_source
+from tinyae.cli.rows import add_rows, names_of_table, read_source
 from tinyae.cli.table import print_table, quality_rows
-from tinyae.cli.wording import count, in_options, say
+from tinyae.cli.wording import count, done, in_options, say
 from tinyae.data.columns import Rows
 from tinyae.data.rows import select
 from tinyae.optim import Adam, Optimizer
@@ -173,7 +173,16 @@ def run(args: argparse.Namespace) -> int:
     _draw(args, pictures, model, history, test)
     if args.report:
         write_report(args.report, model, test, train, history, quiet=args.quiet)
+    done("train", f"{args.out}, {count(epochs, 'epoch')}{_objective(args, history)}")
     return 0
+
+
+def _objective(args: argparse.Namespace, history: ta.History) -> str:
+    """What the model that was saved reached; of a game there is no such number."""
+    if args.model == "gan" or not len(history):
+        return ""
+    value = history.monitored.min() if args.patience else history.monitored[-1]
+    return f", objective {value:.5g} on held-out rows"
 
 
 def _check_files(args: argparse.Namespace) -> None:
@@ -339,7 +348,8 @@ def _draw(
             y = model.reconstruct((x, test.y[:10]))  # type: ignore[index]
         else:
             y = model.reconstruct(x)
-        ta.plot.reconstructions(x, y, path=pictures["reconstructions"])
+        names = names_of_table(y, model)
+        ta.plot.reconstructions(x, y, path=pictures["reconstructions"], column_names=names)
     print(f"pictures: {Path(args.pictures)}/")
 
 

@@ -38,6 +38,11 @@ def why(error: BaseException) -> str:
     return in_options(str(error))
 
 
+def done(verb: str, text: str, out: bool = True) -> None:
+    """The last line of a verb: what it has done, and where that is. On stderr with ``out=False``."""
+    say(f"{verb}: {text}", out=out)
+
+
 def say(text: str, out: bool = False) -> None:
     """A line of the command's: of its results on stdout, of anything else on stderr."""
     print(text if out else f"tinyae: {text}", file=sys.stdout if out else sys.stderr)

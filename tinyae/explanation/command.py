@@ -16,13 +16,13 @@ from tinyae.layers import Layer
 from tinyae.models import Autoencoder, Model, VariationalAutoencoder
 
 
-def run(args: argparse.Namespace) -> int:
-    """Print the explanation, or write it to a file."""
+def run(args: argparse.Namespace) -> str:
+    """Print the explanation, or write it to a file; returns a line that says what was done."""
     source = None if args.data in data.DATASETS else args.data
     files.check_outputs("explain", {"--latex": args.latex}, {"model": args.model, "--data": source})
     if args.layer == "list":
         print("\n".join(_examples()))
-        return 0
+        return f"{len(_examples())} examples"
     if (args.model is None) == (args.layer is None):
         raise ValueError(
             "explain: expected a model's file or --layer NAME, one of them; "
@@ -39,10 +39,9 @@ def run(args: argparse.Namespace) -> int:
     explanation = explain(subject, x, args.seed)
     if args.latex is None:
         print(explanation)
-    else:
-        files.write_text("explain", args.latex, explanation.latex())
-        print(f"{args.latex}: {explanation!r}; `pdflatex {args.latex}` makes a page of it")
-    return 0
+        return repr(explanation)
+    files.write_text("explain", args.latex, explanation.latex())
+    return f"{args.latex}: {explanation!r}; `pdflatex {args.latex}` makes a page of it"
 
 
 def _examples() -> dict[str, Any]:

@@ -231,6 +231,8 @@ def _numerator(nodes: list[_Node], i: int) -> int:
     before = nodes[i - 1] if i else None
     if before is not None and before.kind == "function":
         return 0  # ln x / y
+    if before is not None and before.kind == "operator" and before.xml == "/":
+        return 0  # a / b / c: b / c is no part of it
     if before is not None and not nodes[i].spaced and before.kind not in ("operator", "words"):
         return 0  # in the middle of what stands close together
     end = _chunk_end(nodes, i)

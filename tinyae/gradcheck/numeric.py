@@ -42,6 +42,7 @@ from tinyae.gradcheck.replay import Replay, as_double, clear_gradients, learnt
 from tinyae.gradcheck.report import Report, Row, gradient_name
 from tinyae.gradcheck.slope import EPS, H, Outputs, direction, norm
 from tinyae.param import Array
+from tinyae.progress import work
 from tinyae.twin import definitions_only
 
 Rng = np.random.Generator | int
@@ -125,9 +126,10 @@ def _check(
     f = Outputs(output, y, r)
     if x.dtype.kind == "f":  # an index has no gradient
         report.rows.append(compare("dx", dx, x, f, rng, max_entries))
-    for name, (grad, adds) in grads.items():
-        row = compare(gradient_name(name), grad, params[name].value, f, rng, max_entries)
-        report.rows.append(_check_accumulates(row, adds))
+    with work("gradient check", len(grads), "gradient") as w:
+        for name, (grad, adds) in w.over(grads.items()):
+            row = compare(gradient_name(name), grad, params[name].value, f, rng, max_entries)
+            report.rows.append(_check_accumulates(row, adds))
 
 
 def _check_again(given_layer: Any, layer: Any, x: Array, report: Report) -> None:
@@ -310,9 +312,10 @@ def _check_model(
     if not all(np.array_equal(p.grad, before[name]) for name, p in params.items()):
         report.rows.append(Row("objective", remark="objective changes a gradient; it must not"))
     f = Outputs(output, total, np.ones(1))
-    for name, (grad, adds) in grads.items():
-        row = compare(gradient_name(name), grad, params[name].value, f, rng, max_entries)
-        report.rows.append(_check_accumulates(row, adds))
+    with work("gradient check", len(grads), "gradient") as w:
+        for name, (grad, adds) in w.over(grads.items()):
+            row = compare(gradient_name(name), grad, params[name].value, f, rng, max_entries)
+            report.rows.append(_check_accumulates(row, adds))
 
 
 def _check_subject(name: str, subject: Any, *methods: str) -> None:

@@ -19,12 +19,13 @@ import numpy as np
 
 from tinyae.arguments import flag, generator
 from tinyae.arrays import as_samples, check_finite, check_real, warn_of_rounding
-from tinyae.data.batches import batches, count
+from tinyae.data.batches import batches, count, is_rows
 from tinyae.data.streams import Stream
 from tinyae.layers import Module
 from tinyae.models.carried import Carrier
 from tinyae.models.scores import Scored
 from tinyae.param import Array
+from tinyae.progress import work
 from tinyae.scaling import warn_of_units
 
 Terms = dict[str, float]
@@ -36,8 +37,8 @@ class Model(Carrier, Module):
     """Layers plus an objective.
 
     A subclass defines ``backprop``, ``objective`` and ``evaluate_batch``. Each returns its terms by
-    name, including ``"total"``. The training loop, ``io`` and ``program`` attach ``fit``, ``save``,
-    ``compile``, ``export_c`` and ``export_onnx`` from outside, so that models need not import them.
+    name, including ``"total"``. The training loop, ``io`` and ``program`` attach ``fit``, ``history``,
+    ``save``, ``compile``, ``export_c`` and ``export_onnx`` from outside: models need not import them.
 
     A model with a ``scaler`` takes and gives data in their own units: ``encode``, ``decode``,
     ``reconstruct``, ``evaluate`` and ``fit`` scale and undo it. ``backprop``, ``objective`` and
@@ -46,6 +47,7 @@ class Model(Carrier, Module):
 
     sums_over_features: ClassVar[bool] = True  # an error in which large units outweigh small ones
     fit: ClassVar[Callable[..., Any]]
+    history: Any
     save: ClassVar[Callable[..., Any]]
     compile: ClassVar[Callable[..., Any]]
     export_c: ClassVar[Callable[..., Any]]
@@ -87,12 +89,14 @@ class Model(Carrier, Module):
         self._warn_of_merged("x", x)
         sums: Terms = {}
         rows = 0
-        for batch in batches(x, batch_size):
-            batch = self.as_input(batch)
-            n = count(batch)
-            rows += n
-            for name, value in self.evaluate_batch(batch, rng).items():
-                sums[name] = sums.get(name, 0.0) + n * value
+        total = -(-count(x) // batch_size) if is_rows(x) else None
+        with work(type(self).__name__, total, "batch") as w:
+            for batch in w.over(batches(x, batch_size)):
+                batch = self.as_input(batch)
+                n = count(batch)
+                rows += n
+                for name, value in self.evaluate_batch(batch, rng).items():
+                    sums[name] = sums.get(name, 0.0) + n * value
         if not rows:
             raise ValueError("evaluate: x has no rows; pass at least one sample")
         return {name: value / rows for name, value in sums.items()}
@@ -200,8 +204,10 @@ class Model(Carrier, Module):
             return first
         out = np.empty((len(x), *first.shape[1:]), first.dtype)
         out[:CHUNK] = first
-        for start in range(CHUNK, len(x), CHUNK):
-            out[start : start + CHUNK] = result(start)
+        starts = range(CHUNK, len(x), CHUNK)
+        with work(who, len(starts), f"× {CHUNK} rows") as w:
+            for start in w.over(starts):
+                out[start : start + CHUNK] = result(start)
         return out
 
     def _check_usable(self, name: str, chunk: Array, ready: Array, start: int) -> None:

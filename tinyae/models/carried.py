@@ -5,6 +5,7 @@
     model.calibration  scores of rows that the model was not trained on, for p-values
     model.columns      names of a table's columns, in order
     model.fill         what stands in for a gap in each column: the means of the data it learnt from
+    model.history      what the last training measured, by epoch (:mod:`tinyae.training.carried`)
 
 All are saved with the model, and None unless they are set.
 """
@@ -19,7 +20,7 @@ from tinyae.arrays import real
 from tinyae.param import Array
 from tinyae.scaling import Scaler
 
-CARRIED = ("scaler", "threshold", "calibration", "columns", "fill")
+CARRIED = ("scaler", "threshold", "calibration", "columns", "fill", "history")
 
 
 class Carrier:

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinyae.arguments import generator, positive_int
+from tinyae.data.batches import count, is_rows
 from tinyae.likelihoods import per_sample
 from tinyae.models.variational import VariationalAutoencoder
 from tinyae.param import Array
+from tinyae.progress import work
 
 _BLOCK = 256  # rows × samples decoded at a time: few enough to stay in the CPU cache
 Score = Callable[[Array, Array, Array], Array]
@@ -73,9 +75,12 @@ def _estimate(
         x, c = model._split(batch)
         blocks = (slice(i, i + _BLOCK) for i in range(0, len(x), _BLOCK))
         parts = [(x[rows], None if c is None else c[rows]) for rows in blocks]
-        return np.concatenate([score(*_log_weights(model, x, c, rng, samples)) for x, c in parts])
+        each = (score(*_log_weights(model, x, c, rng, samples)) for x, c in parts)
+        return np.concatenate(list(w.over(each)))
 
-    each = model._in_chunks(score_batch, x)
+    total = -(-count(x) // _BLOCK) if is_rows(x) else None
+    with work("log-likelihood", total, f"× {_BLOCK} rows") as w:
+        each = model._in_chunks(score_batch, x)
     error = float(each.std(ddof=1)) / math.sqrt(len(each)) if len(each) > 1 else math.nan
     return Estimate(float(each.mean()), error, each)
 

@@ -72,8 +72,8 @@ def report(
 
     x         rows that the model was not trained on, in their own units; (rows, labels) for a
               conditional model. At most 10,000 of them, evenly spread, are measured
-    history   what ``fit`` returned, or the TrainingDiverged that it raised; without it there are no
-              curves
+    history   what ``fit`` returned, or the TrainingDiverged that it raised (default: what the model
+              keeps, ``model.history``); without it there are no curves
     path      the file to write, if any
     labels    the class of each row (N,); with two classes the rarer one counts as abnormal
     classes   the names of the classes 0, 1, …
@@ -100,6 +100,7 @@ def report(
         )
     if title is not None and not isinstance(title, str):
         raise TypeError(f"report: title is {title!r:.60}, expected a str or None")
+    history = getattr(model, "history", None) if history is None else history
     material = gather(model, x, history, labels, classes, names, columns, train, kind, progress)
     made = Report(html(material, title))
     if path is not None:

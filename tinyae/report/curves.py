@@ -46,7 +46,7 @@ def curves(history: History, model: Any) -> str:
         else f"; the best, {text_of(float(monitored[best - 1]))}, came in epoch {best}."
     )
     seconds = float(np.median(history["seconds"]))
-    words += f" An epoch took {text_of(seconds, 2)} s."
+    words += f" An epoch took {text_of(seconds, 2)} s." if math.isfinite(seconds) else ""
     return figure(plot, words) + _terms(history, epochs, model)
 
 

@@ -79,7 +79,8 @@ def _lead(m: Material, kind: str) -> str:
     if m.history is not None and len(m.history):
         n = len(m.history)
         seconds = float(sum(epoch.seconds for epoch in m.history.epochs))
-        words += f" and was trained for {n} epoch{'s' * (n != 1)} in {text_of(seconds, 2)} s"
+        words += f" and was trained for {n} epoch{'s' * (n != 1)}"
+        words += f" in {text_of(seconds, 2)} s" if math.isfinite(seconds) else ""
     if m.y is None:
         return f"{words}."
     return f"{words}. Everything here was measured on {len(m.x):,} samples."

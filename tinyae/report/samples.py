@@ -13,10 +13,10 @@ from html import escape
 import numpy as np
 
 from tinyae.param import Array
+from tinyae.plot import FEW_COLUMNS
 from tinyae.report.drawing import Plot, text_of
 
 KINDS = ("image", "signal", "table")
-_FEW_COLUMNS = 24  # an unnamed array of more columns is a signal
 _FEW_CHANNELS = 8  # (N, C, L) with more is taken for images
 _BACKGROUND = 0.65  # share of dark pixels above which an image is drawn as ink on paper
 
@@ -124,7 +124,7 @@ def look_at(x: Array, columns: Sequence[str] | None, kind: str | None) -> Look:
 
 def _kind(shape: tuple[int, ...], columns: Sequence[str] | None) -> str:
     if len(shape) == 1:
-        return "table" if columns or shape[0] <= _FEW_COLUMNS else "signal"
+        return "table" if columns or shape[0] <= FEW_COLUMNS else "signal"
     if len(shape) == 2 and shape[0] <= _FEW_CHANNELS:
         return "signal"
     return "image"

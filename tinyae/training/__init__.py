@@ -4,6 +4,7 @@
 
 ``loop``             fit, and what one epoch does: read this first
 ``history``          Epoch and History: what was measured
+``carried``          the history that a model keeps, and its file
 ``early_stopping``   when to stop
 ``plateau``          when to lower the learning rate
 ``state``            everything that changes while a model trains
@@ -15,6 +16,7 @@
 """
 
 from tinyae.models.base import Model
+from tinyae.training.carried import history_property
 from tinyae.training.divergence import TrainingDiverged
 from tinyae.training.early_stopping import EarlyStopping
 from tinyae.training.history import Epoch, History
@@ -22,5 +24,6 @@ from tinyae.training.loop import fit
 from tinyae.training.plateau import ReduceLROnPlateau
 
 Model.fit = fit
+Model.history = history_property
 
 __all__ = ["EarlyStopping", "Epoch", "History", "ReduceLROnPlateau", "TrainingDiverged", "fit"]

@@ -26,6 +26,7 @@ from tinyae.memory import keep_freed_memory
 from tinyae.models.base import Model, Terms, cast
 from tinyae.optim import Optimizer
 from tinyae.param import unique
+from tinyae.progress import quiet
 from tinyae.training.checkpoint import checkpoint_content, read_checkpoint, write_checkpoint
 from tinyae.training.description import describe_training
 from tinyae.training.divergence import NonFinite, explain_divergence
@@ -68,7 +69,7 @@ def fit(
     accept_changes: Collection[str] = (),
     on_epoch: Callable[[Epoch], object] | None = None,
 ) -> History:
-    """Train a model in place, and return what was measured.
+    """Train a model in place, and return what was measured, which ``model.history`` keeps.
 
     x, validation       an array, a memory map, a DataFrame, a list of rows, a tuple of arrays, a Dask
                         array, Parquet (:mod:`tinyae.data.streams`), or an iterable of batches
@@ -82,7 +83,8 @@ def fit(
                         tuple with one optimizer for each
     rng                 a seed or a generator, for the order of the samples and the model's noise.
                         The same seed gives the same bits
-    progress            a bar (tqdm) on stderr, or one line per epoch if tqdm is not installed
+    progress            a bar (tqdm) on stderr, or one line per epoch if tqdm is not installed; none
+                        where stderr is neither a terminal nor a notebook's
     clip_norm           upper bound on the gradient's global norm at each step
     early_stopping      ``EarlyStopping(patience=5)``; the best weights are restored at the end
     reduce_on_plateau   ``ReduceLROnPlateau(factor=0.1, patience=10)``: a lower learning rate where
@@ -116,7 +118,8 @@ def fit(
     x, validation = as_samples("fit: x", x), as_samples("fit: validation", validation)
     rng, progress = generator("fit", rng), flag("fit", "progress", progress)
     weights = None if sample_weight is None else check_weights("fit", sample_weight, x)
-    x, measured = dry_run(model, x, validation, epochs, batch_size, augment, rng)
+    with quiet():
+        x, measured = dry_run(model, x, validation, epochs, batch_size, augment, rng)
     length = batches_per_epoch(x, batch_size, weights)
     planned = epochs * (length or 1)
     check_rates(optimizers, planned)
@@ -158,6 +161,8 @@ def fit(
         raise error from None
     finally:
         clear_gradients(model)  # an interrupted step leaves some behind
+        if state.history.epochs:
+            model.history = state.history
         bar.close()
     if early_stopping:
         state.best.restore(model)

@@ -1,4 +1,4 @@
-"""What ``fit(progress=True)`` shows on stderr."""
+"""What ``fit(progress=True)`` shows on stderr, where that is a terminal or a notebook's."""
 
 from __future__ import annotations
 
@@ -8,26 +8,22 @@ from typing import Any
 
 from tinyae.data.batches import count, is_rows
 from tinyae.data.streams import Stream
-from tinyae.param import Array
+from tinyae.progress import bar_class, hold, is_watched, release
 from tinyae.training.history import Epoch
 
 
 class Progress:
     """A tqdm bar that counts batches; one line per epoch where tqdm is not installed.
 
-    Shows nothing unless ``wanted``. ``done`` epochs came from a checkpoint.
+    Shows nothing unless ``wanted``, nor where nobody watches. ``done`` epochs came from a checkpoint.
+    What runs between the batches, such as validation, has no bar of its own.
     """
 
     def __init__(self, wanted: bool, epochs: int, done: int) -> None:
-        self.wanted, self.epochs, self.number = wanted, epochs, done
+        self.wanted, self.epochs, self.number = wanted and is_watched(), epochs, done
         self.bar: Any = None
-        self.tqdm: Any = None
-        if wanted:
-            try:
-                from tqdm.auto import tqdm  # type: ignore[import-untyped,unused-ignore]
-            except ModuleNotFoundError:
-                return
-            self.tqdm = tqdm
+        self.tqdm = bar_class() if self.wanted else None
+        hold()
 
     def over(self, steps: Iterator[Any], length: int | None) -> Iterator[Any]:
         """The batches of the next epoch, counted by the bar as they are taken.
@@ -66,6 +62,7 @@ class Progress:
             print(line, file=sys.stderr, flush=True)
 
     def close(self) -> None:
+        release()
         if self.bar is not None:
             self.bar.close()
 
