@@ -8,6 +8,7 @@ from typing import Any
 
 from tinyae.data.batches import count, is_rows
 from tinyae.data.streams import Stream
+from tinyae.param import Array
 from tinyae.progress import bar_class, hold, is_watched, release
 from tinyae.training.history import Epoch
 

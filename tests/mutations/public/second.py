@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .case import draw, onehot, wrong
+from .case import draw, wrong
 
 ALPHA = 0.25
 GAMMA = 2.0
