@@ -139,7 +139,13 @@ def decorated_backward_sums():
     return f, {"x": draw(6, 4), "W": draw(4, 3)}, backward
 
 
-@wrong("https://github.com/jiexunsee/Neural-Network-with-Python/issues/1", "h * h", "1 - h", "slope", "h^2")
+@wrong(
+    "https://github.com/jiexunsee/Neural-Network-with-Python/issues/1",
+    "h * h",
+    "1 - h",
+    "slope",
+    "h^2",
+)
 def network_in_one_function_with_a_helper():
     def tanh_slope(h):
         return 1 - h
@@ -155,7 +161,13 @@ def network_in_one_function_with_a_helper():
     return network, inputs, {"wrt": ("W1", "W2")}
 
 
-@wrong("https://github.com/wjbKimberly/cs231n_spring_2017_assignment/issues/7", "sum", "axis 0", "axis=0", "mean")
+@wrong(
+    "https://github.com/wjbKimberly/cs231n_spring_2017_assignment/issues/7",
+    "sum",
+    "axis 0",
+    "axis=0",
+    "mean",
+)
 def cache_of_a_dict_and_a_mean():
     def forward(x, gamma, beta):
         s = x.std(axis=0)
@@ -183,12 +195,24 @@ class Swish:
         return dy * (self.s + self.s * (1 - self.s))
 
 
-@wrong("https://github.com/DrBigMau/LSTM-from-Scratch-in-Python/issues/1", "x *", "* x", "factor x", "x ")
+@wrong(
+    "https://github.com/DrBigMau/LSTM-from-Scratch-in-Python/issues/1",
+    "x *",
+    "* x",
+    "factor x",
+    "x ",
+)
 def object_that_keeps_its_input():
     return Swish(), draw(5, 4)
 
 
-@wrong("https://github.com/DrBigMau/LSTM-from-Scratch-in-Python/issues/1", "x *", "* x", "factor x", "x ")
+@wrong(
+    "https://github.com/DrBigMau/LSTM-from-Scratch-in-Python/issues/1",
+    "x *",
+    "* x",
+    "factor x",
+    "x ",
+)
 def methods_that_keep_their_input():
     layer = Swish()
     return layer.forward, draw(5, 4), layer.backward

@@ -1,8 +1,10 @@
 """Further mistakes, written after the doctor had been mended by ``threads`` and ``closures``."""
 
+# ruff: noqa: RUF059
+
 import numpy as np
 
-from .case import draw, onehot, wrong
+from .case import draw, wrong
 
 ALPHA = 0.25
 GAMMA = 2.0
@@ -74,7 +76,12 @@ def sigmoid_slope_of_its_argument():
     return f, draw(5, 4), backward
 
 
-@wrong("https://github.com/mnielsen/neural-networks-and-deep-learning/issues/45", "y*(1-y)", "slope", "σ′")
+@wrong(
+    "https://github.com/mnielsen/neural-networks-and-deep-learning/issues/45",
+    "y*(1-y)",
+    "slope",
+    "σ′",
+)
 def quadratic_cost_without_the_output_slope():
     def cost(x, t, W, b):
         return 0.5 * ((sigmoid(x @ W + b) - t) ** 2).sum() / len(x)
@@ -212,7 +219,9 @@ def batch_norm_in_steps_without_the_mean_through_the_centre():
     return batch_norm, draw(6, 4), backward
 
 
-@wrong("https://github.com/pjreddie/darknet/issues/1723", "third power", "** 3", "istd^3", "istd ** 2")
+@wrong(
+    "https://github.com/pjreddie/darknet/issues/1723", "third power", "** 3", "istd^3", "istd ** 2"
+)
 def variance_power_of_one():
     def batch_norm(x):
         return (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + 0.1)
@@ -322,7 +331,12 @@ def last_cell_gradient_not_added():
         t = np.tanh(f * c + i * g)
         dh, dc_next = np.split(dy, 2, axis=1)
         dc = dh * o * (1 - t * t)
-        dz = [dc * g * i * (1 - i), dc * c * f * (1 - f), dh * t * o * (1 - o), dc * i * (1 - g * g)]
+        dz = [
+            dc * g * i * (1 - i),
+            dc * c * f * (1 - f),
+            dh * t * o * (1 - o),
+            dc * i * (1 - g * g),
+        ]
         dz = np.concatenate(dz, axis=1)
         return x.T @ dz, h.T @ dz
 
@@ -353,7 +367,9 @@ def cell_without_the_slope_of_tanh():
     return step, {"a": draw(4, 9), "c": draw(4, 3)}, backward
 
 
-@wrong("https://github.com/open-lm-engine/accelerated-model-architectures/pull/249", "0.8", "carried")
+@wrong(
+    "https://github.com/open-lm-engine/accelerated-model-architectures/pull/249", "0.8", "carried"
+)
 def leaky_state_keeps_the_wrong_share():
     def run(x, U):
         h, out = np.zeros_like(x[0]), []
@@ -472,7 +488,12 @@ def slope_of_another_layer():
     return net, inputs, backward, {"wrt": ("W1", "W2")}
 
 
-@wrong("https://github.com/graphdeco-inria/gaussian-splatting/issues/551", "3", "third power", "1/s & x")
+@wrong(
+    "https://github.com/graphdeco-inria/gaussian-splatting/issues/551",
+    "3",
+    "third power",
+    "1/s & x",
+)
 def deviation_with_its_square():
     def density(x, s):
         return np.exp(-0.5 * (x / s) ** 2) / s

@@ -3,6 +3,8 @@
 All of them were written and looked at while the doctor was mended.
 """
 
+# ruff: noqa: RUF059
+
 import numpy as np
 
 from .case import draw, onehot, wrong
@@ -162,7 +164,9 @@ def box_width_not_exponentiated():
     return width, {"w": draw(5, 4), "anchor": positive(5, 4)}, backward, {"wrt": "w"}
 
 
-@wrong("https://stackoverflow.com/questions/49579990/calculating-gradient-update", "sign", "-1", "exp")
+@wrong(
+    "https://stackoverflow.com/questions/49579990/calculating-gradient-update", "sign", "-1", "exp"
+)
 def divergence_of_the_log_variance_with_a_plus():
     def kl(mu, s):
         return -0.5 * (1 + s - mu**2 - np.exp(s)).sum() / len(mu)
@@ -216,7 +220,9 @@ def penalty_of_the_bias_forgotten():
     return loss, inputs, backward, {"wrt": ("W", "b")}
 
 
-@wrong("https://github.com/stephencwelch/Neural-Networks-Demystified/issues/15", "N", "len", "1/6", "6")
+@wrong(
+    "https://github.com/stephencwelch/Neural-Networks-Demystified/issues/15", "N", "len", "1/6", "6"
+)
 def penalty_not_divided_by_the_rows():
     def cost(x, t, W):
         return 0.5 * ((x @ W - t) ** 2).sum() / len(x) + LAM / (2 * len(x)) * (W * W).sum()
@@ -583,7 +589,11 @@ def rotary_turned_forward_again():
 
 
 @wrong(
-    "https://github.com/PaddlePaddle/Paddle/pull/74716", "dy * sin", "half_turned(", "transpos", "order"
+    "https://github.com/PaddlePaddle/Paddle/pull/74716",
+    "dy * sin",
+    "half_turned(",
+    "transpos",
+    "order",
 )
 def rotary_turned_before_the_sine():
     def rotary(x, cos, sin):
@@ -677,7 +687,13 @@ def dilated(x, w):
 
 
 @wrong(
-    "https://github.com/pytorch/pytorch/pull/23889", "DILATION", "reads", "2 *", "offset", "moved", "k"
+    "https://github.com/pytorch/pytorch/pull/23889",
+    "DILATION",
+    "reads",
+    "2 *",
+    "offset",
+    "moved",
+    "k",
 )
 def dilation_forgotten_in_the_input_gradient():
     def backward(dy, x, w):
@@ -699,7 +715,9 @@ def kernel_gradient_averaged():
     return dilated, {"x": draw(3, 11), "w": draw(3)}, backward, {"wrt": "w"}
 
 
-@wrong("https://github.com/pytorch/pytorch/issues/15501", "moved", "shift", "place", "[:, 1:-1]", "pad")
+@wrong(
+    "https://github.com/pytorch/pytorch/issues/15501", "moved", "shift", "place", "[:, 1:-1]", "pad"
+)
 def padding_cut_at_one_end():
     def padded(x, w):
         p = np.pad(x, ((0, 0), (1, 1)))
@@ -787,7 +805,14 @@ def power_spectrum_not_scaled_back():
     return power, draw(3, 7), backward
 
 
-@wrong("https://github.com/locuslab/pytorch_fft/issues/38", "half", "adjoint", "transpose", "irfft", "2")
+@wrong(
+    "https://github.com/locuslab/pytorch_fft/issues/38",
+    "half",
+    "adjoint",
+    "transpose",
+    "irfft",
+    "2",
+)
 def real_spectrum_counts_the_inner_bins_twice():
     def spectrum(x):
         return np.fft.rfft(x, axis=1).real
@@ -843,7 +868,9 @@ def small_net():
     return {"x": draw(6, 4), "t": draw(6, 2), "W1": draw(4, 3), "W2": draw(3, 2)}
 
 
-@wrong("https://github.com/Bot-Academy/NeuralNetworkFromScratch/pull/3", "N", "len", "slope", "h * h")
+@wrong(
+    "https://github.com/Bot-Academy/NeuralNetworkFromScratch/pull/3", "N", "len", "slope", "h * h"
+)
 def not_averaged_and_without_the_hidden_slope():
     def backward(dy, x, t, W1, W2):
         h = np.tanh(x @ W1)
@@ -878,7 +905,14 @@ def output_weights_with_the_input():
     return net, inputs, backward, {"wrt": ("W1", "W2")}
 
 
-@wrong("https://github.com/twitter-archive/torch-autograd/issues/165", "W", "lacks", "term", "use", "x.T")
+@wrong(
+    "https://github.com/twitter-archive/torch-autograd/issues/165",
+    "W",
+    "lacks",
+    "term",
+    "use",
+    "x.T",
+)
 def tied_decoder_path_halved():
     def rebuild(x, W):
         return np.tanh(x @ W) @ W.T
@@ -931,7 +965,9 @@ def neuron_without_its_two():
     return cost, inputs, backward, {"wrt": ("w", "b")}
 
 
-@wrong("https://github.com/jatinshah/ufldl_tutorial/issues/9", "BETA", "lacks", "term", "rho", "mean")
+@wrong(
+    "https://github.com/jatinshah/ufldl_tutorial/issues/9", "BETA", "lacks", "term", "rho", "mean"
+)
 def sparsity_left_out_of_the_hidden_error():
     def cost(x, W1, W2):
         h = sigmoid(x @ W1)

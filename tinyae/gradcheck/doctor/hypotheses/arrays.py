@@ -47,7 +47,9 @@ def _symmetric(name: str, a: Array, n: Array) -> Iterator[Guess]:
         if residual(n, fit) < EXACT and residual(a, n) > EXACT:
             text = f"{name} = G lacks the term with G.T: forward reads {x} twice, once transposed (as a "
             text += f"symmetric part, or a product with itself), so it should be {what}"
-            yield Guess("missing_term", "G.T", text, 0.0, [f"symmetric {what}"], f"return {what}", 0.3)
+            yield Guess(
+                "missing_term", "G.T", text, 0.0, [f"symmetric {what}"], f"return {what}", 0.3
+            )
             return
 
 
@@ -225,8 +227,12 @@ def _offset(name: str, a: Array, n: Array, seen: Array, trial: Trial) -> Iterato
         if names:
             text = f"{name} lacks the term {names[0]} at every entry"
             do = f"add {names[0]}" + (" · dy" if dy != 1 else "")
-            yield Guess("missing_term", names[0], text, error, [f"constant {m}" for m in names], do, 1.0)
-        text = f"{name} is off by the same number at every entry, here {number(c)}: what all entries "
+            yield Guess(
+                "missing_term", names[0], text, error, [f"constant {m}" for m in names], do, 1.0
+            )
+        text = (
+            f"{name} is off by the same number at every entry, here {number(c)}: what all entries "
+        )
         text += "share (a sum, a mean, a constant) is wrong, has the wrong sign, or is missing"
         yield Guess("offset", number(c), text, math.nan, ["offset"], "", 1.2)
 

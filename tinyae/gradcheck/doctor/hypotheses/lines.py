@@ -116,7 +116,7 @@ def find_edit(
     of the subject's own source, because there may be many.
     """
     search = search or Search()
-    with search.clock:
+    with search.clock, np.errstate(all="ignore"):
         return _find(
             subject, point, pairs, keys, reference, deep, other_points, tensor, stages, search
         )

@@ -202,7 +202,9 @@ def weighted(name: str, a: Array, n: Array, trial: Trial, key: str) -> Iterator[
         if len(kinds) > 3 or np.count_nonzero(right, axis=1).min(initial=2) < 2:
             continue  # one entry is always some multiple of another
         where, shown = _pattern(c.reshape(shape))
-        text = f"{name} is the adjoint of forward, Aᵀ dy, but for a weight that each entry of {what} "
+        text = (
+            f"{name} is the adjoint of forward, Aᵀ dy, but for a weight that each entry of {what} "
+        )
         text += f"has{where}: {shown}"
         do = f"divide {what} by these weights" if c.all() else f"let every entry of {what} count"
         if kinds == [1.0, 2.0]:

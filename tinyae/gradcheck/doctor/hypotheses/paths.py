@@ -61,9 +61,7 @@ def paths(
                 yield Guess("missing_term", term, text, float(far[i]), keys, f"add {term}", cost)
 
 
-def _of_a_mean(
-    name: str, gap: Array, trial: Trial, tensors: dict[str, Array]
-) -> Iterator[Guess]:
+def _of_a_mean(name: str, gap: Array, trial: Trial, tensors: dict[str, Array]) -> Iterator[Guess]:
     """n − a = Xᵀ (v · slope(h)), v the same for every row: a function of the mean of h is forgotten."""
     if gap.ndim != 2 or len(gap) < 3:
         return
@@ -79,7 +77,9 @@ def _of_a_mean(
                     v = (M * gap).sum(axis=0) / (M * M).sum(axis=0)
                 if not np.isfinite(v).all() or residual(gap, M * v) > EXACT:
                     continue
-                text = f"{name} lacks a term {x}ᵀ ({slope} · v) with v the same for every row: what a "
+                text = (
+                    f"{name} lacks a term {x}ᵀ ({slope} · v) with v the same for every row: what a "
+                )
                 text += f"penalty on the mean of {h} hands back (a sparsity term) is forgotten"
                 do = f"add its derivative by the mean, divided by the rows, to the error of {h}"
                 key = [f"of a mean:{x}:{h}"]

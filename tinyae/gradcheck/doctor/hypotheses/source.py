@@ -175,7 +175,9 @@ def compiled(tree: ast.FunctionDef, free: tuple[str, ...] = ()) -> CodeType | No
         around = ast.FunctionDef(name="_around", args=arguments, body=[tree], decorator_list=[])
         around = ast.fix_missing_locations(ast.copy_location(around, tree))
         outer = compiled(around)
-        return next((c for c in outer.co_consts if isinstance(c, CodeType)), None) if outer else None
+        return (
+            next((c for c in outer.co_consts if isinstance(c, CodeType)), None) if outer else None
+        )
     try:
         try:
             module = compile(ast.Module([tree], []), "<variant>", "exec")

@@ -11,7 +11,13 @@ import numpy as np
 
 from tinyae.gradcheck.doctor.kept import Kept
 from tinyae.gradcheck.doctor.locals import inner_arrays, local_arrays
-from tinyae.gradcheck.doctor.names import conflicts, constants_of, layer_sizes, literals_of, sizes_of
+from tinyae.gradcheck.doctor.names import (
+    conflicts,
+    constants_of,
+    layer_sizes,
+    literals_of,
+    sizes_of,
+)
 from tinyae.gradcheck.doctor.precision import in_double
 from tinyae.gradcheck.doctor.resizing import (
     Inputs,

@@ -21,7 +21,9 @@ def keeps_its_input(subject: Any, backward: Any) -> bool:
     """Whether these are an object and its methods forward(x) and backward(dy), or the methods."""
     if backward is None:
         methods = getattr(subject, "forward", None), getattr(subject, "backward", None)
-        return not isinstance(subject, type) and all(map(callable, methods)) and _takes_dy(methods[1])
+        return (
+            not isinstance(subject, type) and all(map(callable, methods)) and _takes_dy(methods[1])
+        )
     owner = getattr(subject, "__self__", None)
     same = owner is not None and getattr(backward, "__self__", None) is owner
     return same and not isinstance(owner, type) and _takes_dy(backward)
