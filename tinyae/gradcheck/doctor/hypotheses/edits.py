@@ -317,7 +317,7 @@ def likely_repairs(
         if index and isinstance(parent, ast.BinOp) and isinstance(parent.op, (ast.Add, ast.Sub)):
             yield from mistakes(site)
             return
-        if _is_summand(site) and not isinstance(node, ast.Tuple):
+        if _is_summand(site) and isinstance(node, ast.expr) and not isinstance(node, ast.Tuple):
             for name in constants:
                 yield ast.BinOp(node, ast.Mult(), ast.Name(name, ast.Load()))
         if isinstance(node, ast.Constant) and isinstance(parent, ast.BinOp) and _is_number(node):
