@@ -50,7 +50,7 @@ def test_what_a_closure_holds_stands_in_the_repair():
 
     found = first(f, draw(6, 4), backward=backward)
     assert found.place.fix == "return dy @ V.T * (1 - np.tanh(x) ** 2)"
-    assert V is not None and np.array_equal(V, draw(4, 4))  # it is as it was
+    np.testing.assert_array_equal(V, draw(4, 4))  # it is as it was
 
 
 def test_a_closure_that_forward_calls_is_left_alone():
@@ -96,8 +96,10 @@ def test_a_decorated_function_is_read_where_it_stands():
     def backward(dy, x):
         return dy * x
 
-    found = first(lambda x: x**2, draw(5, 4), backward=backward)
-    assert found.place.line == "return dy * x"
+    def f(x):
+        return x**2
+
+    assert first(f, draw(5, 4), backward=backward).place.line == "return dy * x"
 
 
 def test_two_values_of_one_name_are_compared():

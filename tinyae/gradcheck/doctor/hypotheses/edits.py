@@ -295,17 +295,28 @@ def _slices(node: ast.Subscript) -> Iterator[ast.AST]:
 
 
 def likely_repairs(
-    names: list[str], scope: Scope, constants: tuple[str, ...] = (), unused: tuple[str, ...] = ()
+    names: list[str],
+    scope: Scope,
+    constants: tuple[str, ...] = (),
+    unused: tuple[str, ...] = (),
+    replaced: tuple[str, ...] = (),
 ) -> Alternatives:
     """Common repairs of a node: undo a mistake, add a factor or a transpose, write ``+=``.
     ``names`` are the arrays in scope, ``constants`` numbers that forward knows by name, ``unused``
-    arrays that backward makes and does not read.
+    arrays that backward makes and does not read, ``replaced`` names that it assigns twice.
     """
 
     def alternatives(site: Site) -> Iterator[ast.AST | None]:
         parent, field, _, node, _ = site
         if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
             yield from _other_steps(node, scope)
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            name = node.targets[0].id
+            if name in replaced and name not in _names_in(node.value):
+                more = ast.AugAssign(node.targets[0], ast.Add(), node.value)
+                text = f"{name} replaces what it held before, and should be added to it: write +="
+                more.mistake = ("not_added", "+=", text)  # type: ignore[attr-defined]
+                yield more
         if isinstance(parent, (ast.Assign, ast.Return)) and field == "value":
             for name in unused:
                 if isinstance(node, ast.expr) and scope.alike(node, name):
@@ -355,6 +366,10 @@ def likely_repairs(
                     yield ast.BinOp(node, ast.Div(), ast.Name(name, ast.Load()))
 
     return alternatives
+
+
+def _names_in(node: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
 
 
 def _is_number(node: ast.Constant) -> bool:
