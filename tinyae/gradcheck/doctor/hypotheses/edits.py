@@ -266,7 +266,9 @@ def _constants(site: Site, node: ast.Constant) -> Iterator[ast.AST]:
                 yield ast.Constant(other)
         return
     halves = [v / 2] if isinstance(v, float) else [v // 2] if v % 2 == 0 else []
-    steps = () if isinstance(v, float) else (v + 1, v - 1)  # 0.5 is not 1.5 by a slip
+    power = isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Pow)
+    power |= isinstance(parent, ast.UnaryOp)  # a ** -0.5 for a ** -1.5
+    steps = (v + 1, v - 1) if power or isinstance(v, int) else ()  # 0.5 is not 1.5 by a slip
     for c in (1, 2 * v, *halves, *steps, -v):
         if c != v:
             yield ast.Constant(c)
