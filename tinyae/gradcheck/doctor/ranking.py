@@ -76,7 +76,8 @@ def reword(finding: Finding, edit: Edit) -> None:
 def is_thin(finding: Finding) -> bool:
     """Whether a relation is far-fetched: it holds, and may do so for another reason."""
     read_only = finding.kind == "wrong_axis" and math.isnan(finding.residual)
-    return finding.cost >= 3 and (finding.kind in RATIOS or read_only)
+    ratio = finding.kind in RATIOS and "a path to it" not in finding.message  # a path is a cause
+    return finding.cost >= 3 and (ratio or read_only)
 
 
 def as_pattern(finding: Finding) -> None:
