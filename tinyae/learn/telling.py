@@ -22,7 +22,7 @@ from tinyae.gradcheck import Diagnosis, Finding
 
 # Findings whose advice is a ratio that may hold by accident: a corrected line says more.
 RATIOS = ("missing_factor", "extra_factor", "wrong_factor")
-VAGUE = ("unknown", "entries", "invariant", "axis_factor", "offset")
+VAGUE = ("unknown", "entries", "invariant", "axis_factor", "offset", "pattern")
 TITLES = {  # of what was ruled out, without a word that only the doctor knows
     "a factor, another order, an offset": "one number for all entries, another order, an offset",
     "a factor of the named tensors": "an array as a factor",

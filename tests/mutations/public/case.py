@@ -17,7 +17,8 @@ import numpy as np
 
 # Families that were written while the doctor was mended, and so were seen.
 SEEN = ("threads", "closures", "second")
-VAGUE = ("unknown", "entries", "invariant", "axis_factor")  # true, but without a cause
+# True, but without a cause.
+VAGUE = ("unknown", "entries", "invariant", "axis_factor", "offset", "pattern")
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Further mistakes, written after the doctor had been mended by ``threads`` and ``closures``."""
 
+# ruff: noqa: RUF059
+
 import numpy as np
 
 from .case import draw, wrong

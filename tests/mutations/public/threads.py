@@ -3,6 +3,8 @@
 All of them were written and looked at while the doctor was mended.
 """
 
+# ruff: noqa: RUF059
+
 import numpy as np
 
 from .case import draw, onehot, wrong

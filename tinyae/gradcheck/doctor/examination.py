@@ -23,7 +23,9 @@ from tinyae.gradcheck.doctor.parts import broken_part
 from tinyae.gradcheck.doctor.ranking import (
     REINTERPRETED,
     ROOT_CAUSES,
+    as_pattern,
     in_part,
+    is_thin,
     is_vague,
     ranked,
     renamed,
@@ -31,7 +33,7 @@ from tinyae.gradcheck.doctor.ranking import (
     swapped_pair,
     unexplained,
 )
-from tinyae.gradcheck.doctor.subjects import Subject
+from tinyae.gradcheck.doctor.subjects import FunctionSubject, Subject
 from tinyae.gradcheck.doctor.subjects.base import (
     BATCH,
     LENGTHS,
@@ -350,6 +352,8 @@ class Examination:
         known = edit(deep) if deep or finding.kind in REINTERPRETED else None
         if known is not None:
             reword(finding, known)
+        elif isinstance(self.subject, FunctionSubject) and is_thin(finding):
+            as_pattern(finding)
         return known is not None and known.whole
 
 

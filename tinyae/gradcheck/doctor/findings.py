@@ -20,6 +20,7 @@ CLASSES = {
     "shifted": "Every number is there, but a place or more beside where it belongs.",
     "offset": "The same number has been added to every entry.",
     "entries": "Most of the gradient is right; some of its entries are not.",
+    "pattern": "The error has a form, which is said; its cause is not known.",
     "axis_factor": "Along one axis everything is right but for a factor; along another it varies.",
     "noise": "Two passes with the same input differ: some noise is drawn anew in each.",
     "writes_input": "An array that was given has been written into.",

@@ -8,12 +8,15 @@ import math
 import textwrap
 from functools import partial
 from types import CellType, FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinyae.gradcheck.doctor.hypotheses.source import reached
 from tinyae.param import Array
+
+if TYPE_CHECKING:
+    from typing import TypeGuard
 
 
 def sizes_of(first: str, letters: str, shape: tuple[int, ...]) -> dict[str, int]:
@@ -97,7 +100,7 @@ def conflicts(f: Any, backward: Any) -> dict[str, float]:
     }
 
 
-def _is_number(v: Any) -> bool:
+def _is_number(v: Any) -> TypeGuard[float]:
     """Whether a value is a number that a factor may be named by."""
     number = isinstance(v, (float, int)) and not isinstance(v, bool)
     return number and math.isfinite(v) and v not in (0, 1, -1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from tinyae.gradcheck.doctor import wording
@@ -32,6 +34,7 @@ VAGUE = (
     "conv",
     "shape",
     "carried",
+    "pattern",
 )
 # Relations that a formula with enough functions in it fulfils by accident.
 RATIOS = ("wrong_factor", "missing_factor", "extra_factor", "term", "missing_term")
@@ -68,6 +71,19 @@ def reword(finding: Finding, edit: Edit) -> None:
         finding.partial = finding.kind != "factor"  # else the numbers would have said so
         finding.kind, finding.name = edit.kind, edit.name
         finding.message, finding.do = edit.message(finding.tensor or "the gradient"), ""
+
+
+def is_thin(finding: Finding) -> bool:
+    """Whether a relation is far-fetched: it holds, and may do so for another reason."""
+    read_only = finding.kind == "wrong_axis" and math.isnan(finding.residual)
+    ratio = finding.kind in RATIOS and "a path to it" not in finding.message  # a path is a cause
+    return finding.cost >= 3 and (ratio or read_only)
+
+
+def as_pattern(finding: Finding) -> None:
+    """Say what form the error has, and blame nothing: no line was found that makes it."""
+    finding.kind, finding.do = "pattern", ""
+    finding.message = f"the error has this form, whatever its cause: {finding.message}"
 
 
 def unexplained(name: str, pair: Pair) -> Finding:
@@ -110,7 +126,14 @@ def swapped_pair(wrong: list[Pair]) -> Finding | None:
 
 def ranked(violations: list[Finding], found: list[Finding]) -> list[Finding]:
     """Root causes first, then exact relations, then the vague ones."""
-    order = {"unknown": 4, "entries": 3, "invariant": 3, "axis_factor": 2, "offset": 2}
+    order = {
+        "unknown": 4,
+        "entries": 3,
+        "invariant": 3,
+        "pattern": 3,
+        "axis_factor": 2,
+        "offset": 2,
+    }
     found = sorted(found, key=lambda f: order.get(f.kind, 1))
     roots = [f for f in violations if f.kind in ROOT_CAUSES]
     rest = [f for f in violations if f.kind not in ROOT_CAUSES]

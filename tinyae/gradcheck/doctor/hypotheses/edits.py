@@ -266,7 +266,9 @@ def _constants(site: Site, node: ast.Constant) -> Iterator[ast.AST]:
                 yield ast.Constant(other)
         return
     halves = [v / 2] if isinstance(v, float) else [v // 2] if v % 2 == 0 else []
-    steps = () if isinstance(v, float) else (v + 1, v - 1)  # 0.5 is not 1.5 by a slip
+    power = isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Pow)
+    power |= isinstance(parent, ast.UnaryOp)  # a ** -0.5 for a ** -1.5
+    steps = (v + 1, v - 1) if power or isinstance(v, int) else ()  # 0.5 is not 1.5 by a slip
     for c in (1, 2 * v, *halves, *steps, -v):
         if c != v:
             yield ast.Constant(c)
@@ -295,17 +297,28 @@ def _slices(node: ast.Subscript) -> Iterator[ast.AST]:
 
 
 def likely_repairs(
-    names: list[str], scope: Scope, constants: tuple[str, ...] = (), unused: tuple[str, ...] = ()
+    names: list[str],
+    scope: Scope,
+    constants: tuple[str, ...] = (),
+    unused: tuple[str, ...] = (),
+    replaced: tuple[str, ...] = (),
 ) -> Alternatives:
     """Common repairs of a node: undo a mistake, add a factor or a transpose, write ``+=``.
     ``names`` are the arrays in scope, ``constants`` numbers that forward knows by name, ``unused``
-    arrays that backward makes and does not read.
+    arrays that backward makes and does not read, ``replaced`` names that it assigns twice.
     """
 
     def alternatives(site: Site) -> Iterator[ast.AST | None]:
         parent, field, _, node, _ = site
         if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
             yield from _other_steps(node, scope)
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            name = node.targets[0].id
+            if name in replaced and name not in _names_in(node.value):
+                more = ast.AugAssign(node.targets[0], ast.Add(), node.value)
+                text = f"{name} replaces what it held before, and should be added to it: write +="
+                more.mistake = ("not_added", "+=", text)  # type: ignore[attr-defined]
+                yield more
         if isinstance(parent, (ast.Assign, ast.Return)) and field == "value":
             for name in unused:
                 if isinstance(node, ast.expr) and scope.alike(node, name):
@@ -317,7 +330,7 @@ def likely_repairs(
         if index and isinstance(parent, ast.BinOp) and isinstance(parent.op, (ast.Add, ast.Sub)):
             yield from mistakes(site)
             return
-        if _is_summand(site) and not isinstance(node, ast.Tuple):
+        if _is_summand(site) and isinstance(node, ast.expr) and not isinstance(node, ast.Tuple):
             for name in constants:
                 yield ast.BinOp(node, ast.Mult(), ast.Name(name, ast.Load()))
         if isinstance(node, ast.Constant) and isinstance(parent, ast.BinOp) and _is_number(node):
@@ -355,6 +368,10 @@ def likely_repairs(
                     yield ast.BinOp(node, ast.Div(), ast.Name(name, ast.Load()))
 
     return alternatives
+
+
+def _names_in(node: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
 
 
 def _is_number(node: ast.Constant) -> bool:

@@ -116,7 +116,7 @@ def find_edit(
     of the subject's own source, because there may be many.
     """
     search = search or Search()
-    with search.clock:
+    with search.clock, np.errstate(all="ignore"):
         return _find(
             subject, point, pairs, keys, reference, deep, other_points, tensor, stages, search
         )
@@ -308,6 +308,8 @@ def _from_repairs(
         for piece in mine.pieces:
             if piece.function.__code__ in shared:
                 continue  # a repair there would change what is differentiated
+            if hasattr(piece.function, "__wrapped__"):
+                continue  # a decorator's function, which only passes things on
             if holds(subject, mine.variant(piece, piece.code)[0], [(point, here)]):
                 continue  # the source is right, so what runs is another: a compiled kernel
             names, every = _arrays_in(piece.tree)
@@ -315,7 +317,7 @@ def _from_repairs(
             if piece is mine.pieces[0] and isinstance(subject, FunctionSubject) and right:
                 skip = spoils_what_is_right(piece.tree, [name in right for name in subject.wrt])
             tried = (
-                likely_repairs(names, scope, named, tuple(_unused(piece.tree))),
+                likely_repairs(names, scope, named, *_never_read(piece.tree)),
                 statement_repairs(names, constants, lines_in_loops(piece.tree), scope),
                 insertions(scope, names),
                 unlikely_repairs(names, every, scope),
@@ -373,8 +375,13 @@ def _arrays_in(tree: ast.FunctionDef) -> tuple[list[str], list[str]]:
     return [*names, *rest][:8], [*names, *rest]
 
 
-def _unused(tree: ast.FunctionDef) -> list[str]:
-    """The names that are assigned and never read, as an upstream gradient that was forgotten."""
+def _never_read(tree: ast.FunctionDef) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names that are assigned and never read, as an upstream gradient that was forgotten; and
+    those that are assigned twice.
+    """
     names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
     read = {node.id for node in names if not isinstance(node.ctx, ast.Store)}
-    return list(dict.fromkeys(n.id for n in names if n.id not in read))
+    made = [a.arg for a in tree.args.args]
+    made += [node.id for node in names if isinstance(node.ctx, ast.Store)]
+    unused = dict.fromkeys(n for n in made if n not in read and n != "self")
+    return tuple(unused), tuple(dict.fromkeys(n for n in made if made.count(n) > 1))

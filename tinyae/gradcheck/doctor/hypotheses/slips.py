@@ -10,11 +10,12 @@ import ast
 import copy
 import itertools
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from tinyae.gradcheck.doctor.hypotheses.edits import Site
+from tinyae.gradcheck.doctor.hypotheses.edits import Site, located
 from tinyae.gradcheck.doctor.hypotheses.scope import Scope
 
 Mistake = tuple[str, str, str]  # kind, name, a sentence
@@ -247,11 +248,16 @@ class _Strided(ast.NodeTransformer):
 
 def _replaced(statement: ast.stmt, old: str, new: str) -> ast.stmt:
     """A copy of the statement with an expression replaced wherever it stands."""
-    wanted = ast.dump(ast.parse(old, mode="eval").body)
+    wanted = _dumped(old)
     made = copy.copy(statement)
-    put = ast.parse(new, mode="eval").body
+    put = _parsed(new)
     made.value = _everywhere(made.value, wanted, put)  # type: ignore[attr-defined]
     return made
+
+
+@lru_cache(maxsize=512)
+def _dumped(text: str) -> str:
+    return ast.dump(_parsed(text))
 
 
 def _everywhere(node: Any, wanted: str, new: ast.expr) -> Any:
@@ -280,14 +286,22 @@ def _is_read(node: ast.AST) -> bool:
 def _times(statement: ast.stmt, factor: str, sign: str = "*") -> ast.stmt:
     made = copy.copy(statement)
     op: ast.operator = ast.Mult() if sign == "*" else ast.Div()
-    made.value = ast.BinOp(made.value, op, ast.parse(factor, mode="eval").body)  # type: ignore[attr-defined]
+    value = ast.BinOp(made.value, op, _parsed(factor))  # type: ignore[attr-defined]
+    made.value = located(value, statement)  # type: ignore[attr-defined]
     return made
 
 
 def _plus(statement: ast.stmt, term: str) -> ast.stmt:
     made = copy.copy(statement)
-    made.value = ast.BinOp(made.value, ast.Add(), ast.parse(term, mode="eval").body)  # type: ignore[attr-defined]
+    value = ast.BinOp(made.value, ast.Add(), _parsed(term))  # type: ignore[attr-defined]
+    made.value = located(value, statement)  # type: ignore[attr-defined]
     return made
+
+
+@lru_cache(maxsize=512)
+def _parsed(text: str) -> ast.expr:
+    """The expression of a text; it is shared, and so never changed."""
+    return ast.parse(text, mode="eval").body
 
 
 def said(node: ast.AST, mistake: Mistake) -> ast.AST:

@@ -79,7 +79,7 @@ class StatefulSubject(FunctionSubject):
 
     def _made(self, kind: type, parameters: Inputs) -> Any:
         """A copy of the object, of another class if its methods are replaced."""
-        made = object.__new__(kind)
+        made: Any = object.__new__(kind)
         made.__dict__.update(copy.deepcopy(self.held))
         for name, value in parameters.items():
             group, key = self.places[name]
