@@ -400,6 +400,18 @@ def test_advice_names_options(argv, says, here, capsys):
         assert python not in said
 
 
+def test_training_says_where_pca_is_ahead(here, capsys):
+    write("pumps.csv", table(100))
+    argv = [*TRAIN, "--out", "m.npz", "--force", "--learning-rate"]
+    assert main([*argv, "1e-6", "--epochs", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "PCA of the same code size is ahead, " in said
+    pca, own = map(float, re.search(r"ahead, ([\d.]+) to ([\d.]+):", said).groups())
+    assert pca < own
+    assert main([*argv, "0.01", "--epochs", "150"]) == 0
+    assert "is ahead" not in capsys.readouterr().out
+
+
 def test_too_few_rows_and_the_doctor_name_options_too(here, capsys):
     Path("one.csv").write_text("a,b\n1,2\n")
     assert main(["train", "--data", "one.csv"]) == 2
