@@ -400,6 +400,71 @@ def test_advice_names_options(argv, says, here, capsys):
         assert python not in said
 
 
+READING = {
+    "info": [], "explain": [], "export": ["-o", "x.h"], "sample": [], "decode": ["--codes", "t.csv"],
+    "evaluate": ["--data", "t.csv"], "encode": ["--data", "t.csv"], "score": ["--data", "t.csv"],
+    "reconstruct": ["--data", "t.csv"], "interpolate": ["--data", "t.csv"],
+    "denoise": ["--data", "t.csv"], "report": ["--data", "t.csv", "--out", "r.html"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", READING)
+def test_no_verb_shows_a_traceback_for_a_file_that_is_no_model(verb, here, capsys):
+    Path("t.csv").write_text("a,b\n1,2\n3,4\n")
+    Path("empty.npz").touch()
+    Path("cut.npz").write_bytes(b"PK\x03\x04 and then nothing")
+    np.savez("arrays.npz", a=np.zeros(3))
+    Path("folder").mkdir()
+    for name in ("missing.npz", "empty.npz", "cut.npz", "arrays.npz", "folder", "t.csv"):
+        assert main([verb, name, *READING[verb]]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"tinyae: load: {name}") or "there is no file missing.npz" in said
+        assert said.count("\n") == 1
+        assert "should not happen" not in said
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["export", "m.npz", "-o", "x.h", "--name", "1a"], "pass e.g. --name ae"),
+        (["export", "m.npz", "-o", "x.h", "--threshold", "nan"], "pass e.g. --threshold 0.02"),
+        (["export", "m.npz", "-o", "none/x.h"], "does not exist; make it, or pass another path"),
+        (["info", "m.npz", "--shape", "-1"], "pass e.g. --shape 1 28 28"),
+        (["diagnose", "net.py"], "names no function"),
+        (["diagnose", "bad.py:f", "--input", "x=2,3"], "bad.py"),
+        (["diagnose", "raises.py:f", "--input", "x=2,3"], "oops"),
+        (["diagnose", "none.py:f", "--input", "x=2,3"], "none.py"),
+        (["learn", "start", "99"], "there is no exercise '99'"),
+        (["train", "--data", "new.csv", "--config", "noise.bin"], "--config noise.bin is no TOML"),
+        (["train", "--data", "new.csv", "--resume", "new.csv"], "cannot resume from new.csv"),
+        (["score", "m.npz", "--data", "noise.csv"], "noise.csv is not text in UTF-8"),
+    ],
+)
+def test_odd_input_is_one_line_that_says_what_to_do(argv, says, there, capsys):
+    for name in ("noise.bin", "noise.csv"):
+        Path(name).write_bytes(bytes(range(256)))
+    Path("net.py").write_text("def f(x):\n    return x\n")
+    Path("bad.py").write_text("def f(x:\n")
+    Path("raises.py").write_text("raise RuntimeError('oops')\n")
+    assert main(argv) == 2
+    said = capsys.readouterr().err
+    assert says in said
+    assert "Traceback" not in said
+    assert "should not happen" not in said
+
+
+def test_training_says_where_pca_is_ahead(here, capsys):
+    write("pumps.csv", table(100))
+    argv = [*TRAIN, "--out", "m.npz", "--force", "--learning-rate"]
+    assert main([*argv, "1e-6", "--epochs", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "PCA of the same code size is ahead, " in said
+    pca, own = map(float, re.search(r"ahead, ([\d.]+) to ([\d.]+):", said).groups())
+    assert pca < own
+    assert main([*argv, "0.01", "--epochs", "150"]) == 0
+    assert "is ahead" not in capsys.readouterr().out
+
+
 def test_too_few_rows_and_the_doctor_name_options_too(here, capsys):
     Path("one.csv").write_text("a,b\n1,2\n")
     assert main(["train", "--data", "one.csv"]) == 2

@@ -838,7 +838,7 @@ def test_a_model_that_is_not_finite_is_told_before_the_first_step(number):
     rng = np.random.default_rng(0)
     model = Autoencoder(Dense(6, 3, rng=rng), Dense(3, 6, rng=rng), MSE())
     model.encoder.W.value[1, 2] = number
-    with pytest.raises(ValueError, match=r"fit: encoder.W, .* has 1 numbers that are NaN or inf"):
+    with pytest.raises(ValueError, match=r"fit: encoder.W, .* has 1 entry of NaN or infinity"):
         fit(model, rng.random((8, 6), np.float32), epochs=1, rng=0, progress=False)
 
 

@@ -158,6 +158,11 @@ class Huber(Loss):
         if not 0 < self.delta < math.inf:
             raise ValueError(f"Huber: delta is {delta}, expected a number > 0; pass e.g. delta=1.0")
 
+    def measure(self, y: Array, target: Array) -> tuple[float, Array]:
+        d = y - target
+        c = np.clip(d, -self.delta, self.delta)
+        return float((c * (d - 0.5 * c)).mean(dtype=np.float64)), c / d.size
+
     def elements(self, y: Array, target: Array) -> tuple[Array, Array]:
         d = y - target
         c = np.clip(d, -self.delta, self.delta)

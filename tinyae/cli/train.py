@@ -34,7 +34,7 @@ from tinyae.cli.models import (
 )
 from tinyae.cli.report import check_page, write_report
 from tinyae.cli.rows import add_rows, names_of_table, read_source
-from tinyae.cli.table import print_table, quality_rows
+from tinyae.cli.table import behind_pca, print_table, quality_rows
 from tinyae.cli.wording import count, done, in_options, say
 from tinyae.data.columns import Rows
 from tinyae.data.rows import select
@@ -165,7 +165,10 @@ def run(args: argparse.Namespace) -> int:
     if args.checkpoint is None and args.resume != checkpoint:
         Path(checkpoint).unlink(missing_ok=True)
     if hasattr(model, "reconstruct"):
-        print_table(quality_rows(model, train, test))
+        quality = quality_rows(model, train, test)
+        print_table(quality)
+        if args.model == "plain" and behind_pca(quality):
+            say(behind_pca(quality), out=True)
     median, epochs = np.median(history["seconds"]), len(history)
     print(f"\n{seconds:.1f} s for {count(epochs, 'epoch')}, {median:.2f} s an epoch (median)")
     print(f"model: {args.out}, with {how}{threshold}")

@@ -19,6 +19,9 @@ ADVICE = {
     "add more, or pass test_fraction=0 to hold out nothing": "add more",
     "with a schedule Cosine(rate, steps=…)": "with --schedule cosine",
     "or a schedule that lets the rate fall, Cosine(rate, steps=…)": "or --schedule cosine",
+    "pass e.g. threshold=np.quantile(model.reconstruction_error(x), 0.99)": "pass e.g. --threshold 0.02",
+    'pass e.g. name="ae"': "pass e.g. --name ae",
+    "pass e.g. x=(1, 28, 28)": "pass e.g. --shape 1 28 28",
     "pass image_size=(height, width), or --image-size,": "pass --image-size HEIGHT WIDTH",
 }
 

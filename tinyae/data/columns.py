@@ -592,7 +592,7 @@ def _without_gaps(
             "out, or --missing mean to fill them with the column's mean in the data that are learnt from"
         )
     if missing == "drop":
-        keep = ~gaps.any(axis=1)
+        keep = np.asarray(~gaps.any(axis=1))
         dropped = int((~keep).sum())
         if not keep.any():
             raise ValueError(f"load: every row of {where} has a gap, the first in {first}")

@@ -18,10 +18,14 @@ a, 0.03 of the mean variance of a column, keeps directions in which normal rows 
 deciding alone. For a linear code all three are distances in the space of the rows; the network
 bends that space so that normal rows lie flat.
 
+A few normal rows may lie far from all others in one direction, and would come before every anomaly. So
+first each number of u that is beyond c, twice what 95 % of normal rows have, is drawn in: |u| becomes
+c + c ln(|u| / c). Farther still counts more, but a number as large again no more than c ln 2.
+
 A row that is itself among the normal rows would be its own nearest one. So a u′ that equals u, up to
 rounding, is left out once: a row that was learnt from is judged by the others.
 
-Ridge and factors were chosen on tables as ``benchmarks/detectors.py`` tells.
+Ridge, factors and c were chosen on tables as ``benchmarks/detectors.py`` tells.
 
 Source    Mahalanobis (1936); Ledoit & Wolf (2004), for adding to the diagonal; Ramaswamy, Rastogi &
           Shim (2000), Angiulli & Pizzuti (2002), for distances to near neighbours; Zong et al.
@@ -36,6 +40,7 @@ from sklearn.neighbors import NearestNeighbors
 from tinyae.param import Array
 
 RIDGE = 0.03
+USUAL, BEYOND = 0.95, 2.0  # share of normal rows, and times what they have: beyond that is drawn in
 NEIGHBOURS = 5
 REFERENCES = 2048  # rows that are kept as neighbours, evenly spaced among all
 SAME = 1e-10  # squared distance between two calculations of one u, as a share of u's variance
@@ -49,6 +54,9 @@ class NormalRows:
 
     def __init__(self, z: Array, r: Array) -> None:
         u = _joined(z, r)
+        usual = BEYOND * np.quantile(np.abs(u), USUAL, axis=0)
+        self.bound = np.where(usual > 0, usual, np.abs(u).max(axis=0))
+        u = self._drawn_in(u)
         self.mean = u.mean(axis=0)
         C = np.atleast_2d(np.cov(u.T, bias=True))
         ridge = RIDGE * np.trace(C) / r.shape[1]
@@ -65,7 +73,7 @@ class NormalRows:
 
         It is −∞ only where all normal rows are the same.
         """
-        u = _joined(z, r)
+        u = self._drawn_in(_joined(z, r))
         m2 = np.square((u - self.mean) @ self.whitening).sum(axis=1)
         near = np.maximum(self._others(u)[0], self.same)
         with np.errstate(divide="ignore"):
@@ -73,7 +81,16 @@ class NormalRows:
 
     def nearest(self, z: Array, r: Array) -> Array:
         """The nearest normal rows, (N, 5), as indices into ``references``."""
-        return self._others(_joined(z, r))[1]
+        return self._others(self._drawn_in(_joined(z, r)))[1]
+
+    def _drawn_in(self, u: Array) -> Array:
+        """u, with what is beyond the bound c at c + c ln(|u| / c); where all normal rows have 0, u."""
+        size = np.abs(u)
+        far = (size > self.bound) & (self.bound > 0)
+        c = np.broadcast_to(self.bound, u.shape)[far]
+        inward = u.copy()
+        inward[far] = np.sign(u[far]) * c * (1 + np.log(size[far] / c))
+        return inward
 
     def _others(self, u: Array) -> tuple[Array, Array]:
         """‖u − u′‖² of the nearest normal rows but u itself, (N, 5) in rising order, and which."""

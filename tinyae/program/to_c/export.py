@@ -76,7 +76,7 @@ def export_c(
         the shape of one sample; needed only where the layers leave it open, as convolutions do
     threshold
         a score above which a sample is an anomaly, as the macro NAME_THRESHOLD; by default the
-        model's own, if it has one
+        model's own, if it has one. A model that carries ``fill`` has it as the macro NAME_FILL
     selftest
         whether to add a sample, what tinyae makes of it, and a function that compares; with
         ``train``, also what a step makes of some weights
