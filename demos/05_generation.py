@@ -15,7 +15,7 @@ generation_plane.png   decoded codes on a 15 × 15 grid whose cells have equal p
                        z = (Φ⁻¹(u), Φ⁻¹(v)), where Φ⁻¹ is the normal quantile function
 generation_samples.png random samples, not chosen
 generation_walk.png    from one digit to another, along the straight line between their codes; of each
-                       class the digit is shown whose code lies nearest to the median of its class
+                       class the digit is taken of whose reconstruction the judge is surest
 
 Two numbers measure the quality: the ELBO in nats, on pictures binarised with the grey values as
 probabilities, and the fraction of samples of which a classifier of real digits is sure (p > 0.9).
@@ -75,7 +75,6 @@ def main(argv=None):
     names = "z₁, quantiles of N(0, 1)", "z₂"
     plane(model.decode(codes), z, folder / "generation_plane.png", names=names, title=title)
     samples = model.sample(1000, rng)
-    walk(model, x_test, y_test, folder / "generation_walk.png")
 
     # Judge samples with a classifier of real digits, beside real digits and samples of PCA.
     network = ta.Sequential(
@@ -102,6 +101,9 @@ def main(argv=None):
         f"100 samples, not chosen: codes z ~ N(0, I), decoded (the judge is sure of {share:.0%})"
     )
     ta.plot.page(samples[:100], folder / "generation_samples.png", title=title)
+    sure = judge.predict_proba(model.reconstruct(x_test))
+    clear = [np.where(y_test == digit, sure[:, digit], 0).argmax() for digit in range(10)]
+    walk(model, x_test[clear], folder / "generation_walk.png")
     print(f"{folder}/generation_map.png, …_plane.png, …_samples.png, …_walk.png: the pictures")
     return numbers
 
@@ -118,22 +120,16 @@ def quantiles(n):
     return [NormalDist().inv_cdf((i + 0.5) / n) for i in range(n)]
 
 
-def walk(model, x, labels, path):
+def walk(model, digits, path):
     """Decoded codes in eleven steps from one digit to another, with the digits at the ends."""
-    lines, codes = [], model.encode(x)
+    lines = []
     for a, b in ((0, 1), (1, 2), (4, 9), (3, 5), (7, 2), (6, 0)):
-        start, end = (x[[typical(codes, labels == digit)]] for digit in (a, b))
+        start, end = digits[[a]], digits[[b]]
         between = model.interpolate(start, end, steps=11)[:, 0]
         lines.append((f"{a} to {b}", np.concatenate([start, between, end]), ""))
     steps = [f"{t:.1f}" for t in np.linspace(0, 1, 11)]
     title = "From one digit to another, along the line between their codes"
     rows(lines, path, heads=["real", *steps, "real"], title=title)
-
-
-def typical(codes, which):
-    """The index of the sample, of those, whose code lies nearest to their median."""
-    away = np.square(codes - np.median(codes[which], axis=0)).sum(axis=1)
-    return int(np.where(which, away, np.inf).argmin())
 
 
 if __name__ == "__main__":

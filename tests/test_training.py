@@ -556,8 +556,13 @@ def test_early_stopping_restores_the_best() -> None:
 # --- progress --------------------------------------------------------------------------------
 
 
-def test_the_bar_counts_every_batch(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_bar_counts_every_batch(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("tqdm")
+    quiet(make(), images(70), progress=True)
+    assert capsys.readouterr().err == ""  # where nobody watches
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     quiet(make(), images(70), progress=True)
     shown = capsys.readouterr()
     assert shown.out == ""
@@ -577,6 +582,7 @@ def test_without_tqdm_there_are_lines(
 ) -> None:
     monkeypatch.setitem(sys.modules, "tqdm", None)
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     quiet(make(), images(70), progress=True, validation=images(10))
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(":")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]

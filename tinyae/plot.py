@@ -396,8 +396,8 @@ def page(
     """
     names = _column_names("page", x, column_names)
     if names:
-        rows = _samples("page: x", x, _ROWS)
-        return _save(_table_page(rows, names, *_column_ends(x), title), path)
+        first = _samples("page: x", x, _ROWS)
+        return _save(_table_page(first, names, *_column_ends(x), title), path)
     x = _samples("page: x", x, len(x))
     columns = min(columns, len(x))
     rows = math.ceil(len(x) / columns)

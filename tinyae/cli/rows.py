@@ -251,8 +251,9 @@ def names_of(rows: Rows, model: Any, prefix: str) -> Any:
 def names_of_table(y: Array, model: Any) -> list[str] | None:
     """The columns' names of rows that are like those of the model's table; None for others."""
     columns = getattr(model, "columns", None)
-    fits = columns and y.ndim == 2 and y.shape[1] == len(columns)
-    return list(columns) if fits else None
+    if not columns or y.ndim != 2 or y.shape[1] != len(columns):
+        return None
+    return list(columns)
 
 
 def write_samples(verb: str, path: str, rows: Rows, y: Array, model: Any, source: Source) -> None:

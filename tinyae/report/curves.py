@@ -170,7 +170,7 @@ def _pca_curve(c: Comparison) -> tuple[str, int | None]:
     last = c.pca.n_components
     shown = min(last, max(2 * c.size, (found or last) + 6))
     ks = np.arange(1, shown + 1)
-    ys = errors[1 : shown + 1]
+    ys = np.maximum(errors[1 : shown + 1], own / 1000)  # what is exact lies on the axis
     low, high = min(float(ys.min()), own), float(ys.max())
     log = low > 0 and high > 3 * low
     limits = (low / 1.25, high * 1.12) if log else (0.0, 1.08 * high)
