@@ -16,9 +16,9 @@ It is compared with the classical Wiener filter, which is given the exact mean p
     m = ξ / (1 + ξ)      ξ = α (m² |Y|² / E|N|²)_before
                            + (1 − α) max(|Y|² / E|N|² − 1, 0)      "decision-directed"
 
-For steady hiss alone, which this power describes completely, the filter wins, and the network loses by
-half a decibel or so. Clicks are different: the filter treats them as music. The network has learned
-that clicks are vertical lines in the spectrogram and notes horizontal ones, and removes the clicks.
+For steady hiss alone, which this power describes completely, the filter wins, and the network loses.
+Clicks are different: the filter treats them as music. The network has learned that clicks are vertical
+lines in the spectrogram and notes horizontal ones, and removes the clicks.
 
 The demo writes clean.wav, noisy.wav, wiener.wav and denoised.wav to listen to, and a picture.
 
@@ -280,9 +280,10 @@ def picture(sounds, path, means=None):
         known = name != "clean" and "clean" in sounds
         ratio = f": {snr(sounds['clean'], sound):.1f} dB" if known else ""
         if known and means:
-            ratio += f"\n(mean of all melodies {means[name]:.1f} dB)"
+            ratio += f"\nall melodies: {means[name]:.1f} dB"
         line.plot(np.arange(len(sound)) / RATE, sound, linewidth=0.3, color="#1f77b4")
-        line.set(title=name.replace("wiener", "Wiener filter") + ratio, ylim=(-top, top))
+        line.set_title(name.replace("wiener", "Wiener filter") + ratio, fontsize=11)
+        line.set_ylim(-top, top)
         level = 20 * np.log10(np.abs(stft(sound)).T + 1e-6)
         extent = (0, seconds, 0, RATE / 2000)
         shown = map_.imshow(

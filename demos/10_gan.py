@@ -56,7 +56,7 @@ def main(argv=None):
     # Images from the same twelve noise vectors after each of these epochs, one row each.
     z = model.noise(12, rng)
     stages = [e for e in (1, 2, 4, 8, 16, 32) if e < epochs] + [epochs]
-    lines = [("untrained", model.decode(z), "no ink, no paper: grey")]
+    lines = [("untrained", model.decode(z), "undecided: grey")]
     before = model.sample(2000, rng)
 
     def keep(epoch):

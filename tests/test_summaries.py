@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -202,6 +203,18 @@ def test_a_work_that_fails_lets_others_show(monkeypatch: pytest.MonkeyPatch) -> 
 
     with pytest.raises(RuntimeError, match="half-way"):
         fail()
+    LONG["Autoencoder"]()
+    assert "Autoencoder" in terminal.getvalue()
+
+
+def test_other_threads_show_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = on_terminal(monkeypatch)
+    threads = [threading.Thread(target=LONG["Autoencoder"]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert terminal.getvalue() == ""
     LONG["Autoencoder"]()
     assert "Autoencoder" in terminal.getvalue()
 

@@ -24,6 +24,8 @@ _INSTEAD = {
     "V": "pass one field of it, e.g. x['name']",
 }
 
+FEW_COLUMNS = 24  # rows (N, D) of more columns without names are shown as signals, not a table
+
 
 def check_array(what: str, a: object) -> None:
     """Raise unless ``a`` is a NumPy array or a memory map, of any dtype. Takes 0.1 µs.

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from tinyae import files, metrics
-from tinyae.arrays import in_unit_interval, real
+from tinyae.arrays import FEW_COLUMNS, in_unit_interval, real
 from tinyae.param import Array
 
 Figure = Any  # matplotlib.figure.Figure, without importing it
@@ -34,7 +34,6 @@ _INK, _QUIET, _FAINT = "#222222", "#6b6b6b", "#d9d9d9"
 _BLUE, _ORANGE, _RED = "#1f77b4", "#ff7f0e", "#b2182b"
 _SIGNED = "RdBu_r"
 _DPI = 150
-FEW_COLUMNS = 24  # rows (N, D) of more columns without names are signals, not a table
 _MOST_COLUMNS = 30  # of a table that are drawn
 _PANELS, _ROWS = 6, 40  # samples of a table that are drawn: beside their reconstructions, and alone
 

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 PATIENCE = 2.0  # seconds before a bar appears
 
-_held = 0  # how many have asked for quiet, or show a bar of their own
+_held = 0  # how many on the main thread have asked for quiet, or show a bar of their own
 
 
 def is_watched() -> bool:
@@ -42,14 +42,18 @@ def bar_class() -> Any:
 
 
 def hold() -> None:
-    """No bar from here on, until :func:`release`."""
+    """No bar from here on, until :func:`release` on the same thread."""
     global _held
-    _held += 1
+    _held += _on_main_thread()
 
 
 def release() -> None:
     global _held
-    _held -= 1
+    _held -= _on_main_thread()
+
+
+def _on_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 @contextmanager
@@ -72,8 +76,7 @@ class Work:
         self.what, self.total, self.unit, self.done = what, total, unit, 0
         self.start = time.monotonic()
         self.bar: Any = None
-        on_main = threading.current_thread() is threading.main_thread()
-        self.shown = not _held and on_main and is_watched()
+        self.shown = not _held and _on_main_thread() and is_watched()
 
     def step(self, n: int = 1) -> None:
         """So many steps more are done."""

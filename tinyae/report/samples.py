@@ -12,8 +12,8 @@ from html import escape
 
 import numpy as np
 
+from tinyae.arrays import FEW_COLUMNS
 from tinyae.param import Array
-from tinyae.plot import FEW_COLUMNS
 from tinyae.report.drawing import Plot, text_of
 
 KINDS = ("image", "signal", "table")
