@@ -65,6 +65,7 @@ from tinyae.likelihoods import (
 from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Huber
 from tinyae.models import (
     GAN,
+    R1GAN,
     VQVAE,
     Autoencoder,
     BatchTopKSAE,
@@ -85,9 +86,11 @@ from tinyae.models import (
     PredictClean,
     PredictNoise,
     PredictVelocity,
+    ProGAN,
     Saturating,
     SparseAutoencoder,
     StackedAutoencoder,
+    StyleGAN,
     TopKSAE,
     VariationalAutoencoder,
     conv_denoiser,
@@ -99,10 +102,12 @@ from tinyae.models import (
     dense_pair,
     dense_variational,
     linear,
+    progan,
     sequence_autoencoder,
     spherical,
     stack_of,
     start_from_linear_filter,
+    stylegan,
     unet,
 )
 from tinyae.optim import (
@@ -255,6 +260,9 @@ __all__ = [
     "StackedAutoencoder",
     "Classifier",
     "GAN",
+    "R1GAN",
+    "ProGAN",
+    "StyleGAN",
     "NonSaturating",
     "Saturating",
     # hourglasses, built at once
@@ -270,6 +278,8 @@ __all__ = [
     "sequence_autoencoder",
     "dense_gan",
     "dcgan",
+    "progan",
+    "stylegan",
     "SGD",
     "Momentum",
     "Nesterov",
