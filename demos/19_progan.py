@@ -40,7 +40,9 @@ def main(argv=None):
     )
     parser.add_argument("--out", default="demo-out", help="folder for the pictures")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=4, help="of each stage; the last has twice that")
+    parser.add_argument(
+        "--epochs", type=int, default=2, help="of each stage; the last has twice that"
+    )
     parser.add_argument("--quick", action="store_true", help="a small run, to see that it works")
     options = parser.parse_args(argv)
     rng = np.random.default_rng(options.seed)
@@ -48,13 +50,13 @@ def main(argv=None):
     folder.mkdir(parents=True, exist_ok=True)
 
     data = ta.data.load(options.data)
-    x, channels, epochs = data.x_train, (32, 32, 16), options.epochs
+    x, channels, epochs = data.x_train, (32, 16, 8), options.epochs
     if options.quick:
         x, channels, epochs = x[:256], (4, 4, 4), 1
 
     model = ta.ProGAN(*ta.progan((1, 7, 7), channels[0], latent_dim=32, rng=rng))
     z, pages, seconds = model.noise(12, rng), [], 0.0
-    steps = epochs * -(-len(x) // 32)
+    steps = epochs * -(-len(x) // 16)
     for stage, width in enumerate(channels):
         if stage:
             before = model.decode(z)
@@ -68,7 +70,7 @@ def main(argv=None):
             model,
             x,
             epochs=rounds,
-            batch_size=32,
+            batch_size=16,
             optimizer=tuple(ta.Adam(2e-3, beta1=0.0, beta2=0.99) for _ in model.players),
             rng=rng,
         )
@@ -92,7 +94,12 @@ def main(argv=None):
         f"{folder}/progan_stages.png: the same noise after each stage, and just grown; "
         f"{folder}/progan_samples.png: new ones"
     )
-    return numbers | {"accuracy": accuracy, "jump": float(jump), "r1": last["r1"], "alpha": model.alpha}
+    return numbers | {
+        "accuracy": accuracy,
+        "jump": float(jump),
+        "r1": last["r1"],
+        "alpha": model.alpha,
+    }
 
 
 def larger(x):

@@ -31,13 +31,17 @@ def verdict(judge, x):
 def table(seen):
     """Print the verdicts by name, and return them as one dictionary of numbers."""
     width = max(map(len, seen)) + 2
-    print(f"{'images':{width}} {'entropy of one':>14} {'of all':>8} {'score':>7}  {'rarest class':>12}")
+    print(
+        f"{'images':{width}} {'entropy of one':>14} {'of all':>8} {'score':>7}  {'rarest class':>12}"
+    )
     for name, v in seen.items():
         print(
             f"{name:{width}} {v['entropy of one']:11.3f} nats {v['entropy of all']:8.3f} "
             f"{v['score']:7.2f} {v['rarest']:12.1%}"
         )
-    print("score = exp of the gap: 10 if every image is plainly one of ten equally frequent classes")
+    print(
+        "score = exp of the gap: 10 if every image is plainly one of ten equally frequent classes"
+    )
     return {f"{name}: {key}": value for name, v in seen.items() for key, value in v.items()}
 
 

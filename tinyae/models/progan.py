@@ -45,11 +45,14 @@ class ProGAN(R1GAN):
         generator: Layer,
         discriminator: Layer,
         *,
-        r1: float = 1.0,
+        r1: float = 0.1,
+        r1_samples: int = 8,
         fade_steps: int = 0,
         latent_dim: int | None = None,
     ) -> None:
-        super().__init__(generator, discriminator, r1=r1, latent_dim=latent_dim)
+        super().__init__(
+            generator, discriminator, r1=r1, r1_samples=r1_samples, latent_dim=latent_dim
+        )
         self.fade_steps = integer("ProGAN", "fade_steps", fade_steps, 0, 300)
         self.steps = np.zeros(())  # of the discriminator since the last growth
         self.image_shape = self._image_shape()
@@ -126,7 +129,13 @@ class ProGAN(R1GAN):
         return x
 
     def _image_shape(self) -> tuple[int, ...]:
-        return self.generator(np.zeros((1, self.latent_dim), self.dtype)).shape[1:]
+        shape = self.generator(np.zeros((1, self.latent_dim), self.dtype)).shape[1:]
+        if len(shape) != 3:
+            raise ValueError(
+                f"ProGAN: the generator makes samples of shape {shape}, expected images (C, H, W); "
+                "begin with the pair of progan()"
+            )
+        return shape
 
 
 class GrowingDiscriminator(PenalizedDiscriminator):

@@ -60,11 +60,14 @@ class StyleGAN(R1GAN):
         generator: Layer,
         discriminator: Layer,
         *,
-        r1: float = 1.0,
+        r1: float = 0.1,
+        r1_samples: int = 8,
         mixing: float = 0.9,
         latent_dim: int | None = None,
     ) -> None:
-        super().__init__(generator, discriminator, r1=r1, latent_dim=latent_dim)
+        super().__init__(
+            generator, discriminator, r1=r1, r1_samples=r1_samples, latent_dim=latent_dim
+        )
         parts = generator.layers if isinstance(generator, Sequential) else ()
         if (
             len(parts) < 2
