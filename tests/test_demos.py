@@ -122,8 +122,8 @@ def progan(n):
 
 
 def stylegan(n):
-    assert 0 < n["coarse"]
-    assert 0 < n["fine"]
+    assert n["coarse"] > 0
+    assert n["fine"] > 0
     assert n["noise"] > 0  # its strength has been learnt
     spread = [n[f"made, ψ = {psi}: spread"] for psi in ("0.5", "0.7", "1")]
     assert spread == sorted(spread)

@@ -113,7 +113,6 @@ from tinyae.models import (
     dense_encoder_decoder,
     dense_variational,
     progan,
-    stylegan,
 )
 from tinyae.param import Array
 
@@ -967,24 +966,23 @@ def _r1_gan(integers: Integers, rng: np.random.Generator) -> tuple[GAN, Shape]:
 
 
 def _pro_gan(integers: Integers, rng: np.random.Generator) -> tuple[GAN, Shape]:
-    depth, channels, size = integers(1, 2), integers(1, 2), integers(1, 2)
-    model = ProGAN(*progan((depth, size, size), channels, integers(1, 3), rng=rng), r1=2.0)
-    grown = integers(0, 2)
-    for _ in range(grown):
-        model.grow(integers(1, 2), 3, rng)
-        for _ in range(3):
-            model.advance()
-    if grown:
+    model = ProGAN(*progan((1, integers(1, 2), 1), 1, integers(1, 2), rng=rng), r1=2.0)
+    if integers(0, 1):
+        model.grow(1, 3, rng)
         model.steps[...] = integers(0, 2)
         model.advance()
     return model, (integers(2, 3), *model.image_shape)
 
 
 def _style_gan(integers: Integers, rng: np.random.Generator) -> tuple[GAN, Shape]:
-    shape = integers(1, 2), 2, 2 * integers(1, 2)
-    channels = [integers(1, 2) for _ in range(integers(1, 2))]
-    pair = stylegan(shape, channels, integers(2, 3), mapping_layers=1, rng=rng)
-    return StyleGAN(*pair, r1=2.0), (integers(2, 3), *shape)
+    n, latent, dim, pixels = integers(2, 3), integers(1, 2), integers(2, 3), integers(1, 3)
+    block = StyleBlock(2, 2, dim, (1, pixels), rng=rng)
+    mapping = Tokenwise(Sequential(Dense(latent, dim, rng=rng), Tanh()))
+    image = Sequential(Conv2d(2, 1, 1, rng=rng), Sigmoid())
+    generator = Sequential(mapping, Synthesis(block, rng=rng), image)
+    hidden = Sequential(Flatten(), Dense(pixels, 3, rng=rng), Tanh(), MinibatchDeviation(eps=0.01))
+    model = StyleGAN(generator, Sequential(hidden, Dense(4, 1, rng=rng)), r1=2.0)
+    return model, (n, 1, 1, pixels)
 
 
 def _player(

@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tinyae.arguments import check_generator, flag, float_dtype, positive_int, positive_pair
+from tinyae.arguments import (
+    check_callable,
+    check_generator,
+    flag,
+    float_dtype,
+    positive_int,
+    positive_pair,
+)
 from tinyae.initializers import Initializer, Normal
 from tinyae.layers.activation import LeakyReLU
 from tinyae.layers.base import Layer, Module, check_dy, check_input
@@ -185,16 +192,19 @@ class Synthesis(Layer):
         init: Initializer | None = None,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        if not blocks or not all(isinstance(block, StyleBlock) for block in blocks):
-            raise TypeError(
-                f"Synthesis: the blocks are {blocks!r:.80}, expected at least one StyleBlock; "
-                "pass StyleBlock(8, 8, 16, (7, 7), rng=rng)"
-            )
+        for i, block in enumerate(blocks or [None]):
+            if not isinstance(block, StyleBlock):
+                raise TypeError(
+                    f"Synthesis: block {i} is {block!r:.80}, expected at least one StyleBlock and "
+                    "nothing else; pass StyleBlock(8, 8, 16, (7, 7), rng=rng)"
+                )
         self.blocks = blocks
         shape = blocks[0].in_channels, *_input_size(blocks[0])
         self._check_chain(shape)
         dtype = float_dtype("Synthesis", dtype)
-        self.constant = Param((init or Normal(1.0))(shape, 1, 1, rng, dtype))
+        init = init or Normal(1.0)
+        check_callable("Synthesis", "init", init, "Normal(1.0)")
+        self.constant = Param(init(shape, 1, 1, rng, dtype))
 
     @property
     def children(self) -> dict[str, Module]:

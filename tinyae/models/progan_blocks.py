@@ -27,8 +27,6 @@ from tinyae.layers import (
 )
 from tinyae.models.builders import Activation, named, sizes_of
 
-Rng = np.random.Generator
-
 
 def progan(
     shape: tuple[int, int, int] = (1, 7, 7),
@@ -36,7 +34,7 @@ def progan(
     latent_dim: int = 64,
     *,
     output: Activation = Sigmoid,
-    rng: Rng,
+    rng: np.random.Generator,
 ) -> tuple[Layer, Layer]:
     """(generator, discriminator) of the smallest images, ready to grow in a :class:`ProGAN`.
 
@@ -60,20 +58,24 @@ def progan(
     return generator, Sequential(from_image(depth, channels, rng=rng), *tail)
 
 
-def up_block(a: int, b: int, *, rng: Rng, dtype: DTypeLike = np.float32) -> list[Layer]:
+def up_block(
+    a: int, b: int, *, rng: np.random.Generator, dtype: DTypeLike = np.float32
+) -> list[Layer]:
     """From a channels to b, the maps doubled."""
     first, second = conv(a, b, rng=rng, dtype=dtype), conv(b, b, rng=rng, dtype=dtype)
     activated = LeakyReLU(0.2), PixelNorm()
     return [Upsample2d(2), first, *activated, second, LeakyReLU(0.2), PixelNorm()]
 
 
-def down_block(a: int, b: int, *, rng: Rng, dtype: DTypeLike = np.float32) -> list[Layer]:
+def down_block(
+    a: int, b: int, *, rng: np.random.Generator, dtype: DTypeLike = np.float32
+) -> list[Layer]:
     """From a channels to b, the maps halved."""
     first, second = conv(a, a, rng=rng, dtype=dtype), conv(a, b, rng=rng, dtype=dtype)
     return [first, LeakyReLU(0.2), second, LeakyReLU(0.2), AvgPool2d(2)]
 
 
-def judge(channels: int, height: int, width: int, *, rng: Rng) -> list[Layer]:
+def judge(channels: int, height: int, width: int, *, rng: np.random.Generator) -> list[Layer]:
     """From the smallest maps to the logit, with a look at how much the batch varies."""
     size = channels * height * width
     return [
@@ -87,16 +89,22 @@ def judge(channels: int, height: int, width: int, *, rng: Rng) -> list[Layer]:
     ]
 
 
-def to_image(channels: int, depth: int, *, rng: Rng, dtype: DTypeLike = np.float32) -> Layer:
+def to_image(
+    channels: int, depth: int, *, rng: np.random.Generator, dtype: DTypeLike = np.float32
+) -> Layer:
     """A pixel of the image from the channels of that pixel."""
     return Equalized(Conv2d(channels, depth, 1, rng=rng, init=Normal(1.0), dtype=dtype), gain=1.0)
 
 
-def from_image(depth: int, channels: int, *, rng: Rng, dtype: DTypeLike = np.float32) -> Layer:
+def from_image(
+    depth: int, channels: int, *, rng: np.random.Generator, dtype: DTypeLike = np.float32
+) -> Layer:
     """The channels of a pixel from the image."""
     return Sequential(conv(depth, channels, 1, rng=rng, dtype=dtype), LeakyReLU(0.2))
 
 
-def conv(a: int, b: int, kernel: int = 3, *, rng: Rng, dtype: DTypeLike = np.float32) -> Layer:
+def conv(
+    a: int, b: int, kernel: int = 3, *, rng: np.random.Generator, dtype: DTypeLike = np.float32
+) -> Layer:
     """A convolution that keeps the maps' size."""
     return Equalized(Conv2d(a, b, kernel, 1, "same", rng=rng, init=Normal(1.0), dtype=dtype))
