@@ -17,7 +17,7 @@ The picture shows samples after each stage. A classifier of real images judges t
 What it cannot show at this size: the paper grows to 1024 × 1024, where a game that begins at full
 size fails; at 28 × 28 a plain GAN plays well, and growing saves time rather than the game.
 
-    python demos/19_progan.py                  # built-in data, a few minutes
+    python demos/19_progan.py                  # built-in data, about two minutes
     python demos/19_progan.py --data mnist --epochs 2
 
 Source: Karras, Aila, Laine & Lehtinen (2018); R1: Mescheder, Geiger & Nowozin (2018).
@@ -41,7 +41,7 @@ def main(argv=None):
     parser.add_argument("--out", default="demo-out", help="folder for the pictures")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--epochs", type=int, default=2, help="of each stage; the last has twice that"
+        "--epochs", type=int, default=1, help="of each stage; the last has twice that"
     )
     parser.add_argument("--quick", action="store_true", help="a small run, to see that it works")
     options = parser.parse_args(argv)

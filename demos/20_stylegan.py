@@ -16,7 +16,7 @@ A classifier of real images judges the samples as in demo 10. What it cannot sho
 faces, coarse styles are pose and fine ones colour; 28 × 28 pixels of grey have hardly any fine
 styles, and how well the styles are disentangled (the paper's path lengths) is not measured.
 
-    python demos/20_stylegan.py                  # built-in data, a few minutes
+    python demos/20_stylegan.py                  # built-in data, about two minutes
     python demos/20_stylegan.py --data mnist --epochs 2
 
 Source: Karras, Laine & Aila (2019); weight demodulation: Karras et al. (2020).
@@ -39,7 +39,7 @@ def main(argv=None):
     )
     parser.add_argument("--out", default="demo-out", help="folder for the pictures")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--quick", action="store_true", help="a small run, to see that it works")
     options = parser.parse_args(argv)
     rng = np.random.default_rng(options.seed)

@@ -104,8 +104,8 @@ def test_each_step_of_the_discriminator_moves_alpha():
     assert model.alpha == 3 / 5
 
 
-def test_both_players_follow_their_gradients_when_grown_twice():
-    model = list(stages())[5].astype(np.float64)
+def test_both_players_follow_their_gradients_while_a_block_fades_in():
+    model = list(stages())[2].astype(np.float64)
     assert model.alpha == 0.5
     for p in model.params.values():
         p.value[...] += rng(5).normal(0, 0.1, p.shape)
@@ -246,19 +246,23 @@ def test_few_samples_give_the_penalty_of_all_on_average():
 
 
 @pytest.mark.parametrize(("gamma", "settles"), [(0.0, False), (0.3, True)])
-def test_with_r1_a_game_settles_that_circles_without(gamma, settles):
-    """The Dirac-GAN: all data at 0, all samples at θ, D(x) = ψ x (Mescheder et al. 2018, §2)."""
+def test_with_r1_a_game_settles_that_goes_on_circling_without(gamma, settles):
+    """The Dirac-GAN: all data at 0, all samples at θ, D(x) = ψ x (Mescheder et al. 2018, §2).
+
+    With the penalty (θ, ψ) approaches 0 exponentially; the non-saturating loss alone circles it, and
+    the smaller the circles, the more slowly they shrink.
+    """
     model, x = linear_game([1.0], gamma), np.zeros((4, 1))
     G, D = model.generator, model.discriminator
     G.W.value[...], G.b.value[...] = 0, 1
-    for _ in range(3000):
+    for _ in range(1200):
         for player, p in zip(model.players, (D.W, G.b)):
             player.backprop(x, rng())
-            p.value[...] -= 0.02 * p.grad
+            p.value[...] -= 0.05 * p.grad
             for q in model.params.values():
                 q.grad[...] = 0
     distance = float(np.hypot(D.W.value[0, 0], G.b.value[0]))
-    assert distance < 0.01 if settles else distance > 0.5
+    assert distance < 0.001 if settles else distance > 0.2
 
 
 def test_evaluation_changes_nothing():

@@ -31,7 +31,7 @@ class R1GAN(GAN):
     Units     r1: logit² / data², summed over x's entries, raw, without γ/2
     Raises    NotImplementedError if a layer of D has no tangent
     Source    Mescheder, Geiger & Nowozin (2018), eq. 9 (R₁) and §4.1: with it the game converges
-              locally, where the GAN without a penalty may cycle
+              locally, where the GAN without a penalty goes on circling
 
     ``r1`` is γ. The penalty costs two to three times what the loss does; on few samples it is cheap,
     and its mean over the batches is the same. Where a layer of D looks at the whole batch (BatchNorm,

@@ -111,9 +111,10 @@ class ProGAN(R1GAN):
     def advance(self) -> None:
         """Count a step of the discriminator, and set α in both players."""
         self.steps[...] += 1
-        for fade in (self.generator.layers[-2], self.discriminator.layers[0]):  # type: ignore[attr-defined]
-            if isinstance(fade, Fade):
-                fade.alpha[...] = self.alpha
+        for player in (self.generator, self.discriminator):
+            for part in getattr(player, "layers", ()):
+                if isinstance(part, Fade):
+                    part.alpha[...] = self.alpha
 
     def as_input(self, batch: Any) -> Any:
         """The images at the size of the game, mixed with coarser ones while a block fades in."""
