@@ -229,6 +229,13 @@ def test_evaluation_is_the_same_at_every_call():
         (lambda: stylegan(rng=0), TypeError, "Generator"),
         (lambda: PixelNoise((2, 2), rng=None), TypeError, "Generator"),
         (lambda: StyleBlock(2, 2, 3, (3, 4), True, rng=rng()), ValueError, "even"),
+        (
+            lambda: ModulatedConv2d(2, 2, rng=rng())(
+                np.zeros((3, 2, 4, 4), np.float32), np.ones((3, 4))
+            ),
+            ValueError,
+            r"s has shape \(3, 4\), expected \(3, 2\)",
+        ),
         (lambda: Synthesis(), TypeError, "at least one StyleBlock"),
         (
             lambda: Synthesis(

@@ -43,11 +43,13 @@ class ModulatedConv2d(Module):
     Forward   y = d ∘ (W ∗ (s ∘ x)) + b,   d[n,o] = 1/√(t + ε),   t[n,o] = Σ_c s[n,c]² q[o,c],
               q[o,c] = Σ_{u,v} W[o,c,u,v]²;   the same as a convolution with the weights
               W′ₙ = d[n,o] s[n,c] W[o,c,u,v], which have norm 1 for every sample and output
-    Shapes    x (N, C, H, W)   s (N, C)   W (O, C, k, k)   b, d per output (O,), (N, O)   y (N, O, H, W)
+    Shapes    x (N, C, H, W)   s (N, C)   W (O, C, k, k)   b (O,)   q (O, C)   t, d (N, O)
+              y (N, O, H, W)
     Backward  with r = W ∗ (s ∘ x), dr = d ∘ dy, and for the scale g = ∂L/∂t = −½ d³ Σ_{i,j} dy r:
               dx = s ∘ Cᵀdr      ds = Σ_{i,j} x ∘ Cᵀdr + 2 s ∘ (g q)
               dW = ∂⟨dr, W ∗ (s ∘ x)⟩/∂W + 2 W gᵀs²      db = Σ dy
     Cache     x, s, s ∘ x, r, q, d
+    Raises    ValueError if x or s has another shape
     Source    Karras et al. (2020), eq. 1 to 3 (weight demodulation)
     """
 
@@ -73,6 +75,12 @@ class ModulatedConv2d(Module):
         self.eps = 1e-8
 
     def forward(self, x: Array, s: Array) -> tuple[Array, Any]:
+        self.conv.check(x)
+        if s.shape != x.shape[:2]:
+            raise ValueError(
+                f"ModulatedConv2d: s has shape {s.shape}, expected {x.shape[:2]}, one number for "
+                "every channel of every sample; pass s of that shape"
+            )
         W = self.conv.W.value
         q = (W * W).sum(axis=(2, 3))
         d = 1 / np.sqrt((s * s) @ q.T + self.eps)

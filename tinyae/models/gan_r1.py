@@ -33,9 +33,10 @@ class R1GAN(GAN):
     Source    Mescheder, Geiger & Nowozin (2018), eq. 9 (R₁) and §4.1: with it the game converges
               locally, where the GAN without a penalty goes on circling
 
-    ``r1`` is γ. The penalty costs two to three times what the loss does; on few samples it is cheap,
-    and its mean over the batches is the same. Where a layer of D looks at the whole batch (BatchNorm,
-    MinibatchDeviation), the gradient is that of the sum of all logits, as in the official programs.
+    ``r1`` is γ. On the whole batch the penalty costs about as much as the loss does; on few samples
+    it is cheap, and its mean over the batches is the same. Where a layer of D looks at the whole
+    batch (BatchNorm, MinibatchDeviation), the gradient is that of the sum of all logits, as in the
+    official programs.
     """
 
     def __init__(
