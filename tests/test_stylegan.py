@@ -181,7 +181,7 @@ def test_both_players_follow_their_gradients():
     for p in model.params.values():
         p.value[...] += rng(5).normal(0, 0.1, p.shape)
     for player in model.players:
-        report = gradcheck.check_model(player, rng(1).random((3, 1, 8, 4)), rng(4), max_entries=3)
+        report = gradcheck.check_model(player, rng(1).random((3, 1, 8, 4)), rng(4), max_entries=1)
         assert report.ok, report
 
 

@@ -95,7 +95,9 @@ class ProGAN(R1GAN):
 
     def _parts(self) -> tuple[list[Any], list[Any]]:
         """The layers of both players, without what α = 1 has faded out."""
-        G, D = ([*getattr(part, "layers", ())] for part in (self.generator, self.discriminator))
+        both = self.generator, self.discriminator
+        parts: list[list[Any]] = [list(getattr(player, "layers", ())) for player in both]
+        G, D = parts
         if len(G) > 2 and isinstance(G[-2], Fade):
             G[-2:-1] = G[-2].new.layers
         if D and isinstance(D[0], Fade):
