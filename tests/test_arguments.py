@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import DTypeLike
 
 import tinyae as ta
+from tinyae.initializers import Initializer
 from tinyae.optim import weights
 
 
@@ -53,6 +55,12 @@ def classifier() -> ta.Classifier:
 
 def stack() -> ta.StackedAutoencoder:
     return ta.stack_of((4,), [3, 2], rng=rng())
+
+
+def synthesis(
+    block: Any, rng: np.random.Generator | None, init: Initializer | None, dtype: DTypeLike
+) -> ta.Synthesis:
+    return ta.Synthesis(block, rng=rng, init=init, dtype=dtype)
 
 
 def parts() -> dict[str, Any]:
@@ -95,6 +103,7 @@ CONV = {
     "groups": 1,
 }
 NEW = {"rng": rng(), "init": ta.HeNormal(), "dtype": np.float32}
+R1 = {"r1": 0.1, "r1_samples": 8}
 SAE = {"in_features": 4, "features": 6, "dead_after": 9, **NEW}
 STEPS = {"learning_rate": 1e-3}
 DECAY = {"l2": 0.1, "decay": weights}
@@ -178,6 +187,36 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
             real_label=1.0,
             latent_dim=2,
         ),
+    ),
+    "R1GAN": (
+        ta.R1GAN,
+        dict(
+            zip(("generator", "discriminator"), ta.dense_gan((4,), (3,), 2, rng=rng())),
+            **{**R1, "latent_dim": 2},
+        ),
+    ),
+    "ProGAN": (
+        ta.ProGAN,
+        dict(
+            zip(("generator", "discriminator"), ta.progan((1, 2, 2), 2, 3, rng=rng())),
+            **{**R1, "fade_steps": 0, "latent_dim": 3},
+        ),
+    ),
+    "StyleGAN": (
+        ta.StyleGAN,
+        dict(
+            zip(("generator", "discriminator"), ta.stylegan((1, 2, 2), (2,), 3, rng=rng())),
+            **{**R1, "mixing": 0.9, "latent_dim": 3},
+        ),
+    ),
+    "progan": (
+        ta.progan,
+        {"shape": (1, 4, 4), "channels": 2, "latent_dim": 3, "output": ta.Sigmoid, "rng": rng()},
+    ),
+    "stylegan": (
+        ta.stylegan,
+        {"shape": (1, 4, 4), "channels": (2, 3), "latent_dim": 3, "mapping_layers": 1}
+        | {"output": ta.Sigmoid, "rng": rng()},
     ),
     "dense_encoder_decoder": (
         ta.dense_encoder_decoder,
@@ -304,6 +343,26 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "RMSNorm": (ta.RMSNorm, {"normalized_shape": 3, "eps": 1e-5, "dtype": np.float32}),
     "PixelNorm": (ta.PixelNorm, {"eps": 1e-8}),
     "Dropout": (ta.Dropout, {"p": 0.5, "rng": rng()}),
+    "PixelNoise": (ta.PixelNoise, {"size": (2, 2), "rng": rng(), "dtype": np.float32}),
+    "Equalized": (ta.Equalized, {"layer": ta.Dense(4, 2, rng=rng()), "gain": 1.0}),
+    "MinibatchDeviation": (
+        ta.MinibatchDeviation,
+        {"eps": 1e-8, "momentum": 0.1, "dtype": np.float32},
+    ),
+    "Fade": (ta.Fade, {"old": ta.Dense(4, 2, rng=rng()), "new": ta.Dense(4, 2, rng=rng())}),
+    "ModulatedConv2d": (
+        ta.ModulatedConv2d,
+        {"in_channels": 2, "out_channels": 2, "kernel_size": 3, **NEW},
+    ),
+    "StyleBlock": (
+        ta.StyleBlock,
+        {"in_channels": 2, "out_channels": 2, "style_dim": 3, "size": (2, 2), "upsample": False}
+        | NEW,
+    ),
+    "Synthesis": (
+        synthesis,
+        {"block": ta.StyleBlock(2, 2, 3, (2, 2), rng=rng()), **NEW},
+    ),
     "Embedding": (ta.Embedding, {"count": 5, "dim": 3, **NEW}),
     "LearntPositions": (ta.LearntPositions, {"length": 5, "dim": 3, **NEW}),
     "Tokenwise": (ta.Tokenwise, {"layer": ta.ReLU()}),

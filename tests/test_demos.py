@@ -114,6 +114,21 @@ def microcontroller(n):
     assert n["abnormal found after"] > 0.7
 
 
+def progan(n):
+    assert n["jump"] == 0  # growth changes nothing at first
+    assert n["alpha"] == 1
+    assert n["r1"] > 0
+    assert 1 <= n["made: score"] < n["real: score"] <= 10
+
+
+def stylegan(n):
+    assert n["coarse"] > 0
+    assert n["fine"] > 0
+    assert n["noise"] > 0  # its strength has been learnt
+    spread = [n[f"made, ψ = {psi}: spread"] for psi in ("0.5", "0.7", "1")]
+    assert spread == sorted(spread)
+
+
 # demo: its check, its pictures
 ROWS = {
     "01_compression": (compression, "compression compression_curve"),
@@ -131,6 +146,8 @@ ROWS = {
     "10_gan": (gan, "gan_training gan_samples"),
     "11_custom_function": (custom_function, "custom_function"),
     "12_microcontroller": (microcontroller, "microcontroller"),
+    "19_progan": (progan, "progan_stages progan_samples"),
+    "20_stylegan": (stylegan, "stylegan_samples stylegan_mixing stylegan_truncation"),
 }
 NEEDS_TORCH = ("11_custom_function",)
 

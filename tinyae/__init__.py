@@ -14,11 +14,13 @@ The source is meant to be read, in this order:
 10. ``gradcheck/numeric.py``   how to know that a gradient is right
 11. ``models/denoising.py``, ``sparse.py``, ``contractive.py``, ``stacked.py``: one idea more each
 12. ``likelihoods.py``, ``models/variational.py``: the code as a distribution, the ELBO in nats
-13. ``models/gan.py``, ``gan_players.py``: two players, each with a loss of its own
+13. ``models/gan.py``, ``gan_players.py``: two players, each with a loss of its own; ``gan_r1.py``,
+    ``progan.py``, ``stylegan.py``
 14. ``layers/convolution.py``, ``conv.py``: convolution and its transpose, each the other's adjoint;
     of sequences in ``conv1d.py``, ``pool1d.py``; ``upsample.py``, ``glu.py``
 15. ``layers/norm.py``, ``group_norm.py``, ``rms_norm.py``, ``pool.py``,
-    ``global_pool.py``, ``shape.py``, ``noise.py``, ``topk.py``, ``branches.py``; of tokens
+    ``global_pool.py``, ``shape.py``, ``noise.py``, ``topk.py``, ``branches.py``; of growing
+    GANs ``equalized.py``, ``minibatch.py``, ``fade.py``, ``style.py``; of tokens
     ``embedding.py``, ``tokens.py``, ``attention.py``, ``transformer.py``, ``recurrent.py``
 16. ``twin.py``, ``fusion/``   what runs in place of these definitions where speed matters
 17. ``kernels/reference.py``   the hot loops in plain NumPy; ``kernels/jitted/``: the same, compiled,
@@ -65,6 +67,7 @@ from tinyae.likelihoods import (
 from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Huber, WeightedLoss
 from tinyae.models import (
     GAN,
+    R1GAN,
     VQVAE,
     Autoencoder,
     BatchTopKSAE,
@@ -85,9 +88,11 @@ from tinyae.models import (
     PredictClean,
     PredictNoise,
     PredictVelocity,
+    ProGAN,
     Saturating,
     SparseAutoencoder,
     StackedAutoencoder,
+    StyleGAN,
     TopKSAE,
     VariationalAutoencoder,
     conv_denoiser,
@@ -99,10 +104,12 @@ from tinyae.models import (
     dense_pair,
     dense_variational,
     linear,
+    progan,
     sequence_autoencoder,
     spherical,
     stack_of,
     start_from_linear_filter,
+    stylegan,
     unet,
 )
 from tinyae.optim import (
@@ -256,6 +263,9 @@ __all__ = [
     "StackedAutoencoder",
     "Classifier",
     "GAN",
+    "R1GAN",
+    "ProGAN",
+    "StyleGAN",
     "NonSaturating",
     "Saturating",
     # hourglasses, built at once
@@ -271,6 +281,8 @@ __all__ = [
     "sequence_autoencoder",
     "dense_gan",
     "dcgan",
+    "progan",
+    "stylegan",
     "SGD",
     "Momentum",
     "Nesterov",

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyae import gradcheck
+from tinyae import gradcheck, kernels
 from tinyae.data.corruption import GaussianNoise, MaskingNoise, SaltAndPepper
 from tinyae.gradcheck import Report
 from tinyae.layers import (
@@ -36,6 +36,8 @@ from tinyae.layers import (
     Dense,
     Dropout,
     Embedding,
+    Equalized,
+    Fade,
     Flatten,
     GlobalAvgPool2d,
     GlobalMaxPool2d,
@@ -47,9 +49,11 @@ from tinyae.layers import (
     LearntPositions,
     MaxPool1d,
     MaxPool2d,
+    MinibatchDeviation,
     MultiHeadAttention,
     Pad2d,
     Parallel,
+    PixelNoise,
     PixelNorm,
     PixelShuffle,
     PReLU,
@@ -64,6 +68,8 @@ from tinyae.layers import (
     Skip,
     Softmax,
     Softplus,
+    StyleBlock,
+    Synthesis,
     Tanh,
     TiedDense,
     Tokenwise,
@@ -77,6 +83,7 @@ from tinyae.likelihoods import Bernoulli, Gaussian, Laplace, LearntGaussian
 from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Huber, Loss, WeightedLoss
 from tinyae.models import (
     GAN,
+    R1GAN,
     VQVAE,
     Autoencoder,
     BatchTopKSAE,
@@ -96,13 +103,16 @@ from tinyae.models import (
     PredictClean,
     PredictNoise,
     PredictVelocity,
+    ProGAN,
     Saturating,
     SparseAutoencoder,
+    StyleGAN,
     TopKSAE,
     VariationalAutoencoder,
     conv_encoder_decoder,
     dense_encoder_decoder,
     dense_variational,
+    progan,
 )
 from tinyae.param import Array
 
@@ -628,6 +638,78 @@ def _recurrent(cls: Callable[..., Layer]) -> Callable[..., tuple[Layer, Shape]]:
     return build
 
 
+def _equalized(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    n, features = _rows(integers, rng)
+    return Equalized(Dense(features, integers(1, 6), rng=rng)), (n, features)
+
+
+def _equalized_images(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    shape = _images(integers)
+    conv = Conv2d(shape[1], integers(1, 3), 3, integers(1, 2), "same", rng=rng)
+    return Equalized(conv, gain=0.8), shape
+
+
+def _minibatch_deviation(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    layer = MinibatchDeviation(eps=0.01)
+    layer.running[...] = rng.uniform(0.5, 2)
+    return layer, _any_shape(integers, rng)
+
+
+def _minibatch_inference(layer: MinibatchDeviation, x: Array) -> Array:
+    return np.concatenate([x, 0 * x[:, :1] + layer.running], axis=1)
+
+
+def _fade(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    n, features = _rows(integers, rng)
+    out = integers(1, 4)
+    new = Sequential(Dense(features, out, rng=rng), Tanh())
+    layer = Fade(Dense(features, out, rng=rng), new)
+    layer.alpha[...] = rng.uniform()
+    return layer, (n, features)
+
+
+def _fade_images(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    n, c, *size = _images(integers)
+    down = Conv2d(c, 2, 3, 2, "same", rng=rng)
+    layer = Fade(Sequential(AvgPool2d(2), Conv2d(c, 2, 1, rng=rng)), Sequential(down, Softplus()))
+    layer.alpha[...] = rng.uniform()
+    return layer, (n, c, 2 * size[0], 2 * size[1])
+
+
+def _pixel_noise(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    shape = _images(integers)
+    return PixelNoise((shape[2], shape[3]), rng=rng), shape
+
+
+def _pixel_noise_inference(layer: PixelNoise, x: Array) -> Array:
+    return x + layer.a.value * layer.fixed
+
+
+def _synthesis(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    a, b, dim = integers(1, 3), integers(1, 3), integers(2, 4)
+    h, w = _pair(integers, 1, 2)
+    blocks = [StyleBlock(a, b, dim, (h, w), rng=rng)]
+    if integers(0, 1):
+        blocks.append(StyleBlock(b, integers(1, 2), dim, (2 * h, 2 * w), True, rng=rng))
+    return Synthesis(*blocks, rng=rng), (integers(1, 3), len(blocks), dim)
+
+
+def _synthesis_inference(layer: Synthesis, x: Array) -> Array:
+    """Each sample by ordinary convolutions with weights of its own: Karras et al. (2020), eq. 1–3."""
+    images = []
+    for styles in x:
+        h = layer.constant.value[None]
+        for block, w in zip(layer.blocks, styles):
+            s, conv = block.affine(w[None])[0], block.conv.conv
+            W = conv.W.value * s[:, None, None]
+            W /= np.sqrt(np.square(W).sum(axis=(1, 2, 3), keepdims=True) + block.conv.eps)
+            r = kernels.conv2d(block.up(h), W, (1, 1), (1, 1, 1, 1), conv.b.value)
+            r = r + block.noise.a.value * block.noise.fixed
+            h = np.sqrt(2) * np.where(r > 0, r, 0.2 * r)
+        images.append(h)
+    return np.concatenate(images)
+
+
 LAYERS: tuple[LayerRow, ...] = (
     LayerRow("Dense", _dense, _wider),
     LayerRow("TiedDense", _tied_dense, _wider),
@@ -684,6 +766,15 @@ LAYERS: tuple[LayerRow, ...] = (
     LayerRow("RMSNorm images", _rms_norm_images, lambda x: x[..., :-1]),
     LayerRow("PixelNorm", _pixel_norm),
     LayerRow("Dropout", _dropout, None, True, lambda layer, x: x),
+    LayerRow("Equalized", _equalized, _wider),
+    LayerRow("Equalized images", _equalized_images, _wider),
+    LayerRow("MinibatchDeviation", _minibatch_deviation, None, True, _minibatch_inference),
+    LayerRow("Fade", _fade, _wider),
+    LayerRow("Fade images", _fade_images, _wider),
+    LayerRow("PixelNoise", _pixel_noise, lambda x: x[..., :-1], True, _pixel_noise_inference),
+    LayerRow(
+        "Synthesis", _synthesis, lambda x: x[..., :-1], True, _synthesis_inference, tangent=False
+    ),
     LayerRow("TopK", _top_k, None, True, _top_k_inference),
     LayerRow("Sequential", _sequential, _wider),
     LayerRow("Sequential tied", _tied_pair, _wider),
@@ -857,16 +948,6 @@ def _sae(cls: Callable[..., Any]) -> Callable[..., tuple[Model, Shape]]:
     return build
 
 
-def _discriminator_player(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
-    gan, shape = _gan(integers, rng)
-    return gan.players[0], shape
-
-
-def _generator_player(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
-    gan, shape = _gan(integers, rng)
-    return gan.players[1], shape
-
-
 def _gan(integers: Integers, rng: np.random.Generator) -> tuple[GAN, Shape]:
     n, pixels, latent, width = integers(2, 5), integers(2, 6), integers(1, 3), integers(1, 4)
     generator = Sequential(
@@ -881,6 +962,44 @@ def _gan(integers: Integers, rng: np.random.Generator) -> tuple[GAN, Shape]:
     discriminator = Sequential(Flatten(), hidden, Dense(width, 1, rng=rng))
     loss = (NonSaturating(), Saturating())[integers(0, 1)]
     return GAN(generator, discriminator, loss, real_label=0.9), (n, 1, pixels, 1)
+
+
+def _r1_gan(integers: Integers, rng: np.random.Generator) -> tuple[GAN, Shape]:
+    n, pixels, latent, width = integers(2, 5), integers(2, 6), integers(1, 3), integers(1, 4)
+    generator = Sequential(Dense(latent, pixels, rng=rng), Sigmoid(), Reshape(1, pixels, 1))
+    hidden = Sequential(Dense(pixels, width, rng=rng), ELU(), MinibatchDeviation(eps=0.01))
+    discriminator = Sequential(Flatten(), hidden, Dense(width + 1, 1, rng=rng))
+    return R1GAN(generator, discriminator, r1=2.0), (n, 1, pixels, 1)
+
+
+def _pro_gan(integers: Integers, rng: np.random.Generator) -> tuple[GAN, Shape]:
+    model = ProGAN(*progan((1, integers(1, 2), 1), 1, integers(1, 2), rng=rng), r1=2.0)
+    if integers(0, 1):
+        model.grow(1, 3, rng)
+        model.steps[...] = integers(0, 2)
+        model.advance()
+    return model, (integers(2, 3), *model.image_shape)
+
+
+def _style_gan(integers: Integers, rng: np.random.Generator) -> tuple[GAN, Shape]:
+    n, latent, dim, pixels = integers(2, 3), integers(1, 2), integers(2, 3), integers(1, 3)
+    block = StyleBlock(2, 2, dim, (1, pixels), rng=rng)
+    mapping = Tokenwise(Sequential(Dense(latent, dim, rng=rng), Tanh()))
+    image = Sequential(Conv2d(2, 1, 1, rng=rng), Sigmoid())
+    generator = Sequential(mapping, Synthesis(block, rng=rng), image)
+    hidden = Sequential(Flatten(), Dense(pixels, 3, rng=rng), Tanh(), MinibatchDeviation(eps=0.01))
+    model = StyleGAN(generator, Sequential(hidden, Dense(4, 1, rng=rng)), r1=2.0)
+    return model, (n, 1, 1, pixels)
+
+
+def _player(
+    build: Callable[..., tuple[GAN, Shape]], which: int
+) -> Callable[..., tuple[Model, Shape]]:
+    def player(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+        gan, shape = build(integers, rng)
+        return gan.players[which], shape
+
+    return player
 
 
 MODELS: tuple[ModelRow, ...] = (
@@ -905,8 +1024,14 @@ MODELS: tuple[ModelRow, ...] = (
     ModelRow("MatryoshkaSAE", _sae(MatryoshkaSAE)),
     ModelRow("JumpReLUSAE", _sae(JumpReLUSAE)),
     ModelRow("GatedSAE", _sae(GatedSAE)),
-    ModelRow("GAN discriminator", _discriminator_player),
-    ModelRow("GAN generator", _generator_player),
+    ModelRow("GAN discriminator", _player(_gan, 0)),
+    ModelRow("GAN generator", _player(_gan, 1)),
+    ModelRow("R1GAN discriminator", _player(_r1_gan, 0)),
+    ModelRow("R1GAN generator", _player(_r1_gan, 1)),
+    ModelRow("ProGAN discriminator", _player(_pro_gan, 0)),
+    ModelRow("ProGAN generator", _player(_pro_gan, 1)),
+    ModelRow("StyleGAN discriminator", _player(_style_gan, 0)),
+    ModelRow("StyleGAN generator", _player(_style_gan, 1)),
 )
 
 

@@ -13,10 +13,13 @@ from tinyae.layers import (
     conv1d,
     dense,
     embedding,
+    equalized,
+    fade,
     gated,
     global_pool,
     glu,
     group_norm,
+    minibatch,
     noise,
     norm,
     pool,
@@ -26,6 +29,7 @@ from tinyae.layers import (
     rms_norm,
     shape,
     softmax,
+    style,
     tokens,
     topk,
     transformer,
@@ -40,10 +44,13 @@ from tinyae.layers.conv import *
 from tinyae.layers.conv1d import *
 from tinyae.layers.dense import *
 from tinyae.layers.embedding import *
+from tinyae.layers.equalized import *
+from tinyae.layers.fade import *
 from tinyae.layers.gated import *
 from tinyae.layers.global_pool import *
 from tinyae.layers.glu import *
 from tinyae.layers.group_norm import *
+from tinyae.layers.minibatch import *
 from tinyae.layers.noise import *
 from tinyae.layers.norm import *
 from tinyae.layers.pool import *
@@ -53,6 +60,7 @@ from tinyae.layers.recurrent import *
 from tinyae.layers.rms_norm import *
 from tinyae.layers.shape import *
 from tinyae.layers.softmax import *
+from tinyae.layers.style import *
 from tinyae.layers.tokens import *
 from tinyae.layers.topk import *
 from tinyae.layers.transformer import *
@@ -85,3 +93,7 @@ __all__ += tokens.__all__
 __all__ += attention.__all__
 __all__ += transformer.__all__
 __all__ += recurrent.__all__
+__all__ += equalized.__all__
+__all__ += minibatch.__all__
+__all__ += fade.__all__
+__all__ += style.__all__

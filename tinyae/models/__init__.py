@@ -18,14 +18,18 @@ from tinyae.models.dictionary import TopKSAE
 from tinyae.models.diffusion import Diffusion
 from tinyae.models.gan import GAN, NonSaturating, Saturating
 from tinyae.models.gan_builders import dcgan, dense_gan
+from tinyae.models.gan_r1 import R1GAN
 from tinyae.models.interpolation import linear, spherical
 from tinyae.models.likelihood_estimates import Estimate
 from tinyae.models.masked import MaskedAutoencoder
 from tinyae.models.nested import BatchTopKSAE, MatryoshkaSAE
 from tinyae.models.noising import CosineSchedule, PredictClean, PredictNoise, PredictVelocity
+from tinyae.models.progan import ProGAN
+from tinyae.models.progan_blocks import progan
 from tinyae.models.sequence_builders import sequence_autoencoder
 from tinyae.models.sparse import KLSparsity, L1Sparsity, SparseAutoencoder
 from tinyae.models.stacked import StackedAutoencoder, stack_of
+from tinyae.models.stylegan import StyleGAN, stylegan
 from tinyae.models.thresholds import GatedSAE, JumpReLUSAE
 from tinyae.models.unet import unet
 from tinyae.models.variational import VariationalAutoencoder
@@ -59,6 +63,9 @@ __all__ = [
     "StackedAutoencoder",
     "Classifier",
     "GAN",
+    "R1GAN",
+    "ProGAN",
+    "StyleGAN",
     "NonSaturating",
     "Saturating",
     "dense_encoder_decoder",
@@ -73,4 +80,6 @@ __all__ = [
     "sequence_autoencoder",
     "dense_gan",
     "dcgan",
+    "progan",
+    "stylegan",
 ]

@@ -20,7 +20,7 @@ import numpy as np
 from tinyae import kernels
 from tinyae.arguments import check_generator, number, positive_int
 from tinyae.arrays import check_real
-from tinyae.layers import Dense, Layer, Sequential
+from tinyae.layers import Dense, Equalized, Layer, PixelNorm, Sequential, Tokenwise
 from tinyae.models.base import Model, Terms
 from tinyae.models.checks import check_parts, check_reach, output_range
 from tinyae.models.gan_losses import GeneratorLoss, NonSaturating, Saturating
@@ -179,8 +179,14 @@ def _merged(parts: Iterable[Terms]) -> Terms:
 def _latent_dim(generator: Layer, given: int | None) -> int:
     """The input width of the generator's first layer; the given size must be equal to it."""
     first: Layer = generator
-    while isinstance(first, Sequential) and first.layers:
-        first = first.layers[0]
+    while True:
+        if isinstance(first, Sequential) and first.layers:
+            sizing = (part for part in first.layers if not isinstance(part, PixelNorm))
+            first = next(sizing, first.layers[0])
+        elif isinstance(first, (Equalized, Tokenwise)):
+            first = first.layer
+        else:
+            break
     width = first.in_features if isinstance(first, Dense) else None
     if given is None:
         if width is None:
