@@ -114,6 +114,31 @@ def microcontroller(n):
     assert n["abnormal found after"] > 0.7
 
 
+def unet(n):
+    best = max(n["PCA"], n["code of 7 × 7 × 8"])
+    assert n["U-Net"] > best + 1 > n["noisy"] + 1  # dB
+    assert n["IoU: U-Net"] > max(n["IoU: grey"], n["IoU: one level"]) + 0.02
+
+
+def vqvae(n):
+    assert n["VQ-VAE"] < n["PCA"]
+    assert n["perplexity"] > 8
+
+
+def masked(n):
+    hidden = {name: value for name, value in n.items() if name.startswith("hidden")}
+    assert n["hidden: masked autoencoder"] < n["hidden: mean picture"]
+    assert len(hidden) == 3
+    assert n["error: masked autoencoder"] < n["error: the encoder untrained"]
+
+
+def dictionary(n):
+    for kind in ("TopK", "BatchTopK", "Matryoshka", "JumpReLU", "gated"):
+        assert n[kind] > 0.6, kind  # of the features; all of them in the full run
+        assert n[f"{kind}: l0"] < 5
+    assert n["PCA"] == n["no sparsity"] == 0
+
+
 # demo: its check, its pictures
 ROWS = {
     "01_compression": (compression, "compression compression_curve"),
@@ -131,6 +156,10 @@ ROWS = {
     "10_gan": (gan, "gan_training gan_samples"),
     "11_custom_function": (custom_function, "custom_function"),
     "12_microcontroller": (microcontroller, "microcontroller"),
+    "13_unet": (unet, "unet_denoising unet_segmentation"),
+    "14_vqvae": (vqvae, "vqvae vqvae_codes"),
+    "15_masked": (masked, "masked"),
+    "16_dictionary": (dictionary, "dictionary dictionary_found"),
 }
 NEEDS_TORCH = ("11_custom_function",)
 

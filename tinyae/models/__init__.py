@@ -27,7 +27,7 @@ from tinyae.models.sequence_builders import sequence_autoencoder
 from tinyae.models.sparse import KLSparsity, L1Sparsity, SparseAutoencoder
 from tinyae.models.stacked import StackedAutoencoder, stack_of
 from tinyae.models.thresholds import GatedSAE, JumpReLUSAE
-from tinyae.models.unet import unet
+from tinyae.models.unet import UNet, unet
 from tinyae.models.variational import VariationalAutoencoder
 from tinyae.models.vqvae import VQVAE
 
@@ -42,6 +42,7 @@ __all__ = [
     "VariationalAutoencoder",
     "ConditionalVariationalAutoencoder",
     "Estimate",
+    "UNet",
     "VQVAE",
     "Diffusion",
     "CosineSchedule",
