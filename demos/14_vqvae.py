@@ -111,8 +111,8 @@ def pictures(x, k, y, linear, numbers, path):
     lines = {
         "picture": x[:, 0],
         "its codes": k,
-        f"VQ-VAE\n{numbers['VQ-VAE']:.4f}": y[:, 0],
-        f"PCA, as many bits\n{numbers['PCA']:.4f}": linear[:, 0],
+        f"VQ-VAE\nMSE {numbers['VQ-VAE']:.4f}": y[:, 0],
+        f"PCA, as many bits\nMSE {numbers['PCA']:.4f}": linear[:, 0],
     }
     figure = Figure(figsize=(10.5, 4.2), dpi=150, layout="constrained")
     axes = figure.subplots(len(lines), len(x))
@@ -160,7 +160,7 @@ def table(x, k, used, path, window=12, shown=48):
         page[i : i + window, j : j + window] = mean
     right.imshow(page, cmap="gray", vmin=0, vmax=1)
     right.set_title(
-        f"what is there: {window} × {window} pixels, the mean, of the {len(means)} most used",
+        f"the mean {window} × {window} pixels around a place, the {len(means)} most used codes",
         loc="left",
         fontsize=9,
         color=INK,
