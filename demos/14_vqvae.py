@@ -53,7 +53,7 @@ def main(argv=None):
     channels, epochs, codes = [32, 32], options.epochs, options.codes
     if options.quick:
         x, x_test, labels = x[:1500], x_test[:200], None if labels is None else labels[:200]
-        channels, epochs, codes = [16, 16], 4, 32
+        channels, epochs, codes = [16, 16], 15, 32
     dim = channels[-1]
     encoder, decoder = ta.conv_encoder_decoder(
         x.shape[1:], channels, kernel_size=4, output=None, rng=rng

@@ -49,7 +49,7 @@ def main(argv=None):
     folder = Path(options.out)
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(options.seed)
-    samples, epochs = (8_000, 15) if options.quick else (20_000, 40)
+    samples, epochs = (8_000, 30) if options.quick else (20_000, 40)
     truth = rng.normal(size=(FEATURES, DIM))
     truth /= np.linalg.norm(truth, axis=1, keepdims=True)
     x, _ = superposition(truth, samples, rng)

@@ -125,13 +125,6 @@ def vqvae(n):
     assert n["perplexity"] > 8
 
 
-def masked(n):
-    hidden = {name: value for name, value in n.items() if name.startswith("hidden")}
-    assert n["hidden: masked autoencoder"] < n["hidden: mean picture"]
-    assert len(hidden) == 3
-    assert n["error: masked autoencoder"] < n["error: the encoder untrained"]
-
-
 def dictionary(n):
     for kind in ("TopK", "BatchTopK", "Matryoshka", "JumpReLU", "gated"):
         assert n[kind] > 0.6, kind  # of the features; all of them in the full run
@@ -158,7 +151,6 @@ ROWS = {
     "12_microcontroller": (microcontroller, "microcontroller"),
     "13_unet": (unet, "unet_denoising unet_segmentation"),
     "14_vqvae": (vqvae, "vqvae vqvae_codes"),
-    "15_masked": (masked, "masked"),
     "16_dictionary": (dictionary, "dictionary dictionary_found"),
 }
 NEEDS_TORCH = ("11_custom_function",)
