@@ -24,6 +24,8 @@ RECIPES = {
     "pretraining": ("pretraining", "digits told apart with 100, 1,000, 10,000 labels, pre-trained"),
     "ecg": ("ecg", "abnormal heartbeats found by a model of normal ones, ECG5000"),
     "denoiser": ("denoiser", "the convolutional denoiser, Fashion-MNIST, σ = 0.2"),
+    "unet": ("unet", "a U-Net as the denoiser, Fashion-MNIST, σ = 0.2, within 4 minutes"),
+    "vqvae": ("vqvae", "7 × 7 codes out of 512 for a Fashion-MNIST image, within 5 minutes"),
     "vae": ("vae", "784-500-20 variational, MNIST binarised anew, negative ELBO"),
     "vae_2d": ("vae", "the same with a code of two numbers"),
     "burda": ("vae", "784-200-200-50, negative log-likelihood, within 3 minutes"),

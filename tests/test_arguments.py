@@ -152,6 +152,11 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "linear": (ta.linear, {"z0": X, "z1": X, "t": 0.5}),
     "spherical": (ta.spherical, {"z0": X, "z1": X, "t": 0.5}),
     "StackedAutoencoder": (lambda block: ta.StackedAutoencoder(block), {"block": autoencoder()}),
+    "UNet": (
+        ta.UNet,
+        {"in_channels": 1, "out_channels": 1, "widths": [2, 3], "loss": ta.MSE(), "dims": 2}
+        | {"corruption": ta.GaussianNoise(0.1), **NEW},
+    ),
     "VQVAE": (
         ta.VQVAE,
         {**parts(), "codes": 4, "dim": 2, "commitment": 0.25, "decay": 0.9, "dtype": np.float32},
@@ -235,8 +240,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     ),
     "unet": (
         ta.unet,
-        {"in_channels": 1, "out_channels": 1, "widths": [2, 3], "dims": 2, "rng": rng()}
-        | {"dtype": np.float32},
+        {"in_channels": 1, "out_channels": 1, "widths": [2, 3], "dims": 2, **NEW},
     ),
     "dense_variational": (
         ta.dense_variational,

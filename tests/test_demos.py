@@ -114,6 +114,24 @@ def microcontroller(n):
     assert n["abnormal found after"] > 0.7
 
 
+def unet(n):
+    best = max(n["PCA"], n["code of 7 × 7 × 8"])
+    assert n["U-Net"] > best + 1 > n["noisy"] + 1  # dB
+    assert n["IoU: U-Net"] > max(n["IoU: grey"], n["IoU: one level"]) + 0.02
+
+
+def vqvae(n):
+    assert n["VQ-VAE"] < n["PCA"]
+    assert n["perplexity"] > 8
+
+
+def dictionary(n):
+    for kind in ("TopK", "BatchTopK", "Matryoshka", "JumpReLU", "gated"):
+        assert n[kind] > 0.6, kind  # of the features; all of them in the full run
+        assert n[f"{kind}: l0"] < 5
+    assert n["PCA"] == n["no sparsity"] == 0
+
+
 def progan(n):
     assert n["jump"] == 0  # growth changes nothing at first
     assert n["alpha"] == 1
@@ -146,6 +164,9 @@ ROWS = {
     "10_gan": (gan, "gan_training gan_samples"),
     "11_custom_function": (custom_function, "custom_function"),
     "12_microcontroller": (microcontroller, "microcontroller"),
+    "13_unet": (unet, "unet_denoising unet_segmentation"),
+    "14_vqvae": (vqvae, "vqvae vqvae_codes"),
+    "16_dictionary": (dictionary, "dictionary dictionary_found"),
     "19_progan": (progan, "progan_stages progan_samples"),
     "20_stylegan": (stylegan, "stylegan_samples stylegan_mixing stylegan_truncation"),
 }

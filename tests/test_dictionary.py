@@ -83,7 +83,7 @@ def test_a_nested_dictionary_of_one_size_is_no_other() -> None:
 
 
 def test_a_threshold_moves_as_the_count_behind_a_wide_kernel() -> None:
-    """dθ of the sparsity alone is −λ/ε · (scores within ε/2 of θ) / N: a finite difference of l0."""
+    """dθ of the sparsity alone is −λ/ε · (scores within ε/2 of θ) / (N D): a difference of l0's."""
     model = ta.JumpReLUSAE(6, 10, 1.0, initial_theta=0.4, bandwidth=0.3, rng=rng()).astype(
         np.float64
     )
@@ -94,7 +94,7 @@ def test_a_threshold_moves_as_the_count_behind_a_wide_kernel() -> None:
     model._step = lambda x, z, u, learn=False: ({"total": 0.0}, np.zeros_like(z), None)  # type: ignore
     model.backprop(x)
     np.testing.assert_allclose(
-        model.log_theta.grad / 0.4, (above - below) / 0.3 / len(x), rtol=1e-9
+        model.log_theta.grad / 0.4, (above - below) / 0.3 / x.size, rtol=1e-9
     )
 
 
@@ -131,12 +131,14 @@ def superposition(n: int, features: int, dim: int, active: float) -> tuple[np.nd
         (lambda: ta.TopKSAE(32, 80, 4, dead_after=5000, dead_k=16, rng=rng()), 0.9),
         (
             lambda: ta.JumpReLUSAE(
-                32, 80, 3e-3, initial_theta=0.3, bandwidth=0.1, dead_after=5000, rng=rng()
+                32, 80, 0.1, initial_theta=0.3, bandwidth=0.1, dead_after=5000, rng=rng()
             ),
             0.8,
         ),
+        (lambda: ta.GatedSAE(32, 80, 1.0, dead_after=5000, rng=rng()), 0.9),
+        (lambda: ta.BatchTopKSAE(32, 80, 2, dead_after=5000, dead_k=16, rng=rng()), 0.85),
     ],
-    ids=["TopKSAE", "JumpReLUSAE"],
+    ids=["TopKSAE", "JumpReLUSAE", "GatedSAE", "BatchTopKSAE"],
 )
 def test_features_in_superposition_are_recovered_from_a_memory_map(
     build: Any, share: float, tmp_path: Any
@@ -152,6 +154,34 @@ def test_features_in_superposition_are_recovered_from_a_memory_map(
     assert model.recovered(truth) >= share, terms
     assert terms["explained_variance"] > 0.85
     assert terms["l0"] < 5
+
+
+def one_feature(amount: float, dim: int) -> np.ndarray:
+    """x of one row, the first axis times the amount"""
+    x = np.zeros((1, dim))
+    x[0, 0] = amount
+    return x
+
+
+@pytest.mark.parametrize("dim", [3, 50])
+def test_what_the_weight_means_for_one_feature_does_not_depend_on_the_dimension(dim: int) -> None:
+    """Gated: the score settles at a − λ/2. JumpReLU: it pays to have the feature where a² > λ."""
+    gated = ta.GatedSAE(dim, 1, 0.6, rng=rng(), dtype=np.float64)
+    gated.Wd.value[...] = gated.We.value[...] = one_feature(1.0, dim)
+    x = one_feature(2.0, dim)
+    for b, settled in ((-0.3, True), (0.0, False)):  # π = 2 + b
+        gated.be.value[...] = b
+        gated.be.grad[...] = 0
+        gated.backprop(x)
+        assert (abs(gated.be.grad.item()) < 1e-12) == settled
+    jump = ta.JumpReLUSAE(dim, 1, 0.6, rng=rng(), dtype=np.float64)
+    jump.Wd.value[...] = jump.We.value[...] = one_feature(1.0, dim)
+    for amount in (0.7, 0.8):  # 0.7² < 0.6 < 0.8²
+        x, totals = one_feature(amount, dim), []
+        for theta in (0.1, 2.0):  # present, absent
+            jump.log_theta.value[...] = np.log(theta)
+            totals.append(jump.objective(x)["total"])
+        assert (totals[0] < totals[1]) == (amount**2 > 0.6)
 
 
 def test_mistakes_are_named() -> None:

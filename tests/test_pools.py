@@ -200,3 +200,25 @@ def test_the_examples_of_onnx_with_dilation_and_same_lower():
 def test_a_window_without_an_entry_is_refused():
     with pytest.raises(ValueError, match="no entry inside an image of 1 × 1"):
         MaxPool2d(2, 1, 1, dilation=2)(np.zeros((1, 1, 1, 1)))
+
+
+@given(
+    seed=st.integers(0, 99),
+    shape=st.tuples(st.integers(1, 20), st.integers(1, 3), st.integers(4, 9), st.integers(4, 9)),
+    kernel=pairs,
+    stride=pairs,
+)
+def test_the_order_in_memory_does_not_matter(seed, shape, kernel, stride):
+    """Images with the batch innermost, as convolutions leave them, ties and NaN among them."""
+    rng = np.random.default_rng(seed)
+    x = np.round(2 * rng.normal(size=shape))
+    x[rng.random(shape) < 0.02] = np.nan
+    inner = np.ascontiguousarray(x.transpose(1, 2, 3, 0)).transpose(3, 0, 1, 2)
+    y, index = ta.kernels.max_pool2d(x, kernel, stride)
+    inner_y, inner_index = ta.kernels.max_pool2d(inner, kernel, stride)
+    np.testing.assert_array_equal(inner_y, y)
+    np.testing.assert_array_equal(inner_index, index)
+    dy = rng.normal(size=y.shape)
+    want = ta.kernels.max_pool2d_backward(dy, index, kernel, stride, shape[2:])
+    got = ta.kernels.max_pool2d_backward(dy, inner_index, kernel, stride, shape[2:])
+    np.testing.assert_allclose(got, want, atol=1e-12)

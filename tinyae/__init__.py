@@ -22,16 +22,17 @@ The source is meant to be read, in this order:
     ``global_pool.py``, ``shape.py``, ``noise.py``, ``topk.py``, ``branches.py``; of growing
     GANs ``equalized.py``, ``minibatch.py``, ``fade.py``, ``style.py``; of tokens
     ``embedding.py``, ``tokens.py``, ``attention.py``, ``transformer.py``, ``recurrent.py``
-16. ``twin.py``, ``fusion/``   what runs in place of these definitions where speed matters
-17. ``kernels/reference.py``   the hot loops in plain NumPy; ``kernels/jitted/``: the same, compiled,
+16. ``models/unet.py``, ``vqvae.py``, ``masked.py``, ``dictionary.py``: what these layers make
+17. ``twin.py``, ``fusion/``   what runs in place of these definitions where speed matters
+18. ``kernels/reference.py``   the hot loops in plain NumPy; ``kernels/jitted/``: the same, compiled,
                                down to ``simd_tile.py``, a tile of sums in vector registers
-18. ``program/``               a trained model as a flat list of operations, as one function, and as C
-19. ``gradcheck/doctor/``      what is wrong with a gradient, and where
+19. ``program/``               a trained model as a flat list of operations, as one function, and as C
+20. ``gradcheck/doctor/``      what is wrong with a gradient, and where
     ``explanation/``           one pass forward and backward, in words and numbers
     ``training_doctor/``       what is wrong with a training
-20. ``learn/``                 exercises: write a backward pass, and be told what is wrong with it
+21. ``learn/``                 exercises: write a backward pass, and be told what is wrong with it
     ``book/``                  all of this as a book: ``tinyae book``
-21. ``data/``, ``metrics.py``, ``plot.py``, ``report/``, ``io/``, ``cli/``, ``sklearn/``   the world
+22. ``data/``, ``metrics.py``, ``plot.py``, ``report/``, ``io/``, ``cli/``, ``sklearn/``   the world
 """
 
 __version__ = "0.1.0"
@@ -94,6 +95,7 @@ from tinyae.models import (
     StackedAutoencoder,
     StyleGAN,
     TopKSAE,
+    UNet,
     VariationalAutoencoder,
     conv_denoiser,
     conv_encoder_decoder,
@@ -246,6 +248,7 @@ __all__ = [
     "HeteroscedasticGaussian",
     "Laplace",
     "Binarize",
+    "UNet",
     "VQVAE",
     "Diffusion",
     "CosineSchedule",

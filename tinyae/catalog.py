@@ -108,6 +108,7 @@ from tinyae.models import (
     SparseAutoencoder,
     StyleGAN,
     TopKSAE,
+    UNet,
     VariationalAutoencoder,
     conv_encoder_decoder,
     dense_encoder_decoder,
@@ -843,6 +844,13 @@ def _denoising(integers: Integers, rng: np.random.Generator) -> tuple[Model, Sha
     return DenoisingAutoencoder(*parts, MSE(), noise[integers(0, 2)]), (n, 1, pixels, 1)
 
 
+def _unet(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+    n, channels, dims = integers(1, 4), integers(1, 2), integers(1, 2)
+    model = UNet(channels, channels, [2, 3], MSE(), GaussianNoise(0.2), dims=dims, rng=rng)
+    model.decoder.params["W"].value[...] += rng.normal(size=model.decoder.params["W"].shape)
+    return model, (n, channels, *(4, 6)[:dims])
+
+
 def _sparse(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
     n, pixels = integers(1, 5), integers(2, 8)
     parts = dense_encoder_decoder([pixels], [integers(1, 4)], code_activation=Sigmoid, rng=rng)
@@ -1014,6 +1022,7 @@ MODELS: tuple[ModelRow, ...] = (
     ModelRow("VariationalAutoencoder", _variational),
     ModelRow("ConditionalVariationalAutoencoder", _conditional, classes=3),
     ModelRow("Classifier", _classifier, classes=3),
+    ModelRow("UNet", _unet),
     ModelRow("VQVAE", _vqvae),
     ModelRow("MaskedAutoencoder", _masked),
     ModelRow("Diffusion", _diffusion(0)),

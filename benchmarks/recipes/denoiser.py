@@ -40,7 +40,7 @@ def denoiser(run: Run) -> None:
         )
     y = model.reconstruct(noisy)
     model.save(run.out / "denoiser.npz")
-    picture(x_test, noisy, y, run)
+    picture(x_test, noisy, y, run, "denoiser.png")
     an_epoch = float(np.median([epoch.seconds for epoch in history.epochs]))
     ours = [ta.metrics.mse(x_test, y), ta.metrics.psnr(x_test, y), ta.metrics.ssim(x_test, y)]
     before = [f(x_test, noisy) for f in (ta.metrics.mse, ta.metrics.psnr, ta.metrics.ssim)]
@@ -69,6 +69,6 @@ def parameters(model: ta.Model) -> int:
     return sum(p.value.size for p in model.params.values())
 
 
-def picture(x: np.ndarray, noisy: np.ndarray, y: np.ndarray, run: Run) -> None:
+def picture(x: np.ndarray, noisy: np.ndarray, y: np.ndarray, run: Run, name: str) -> None:
     """Ten test images: one row clean, one noisy, one denoised."""
-    ta.plot.page(np.concatenate([x[:10], noisy[:10], y[:10]]), run.out / "denoiser.png")
+    ta.plot.page(np.concatenate([x[:10], noisy[:10], y[:10]]), run.out / name)

@@ -31,7 +31,7 @@ from tinyae.models.sparse import KLSparsity, L1Sparsity, SparseAutoencoder
 from tinyae.models.stacked import StackedAutoencoder, stack_of
 from tinyae.models.stylegan import StyleGAN, stylegan
 from tinyae.models.thresholds import GatedSAE, JumpReLUSAE
-from tinyae.models.unet import unet
+from tinyae.models.unet import UNet, unet
 from tinyae.models.variational import VariationalAutoencoder
 from tinyae.models.vqvae import VQVAE
 
@@ -46,6 +46,7 @@ __all__ = [
     "VariationalAutoencoder",
     "ConditionalVariationalAutoencoder",
     "Estimate",
+    "UNet",
     "VQVAE",
     "Diffusion",
     "CosineSchedule",

@@ -2,6 +2,10 @@
 
 A step from absent to present has no slope. JumpReLU estimates one; the gated dictionary learns its
 gate from a second objective. Both punish the number of features in place of fixing it.
+
+The papers' objectives are sums over the D numbers of x; here both are divided by D, as the mean
+squared error is. So λ means the same for any D. For one feature apart, of which x has the amount a:
+JumpReLU keeps it where a² > λ, and the gate's score is a − λ/2.
 """
 
 from __future__ import annotations
@@ -26,11 +30,11 @@ class JumpReLUSAE(Dictionary):
     """A feature is present where its score exceeds a learnt threshold θ; then all of it counts.
 
     Forward   θ = e^logθ      m = 1 where a > θ      z = a ∘ m;   a, y and the other terms as in TopKSAE
-              sparsity = λ · 1/N Σ m      total = reconstruction + sparsity + revival
+              sparsity = λ/D · 1/N Σ m      total = reconstruction + sparsity + revival
     Shapes    logθ, θ (M,)
-    Backward  da = dz ∘ m      dθ = −Σₙ (θ dz + λ/N) ∘ K,   K = 1/ε where |a − θ| < ε/2, else 0
+    Backward  da = dz ∘ m      dθ = −Σₙ (θ dz + λ/(N D)) ∘ K,   K = 1/ε where |a − θ| < ε/2, else 0
               dlogθ = θ ∘ dθ. Of dθ it is an estimate: m jumps at θ, and K stands for the jump's slope
-    Units     sparsity: features a sample, times λ = ``weight``; ε = ``bandwidth``, the scores' unit
+    Units     sparsity: features a sample, times λ/D, λ = ``weight``; ε = ``bandwidth``, the scores' unit
     Source    Rajamanoharan et al. (2024), "Jumping ahead", eqs. 11 and 12
     """
 
@@ -38,7 +42,7 @@ class JumpReLUSAE(Dictionary):
         self,
         in_features: int,
         features: int,
-        weight: float = 1e-3,
+        weight: float = 0.1,
         *,
         initial_theta: float = 0.01,
         bandwidth: float = 0.01,
@@ -57,7 +61,7 @@ class JumpReLUSAE(Dictionary):
             init=init,
             dtype=dtype,
         )
-        self.weight = check_weight("JumpReLUSAE", "weight", weight, "1e-3")
+        self.weight = check_weight("JumpReLUSAE", "weight", weight, "0.1")
         self.initial_theta = _positive("initial_theta", initial_theta)
         self.bandwidth = _positive("bandwidth", bandwidth)
         self.log_theta = Param(np.full(self.features, math.log(self.initial_theta), self.be.dtype))
@@ -73,7 +77,7 @@ class JumpReLUSAE(Dictionary):
         u = self.dead_scores(a)
         terms, dz, du = self._step(x, z, u, learn=True)
         theta = np.exp(self.log_theta.value)
-        dtheta = -((theta * dz + self.weight / len(x)) * K).sum(axis=0)
+        dtheta = -((theta * dz + self.weight / x.size) * K).sum(axis=0)
         self.log_theta.grad += theta * dtheta
         da = dz * m if u is None or du is None else dz * m + du * (u != 0)
         self.scores_backward(da, c)
@@ -99,7 +103,7 @@ class JumpReLUSAE(Dictionary):
         return HeldJumps(self)
 
     def _with_sparsity(self, terms: Terms, count: float) -> Terms:
-        sparsity = self.weight * count
+        sparsity = self.weight * count / self.in_features
         return {**terms, "total": terms["total"] + sparsity, "sparsity": sparsity}
 
 
@@ -128,14 +132,14 @@ class GatedSAE(Dictionary):
 
     Forward   c = x − bd      h = c Weᵀ      π = h + be      p = e^r ∘ h + bm
               z = ReLU(p) where π > 0, else 0      y = z E + bd
-              total = reconstruction + sparsity + gate,   sparsity = λ · 1/N Σ ReLU(π)
+              total = reconstruction + sparsity + gate,   sparsity = λ/D · 1/N Σ ReLU(π)
               gate = mean (ReLU(π) [E] + [bd] − x)²: alone, too, the gate's scores must explain x
     Shapes    x, y (N, D)   h, π, p, z (N, M)   We, Wd, E (M, D)   be, bm, r (M,)   bd (D,)
     Backward  dp = dz where π > 0 and p > 0      dbm = Σ dp      dr = Σ dp ∘ e^r ∘ h
-              dπ = (λ/N + 2 (ReLU(π) E + bd − x)/size Eᵀ) where π > 0      dbe = Σ dπ
+              dπ = (λ + 2 (ReLU(π) E + bd − x) Eᵀ)/size where π > 0      dbe = Σ dπ
               dh = e^r ∘ dp + dπ      dWe = dhᵀ c;   dE, dWd and dbd as in TopKSAE
               [E] and [bd] are held: the gate's term is not to move the decoder
-    Units     sparsity: the scores', times λ = ``weight``
+    Units     sparsity: the scores', times λ/D, λ = ``weight``
     Source    Rajamanoharan et al. (2024), "Improving dictionary learning", eqs. 6 to 8
 
     No feature is revived: the gate's own term reaches those that are absent only while π > 0.
@@ -145,7 +149,7 @@ class GatedSAE(Dictionary):
         self,
         in_features: int,
         features: int,
-        weight: float = 1e-3,
+        weight: float = 1.0,
         *,
         dead_after: int = 100_000,
         rng: np.random.Generator | None = None,
@@ -155,7 +159,7 @@ class GatedSAE(Dictionary):
         super().__init__(
             in_features, features, dead_after=dead_after, rng=rng, init=init, dtype=dtype
         )
-        self.weight = check_weight("GatedSAE", "weight", weight, "1e-3")
+        self.weight = check_weight("GatedSAE", "weight", weight, "1.0")
         self.r = Param(np.zeros(self.features, self.be.dtype))
         self.bm = Param(np.zeros(self.features, self.be.dtype))
 
@@ -205,8 +209,8 @@ class GatedSAE(Dictionary):
         (E, bd), present = self.held_decoder(), np.maximum(pi, 0)
         e = kernels.matmul(present, E) + bd - x
         gate = float(np.square(e).mean(dtype=np.float64))
-        sparsity = self.weight * float(present.sum(dtype=np.float64)) / len(x)
-        dpi = kernels.matmul_nt((2 / e.size) * e, E) + self.weight / len(x)
+        sparsity = self.weight * float(present.sum(dtype=np.float64)) / x.size
+        dpi = kernels.matmul_nt((2 / e.size) * e, E) + self.weight / e.size
         total = terms["total"] + sparsity + gate
         return {**terms, "total": total, "sparsity": sparsity, "gate": gate}, dpi * (pi > 0)
 

@@ -116,7 +116,7 @@ class VQVAE(ReconstructionModel):
             )
         rows = places(z)
         # ‖z − E‖² = ‖z‖² − 2 ⟨z, E⟩ + ‖E‖², of which the first is the same for all codes
-        distance = np.square(self.table).sum(axis=1) - 2 * kernels.matmul_nt(rows, self.table)
+        distance = kernels.affine(rows, -2 * self.table, np.square(self.table).sum(axis=1))
         k = distance.argmin(axis=1).reshape(z.shape[0], *z.shape[2:])
         return self.lookup(k), k
 

@@ -1,7 +1,8 @@
 """Pooling, over images that lie flat in memory. Layers and compiled programs share the loops.
 
 With and without padding or dilation it is one loop, compiled twice: without, no window is cut off
-and its entries are neighbours.
+and its entries are neighbours. Images that lie with the batch innermost, as convolutions leave them,
+have loops of their own, along the batch.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import numpy as np
 from tinyae.arrays import FLOATS
 from tinyae.kernels import reference
 from tinyae.kernels.jitted.cfunc import view
+from tinyae.kernels.jitted.layout import batch_last
 from tinyae.kernels.jitted.threads import jit
 from tinyae.kernels.reference import Pair
 from tinyae.kernels.windows import extent
@@ -131,6 +133,46 @@ def _largest_backward(
                         dx[n, c, i * sh + u, j * sw + v] += dy[n, c, i, j]
 
 
+@jit
+def _largest_batch_last(
+    x: Array, y: Array, index: Array, kh: int, kw: int, sh: int, sw: int
+) -> None:
+    """:func:`largest` of x (C, H, W, N); y and index (C, H′, W′, N)."""
+    channels, rows, columns, n = y.shape
+    for c in range(channels):
+        for i in range(rows):
+            for j in range(columns):
+                best, argmax = y[c, i, j], index[c, i, j]
+                best[:] = x[c, i * sh, j * sw]
+                argmax[:] = 0
+                for place in range(1, kh * kw):
+                    row = x[c, i * sh + place // kw, j * sw + place % kw]
+                    for t in range(n):
+                        keep = best[t] >= row[t] or best[t] != best[t]
+                        best[t] = best[t] if keep else row[t]
+                        argmax[t] = argmax[t] if keep else place
+
+
+@jit
+def _largest_backward_batch_last(
+    dy: Array, index: Array, dx: Array, kh: int, kw: int, sh: int, sw: int, dh: int, dw: int
+) -> None:
+    channels, rows, columns, n = dy.shape
+    for c in range(channels):
+        for i in range(rows):
+            for j in range(columns):
+                g, argmax = dy[c, i, j], index[c, i, j]
+                for place in range(kh * kw):
+                    row = dx[c, i * sh + place // kw * dh, j * sw + place % kw * dw]
+                    for t in range(n):
+                        row[t] += g[t] if argmax[t] == place else 0
+
+
+def _batch_innermost(*arrays: Array) -> bool:
+    """Whether (N, C, H, W) arrays lie in memory as (C, H, W, N)."""
+    return len(arrays[0]) > 1 and all(a.transpose(1, 2, 3, 0).flags.c_contiguous for a in arrays)
+
+
 def max_pool2d(
     x: Array, kernel: Pair, stride: Pair, dilation: Pair = (1, 1)
 ) -> tuple[Array, Array]:
@@ -139,6 +181,11 @@ def max_pool2d(
         return reference.max_pool2d(x, kernel, stride, dilation)
     (height, width), (kh, kw), (sh, sw) = x.shape[2:], kernel, stride
     size = (height - kh) // sh + 1, (width - kw) // sw + 1
+    if _batch_innermost(x):
+        y = np.empty((x.shape[1], *size, len(x)), x.dtype)
+        index = np.empty(y.shape, np.int64)
+        _largest_batch_last(x.transpose(1, 2, 3, 0), y, index, kh, kw, sh, sw)
+        return y.transpose(3, 0, 1, 2), index.transpose(3, 0, 1, 2)
     y = np.empty((*x.shape[:2], *size), x.dtype)
     index = np.empty(y.shape, np.int64)
     flat = np.ascontiguousarray(x).reshape(-1)
@@ -158,6 +205,13 @@ def max_pool2d_backward(
         for n, s, e, m in zip(dy.shape[2:], stride, extent(kernel, dilation), size)
     ):
         return reference.max_pool2d_backward(dy, index, kernel, stride, size, dilation)
+    if _batch_innermost(index):
+        dx = np.zeros((dy.shape[1], *size, len(dy)), dy.dtype)
+        g = batch_last(dy)
+        _largest_backward_batch_last(
+            g, index.transpose(1, 2, 3, 0), dx, *kernel, *stride, *dilation
+        )
+        return dx.transpose(3, 0, 1, 2)
     dx = np.zeros((*dy.shape[:2], *size), dy.dtype)
     dy, index = np.ascontiguousarray(dy), np.ascontiguousarray(index)
     _largest_backward(dy, index, dx, *kernel, *stride, *dilation)
