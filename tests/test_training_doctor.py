@@ -409,8 +409,8 @@ def test_a_finding_says_all_that_it_must():
         d["rising"]
 
 
-GAMES = ("GAN discriminator", "GAN generator")
-EVERY = [row for row in catalog.MODELS if row.name not in GAMES]
+GAMES = ("GAN", "WassersteinGAN", "AdversarialAutoencoder")  # rows of their players
+EVERY = [row for row in catalog.MODELS if row.name.split()[0] not in GAMES]
 
 
 @pytest.mark.parametrize("row", EVERY, ids=lambda row: row.name)

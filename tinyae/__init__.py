@@ -13,8 +13,10 @@ The source is meant to be read, in this order:
  9. ``training/loop.py``       the loop; beside it checkpoints, early stopping, what can go wrong
 10. ``gradcheck/numeric.py``   how to know that a gradient is right
 11. ``models/denoising.py``, ``sparse.py``, ``contractive.py``, ``stacked.py``: one idea more each
-12. ``likelihoods.py``, ``models/variational.py``: the code as a distribution, the ELBO in nats
-13. ``models/gan.py``, ``gan_players.py``: two players, each with a loss of its own
+12. ``likelihoods.py``, ``models/variational.py``: the code as a distribution, the ELBO in nats;
+    ``importance_weighted.py``; ``mmd.py``, ``wasserstein.py``: a prior for all codes together
+13. ``models/gan.py``, ``gan_players.py``: two players, each with a loss of its own;
+    ``adversarial.py``, ``wasserstein_gan.py``
 14. ``layers/convolution.py``, ``conv.py``: convolution and its transpose, each the other's adjoint;
     of sequences in ``conv1d.py``, ``pool1d.py``; ``upsample.py``, ``glu.py``
 15. ``layers/norm.py``, ``group_norm.py``, ``rms_norm.py``, ``pool.py``,
@@ -66,6 +68,7 @@ from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Huber
 from tinyae.models import (
     GAN,
     VQVAE,
+    AdversarialAutoencoder,
     Autoencoder,
     BatchTopKSAE,
     Classifier,
@@ -75,6 +78,9 @@ from tinyae.models import (
     DenoisingAutoencoder,
     Diffusion,
     GatedSAE,
+    GaussianKernel,
+    ImportanceWeightedAutoencoder,
+    InverseMultiquadratic,
     JumpReLUSAE,
     KLSparsity,
     L1Sparsity,
@@ -90,9 +96,12 @@ from tinyae.models import (
     StackedAutoencoder,
     TopKSAE,
     VariationalAutoencoder,
+    WassersteinAutoencoder,
+    WassersteinGAN,
     conv_denoiser,
     conv_encoder_decoder,
     conv_pair,
+    conv_wgan,
     dcgan,
     dense_encoder_decoder,
     dense_gan,
@@ -232,12 +241,17 @@ __all__ = [
     "ContractiveAutoencoder",
     "VariationalAutoencoder",
     "ConditionalVariationalAutoencoder",
+    "ImportanceWeightedAutoencoder",
     "Bernoulli",
     "Gaussian",
     "LearntGaussian",
     "HeteroscedasticGaussian",
     "Laplace",
     "Binarize",
+    "WassersteinAutoencoder",
+    "InverseMultiquadratic",
+    "GaussianKernel",
+    "AdversarialAutoencoder",
     "VQVAE",
     "Diffusion",
     "CosineSchedule",
@@ -257,6 +271,7 @@ __all__ = [
     "GAN",
     "NonSaturating",
     "Saturating",
+    "WassersteinGAN",
     # hourglasses, built at once
     "dense_encoder_decoder",
     "conv_encoder_decoder",
@@ -270,6 +285,7 @@ __all__ = [
     "sequence_autoencoder",
     "dense_gan",
     "dcgan",
+    "conv_wgan",
     "SGD",
     "Momentum",
     "Nesterov",

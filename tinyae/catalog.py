@@ -78,6 +78,7 @@ from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Huber, Loss
 from tinyae.models import (
     GAN,
     VQVAE,
+    AdversarialAutoencoder,
     Autoencoder,
     BatchTopKSAE,
     Classifier,
@@ -86,6 +87,9 @@ from tinyae.models import (
     DenoisingAutoencoder,
     Diffusion,
     GatedSAE,
+    GaussianKernel,
+    ImportanceWeightedAutoencoder,
+    InverseMultiquadratic,
     JumpReLUSAE,
     KLSparsity,
     L1Sparsity,
@@ -100,6 +104,8 @@ from tinyae.models import (
     SparseAutoencoder,
     TopKSAE,
     VariationalAutoencoder,
+    WassersteinAutoencoder,
+    WassersteinGAN,
     conv_encoder_decoder,
     dense_encoder_decoder,
     dense_variational,
@@ -792,6 +798,46 @@ def _conditional(integers: Integers, rng: np.random.Generator) -> tuple[Model, S
     return ConditionalVariationalAutoencoder(encoder, *heads, decoder, classes=3), (n, 1, pixels)
 
 
+def _importance_weighted(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+    n, pixels, samples = integers(1, 5), integers(2, 6), integers(1, 4)
+    likelihood = (Bernoulli(), Gaussian(0.5), LearntGaussian(0.5), Laplace(0.5))[integers(0, 3)]
+    parts = dense_variational((1, pixels, 1), [4, integers(1, 3)], activation=Tanh, rng=rng)
+    return ImportanceWeightedAutoencoder(*parts, likelihood, samples=samples), (n, 1, pixels, 1)
+
+
+def _wasserstein(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+    n, pixels = integers(1, 5), integers(2, 8)
+    parts = dense_encoder_decoder((1, pixels, 1), [4, integers(1, 3)], activation=Tanh, rng=rng)
+    kernel = InverseMultiquadratic(), GaussianKernel(0.7)
+    return WassersteinAutoencoder(*parts, MSE(), 0.5, kernel[integers(0, 1)]), (n, 1, pixels, 1)
+
+
+def _adversarial(player: int) -> Callable[..., tuple[Model, Shape]]:
+    def build(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+        n, pixels, latent = integers(2, 5), integers(2, 6), integers(1, 3)
+        parts = dense_encoder_decoder([pixels], [4, latent], activation=Tanh, rng=rng)
+        hidden = Sequential(Dense(latent, 3, rng=rng), ELU(), Dropout(0.2, rng=rng))
+        discriminator = Sequential(hidden, Dense(3, 1, rng=rng))
+        loss = (NonSaturating(), Saturating())[integers(0, 1)]
+        model = AdversarialAutoencoder(*parts, MSE(), discriminator, 0.5, loss)
+        return model.players[player], (n, pixels)
+
+    return build
+
+
+def _wgan(player: int) -> Callable[..., tuple[Model, Shape]]:
+    def build(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+        n, pixels, latent, width = integers(2, 5), integers(2, 6), integers(1, 3), integers(1, 4)
+        layers = Dense(latent, width, rng=rng), BatchNorm(width, eps=0.1), Tanh()
+        generator = Sequential(*layers, Dense(width, pixels, rng=rng), Reshape(1, pixels, 1))
+        smooth = (Tanh, Softplus, ELU)[integers(0, 2)]()
+        critic = Sequential(Flatten(), Dense(pixels, width, rng=rng), smooth)
+        critic = Sequential(critic, Dense(width, 2, rng=rng), Tanh(), Dense(2, 1, rng=rng))
+        return WassersteinGAN(generator, critic, 2.0).players[player], (n, 1, pixels, 1)
+
+    return build
+
+
 def _classifier(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
     n, pixels = integers(1, 5), integers(2, 6)
     network = Sequential(Flatten(), Dense(pixels, 4, rng=rng), Tanh(), Dense(4, 3, rng=rng))
@@ -887,6 +933,10 @@ MODELS: tuple[ModelRow, ...] = (
     ModelRow("ContractiveAutoencoder conv", _contractive_conv),
     ModelRow("VariationalAutoencoder", _variational),
     ModelRow("ConditionalVariationalAutoencoder", _conditional, classes=3),
+    ModelRow("ImportanceWeightedAutoencoder", _importance_weighted),
+    ModelRow("WassersteinAutoencoder", _wasserstein),
+    ModelRow("AdversarialAutoencoder discriminator", _adversarial(0)),
+    ModelRow("AdversarialAutoencoder autoencoder", _adversarial(1)),
     ModelRow("Classifier", _classifier, classes=3),
     ModelRow("VQVAE", _vqvae),
     ModelRow("MaskedAutoencoder", _masked),
@@ -900,6 +950,8 @@ MODELS: tuple[ModelRow, ...] = (
     ModelRow("GatedSAE", _sae(GatedSAE)),
     ModelRow("GAN discriminator", _discriminator_player),
     ModelRow("GAN generator", _generator_player),
+    ModelRow("WassersteinGAN critic", _wgan(0)),
+    ModelRow("WassersteinGAN generator", _wgan(1)),
 )
 
 

@@ -1,5 +1,6 @@
 """Models: layers plus an objective. Read :mod:`tinyae.models.autoencoder` first."""
 
+from tinyae.models.adversarial import AdversarialAutoencoder
 from tinyae.models.autoencoder import Autoencoder
 from tinyae.models.base import Model
 from tinyae.models.builders import (
@@ -17,10 +18,12 @@ from tinyae.models.denoising import DenoisingAutoencoder
 from tinyae.models.dictionary import TopKSAE
 from tinyae.models.diffusion import Diffusion
 from tinyae.models.gan import GAN, NonSaturating, Saturating
-from tinyae.models.gan_builders import dcgan, dense_gan
+from tinyae.models.gan_builders import conv_wgan, dcgan, dense_gan
+from tinyae.models.importance_weighted import ImportanceWeightedAutoencoder
 from tinyae.models.interpolation import linear, spherical
 from tinyae.models.likelihood_estimates import Estimate
 from tinyae.models.masked import MaskedAutoencoder
+from tinyae.models.mmd import GaussianKernel, InverseMultiquadratic
 from tinyae.models.nested import BatchTopKSAE, MatryoshkaSAE
 from tinyae.models.noising import CosineSchedule, PredictClean, PredictNoise, PredictVelocity
 from tinyae.models.sequence_builders import sequence_autoencoder
@@ -30,6 +33,8 @@ from tinyae.models.thresholds import GatedSAE, JumpReLUSAE
 from tinyae.models.unet import unet
 from tinyae.models.variational import VariationalAutoencoder
 from tinyae.models.vqvae import VQVAE
+from tinyae.models.wasserstein import WassersteinAutoencoder
+from tinyae.models.wasserstein_gan import WassersteinGAN
 
 __all__ = [
     "Model",
@@ -41,7 +46,12 @@ __all__ = [
     "ContractiveAutoencoder",
     "VariationalAutoencoder",
     "ConditionalVariationalAutoencoder",
+    "ImportanceWeightedAutoencoder",
     "Estimate",
+    "WassersteinAutoencoder",
+    "InverseMultiquadratic",
+    "GaussianKernel",
+    "AdversarialAutoencoder",
     "VQVAE",
     "Diffusion",
     "CosineSchedule",
@@ -61,6 +71,7 @@ __all__ = [
     "GAN",
     "NonSaturating",
     "Saturating",
+    "WassersteinGAN",
     "dense_encoder_decoder",
     "conv_encoder_decoder",
     "dense_pair",
@@ -73,4 +84,5 @@ __all__ = [
     "sequence_autoencoder",
     "dense_gan",
     "dcgan",
+    "conv_wgan",
 ]
