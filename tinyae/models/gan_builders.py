@@ -139,13 +139,12 @@ def conv_wgan(
     Raises
         ValueError  height or width cannot be halved that often
     """
-    generator, discriminator = dcgan(
+    generator, _ = dcgan(
         shape, channels, latent_dim, kernel_size=kernel_size, output=output, rng=rng
     )
     critic: list[Layer] = []
     for a, b in pairwise([shape[0], *channels]):
         critic += [Conv2d(a, b, kernel_size, 2, "same", rng=rng), LeakyReLU(0.2)]
-    assert isinstance(discriminator, Sequential)
-    size = discriminator.layers[-1].in_features
+    size = channels[-1] * math.prod(n // 2 ** len(channels) for n in shape[1:])
     critic += [Flatten(), Dense(size, 1, rng=rng)]
     return generator, Sequential(*critic)
