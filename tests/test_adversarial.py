@@ -158,6 +158,7 @@ def test_files_the_report_and_programs_take_it(trained, tmp_path):
     assert not {"rising", "not_moving"} & set(diagnosis.kinds)
     e = ta.explain(model, x[:4], rng=0)
     assert {"discriminator.0", "encoder.0", "decoder.0"} <= {s.name for s in e.steps}
+    assert {s.turn for s in e.steps} == {"code discriminator", "autoencoder"}
 
 
 def test_mistakes_are_named():

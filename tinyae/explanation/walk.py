@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -107,7 +108,7 @@ def _model(
             p.grad[...] = 0
         found = player.backprop(x, rng)
         terms |= found | {"total": terms.get("total", 0.0) + found["total"]}
-        turn = type(player).__name__.removesuffix("Player").lower() if several else ""
+        turn = _turn(type(player).__name__) if several else ""
         provenance = Provenance()
         for i, a in enumerate(x if isinstance(x, tuple) else (x,)):
             provenance.add_value(a, ("the batch", "the batch's second array")[min(i, 1)])
@@ -133,6 +134,11 @@ def _model(
         gradients,
         f"a batch of shape {', '.join(map(str, shapes))}; all in float64",
     )
+
+
+def _turn(name: str) -> str:
+    """CodeDiscriminatorPlayer → code discriminator"""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.removesuffix("Player")).lower()
 
 
 def _gradients(module: Any, calls: list[Call]) -> list[Gradient]:

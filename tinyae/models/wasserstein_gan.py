@@ -91,9 +91,7 @@ class WassersteinGAN(GAN):
         g, cache = self.gradient(x)
         norms = norms_of(g)
         wide = norms.astype(g.dtype).reshape(-1, *[1] * (g.ndim - 1))
-        v = g / np.where(
-            wide > 0, wide, 1
-        )  # where ‖g‖ = 0 it has no slope: 0 is one of those below
+        v = g / np.where(wide > 0, wide, 1)  # ‖g‖ has a kink at 0, and 0 is one of its slopes there
         _, tcache = self.discriminator.tangent(v, cache)
         dsdot = (2 * self.penalty / len(x)) * (wide.reshape(-1, 1) - 1)
         self.discriminator.tangent_backward(dsdot, tcache)
