@@ -36,6 +36,9 @@ RECIPES = {
     "gan_fashion": ("gan", "the same on Fashion-MNIST"),
     "dcgan": ("gan", "a convolutional GAN on MNIST, likewise"),
     "dcgan_fashion": ("gan", "the same on Fashion-MNIST"),
+    "wgan": ("gan", "the DCGAN's generator against a critic with gradient penalty, MNIST"),
+    "iwae": ("priors", "one draw or five: negative log-likelihood on MNIST"),
+    "priors": ("priors", "VAE, IWAE, WAE-MMD and AAE beside each other, MNIST"),
 }
 
 

@@ -142,6 +142,21 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         ta.ConditionalVariationalAutoencoder,
         {**heads(), **VAE, "classes": 3},
     ),
+    "ImportanceWeightedAutoencoder": (
+        ta.ImportanceWeightedAutoencoder,
+        {**heads(), **VAE, "samples": 3},
+    ),
+    "WassersteinAutoencoder": (
+        ta.WassersteinAutoencoder,
+        {**parts(), "weight": 0.1, "kernel": ta.GaussianKernel()},
+    ),
+    "InverseMultiquadratic": (ta.InverseMultiquadratic, {"scales": (0.5, 1.0)}),
+    "GaussianKernel": (ta.GaussianKernel, {"width": 0.5}),
+    "AdversarialAutoencoder": (
+        ta.AdversarialAutoencoder,
+        {**parts(), "discriminator": ta.Dense(2, 1, rng=rng()), "weight": 0.1}
+        | {"generator_loss": ta.Saturating()},
+    ),
     "Gaussian": (ta.Gaussian, {"std": 1.0}),
     "LearntGaussian": (
         ta.LearntGaussian,
@@ -223,6 +238,11 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         {"shape": (1, 4, 4), "channels": (2, 3), "latent_dim": 3, "mapping_layers": 1}
         | {"output": ta.Sigmoid, "rng": rng()},
     ),
+    "WassersteinGAN": (
+        ta.WassersteinGAN,
+        {"generator": ta.Dense(2, 4, rng=rng()), "discriminator": ta.Dense(4, 1, rng=rng())}
+        | {"penalty": 10.0, "latent_dim": 2},
+    ),
     "dense_encoder_decoder": (
         ta.dense_encoder_decoder,
         {**SHAPE, **NEW, "activation": ta.ReLU, "code_activation": ta.Tanh, "output": None}
@@ -259,6 +279,11 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     ),
     "dcgan": (
         ta.dcgan,
+        {"shape": (1, 4, 4), "channels": (2,), "latent_dim": 2, "kernel_size": 4}
+        | {"output": ta.Tanh, "rng": rng()},
+    ),
+    "conv_wgan": (
+        ta.conv_wgan,
         {"shape": (1, 4, 4), "channels": (2,), "latent_dim": 2, "kernel_size": 4}
         | {"output": ta.Tanh, "rng": rng()},
     ),
@@ -476,7 +501,7 @@ ARRAYS = [
     *(X.astype(object), X.astype("M8[s]")),
 ]
 LAYER = "Layer|Loss|Likelihood|Corruption|Penalty|Dense|Autoencoder|Model|Module"
-OTHER = "Initializer|GeneratorLoss|Optimizer|EarlyStopping|ReduceLROnPlateau|History|Param"
+OTHER = "Initializer|GeneratorLoss|Kernel|Optimizer|EarlyStopping|ReduceLROnPlateau|History|Param"
 WRONG: dict[str, list[Any]] = {
     r"float \| Schedule": ["x", object(), [1.0], None, float("nan"), -1.0],
     r"CosineSchedule|Prediction": ["x", 3, ta.MSE()],
@@ -492,6 +517,7 @@ WRONG: dict[str, list[Any]] = {
     r"Activation|Callable\[\[\], Layer": ["x", 3, ta.Dense],
     r"Callable|Augment|Path|Decay": ["x", 3],
     r"Collection": ["x", 3, ["y"]],
+    r"Sequence\[float": ["x", object(), [1j], ["y"], [0], [float("nan")]],
     r"Sequence\[str": ["x", 3, [1.5], ["only one"]],
     r"Array": ARRAYS,
     rf"({LAYER})": ["x", 3, ta.MSE, []],

@@ -147,6 +147,21 @@ def stylegan(n):
     assert spread == sorted(spread)
 
 
+def priors(n):
+    assert abs(n["noise"]) < 0.02  # MMD² has no bias
+    assert n["WAE-MMD: mmd"] < 0.1  # what it is trained for; the others have not come as far
+    assert n["WAE-MMD: mmd"] < 0.1 * min(n["VAE: mmd"], n["AAE: mmd"])
+    assert n["IWAE: nll"] < n["VAE: nll"] + 1
+    assert max(n[f"{name}: error"] for name in ("VAE", "IWAE", "WAE-MMD", "AAE")) < 0.07
+
+
+def wgan(n):
+    assert 1 <= n["WGAN-GP: score"] < n["real: score"] <= 10  # three epochs: no digits yet
+    assert n["real: score"] > 2
+    assert 0.6 < n["slope"] < 1.3  # but the slope is what it is to be
+    assert 0 < n["distance"] <= n["highest"]
+
+
 # demo: its check, its pictures
 ROWS = {
     "01_compression": (compression, "compression compression_curve"),
@@ -167,6 +182,8 @@ ROWS = {
     "13_unet": (unet, "unet_denoising unet_segmentation"),
     "14_vqvae": (vqvae, "vqvae vqvae_codes"),
     "16_dictionary": (dictionary, "dictionary dictionary_found"),
+    "17_priors": (priors, "priors_maps priors_samples"),
+    "18_wgan": (wgan, "wgan_samples wgan_curves"),
     "19_progan": (progan, "progan_stages progan_samples"),
     "20_stylegan": (stylegan, "stylegan_samples stylegan_mixing stylegan_truncation"),
 }

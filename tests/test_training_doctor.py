@@ -409,8 +409,8 @@ def test_a_finding_says_all_that_it_must():
         d["rising"]
 
 
-GAMES = [row.name for row in catalog.MODELS if "GAN" in row.name]
-EVERY = [row for row in catalog.MODELS if row.name not in GAMES]
+GAMES = ("GAN", "R1GAN", "ProGAN", "StyleGAN", "WassersteinGAN", "AdversarialAutoencoder")
+EVERY = [row for row in catalog.MODELS if row.name.split()[0] not in GAMES]  # rows of no players
 
 
 @pytest.mark.parametrize("row", EVERY, ids=lambda row: row.name)

@@ -13,9 +13,10 @@ The source is meant to be read, in this order:
  9. ``training/loop.py``       the loop; beside it checkpoints, early stopping, what can go wrong
 10. ``gradcheck/numeric.py``   how to know that a gradient is right
 11. ``models/denoising.py``, ``sparse.py``, ``contractive.py``, ``stacked.py``: one idea more each
-12. ``likelihoods.py``, ``models/variational.py``: the code as a distribution, the ELBO in nats
-13. ``models/gan.py``, ``gan_players.py``: two players, each with a loss of its own; ``gan_r1.py``,
-    ``progan.py``, ``stylegan.py``
+12. ``likelihoods.py``, ``models/variational.py``: the code as a distribution, the ELBO in nats;
+    ``importance_weighted.py``; ``mmd.py``, ``wasserstein.py``: a prior for all codes together
+13. ``models/gan.py``, ``gan_players.py``: two players, each with a loss of its own;
+    ``adversarial.py``, ``wasserstein_gan.py``, ``gan_r1.py``, ``progan.py``, ``stylegan.py``
 14. ``layers/convolution.py``, ``conv.py``: convolution and its transpose, each the other's adjoint;
     of sequences in ``conv1d.py``, ``pool1d.py``; ``upsample.py``, ``glu.py``
 15. ``layers/norm.py``, ``group_norm.py``, ``rms_norm.py``, ``pool.py``,
@@ -70,6 +71,7 @@ from tinyae.models import (
     GAN,
     R1GAN,
     VQVAE,
+    AdversarialAutoencoder,
     Autoencoder,
     BatchTopKSAE,
     Classifier,
@@ -79,6 +81,9 @@ from tinyae.models import (
     DenoisingAutoencoder,
     Diffusion,
     GatedSAE,
+    GaussianKernel,
+    ImportanceWeightedAutoencoder,
+    InverseMultiquadratic,
     JumpReLUSAE,
     KLSparsity,
     L1Sparsity,
@@ -97,9 +102,12 @@ from tinyae.models import (
     TopKSAE,
     UNet,
     VariationalAutoencoder,
+    WassersteinAutoencoder,
+    WassersteinGAN,
     conv_denoiser,
     conv_encoder_decoder,
     conv_pair,
+    conv_wgan,
     dcgan,
     dense_encoder_decoder,
     dense_gan,
@@ -242,12 +250,17 @@ __all__ = [
     "ContractiveAutoencoder",
     "VariationalAutoencoder",
     "ConditionalVariationalAutoencoder",
+    "ImportanceWeightedAutoencoder",
     "Bernoulli",
     "Gaussian",
     "LearntGaussian",
     "HeteroscedasticGaussian",
     "Laplace",
     "Binarize",
+    "WassersteinAutoencoder",
+    "InverseMultiquadratic",
+    "GaussianKernel",
+    "AdversarialAutoencoder",
     "UNet",
     "VQVAE",
     "Diffusion",
@@ -271,6 +284,7 @@ __all__ = [
     "StyleGAN",
     "NonSaturating",
     "Saturating",
+    "WassersteinGAN",
     # hourglasses, built at once
     "dense_encoder_decoder",
     "conv_encoder_decoder",
@@ -284,6 +298,7 @@ __all__ = [
     "sequence_autoencoder",
     "dense_gan",
     "dcgan",
+    "conv_wgan",
     "progan",
     "stylegan",
     "SGD",

@@ -85,6 +85,7 @@ from tinyae.models import (
     GAN,
     R1GAN,
     VQVAE,
+    AdversarialAutoencoder,
     Autoencoder,
     BatchTopKSAE,
     Classifier,
@@ -93,6 +94,9 @@ from tinyae.models import (
     DenoisingAutoencoder,
     Diffusion,
     GatedSAE,
+    GaussianKernel,
+    ImportanceWeightedAutoencoder,
+    InverseMultiquadratic,
     JumpReLUSAE,
     KLSparsity,
     L1Sparsity,
@@ -110,6 +114,8 @@ from tinyae.models import (
     TopKSAE,
     UNet,
     VariationalAutoencoder,
+    WassersteinAutoencoder,
+    WassersteinGAN,
     conv_encoder_decoder,
     dense_encoder_decoder,
     dense_variational,
@@ -898,6 +904,46 @@ def _conditional(integers: Integers, rng: np.random.Generator) -> tuple[Model, S
     return ConditionalVariationalAutoencoder(encoder, *heads, decoder, classes=3), (n, 1, pixels)
 
 
+def _importance_weighted(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+    n, pixels, samples = integers(1, 5), integers(2, 6), integers(1, 4)
+    likelihood = (Bernoulli(), Gaussian(0.5), LearntGaussian(0.5), Laplace(0.5))[integers(0, 3)]
+    parts = dense_variational((1, pixels, 1), [4, integers(1, 3)], activation=Tanh, rng=rng)
+    return ImportanceWeightedAutoencoder(*parts, likelihood, samples=samples), (n, 1, pixels, 1)
+
+
+def _wasserstein(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+    n, pixels = integers(1, 5), integers(2, 8)
+    parts = dense_encoder_decoder((1, pixels, 1), [4, integers(1, 3)], activation=Tanh, rng=rng)
+    kernel = InverseMultiquadratic(), GaussianKernel(0.7)
+    return WassersteinAutoencoder(*parts, MSE(), 0.5, kernel[integers(0, 1)]), (n, 1, pixels, 1)
+
+
+def _adversarial(player: int) -> Callable[..., tuple[Model, Shape]]:
+    def build(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+        n, pixels, latent = integers(2, 5), integers(2, 6), integers(1, 3)
+        parts = dense_encoder_decoder([pixels], [4, latent], activation=Tanh, rng=rng)
+        hidden = Sequential(Dense(latent, 3, rng=rng), ELU(), Dropout(0.2, rng=rng))
+        discriminator = Sequential(hidden, Dense(3, 1, rng=rng))
+        loss = (NonSaturating(), Saturating())[integers(0, 1)]
+        model = AdversarialAutoencoder(*parts, MSE(), discriminator, 0.5, loss)
+        return model.players[player], (n, pixels)
+
+    return build
+
+
+def _wgan(player: int) -> Callable[..., tuple[Model, Shape]]:
+    def build(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+        n, pixels, latent, width = integers(2, 5), integers(2, 6), integers(1, 3), integers(1, 4)
+        layers = Dense(latent, width, rng=rng), BatchNorm(width, eps=0.1), Tanh()
+        generator = Sequential(*layers, Dense(width, pixels, rng=rng), Reshape(1, pixels, 1))
+        smooth = (Tanh, Softplus, ELU)[integers(0, 2)]()
+        critic = Sequential(Flatten(), Dense(pixels, width, rng=rng), smooth)
+        critic = Sequential(critic, Dense(width, 2, rng=rng), Tanh(), Dense(2, 1, rng=rng))
+        return WassersteinGAN(generator, critic, 2.0).players[player], (n, 1, pixels, 1)
+
+    return build
+
+
 def _classifier(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
     n, pixels = integers(1, 5), integers(2, 6)
     network = Sequential(Flatten(), Dense(pixels, 4, rng=rng), Tanh(), Dense(4, 3, rng=rng))
@@ -1021,6 +1067,10 @@ MODELS: tuple[ModelRow, ...] = (
     ModelRow("ContractiveAutoencoder conv", _contractive_conv),
     ModelRow("VariationalAutoencoder", _variational),
     ModelRow("ConditionalVariationalAutoencoder", _conditional, classes=3),
+    ModelRow("ImportanceWeightedAutoencoder", _importance_weighted),
+    ModelRow("WassersteinAutoencoder", _wasserstein),
+    ModelRow("AdversarialAutoencoder discriminator", _adversarial(0)),
+    ModelRow("AdversarialAutoencoder autoencoder", _adversarial(1)),
     ModelRow("Classifier", _classifier, classes=3),
     ModelRow("UNet", _unet),
     ModelRow("VQVAE", _vqvae),
@@ -1035,6 +1085,8 @@ MODELS: tuple[ModelRow, ...] = (
     ModelRow("GatedSAE", _sae(GatedSAE)),
     ModelRow("GAN discriminator", _player(_gan, 0)),
     ModelRow("GAN generator", _player(_gan, 1)),
+    ModelRow("WassersteinGAN critic", _wgan(0)),
+    ModelRow("WassersteinGAN generator", _wgan(1)),
     ModelRow("R1GAN discriminator", _player(_r1_gan, 0)),
     ModelRow("R1GAN generator", _player(_r1_gan, 1)),
     ModelRow("ProGAN discriminator", _player(_pro_gan, 0)),

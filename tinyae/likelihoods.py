@@ -58,6 +58,19 @@ class Likelihood(Module):
         """Add ∂nll/∂θ to each Param.grad and return ∂nll/∂y."""
         return self.backward_input(cache)
 
+    def backward_weighted(self, cache: Any, weights: Array) -> Array:
+        """Like :meth:`backward`, of −1/N Σₙ wₙ log p(xₙ | yₙ). weights (N,)
+
+        Raises
+            TypeError  a likelihood with Params, in a class that does not say how they are weighted
+        """
+        if self.params:
+            raise TypeError(
+                f"{type(self).__name__}: its own Params have no weighted gradient; define "
+                "backward_weighted, or use a likelihood without Params"
+            )
+        return _weighted(self.backward_input(cache), weights)
+
     def __call__(self, y: Array, x: Array) -> tuple[float, Array]:
         nll, cache = self.forward(y, x)
         return nll, self.backward_input(cache)
@@ -240,6 +253,14 @@ class LearntGaussian(Likelihood):
             self.logvar.grad += 0.5 * (y.size - squares) / len(y)
         return self.backward_input(cache)
 
+    def backward_weighted(self, cache: tuple[Array, Array], weights: Array) -> Array:
+        y, x = cache
+        s = self._s()
+        if s == self.logvar.value[0]:
+            each = y.size // len(y) - per_sample(np.square(x - y)) * math.exp(-s)
+            self.logvar.grad += 0.5 * float(weights @ each) / len(y)
+        return _weighted(self.backward_input(cache), weights)
+
     def backward_input(self, cache: tuple[Array, Array]) -> Array:
         y, x = cache
         return (y - x) * (math.exp(-self._s()) / len(y))
@@ -334,6 +355,10 @@ def inside(a: Array, bounds: Range) -> Array:
 def per_sample(a: Array) -> Array:
     """The sum over all axes but the first, in float64."""
     return a.reshape(len(a), -1).sum(axis=1, dtype=np.float64)
+
+
+def _weighted(dy: Array, weights: Array) -> Array:
+    return dy * weights.reshape(-1, *[1] * (dy.ndim - 1)).astype(dy.dtype)
 
 
 def _positive(who: str, name: str, value: float) -> float:

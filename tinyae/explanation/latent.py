@@ -1,4 +1,4 @@
-"""The two steps of a variational model that are not layers: the draw of the code, and the KL."""
+"""The steps of variational models that are not layers: the draw of the code, the KL, the weights."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from tinyae.explanation.docstring_sections import equations_for, sections
 from tinyae.explanation.provenance import Provenance
 from tinyae.explanation.record import Call
 from tinyae.explanation.result import Step, quantity
+from tinyae.models.importance_weighted import ImportanceWeightedAutoencoder
 from tinyae.models.variational import VariationalAutoencoder
 from tinyae.param import Array
 
@@ -92,4 +93,30 @@ def divergence(call: Call) -> Step:
             "ds", "gradient", 0.5 * dkl * (np.exp(s) - 1), "this path's share: β ½ (eˢ − 1) / N"
         )
     )
+    return step
+
+
+def weighing(call: Call) -> Step:
+    """The step that weighs the draws of an importance-weighted model."""
+    doc, w = sections(ImportanceWeightedAutoencoder), call.made["w"]
+    step = Step(
+        "weights",
+        f"w̃ₖ = wₖ / Σᵢ wᵢ, K = {len(w)} draws",
+        "How much each draw counts: as much as it explains x, more than its own odds of being drawn.",
+        equations_for(doc["Forward"], "rₖ", "wₖ", "w̃ₖ", "total"),
+        equations_for(doc["Backward"], "dyₖ", "dzₖ", "dμ", "ds"),
+        ["wₖ, w̃ₖ (K, N)"],
+        "Burda, Grosse & Salakhutdinov (2016), eqs. 8 and 14",
+        value={key: float(v) for key, v in call.made.items() if key != "w"},
+    )
+    add = step.quantities.append
+    K = len(w)
+    add(
+        quantity(
+            "ℓₖ", "input", call.given["log_p"].reshape(K, -1), "log p(x | yₖ), of the likelihood"
+        )
+    )
+    ratio = call.given["ratio"].reshape(K, -1)
+    add(quantity("rₖ", "input", ratio, "½ Σⱼ (εₖⱼ² + sⱼ − zₖⱼ²)"))
+    add(quantity("w̃ₖ", "output", w, "wₖ / Σᵢ wᵢ"))
     return step

@@ -20,9 +20,13 @@ from tinyae.likelihoods import Likelihood
 from tinyae.losses import Loss
 from tinyae.models.contractive import ContractiveAutoencoder
 from tinyae.models.gan import GeneratorLoss
+from tinyae.models.importance_weighted import ImportanceWeightedAutoencoder
 from tinyae.models.sparse import Penalty
 from tinyae.models.variational import VariationalAutoencoder
+from tinyae.models.wasserstein_gan import WassersteinGAN
 from tinyae.param import Array, unique
+
+PENALTIES = ("contraction", "gradient_penalty")  # computed from a Jacobian, by a model itself
 
 
 @dataclass(eq=False)
@@ -69,9 +73,13 @@ class Recorder:
                     setattr(part, key, _Penalty(self, inner, value))
                 elif isinstance(value, GeneratorLoss):
                     setattr(part, key, _GeneratorLoss(self, inner, value))
+            if isinstance(part, WassersteinGAN):
+                self._gradient_penalty(part)
             if isinstance(part, ContractiveAutoencoder):
                 self._contraction(part)
-            if isinstance(part, VariationalAutoencoder):
+            if isinstance(part, ImportanceWeightedAutoencoder):
+                self._weights(part)
+            elif isinstance(part, VariationalAutoencoder):
                 self._divergence(part)
 
     # --- what is wrapped -------------------------------------------------------------------
@@ -120,22 +128,27 @@ class Recorder:
         layer.forward = recorded
 
     def _likelihood(self, name: str, part: Any) -> None:
-        forward, backward = part.forward, part.backward
+        forward = part.forward
 
         def recorded(y: Array, x: Array) -> Any:
             nll, cache = forward(y, x)
             self.calls.append(Call(name, part, {"y": y, "x": x}, {"nll": nll}, cache))
             return nll, cache
 
-        def pulled(cache: Any) -> Array:
-            with self._added(_own(part)) as grads:
-                dy = backward(cache)
-            call = self._of(part, cache)
-            if call is not None:
-                call.returned, call.grads = dy, grads
-            return dy
+        def back(method: Callable[..., Array]) -> Callable[..., Array]:
+            def pulled(cache: Any, *weights: Array) -> Array:
+                with self._added(_own(part)) as grads:
+                    dy = method(cache, *weights)
+                call = self._of(part, cache)
+                if call is not None:
+                    call.returned, call.grads = dy, grads
+                return dy
 
-        part.forward, part.backward = recorded, pulled
+            return pulled
+
+        part.forward = recorded
+        part.backward_weighted = back(part.backward_weighted)
+        part.backward = back(part.backward)
 
     def _loss(self, name: str, loss: Any) -> None:
         measure = loss.measure
@@ -161,6 +174,21 @@ class Recorder:
 
         model._contract = recorded
 
+    def _gradient_penalty(self, model: Any) -> None:
+        penalise, params = model.penalise, unique(model.params)
+
+        def recorded(x: Array) -> Any:
+            with self._hushed(), self._added(params) as grads:
+                norms = penalise(x)
+            value = float(np.square(norms - 1).mean())
+            given, made = {"x̂": x}, {"‖g‖": norms, "gradient_penalty": value}
+            call = Call("gradient_penalty", model, given, made)
+            call.grads = {key: g for key, g in grads.items() if g.any()}
+            self.calls.append(call)
+            return norms
+
+        model.penalise = recorded
+
     def _divergence(self, model: Any) -> None:
         measure = model._terms
 
@@ -172,6 +200,17 @@ class Recorder:
             return terms, dkl
 
         model._terms = recorded
+
+    def _weights(self, model: Any) -> None:
+        weigh = model._weigh
+
+        def recorded(log_p: Array, ratio: Array) -> Any:
+            terms, w = weigh(log_p, ratio)
+            given, made = {"log_p": log_p, "ratio": ratio}, {**terms, "w": w}
+            self.calls.append(Call("weights", model, given, made))
+            return terms, w
+
+        model._weigh = recorded
 
     # --- how ------------------------------------------------------------------------------
 

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.explanation.docstring_sections import equations_for, sections, summary
-from tinyae.explanation.latent import add_latent_gradients, divergence, draw
+from tinyae.explanation.docstring_sections import equations_for, parse, sections, summary
+from tinyae.explanation.latent import add_latent_gradients, divergence, draw, weighing
 from tinyae.explanation.provenance import Provenance
-from tinyae.explanation.record import Call
+from tinyae.explanation.record import PENALTIES, Call
 from tinyae.explanation.result import Step, quantity
 from tinyae.layers import Layer, Residual, Sequential, Skip, TiedDense
 from tinyae.likelihoods import Likelihood
 from tinyae.losses import Loss
-from tinyae.models.variational import VariationalAutoencoder
+from tinyae.models.wasserstein_gan import WassersteinGAN
 from tinyae.param import Array
 
 _SYMBOLS = {"gamma": "γ", "beta": "β", "logvar": "s"}  # Params under their names in the equations
@@ -26,13 +26,15 @@ def steps_of(calls: list[Call], provenance: Provenance) -> list[Step]:
     for call in shown:
         for symbol, a in call.made.items():
             provenance.add_value(a, f"{symbol} of {call_name(call)}")
-        if isinstance(call.part, VariationalAutoencoder):
+        if call.name == "kl":
             add_latent_gradients(call, shown, provenance)
         provenance.add_gradient(call.returned, f"{_returned(call)} of {call_name(call)}")
     _add_wholes(shown, provenance)
     steps = []
     for call in shown:
-        if isinstance(call.part, VariationalAutoencoder):
+        if call.name == "weights":
+            steps.append(weighing(call))
+        elif call.name == "kl":
             steps += [draw(call, shown), divergence(call)]
         else:
             steps.append(_step(call, provenance))
@@ -45,8 +47,10 @@ def steps_of(calls: list[Call], provenance: Provenance) -> list[Step]:
 
 def _step(call: Call, provenance: Provenance) -> Step:
     doc = sections(type(call.part))
+    if call.name == "gradient_penalty":
+        doc |= parse(WassersteinGAN.penalise.__doc__)
     made = {k: float(v) for k, v in call.made.items() if not isinstance(v, np.ndarray)}
-    title = type(call.part).__name__ if call.name == "contraction" else f"{call.part!r}"
+    title = type(call.part).__name__ if call.name in PENALTIES else f"{call.part!r}"
     step = Step(
         call.name,
         title,
@@ -57,11 +61,15 @@ def _step(call: Call, provenance: Provenance) -> Step:
         " ".join(doc.get("Source", [])),
         value=made,
     )
-    if call.name == "contraction":
-        step.words = "How fast the code moves with x: the encoder's Jacobian, squared and summed."
+    if call.name in PENALTIES:
+        step.words = (
+            "How fast the code moves with x: the encoder's Jacobian, squared and summed."
+            if call.name == "contraction"
+            else "How far the critic's slope is from 1, on lines between data and samples."
+        )
         step.note = (
             "Second order: the penalty holds f′ already, so its gradient holds f″, and it reaches "
-            "the encoder's Params by a path of its own"
+            f"the {'encoder' if call.name == 'contraction' else 'critic'}'s Params by a path of its own"
         )
     add = step.quantities.append
     for symbol, a in call.given.items():

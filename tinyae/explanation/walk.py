@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from tinyae.arrays import check_real
 from tinyae.data.batches import rows
 from tinyae.explanation.docstring_sections import sections, summary
 from tinyae.explanation.provenance import Provenance
-from tinyae.explanation.record import Call, Recorder, recorded
+from tinyae.explanation.record import PENALTIES, Call, Recorder, recorded
 from tinyae.explanation.result import Explanation, Gradient, Step
 from tinyae.explanation.steps import call_name, steps_of
 from tinyae.gradcheck.replay import as_double
@@ -107,7 +108,7 @@ def _model(
             p.grad[...] = 0
         found = player.backprop(x, rng)
         terms |= found | {"total": terms.get("total", 0.0) + found["total"]}
-        turn = type(player).__name__.removesuffix("Player").lower() if several else ""
+        turn = _turn(type(player).__name__) if several else ""
         provenance = Provenance()
         for i, a in enumerate(x if isinstance(x, tuple) else (x,)):
             provenance.add_value(a, ("the batch", "the batch's second array")[min(i, 1)])
@@ -135,6 +136,11 @@ def _model(
     )
 
 
+def _turn(name: str) -> str:
+    """CodeDiscriminatorPlayer → code discriminator"""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.removesuffix("Player")).lower()
+
+
 def _gradients(module: Any, calls: list[Call]) -> list[Gradient]:
     """The gradient of each Param, and what each use contributed."""
     found = []
@@ -144,9 +150,9 @@ def _gradients(module: Any, calls: list[Call]) -> list[Gradient]:
         paths = []
         for call in reversed(calls):
             for key, g in call.grads.items():
-                ours = call.name == "contraction" and key in names
+                ours = call.name in PENALTIES and key in names
                 local = getattr(call.part, "params", {}).get(key) is p
-                if ours or (local and call.name != "contraction"):
+                if ours or (local and call.name not in PENALTIES):
                     paths.append((call_name(call), float(np.linalg.norm(g))))
         own = vars(module).get(name) is p  # the model's, in no layer
         if own and not paths and p.grad.any():

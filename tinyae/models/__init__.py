@@ -1,5 +1,6 @@
 """Models: layers plus an objective. Read :mod:`tinyae.models.autoencoder` first."""
 
+from tinyae.models.adversarial import AdversarialAutoencoder
 from tinyae.models.autoencoder import Autoencoder
 from tinyae.models.base import Model
 from tinyae.models.builders import (
@@ -17,11 +18,13 @@ from tinyae.models.denoising import DenoisingAutoencoder
 from tinyae.models.dictionary import TopKSAE
 from tinyae.models.diffusion import Diffusion
 from tinyae.models.gan import GAN, NonSaturating, Saturating
-from tinyae.models.gan_builders import dcgan, dense_gan
+from tinyae.models.gan_builders import conv_wgan, dcgan, dense_gan
 from tinyae.models.gan_r1 import R1GAN
+from tinyae.models.importance_weighted import ImportanceWeightedAutoencoder
 from tinyae.models.interpolation import linear, spherical
 from tinyae.models.likelihood_estimates import Estimate
 from tinyae.models.masked import MaskedAutoencoder
+from tinyae.models.mmd import GaussianKernel, InverseMultiquadratic
 from tinyae.models.nested import BatchTopKSAE, MatryoshkaSAE
 from tinyae.models.noising import CosineSchedule, PredictClean, PredictNoise, PredictVelocity
 from tinyae.models.progan import ProGAN
@@ -34,6 +37,8 @@ from tinyae.models.thresholds import GatedSAE, JumpReLUSAE
 from tinyae.models.unet import UNet, unet
 from tinyae.models.variational import VariationalAutoencoder
 from tinyae.models.vqvae import VQVAE
+from tinyae.models.wasserstein import WassersteinAutoencoder
+from tinyae.models.wasserstein_gan import WassersteinGAN
 
 __all__ = [
     "Model",
@@ -45,7 +50,12 @@ __all__ = [
     "ContractiveAutoencoder",
     "VariationalAutoencoder",
     "ConditionalVariationalAutoencoder",
+    "ImportanceWeightedAutoencoder",
     "Estimate",
+    "WassersteinAutoencoder",
+    "InverseMultiquadratic",
+    "GaussianKernel",
+    "AdversarialAutoencoder",
     "UNet",
     "VQVAE",
     "Diffusion",
@@ -69,6 +79,7 @@ __all__ = [
     "StyleGAN",
     "NonSaturating",
     "Saturating",
+    "WassersteinGAN",
     "dense_encoder_decoder",
     "conv_encoder_decoder",
     "dense_pair",
@@ -81,6 +92,7 @@ __all__ = [
     "sequence_autoencoder",
     "dense_gan",
     "dcgan",
+    "conv_wgan",
     "progan",
     "stylegan",
 ]

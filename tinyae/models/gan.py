@@ -76,7 +76,7 @@ class GAN(Model):
                 f"GAN: real_label is {real_label}, expected a probability in (0, 1]; "
                 "pass 1.0, or 0.9 for smoothing"
             )
-        _check_ends_in_logit(discriminator)
+        check_ends_in_logit("GAN", discriminator)
         self.generator = generator
         self.discriminator = discriminator
         self.generator_loss = generator_loss
@@ -91,14 +91,14 @@ class GAN(Model):
     # --- training --------------------------------------------------------------------------
 
     def objective(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
-        return _merged(player.objective(x, rng) for player in self.players)
+        return merged(player.objective(x, rng) for player in self.players)
 
     def backprop(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
         """Both players' gradients at the same point, each of its own loss."""
-        return _merged(player.backprop(x, rng) for player in self.players)
+        return merged(player.backprop(x, rng) for player in self.players)
 
     def evaluate_batch(self, x: Any, rng: np.random.Generator) -> Terms:
-        return _merged(player.evaluate_batch(x, rng) for player in self.players)
+        return merged(player.evaluate_batch(x, rng) for player in self.players)
 
     def trace(self, x: Any, rng: np.random.Generator | None = None) -> Iterator[tuple[str, Array]]:
         fake = z = self.noise(len(x), rng)
@@ -160,15 +160,24 @@ class GAN(Model):
         Raises
             ValueError  otherwise
         """
-        if s.ndim != 2 or s.shape[1] != 1:
-            raise ValueError(
-                f"GAN: the discriminator's output has shape {s.shape}, expected ({len(s)}, 1), one "
-                "logit a sample; end it with Flatten() and Dense(…, 1)"
-            )
-        return s
+        return one_each("GAN", s)
 
 
-def _merged(parts: Iterable[Terms]) -> Terms:
+def one_each(who: str, s: Array) -> Array:
+    """Return s if it has one number for each sample.
+
+    Raises
+        ValueError  otherwise
+    """
+    if s.ndim != 2 or s.shape[1] != 1:
+        raise ValueError(
+            f"{who}: the discriminator's output has shape {s.shape}, expected ({len(s)}, 1), one "
+            "logit a sample; end it with Flatten() and Dense(…, 1)"
+        )
+    return s
+
+
+def merged(parts: Iterable[Terms]) -> Terms:
     """The players' terms in one dictionary, with their totals added."""
     terms: Terms = {"total": 0.0}
     for part in parts:
@@ -203,10 +212,11 @@ def _latent_dim(generator: Layer, given: int | None) -> int:
     return int(given)
 
 
-def _check_ends_in_logit(discriminator: Layer) -> None:
+def check_ends_in_logit(who: str, discriminator: Layer) -> None:
+    """Raise a ValueError if the discriminator's last layer bounds what it gives."""
     bounds, last = output_range(discriminator)
     if bounds is not None:
         raise ValueError(
-            f"GAN: the discriminator ends in {last}, expected a logit, any real number: the losses "
+            f"{who}: the discriminator ends in {last}, expected a logit, any real number: the losses "
             "apply σ themselves; leave the last activation out"
         )

@@ -118,3 +118,33 @@ def dcgan(
         down += [halve(a, b), BatchNorm(b), LeakyReLU(0.2)]
     down += [Flatten(), Dense(size, 1, rng=rng, init=init)]
     return Sequential(*up), Sequential(*down)
+
+
+def conv_wgan(
+    shape: tuple[int, int, int] = (1, 28, 28),
+    channels: Sequence[int] = (32, 64),
+    latent_dim: int = 64,
+    *,
+    kernel_size: int = 4,
+    output: Activation = Sigmoid,
+    rng: np.random.Generator,
+) -> tuple[Layer, Layer]:
+    """(generator, critic) of convolutions, for a :class:`~tinyae.WassersteinGAN`.
+
+    The generator of :func:`dcgan`. The critic is its discriminator without BatchNorm, whose weights
+    begin as wide as LeakyReLU's: nothing rescales what passes through, and slopes are to be near 1.
+
+    Source    Gulrajani et al. (2017), §4: no batch normalisation in the critic
+
+    Raises
+        ValueError  height or width cannot be halved that often
+    """
+    generator, _ = dcgan(
+        shape, channels, latent_dim, kernel_size=kernel_size, output=output, rng=rng
+    )
+    critic: list[Layer] = []
+    for a, b in pairwise([shape[0], *channels]):
+        critic += [Conv2d(a, b, kernel_size, 2, "same", rng=rng), LeakyReLU(0.2)]
+    size = channels[-1] * math.prod(n // 2 ** len(channels) for n in shape[1:])
+    critic += [Flatten(), Dense(size, 1, rng=rng)]
+    return generator, Sequential(*critic)

@@ -45,3 +45,16 @@ class Saturating(GeneratorLoss):
     def __call__(self, s: Array) -> tuple[float, Array]:
         L, ds = _bce(s, np.zeros_like(s))
         return -L, -ds
+
+
+class CriticLoss(GeneratorLoss):
+    """The generator wants the critic to give its samples high numbers, which are no logits.
+
+    Forward   L = −1/n Σ s
+    Backward  ds = −1/n, which never fades
+    Units     the critic's
+    Source    Arjovsky, Chintala & Bottou (2017), algorithm 1
+    """
+
+    def __call__(self, s: Array) -> tuple[float, Array]:
+        return -float(s.mean(dtype=np.float64)), np.full_like(s, -1 / len(s))

@@ -41,18 +41,18 @@ class DiscriminatorPlayer(Player):
 
     @property
     def params(self) -> dict[str, Param]:
-        return _prefixed("discriminator", self.game.discriminator)
+        return prefixed("discriminator", self.game.discriminator)
 
     def objective(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
-        fake, _ = self.game.generator.forward(self.game.noise(len(x), rng))
-        s, _ = self.game.discriminator.forward(self.alike(x, fake))
+        real, fake = self.real_and_fake(x, rng)
+        s, _ = self.game.discriminator.forward(real)
         s_fake, _ = self.game.discriminator.forward(fake)
         return self.score(s, s_fake)[0]
 
     def backprop(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
         D = self.game.discriminator
-        fake, _ = self.game.generator.forward(self.game.noise(len(x), rng))
-        s, real_cache = D.forward(self.alike(x, fake))
+        real, fake = self.real_and_fake(x, rng)
+        s, real_cache = D.forward(real)
         s_fake, fake_cache = D.forward(fake)
         terms, ds, ds_fake = self.score(s, s_fake)
         D.backward_params(ds_fake, fake_cache)
@@ -61,8 +61,16 @@ class DiscriminatorPlayer(Player):
 
     def evaluate_batch(self, x: Any, rng: np.random.Generator) -> Terms:
         D = self.game.discriminator
-        fake = self.game.generator(self.game.noise(len(x), rng))
-        return self.score(D(self.alike(x, fake)), D(fake))[0]
+        real, fake = self.real_and_fake(x, rng, inference=True)
+        return self.score(D(real), D(fake))[0]
+
+    def real_and_fake(
+        self, x: Any, rng: np.random.Generator | None, inference: bool = False
+    ) -> tuple[Array, Array]:
+        """What D is to tell apart: x and x̃ = G(z)."""
+        G, z = self.game.generator, self.game.noise(len(x), rng)
+        fake = G(z) if inference else G.forward(z)[0]
+        return self.alike(x, fake), fake
 
     def score(self, s: Array, s_fake: Array) -> tuple[Terms, Array, Array]:
         """The terms from the logits of real and of fake samples, with ds and ds̃."""
@@ -101,7 +109,7 @@ class GeneratorPlayer(Player):
 
     @property
     def params(self) -> dict[str, Param]:
-        return _prefixed("generator", self.game.generator)
+        return prefixed("generator", self.game.generator)
 
     def objective(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
         fake, _ = self.game.generator.forward(self.game.noise(len(x), rng))
@@ -123,5 +131,6 @@ class GeneratorPlayer(Player):
         return {"total": L, "generator": L}
 
 
-def _prefixed(name: str, part: Layer) -> dict[str, Param]:
+def prefixed(name: str, part: Layer) -> dict[str, Param]:
+    """A part's parameters by their names in the game."""
     return {f"{name}.{key}": p for key, p in part.params.items()}

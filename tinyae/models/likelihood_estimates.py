@@ -75,7 +75,7 @@ def _estimate(
         x, c = model._split(batch)
         blocks = (slice(i, i + _BLOCK) for i in range(0, len(x), _BLOCK))
         parts = [(x[rows], None if c is None else c[rows]) for rows in blocks]
-        each = (score(*_log_weights(model, x, c, rng, samples)) for x, c in parts)
+        each = (score(*log_weights(model, x, c, rng, samples)) for x, c in parts)
         return np.concatenate(list(w.over(each)))
 
     total = -(-count(x) // _BLOCK) if is_rows(x) else None
@@ -85,26 +85,30 @@ def _estimate(
     return Estimate(float(each.mean()), error, each)
 
 
-def _log_weights(
+def log_weights(
     model: VariationalAutoencoder, x: Array, c: Any, rng: np.random.Generator, samples: int
 ) -> tuple[Array, Array, Array]:
     """For K draws zₖ: log p(x | zₖ) and log p(zₖ) / q(zₖ | x), both (K, N), and KL, (N,)."""
     mu, logvar = model.posterior(x, c)
     kl = 0.5 * per_sample(mu * mu + np.exp(logvar) - 1 - logvar)
-    log_p, log_ratio = np.empty((2, samples, len(x)))
+    log_p, ratios = np.empty((2, samples, len(x)))
     block = max(_BLOCK // len(x), 1)
     for first in range(0, samples, block):
         k = min(block, samples - first)
-        m, s = _repeat(mu, k), _repeat(logvar, k)
+        m, s = repeat(mu, k), repeat(logvar, k)
         z, _, eps = model.draw_code(m, s, rng)
-        y = model.decoder(model._join(z, None if c is None else _repeat(c, k)))
-        log_p[first : first + k] = model.likelihood.log_prob(y, _repeat(x, k)).reshape(k, -1)
-        ratio = 0.5 * per_sample(eps * eps + s - z * z)  # the 2π of the two densities cancel
-        log_ratio[first : first + k] = ratio.reshape(k, -1)
-    return log_p, log_ratio, kl
+        y = model.decoder(model._join(z, None if c is None else repeat(c, k)))
+        log_p[first : first + k] = model.likelihood.log_prob(y, repeat(x, k)).reshape(k, -1)
+        ratios[first : first + k] = log_ratio(z, eps, s).reshape(k, -1)
+    return log_p, ratios, kl
 
 
-def _repeat(a: Array, k: int) -> Array:
+def log_ratio(z: Array, eps: Array, s: Array) -> Array:
+    """ln p(z)/q(z | x) of each row: the 2π of the two densities cancel."""
+    return 0.5 * per_sample(eps * eps + s - z * z)
+
+
+def repeat(a: Array, k: int) -> Array:
     """k copies of a, joined along the first axis."""
     return a if k == 1 else np.concatenate([a] * k)
 

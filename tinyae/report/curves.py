@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.models import GAN, VariationalAutoencoder
+from tinyae.models import VariationalAutoencoder
 from tinyae.param import Array
 from tinyae.report.comparison import Comparison
 from tinyae.report.drawing import Plot, figure, text_of, wide
@@ -20,7 +20,7 @@ from tinyae.wording import counted
 def curves(history: History, model: Any) -> str:
     """The objective over epochs, and its other terms where it has some."""
     epochs = list(range(1, len(history) + 1))
-    if isinstance(model, GAN) or "total" not in history.names:
+    if len(model.players) > 1 or "total" not in history.names:
         named = [n for n in history.names if n not in ("seconds", "learning_rate")]
         shown = [(n.replace("validation.", "held out: "), history[n]) for n in named]
         plot = _curve_plot(epochs, shown[:4])

@@ -24,6 +24,7 @@ from tinyae.models import (
     spherical,
 )
 from tinyae.models.base import CHUNK
+from tinyae.models.prior_matching import PriorMatching
 from tinyae.models.scores import Scored
 from tinyae.param import Array
 from tinyae.report.comparison import Comparison, compare
@@ -292,7 +293,7 @@ def _generate(m: Material) -> None:
     except ValueError as error:  # the size of a code depends on that of a sample
         m.notes.append(f"There are no samples: {error}.")
         return
-    if not isinstance(model, VariationalAutoencoder | GAN):
+    if not isinstance(model, VariationalAutoencoder | PriorMatching | GAN):
         return
     z = rng.standard_normal((2, _WALKS, model.latent_dim)).astype(model.dtype)
     ts = np.linspace(0, 1, _STEPS).tolist()

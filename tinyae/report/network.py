@@ -77,7 +77,8 @@ def _traced(model: Model, x: Any) -> list[tuple[str, Shape]]:
         traced = own.generator.trace(z, "generator")
     else:
         traced = own.trace(own.as_input(rows(x, slice(0, 2))), rng)
-    return [(name, tuple(y.shape[1:])) for name, y in traced]
+    on_the_way = ((name, y) for name, y in traced if not name.startswith("discriminator"))
+    return [(name, tuple(y.shape[1:])) for name, y in on_the_way]
 
 
 def _with(step: Step, **changes: Any) -> Step:

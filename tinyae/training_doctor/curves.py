@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tinyae.models import GAN, Classifier
+from tinyae.models import Classifier
 from tinyae.param import Array, unique
 from tinyae.training_doctor.evidence import UNINFORMED, Evidence
 from tinyae.training_doctor.report import Finding
@@ -55,7 +55,7 @@ def judged_loss(e: Evidence) -> Array:
 
 def not_moving(e: Evidence, error: float | None, variance: float | None) -> Iterator[Finding]:
     """The loss is the same in all epochs and nothing was learnt; not a run that has converged."""
-    if len(e.history) < _EPOCHS or isinstance(e.model, GAN):
+    if len(e.history) < _EPOCHS or len(e.model.players) > 1:
         return
     L = judged_loss(e)
     span, scale = float(L.max() - L.min()), abs(float(L[0]))
@@ -84,7 +84,7 @@ def not_moving(e: Evidence, error: float | None, variance: float | None) -> Iter
 
 def rising(e: Evidence) -> Iterator[Finding]:
     """The training loss rises again after it has fallen."""
-    if len(e.history) < _EPOCHS or isinstance(e.model, GAN):
+    if len(e.history) < _EPOCHS or len(e.model.players) > 1:
         return
     h = e.history
     L = judged_loss(e) if getattr(e.model, "warm_up", 0) else h["total"]
@@ -105,7 +105,7 @@ def rising(e: Evidence) -> Iterator[Finding]:
 def overfitting(e: Evidence) -> Iterator[Finding]:
     """Validation gets worse while training gets better."""
     h = e.history
-    if len(h) < _OVERFIT_EPOCHS or not h.epochs[0].validation or isinstance(e.model, GAN):
+    if len(h) < _OVERFIT_EPOCHS or not h.epochs[0].validation or len(e.model.players) > 1:
         return
     V, T = h["validation.total"], h["total"]
     best = int(np.argmin(V))

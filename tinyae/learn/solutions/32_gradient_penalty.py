@@ -16,7 +16,7 @@ Why    A critic whose slope is near 1 everywhere measures how far two sets of sa
 Note   Write P as a chain: h; then u = v (1 − h²), (N, K); then G = u W; then ‖G‖; then P. From here on
        it is a forward pass like any other. No sample has ‖Gₙ‖ = 0.
 
-See    tinyae/models/contractive.py, ContractiveAutoencoder: the library's own, for afterwards
+See    tinyae/models/wasserstein_gan.py, CriticPlayer: the library's own, for afterwards
 """
 
 import numpy as np
