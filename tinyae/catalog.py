@@ -816,7 +816,7 @@ LOSSES: tuple[LossRow, ...] = (
 # --- models ---------------------------------------------------------------------------------
 
 
-def _autoencoder(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+def _autoencoder(integers: Integers, rng: np.random.Generator) -> tuple[Autoencoder, Shape]:
     n, pixels, latent = integers(1, 5), integers(2, 8), integers(1, 3)
     encoder = Sequential(Flatten(), Dense(pixels, 5, rng=rng), ELU(), Dense(5, latent, rng=rng))
     decoder = Sequential(Dense(latent, pixels, rng=rng), Sigmoid(), Reshape(1, pixels, 1))

@@ -99,9 +99,9 @@ class ProGAN(R1GAN):
         parts: list[list[Any]] = [list(getattr(player, "layers", ())) for player in both]
         G, D = parts
         if len(G) > 2 and isinstance(G[-2], Fade):
-            G[-2:-1] = G[-2].new.layers
+            G[-2:-1] = G[-2].new.layers  # type: ignore[attr-defined]
         if D and isinstance(D[0], Fade):
-            D[:1] = D[0].new.layers
+            D[:1] = D[0].new.layers  # type: ignore[attr-defined]
         if len(G) < 2 or len(D) < 2 or not isinstance(G[-2], Equalized):
             raise ValueError(
                 "ProGAN.grow: the generator ends in "
