@@ -333,7 +333,7 @@ class Examination:
                 tensor = finding.tensor if finding.tensor in self.keys else None
                 try:
                     # A line that is missing is no edit.
-                    stages = 2 if finding.kind in ("carried", "missing_term") else 4
+                    stages = 2 if finding.kind == "missing_term" else 4
                     more = (self.reference, deep, self._other_points, tensor, stages, self.search)
                     known = find_edit(self.subject, point, pairs, self.keys, *more)
                 except Exception:
@@ -350,6 +350,12 @@ class Examination:
             return False
         deep = is_vague(finding) or finding.cost >= 2.5
         known = edit(deep) if deep or finding.kind in REINTERPRETED else None
+        if finding.kind == "zero" and finding.tensor in self.keys:
+            found[True] = edit(
+                deep=True
+            )  # the last round of a loop may be the only one that counts
+            if found[True] is not None and found[True].kind == "not_added":
+                finding.message, known = found[True].message(finding.tensor), found[True]
         if known is not None:
             reword(finding, known)
         elif isinstance(self.subject, FunctionSubject) and is_thin(finding):
