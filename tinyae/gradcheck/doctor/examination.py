@@ -350,12 +350,10 @@ class Examination:
             return False
         deep = is_vague(finding) or finding.cost >= 2.5
         known = edit(deep) if deep or finding.kind in REINTERPRETED else None
-        if finding.kind == "zero" and finding.tensor in self.keys:
-            found[True] = edit(
-                deep=True
-            )  # the last round of a loop may be the only one that counts
-            if found[True] is not None and found[True].kind == "not_added":
-                finding.message, known = found[True].message(finding.tensor), found[True]
+        zero = finding.kind == "zero" and finding.tensor in self.keys
+        last = edit(deep=True) if zero else None
+        if last is not None and last.kind == "not_added":  # only the last round of a loop counts
+            finding.message, known = last.message(finding.tensor), last
         if known is not None:
             reword(finding, known)
         elif isinstance(self.subject, FunctionSubject) and is_thin(finding):
