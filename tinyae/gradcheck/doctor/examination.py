@@ -332,8 +332,9 @@ class Examination:
                 point, pairs = self.trials[0].point, self.trials[0].pairs
                 tensor = finding.tensor if finding.tensor in self.keys else None
                 try:
-                    # A line that is missing is no edit.
-                    stages = 2 if finding.kind == "missing_term" else 4
+                    # A line that is missing is no edit; a name that is not added is one.
+                    named = finding.name.isidentifier()
+                    stages = 2 if finding.kind == "missing_term" and not named else 4
                     more = (self.reference, deep, self._other_points, tensor, stages, self.search)
                     known = find_edit(self.subject, point, pairs, self.keys, *more)
                 except Exception:
