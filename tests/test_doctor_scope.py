@@ -189,6 +189,11 @@ def test_an_object_that_keeps_its_input():
     assert found.place.line == "self.db = dy.mean(axis=0)"
 
 
+def test_a_loss_with_a_target_is_a_loss():
+    y, t = draw(5, 4), draw(5, 4, seed=1)
+    assert diagnose(ta.Gaussian(), y, target=t).ok
+
+
 def test_its_methods_by_themselves():
     layer = Averaged()
     found = first(layer.forward, draw(5, 4), backward=layer.backward)

@@ -168,7 +168,7 @@ def _subject(
     custom = framework_subject(subject, x, rng, wrt=wrt, tensors=tensors, draw=draw)
     if custom is not None:
         return custom
-    if keeps_its_input(subject, backward):
+    if target is None and not hasattr(subject, "backprop") and keeps_its_input(subject, backward):
         return StatefulSubject(subject, x, backward, rng, wrt=wrt, tensors=tensors, draw=draw)
     if backward is not None or (target is None and inspect.isfunction(subject)):
         more: dict[str, Any] = {"wrt": wrt, "upstream": upstream, "tensors": tensors}

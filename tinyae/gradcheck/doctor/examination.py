@@ -332,8 +332,9 @@ class Examination:
                 point, pairs = self.trials[0].point, self.trials[0].pairs
                 tensor = finding.tensor if finding.tensor in self.keys else None
                 try:
-                    # A line that is missing is no edit.
-                    stages = 2 if finding.kind in ("carried", "missing_term") else 4
+                    # A line that is missing is no edit; a name that is not added is one.
+                    named = finding.name.isidentifier()
+                    stages = 2 if finding.kind == "missing_term" and not named else 4
                     more = (self.reference, deep, self._other_points, tensor, stages, self.search)
                     known = find_edit(self.subject, point, pairs, self.keys, *more)
                 except Exception:
@@ -350,6 +351,10 @@ class Examination:
             return False
         deep = is_vague(finding) or finding.cost >= 2.5
         known = edit(deep) if deep or finding.kind in REINTERPRETED else None
+        zero = finding.kind == "zero" and finding.tensor in self.keys
+        last = edit(deep=True) if zero else None
+        if last is not None and last.kind == "not_added":  # only the last round of a loop counts
+            finding.message, known = last.message(finding.tensor), last
         if known is not None:
             reword(finding, known)
         elif isinstance(self.subject, FunctionSubject) and is_thin(finding):

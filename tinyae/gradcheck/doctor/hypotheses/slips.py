@@ -37,6 +37,12 @@ def statement_repairs(
                 text = f"{target.id} is replaced in every round of the loop, and should be added to"
                 made = ast.AugAssign(copy.deepcopy(target), ast.Add(), statement.value)
                 yield said(made, ("not_added", "+=", f"{text}: write +="))
+                before = _parsed(f"locals().get('{target.id}', 0)")  # it may have no value yet
+                sum_ = located(ast.BinOp(statement.value, ast.Add(), before), statement)
+                again = ast.Assign([target], sum_)
+                yield said(again, ("not_added", "+=", f"{text}: write +="))
+        if isinstance(statement, ast.Assign) and statement.lineno in loops:
+            yield from _forgotten_products(statement, scope)
         if isinstance(statement, (ast.Assign, ast.AugAssign, ast.Return)) and statement.value:
             yield from _values(statement, names, constants, scope)
 
@@ -120,6 +126,22 @@ def _other_arrays(
                 text = f"{name} stands where {other} belongs"
                 made = _replaced(statement, name, other)
                 yield said(made, ("operands", f"{name} for {other}", text))
+
+
+def _forgotten_products(statement: ast.Assign, scope: Scope) -> Iterator[ast.AST]:
+    """A path back to the step before, dz @ U.T, that a loop does not add."""
+    shape = scope.shape(statement.value)
+    if shape is None or len(shape) != 2:
+        return
+    matrices = {k: np.shape(a) for k, a in scope.arrays.items() if np.ndim(a) == 2}
+    for (k, s), (m, t) in itertools.permutations(matrices.items(), 2):
+        for term, fits in (
+            (f"{k} @ {m}.T", s[1] == t[1] and (s[0], t[0]) == shape),
+            (f"{k} @ {m}", s[1] == t[0] and (s[0], t[1]) == shape),
+        ):
+            if fits:
+                text = f"the term {term}, a path that leads back to the step before, is missing"
+                yield said(_plus(statement, term), ("missing_term", term, text))
 
 
 def _other_axes(

@@ -145,6 +145,9 @@ def super_name(owner: type, method: str) -> str:
 def spelt(node: ast.AST) -> str:
     """The text of a node, with super().g(x) as people write it."""
     text = re.sub(rf"{_SUPER}\w+?__(\w+)\(self(, )?", r"super().\1(", ast.unparse(node))
+    summed = re.fullmatch(r"(\w+) = (.*) \+ locals\(\)\.get\('\1', 0\)", text)
+    if summed:
+        text = f"{summed[1]} += {summed[2]}    (with {summed[1]} = 0 before the loop)"
     return text.replace(f"def {LAMBDA}", "lambda")
 
 
