@@ -23,14 +23,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tinyae import MSE, Autoencoder, dense_encoder_decoder, fit, kernels
+from tinyae import (
+    MSE,
+    Autoencoder,
+    Conv2d,
+    ConvTranspose2d,
+    dense_encoder_decoder,
+    fit,
+    kernels,
+)
 from tinyae.kernels import machine_load, reference
 from tinyae.kernels.functions import FUNCTIONS
 from tinyae.kernels.reference import MLPLayer, MLPLayers, ParamGroup
+from tinyae.program.compile import program_of_layer
 
 jitted = pytest.importorskip("tinyae.kernels.jitted", reason="the jitted set needs numba")
 convolution = pytest.importorskip("tinyae.kernels.jitted.convolution")
-conv_batch_last = pytest.importorskip("tinyae.kernels.jitted.conv_batch_last")
+conv_loop = pytest.importorskip("tinyae.kernels.jitted.conv_loop")
 elementwise = pytest.importorskip("tinyae.kernels.jitted.elementwise")
 layout = pytest.importorskip("tinyae.kernels.jitted.layout")
 memory = pytest.importorskip("tinyae.memory")
@@ -39,8 +48,9 @@ jitted_matmul = pytest.importorskip("tinyae.kernels.jitted.matmul")
 optimizer_steps = pytest.importorskip("tinyae.kernels.jitted.optimizer_steps")
 threads = pytest.importorskip("tinyae.kernels.jitted.threads")
 jitted_warp = pytest.importorskip("tinyae.kernels.jitted.warp")
+run_numba = pytest.importorskip("tinyae.program.run_numba")
 SHARING = (  # modules with parallel loops
-    *(jitted_matmul, jitted_mlp, jitted_warp, convolution, conv_batch_last),
+    *(jitted_matmul, jitted_mlp, jitted_warp, convolution),
     *(elementwise, layout, optimizer_steps),
 )
 
@@ -462,7 +472,6 @@ def always_shared(monkeypatch):
         (jitted_mlp, "MIN_PARALLEL_WORK"),
         (convolution, "_MIN_PARALLEL_WORK"),
         (convolution, "_MIN_PARALLEL_COPY"),
-        (conv_batch_last, "_MIN_PARALLEL_WORK"),
         (jitted_warp, "_MIN_PARALLEL_SIZE"),
         (elementwise, "_MIN_PARALLEL_SIZE"),
         (elementwise, "_MIN_PARALLEL_LOSS"),
@@ -640,14 +649,14 @@ def test_convolutions_of_long_runs_agree(data, wide):
     d = Draw(data, "float32")
     kernel, stride, pad = d.pair(1, 3), d.pair(1, 2), (*d.pair(0, 2), *d.pair(0, 2))
     # one sample less than a tile of this processor
-    few = conv_batch_last.VECTORS * conv_batch_last.lanes(4) - 1
+    few = conv_loop.VECTORS * conv_loop.lanes(4) - 1
     across = 2200 // few  # wide enough that a stride of 2 still gives long rows
     n, columns = (d.integer(210, 300), 12) if wide else (few, d.integer(across, across + 10))
     x = d.array(n, d.integer(1, 3), 4, columns)
     W = d.array(d.integer(1, 5), x.shape[1], *kernel)
     y = reference.conv2d(x, W, stride, pad)
-    assert conv_batch_last.supports(x) == wide
-    assert x.shape[0] * y.shape[3] > convolution._MAX_RUN
+    assert (len(x) > few) == wide
+    assert x.shape[0] * y.shape[3] > conv_loop._MAX_RUN
     dy = d.array(*y.shape)
     close(jitted.conv2d(x, W, stride, pad), y, 1e-5)
     for f, arguments in (
@@ -670,6 +679,44 @@ def test_narrow_images_agree(always_shared, size, outputs):
         close(jitted.conv2d(x, W, stride, (1, 1, 1, 1), b), y, 1e-5)
         back = (y, W, stride, (1, 1, 1, 1), size)
         close(jitted.conv2d_input_grad(*back), reference.conv2d_input_grad(*back), 1e-5)
+
+
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(data=st.data(), dtype=st.sampled_from(["float32", "float64"]), transposed=st.booleans())
+def test_a_convolution_sums_in_one_order_whatever_the_batch(data, dtype, transposed):
+    """Pixel by pixel or in frames, alone or in a compiled program: the same bits."""
+    d = Draw(data, dtype)
+    kernel, stride, pad = d.pair(1, 4), d.pair(1, 3), d.pair(0, 1)
+    channels, outputs = d.integer(1, 3), d.integer(1, 19)
+    n = conv_loop.VECTORS * conv_loop.lanes(4)  # fills a tile
+    kind = ConvTranspose2d if transposed else Conv2d
+    layer = kind(channels, outputs, kernel, stride, pad, rng=np.random.default_rng(0), dtype=dtype)
+    layer.b.value[...] = d.array(outputs)
+    x = d.array(n, channels, d.integer(4, 9), d.integer(4, 40))
+    y = layer(x)
+    few = np.concatenate([layer(x[:1]), layer(x[1:4]), layer(x[4:])])
+    np.testing.assert_array_equal(few, y)
+    program = run_numba.NumbaRuntime(program_of_layer(layer, x.shape[1:]))
+    np.testing.assert_array_equal(program.run(x), y)
+
+
+@pytest.mark.parametrize("n", [1, 3, 33])
+@pytest.mark.parametrize("stride", [(1, 1), (2, 2)])
+@pytest.mark.parametrize("kernel_set", [reference, jitted])
+def test_an_infinite_pixel_reaches_the_taps_that_read_it(kernel_set, n, stride):
+    """And no other: rows that are joined in memory stay apart in the sums."""
+    rng, pad = np.random.default_rng(0), (0, 0, 0, 0)
+    x, W = rng.normal(size=(n, 2, 7, 9)), rng.normal(size=(5, 2, 3, 3))
+    x[0, 1, 2, 0] = np.inf  # in the first column: only taps there read it
+    y = kernel_set.conv2d(x, W, stride, pad)
+    reached = np.zeros(y.shape, bool)
+    reached[0, :, [i for i in range(y.shape[2]) if 0 <= 2 - i * stride[0] < 3], 0] = True
+    np.testing.assert_array_equal(~np.isfinite(y), reached)
+    dy = rng.normal(size=y.shape)
+    dW = kernel_set.conv2d_weight_grad(x, dy, stride, pad, (3, 3))
+    reached = np.zeros(W.shape, bool)
+    reached[:, 1, [u for u in range(3) if (2 - u) % stride[0] == 0], 0] = True
+    np.testing.assert_array_equal(~np.isfinite(dW), reached)
 
 
 def test_the_bias_gradient_of_a_batch_that_lies_innermost(always_shared):

@@ -14,8 +14,10 @@ import numpy as np
 from numba import carray
 
 from tinyae.kernels.jitted.cfunc import call, pointer, view
+from tinyae.kernels.jitted.conv_loop import convolve_frames
 from tinyae.kernels.jitted.pooling import largest, means
 from tinyae.kernels.jitted.simd_tile import (
+    NO_EPILOGUE,
     ROWS,
     THIN,
     VECTORS,
@@ -40,7 +42,6 @@ from tinyae.program.pack import (
     COPY,
     DENSE,
     DEPTH,
-    FRAMES,
     HEAD,
     INPUT,
     INPUTS,
@@ -55,9 +56,9 @@ from tinyae.program.pack import (
     PERMUTE,
     POOL,
     PRELU,
+    SCRATCH,
     SOFTMAX,
     SQUARED_ERROR,
-    SUMS,
     TOP_K,
     UPSAMPLE,
     X_AT,
@@ -179,7 +180,7 @@ def _run_program(
     offsets = np.empty(code[DEPTH], np.int64)
     for k in range(offsets.size):
         offsets[k] = k * width
-    scratch = np.empty(code[SUMS] + code[FRAMES], x.dtype)
+    scratch = np.empty(code[SCRATCH], x.dtype)
     corner = np.empty(ROWS * width, x.dtype)
     # After all allocations: if one fails, the helper must not hold addresses of freed arrays.
     if mailbox.size:
@@ -226,7 +227,7 @@ def _run_program(
                     if kind == AFFINE:
                         _affine(args, weights, u, v)
                     elif kind == CONV:
-                        _conv(args, weights, u, v, scratch, code[SUMS])
+                        _conv(args, weights, u, v, scratch)
                     elif kind == POOL:
                         _pool(args, u, v)
                     elif kind == UPSAMPLE:
@@ -354,12 +355,6 @@ def _space(which: int, x: Array, y: Array, arena: Array) -> Array:
 
 
 @jit
-def _fill(y: Array, b: float) -> None:
-    for t in range(y.size):
-        y[t] = b
-
-
-@jit
 def _add(a: Array, b: Array, y: Array) -> None:
     for t in range(y.size):
         y[t] = a[t] + b[t]
@@ -455,91 +450,18 @@ def _dense(
 
 
 @jit
-def _conv(c: Array, weights: Array, x: Array, y: Array, scratch: Array, frame_at: int) -> None:
-    """Copy x into frames; then each phase of y is a sum of shifted frames, plus b.
-
-    A layer's convolution is another algorithm around the same tile: there, a vector holds one pixel
-    of many samples, and taps outside the image are left out. Here is one sample, so a vector holds
-    adjacent pixels: the image needs zeros around it, and its rows are joined to one long run.
-    """
-    channels, height, width, columns = c[17], c[4], c[5], c[13]
-    b_at, panel, one = c[15], _panel_columns(x), x.dtype.type(1)
-    _frames(c, x, scratch, frame_at)
-    at = 18
-    for _ in range(c[16]):
-        taps, w_at, first, down, across = c[at], c[at + 1], c[at + 2], c[at + 3], c[at + 4]
-        i0, j0, step_i, step_j = c[at + 5], c[at + 6], c[at + 7], c[at + 8]
-        run = (down - 1) * columns + across
-        pitch = -(-run // panel) * panel
-        _sums(weights, w_at, c[14], channels, view(c, at + 9, taps), scratch, frame_at, pitch)
-        for o in range(channels):
-            b = weights[b_at + first + o]
-            for i in range(down):
-                u = view(scratch, o * pitch + i * columns, across)
-                to = ((first + o) * height + i0 + i * step_i) * width + j0
-                if step_j == 1:
-                    _scale_shift(u, one, b, view(y, to, across))
-                else:
-                    v = view(y, to, (across - 1) * step_j + 1)
-                    for j in range(across):
-                        v[j * step_j] = u[j] + b
-        at += 9 + taps
-
-
-@jit
-def _sums(
-    weights: Array,
-    w_at: int,
-    rows: int,
-    channels: int,
-    shifts: Array,
-    scratch: Array,
-    frame_at: int,
-    pitch: int,
-) -> None:
-    """sums[o, t] = Σ_k W[k, o] frame[shifts[k] + t], t < pitch"""
-    left, taps, w = channels % ROWS, shifts.size, weights
-    whole = channels - left if left <= ROWS // 2 else rows
-    zero = w.size - _panel_columns(w)
-    for t in range(0, pitch, _tile_columns(scratch)):
-        for o in range(0, whole, ROWS):
-            a, b, to = w_at + o, frame_at + t, o * pitch + t
-            tile(w, a, 1, rows, scratch, b, shifts, scratch, to, pitch, taps, w, zero, 0)
-    for t in range(0, pitch, _panel_columns(scratch)):
-        for o in range(whole, channels):
-            a, b, to = w_at + o, frame_at + t, o * pitch + t
-            thin_tile(w, a, 0, rows, scratch, b, shifts, scratch, to, 0, taps, w, zero, 0)
-
-
-@jit
-def _frames(c: Array, x: Array, scratch: Array, to: int) -> None:
-    """frame[c, a, b, i, j] = x[c, i·step + a − corner, j·step + b − corner], zero outside"""
-    height, width, step_i, step_j = c[1], c[2], c[8], c[9]
-    rows, columns, zero = c[12], c[13], x.dtype.type(0)
-    for channel in range(c[0]):
-        for a in range(-c[10], c[6] - c[10]):
-            for b in range(-c[11], c[7] - c[11]):
-                low = min(max(-(b // step_j), 0), columns)  # the first j inside
-                high = min(max((width - 1 - b) // step_j + 1, low), columns)
-                for i in range(a, a + rows * step_i, step_i):
-                    line = view(scratch, to, columns)
-                    to += columns
-                    if i < 0 or i >= height:
-                        _fill(line, zero)
-                        continue
-                    start = (channel * height + i) * width + low * step_j + b
-                    for j in range(low):
-                        line[j] = zero
-                    for j in range(high, columns):
-                        line[j] = zero
-                    v = view(line, low, high - low)
-                    if step_j == 1:
-                        copy(view(x, start, high - low), v)
-                    else:
-                        u = view(x, start, (high - low) * step_j)
-                        for j in range(v.size):
-                            v[j] = u[j * step_j]
-    _fill(view(scratch, to, 2 * _panel_columns(x)), zero)  # a tile reads beyond the last frame
+def _conv(c: Array, weights: Array, x: Array, y: Array, scratch: Array) -> None:
+    """One sample as a batch of one, by frames"""
+    groups, outputs, size, all_taps, length, w_at, b_at = c[0], c[1], c[2], c[3], c[4], c[5], c[6]
+    frames, taps = view(c, 7, length), view(c, 7 + length, 0)
+    channels, images = x.size // groups, y.size // groups
+    for g in range(groups):
+        convolve_frames(
+            *(view(x, g * channels, channels), taps, frames, 1),
+            *(weights, w_at + g * size, all_taps),
+            *(weights, b_at + g * outputs, outputs, view(y, g * images, images)),
+            *(NO_EPILOGUE, scratch, 0, 1),
+        )
 
 
 @jit

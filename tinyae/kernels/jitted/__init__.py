@@ -10,7 +10,8 @@ compiled loop nest, whose name begins with an underscore.
 ``mlp``              consecutive dense layers with their activations
 ``layout``           images with the batch outermost or innermost in memory
 ``convolution``      convolution and its two gradients
-``conv_batch_last``  convolution of batches of at least a tile's width
+``conv_loop``        the loop of every convolution, which compiled programs share
+``conv_tables``      which pixels use which taps: the tables that this loop follows
 ``pooling``          the loops of pools, which compiled programs share
 ``warp``             affine resampling of images
 ``vector_math``      eˣ, ln(1 + x) and related functions, written as arithmetic

@@ -20,7 +20,7 @@ _MIN_PARALLEL_SIZE = 1 << 15  # elements; below that, a second thread does not p
 
 
 @jit
-def _transpose_columns(a: Array, b: Array, first: int, last: int) -> None:
+def transpose_columns(a: Array, b: Array, first: int, last: int) -> None:
     """b[j, i] = a[i, j] for first ≤ j < last, in blocks of SIDE × SIDE."""
     rows, columns = a.shape
     whole = rows - rows % SIDE
@@ -37,7 +37,7 @@ def _transpose_columns(a: Array, b: Array, first: int, last: int) -> None:
 @parallel_jit
 def _transpose_parallel(a: Array, b: Array, bounds: Array) -> None:
     for t in numba.prange(len(bounds) - 1):
-        _transpose_columns(a, b, bounds[t], bounds[t + 1])
+        transpose_columns(a, b, bounds[t], bounds[t + 1])
 
 
 def batch_last(x: Array) -> Array:
@@ -51,5 +51,5 @@ def batch_last(x: Array) -> Array:
     if threads > 1:
         run_parallel(_transpose_parallel, a, b, split_points(a.shape[1], threads))
     else:
-        _transpose_columns(a, b, 0, a.shape[1])
+        transpose_columns(a, b, 0, a.shape[1])
     return out

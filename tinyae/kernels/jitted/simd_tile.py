@@ -13,11 +13,13 @@ translates for the processor that it finds.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import config, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from tinyae.kernels.functions import FUNCTIONS
@@ -77,7 +79,7 @@ def _make_tile(rows: int, vectors: int) -> Any:
             *(c, number, number),
             *(number, start, number, number),
         )
-        return signature, lambda *gen: _emit(rows, vectors, 1, *gen)
+        return signature, lambda *gen: _emit_tile(rows, vectors, *gen)
 
     return tile
 
@@ -86,128 +88,175 @@ def _make_conv_tile(rows: int, vectors: int, groups: int) -> Any:
     @intrinsic
     def tile(
         typing: Any,
-        a: Any,
-        a_at: Any,
-        a_row: Any,
-        a_k: Any,
+        w: Any,
+        w_at: Any,
+        w_row: Any,
+        x: Any,
+        x_at: Any,
+        x_group: Any,
+        taps: Any,
+        tap_at: Any,
+        depth: Any,
         b: Any,
         b_at: Any,
-        offsets: Any,
-        c: Any,
-        c_at: Any,
-        c_row: Any,
-        depth: Any,
-        start: Any,
-        start_at: Any,
-        start_row: Any,
-        b_group: Any,
-        c_group: Any,
+        y: Any,
+        y_at: Any,
+        y_row: Any,
+        y_group: Any,
         epilogue: Any,
         relu_mask: Any,
     ) -> Any:
         number = types.intp
         signature = types.void(
-            *(a, number, number, number),
-            *(b, number, offsets),
-            *(c, number, number),
-            *(number, start, number, number),
-            *(number, number, number, relu_mask),
+            *(w, number, number),
+            *(x, number, number),
+            *(taps, number, number),
+            *(b, number),
+            *(y, number, number, number),
+            *(number, relu_mask),
         )
-        return signature, lambda *gen: _emit(rows, vectors, groups, *gen)
+        return signature, lambda *gen: _emit_conv_tile(rows, vectors, groups, *gen)
 
     return tile
 
 
-def _emit(
-    rows: int, vectors: int, groups: int, context: Any, builder: Any, signature: Any, args: Any
-) -> Any:
-    """The loop nest of :data:`tile`: ``groups`` · ``vectors`` vectors of sums in each row."""
+class _Tile:
+    """A tile of sums: ``rows`` rows, each of ``groups`` · ``vectors`` vectors."""
 
-    def pointer(k: int) -> Any:
-        return context.make_array(signature.args[k])(context, builder, args[k]).data
+    def __init__(
+        self, rows: int, vectors: int, groups: int, context: Any, builder: Any, signature: Any,
+        args: Any,
+    ) -> None:  # fmt: skip
+        self.rows, self.vectors, self.groups = rows, vectors, groups
+        self.context, self.builder, self.signature, self.args = context, builder, signature, args
+        self.scalar = context.get_data_type(signature.args[0].dtype)
+        self.itemsize = 4 if isinstance(self.scalar, ir.FloatType) else 8
+        self.width = lanes(self.itemsize)
+        self.vector, self.index = ir.VectorType(self.scalar, self.width), ir.IntType(64)
 
-    a, b, offsets, c, start = pointer(0), pointer(4), pointer(6), pointer(7), pointer(11)
-    _, a_at, a_row, a_k, _, b_at, _, _, c_at, c_row, depth, _, start_at, start_row = args[:14]
-    b_group, c_group, epilogue, _ = args[14:] or (None, None, None, None)
-    scalar = context.get_data_type(signature.args[0].dtype)
-    itemsize = 4 if isinstance(scalar, ir.FloatType) else 8
-    width = lanes(itemsize)
-    vector, index, lane = ir.VectorType(scalar, width), ir.IntType(64), ir.IntType(32)
-    undefined = ir.Constant(vector, ir.Undefined)
-    first_lane = ir.Constant(ir.VectorType(lane, width), [0] * width)
+    def pointer(self, k: int) -> Any:
+        """The data of the array that is the k-th argument"""
+        array = self.context.make_array(self.signature.args[k])
+        return array(self.context, self.builder, self.args[k]).data
 
-    def at(base: Any, *steps: Any) -> Any:
+    def at(self, base: Any, *steps: Any) -> Any:
         for step in steps:
-            base = builder.gep(base, [step])
+            base = self.builder.gep(base, [step])
         return base
 
-    def addresses(base: Any, group: Any) -> list[Any]:
+    def row(self, base: Any, pitch: Any, i: int) -> Any:
+        return self.at(base, self.builder.mul(pitch, self.index(i)))
+
+    def vectors_at(self, base: Any, group: Any = None) -> list[Any]:
         """The addresses of all vectors in a row: ``vectors`` from the base, then the next group."""
-        bases = [base if g == 0 else at(base, builder.mul(group, index(g))) for g in range(groups)]
+        bases = [base if g == 0 else self.row(base, group, g) for g in range(self.groups)]
         return [
-            builder.bitcast(at(b, index(v * width)), vector.as_pointer())
+            self.builder.bitcast(self.at(b, self.index(v * self.width)), self.vector.as_pointer())
             for b in bases
-            for v in range(vectors)
+            for v in range(self.vectors)
         ]
 
-    before, loop, after = (
-        builder.block,
-        builder.append_basic_block("k"),
-        builder.append_basic_block("sums"),
-    )
-    initial_sums = []
-    for i in range(rows):
-        head = at(start, start_at, builder.mul(start_row, index(i)))
-        initial_sums += [builder.load(p, align=itemsize) for p in addresses(head, index(0))]
-    row_of_a = [builder.mul(a_row, index(i)) for i in range(rows)]
-    start_a, start_b, start_c = at(a, a_at), at(b, b_at), at(c, c_at)
+    def addresses(self, base: Any, pitch: Any, group: Any = None) -> list[Any]:
+        """The addresses of all vectors of the tile"""
+        rows = [self.row(base, pitch, i) for i in range(self.rows)]
+        return [address for row in rows for address in self.vectors_at(row, group)]
 
-    def targets_in(base: Any) -> list[Any]:
-        rows_of_c = [at(base, builder.mul(c_row, index(i))) for i in range(rows)]
-        return [address for row in rows_of_c for address in addresses(row, c_group)]
+    def load(self, address: Any) -> Any:
+        return self.builder.load(address, align=self.itemsize)
 
-    targets = targets_in(start_c)
-    # Prefetch the memory that will be written. A convolution prefetches this tile. A matrix product
-    # may accumulate into c, and so has loaded this tile already: it prefetches the tile below.
-    prefetched = start_c if epilogue is not None else at(start_c, builder.mul(c_row, index(rows)))
-    for address in targets_in(prefetched):
+    def broadcast(self, address: Any) -> Any:
+        """The number at an address, in every lane"""
+        undefined, lane = ir.Constant(self.vector, ir.Undefined), ir.IntType(32)
+        one = self.builder.insert_element(undefined, self.builder.load(address), lane(0))
+        first_lane = ir.Constant(ir.VectorType(lane, self.width), [0] * self.width)
+        return self.builder.shuffle_vector(one, undefined, first_lane)
+
+    def sums(
+        self, initial: list[Any], depth: Any, operands: Callable[[Any], tuple[list[Any], list[Any]]]
+    ) -> list[Any]:
+        """initial[i, v] + Σ_{k < depth} a[i] · b[v], where ``operands(k)`` loads a and b."""
+        builder, index = self.builder, self.index
+        before, loop, after = (
+            builder.block,
+            builder.append_basic_block("k"),
+            builder.append_basic_block("sums"),
+        )
+        builder.cbranch(builder.icmp_signed(">", depth, index(0)), loop, after)
+
+        builder.position_at_end(loop)
+        k = builder.phi(index)
+        sums = [builder.phi(self.vector) for _ in initial]
+        numbers, vectors = operands(k)
+        new_sums: list[Any] = []
+        for number in numbers:
+            row = self.broadcast(number)
+            for vector in vectors:
+                product = builder.fmul(row, vector, flags=("contract",))
+                new_sums.append(builder.fadd(product, sums[len(new_sums)], flags=("contract",)))
+        next_k = builder.add(k, index(1))
+        k.add_incoming(index(0), before)
+        k.add_incoming(next_k, loop)
+        builder.cbranch(builder.icmp_signed("<", next_k, depth), loop, after)
+
+        builder.position_at_end(after)
+        results = [builder.phi(self.vector) for _ in initial]
+        for first, old, new, result in zip(initial, sums, new_sums, results):
+            for phi in (old, result):
+                phi.add_incoming(first, before)
+                phi.add_incoming(new, loop)
+        return results
+
+
+def _emit_tile(rows: int, vectors: int, *gen: Any) -> Any:
+    """The loop nest of :data:`tile`."""
+    tile = _Tile(rows, vectors, 1, *gen)
+    builder, at = tile.builder, tile.at
+    a, b, offsets, c, start = (tile.pointer(k) for k in (0, 4, 6, 7, 11))
+    _, a_at, a_row, a_k, _, b_at, _, _, c_at, c_row, depth, _, start_at, start_row = tile.args
+    initial = [tile.load(p) for p in tile.addresses(at(start, start_at), start_row)]
+    # A product may accumulate into c, and so has loaded this tile already. So prefetch the tile
+    # below, which will be written next.
+    c = at(c, c_at)
+    for address in tile.addresses(tile.row(c, c_row, rows), c_row):
         _emit_prefetch(builder, address)
-    builder.cbranch(builder.icmp_signed(">", depth, index(0)), loop, after)
+    rows_of_a = [tile.row(at(a, a_at), a_row, i) for i in range(rows)]
+    b = at(b, b_at)
 
-    # for k in range(depth): sums[i, v] += a[i, k] · b[k, v]
-    builder.position_at_end(loop)
-    k, a_address = builder.phi(index), builder.phi(start_a.type)
-    k.add_incoming(index(0), before)
-    a_address.add_incoming(start_a, before)
-    sums = [builder.phi(vector) for _ in targets]
-    row_of_b = at(start_b, builder.load(at(offsets, k)))
-    bs = [builder.load(address, align=itemsize) for address in addresses(row_of_b, b_group)]
-    new_sums: list[Any] = []
-    for i in range(rows):
-        one = builder.insert_element(undefined, builder.load(at(a_address, row_of_a[i])), lane(0))
-        broadcast = builder.shuffle_vector(one, undefined, first_lane)
-        for b_vector in bs:
-            product = builder.fmul(broadcast, b_vector, flags=("contract",))
-            new_sums.append(builder.fadd(product, sums[len(new_sums)], flags=("contract",)))
-    for old, new, first in zip(sums, new_sums, initial_sums):
-        old.add_incoming(first, before)
-        old.add_incoming(new, loop)
-    next_k = builder.add(k, index(1))
-    k.add_incoming(next_k, loop)
-    a_address.add_incoming(at(a_address, a_k), loop)
-    builder.cbranch(builder.icmp_signed("<", next_k, depth), loop, after)
+    def operands(k: Any) -> tuple[list[Any], list[Any]]:
+        column = builder.mul(k, a_k)
+        row_of_b = at(b, builder.load(at(offsets, k)))
+        return [at(r, column) for r in rows_of_a], [tile.load(p) for p in tile.vectors_at(row_of_b)]
 
-    # c[i, v] = sums[i, v]
-    builder.position_at_end(after)
-    results = [builder.phi(vector) for _ in targets]
-    for result, new, first in zip(results, new_sums, initial_sums):
-        result.add_incoming(first, before)
-        result.add_incoming(new, loop)
-    if epilogue is None:
-        _emit_stores(builder, targets, results)
-    else:
-        _emit_epilogue(builder, epilogue, targets, results, targets_in(at(pointer(17), c_at)))
-    return context.get_dummy_value()
+    sums = tile.sums(initial, depth, operands)
+    _emit_stores(builder, tile.addresses(c, c_row), sums)
+    return tile.context.get_dummy_value()
+
+
+def _emit_conv_tile(rows: int, vectors: int, groups: int, *gen: Any) -> Any:
+    """The loop nest of :data:`conv_tile`."""
+    tile = _Tile(rows, vectors, groups, *gen)
+    builder, at, index = tile.builder, tile.at, tile.index
+    w, x, taps, b, y, mask = (tile.pointer(k) for k in (0, 3, 6, 9, 11, 16))
+    _, w_at, w_row, _, x_at, x_group, _, tap_at, depth, _, b_at, *rest = tile.args
+    _, y_at, y_row, y_group, epilogue, _ = rest
+    w, x, b, y = at(w, w_at), at(x, x_at), at(b, b_at), at(y, y_at)
+    taps = at(taps, tap_at)
+    biases = [tile.broadcast(at(b, index(i))) for i in range(rows)]
+    initial = [bias for bias in biases for _ in range(groups * vectors)]
+    targets = tile.addresses(y, y_row, y_group)
+    for address in targets:  # they will be written
+        _emit_prefetch(builder, address)
+
+    def operands(k: Any) -> tuple[list[Any], list[Any]]:
+        tap = builder.load(at(taps, k))
+        source, weights = builder.and_(tap, index(2**32 - 1)), builder.lshr(tap, index(32))
+        row_of_w = at(w, builder.mul(weights, w_row))
+        vectors_of_x = tile.vectors_at(at(x, source), x_group)
+        return [at(row_of_w, index(i)) for i in range(rows)], [tile.load(p) for p in vectors_of_x]
+
+    sums = tile.sums(initial, depth, operands)
+    _emit_epilogue(builder, epilogue, targets, sums, tile.addresses(at(mask, y_at), y_row, y_group))
+    return tile.context.get_dummy_value()
 
 
 def _emit_stores(builder: Any, addresses: list[Any], values: list[Any]) -> None:
@@ -276,14 +325,22 @@ narrow_tile = _make_tile(ROWS, 1)
 #: The same for one row and THIN vectors.
 thin_tile = _make_tile(1, THIN)
 
-#: :data:`tile` for convolutions, with four more arguments, ``b_group, c_group, epilogue,
-#: relu_mask``. ``epilogue`` is applied to the sums before they are stored: NO_EPILOGUE, RELU for
-#: relu(s), or RELU_MASK for relu_backward(s, relu_mask), with ``relu_mask`` in c's shape. It has
-#: one group.
+#: ``conv_tile(w, w_at, w_row, x, x_at, x_group, taps, tap_at, depth, b, b_at, y, y_at, y_row,
+#: y_group, epilogue, relu_mask)``: the same for convolutions, on flat arrays. A tap is row · 2³² +
+#: offset: where its weights are in w, and its numbers in x::
+#:
+#:     for i in range(ROWS):
+#:         for j in range(VECTORS * lanes):
+#:             s = b[b_at + i] + Σ_{k < depth} w[w_at + row(taps[tap_at + k])·w_row + i] ·
+#:                                             x[x_at + offset(taps[tap_at + k]) + j]
+#:             y[y_at + i·y_row + j] = s
+#:
+#: ``epilogue`` is applied to s before it is stored: NO_EPILOGUE, RELU for relu(s), or RELU_MASK for
+#: relu_backward(s, relu_mask), with ``relu_mask`` in y's shape. It has one group.
 conv_tile = _make_conv_tile(ROWS, VECTORS, 1)
 
-#: The same for one row and GROUPS groups of VECTORS vectors. Group g is at b_at + g·b_group and
-#: c_at + g·c_group; ``start`` is shared by all groups.
+#: The same for one row and GROUPS groups of VECTORS vectors. Group g is at x_at + g·x_group and
+#: y_at + g·y_group.
 grouped_conv_tile = _make_conv_tile(1, VECTORS, GROUPS)
 
 
@@ -322,6 +379,36 @@ def _make_dots(rows: int) -> Any:
     return dots
 
 
+def _first_lanes(builder: Any, count: Any, width: int) -> Any:
+    """True in the first ``count`` lanes"""
+    lane = ir.IntType(32)
+    counts = ir.VectorType(lane, width)
+    one = builder.insert_element(
+        ir.Constant(counts, ir.Undefined), builder.trunc(count, lane), lane(0)
+    )
+    all_lanes = builder.shuffle_vector(one, one, ir.Constant(counts, [0] * width))
+    return builder.icmp_signed("<", ir.Constant(counts, [*range(width)]), all_lanes)
+
+
+def _masked_load(builder: Any, address: Any, mask: Any) -> Any:
+    """A vector in which only the lanes of the mask are read; the others are 0."""
+    vector = address.type.pointee
+    alignment, shape = ir.IntType(32), f"v{vector.count}f{8 * _alignment(vector)}"
+    kind = ir.FunctionType(vector, [address.type, alignment, mask.type, vector])
+    f = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.{shape}.p0{shape}")
+    zeros = ir.Constant(vector, [0.0] * vector.count)
+    return builder.call(f, [address, alignment(_alignment(vector)), mask, zeros])
+
+
+def _masked_store(builder: Any, values: Any, address: Any, mask: Any) -> None:
+    """Store the lanes of the mask; the others are left as they are."""
+    vector = values.type
+    alignment, shape = ir.IntType(32), f"v{vector.count}f{8 * _alignment(vector)}"
+    kind = ir.FunctionType(ir.VoidType(), [vector, address.type, alignment, mask.type])
+    f = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.store.{shape}.p0{shape}")
+    builder.call(f, [values, address, alignment(_alignment(vector)), mask])
+
+
 def _emit_dots(rows: int, context: Any, builder: Any, signature: Any, args: Any) -> Any:
     """The loop nest of :data:`dots`: a vector of partial sums for each of rows × DOTS sums."""
 
@@ -350,45 +437,69 @@ def _emit_dots(rows: int, context: Any, builder: Any, signature: Any, args: Any)
         at(b, b_at, builder.load(at(offsets, builder.add(k, index(j))))) for j in range(DOTS)
     ]
     before = builder.block
-    piece, loop, end, after = (
-        builder.append_basic_block(name) for name in ("piece", "t", "end", "sums")
+    piece, loop, end, rest, tails, after = (
+        builder.append_basic_block(name) for name in ("piece", "t", "end", "rest", "tails", "sums")
     )
     zeros = [ir.Constant(vector, [0.0] * width)] * (rows * DOTS)
-    some = builder.and_(*(builder.icmp_signed(">", n, index(0)) for n in (size, pieces)))
-    builder.cbranch(some, piece, after)
 
+    def positive(*numbers: Any) -> Any:
+        return builder.and_(*(builder.icmp_signed(">", n, index(0)) for n in numbers))
+
+    def in_piece(p: Any, t: Any) -> list[Any]:
+        """The addresses of the vectors at t in every row of a and of b"""
+        rows_of_piece = [at(row, builder.mul(p, a_piece)) for row in rows_of_a]
+        rows_of_piece += [at(row, builder.mul(p, b_piece)) for row in rows_of_b]
+        return [builder.bitcast(at(row, t), vector.as_pointer()) for row in rows_of_piece]
+
+    def with_products(sums: list[Any], numbers: list[Any]) -> list[Any]:
+        new: list[Any] = []
+        for i in range(rows):
+            for j in range(DOTS):
+                product = builder.fmul(numbers[i], numbers[rows + j], flags=("contract",))
+                new.append(builder.fadd(product, sums[len(new)], flags=("contract",)))
+        return new
+
+    whole = builder.and_(size, index(-width))
+    builder.cbranch(positive(whole, pieces), piece, rest)
+
+    # whole vectors
     builder.position_at_end(piece)
     p = builder.phi(index)
     so_far = [builder.phi(vector) for _ in zeros]
-    as_ = [at(row, builder.mul(p, a_piece)) for row in rows_of_a]
-    bs = [at(row, builder.mul(p, b_piece)) for row in rows_of_b]
     builder.branch(loop)
 
     builder.position_at_end(loop)
     t = builder.phi(index)
     sums = [builder.phi(vector) for _ in zeros]
-
-    def load(base: Any) -> Any:
-        return builder.load(builder.bitcast(at(base, t), vector.as_pointer()), align=itemsize)
-
-    xs, ys = [load(row) for row in as_], [load(row) for row in bs]
-    new_sums: list[Any] = []
-    for i in range(rows):
-        for j in range(DOTS):
-            product = builder.fmul(xs[i], ys[j], flags=("contract",))
-            new_sums.append(builder.fadd(product, sums[i * DOTS + j], flags=("contract",)))
+    new_sums = with_products(sums, [builder.load(q, align=itemsize) for q in in_piece(p, t)])
     next_t = builder.add(t, index(width))
     grow([t, *sums], (piece, [index(0), *so_far]), (loop, [next_t, *new_sums]))
-    builder.cbranch(builder.icmp_signed("<", next_t, size), loop, end)
+    builder.cbranch(builder.icmp_signed("<", next_t, whole), loop, end)
 
     builder.position_at_end(end)
     next_p = builder.add(p, index(1))
     grow([p, *so_far], (before, [index(0), *zeros]), (end, [next_p, *new_sums]))
-    builder.cbranch(builder.icmp_signed("<", next_p, pieces), piece, after)
+    builder.cbranch(builder.icmp_signed("<", next_p, pieces), piece, rest)
+
+    # what is left of each piece
+    builder.position_at_end(rest)
+    of_vectors = [builder.phi(vector) for _ in zeros]
+    grow(of_vectors, (before, zeros), (end, new_sums))
+    left = builder.sub(size, whole)
+    mask = _first_lanes(builder, left, width)
+    builder.cbranch(positive(left, pieces), tails, after)
+
+    builder.position_at_end(tails)
+    p = builder.phi(index)
+    sums = [builder.phi(vector) for _ in zeros]
+    with_tails = with_products(sums, [_masked_load(builder, q, mask) for q in in_piece(p, whole)])
+    next_p = builder.add(p, index(1))
+    grow([p, *sums], (rest, [index(0), *of_vectors]), (tails, [next_p, *with_tails]))
+    builder.cbranch(builder.icmp_signed("<", next_p, pieces), tails, after)
 
     builder.position_at_end(after)
-    totals = [builder.phi(vector) for _ in new_sums]
-    grow(totals, (before, zeros), (end, new_sums))
+    totals = [builder.phi(vector) for _ in zeros]
+    grow(totals, (rest, of_vectors), (tails, with_tails))
     for n, total in enumerate(totals):
         half = width // 2
         while half:  # add the halves of the vector until one number is left
@@ -418,7 +529,7 @@ def _emit_dots(rows: int, context: Any, builder: Any, signature: Any, args: Any)
 #:                                          b[b_at + offsets[k + j] + p·b_piece + t]
 #:             c[c_at + i·c_row + j] += s
 #:
-#: ``size`` is a multiple of the lanes. Bounds are not checked.
+#: Bounds are not checked.
 dots = _make_dots(DOTS)
 
 #: The same for one row of a.
@@ -495,6 +606,65 @@ copy_run = _make_copy(VECTORS)
 
 #: The same for one vector.
 copy_vector = _make_copy(1)
+
+
+def _make_copy_row(a_step: int, b_step: int) -> Any:
+    @intrinsic
+    def run(typing: Any, a: Any, a_at: Any, b: Any, b_at: Any, size: Any) -> Any:
+        signature = types.void(a, types.intp, b, types.intp, types.intp)
+        return signature, lambda *gen: _emit_copy_row(a_step, b_step, *gen)
+
+    return run
+
+
+def _emit_copy_row(
+    a_step: int, b_step: int, context: Any, builder: Any, signature: Any, args: Any
+) -> Any:
+    """Steps are 1 or 2: two vectors of a are read for one of b, or the other way round."""
+    a = context.make_array(signature.args[0])(context, builder, args[0]).data
+    b = context.make_array(signature.args[2])(context, builder, args[2]).data
+    _, a_at, _, b_at, size = args
+    scalar = context.get_data_type(signature.args[0].dtype)
+    width, index = lanes(4 if isinstance(scalar, ir.FloatType) else 8), ir.IntType(64)
+    vector = ir.VectorType(scalar, width)
+
+    def pieces(base: Any, at: Any, step: int, t: Any, left: Any) -> list[tuple[Any, Any]]:
+        """The addresses of ``step`` vectors, and the masks of what may be read or written"""
+        start = builder.add(at, builder.mul(t, index(step)))
+        inside = builder.sub(builder.mul(left, index(step)), index(step - 1))
+        found = []
+        for k in range(step):
+            address = builder.gep(base, [builder.add(start, index(k * width))])
+            mask = _first_lanes(builder, builder.sub(inside, index(k * width)), width)
+            if step > 1:
+                every = ir.Constant(mask.type, [i % step == 0 for i in range(width)])
+                mask = builder.and_(mask, every)
+            found.append((builder.bitcast(address, vector.as_pointer()), mask))
+        return found
+
+    def shuffled(u: Any, v: Any, places: list[int]) -> Any:
+        kind = ir.VectorType(ir.IntType(32), width)
+        return builder.shuffle_vector(u, v, ir.Constant(kind, places))
+
+    # With masks for whole vectors, too: else LLVM calls memmove, which takes longer than a row.
+    with cgutils.for_range_slice(builder, index(0), size, index(width), index) as (t, _):
+        left = builder.sub(size, t)
+        sources, targets = pieces(a, a_at, a_step, t, left), pieces(b, b_at, b_step, t, left)
+        read = [_masked_load(builder, address, mask) for address, mask in sources]
+        every = [i * a_step // b_step for i in range(width * b_step)]
+        for k, (address, mask) in enumerate(targets):
+            places = every[k * width : (k + 1) * width]
+            _masked_store(builder, shuffled(read[0], read[-1], places), address, mask)
+    return context.get_dummy_value()
+
+
+#: ``copy_row(a, a_at, b, b_at, size)``: b[b_at + j] = a[a_at + j] for j < size, on flat arrays; for
+#: short rows.
+copy_row = _make_copy_row(1, 1)
+
+#: The same for every second number of a, or of b: a[a_at + 2j], b[b_at + 2j].
+copy_from_every_second = _make_copy_row(2, 1)
+copy_to_every_second = _make_copy_row(1, 2)
 
 
 @jit
