@@ -96,7 +96,8 @@ class AutoencoderDetector(OutlierMixin, Settings):
             X, fold, order = X[again], fold[again], order[again]
         self._calibrate(X, fold, warn=True)
         given = np.argsort(order[fold >= 0], kind="stable")
-        self.calibration_scores_ = self.calibration_scores_[given]
+        scores: Array = self.calibration_scores_
+        self.calibration_scores_: Array = scores[given]
         return self
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> AutoencoderDetector:
