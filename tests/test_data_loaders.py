@@ -796,7 +796,7 @@ def test_csv_round_trip(
         ("1,2\n3,-inf\n", "line 2, column 2 is '-inf'"),
         ("1,2\n3,1e39\n", "line 2, column 2 is '1e39'; expected a finite float32"),
         ("1,2\n3,4,5\n", "line 2 has 3 cells; expected 2"),
-        ("1,2\n3\n", "line 2 has 1 cells; expected 2"),
+        ("1,2\n3\n", "line 2 has 1 cell; expected 2"),
         ("1;2\n3;4\n", "line 2, column 1 is '3;4'; expected numbers with commas"),
         ("time,1\n1,2\n", "line 1, column 1 is 'time'"),
         (",a,b\n0,1,2\n", "line 1, column 1 is empty"),  # a table saved with its row numbers

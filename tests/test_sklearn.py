@@ -725,6 +725,26 @@ def test_codes_of_another_size(iris):
         AutoencoderTransformer(2, **SMALL).fit(iris).inverse_transform(np.zeros((4, 3)))
 
 
+def test_far_values_are_drawn_in_and_stay_in_order():
+    """Within twice what 95 % of normal rows have nothing changes; beyond, farther is still farther."""
+    from tinyae.sklearn.distance import NormalRows
+
+    rng = np.random.default_rng(0)
+    z, r = rng.normal(size=(400, 2)), rng.standard_t(2, size=(400, 3))
+    normal = NormalRows(z, r)
+    c = 2 * np.quantile(np.abs(np.concatenate([z, r], axis=1)), 0.95, axis=0)
+    line = np.linspace(-50, 50, 4001)[:, None] * np.ones(5)
+    inward = normal._drawn_in(line)
+    assert (np.diff(inward, axis=0) > 0).all()
+    inside = np.abs(line) <= c
+    assert (inward[inside] == line[inside]).all()
+    assert (np.abs(inward[~inside]) < np.abs(line[~inside])).all()
+    assert np.allclose(normal._drawn_in((np.e * c)[None]), 2 * c)  # c + c ln e
+    assert (np.abs(np.diff(inward, axis=0)) <= np.diff(line, axis=0) + 1e-12).all()  # no jump
+    still = NormalRows(z, np.zeros((400, 3)))  # where all normal rows have 0 nothing is drawn in
+    assert (still._drawn_in(np.full((1, 5), 9.0))[:, 2:] == 9).all()
+
+
 # --- weights and order ----------------------------------------------------------------------------
 
 

@@ -69,6 +69,7 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "RandomAffine": ta.RandomAffine,
     "RandomCrop": lambda: ta.RandomCrop(2),
     "Binarize": ta.Binarize,
+    "WeightedLoss": lambda: ta.WeightedLoss(ta.MSE(), 0.5),
     "CosineSchedule": lambda: ta.CosineSchedule(10),
     "PredictNoise": ta.PredictNoise,
     "PredictClean": ta.PredictClean,

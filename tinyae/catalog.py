@@ -824,6 +824,7 @@ def _autoencoder(integers: Integers, rng: np.random.Generator) -> tuple[Autoenco
 
 
 def _autoencoder_weighted(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+    model: Any
     model, shape = _autoencoder(integers, rng)
     weights = rng.uniform(0, 2, shape[1:])
     return Autoencoder(model.encoder, model.decoder, WeightedLoss(MSE(), weights)), shape
