@@ -207,7 +207,7 @@ def beta_left_out_for_the_log_variance():
 
 
 @wrong("https://github.com/Burton2000/CS231n-2017/issues/9", "REG", "b", "0.1")
-def penalty_of_the_bias_forgotten():
+def penalty_of_the_biases_left_out():
     def loss(x, t, W, b):
         y = x @ W + b
         return ((y - t) ** 2).sum() / len(x) + REG * (np.sum(W * W) + np.sum(b * b))
@@ -369,7 +369,7 @@ def dropout_mask_without_its_division():
 
 
 @wrong("https://arxiv.org/abs/1503.02531", "TEMPERATURE", "2.5", "0.4")
-def temperature_forgotten():
+def temperature_of_a_softmax_left_out():
     def soft(z):
         return softmax(z / TEMPERATURE)
 
@@ -761,7 +761,7 @@ def inverse_with_one_transpose():
 
 
 @wrong("https://github.com/tensorflow/tensorflow/issues/367", "transpos", ".T")
-def log_determinant_not_transposed():
+def logarithm_of_the_determinant_not_transposed():
     def logdet(A):
         return np.linalg.slogdet(A)[1]
 
