@@ -122,7 +122,7 @@ def fit(
     check_rates(optimizers, planned)
     state = TrainingState(model, optimizers, rng)
     if checkpoint is not None or resume is not None:
-        settings = {
+        settings: dict[str, Any] = {
             "batch_size": batch_size, "clip_norm": clip_norm, "early_stopping": early_stopping,
             "reduce_on_plateau": reduce_on_plateau, "augment": augment,
         }  # fmt: skip
