@@ -328,7 +328,7 @@ GOOD = images(3, 12, 12)
         (lambda: metrics.ssim(GOOD[:, :10], GOOD[:, :10]), "at least 11 × 11"),
         (lambda: metrics.ssim(GOOD[0], GOOD[0]), r"expected images \(N, C, H, W\)"),
         (lambda: metrics.PCA(0), "n_components is 0"),
-        (lambda: metrics.PCA(4).fit(GOOD), "at least 4 rows and columns"),
+        (lambda: metrics.PCA(4).fit(GOOD), "at least 4 rows and 4 columns"),
         (lambda: metrics.PCA(1).fit(GOOD[0, 0]), r"expected \(N, …\)"),
         (lambda: metrics.PCA(1).fit(np.full((3, 2), np.nan)), "NaN or infinity"),
         (lambda: metrics.PCA(1).transform(GOOD), "call fit"),
