@@ -20,9 +20,12 @@ from tinyae.likelihoods import Likelihood
 from tinyae.losses import Loss
 from tinyae.models.contractive import ContractiveAutoencoder
 from tinyae.models.gan import GeneratorLoss
+from tinyae.models.gan_r1 import R1GAN
 from tinyae.models.sparse import Penalty
 from tinyae.models.variational import VariationalAutoencoder
 from tinyae.param import Array, unique
+
+PENALTIES = ("contraction", "r1")  # computed from a Jacobian, by a model itself
 
 
 @dataclass(eq=False)
@@ -69,6 +72,8 @@ class Recorder:
                     setattr(part, key, _Penalty(self, inner, value))
                 elif isinstance(value, GeneratorLoss):
                     setattr(part, key, _GeneratorLoss(self, inner, value))
+            if isinstance(part, R1GAN):
+                self._r1(part)
             if isinstance(part, ContractiveAutoencoder):
                 self._contraction(part)
             if isinstance(part, VariationalAutoencoder):
@@ -160,6 +165,20 @@ class Recorder:
             return value, dh
 
         model._contract = recorded
+
+    def _r1(self, model: Any) -> None:
+        penalise, params = model.penalise, unique(model.params)
+
+        def recorded(x: Array) -> Array:
+            with self._hushed(), self._added(params) as grads:
+                v = penalise(x)
+            made = {"v": v, "r1": float(np.vdot(v, v)) / len(v)}
+            call = Call("r1", model, {"x": x}, made)
+            call.grads = {key: g for key, g in grads.items() if g.any()}
+            self.calls.append(call)
+            return v
+
+        model.penalise = recorded
 
     def _divergence(self, model: Any) -> None:
         measure = model._terms

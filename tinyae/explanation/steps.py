@@ -9,7 +9,7 @@ import numpy as np
 from tinyae.explanation.docstring_sections import equations_for, sections, summary
 from tinyae.explanation.latent import add_latent_gradients, divergence, draw
 from tinyae.explanation.provenance import Provenance
-from tinyae.explanation.record import Call
+from tinyae.explanation.record import PENALTIES, Call
 from tinyae.explanation.result import Step, quantity
 from tinyae.layers import Layer, Residual, Sequential, Skip, TiedDense
 from tinyae.likelihoods import Likelihood
@@ -46,7 +46,7 @@ def steps_of(calls: list[Call], provenance: Provenance) -> list[Step]:
 def _step(call: Call, provenance: Provenance) -> Step:
     doc = sections(type(call.part))
     made = {k: float(v) for k, v in call.made.items() if not isinstance(v, np.ndarray)}
-    title = type(call.part).__name__ if call.name == "contraction" else f"{call.part!r}"
+    title = type(call.part).__name__ if call.name in PENALTIES else f"{call.part!r}"
     step = Step(
         call.name,
         title,
@@ -57,11 +57,16 @@ def _step(call: Call, provenance: Provenance) -> Step:
         " ".join(doc.get("Source", [])),
         value=made,
     )
-    if call.name == "contraction":
-        step.words = "How fast the code moves with x: the encoder's Jacobian, squared and summed."
+    if call.name in PENALTIES:
+        step.words = (
+            "How fast the code moves with x: the encoder's Jacobian, squared and summed."
+            if call.name == "contraction"
+            else "How steep the discriminator is at the data: its gradient there, squared."
+        )
         step.note = (
             "Second order: the penalty holds f′ already, so its gradient holds f″, and it reaches "
-            "the encoder's Params by a path of its own"
+            f"the {'encoder' if call.name == 'contraction' else 'discriminator'}'s Params by a path of "
+            "its own"
         )
     add = step.quantities.append
     for symbol, a in call.given.items():

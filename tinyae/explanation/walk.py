@@ -11,7 +11,7 @@ from tinyae.arrays import check_real
 from tinyae.data.batches import rows
 from tinyae.explanation.docstring_sections import sections, summary
 from tinyae.explanation.provenance import Provenance
-from tinyae.explanation.record import Call, Recorder, recorded
+from tinyae.explanation.record import PENALTIES, Call, Recorder, recorded
 from tinyae.explanation.result import Explanation, Gradient, Step
 from tinyae.explanation.steps import call_name, steps_of
 from tinyae.gradcheck.replay import as_double
@@ -144,9 +144,9 @@ def _gradients(module: Any, calls: list[Call]) -> list[Gradient]:
         paths = []
         for call in reversed(calls):
             for key, g in call.grads.items():
-                ours = call.name == "contraction" and key in names
+                ours = call.name in PENALTIES and key in names
                 local = getattr(call.part, "params", {}).get(key) is p
-                if ours or (local and call.name != "contraction"):
+                if ours or (local and call.name not in PENALTIES):
                     paths.append((call_name(call), float(np.linalg.norm(g))))
         own = vars(module).get(name) is p  # the model's, in no layer
         if own and not paths and p.grad.any():
