@@ -20,13 +20,15 @@ from tinyae.likelihoods import Likelihood
 from tinyae.losses import Loss
 from tinyae.models.contractive import ContractiveAutoencoder
 from tinyae.models.gan import GeneratorLoss
+from tinyae.models.gan_r1 import R1GAN
 from tinyae.models.importance_weighted import ImportanceWeightedAutoencoder
 from tinyae.models.sparse import Penalty
 from tinyae.models.variational import VariationalAutoencoder
 from tinyae.models.wasserstein_gan import WassersteinGAN
 from tinyae.param import Array, unique
 
-PENALTIES = ("contraction", "gradient_penalty")  # computed from a Jacobian, by a model itself
+# computed from a Jacobian, by a model itself
+PENALTIES = ("contraction", "r1", "gradient_penalty")
 
 
 @dataclass(eq=False)
@@ -74,7 +76,9 @@ class Recorder:
                 elif isinstance(value, GeneratorLoss):
                     setattr(part, key, _GeneratorLoss(self, inner, value))
             if isinstance(part, WassersteinGAN):
-                self._gradient_penalty(part)
+                self._slope(part, "gradient_penalty", "x̂", _distance_from_one)
+            if isinstance(part, R1GAN):
+                self._slope(part, "r1", "x", _square)
             if isinstance(part, ContractiveAutoencoder):
                 self._contraction(part)
             if isinstance(part, ImportanceWeightedAutoencoder):
@@ -174,18 +178,19 @@ class Recorder:
 
         model._contract = recorded
 
-    def _gradient_penalty(self, model: Any) -> None:
+    def _slope(
+        self, model: Any, name: str, point: str, describe: Callable[[Array], dict[str, Any]]
+    ) -> None:
+        """A penalty on the discriminator's gradient with respect to its input."""
         penalise, params = model.penalise, unique(model.params)
 
-        def recorded(x: Array) -> Any:
+        def recorded(x: Array) -> Array:
             with self._hushed(), self._added(params) as grads:
-                norms = penalise(x)
-            value = float(np.square(norms - 1).mean())
-            given, made = {"x̂": x}, {"‖g‖": norms, "gradient_penalty": value}
-            call = Call("gradient_penalty", model, given, made)
+                found: Array = penalise(x)
+            call = Call(name, model, {point: x}, describe(found))
             call.grads = {key: g for key, g in grads.items() if g.any()}
             self.calls.append(call)
-            return norms
+            return found
 
         model.penalise = recorded
 
@@ -301,3 +306,11 @@ def _set(flag: list[bool]) -> Iterator[None]:
         yield
     finally:
         flag[0] = False
+
+
+def _distance_from_one(norms: Array) -> dict[str, Any]:
+    return {"‖g‖": norms, "gradient_penalty": float(np.square(norms - 1).mean())}
+
+
+def _square(v: Array) -> dict[str, Any]:
+    return {"v": v, "r1": float(np.vdot(v, v)) / len(v)}

@@ -18,6 +18,20 @@ from tinyae.models.wasserstein_gan import WassersteinGAN
 from tinyae.param import Array
 
 _SYMBOLS = {"gamma": "γ", "beta": "β", "logvar": "s"}  # Params under their names in the equations
+_PENALTY_WORDS = {  # what each is, and whose Params it reaches
+    "contraction": (
+        "How fast the code moves with x: the encoder's Jacobian, squared and summed.",
+        "encoder",
+    ),
+    "r1": (
+        "How steep the discriminator is at the data: its gradient there, squared.",
+        "discriminator",
+    ),
+    "gradient_penalty": (
+        "How far the critic's slope is from 1, on lines between data and samples.",
+        "critic",
+    ),
+}
 
 
 def steps_of(calls: list[Call], provenance: Provenance) -> list[Step]:
@@ -62,14 +76,10 @@ def _step(call: Call, provenance: Provenance) -> Step:
         value=made,
     )
     if call.name in PENALTIES:
-        step.words = (
-            "How fast the code moves with x: the encoder's Jacobian, squared and summed."
-            if call.name == "contraction"
-            else "How far the critic's slope is from 1, on lines between data and samples."
-        )
+        step.words, player = _PENALTY_WORDS[call.name]
         step.note = (
             "Second order: the penalty holds f′ already, so its gradient holds f″, and it reaches "
-            f"the {'encoder' if call.name == 'contraction' else 'critic'}'s Params by a path of its own"
+            f"the {player}'s Params by a path of its own"
         )
     add = step.quantities.append
     for symbol, a in call.given.items():

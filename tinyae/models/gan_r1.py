@@ -57,6 +57,19 @@ class R1GAN(GAN):
     def players(self) -> tuple[Model, ...]:
         return PenalizedDiscriminator(self), GeneratorPlayer(self)
 
+    def penalise(self, x: Array) -> Array:
+        """v = Jᵀ1 at the first k samples; adds the gradient of γ/2 ‖v‖²/k to D's Params."""
+        D = self.discriminator
+        v, cache = self.slope(D, x)
+        ydot, tcache = D.tangent(v, cache)
+        D.tangent_backward(np.full_like(ydot, self.r1 / len(v)), tcache)
+        return v
+
+    def slope(self, D: Layer, x: Array) -> tuple[Array, Any]:
+        """v = Jᵀ1 at the first k samples, and D's cache there."""
+        s, cache = D.forward(x[: self.r1_samples])
+        return D.backward_input(np.ones_like(s), cache), cache
+
 
 class PenalizedDiscriminator(DiscriminatorPlayer):
     """A discriminator's loss and γ/2 times its squared gradient at k samples of the data.
@@ -69,25 +82,16 @@ class PenalizedDiscriminator(DiscriminatorPlayer):
 
     def objective(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
         terms = super().objective(x, rng)
-        return self.with_penalty(terms, self.slope(self.game.discriminator, x)[0])
+        return self.with_penalty(terms, self.game.slope(self.game.discriminator, x)[0])
 
     def backprop(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
-        D = self.game.discriminator
         terms = super().backprop(x, rng)
-        v, cache = self.slope(D, x)
-        ydot, tcache = D.tangent(v, cache)
-        D.tangent_backward(np.full_like(ydot, self.game.r1 / len(v)), tcache)
-        return self.with_penalty(terms, v)
+        return self.with_penalty(terms, self.game.penalise(x))
 
     def evaluate_batch(self, x: Any, rng: np.random.Generator) -> Terms:
         terms = super().evaluate_batch(x, rng)
         D = copy.deepcopy(self.game.discriminator)  # forward may change its running statistics
-        return self.with_penalty(terms, self.slope(D, x)[0])
-
-    def slope(self, D: Layer, x: Array) -> tuple[Array, Any]:
-        """v = Jᵀ1 at the first k samples, and D's cache there."""
-        s, cache = D.forward(x[: self.game.r1_samples])
-        return D.backward_input(np.ones_like(s), cache), cache
+        return self.with_penalty(terms, self.game.slope(D, x)[0])
 
     def with_penalty(self, terms: Terms, v: Array) -> Terms:
         r1 = float(np.vdot(v, v)) / len(v)

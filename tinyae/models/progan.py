@@ -95,13 +95,11 @@ class ProGAN(R1GAN):
 
     def _parts(self) -> tuple[list[Any], list[Any]]:
         """The layers of both players, without what α = 1 has faded out."""
-        both = self.generator, self.discriminator
-        parts: list[list[Any]] = [list(getattr(player, "layers", ())) for player in both]
-        G, D = parts
+        G, D = _layers(self.generator), _layers(self.discriminator)
         if len(G) > 2 and isinstance(G[-2], Fade):
-            G[-2:-1] = G[-2].new.layers  # type: ignore[attr-defined]
+            G[-2:-1] = _layers(G[-2].new)
         if D and isinstance(D[0], Fade):
-            D[:1] = D[0].new.layers  # type: ignore[attr-defined]
+            D[:1] = _layers(D[0].new)
         if len(G) < 2 or len(D) < 2 or not isinstance(G[-2], Equalized):
             raise ValueError(
                 "ProGAN.grow: the generator ends in "
@@ -114,7 +112,7 @@ class ProGAN(R1GAN):
         """Count a step of the discriminator, and set α in both players."""
         self.steps[...] += 1
         for player in (self.generator, self.discriminator):
-            for part in getattr(player, "layers", ()):
+            for part in _layers(player):
                 if isinstance(part, Fade):
                     part.alpha[...] = self.alpha
 
@@ -151,6 +149,11 @@ class GrowingDiscriminator(PenalizedDiscriminator):
         terms = super().backprop(x, rng)
         self.game.advance()
         return terms
+
+
+def _layers(part: Any) -> list[Any]:
+    """The layers of a Sequential; of any other layer none."""
+    return list(getattr(part, "layers", ()))
 
 
 def _half(x: Array) -> Array:
