@@ -9,9 +9,9 @@ the finer one, so that edges pass by the bottleneck:
 A block is two convolutions of three pixels. ↓ halves the picture, so a pixel of the next level sees
 twice as far; ↑ doubles it again; [ , ] joins channels.
 
-Denoising: x̃ = x + 0.2 ε, clipped to [0, 1], is made x again. Beside the U-Net stand the best blur;
-PCA, which keeps what noisy pictures have in common (of several numbers of components the best one is
-taken); and a convolutional denoiser with a code. PSNR = 10 log₁₀(1 / MSE), in dB.
+Denoising: x̃ = x + 0.2 ε, clipped to [0, 1], is made x again. Beside the U-Net stand PCA, which keeps
+what noisy pictures have in common (of several numbers of components the best one is taken), and a
+convolutional denoiser with a code. PSNR = 10 log₁₀(1 / MSE), in dB.
 
 Segmentation: which pixels belong to the digit? Around it lie scraps of other digits, with the same
 strokes and the same grey. So neither a pixel's grey nor a small window tells; the shape of the whole
