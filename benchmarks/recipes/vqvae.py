@@ -24,8 +24,6 @@ from benchmarks.recipes.common import Run, Stopwatch, table
 from benchmarks.recipes.denoiser import parameters
 
 CODES, DIM = 512, 32
-    0.03  # 0.25, as in the paper, times the variance of a pixel, by which it divides errors
-)
 BATCH = 128
 RATE = 2e-3
 EPOCHS = 11
