@@ -700,6 +700,14 @@ def test_a_convolution_sums_in_one_order_whatever_the_batch(data, dtype, transpo
     np.testing.assert_array_equal(program.run(x), y)
 
 
+def test_images_beyond_what_a_tap_can_reach_are_left_to_the_definition():
+    """A tap keeps its offset in 32 bits."""
+    more = (1, 1), (0, 0, 0, 0), (1, 1), 1
+    assert convolution._geometry((16, 1, 1 << 13, 1 << 13), (1, 1, 1, 1), *more)
+    assert not convolution._geometry((32, 1, 1 << 13, 1 << 13), (1, 1, 1, 1), *more)
+    assert not convolution._geometry((16, 1, 1 << 13, 1 << 13), (2, 1, 1, 1), *more)
+
+
 @pytest.mark.parametrize("n", [1, 3, 33])
 @pytest.mark.parametrize("stride", [(1, 1), (2, 2)])
 @pytest.mark.parametrize("kernel_set", [reference, jitted])

@@ -9,6 +9,7 @@ fill a tile, x is read as it is (``conv_tables.direct``); smaller batches go thr
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -44,6 +45,7 @@ from tinyae.param import Array
 
 Shape = tuple[int, ...]
 
+_MOST = 1 << 31  # numbers in x or y: taps keep offsets in 32 bits, and frames have a border
 _MIN_PARALLEL_WORK = 1 << 19  # multiply-adds; below that, a second thread does not pay off
 _MIN_PARALLEL_COPY = 1 << 15  # the same for summed elements
 
@@ -183,14 +185,15 @@ def _packed(W: Array, groups: int, transposed: bool) -> Array:
 def _geometry(
     x: Shape, W: Shape, stride: Pair, pad: Pad, dilation: Pair, groups: int
 ) -> Geometry | None:
-    """Of a convolution of x by W, by their shapes; None if they do not belong together."""
+    """Of a convolution of x by W, by their shapes; None if they do not belong together, or if x or y
+    has more numbers than a tap can reach."""
     if len(x) != 4 or len(W) != 4 or x[1] != W[1] * groups or W[0] % groups or 0 in W:
         return None
     size, kernel, (top, bottom, left, right) = (x[2], x[3]), (W[2], W[3]), pad
     reach = extent(kernel, dilation)
     down = (size[0] + top + bottom - reach[0]) // stride[0] + 1
     across = (size[1] + left + right - reach[1]) // stride[1] + 1
-    if min(down, across, *size) < 1:
+    if min(down, across, *size) < 1 or max(math.prod(x), x[0] * W[0] * down * across) >= _MOST:
         return None
     return Geometry(size, (down, across), kernel, stride, pad, dilation)
 
