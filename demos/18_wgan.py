@@ -66,7 +66,7 @@ def main(argv=None):
         ),
         "WGAN-GP": (
             ta.WassersteinGAN(*ta.conv_wgan(x.shape[1:], channels, latent_dim=32, rng=rng)),
-            (1e-3, 5e-4),  # the critic's rate is the larger: it takes one step for each of G's
+            (2e-3, 2e-3),
         ),
     }
     scores, watched, samples = {}, {}, {}

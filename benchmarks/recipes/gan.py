@@ -52,7 +52,7 @@ def wgan(run: Run) -> None:
     """The generator and the epochs of ``dcgan`` on MNIST, a Wasserstein critic of the same size."""
     rng = np.random.default_rng(run.seed)
     model = ta.WassersteinGAN(*ta.conv_wgan((1, 28, 28), (16, 32), 32, rng=rng))
-    _play(run, "mnist", "wgan", model, epochs=8, batch_size=32, rates=(1e-3, 5e-4), rng=rng)
+    _play(run, "mnist", "wgan", model, epochs=8, batch_size=32, rates=(2e-3, 2e-3), rng=rng)
 
 
 def _dense(run: Run, name: str) -> None:

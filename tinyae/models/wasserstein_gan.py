@@ -47,8 +47,8 @@ class WassersteinGAN(GAN):
     penalty         λ, 10 in the paper
 
     With BatchNorm ∇f would mix the samples of a batch, and the penalty is one of each sample alone. The
-    paper takes five steps of f for each of G. ``fit`` takes one of each: give the critic the larger
-    learning rate (Heusel et al. 2017), such as ``(Adam(1e-3, beta1=0.5), Adam(5e-4, beta1=0.5))``.
+    paper takes five steps of f for each of G, at small learning rates. ``fit`` takes one of each: f must
+    follow quickly, as with ``Adam(2e-3, beta1=0.5)`` for either (demo 18).
     """
 
     def __init__(
