@@ -302,7 +302,10 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         ta.clip_by_global_norm,
         {"params": autoencoder().params, "clip_norm": 1.0},
     ),
-    "fit": (ta.fit, {"model": autoencoder(), **FIT, **EVERYTHING_OF_FIT}),
+    "fit": (
+        ta.fit,
+        {"model": autoencoder(), **FIT, **EVERYTHING_OF_FIT, "sample_weight": np.ones(len(X))},
+    ),
     "EarlyStopping": (ta.EarlyStopping, {"patience": 3, "min_improvement": 0.0}),
     "ReduceLROnPlateau": (
         ta.ReduceLROnPlateau,
@@ -331,6 +334,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "LeakyReLU": (ta.LeakyReLU, {"alpha": 0.1}),
     "ELU": (ta.ELU, {"alpha": 0.1}),
     "Huber": (ta.Huber, {"delta": 1.0}),
+    "WeightedLoss": (ta.WeightedLoss, {"loss": ta.MSE(), "weights": np.ones(3)}),
     "PReLU": (ta.PReLU, {"num_channels": 3, "slope": 0.25, "dtype": np.float32}),
     "HardSigmoid": (ta.HardSigmoid, {"alpha": 0.2}),
     "TopK": (ta.TopK, {"k": 2, "inference_k": 3}),
@@ -519,12 +523,12 @@ WRONG: dict[str, list[Any]] = {
     r"Collection": ["x", 3, ["y"]],
     r"Sequence\[float": ["x", object(), [1j], ["y"], [0], [float("nan")]],
     r"Sequence\[str": ["x", 3, [1.5], ["only one"]],
+    r"numbers|Array \| float": ["x", object(), [1j], MASKED],
     r"Array": ARRAYS,
     rf"({LAYER})": ["x", 3, ta.MSE, []],
     rf"({OTHER})": ["x", 3, ta.MSE],
     r"str \|": [2.5, object(), None],
     r"str": [2.5, "x"],
-    r"numbers": ["x", object(), [1j], MASKED],
     r"dict": ["x", 3, {"a": 3}],
 }
 KINDS = {  # of arguments whose annotation says Any, or nothing
@@ -532,6 +536,7 @@ KINDS = {  # of arguments whose annotation says Any, or nothing
     **dict.fromkeys(("layer", "branch", "block", "subject"), "Layer"),
     "model": "Model",
     "loss": "Loss",
+    "sample_weight": "numbers",
     "validation": "Array | None",
     "values": "numbers",
     "shape": "int",

@@ -137,7 +137,7 @@ def test_every_file_is_in_one_chapter():
     assert [c.named[0] for c in order] == list(book_chapters.TITLES)
     assert order[1].files == ["layers/dense.py"]
     assert "layers/softmax.py" in order[14].files
-    assert "kernels/jitted/simd_tile.py" in order[16].files
+    assert "kernels/jitted/simd_tile.py" in order[17].files
 
 
 # --- the code -----------------------------------------------------------------------------------

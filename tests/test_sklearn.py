@@ -187,6 +187,12 @@ def test_silent_unless_verbose(iris, capfd):
     AutoencoderTransformer(**SMALL).fit(iris)
     assert capfd.readouterr() == ("", "")
     AutoencoderTransformer(**SMALL, verbose=True).fit(iris)
+    assert capfd.readouterr().err == ""  # the bar is for terminals and notebooks
+
+
+def test_a_bar_where_somebody_watches(iris, capfd, monkeypatch):
+    monkeypatch.setattr("tinyae.training.progress.is_watched", lambda: True)
+    AutoencoderTransformer(**SMALL, verbose=True).fit(iris)
     assert "epoch 2/2" in capfd.readouterr().err
 
 
@@ -609,13 +615,19 @@ def test_the_score_by_its_definition():
     rng = np.random.default_rng(0)
     z, r = rng.normal(size=(50, 2)), 0.1 * rng.normal(size=(50, 3))
     u, normal = np.c_[z, r], NormalRows(z, r)
-    C = np.cov(u.T, bias=True)
-    new = rng.normal(size=(7, 5))
+    c = 2 * np.quantile(np.abs(u), 0.95, axis=0)
+
+    def drawn_in(u):
+        return np.where(np.abs(u) > c, np.sign(u) * c * (1 + np.log(np.abs(u) / c)), u)
+
+    u, given = drawn_in(u), rng.normal(size=(7, 5))
+    C, new = np.cov(u.T, bias=True), drawn_in(given)
     P = np.linalg.inv(C + 0.03 * np.trace(C) / 3 * np.eye(5))
     m2 = np.einsum("ni,ij,nj->n", new - u.mean(axis=0), P, new - u.mean(axis=0))
     near = np.sort(np.square(new[:, None] - u).sum(axis=2), axis=1)
     wanted = (m2 * near[:, :5].mean(axis=1) * near[:, 0]) ** (1 / 3)
-    assert np.allclose(np.exp(normal.log_score(new[:, :2], new[:, 2:])), wanted)
+    assert np.allclose(np.exp(normal.log_score(given[:, :2], given[:, 2:])), wanted)
+    assert (new != given).any()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -623,7 +635,8 @@ def test_the_score_by_its_definition():
 def test_a_row_is_not_its_own_neighbour(wide, dtype):
     rng = np.random.default_rng(0)
     z, r = rng.normal(size=(30, 2)).astype(dtype), rng.normal(size=(30, wide)).astype(dtype)
-    normal, u = NormalRows(z, r), np.c_[z, r].astype(np.float64)
+    normal = NormalRows(z, r)
+    u = normal._drawn_in(np.c_[z, r].astype(np.float64))
     D = np.square(u[:, None] - u).sum(axis=2)
     near, which = normal._others(np.nextafter(u.astype(dtype), 9, dtype=dtype).astype(np.float64))
     assert np.allclose(near, np.sort(D, axis=1)[:, 1:6], rtol=1e-4)

@@ -580,7 +580,7 @@ def test_the_command(model, rng, tmp_path, capsys, monkeypatch):
     assert '#include "model.h"' in written
     assert "#define CODER_OUTPUT_LENGTH 3 " in written
     assert main(["export", "model.npz", "-o", "9.h"]) == 2
-    assert 'pass e.g. name="ae"' in capsys.readouterr().err
+    assert "pass e.g. --name ae" in capsys.readouterr().err
     ta.GAN(
         ta.Dense(2, 3, rng=np.random.default_rng(0)), ta.Dense(3, 1, rng=np.random.default_rng(0))
     ).save("gan.npz")

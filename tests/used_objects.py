@@ -111,6 +111,20 @@ MAKERS: dict[str, Callable[[], Any]] = {
     **{row.name: (lambda row=row: _drawn(row)) for row in catalog.MODELS if " " not in row.name},
     "Autoencoder tied": lambda: _drawn(next(r for r in catalog.MODELS if r.name.endswith("tied"))),
     "GAN": lambda: ta.GAN(*ta.dense_gan((6,), [4], 2, rng=rng())),
+    "R1GAN": lambda: ta.R1GAN(*ta.dense_gan((6,), [4], 2, rng=rng())),
+    "WassersteinGAN": lambda: ta.WassersteinGAN(
+        *(ta.dense_gan((6,), [4], 2, rng=rng())[0], ta.Dense(6, 1, rng=rng()))
+    ),
+    "ProGAN": lambda: ta.ProGAN(*ta.progan((1, 2, 3), 4, 2, rng=rng())),
+    "StyleGAN": lambda: ta.StyleGAN(*ta.stylegan((1, 2, 3), [4], 2, rng=rng())),
+    "AdversarialAutoencoder": lambda: _small(
+        ta.AdversarialAutoencoder,
+        ta.Sequential(ta.Dense(4, 3, rng=rng()), ta.Dense(3, 1, rng=rng())),
+    ),
+    "ModulatedConv2d": lambda: ta.ModulatedConv2d(2, 3, rng=rng()),
+    "StyleBlock": lambda: ta.StyleBlock(2, 3, 4, (2, 3), rng=rng()),
+    "InverseMultiquadratic": ta.InverseMultiquadratic,
+    "GaussianKernel": ta.GaussianKernel,
 }
 INPUTS = {row.name: row for row in (*catalog.LAYERS, *catalog.MODELS)}
 
@@ -164,8 +178,9 @@ def _use_model(name: str, model: Any) -> Any:
     if isinstance(model, ta.StackedAutoencoder):
         x = rng(4).random((N, 6), np.float32)
         return ta.fit(model, x, epochs=1, rng=0, progress=False)["total"], model.encode(x)
-    if isinstance(model, ta.GAN):
-        x = rng(4).random((N, 6), np.float32)
+    if isinstance(model, (ta.GAN, ta.AdversarialAutoencoder)):
+        images = isinstance(model, (ta.ProGAN, ta.StyleGAN))
+        x = rng(4).random((N, 1, 2, 3) if images else (N, 6), np.float32)
         history = ta.fit(model, x, epochs=1, batch_size=8, rng=0, progress=False)
         return history.epochs[0].terms, model.sample(3, rng(1))
     _, batch = INPUTS[name].draw(_lowest(name), rng(3))
@@ -204,6 +219,13 @@ def _use_other(name: str, thing: Any) -> Any:
         return thing(rng().uniform(0.1, 0.9, (N, 4)))
     if name in {"NonSaturating", "Saturating"}:
         return thing(rng().normal(size=(N, 1)))
+    if name in {"InverseMultiquadratic", "GaussianKernel"}:
+        return thing(rng().uniform(0, 3, (N, N)))
+    if name in {"ModulatedConv2d", "StyleBlock"}:
+        x = rng().random((N, 2, 2, 3), np.float32)
+        style = rng(1).random((N, 4 if name == "StyleBlock" else 2), np.float32)
+        y, cache = thing.forward(x, style)
+        return y, thing.backward(np.cos(y), cache), [p.grad for p in thing.params.values()]
     if name.startswith("compiled"):
         return thing(rng(5).random((N, 6), np.float32))
     if name == "CosineSchedule":

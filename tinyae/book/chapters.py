@@ -32,6 +32,7 @@ TITLES = {
     "models/gan.py": "Two players, and the rest of the family",
     "layers/convolution.py": "Convolution",
     "layers/norm.py": "Normalisation, pooling, tokens",
+    "models/unet.py": "Beside the hourglass",
     "twin.py": "Faster twins",
     "kernels/reference.py": "Kernels",
     "program/": "A model as a program",

@@ -23,6 +23,7 @@ MODELS = {
     "pretraining": ("StackedAutoencoder",),
     "ecg": ("Autoencoder",),
     "denoiser": ("DenoisingAutoencoder",),
+    "unet": ("UNet",),
     "vae": ("VariationalAutoencoder",),
     "vae_2d": ("VariationalAutoencoder",),
     "burda": ("VariationalAutoencoder",),

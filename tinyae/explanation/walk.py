@@ -154,9 +154,8 @@ def _gradients(module: Any, calls: list[Call]) -> list[Gradient]:
                 local = getattr(call.part, "params", {}).get(key) is p
                 if ours or (local and call.name not in PENALTIES):
                     paths.append((call_name(call), float(np.linalg.norm(g))))
-        own = vars(module).get(name) is p  # the model's, in no layer
-        if own and not paths and p.grad.any():
-            paths.append((type(module).__name__, float(np.linalg.norm(p.grad))))
+        if not paths and p.grad.any() and (user := _user_of(p, name, module, calls)):
+            paths.append((user, float(np.linalg.norm(p.grad))))
         found.append(
             Gradient(
                 name,
@@ -167,6 +166,16 @@ def _gradients(module: Any, calls: list[Call]) -> list[Gradient]:
             )
         )
     return found
+
+
+def _user_of(p: Any, name: str, module: Any, calls: list[Call]) -> str | None:
+    """Who uses a Param that no layer of its own call does: the model, or a layer around it."""
+    if vars(module).get(name) is p:
+        return type(module).__name__
+    around = [c for c in calls if any(q is p for q in getattr(c.part, "params", {}).values())]
+    if not around or any(not c.part.children for c in around):
+        return None
+    return call_name(max(around, key=lambda c: len(c.name)))
 
 
 def _kind(a: object) -> str:

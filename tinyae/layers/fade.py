@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.layers.base import Layer, add
+from tinyae.layers.base import Layer, add, check_dy
 from tinyae.layers.compose import check_layer, join_names
 from tinyae.param import Array
 
@@ -21,7 +21,7 @@ class Fade(Layer):
     Shapes    x as f and g take it   f(x), g(x) and y of one shape   α ()
     Backward  dx = J_fᵀ (1 − α) dy + J_gᵀ α dy
     Tangent   ẏ = (1 − α) J_f ẋ + α J_g ẋ
-    Cache     the caches of f and g
+    Cache     the caches of f and g; y's shape and dtype
     Raises    ValueError if f(x) and g(x) differ in shape
     Source    Karras, Aila, Laine & Lehtinen (2018), figure 2
 
@@ -35,28 +35,29 @@ class Fade(Layer):
         parts = [part for part in (old, new) if part.params]
         self.alpha = np.zeros((), parts[0].dtype if parts else np.float32)
 
-    def forward(self, x: Array) -> tuple[Array, tuple[Any, Any]]:
+    def forward(self, x: Array) -> tuple[Array, Any]:
         f, old_cache = self.old.forward(x)
         g, new_cache = self.new.forward(x)
-        return self.mixed(f, g), (old_cache, new_cache)
+        y = self.mixed(f, g)
+        return y, (old_cache, new_cache, y.shape, y.dtype)
 
-    def backward(self, dy: Array, cache: tuple[Any, Any]) -> Array:
-        df, dg = self.split(dy)
+    def backward(self, dy: Array, cache: Any) -> Array:
+        df, dg = self.split(check_dy(self, dy, *cache[2:]))
         return self.old.backward(df, cache[0]) + self.new.backward(dg, cache[1])
 
-    def backward_params(self, dy: Array, cache: tuple[Any, Any]) -> None:
-        df, dg = self.split(dy)
+    def backward_params(self, dy: Array, cache: Any) -> None:
+        df, dg = self.split(check_dy(self, dy, *cache[2:]))
         self.old.backward_params(df, cache[0])
         self.new.backward_params(dg, cache[1])
 
-    def backward_input(self, dy: Array, cache: tuple[Any, Any]) -> Array:
-        df, dg = self.split(dy)
+    def backward_input(self, dy: Array, cache: Any) -> Array:
+        df, dg = self.split(check_dy(self, dy, *cache[2:]))
         return self.old.backward_input(df, cache[0]) + self.new.backward_input(dg, cache[1])
 
     def __call__(self, x: Array) -> Array:
         return self.mixed(self.old(x), self.new(x))
 
-    def tangent(self, xdot: Array, cache: tuple[Any, Any]) -> tuple[Array, Any]:
+    def tangent(self, xdot: Array, cache: Any) -> tuple[Array, Any]:
         fdot, old_tcache = self.old.tangent(xdot, cache[0])
         gdot, new_tcache = self.new.tangent(xdot, cache[1])
         return self.mixed(fdot, gdot), (old_tcache, new_tcache)

@@ -63,7 +63,7 @@ class PixelNoise(Layer):
     Shapes    x, y (N, C, H, W)   ε (N, 1, H, W)   ε₀ (H, W) = ``size``   a (1,)
     Backward  dx = dy      da = Σ dy ε
     Tangent   ẏ = ẋ
-    Cache     ε
+    Cache     ε, C
     Raises    TypeError without a generator
     Source    Karras et al. (2020), §2.1 and appendix B: one strength a layer, 0 at first;
               Karras, Laine & Aila (2019), §2 and §3.2, have one for each channel
@@ -83,14 +83,15 @@ class PixelNoise(Layer):
         # From a copy: a layer that is built anew for a file leaves its generator as it was saved.
         self.fixed = copy.deepcopy(rng).standard_normal(self.size).astype(dtype)
 
-    def forward(self, x: Array) -> tuple[Array, Array]:
+    def forward(self, x: Array) -> tuple[Array, tuple[Array, int]]:
         check_input(self, x, ("N", "C", *self.size))
         shape = len(x), 1, *self.size
         eps = self.rng.standard_normal(shape, dtype=np.float32).astype(x.dtype, copy=False)
-        return x + self.a.value * eps, eps
+        return x + self.a.value * eps, (eps, x.shape[1])
 
-    def backward(self, dy: Array, eps: Array) -> Array:
-        dy = check_dy(self, dy, (len(eps), "C", *self.size), eps.dtype)
+    def backward(self, dy: Array, cache: tuple[Array, int]) -> Array:
+        eps, channels = cache
+        dy = check_dy(self, dy, (len(eps), channels, *self.size), eps.dtype)
         self.a.grad += (dy * eps).sum()
         return dy.copy()
 
@@ -98,7 +99,7 @@ class PixelNoise(Layer):
         check_input(self, x, ("N", "C", *self.size))
         return x + self.a.value * self.fixed
 
-    def tangent(self, xdot: Array, eps: Array) -> tuple[Array, Any]:
+    def tangent(self, xdot: Array, cache: Any) -> tuple[Array, Any]:
         return xdot, None
 
     def tangent_backward(self, dydot: Array, tcache: Any) -> tuple[Array, None]:

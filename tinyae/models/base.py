@@ -17,7 +17,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from tinyae.arguments import flag, generator
+from tinyae.arguments import flag, generator, positive_int
 from tinyae.arrays import as_samples, check_finite, check_real, warn_of_rounding
 from tinyae.data.batches import batches, count, is_rows
 from tinyae.data.streams import Stream
@@ -87,6 +87,7 @@ class Model(Carrier, Module):
         rng = generator(type(self).__name__, 0 if rng is None else rng)
         x = as_samples(f"{type(self).__name__}: x", x)
         self._warn_of_merged("x", x)
+        batch_size = positive_int("evaluate", "batch_size", batch_size, CHUNK)
         sums: Terms = {}
         rows = 0
         total = -(-count(x) // batch_size) if is_rows(x) else None

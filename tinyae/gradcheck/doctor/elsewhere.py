@@ -43,7 +43,8 @@ def wrong_elsewhere(examination: Examination, diagnosis: Diagnosis) -> list[Pair
         for name, pair in trial.pairs.items():
             examination.shown |= not pair.zero
             given.pairs[name].zero &= pair.zero
-        wrong = [p for p in trial.pairs.values() if not p.ok and _trusted(p)]
+        largest = max((float(np.abs(p.a).max(initial=0)) for p in trial.pairs.values()), default=0)
+        wrong = [p for p in trial.pairs.values() if not p.ok and _trusted(p, largest)]
         if not wrong:
             continue
         examination.trials = {0: trial}
@@ -82,13 +83,16 @@ def nothing_compared(examination: Examination) -> list[Finding]:
     return [wording.nothing_compared(bool(pairs), any(p.kinks for p in pairs))]
 
 
-def _trusted(pair: Pair) -> bool:
+def _trusted(pair: Pair, largest: float) -> bool:
     """Whether a gradient that is wrong far from the given input is wrong for sure: where the slope
-    is 0 at all wrong entries, forward may only be guarding its range.
+    is 0 at all wrong entries, forward may only be guarding its range; and what is missing may be
+    rounding, beside the ``largest`` gradient there, as where a softmax is nearly a maximum.
     """
     if not pair.usable:
         return True
     gap = np.abs(np.where(np.isfinite(pair.n), pair.a - pair.n, 0))
+    if gap.max(initial=0) <= 1e-11 * largest:
+        return False
     top = max(float(np.abs(pair.a).max()), float(np.nanmax(np.abs(pair.n), initial=0)))
     wrong = gap > 1e-6 * top
     return pair.tied or bool((np.abs(pair.n[wrong]) > 1e-9 * top).any())
