@@ -25,6 +25,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from judge import classifier, entropy
 from pictures import rows
 
 import tinyae as ta
@@ -120,22 +121,8 @@ def main(argv=None):
     return numbers | {"discriminator": last["discriminator"], "generator": last["generator"]}
 
 
-def classifier(x, y, epochs, rng):
-    """784-128-10 with a softmax."""
-    network = ta.Sequential(
-        ta.Flatten(), ta.Dense(x[0].size, 128, rng=rng), ta.ReLU(), ta.Dense(128, 10, rng=rng)
-    )
-    judge = ta.Classifier(network)
-    judge.fit((x, y), epochs=epochs, batch_size=64, rng=rng, progress=False)
-    return judge
-
-
 def probabilities(judge, x):
     return judge.predict_proba(x).astype(np.float64)
-
-
-def entropy(p):
-    return -(p * np.log(np.maximum(p, 1e-12))).sum(axis=-1)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from judge import classifier
 from matplotlib.patches import Circle
 from pictures import INK, one_each, rows, sheet
 
@@ -142,15 +143,6 @@ def maps(codes, labels, path):
         False
     )
     figure.savefig(path, facecolor="white")
-
-
-def classifier(x, y, epochs, rng):
-    network = ta.Sequential(
-        ta.Flatten(), ta.Dense(x[0].size, 128, rng=rng), ta.ReLU(), ta.Dense(128, 10, rng=rng)
-    )
-    judge = ta.Classifier(network)
-    judge.fit((x, y), epochs=epochs, batch_size=64, rng=rng, progress=False)
-    return judge
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from judge import classifier, entropy
 from pictures import BLUE, ORANGE, QUIET, one_each, rows, sheet
 
 import tinyae as ta
@@ -142,19 +143,6 @@ def score(judge, images):
     one, whole = entropy(p).mean(), entropy(p.mean(axis=0))
     share = np.bincount(p.argmax(axis=1), minlength=p.shape[1]) / len(p)
     return float(np.exp(whole - one)), float((p.max(axis=1) > 0.9).mean()), float(share.min())
-
-
-def entropy(p):
-    return -(p * np.log(np.maximum(p, 1e-12))).sum(axis=-1)
-
-
-def classifier(x, y, epochs, rng):
-    network = ta.Sequential(
-        ta.Flatten(), ta.Dense(x[0].size, 128, rng=rng), ta.ReLU(), ta.Dense(128, 10, rng=rng)
-    )
-    judge = ta.Classifier(network)
-    judge.fit((x, y), epochs=epochs, batch_size=64, rng=rng, progress=False)
-    return judge
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ def classifier(x, y, epochs, rng):
 def verdict(judge, x):
     """Entropy of one image and of all, in nats; score; share of the rarest class."""
     p = judge.predict_proba(np.clip(x, 0, 1)).astype(np.float64)
-    one, whole = _entropy(p).mean(), _entropy(p.mean(axis=0))
+    one, whole = entropy(p).mean(), entropy(p.mean(axis=0))
     share = np.bincount(p.argmax(axis=1), minlength=p.shape[1]) / len(p)
     return {
         "entropy of one": float(one),
@@ -45,5 +45,5 @@ def table(seen):
     return {f"{name}: {key}": value for name, v in seen.items() for key, value in v.items()}
 
 
-def _entropy(p):
+def entropy(p):
     return -(p * np.log(np.maximum(p, 1e-12))).sum(axis=-1)
