@@ -21,7 +21,7 @@ class Fade(Layer):
     Shapes    x as f and g take it   f(x), g(x) and y of one shape   α ()
     Backward  dx = J_fᵀ (1 − α) dy + J_gᵀ α dy
     Tangent   ẏ = (1 − α) J_f ẋ + α J_g ẋ
-    Cache     the caches of f and g; y's shape and dtype
+    Cache     the caches of f and g; y's shape
     Raises    ValueError if f(x) and g(x) differ in shape
     Source    Karras, Aila, Laine & Lehtinen (2018), figure 2
 
@@ -39,19 +39,19 @@ class Fade(Layer):
         f, old_cache = self.old.forward(x)
         g, new_cache = self.new.forward(x)
         y = self.mixed(f, g)
-        return y, (old_cache, new_cache, y.shape, y.dtype)
+        return y, (old_cache, new_cache, y.shape)
 
     def backward(self, dy: Array, cache: Any) -> Array:
-        df, dg = self.split(check_dy(self, dy, *cache[2:]))
+        df, dg = self.split(check_dy(self, dy, cache[2]))
         return self.old.backward(df, cache[0]) + self.new.backward(dg, cache[1])
 
     def backward_params(self, dy: Array, cache: Any) -> None:
-        df, dg = self.split(check_dy(self, dy, *cache[2:]))
+        df, dg = self.split(check_dy(self, dy, cache[2]))
         self.old.backward_params(df, cache[0])
         self.new.backward_params(dg, cache[1])
 
     def backward_input(self, dy: Array, cache: Any) -> Array:
-        df, dg = self.split(check_dy(self, dy, *cache[2:]))
+        df, dg = self.split(check_dy(self, dy, cache[2]))
         return self.old.backward_input(df, cache[0]) + self.new.backward_input(dg, cache[1])
 
     def __call__(self, x: Array) -> Array:
