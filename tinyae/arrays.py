@@ -84,6 +84,27 @@ def real(what: str, a: Any) -> np.ndarray:
     return array
 
 
+def row_weights(who: str, sample_weight: Any, rows: int) -> np.ndarray:
+    """A weight for each row, in float64.
+
+    Raises
+        TypeError   the weights are no numbers
+        ValueError  not one for each row, one is negative, NaN or infinite, or all are 0
+    """
+    weights = real(f"{who}: sample_weight", sample_weight).astype(np.float64)
+    if weights.shape != (rows,):
+        raise ValueError(
+            f"{who}: sample_weight has shape {weights.shape}, expected ({rows},); pass a number "
+            "for each row of x"
+        )
+    if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
+        raise ValueError(
+            f"{who}: sample_weight has an entry that is negative, NaN or infinite, or all are 0; "
+            "expected numbers ≥ 0"
+        )
+    return weights
+
+
 def native_float(what: str, a: Any) -> np.ndarray:
     """float32 or float64, in the machine's order of bytes; copied only to change that.
 

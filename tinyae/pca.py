@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinyae.arguments import positive_int
-from tinyae.arrays import real
+from tinyae.arrays import real, row_weights
 from tinyae.param import Array
 from tinyae.progress import Work, work
 from tinyae.wording import counted
@@ -257,14 +257,10 @@ def _roots(x: Array, sample_weight: Any) -> tuple[Array | None, float]:
     Raises
         ValueError  not a weight for each row, one is negative, NaN or infinite, or all are 0
     """
+    rows = len(x) if x.ndim else 0
     if sample_weight is None:
-        return None, len(x) if x.ndim else 0
-    w = real("PCA: sample_weight", sample_weight).astype(np.float64)
-    if w.shape != x.shape[:1] or not np.isfinite(w).all() or (w < 0).any() or not w.any():
-        raise ValueError(
-            f"PCA: sample_weight has shape {w.shape}, expected {x.shape[:1]}, numbers ≥ 0 of which not "
-            "all are 0; pass one for each row"
-        )
+        return None, rows
+    w = row_weights("PCA", sample_weight, rows)
     return np.sqrt(w), float(w.sum())
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.arrays import real
+from tinyae.arrays import real, row_weights
 from tinyae.param import Array
 
 HUGE = 1e30  # in scaled units
@@ -59,7 +59,7 @@ class Scaler:
         """
         x = _samples(x)
         if sample_weight is not None:
-            return cls._weighted(x, real("Scaler: sample_weight", sample_weight))
+            return cls._weighted(x, row_weights("Scaler", sample_weight, len(x)))
         shift = sum(chunk.sum(axis=_others(x), keepdims=True)[0] for chunk in _chunks(x))
         shift = shift / _count(x)
         squares = sum(
@@ -69,12 +69,7 @@ class Scaler:
 
     @classmethod
     def _weighted(cls, x: Array, w: Array) -> Scaler:
-        if w.shape != x.shape[:1] or not np.isfinite(w).all() or (w < 0).any() or not w.any():
-            raise ValueError(
-                f"Scaler: sample_weight has shape {w.shape}, expected {x.shape[:1]}, numbers ≥ 0 of "
-                "which not all are 0; pass one for each row"
-            )
-        x, w = x[w > 0].astype(np.float64), w[w > 0].astype(np.float64)
+        x, w = x[w > 0].astype(np.float64), w[w > 0]
 
         def mean(a: Array) -> Array:
             of_rows = np.tensordot(w / w.sum(), a, 1)[None]  # (1, D, …)

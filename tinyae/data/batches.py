@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tinyae.arguments import positive_int
-from tinyae.arrays import check_array, real
+from tinyae.arrays import check_array, row_weights
 from tinyae.data.streams import Stream
 from tinyae.wording import counted
 
@@ -157,18 +157,7 @@ def check_weights(who: str, sample_weight: Any, x: Any) -> np.ndarray:
             f"{who}: x is a {type(x).__name__}, and sample_weight is for the rows of arrays; pass x as "
             "an array or a memory map, or weigh the batches themselves"
         )
-    weights = real(f"{who}: sample_weight", sample_weight).astype(np.float64)
-    if weights.shape != (count(x),):
-        raise ValueError(
-            f"{who}: sample_weight has shape {weights.shape}, expected ({count(x)},); pass a number "
-            "for each row of x"
-        )
-    if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
-        raise ValueError(
-            f"{who}: sample_weight has an entry that is negative, NaN or infinite, or all are 0; "
-            "expected numbers ≥ 0"
-        )
-    return weights
+    return row_weights(who, sample_weight, count(x))
 
 
 def drawn(weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
