@@ -20,20 +20,25 @@ from tinyae.kernels.jitted.simd_tile import (
     DOTS,
     GROUPS,
     ROWS,
+    SIDE,
     VECTORS,
     conv_tile,
     copy_from_every_second,
     copy_row,
     copy_to_every_second,
     dots,
+    grad_tile,
     grouped_conv_tile,
     lanes,
+    narrow_grad_tile,
     thin_dots,
+    transpose,
 )
 from tinyae.kernels.jitted.threads import jit
 from tinyae.param import Array
 
 _VECTOR_BYTES = lanes(1)
+_DEPTH = 256  # products of a tile's sum between its loads and stores
 _MAX_RUN = 1024  # contiguous numbers at a time, which stay in the first-level cache
 
 
@@ -339,10 +344,150 @@ def convolve_in_frames(
 
 
 # --- the gradient of the weights ------------------------------------------------------------------
+#
+# dW[o, row k] += Σ_{pixels, t} dy[o, pixel, t] · x[pixel + offset k + t] over a rectangle, in one of
+# two ways. With few outputs or taps, a sum is a dot product along the samples. Otherwise a vector
+# holds outputs: dy is transposed, a part at a time, and a tile is a sum of outer products, as in a
+# matrix product, whose numbers of x are found by their offsets.
 
 
 @jit
-def dot_taps(
+def by_outputs(outputs: int, all_taps: int, a: Array) -> bool:
+    """Whether vectors of outputs pay off"""
+    return outputs >= _VECTOR_BYTES // a.itemsize and all_taps >= 2 * ROWS
+
+
+@jit
+def add_outer_products(
+    x: Array,
+    x_at: int,
+    x_down: int,
+    x_across: int,
+    taps: Array,
+    dy: Array,
+    dy_at: int,
+    dy_down: int,
+    dy_across: int,
+    dy_row: int,
+    sums: Array,
+    first_output: int,
+    last_output: int,
+    rows: int,
+    columns: int,
+    run: int,
+) -> None:
+    """sums[row k, o], whose rows are padded to whole tiles, for outputs of dy."""
+    wide, pitch = tile_width(x), sums.shape[1]
+    narrow, flat_sums = wide // VECTORS, sums.reshape(-1)
+    steps, panel = np.empty(_DEPTH, np.intp), np.empty(_DEPTH * wide, x.dtype)
+    size = min(run, _DEPTH)
+    pieces = _DEPTH // size  # parts of pixels at a time
+    for start in range(0, run, size):
+        length = min(size, run - start)
+        for first in range(0, rows * columns, pieces):
+            last = min(first + pieces, rows * columns)
+            for p in range(first, last):
+                step = p // columns * x_down + p % columns * x_across + start
+                for t in range(length):
+                    steps[(p - first) * length + t] = step + t
+            o = first_output
+            while o < last_output:
+                width = wide if last_output - o > narrow else narrow
+                outputs = min(width, last_output - o)
+                for p in range(first, last):
+                    pixel = p // columns * dy_down + p % columns * dy_across + start
+                    _transpose(
+                        *(dy, o * dy_row + dy_at + pixel, dy_row, outputs, length),
+                        *(panel, (p - first) * length * width, width),
+                    )
+                depth = (last - first) * length
+                for k in range(0, taps.size, ROWS):
+                    if width == wide:
+                        grad_tile(x, x_at, taps, k, steps, panel, flat_sums, o, pitch, depth)
+                    else:
+                        narrow_grad_tile(x, x_at, taps, k, steps, panel, flat_sums, o, pitch, depth)
+                o += width
+
+
+@jit
+def _transpose(
+    a: Array, a_at: int, a_row: int, rows: int, columns: int, b: Array, b_at: int, b_row: int
+) -> None:
+    """b[t, o] = a[o, t] for o < rows and t < columns; 0 for rows ≤ o < ``b_row``."""
+    across, down = columns - columns % SIDE, rows - rows % SIDE
+    for o in range(0, down, SIDE):
+        for t in range(0, across, SIDE):
+            transpose(a, a_at + o * a_row + t, a_row, b, b_at + t * b_row + o, b_row)
+    for t in range(columns):
+        for o in range(down if t < across else 0, rows):
+            b[b_at + t * b_row + o] = a[a_at + o * a_row + t]
+        for o in range(rows, b_row):
+            b[b_at + t * b_row + o] = 0
+
+
+@jit
+def add_dot_products(
+    x: Array,
+    x_at: int,
+    x_down: int,
+    x_across: int,
+    taps: Array,
+    dy: Array,
+    dy_at: int,
+    dy_down: int,
+    dy_across: int,
+    dy_row: int,
+    dW: Array,
+    first_output: int,
+    last_output: int,
+    rows: int,
+    columns: int,
+    run: int,
+) -> None:
+    """dW[o, row k]"""
+    all_taps = dW.shape[1]
+    whole_outputs = last_output - (last_output - first_output) % DOTS
+    flat_dW = dW.reshape(-1)
+    offsets, corner = taps & 0xFFFFFFFF, np.empty(DOTS * DOTS, dW.dtype)
+    count = taps.size - ROWS  # without those that fill up a tile
+    # Adjacent pixels are contiguous, and a piece is a row; otherwise a piece is one pixel.
+    side_by_side = columns == 1 or (x_across == run and dy_across == run)
+    if side_by_side:
+        run, columns, x_across, dy_across = run * columns, 1, x_down, dy_down
+    block = max(_MAX_RUN // run, 1) if side_by_side else 1
+    for i in range(0, rows, block):
+        pieces = min(block, rows - i) if side_by_side else columns
+        for start in range(0, run, _MAX_RUN):
+            size = min(_MAX_RUN, run - start)
+            source, target = x_at + i * x_down + start, dy_at + i * dy_down + start
+            for k in range(0, count, DOTS):
+                valid, place = min(DOTS, count - k), taps[k] >> 32
+                contiguous = valid == DOTS and taps[k + DOTS - 1] >> 32 == place + DOTS - 1
+                for o in range(first_output, whole_outputs, DOTS):
+                    to, at, pitch = flat_dW, o * all_taps + place, all_taps
+                    if not contiguous:
+                        to, at, pitch = corner, 0, DOTS
+                        corner[:] = 0
+                    dots(
+                        *(dy, o * dy_row + target, dy_row, x, source, offsets, k),
+                        *(to, at, pitch, size, pieces, dy_across, x_across),
+                    )
+                    if not contiguous:
+                        for u in range(DOTS):
+                            for v in range(valid):
+                                dW[o + u, taps[k + v] >> 32] += corner[u * DOTS + v]
+                for o in range(whole_outputs, last_output):
+                    corner[:DOTS] = 0
+                    thin_dots(
+                        *(dy, o * dy_row + target, dy_row, x, source, offsets, k),
+                        *(corner, 0, DOTS, size, pieces, dy_across, x_across),
+                    )
+                    for v in range(valid):
+                        dW[o, taps[k + v] >> 32] += corner[v]
+
+
+@jit
+def add_products(
     x: Array,
     x_at: int,
     x_down: int,
@@ -356,62 +501,56 @@ def dot_taps(
     dy_across: int,
     dy_row: int,
     dW: Array,
+    sums: Array,
     part: Array,
     rows: int,
     columns: int,
     run: int,
 ) -> None:
-    """dW[o, row k] += Σ_{pixels, t} dy[o, pixel, t] · x[pixel + offset k + t] over a rectangle.
-
-    A part is (first output, one past the last, first row, one past the last) of dW.
+    """A rectangle's share of a part of dW: (first output, one past the last, first row, one past
+    the last). Vectors of outputs are summed in ``sums``, which otherwise has no rows.
     """
-    o0, o1, k0, k1 = part[0], part[1], part[2], part[3]
-    all_taps, whole_outputs = dW.shape[1], o1 - (o1 - o0) % DOTS
-    flat_dW = dW.reshape(-1)
-    offsets, places = np.empty(depth + DOTS, np.intp), np.empty(depth, np.intp)
-    corner = np.empty(DOTS * DOTS, dW.dtype)
-    count = 0
+    mine, count, beyond = np.empty(depth + ROWS, np.int64), 0, max(len(sums) - 1, 0)
     for k in range(tap_at, tap_at + depth):
-        if k0 <= taps[k] >> 32 < k1:
-            offsets[count], places[count] = taps[k] & 0xFFFFFFFF, taps[k] >> 32
+        if part[2] <= taps[k] >> 32 < part[3]:
+            mine[count] = taps[k]
             count += 1
     if count == 0:
         return
-    offsets[count : count + DOTS] = offsets[count - 1]  # fill up the last block
-    # Adjacent pixels are contiguous, and a piece is a row; otherwise a piece is one pixel.
-    side_by_side = columns == 1 or (x_across == run and dy_across == run)
-    if side_by_side:
-        run, columns, x_across, dy_across = run * columns, 1, x_down, dy_down
-    block = max(_MAX_RUN // run, 1) if side_by_side else 1
-    for i in range(0, rows, block):
-        pieces = min(block, rows - i) if side_by_side else columns
-        for start in range(0, run, _MAX_RUN):
-            size = min(_MAX_RUN, run - start)
-            source, target = x_at + i * x_down + start, dy_at + i * dy_down + start
-            for k in range(0, count, DOTS):
-                valid = min(DOTS, count - k)
-                contiguous = valid == DOTS and places[k + DOTS - 1] == places[k] + DOTS - 1
-                for o in range(o0, whole_outputs, DOTS):
-                    to, at, pitch = flat_dW, o * all_taps + places[k], all_taps
-                    if not contiguous:
-                        to, at, pitch = corner, 0, DOTS
-                        corner[:] = 0
-                    dots(
-                        *(dy, o * dy_row + target, dy_row, x, source, offsets, k),
-                        *(to, at, pitch, size, pieces, dy_across, x_across),
-                    )
-                    if not contiguous:
-                        for u in range(DOTS):
-                            for v in range(valid):
-                                dW[o + u, places[k + v]] += corner[u * DOTS + v]
-                for o in range(whole_outputs, o1):
-                    corner[:DOTS] = 0
-                    thin_dots(
-                        *(dy, o * dy_row + target, dy_row, x, source, offsets, k),
-                        *(corner, 0, DOTS, size, pieces, dy_across, x_across),
-                    )
-                    for v in range(valid):
-                        dW[o, places[k + v]] += corner[v]
+    for k in range(count, count + ROWS):  # to fill up a tile
+        mine[k] = mine[count - 1] & 0xFFFFFFFF | beyond << 32
+    if len(sums):
+        tiles = -(-count // ROWS)
+        add_outer_products(
+            *(x, x_at, x_down, x_across, mine[: tiles * ROWS]),
+            *(dy, dy_at, dy_down, dy_across, dy_row, sums, part[0], part[1], rows, columns, run),
+        )
+    else:
+        add_dot_products(
+            *(x, x_at, x_down, x_across, mine[: count + ROWS]),
+            *(dy, dy_at, dy_down, dy_across, dy_row, dW, part[0], part[1], rows, columns, run),
+        )
+
+
+@jit
+def _empty_sums(dW: Array, outputs: int) -> Array:
+    """sums[row k, o] of a group's outputs, with a last row for what fills up a tile; no rows if they
+    are summed in dW."""
+    if not by_outputs(outputs, dW.shape[1], dW):
+        return np.empty((0, 0), dW.dtype)
+    width = tile_width(dW)
+    return np.empty((dW.shape[1] + 1, -(-outputs // width) * width), dW.dtype)
+
+
+@jit
+def _copy_sums(sums: Array, dW: Array, part: Array) -> None:
+    """dW = sumsᵀ in a part"""
+    if len(sums):
+        flat, pitch = sums.reshape(-1), sums.shape[1]
+        for o in range(part[0], part[1]):
+            row = dW[o]
+            for k in range(part[2], part[3]):
+                row[k] = flat[k * pitch + o]
 
 
 @jit
@@ -427,19 +566,22 @@ def weight_grad(
 ) -> None:
     """Every rectangle of ``direct``; dW (O, K) is written."""
     outputs, row = len(dW) // groups, dy.size // len(dW)
+    sums = _empty_sums(dW, outputs)
     for g in range(groups):
         of_group = dW[g * outputs : (g + 1) * outputs]
         of_group[part[0] : part[1], part[2] : part[3]] = 0
+        sums[:] = 0
         for p in range(len(rectangles)):
             r = rectangles[p]
             x_at = g * (x.size // groups) + r[table.X_AT] + r[table.I0] * r[table.X_DOWN]
             dy_at = g * (dy.size // groups) + r[table.Y_AT] + r[table.I0] * r[table.Y_DOWN]
-            dot_taps(
+            add_products(
                 *(x, x_at, r[table.X_DOWN], r[table.X_ACROSS]),
                 *(taps, r[table.TAP_AT], r[table.DEPTH]),
-                *(dy, dy_at, r[table.Y_DOWN], r[table.Y_ACROSS], row, of_group, part),
+                *(dy, dy_at, r[table.Y_DOWN], r[table.Y_ACROSS], row, of_group, sums, part),
                 *(r[table.I1] - r[table.I0], r[table.COLUMNS], n),
             )
+        _copy_sums(sums, of_group, part)
 
 
 @jit
@@ -448,17 +590,19 @@ def weight_grad_in_frames(
 ) -> None:
     """The same by frames: the rows of a frame are joined, those of dy as long as they are."""
     outputs, row = len(dW) // groups, dy.size // len(dW)
-    frames = np.empty(c[table.FRAMES], x.dtype)
+    frames, sums = np.empty(c[table.FRAMES], x.dtype), _empty_sums(dW, outputs)
     run, blocks = c[table.FRAME_HEAD + table.ACROSS] * n, -(-c[table.ROWS] // c[table.BLOCK])
     for g in range(groups):
         of_group = dW[g * outputs : (g + 1) * outputs]
         of_group[part[0] : part[1], part[2] : part[3]] = 0
+        sums[:] = 0
         part_of_x = view(x, g * (x.size // groups), x.size // groups)
         for k in range(blocks):
             first = k * c[table.BLOCK]
             fill_frames(c, part_of_x, n, first, frames)
-            dot_taps(
+            add_products(
                 *(frames, 0, c[table.FRAME_COLUMNS] * n, run, taps, 0, taps.size),
-                *(dy, g * (dy.size // groups) + first * run, run, run, row, of_group, part),
+                *(dy, g * (dy.size // groups) + first * run, run, run, row, of_group, sums, part),
                 *(min(c[table.BLOCK], c[table.ROWS] - first), 1, run),
             )
+        _copy_sums(sums, of_group, part)

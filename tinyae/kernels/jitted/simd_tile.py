@@ -120,6 +120,33 @@ def _make_conv_tile(rows: int, vectors: int, groups: int) -> Any:
     return tile
 
 
+def _make_grad_tile(rows: int, vectors: int) -> Any:
+    @intrinsic
+    def tile(
+        typing: Any,
+        x: Any,
+        x_at: Any,
+        taps: Any,
+        tap_at: Any,
+        steps: Any,
+        b: Any,
+        c: Any,
+        c_at: Any,
+        c_row: Any,
+        depth: Any,
+    ) -> Any:
+        number = types.intp
+        signature = types.void(
+            *(x, number),
+            *(taps, number, steps),
+            *(b, c, number, number),
+            number,
+        )
+        return signature, lambda *gen: _emit_grad_tile(rows, vectors, *gen)
+
+    return tile
+
+
 class _Tile:
     """A tile of sums: ``rows`` rows, each of ``groups`` · ``vectors`` vectors."""
 
@@ -259,6 +286,31 @@ def _emit_conv_tile(rows: int, vectors: int, groups: int, *gen: Any) -> Any:
     return tile.context.get_dummy_value()
 
 
+def _emit_grad_tile(rows: int, vectors: int, *gen: Any) -> Any:
+    """The loop nest of :data:`grad_tile`."""
+    tile = _Tile(rows, vectors, 1, *gen)
+    builder, at, index = tile.builder, tile.at, tile.index
+    x, taps, steps, b, c = (tile.pointer(k) for k in (0, 2, 4, 5, 6))
+    _, x_at, _, tap_at, _, _, _, c_at, c_row, depth = tile.args
+    rows_of_x, targets = [], []
+    for i in range(rows):
+        tap = builder.load(at(taps, tap_at, index(i)))
+        offset, place = builder.and_(tap, index(2**32 - 1)), builder.lshr(tap, index(32))
+        rows_of_x.append(at(x, x_at, offset))
+        targets += tile.vectors_at(at(c, c_at, builder.mul(place, c_row)))
+
+    def operands(k: Any) -> tuple[list[Any], list[Any]]:
+        step = builder.load(at(steps, k))
+        row_of_b = at(b, builder.mul(k, index(vectors * tile.width)))
+        return [at(r, step) for r in rows_of_x], [tile.load(p) for p in tile.vectors_at(row_of_b)]
+
+    zeros = [ir.Constant(tile.vector, [0.0] * tile.width)] * len(targets)
+    sums = tile.sums(zeros, depth, operands)
+    for address, total in zip(targets, sums):  # in turn: rows may have the same target
+        builder.store(builder.fadd(tile.load(address), total), address, align=tile.itemsize)
+    return tile.context.get_dummy_value()
+
+
 def _emit_stores(builder: Any, addresses: list[Any], values: list[Any]) -> None:
     for address, value in zip(addresses, values):
         builder.store(value, address, align=_alignment(value.type))
@@ -342,6 +394,20 @@ conv_tile = _make_conv_tile(ROWS, VECTORS, 1)
 #: The same for one row and GROUPS groups of VECTORS vectors. Group g is at x_at + g·x_group and
 #: y_at + g·y_group.
 grouped_conv_tile = _make_conv_tile(1, VECTORS, GROUPS)
+
+
+#: ``grad_tile(x, x_at, taps, tap_at, steps, b, c, c_at, c_row, depth)``, for the gradient of a
+#: convolution's weights, on flat arrays, with taps as above::
+#:
+#:     for i in range(ROWS):
+#:         for j in range(VECTORS * lanes):
+#:             tap = taps[tap_at + i]
+#:             c[c_at + row(tap)·c_row + j] += Σ_{k < depth} x[x_at + offset(tap) + steps[k]] ·
+#:                                                           b[k·VECTORS·lanes + j]
+grad_tile = _make_grad_tile(ROWS, VECTORS)
+
+#: The same for ROWS taps and one vector.
+narrow_grad_tile = _make_grad_tile(ROWS, 1)
 
 
 # --- dot products: sums along the vectors -----------------------------------------------------
