@@ -38,7 +38,7 @@ from tinyae.kernels.jitted.threads import jit
 from tinyae.param import Array
 
 _VECTOR_BYTES = lanes(1)
-_DEPTH = 256  # products of a tile's sum between its loads and stores
+_DEPTH = 128  # products of a tile's sum between its loads and stores
 _MAX_RUN = 1024  # contiguous numbers at a time, which stay in the first-level cache
 
 
