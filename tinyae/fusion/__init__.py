@@ -10,7 +10,8 @@ replaced on a class. ``tests/test_fusion.py`` compares each twin with its defini
 ``activation``     an activation's backward in one pass
 ``dense``          a dense layer's gradients, computed and added by one kernel
 ``mlp``            dense layers and activations as one kernel
-``convolutions``   convolutions fused with the ReLUs after them
+``norm``           norms of images, channel by channel
+``convolutions``   convolutions fused with the norms and ReLUs after them
 ``sequential``     which layers of a Sequential are fused
 ``microbatches``   a batch cut into pieces that stay in the CPU cache
 ``steps``          whole steps, from the batch to the gradients
@@ -19,8 +20,8 @@ replaced on a class. ``tests/test_fusion.py`` compares each twin with its defini
 
 from typing import Any
 
-from tinyae.fusion import activation, contraction, dense, params, sequential, steps
-from tinyae.layers import Activation, Dense, Module, Sequential, TiedDense
+from tinyae.fusion import activation, contraction, dense, norm, params, sequential, steps
+from tinyae.layers import Activation, BatchNorm, Dense, GroupNorm, Module, Sequential, TiedDense
 from tinyae.models import Autoencoder, VariationalAutoencoder
 from tinyae.models.contractive import row_sq_norms_with_gradient
 from tinyae.twin import attach
@@ -31,6 +32,10 @@ TWINS: dict[Any, Any] = {
     Dense.backward: dense.backward,
     Dense.backward_params: dense.backward_params,
     TiedDense.backward: dense.tied_backward,
+    BatchNorm.forward: norm.batch_forward,
+    BatchNorm.backward: norm.batch_backward,  # of every norm that has no own; stands for this one
+    GroupNorm.forward: norm.group_forward,
+    GroupNorm.backward: norm.group_backward,
     Sequential.forward: sequential.forward,
     Sequential.backward: sequential.backward,
     Sequential.backward_params: sequential.backward_params,

@@ -1,20 +1,22 @@
-"""Consecutive convolutions, each with or without a ReLU after it, as one fused part.
+"""Consecutive convolutions, each with or without a BatchNorm and a ReLU after it, as one fused part.
 
 Images hold many numbers, and one more pass over them, for a ReLU, costs up to a tenth of the
 convolution. So a fused convolution applies the ReLU to each sum as soon as it is computed, and in
-backward it applies the ReLU's mask. :mod:`tinyae.fusion.sequential` finds the layers to fuse.
+backward it applies the ReLU's mask. Where a norm lies between, the norm does so.
+:mod:`tinyae.fusion.sequential` finds the layers to fuse.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
 from tinyae import kernels
+from tinyae.fusion import norm as norms
 from tinyae.fusion.plan_cache import is_plain, is_unmodified
-from tinyae.layers import Conv2d, ConvTranspose2d, Layer, ReLU
+from tinyae.layers import BatchNorm, Conv2d, ConvTranspose2d, Layer
 from tinyae.layers.base import check_dy
 from tinyae.param import Array, Param
 
@@ -24,46 +26,61 @@ Shape = tuple[int, ...]
 _MAX_ACCEPTED = 64  # shapes that are kept
 
 
-class FusedConvolutions:
-    """Convolutions, each with or without a ReLU after it, as one part.
+class Stage(NamedTuple):
+    """A convolution, and what follows it"""
 
-    Forward   yₗ = f(Lₗ yₗ₋₁ + bₗ),   y₀ = x,   f the ReLU or nothing
-    Backward  gₗ = dyₗ ∘ f′      dWₗ, dbₗ from gₗ and yₗ₋₁      dyₗ₋₁ = Lₗᵀ gₗ
-    Cache     each layer's own, in a list: x of a convolution, y of a ReLU
+    conv: Convolution
+    norm: BatchNorm | None
+    relu: bool
+
+
+class FusedConvolutions:
+    """Convolutions, each with or without a BatchNorm and a ReLU after it, as one part.
+
+    Forward   yₗ = f(Bₗ(Lₗ yₗ₋₁ + bₗ)),   y₀ = x,   B the norm or nothing, f the ReLU or nothing
+    Backward  gₗ = Bₗ′(dyₗ ∘ f′)      dWₗ, dbₗ from gₗ and yₗ₋₁      dyₗ₋₁ = Lₗᵀ gₗ
+    Cache     each layer's own, in a list: x of a convolution, x̂ and σ of a norm, y of a ReLU
     """
 
     def __init__(self, layers: Sequence[Layer]) -> None:
-        self.convolutions: list[tuple[Convolution, bool]] = []  # True if a ReLU follows
+        self.stages: list[Stage] = []
         self.last = layers[-1]
-        for layer, after in zip(layers, [*layers[1:], None]):
+        for layer in layers:
             if isinstance(layer, Convolution):
-                self.convolutions.append((layer, isinstance(after, ReLU)))
-        self.dtype = self.convolutions[0][0].W.dtype
+                self.stages.append(Stage(layer, None, False))
+            elif isinstance(layer, BatchNorm):
+                self.stages[-1] = self.stages[-1]._replace(norm=layer)
+            else:
+                self.stages[-1] = self.stages[-1]._replace(relu=True)
+        self.dtype = self.stages[0].conv.W.dtype
         # The shapes of y's samples by those of x's, once every layer has accepted them: to look a
         # shape up takes a tenth of the time of the checks.
         self.accepted: dict[Shape, Shape] = {}
 
     @property
     def params(self) -> dict[str, Param]:
-        return self.convolutions[0][0].params
+        return self.stages[0].conv.params
 
     @property
     def learns(self) -> bool:
-        return any(conv.learns for conv, _ in self.convolutions)
+        return any(s.conv.learns or (s.norm and s.norm.learns) for s in self.stages)
 
     @property
     def first_learns(self) -> bool:
-        return self.convolutions[0][0].learns
+        return self.stages[0].conv.learns
 
-    def forward(self, x: Array) -> tuple[Array, list[Array]]:
-        caches = []
+    def forward(self, x: Array) -> tuple[Array, list[Any]]:
+        caches: list[Any] = []
         sample = x.shape[1:]
         accepted = type(x) is np.ndarray and x.dtype == self.dtype and sample in self.accepted
-        for conv, relu in self.convolutions:
+        for conv, norm, relu in self.stages:
             if not accepted:
                 conv.check(x)
             caches.append(x)
-            x = _linear(conv, x, relu)
+            x = _linear(conv, x, relu and norm is None)
+            if norm is not None:
+                x, cache = norms.normalize_batch(norm, x, relu)
+                caches.append(cache)
             if relu:
                 caches.append(x)
         if not accepted:
@@ -72,33 +89,50 @@ class FusedConvolutions:
             self.accepted[sample] = x.shape[1:]
         return x, caches
 
-    def backward(self, dy: Array, caches: list[Array]) -> Array:
+    def backward(self, dy: Array, caches: list[Any]) -> Array:
         conv, g, x = self._backward_to_first(dy, caches)
         _add_gradients(conv, g, x)
         return _adjoint(conv, g, x, None)
 
-    def backward_params(self, dy: Array, caches: list[Array]) -> None:
+    def backward_params(self, dy: Array, caches: list[Any]) -> None:
         _add_gradients(*self._backward_to_first(dy, caches))
 
-    def _backward_to_first(
-        self, dy: Array, caches: list[Array]
-    ) -> tuple[Convolution, Array, Array]:
+    def _backward_to_first(self, dy: Array, caches: list[Any]) -> tuple[Convolution, Array, Array]:
         """Run backward down to the first convolution; return it, its g and its x."""
         remaining, x = list(caches), caches[0]
-        last, relu = self.convolutions[-1]
+        conv, norm, relu = self.stages[-1]
         y = remaining.pop() if relu else None
         if not is_plain(dy, (len(x), *self.accepted.get(x.shape[1:], ())), self.dtype):
-            if y is None:
-                dy = last.check_dy(dy, remaining[-1])
-            else:
+            if y is not None:
                 dy = check_dy(self.last, dy, y.shape, y.dtype)
-        g = dy if y is None else kernels.relu_backward(dy, y)
-        for k in range(len(self.convolutions) - 1, 0, -1):
-            conv, x = self.convolutions[k][0], remaining.pop()
+            elif norm is not None:
+                dy = check_dy(norm, dy, remaining[-1][0].shape, self.dtype)
+            else:
+                dy = conv.check_dy(dy, remaining[-1])
+        if norm is not None:
+            g = norms.batch_dx(norm, dy, remaining.pop(), y)
+        else:
+            g = dy if y is None else kernels.relu_backward(dy, y)
+        for k in range(len(self.stages) - 1, 0, -1):
+            conv, x = self.stages[k].conv, remaining.pop()
             _add_gradients(conv, g, x)
-            relu_mask = remaining.pop() if self.convolutions[k - 1][1] else None
-            g = _adjoint(conv, g, x, relu_mask)
-        return self.convolutions[0][0], g, remaining.pop()
+            _, norm, relu = self.stages[k - 1]
+            relu_mask = remaining.pop() if relu else None
+            g = _adjoint(conv, g, x, None if norm else relu_mask)
+            if norm is not None:
+                g = norms.batch_dx(norm, g, remaining.pop(), relu_mask)
+        return self.stages[0].conv, g, remaining.pop()
+
+
+def is_fusible_norm(layer: Layer, after: Layer) -> bool:
+    """Whether a norm can be fused with the convolution before it."""
+    return (
+        type(layer) is BatchNorm
+        and is_fusible_convolution(after)
+        and layer.num_features == after.out_channels
+        and layer.gamma.dtype == after.W.dtype
+        and is_unmodified(layer)
+    )
 
 
 def is_fusible_convolution(layer: Layer) -> TypeGuard[Convolution]:

@@ -12,7 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.fusion.convolutions import FusedConvolutions, is_fusible_convolution
+from tinyae.fusion.convolutions import (
+    FusedConvolutions,
+    is_fusible_convolution,
+    is_fusible_norm,
+)
 from tinyae.fusion.mlp import FusedMLP, is_fusible_activation, is_fusible_dense
 from tinyae.fusion.plan_cache import is_unmodified, plans_for
 from tinyae.layers import Dense, Flatten, Layer, ReLU, Reshape, Sequential
@@ -107,15 +111,15 @@ def _end_of_mlp(layers: Sequence[Layer], begin: int) -> int:
 
 
 def _end_of_convolutions(layers: Sequence[Layer], begin: int) -> int:
-    """The same for convolutions and the ReLUs after them."""
-    for k in range(begin, len(layers)):
-        layer = layers[k]
-        relu = k > begin and type(layer) is ReLU and is_unmodified(layer)
-        if not is_fusible_convolution(layer) and not (
-            relu and is_fusible_convolution(layers[k - 1])
-        ):
-            return k
-    return len(layers)
+    """The same for convolutions and the norms and ReLUs after them."""
+    k = begin
+    while k < len(layers) and is_fusible_convolution(layers[k]):
+        k += 1
+        if k < len(layers) and is_fusible_norm(layers[k], layers[k - 1]):
+            k += 1
+        if k < len(layers) and type(layers[k]) is ReLU and is_unmodified(layers[k]):
+            k += 1
+    return k
 
 
 def fuse_all(

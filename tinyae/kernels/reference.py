@@ -5,6 +5,7 @@ MLPs              mlp · mlp_backward · mlp_backprop: consecutive dense layers 
 Convolution       conv2d · conv2d_input_grad · conv2d_weight_grad · bias_grad
                   conv2d_relu · conv2d_input_grad_relu: fused with the adjacent ReLU
 Pooling           max_pool2d · max_pool2d_backward
+Normalisation     batch_norm · group_norm, each with its backward
 Images            warp
 Activations       relu · elu · sigmoid · tanh, each with its backward · erfc
 Losses            mse · l1 · bce · bce_with_logits: (loss, gradient) in one pass
@@ -241,6 +242,78 @@ def max_pool2d_backward(
             np.where(index == position, dy, 0)
         )
     return dx
+
+
+# --- normalisation --------------------------------------------------------------------------
+
+
+def batch_norm(
+    x: Array, gamma: Array, beta: Array, eps: float, relu: bool = False
+) -> tuple[Array, Array, Array, Array]:
+    """y = γ x̂ + β with x̂ = (x − μ) / √(v + ε), or the ReLU of it; returns y, x̂, μ and v.
+
+    x, y, x̂ (N, C, …)   γ, β, μ, v (C,): mean and variance of a channel over the batch and positions
+    """
+    axes = 0, *range(2, x.ndim)
+    mean = x.mean(axis=axes, keepdims=True)
+    c = x - mean
+    variance = (c * c).mean(axis=axes, keepdims=True)
+    xhat = c / np.sqrt(variance + eps)
+    y = xhat * gamma.reshape(mean.shape[1:]) + beta.reshape(mean.shape[1:])
+    y = _after_relu(y, relu, None)
+    return y, xhat, mean.ravel(), variance.ravel()
+
+
+def batch_norm_backward(
+    dy: Array,
+    xhat: Array,
+    sigma: Array,
+    gamma: Array,
+    dgamma: Array,
+    dbeta: Array,
+    relu_mask: Array | None = None,
+) -> Array:
+    """dx = γ (dy − mean dy − x̂ mean(dy x̂)) / σ;   dγ += Σ dy x̂,   dβ += Σ dy
+
+    σ, γ, dγ, dβ (C,). With ``relu_mask``, the output of a ReLU after it, dy is that of the ReLU.
+    """
+    dy = dy if relu_mask is None else relu_backward(dy, relu_mask)
+    axes = 0, *range(2, dy.ndim)
+    wide = (-1, *[1] * (dy.ndim - 2))
+    along = dy * xhat
+    dbeta += dy.sum(axis=axes)
+    dgamma += along.sum(axis=axes)
+    centered = dy - dy.mean(axis=axes, keepdims=True)
+    return (centered - xhat * along.mean(axis=axes, keepdims=True)) * (gamma / sigma).reshape(wide)
+
+
+def group_norm(
+    x: Array, gamma: Array, beta: Array, groups: int, eps: float
+) -> tuple[Array, Array, Array]:
+    """y = γ x̂ + β with x̂ = (x − μ) / σ, σ² = v + ε; returns y, x̂ and σ.
+
+    x, y, x̂ (N, C, …)   γ, β (C,)   σ (N, G): mean and variance are those of a group of C/G channels
+    """
+    grouped = x.reshape(len(x), groups, -1)
+    c = grouped - grouped.mean(axis=2, keepdims=True)
+    sigma = np.sqrt((c * c).mean(axis=2, keepdims=True) + eps)
+    xhat, wide = (c / sigma).reshape(x.shape), (-1, *[1] * (x.ndim - 2))
+    return xhat * gamma.reshape(wide) + beta.reshape(wide), xhat, sigma[:, :, 0]
+
+
+def group_norm_backward(
+    dy: Array, xhat: Array, sigma: Array, gamma: Array, dgamma: Array, dbeta: Array
+) -> Array:
+    """dx = (g − mean g − x̂ mean(g x̂)) / σ, g = γ dy;   dγ += Σ dy x̂,   dβ += Σ dy"""
+    axes = 0, *range(2, dy.ndim)
+    dbeta += dy.sum(axis=axes)
+    dgamma += (dy * xhat).sum(axis=axes)
+    shape = (*sigma.shape, -1)
+    g = (dy * gamma.reshape(-1, *[1] * (dy.ndim - 2))).reshape(shape)
+    normalized = xhat.reshape(shape)
+    centered = g - g.mean(axis=2, keepdims=True)
+    slope = (g * normalized).mean(axis=2, keepdims=True)
+    return ((centered - normalized * slope) / sigma[:, :, None]).reshape(dy.shape)
 
 
 # --- images ---------------------------------------------------------------------------------

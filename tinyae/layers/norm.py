@@ -25,6 +25,7 @@ from numpy.typing import DTypeLike
 from tinyae.arguments import float_dtype, number, positive_int
 from tinyae.layers.base import Layer, check_dy, check_input
 from tinyae.param import Array, Param
+from tinyae.twin import fused
 
 __all__ = ["BatchNorm", "LayerNorm"]
 
@@ -65,6 +66,7 @@ class _Norm(Layer):
         mean = g.mean(axis=axes, keepdims=True)
         return (g - mean - xhat * (xhat * g).mean(axis=axes, keepdims=True)) / sigma
 
+    @fused
     def backward(self, dy: Array, cache: tuple[Array, Array]) -> Array:
         xhat, sigma = cache
         dy = check_dy(self, dy, xhat.shape, xhat.dtype)
@@ -140,6 +142,7 @@ class BatchNorm(_Norm):
         self.running_mean = np.zeros(self.num_features, dtype)
         self.running_var = np.ones(self.num_features, dtype)
 
+    @fused
     def forward(self, x: Array) -> tuple[Array, tuple[Array, Array]]:
         self.check(x)
         m = x.size // self.num_features

@@ -13,6 +13,7 @@ compiled loop nest, whose name begins with an underscore.
 ``conv_loop``        the loop of every convolution, which compiled programs share
 ``conv_tables``      which pixels use which taps: the tables that this loop follows
 ``pooling``          the loops of pools, which compiled programs share
+``norm``             normalisation over the batch and over groups of channels
 ``warp``             affine resampling of images
 ``vector_math``      eˣ, ln(1 + x) and related functions, written as arithmetic
 ``activations``      the loops of each activation, generated from ``kernels/functions.py``
@@ -72,6 +73,12 @@ from tinyae.kernels.jitted.matmul import (
     row_sq_norms,
 )
 from tinyae.kernels.jitted.mlp import mlp, mlp_backprop, mlp_backward
+from tinyae.kernels.jitted.norm import (
+    batch_norm,
+    batch_norm_backward,
+    group_norm,
+    group_norm_backward,
+)
 from tinyae.kernels.jitted.optimizer_steps import adam, adamw, momentum, nesterov, rmsprop, sgd
 from tinyae.kernels.jitted.pooling import max_pool2d, max_pool2d_backward
 from tinyae.kernels.jitted.warp import warp
@@ -81,6 +88,8 @@ __all__ = [
     "adamw",
     "affine",
     "affine_grad",
+    "batch_norm",
+    "batch_norm_backward",
     "bias_grad",
     "bce",
     "bce_with_logits",
@@ -91,6 +100,8 @@ __all__ = [
     "conv2d_weight_grad",
     "elu",
     "elu_backward",
+    "group_norm",
+    "group_norm_backward",
     "row_sq_norms",
     "erfc",
     "l1",
