@@ -126,5 +126,6 @@ def bytes_moved(call: Call, result: Any) -> int:
     if call.kernel in STEPS:
         arrays += arrays
     changed = {"affine_grad": arrays[2:], "bias_grad": arrays[1:], "row_sq_norms": arrays[2:3]}
+    changed |= dict.fromkeys(("batch_norm_backward", "group_norm_backward"), arrays[4:6])
     arrays += changed.get(call.kernel, [])
     return sum(a.nbytes for a in arrays)

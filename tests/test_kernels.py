@@ -44,13 +44,14 @@ elementwise = pytest.importorskip("tinyae.kernels.jitted.elementwise")
 layout = pytest.importorskip("tinyae.kernels.jitted.layout")
 memory = pytest.importorskip("tinyae.memory")
 jitted_mlp = pytest.importorskip("tinyae.kernels.jitted.mlp")
+jitted_norm = pytest.importorskip("tinyae.kernels.jitted.norm")
 jitted_matmul = pytest.importorskip("tinyae.kernels.jitted.matmul")
 optimizer_steps = pytest.importorskip("tinyae.kernels.jitted.optimizer_steps")
 threads = pytest.importorskip("tinyae.kernels.jitted.threads")
 jitted_warp = pytest.importorskip("tinyae.kernels.jitted.warp")
 run_numba = pytest.importorskip("tinyae.program.run_numba")
 SHARING = (  # modules with parallel loops
-    *(jitted_matmul, jitted_mlp, jitted_warp, convolution),
+    *(jitted_matmul, jitted_mlp, jitted_warp, jitted_norm, convolution),
     *(elementwise, layout, optimizer_steps),
 )
 
@@ -61,7 +62,10 @@ KERNELS = {
     if inspect.isfunction(f) and f.__module__ in HOMES and name[0] != "_"
 }
 STEPS = {"sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"}
-IN_PLACE = STEPS | {"affine_grad", "bias_grad", "mlp_backward", "mlp_backprop", "row_sq_norms"}
+RETURNING = {"mlp_backward", "mlp_backprop", "row_sq_norms"} | {
+    *("batch_norm_backward", "group_norm_backward")
+}  # and in place
+IN_PLACE = STEPS | RETURNING | {"affine_grad", "bias_grad"}
 # around block sizes, primes, and beyond a panel of the matrix products
 SIZES = [1, 2, 3, 4, 5, 7, 8, 11, 13, 16, 29, 31, 37, 71]
 
@@ -213,7 +217,7 @@ def conv2d_input_grad_relu(d: Draw) -> tuple:
 
 def conv2d_weight_grad(d: Draw) -> tuple:
     (n, c), kernel, stride, pad, size, (dilation, groups) = d.image()
-    outputs = groups * d.integer(1, 5)
+    outputs = groups * d.data.draw(st.sampled_from([1, 2, 3, 5, 17, 40]))  # some fill a vector
     dy = d.array(n, outputs, *windows(size, kernel, stride, pad, dilation))
     return d.array(n, c, *size), dy, stride, pad, kernel, dilation, groups
 
@@ -221,6 +225,38 @@ def conv2d_weight_grad(d: Draw) -> tuple:
 def bias(d: Draw) -> tuple:
     y = d.array(d.batch(), d.integer(1, 5), d.integer(1, 9), d.integer(1, 9))
     return y, d.array(y.shape[1])
+
+
+def images_and_thetas(d: Draw, channels: int, thetas: int) -> tuple:
+    x = d.array(d.batch(), channels, *[d.integer(1, 5) for _ in range(d.integer(1, 2))])
+    return x, *(d.array(channels) for _ in range(thetas))
+
+
+def batch_norm(d: Draw) -> tuple:
+    relu = bool(d.integer(0, 1))
+    x, *thetas = images_and_thetas(d, d.integer(1, 5), 2)
+    x = x if x.size else np.ones((1, *x.shape[1:]), x.dtype)  # a mean needs a number
+    return x, *thetas, d.number(0.1, 1), relu
+
+
+def batch_norm_backward(d: Draw) -> tuple:
+    dy, gamma, dgamma, dbeta = images_and_thetas(d, d.integer(1, 5), 3)
+    dy = dy if dy.size else np.ones((1, *dy.shape[1:]), dy.dtype)
+    sigma = np.sqrt(d.positive(len(gamma)))
+    _, mask = d.relu_arguments(*dy.shape)
+    return dy, d.array(*dy.shape), sigma, gamma, dgamma, dbeta, mask
+
+
+def group_norm(d: Draw) -> tuple:
+    groups = d.integer(1, 4)
+    x, *thetas = images_and_thetas(d, groups * d.integer(1, 3), 2)
+    return x, *thetas, groups, d.number(0.1, 1)
+
+
+def group_norm_backward(d: Draw) -> tuple:
+    groups = d.integer(1, 4)
+    dy, *thetas = images_and_thetas(d, groups * d.integer(1, 3), 3)
+    return dy, d.array(*dy.shape), np.sqrt(d.positive(len(dy), groups)), *thetas
 
 
 def max_pool2d(d: Draw) -> tuple:
@@ -333,6 +369,10 @@ ARGUMENTS: dict[str, Callable[[Draw], tuple]] = {
     "conv2d_input_grad_relu": conv2d_input_grad_relu,
     "conv2d_weight_grad": conv2d_weight_grad,
     "bias_grad": bias,
+    "batch_norm": batch_norm,
+    "batch_norm_backward": batch_norm_backward,
+    "group_norm": group_norm,
+    "group_norm_backward": group_norm_backward,
     "max_pool2d": max_pool2d,
     "max_pool2d_backward": max_pool2d_backward,
     "warp": warp,
@@ -425,7 +465,7 @@ def agree(name: str, dtype: str, data: st.DataObject) -> None:
         mine = tuple(laid_out(a, layout) for a, layout in zip(arguments, chosen))
         result = kernel(*mine)
         if name in IN_PLACE:
-            assert result is None or name in ("mlp_backward", "mlp_backprop", "row_sq_norms")
+            assert result is None or name in RETURNING
             return *mine, result
         for a, before in zip(mine, arguments):
             close(a, before, 0)  # inputs are unchanged
@@ -449,6 +489,7 @@ SHARED = {
     *("conv2d_relu", "conv2d_input_grad_relu"),
     *("relu", "relu_backward", "elu", "elu_backward", "sigmoid", "sigmoid_backward"),
     *("tanh", "tanh_backward"),
+    *("batch_norm", "batch_norm_backward", "group_norm", "group_norm_backward"),
     *(
         "warp",
         "mlp",
@@ -472,6 +513,7 @@ def always_shared(monkeypatch):
         (jitted_mlp, "MIN_PARALLEL_WORK"),
         (convolution, "_MIN_PARALLEL_WORK"),
         (convolution, "_MIN_PARALLEL_COPY"),
+        (jitted_norm, "_MIN_PARALLEL_SIZE"),
         (jitted_warp, "_MIN_PARALLEL_SIZE"),
         (elementwise, "_MIN_PARALLEL_SIZE"),
         (elementwise, "_MIN_PARALLEL_LOSS"),
@@ -711,10 +753,11 @@ def test_images_beyond_what_a_tap_can_reach_are_left_to_the_definition():
 @pytest.mark.parametrize("n", [1, 3, 33])
 @pytest.mark.parametrize("stride", [(1, 1), (2, 2)])
 @pytest.mark.parametrize("kernel_set", [reference, jitted])
-def test_an_infinite_pixel_reaches_the_taps_that_read_it(kernel_set, n, stride):
+@pytest.mark.parametrize("outputs", [5, 20])
+def test_an_infinite_pixel_reaches_the_taps_that_read_it(kernel_set, n, stride, outputs):
     """And no other: rows that are joined in memory stay apart in the sums."""
     rng, pad = np.random.default_rng(0), (0, 0, 0, 0)
-    x, W = rng.normal(size=(n, 2, 7, 9)), rng.normal(size=(5, 2, 3, 3))
+    x, W = rng.normal(size=(n, 2, 7, 9)), rng.normal(size=(outputs, 2, 3, 3))
     x[0, 1, 2, 0] = np.inf  # in the first column: only taps there read it
     y = kernel_set.conv2d(x, W, stride, pad)
     reached = np.zeros(y.shape, bool)
@@ -1026,12 +1069,13 @@ def test_losses_at_the_extremes(kernel_set):
 class TestReproducible:
     def arrays(self):
         rng = np.random.default_rng(5)
+        many = rng.normal(size=(20, 3, 3, 3)).astype(np.float32)
         x, W = rng.normal(size=(33, 71)), rng.normal(size=(67, 71))
         images, K = rng.normal(size=(38, 3, 14, 13)), rng.normal(size=(5, 3, 3, 3))
         cast = (a.astype(np.float32) for a in (x, W, images, K))
-        return tuple(cast)
+        return *cast, many
 
-    def results(self, x, W, images, K) -> list[bytes]:
+    def results(self, x, W, images, K, many) -> list[bytes]:
         y = jitted.affine(x, W, W[:, 0])
         found = []
         for part in (images[:6], images[6:]):  # fewer samples than a tile, and at least as many
@@ -1039,6 +1083,19 @@ class TestReproducible:
             dW = jitted.conv2d_weight_grad(part, z, (2, 1), (1, 0, 1, 1), (3, 3))
             dx = jitted.conv2d_input_grad(z, K, (2, 1), (1, 0, 1, 1), (14, 13))
             found += [z, dW, dx]
+            z = jitted.conv2d(part, many, (2, 1), (1, 0, 1, 1))
+            found += [jitted.conv2d_weight_grad(part, z, (2, 1), (1, 0, 1, 1), (3, 3))]
+            theta, grads = many[:, 0, 0, 0] + 2, np.zeros((2, 20), np.float32)
+            normal, xhat, mean, variance = jitted.batch_norm(z, theta, theta, 1e-5)
+            found += [normal, xhat, mean, variance]
+            found += [jitted.batch_norm_backward(z, xhat, theta, theta, *grads, normal)]
+            normal, xhat, sigma = jitted.group_norm(z, theta, theta, 4, 1e-5)
+            found += [
+                normal,
+                sigma,
+                jitted.group_norm_backward(z, xhat, sigma, theta, *grads),
+                grads,
+            ]
         small = jitted.matmul_tn(y[:3, :9], y[:3, 9:17])
         layers = layers_of([71, 67, 300, 9, 40], ["ReLU", "Sigmoid", "linear", "Tanh"])
         ys = jitted.mlp(layers, x)

@@ -22,6 +22,7 @@ The products are NumPy's, most often OpenBLAS's; ``@fork_safe`` lets no other th
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -294,7 +295,7 @@ def group_norm(
 
     x, y, x̂ (N, C, …)   γ, β (C,)   σ (N, G): mean and variance are those of a group of C/G channels
     """
-    grouped = x.reshape(len(x), groups, -1)
+    grouped = x.reshape(len(x), groups, math.prod(x.shape[1:]) // groups)
     c = grouped - grouped.mean(axis=2, keepdims=True)
     sigma = np.sqrt((c * c).mean(axis=2, keepdims=True) + eps)
     xhat, wide = (c / sigma).reshape(x.shape), (-1, *[1] * (x.ndim - 2))
@@ -308,7 +309,7 @@ def group_norm_backward(
     axes = 0, *range(2, dy.ndim)
     dbeta += dy.sum(axis=axes)
     dgamma += (dy * xhat).sum(axis=axes)
-    shape = (*sigma.shape, -1)
+    shape = (*sigma.shape, math.prod(dy.shape[1:]) // sigma.shape[1])
     g = (dy * gamma.reshape(-1, *[1] * (dy.ndim - 2))).reshape(shape)
     normalized = xhat.reshape(shape)
     centered = g - g.mean(axis=2, keepdims=True)

@@ -380,7 +380,7 @@ def add_outer_products(
     wide, pitch = tile_width(x), sums.shape[1]
     narrow, flat_sums = wide // VECTORS, sums.reshape(-1)
     steps, panel = np.empty(_DEPTH, np.intp), np.empty(_DEPTH * wide, x.dtype)
-    size = min(run, _DEPTH)
+    size = max(min(run, _DEPTH), 1)  # there may be no samples
     pieces = _DEPTH // size  # parts of pixels at a time
     for start in range(0, run, size):
         length = min(size, run - start)

@@ -40,6 +40,13 @@ def _as_images(rows: Array, shape: tuple[int, ...]) -> Array:
     return np.moveaxis(rows, 2, 0).reshape(shape)
 
 
+def _vectors(x: Array, *vectors: Array) -> bool:
+    """Whether each is contiguous, and has a number for each channel of x."""
+    return all(
+        a.shape == x.shape[1:2] and same_float(x, a) and a.flags.c_contiguous for a in vectors
+    )
+
+
 # --- over the batch -------------------------------------------------------------------------------
 
 
@@ -80,13 +87,13 @@ def _batch_norm(
     first: int,
     last: int,
 ) -> None:
-    """Channels first ≤ c < last of x (C, m); moments (C, 2) are their mean and variance."""
+    """Channels first ≤ c < last of x (C, m); moments (2, C) are their mean and variance."""
     one = x.dtype.type(1)
     for c in range(first, last):
         row, normalized, out = x[c], xhat[c], y[c]
         mean = _sum(row) / row.size
         variance = _sum_of_squares(row, mean) / row.size
-        moments[c, 0], moments[c, 1] = mean, variance
+        moments[0, c], moments[1, c] = mean, variance
         center, scale = x.dtype.type(mean), one / x.dtype.type(math.sqrt(variance + eps))
         g, b = gamma[c], beta[c]
         for t in range(row.size):
@@ -117,12 +124,12 @@ def _batch_norm_parallel(
 def batch_norm(
     x: Array, gamma: Array, beta: Array, eps: float, relu: bool = False
 ) -> tuple[Array, Array, Array, Array]:
-    fits = x.ndim > 2 and x.size and gamma.shape == beta.shape == x.shape[1:2]
-    if not (fits and is_float_array(x) and same_float(x, gamma) and same_float(x, beta)):
+    fits = x.ndim > 2 and x.size
+    if not (fits and is_float_array(x) and _vectors(x, gamma, beta)):
         return reference.batch_norm(x, gamma, beta, eps, relu)
     rows = _as_rows(x)
     y, xhat = empty(rows.shape, x.dtype), empty(rows.shape, x.dtype)
-    moments = np.empty((len(rows), 2), x.dtype)
+    moments = np.empty((2, len(rows)), x.dtype)
     flat = (a.reshape(len(rows), -1) for a in (y, xhat))
     arguments = rows.reshape(len(rows), -1), gamma, beta, eps, relu, *flat, moments
     threads = claim_threads() if x.size >= _MIN_PARALLEL_SIZE and len(rows) > 1 else 1
@@ -130,7 +137,7 @@ def batch_norm(
         run_parallel(_batch_norm_parallel, *arguments, split_points(len(rows), threads))
     else:
         _batch_norm(*arguments, 0, len(rows))
-    return _as_images(y, x.shape), _as_images(xhat, x.shape), moments[:, 0], moments[:, 1]
+    return _as_images(y, x.shape), _as_images(xhat, x.shape), moments[0], moments[1]
 
 
 @jit
@@ -210,9 +217,8 @@ def batch_norm_backward(
         and dy.size
         and alike(dy, xhat)
         and (relu_mask is None or alike(dy, relu_mask))
-        and all(a.shape == dy.shape[1:2] and same_float(dy, a) for a in vectors)
-        and dgamma.flags.writeable
-        and dbeta.flags.writeable
+        and _vectors(dy, *vectors)
+        and all(a.flags.writeable for a in (dgamma, dbeta))
     ):
         return reference.batch_norm_backward(dy, xhat, sigma, gamma, dgamma, dbeta, relu_mask)
     rows = [_as_rows(a) for a in (dy, xhat, xhat if relu_mask is None else relu_mask)]
@@ -305,13 +311,13 @@ def _group_norm_parallel(
 def group_norm(
     x: Array, gamma: Array, beta: Array, groups: int, eps: float
 ) -> tuple[Array, Array, Array]:
-    fits = x.ndim > 2 and x.size and gamma.shape == beta.shape == x.shape[1:2]
     if not (
-        fits
+        x.ndim > 2
+        and x.size
+        and groups > 0
         and not x.shape[1] % groups
         and is_float_array(x)
-        and same_float(x, gamma)
-        and same_float(x, beta)
+        and _vectors(x, gamma, beta)
     ):
         return reference.group_norm(x, gamma, beta, groups, eps)
     rows = _as_rows(x)
@@ -404,8 +410,8 @@ def group_norm_backward(
         and sigma.shape[0] == len(dy)
         and not dy.shape[1] % groups
         and same_float(dy, sigma)
-        and all(a.shape == dy.shape[1:2] and same_float(dy, a) for a in vectors)
-        and all(a.flags.writeable and a.flags.c_contiguous for a in (dgamma, dbeta))
+        and _vectors(dy, *vectors)
+        and all(a.flags.writeable for a in (dgamma, dbeta))
     ):
         return reference.group_norm_backward(dy, xhat, sigma, gamma, dgamma, dbeta)
     rows = [_as_rows(a) for a in (dy, xhat)]
