@@ -45,6 +45,21 @@ def layers_of(layer: ta.Layer) -> tuple[list[Any], Apply]:
         sides = zip(layer.kernel_size, layer.padding, layer.output_padding)
         pads = tuple((k - 1 - p, k - 1 - p + extra) for k, p, extra in sides)
         return _convolution(W, layer.b.value, (1, 1), pads, layer.stride)
+    if isinstance(layer, ta.BatchNorm):
+        eps = layer.eps
+
+        def normalize(params: Any, x: Any) -> Any:  # the running statistics are left out
+            mean = x.mean(axis=(0, 1, 2))
+            variance = jnp.square(x - mean).mean(axis=(0, 1, 2))
+            return (x - mean) * (params[0] / jnp.sqrt(variance + eps)) + params[1]
+
+        return _arrays(layer.gamma.value, layer.beta.value), normalize
+    if isinstance(layer, ta.MaxPool2d):
+        window, strides = (1, *layer.kernel_size, 1), (1, *layer.stride, 1)
+        return [], lambda _, x: lax.reduce_window(x, -jnp.inf, lax.max, window, strides, "VALID")
+    if isinstance(layer, ta.Skip):
+        inner, apply = layers_of(layer.layer)
+        return inner, lambda params, x: jnp.concatenate([x, apply(params, x)], axis=-1)
     simple = {
         ta.Flatten: lambda _, x: x.reshape(len(x), -1),  # with one channel, the order is the same
         ta.ReLU: lambda _, x: jax.nn.relu(x),

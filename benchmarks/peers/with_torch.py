@@ -30,6 +30,16 @@ def layers_of(layer: ta.Layer) -> nn.Module:
         sizes = (layer.in_channels, layer.out_channels, layer.kernel_size)
         options = (layer.stride, layer.padding, layer.output_padding)
         return _filled(nn.ConvTranspose2d(*sizes, *options), layer)
+    if isinstance(layer, ta.BatchNorm):
+        module = nn.BatchNorm2d(layer.num_features, layer.eps, layer.momentum)
+        with torch.no_grad():
+            module.weight.copy_(torch.from_numpy(layer.gamma.value))
+            module.bias.copy_(torch.from_numpy(layer.beta.value))
+        return module
+    if isinstance(layer, ta.MaxPool2d):
+        return nn.MaxPool2d(layer.kernel_size, layer.stride)
+    if isinstance(layer, ta.Skip):
+        return Skip(layers_of(layer.layer))
     if isinstance(layer, ta.Reshape):
         return nn.Unflatten(1, layer.shape)
     simple = {
@@ -42,6 +52,17 @@ def layers_of(layer: ta.Layer) -> nn.Module:
     if type(layer) not in simple:
         raise TypeError(f"PyTorch: no translation of {layer}; add one to benchmarks/peers")
     return simple[type(layer)]()
+
+
+class Skip(nn.Module):
+    """Input and output, concatenated"""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x, self.layer(x)], dim=1)
 
 
 def _filled(module: nn.Module, layer: Any) -> nn.Module:
