@@ -41,6 +41,7 @@ from tinyae.kernels.jitted.threads import (
     run_parallel,
     split_points,
 )
+from tinyae.memory import empty
 from tinyae.param import Array
 
 _PANEL_DEPTH = 128  # rows of a packed panel: 16 kB, which fit into the first-level cache
@@ -306,7 +307,7 @@ def matmul(a: Array, b: Array) -> Array:
         return reference.matmul(a, b)
     if b.flags.f_contiguous and not b.flags.c_contiguous:
         return matmul_nt(a, b.T)
-    out = np.empty((len(a), b.shape[1]), a.dtype)
+    out = empty((len(a), b.shape[1]), a.dtype)
     _multiply(a, False, b, False, out, np.zeros(out.shape[1], a.dtype))
     return out
 
@@ -316,7 +317,7 @@ def matmul_nt(a: Array, b: Array) -> Array:
         return reference.matmul_nt(a, b)
     if b.flags.f_contiguous and not b.flags.c_contiguous:
         return matmul(a, b.T)
-    out = np.empty((len(a), len(b)), a.dtype)
+    out = empty((len(a), len(b)), a.dtype)
     _multiply(a, False, b, True, out, np.zeros(out.shape[1], a.dtype))
     return out
 
@@ -324,7 +325,7 @@ def matmul_nt(a: Array, b: Array) -> Array:
 def matmul_tn(a: Array, b: Array) -> Array:
     if not matrices(a, b) or len(a) != len(b):
         return reference.matmul_tn(a, b)
-    out = np.empty((a.shape[1], b.shape[1]), a.dtype)
+    out = empty((a.shape[1], b.shape[1]), a.dtype)
     _multiply(a, True, b, False, out, np.zeros(out.shape[1], a.dtype))
     return out
 
@@ -333,7 +334,7 @@ def affine(x: Array, W: Array, b: Array) -> Array:
     fits = matrices(x, W) and x.shape[1] == W.shape[1] and b.ndim == 1 and len(b) == len(W)
     if not (fits and same_float(W, b)):
         return reference.affine(x, W, b)
-    y = np.empty((len(x), len(W)), x.dtype)
+    y = empty((len(x), len(W)), x.dtype)
     if W.flags.f_contiguous and not W.flags.c_contiguous:
         _multiply(x, False, W.T, False, y, np.ascontiguousarray(b))
     else:
