@@ -431,6 +431,48 @@ class TestParts:
         for name, p in alone.params.items():
             np.testing.assert_allclose(as_one.params[name].grad, p.grad, rtol=1e-3, atol=1e-2)
 
+    @pytest.mark.parametrize("n", [17, 40])
+    @pytest.mark.parametrize("last", [[], [BatchNorm(2)], [BatchNorm(2), ReLU()]], ids=repr)
+    def test_convolutions_with_norms_are_the_layers_one_by_one(self, n, last, rng):
+        layers = [
+            *(Conv2d(1, 9, 3, 2, "same", rng=rng), BatchNorm(9), ReLU(), Conv2d(9, 4, 3, rng=rng)),
+            *(BatchNorm(4), ConvTranspose2d(4, 2, 3, 2, 1, 1, rng=rng), *copy.deepcopy(last)),
+        ]
+        as_one = Sequential(*layers).astype(np.float64)
+        for p in as_one.params.values():
+            p.value += rng.normal(size=p.shape) / 2
+        assert self.kinds(*layers) == ["FusedConvolutions"]
+        alone = copy.deepcopy(as_one)
+        x = rng.normal(size=(n, 1, 12, 12))
+        y, caches = as_one.forward(x)
+        dy = rng.normal(size=y.shape)
+        dx = as_one.backward(dy, caches)
+        as_one.backward_params(dy, caches)
+        with definitions_only():
+            want, want_caches = alone.forward(x)
+            want_dx = alone.backward(dy, want_caches)
+            alone.backward_params(dy, want_caches)
+        close = {"rtol": 1e-9, "atol": 1e-9 * np.abs(want_dx).max()}
+        np.testing.assert_allclose(y, want, **close)
+        np.testing.assert_allclose(dx, want_dx, **close)
+        for name, p in alone.params.items():
+            got = as_one.params[name].grad
+            np.testing.assert_allclose(got, p.grad, rtol=1e-9, atol=1e-8, err_msg=name)
+        for a, b in zip(as_one.layers, alone.layers):
+            if isinstance(a, BatchNorm):
+                np.testing.assert_allclose(a.running_mean, b.running_mean, rtol=1e-9, atol=1e-12)
+                np.testing.assert_allclose(a.running_var, b.running_var, rtol=1e-9)
+        with definitions_only():  # the definition's way back from the twin's caches
+            np.testing.assert_allclose(copy.deepcopy(alone).backward(dy, caches), want_dx, **close)
+
+    def test_a_norm_of_other_channels_is_left_for_itself_to_refuse(self, rng):
+        a = Conv2d(1, 2, 3, rng=rng)
+        assert self.kinds(a, BatchNorm(3)) == ["Conv2d", "BatchNorm"]
+        with pytest.raises(ValueError, match="BatchNorm: x has shape"):
+            Sequential(a, BatchNorm(3)).forward(np.ones((20, 1, 6, 6), np.float32))
+        assert self.kinds(a, BatchNorm(2, dtype=np.float64)) == ["Conv2d", "BatchNorm"]
+        assert self.kinds(a, ReLU(), BatchNorm(2)) == ["FusedConvolutions", "BatchNorm"]
+
     def test_images_that_do_not_fit_are_for_the_convolution_to_name(self, rng):
         model = Sequential(Conv2d(1, 2, 3, rng=rng), ReLU(), Conv2d(3, 2, 3, rng=rng))
         with pytest.raises(ValueError, match=r"Conv2d: x has shape \(20, 2, 4, 4\), expected"):

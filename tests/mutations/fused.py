@@ -10,6 +10,7 @@ from .mutation import Mutation
 
 _STEPS, _DENSE, _SEQUENTIAL = "fusion/steps.py", "fusion/dense.py", "fusion/sequential.py"
 _CONVOLUTIONS, _MLP, _JITTED = "fusion/convolutions.py", "fusion/mlp.py", "kernels/jitted/mlp.py"
+_NORM = "fusion/norm.py"
 _CACHE, _BATCHES = "fusion/plan_cache.py", "fusion/microbatches.py"
 
 
@@ -88,17 +89,46 @@ FUSED: tuple[Mutation, ...] = (
         "no ReLU after a convolution",
         _CONVOLUTIONS,
         "FusedConvolutions.forward",
-        "x, relu)",
-        "x, False)",
+        "x, relu and",
+        "x, False and",
     ),
     _twin(
         "no mask on the way back",
-        *(_CONVOLUTIONS, "FusedConvolutions._backward_to_first", "g, x, relu_mask)", "g, x, None)"),
+        *(
+            _CONVOLUTIONS,
+            "FusedConvolutions._backward_to_first",
+            "None if norm else relu_mask",
+            "None",
+        ),
     ),
     _twin(
         "a convolution does not learn",
         *(_CONVOLUTIONS, "FusedConvolutions._backward_to_first"),
         *("_add_gradients(conv, g, x)", "pass"),
+    ),
+    _twin(
+        "no mask of a ReLU after a norm",
+        *(_CONVOLUTIONS, "FusedConvolutions._backward_to_first"),
+        *("g, remaining.pop(), relu_mask)", "g, remaining.pop(), None)"),
+    ),
+    _twin(
+        "a norm's statistics stand still",
+        *(_NORM, "normalize_batch", "norm.momentum * (mean", "0 * (mean"),
+    ),
+    _twin("a norm that rectifies", _NORM, "batch_forward", "x, False)", "x, True)"),
+    _twin(
+        "a norm's dx of another dy",
+        _NORM,
+        "batch_backward",
+        "dy, cache, None)",
+        "-dy, cache, None)",
+    ),
+    _twin(
+        "another norm's groups", _NORM, "group_forward", "norm.num_groups, norm.eps", "1, norm.eps"
+    ),
+    _twin(
+        "a group's σ of another sample",
+        *(_NORM, "group_backward", "sigma[:, :, 0, 0]", "sigma[::-1, :, 0, 0]"),
     ),
     _twin("the bias is left out", _CONVOLUTIONS, "_linear", "conv.b.value", "0 * conv.b.value"),
     _twin("shares of one sample", _BATCHES, "microbatches", "(b - a) / n", "1 / n"),
