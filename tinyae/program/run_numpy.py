@@ -2,6 +2,9 @@
 
 Input, output and arena are each an array with one row per sample. A slot is a range of columns, and
 an operation reads and writes such views.
+
+Most programs read each slot as it was written. Then results need not be copied into an arena: the
+next operation takes the array itself.
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ from tinyae.param import Array
 from tinyae.program import program as ops
 from tinyae.program.program import LINEAR, Function, Program, Slot
 
-_BLOCK_ROWS = 256  # samples processed at a time
+_BLOCK_BYTES = 1 << 23  # of the arena, for the samples that are processed at a time
+_MIN_BLOCK_ROWS = 256
 
 
 class NumpyRuntime:
@@ -27,14 +31,39 @@ class NumpyRuntime:
 
     def __init__(self, program: Program) -> None:
         self.program = program
+        self._arrays = _reads_what_was_written(program)
+        row = max(program.arena * program.weights.itemsize, 1)
+        self._rows = max(_BLOCK_BYTES // row, _MIN_BLOCK_ROWS)
 
     def run(self, x: Array) -> Array:
+        if self._arrays and 0 < len(x) <= self._rows:
+            y = self._through_arrays(x)
+            return y.copy() if np.may_share_memory(x, y) else y
         out = np.empty((len(x), *self.program.output_shape), x.dtype)
-        for start in range(0, len(x), _BLOCK_ROWS):
-            rows = slice(start, start + _BLOCK_ROWS)
-            for _ in self.steps(x[rows], out[rows]):
-                pass
+        for start in range(0, len(x), self._rows):
+            rows = slice(start, start + self._rows)
+            if self._arrays:
+                out[rows] = self._through_arrays(x[rows])
+            else:
+                for _ in self.steps(x[rows], out[rows]):
+                    pass
         return out
+
+    def _through_arrays(self, x: Array) -> Array:
+        """y (N, *output_shape), without an arena"""
+        n, weights = len(x), self.program.weights
+        values = {("input", 0): x}
+        for op in self.program.ops:
+            arrays = {}
+            for name, slot in op.slots.items():
+                if slot.space == "weights":
+                    at = slot.offset
+                    arrays[name] = weights[at : at + slot.size].reshape(slot.shape)
+                elif name != "y":
+                    arrays[name] = values[slot.space, slot.offset].reshape(n, *slot.shape)
+            values[op.y.space, op.y.offset] = compute(op, **arrays)
+        y: Array = values["output", 0].reshape(n, *self.program.output_shape)
+        return y if y.flags.c_contiguous and y.dtype == x.dtype else np.array(y, x.dtype, order="C")
 
     def steps(self, x: Array, out: Array) -> Iterator[Array]:
         """Run one operation after the other, and yield what each writes."""
@@ -56,6 +85,26 @@ class NumpyRuntime:
             y = arrays.pop("y")
             y[...] = compute(op, **arrays).reshape(y.shape)
             yield y
+
+
+def _reads_what_was_written(program: Program) -> bool:
+    """Whether each slot that is read is what one operation wrote, or the input, and so is y."""
+    written = {("input", 0): program.input_length}
+    for op in program.ops:
+        for name, slot in op.slots.items():
+            read = name != "y" and slot.space != "weights"
+            if read and written.get((slot.space, slot.offset)) != slot.size:
+                return False
+        end = op.y.offset + op.y.size
+        for space, offset in list(written):  # what is overwritten can no longer be read
+            if (
+                space == op.y.space
+                and offset < end
+                and op.y.offset < offset + written[space, offset]
+            ):
+                del written[space, offset]
+        written[op.y.space, op.y.offset] = op.y.size
+    return written.get(("output", 0)) == program.output_length
 
 
 def compute(op: ops.Op, **arrays: Array) -> Array:
