@@ -436,7 +436,14 @@ def test_no_verb_shows_a_traceback_for_a_file_that_is_no_model(verb, here, capsy
         (["diagnose", "none.py:f", "--input", "x=2,3"], "none.py"),
         (["learn", "start", "99"], "there is no exercise '99'"),
         (["train", "--data", "new.csv", "--config", "noise.bin"], "--config noise.bin is no TOML"),
-        (["train", "--data", "new.csv", "--resume", "new.csv"], "cannot resume from new.csv"),
+        (
+            ["train", "--data", "new.csv", "--resume", "new.csv"],
+            "new.csv: not an npz archive, so not a checkpoint; pass a file that `tinyae train --chec",
+        ),
+        (
+            ["train", "--data", "new.csv", "--resume", "m.npz", "--units", "8", "2"],
+            "m.npz: not a checkpoint; pass a file that `tinyae train --checkpoint` wrote",
+        ),
         (["score", "m.npz", "--data", "noise.csv"], "noise.csv is not text in UTF-8"),
     ],
 )
@@ -453,16 +460,58 @@ def test_odd_input_is_one_line_that_says_what_to_do(argv, says, there, capsys):
     assert "should not happen" not in said
 
 
-def test_training_says_where_pca_is_ahead(here, capsys):
+def test_training_says_where_pca_is_ahead_and_its_advice_helps(here, capsys):
     write("pumps.csv", table(100))
-    argv = [*TRAIN, "--out", "m.npz", "--force", "--learning-rate"]
-    assert main([*argv, "1e-6", "--epochs", "1"]) == 0
+    argv = [*TRAIN, "--out", "m.npz", "--force", "--learning-rate", "1e-6", "--epochs", "1"]
+    assert main([*argv, "--scale", "minmax", "--output", "sigmoid"]) == 0
     said = capsys.readouterr().out
     assert "PCA of the same code size is ahead, " in said
     pca, own = map(float, re.search(r"ahead, ([\d.]+) to ([\d.]+):", said).groups())
     assert pca < own
-    assert main([*argv, "0.01", "--epochs", "150"]) == 0
+    assert "--output linear" in said
+    assert main([*argv, "--scale", "minmax", "--output", "linear"]) == 0
     assert "is ahead" not in capsys.readouterr().out
+
+
+def test_training_starts_from_pca_and_never_ends_above_it(here, capsys):
+    write("pumps.csv", table(100))
+    argv = [*TRAIN, "--out", "m.npz", "--force"]
+    errors = re.compile(r"(?:autoencoder|PCA, 2 components) +2 +([\d.]+)")
+    assert main([*argv, "--learning-rate", "1.0", "--epochs", "3"]) == 0  # makes it only worse
+    said = capsys.readouterr()
+    own, pca = errors.findall(said.out)
+    assert own == pca
+    assert "than PCA, where the network starts: that is kept" in said.err
+    assert main([*argv, "--epochs", "60", "--learning-rate", "0.01"]) == 0
+    said = capsys.readouterr()
+    own, pca = map(float, errors.findall(said.out))
+    assert own < pca
+    assert "that is kept" not in said.err
+    assert main([*argv, "--model", "denoising", "--epochs", "2"]) == 0
+    assert "Skip(" in capsys.readouterr().out
+
+
+def test_without_units_a_code_has_as_many_numbers_as_pca_needs(here, capsys):
+    x = table(200)
+    write("pumps.csv", x)
+    assert main([*TRAIN[:5], "--quiet", "--epochs", "1", "--out", "m.npz"]) == 0
+    shares = np.cumsum(
+        ta.metrics.PCA(4).fit(ta.Scaler.standard(x).apply(x)).explained_variance_ratio_
+    )
+    assert ta.load("m.npz").encode(x).shape == (200, 1 + np.searchsorted(shares, 0.9))
+
+
+def test_pictures_in_0_to_1_start_from_pca_only_where_their_output_is_linear(here, capsys):
+    pictures = np.random.default_rng(0).random((40, 1, 6, 5), dtype=np.float32)
+    np.save("x.npy", pictures)
+    argv = ["train", "--data", "x.npy", "--epochs", "1", "--quiet", "--force", "--units", "7", "3"]
+    assert main(argv) == 0
+    assert "Skip(" not in capsys.readouterr().out
+    assert main([*argv, "--output", "linear"]) == 0
+    assert "Skip(" in capsys.readouterr().out
+    model = ta.load("model.npz")
+    assert model.encode(pictures).shape == (40, 3)
+    assert model.reconstruct(pictures).shape == pictures.shape
 
 
 def test_too_few_rows_and_the_doctor_name_options_too(here, capsys):

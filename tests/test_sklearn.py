@@ -26,6 +26,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 import tinyae as ta
 from tinyae import conformal
 from tinyae.metrics import roc_auc
+from tinyae.models.from_pca import encoder_decoder_from_pca
 from tinyae.scaling import fit_scaler
 from tinyae.sklearn import (
     AutoencoderDetector,
@@ -36,7 +37,6 @@ from tinyae.sklearn import (
     VariationalTransformer,
 )
 from tinyae.sklearn.distance import NormalRows
-from tinyae.models.from_pca import encoder_decoder_from_pca
 from tinyae.sklearn.network import principal_axes
 
 FROM_PCA = (AutoencoderTransformer, DenoisingTransformer)

@@ -28,6 +28,7 @@ ADVICE = {
     "a tenth of the learning rate, or clip_norm=1.0": "a tenth of the --learning-rate",
     "lower the learning rate tenfold, or pass clip_norm=1.0": "lower the --learning-rate tenfold",
     "a lower learning rate or clip_norm=1.0": "a lower --learning-rate",
+    "a file that fit(…, checkpoint=…) wrote": "a file that `tinyae train --checkpoint` wrote",
     'pass e.g. name="ae"': "pass e.g. --name ae",
     "pass e.g. x=(1, 28, 28)": "pass e.g. --shape 1 28 28",
     "pass image_size=(height, width), or --image-size,": "pass --image-size HEIGHT WIDTH",
