@@ -445,11 +445,39 @@ def test_no_verb_shows_a_traceback_for_a_file_that_is_no_model(verb, here, capsy
             "m.npz: not a checkpoint; pass a file that `tinyae train --checkpoint` wrote",
         ),
         (["score", "m.npz", "--data", "noise.csv"], "noise.csv is not text in UTF-8"),
+        (
+            ["train", "--data", "new.csv", "--accept-changes", "data"],
+            "--accept-changes does nothing without --resume; leave it out",
+        ),
+        (
+            ["train", "--data", "new.csv", "--pictures", "new.csv"],
+            "--pictures new.csv is a file, expected a folder; pass another name",
+        ),
+        (["train", "--data", "far.csv"], "line 2, column id of far.csv is inf"),
+        (
+            ["train", "--data", "none.csv"],
+            "none.csv has no line of numbers; pass a table with rows",
+        ),
+        (["train", "--data", "two.npz"], "has the keys a, b; expected one array, or x and y"),
+        (["train", "--data", "no.wav"], "is no WAV file of whole numbers (it ends early)"),
+        (
+            ["train", "--data", "new.csv", "--label", "fault", "--learning-rate", "1e9"],
+            "lower the learning rate (it was 1e+09) with --learning-rate. ",
+        ),
+        (
+            ["train", "--data", ".", "--out", "m.npz", "--force"],
+            "m.npz is a file in the folder of --data",
+        ),
+        (["evaluate", "new.csv", "--data", "new.csv"], "pass a file that `tinyae train` wrote"),
     ],
 )
 def test_odd_input_is_one_line_that_says_what_to_do(argv, says, there, capsys):
     for name in ("noise.bin", "noise.csv"):
         Path(name).write_bytes(bytes(range(256)))
+    Path("far.csv").write_text(f"id,a\n{10**400},1\n{10**400},2\n{10**400},3\n{10**400},4\n")
+    Path("none.csv").write_text("")
+    Path("no.wav").write_bytes(b"no")
+    np.savez("two.npz", a=np.ones((3, 2)), b=np.ones((3, 2)))
     Path("net.py").write_text("def f(x):\n    return x\n")
     Path("bad.py").write_text("def f(x:\n")
     Path("raises.py").write_text("raise RuntimeError('oops')\n")
@@ -457,7 +485,19 @@ def test_odd_input_is_one_line_that_says_what_to_do(argv, says, there, capsys):
     said = capsys.readouterr().err
     assert says in said
     assert "Traceback" not in said
+    assert "warning" not in said
     assert "should not happen" not in said
+
+
+def test_a_checkpoint_is_no_model_and_info_tells_what_a_game_can_do(here, capsys):
+    np.save("x.npy", np.random.default_rng(0).random((40, 3)))
+    argv = ["train", "--data", "x.npy", "--epochs", "1", "--quiet", "--units", "4", "2", "--force"]
+    assert main([*argv, "--checkpoint", "c.npz", "--model", "gan"]) == 0
+    assert main(["info", "model.npz"]) == 0
+    assert main(["info", "model.npz", "--part", "encoder"]) == 2
+    assert "expected 'decoder'" in capsys.readouterr().err
+    assert main(["info", "c.npz"]) == 2
+    assert "go on from it with `tinyae train --resume`" in capsys.readouterr().err
 
 
 def test_training_says_where_pca_is_ahead_and_its_advice_helps(here, capsys):

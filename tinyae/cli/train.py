@@ -130,6 +130,8 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train an autoencoder of any kind on data, and save it with its scaling and its threshold."""
     check_options(args)
+    if args.accept_changes and args.resume is None:
+        raise ValueError("train: --accept-changes does nothing without --resume; leave it out")
     _check_files(args)
     source = read_source(args)
     train, test = _normal(args, source.part("train")), _normal(args, source.part("test"))
@@ -363,6 +365,10 @@ def _picture_files(args: argparse.Namespace) -> dict[str, str | None]:
     if not args.pictures:
         return {}
     folder = Path(args.pictures)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(
+            f"train: --pictures {folder} is a file, expected a folder; pass another name"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     names = ("reconstructions", "training")
     outputs = {name: picture_file(str(folder / f"{name}.png")) for name in names}
