@@ -1,6 +1,7 @@
 """The attacks of benchmarks/attack.py, each a few times, with hypothesis as the source of chance."""
 
 import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,17 @@ def test_an_attack_breaks_nothing(name: str, tmp_path_factory: pytest.TempPathFa
         assert case(rng, folder) is None
 
     law()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kernel_set", survival.KERNELS)
+@pytest.mark.parametrize("name", [*survival.MODELS, *survival.ESTIMATORS])
+def test_every_kind_of_training_survives_kills(name: str, kernel_set: str, tmp_path: Path) -> None:
+    if name in survival.ESTIMATORS:
+        pytest.importorskip("sklearn", reason="estimators need scikit-learn")
+    rng = random.Random(time.time_ns())
+    for _ in range(3):
+        assert survival.survive_as(name, kernel_set, rng, tmp_path) is None
 
 
 def test_every_attack_is_tried() -> None:

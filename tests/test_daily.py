@@ -436,13 +436,48 @@ def test_no_verb_shows_a_traceback_for_a_file_that_is_no_model(verb, here, capsy
         (["diagnose", "none.py:f", "--input", "x=2,3"], "none.py"),
         (["learn", "start", "99"], "there is no exercise '99'"),
         (["train", "--data", "new.csv", "--config", "noise.bin"], "--config noise.bin is no TOML"),
-        (["train", "--data", "new.csv", "--resume", "new.csv"], "cannot resume from new.csv"),
+        (
+            ["train", "--data", "new.csv", "--resume", "new.csv"],
+            "new.csv: not an npz archive, so not a checkpoint; pass a file that `tinyae train --chec",
+        ),
+        (
+            ["train", "--data", "new.csv", "--resume", "m.npz", "--units", "8", "2"],
+            "m.npz: not a checkpoint; pass a file that `tinyae train --checkpoint` wrote",
+        ),
         (["score", "m.npz", "--data", "noise.csv"], "noise.csv is not text in UTF-8"),
+        (
+            ["train", "--data", "new.csv", "--accept-changes", "data"],
+            "--accept-changes does nothing without --resume; leave it out",
+        ),
+        (
+            ["train", "--data", "new.csv", "--pictures", "new.csv"],
+            "--pictures new.csv is a file, expected a folder; pass another name",
+        ),
+        (["train", "--data", "far.csv"], "line 2, column id of far.csv is inf"),
+        (
+            ["train", "--data", "none.csv"],
+            "none.csv has no line of numbers; pass a table with rows",
+        ),
+        (["train", "--data", "two.npz"], "has the keys a, b; expected one array, or x and y"),
+        (["train", "--data", "no.wav"], "is no WAV file of whole numbers (it ends early)"),
+        (
+            ["train", "--data", "new.csv", "--label", "fault", "--learning-rate", "1e9"],
+            "lower the learning rate (it was 1e+09) with --learning-rate. ",
+        ),
+        (
+            ["train", "--data", ".", "--out", "m.npz", "--force"],
+            "m.npz is a file in the folder of --data",
+        ),
+        (["evaluate", "new.csv", "--data", "new.csv"], "pass a file that `tinyae train` wrote"),
     ],
 )
 def test_odd_input_is_one_line_that_says_what_to_do(argv, says, there, capsys):
     for name in ("noise.bin", "noise.csv"):
         Path(name).write_bytes(bytes(range(256)))
+    Path("far.csv").write_text(f"id,a\n{10**400},1\n{10**400},2\n{10**400},3\n{10**400},4\n")
+    Path("none.csv").write_text("")
+    Path("no.wav").write_bytes(b"no")
+    np.savez("two.npz", a=np.ones((3, 2)), b=np.ones((3, 2)))
     Path("net.py").write_text("def f(x):\n    return x\n")
     Path("bad.py").write_text("def f(x:\n")
     Path("raises.py").write_text("raise RuntimeError('oops')\n")
@@ -450,19 +485,73 @@ def test_odd_input_is_one_line_that_says_what_to_do(argv, says, there, capsys):
     said = capsys.readouterr().err
     assert says in said
     assert "Traceback" not in said
+    assert "warning" not in said
     assert "should not happen" not in said
 
 
-def test_training_says_where_pca_is_ahead(here, capsys):
+def test_a_checkpoint_is_no_model_and_info_tells_what_a_game_can_do(here, capsys):
+    np.save("x.npy", np.random.default_rng(0).random((40, 3)))
+    argv = ["train", "--data", "x.npy", "--epochs", "1", "--quiet", "--units", "4", "2", "--force"]
+    assert main([*argv, "--checkpoint", "c.npz", "--model", "gan"]) == 0
+    assert main(["info", "model.npz"]) == 0
+    assert main(["info", "model.npz", "--part", "encoder"]) == 2
+    assert "expected 'decoder'" in capsys.readouterr().err
+    assert main(["info", "c.npz"]) == 2
+    assert "go on from it with `tinyae train --resume`" in capsys.readouterr().err
+
+
+def test_training_says_where_pca_is_ahead_and_its_advice_helps(here, capsys):
     write("pumps.csv", table(100))
-    argv = [*TRAIN, "--out", "m.npz", "--force", "--learning-rate"]
-    assert main([*argv, "1e-6", "--epochs", "1"]) == 0
+    argv = [*TRAIN, "--out", "m.npz", "--force", "--learning-rate", "1e-6", "--epochs", "1"]
+    assert main([*argv, "--scale", "minmax", "--output", "sigmoid"]) == 0
     said = capsys.readouterr().out
     assert "PCA of the same code size is ahead, " in said
     pca, own = map(float, re.search(r"ahead, ([\d.]+) to ([\d.]+):", said).groups())
     assert pca < own
-    assert main([*argv, "0.01", "--epochs", "150"]) == 0
+    assert "--output linear" in said
+    assert main([*argv, "--scale", "minmax", "--output", "linear"]) == 0
     assert "is ahead" not in capsys.readouterr().out
+
+
+def test_training_starts_from_pca_and_never_ends_above_it(here, capsys):
+    write("pumps.csv", table(100))
+    argv = [*TRAIN, "--out", "m.npz", "--force"]
+    errors = re.compile(r"(?:autoencoder|PCA, 2 components) +2 +([\d.]+)")
+    assert main([*argv, "--learning-rate", "1.0", "--epochs", "3"]) == 0  # makes it only worse
+    said = capsys.readouterr()
+    own, pca = errors.findall(said.out)
+    assert own == pca
+    assert "than PCA, where the network starts: that is kept" in said.err
+    assert main([*argv, "--epochs", "60", "--learning-rate", "0.01"]) == 0
+    said = capsys.readouterr()
+    own, pca = map(float, errors.findall(said.out))
+    assert own < pca
+    assert "that is kept" not in said.err
+    assert main([*argv, "--model", "denoising", "--epochs", "2"]) == 0
+    assert "Skip(" in capsys.readouterr().out
+
+
+def test_without_units_a_code_has_as_many_numbers_as_pca_needs(here, capsys):
+    x = table(200)
+    write("pumps.csv", x)
+    assert main([*TRAIN[:5], "--quiet", "--epochs", "1", "--out", "m.npz"]) == 0
+    shares = np.cumsum(
+        ta.metrics.PCA(4).fit(ta.Scaler.standard(x).apply(x)).explained_variance_ratio_
+    )
+    assert ta.load("m.npz").encode(x).shape == (200, 1 + np.searchsorted(shares, 0.9))
+
+
+def test_pictures_in_0_to_1_start_from_pca_only_where_their_output_is_linear(here, capsys):
+    pictures = np.random.default_rng(0).random((40, 1, 6, 5), dtype=np.float32)
+    np.save("x.npy", pictures)
+    argv = ["train", "--data", "x.npy", "--epochs", "1", "--quiet", "--force", "--units", "7", "3"]
+    assert main(argv) == 0
+    assert "Skip(" not in capsys.readouterr().out
+    assert main([*argv, "--output", "linear"]) == 0
+    assert "Skip(" in capsys.readouterr().out
+    model = ta.load("model.npz")
+    assert model.encode(pictures).shape == (40, 3)
+    assert model.reconstruct(pictures).shape == pictures.shape
 
 
 def test_too_few_rows_and_the_doctor_name_options_too(here, capsys):

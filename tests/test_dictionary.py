@@ -1,5 +1,7 @@
 """Dictionaries of features: closed forms, what is recovered from superposition, state and files."""
 
+import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,6 +59,25 @@ def test_idle_counts_samples_and_revives(name: str) -> None:
         terms = model.backprop(X, rng())
         assert terms["total"] > terms["reconstruction"] + terms.get("sparsity", 0)
         assert terms["revival"] > 0
+
+
+@every
+def test_features_that_die_in_a_training_leave_its_history_and_checkpoint_whole(
+    name: str, tmp_path: Path
+) -> None:
+    """The terms are the same before and after, so that every epoch has every number."""
+    model, more = SAES[name](dead_after=60), {"batch_size": 16, "progress": False, "rng": 0}
+    model.be.value[:4] = -100
+    file = tmp_path / "c.npz"
+    start = copy.deepcopy(model)
+    history = ta.fit(model, X, epochs=3, validation=X, **more)
+    assert history["dead"][-1] > history["dead"][0]
+    assert ("revival" in history.names) == (name != "GatedSAE")
+    half, rest = copy.deepcopy(start), copy.deepcopy(start)
+    ta.fit(half, X, epochs=2, validation=X, checkpoint=file, **more)
+    again = ta.fit(rest, X, epochs=3, validation=X, resume=file, **more)
+    for column in set(history.names) - {"seconds"}:
+        np.testing.assert_array_equal(again[column], history[column])
 
 
 def test_top_k_speaks_k_at_a_time_and_batch_top_k_on_average() -> None:

@@ -54,6 +54,19 @@ def test_the_gradient_of_many_is_that_of_one(client: Any) -> None:
     assert not any(p.grad.any() for p in ours.params.values())
 
 
+def test_weighed_rows_are_drawn_as_on_one_machine(client: Any) -> None:
+    ours, one = make(), make()
+    w = np.arange(50) % 4 / 2  # rows of weight 0, and rows that come twice
+    more = {**SETTINGS, "sample_weight": w}
+    distributed.fit(ours, X, client=client, optimizer=ta.SGD(0.5), **more)
+    ta.fit(one, X, optimizer=ta.SGD(0.5), **more)
+    np.testing.assert_allclose(weights(ours), weights(one), atol=1e-6)
+    assert (weights(ours) != weights(make())).any()
+    for wrong in (w[1:], -w):
+        with pytest.raises(ValueError, match="sample_weight"):
+            distributed.fit(make(), X, client=client, **{**SETTINGS, "sample_weight": wrong})
+
+
 def test_shares_of_any_size_add_up() -> None:
     model = make().astype(np.float64)
     values = [p.value for p in model.params.values()]

@@ -26,6 +26,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 import tinyae as ta
 from tinyae import conformal
 from tinyae.metrics import roc_auc
+from tinyae.models.from_pca import encoder_decoder_from_pca
 from tinyae.scaling import fit_scaler
 from tinyae.sklearn import (
     AutoencoderDetector,
@@ -36,7 +37,7 @@ from tinyae.sklearn import (
     VariationalTransformer,
 )
 from tinyae.sklearn.distance import NormalRows
-from tinyae.sklearn.network import encoder_decoder_from_pca, principal_axes
+from tinyae.sklearn.network import principal_axes
 
 FROM_PCA = (AutoencoderTransformer, DenoisingTransformer)
 TRANSFORMERS = (
@@ -261,7 +262,7 @@ def test_dtype(kind, dtype, iris):
 def test_the_network_starts_as_pca(hidden_units, scaling, iris):
     x = fit_scaler(scaling, iris).apply(iris)
     rng = np.random.default_rng(0)
-    parts = encoder_decoder_from_pca(x, 2, principal_axes(x), hidden_units, rng)
+    parts = encoder_decoder_from_pca(x.shape[1:], 2, principal_axes(x), hidden_units, rng, x.dtype)
     start = ta.Autoencoder(*parts, ta.MSE())
     assert np.allclose(start.reconstruct(x), ta.metrics.PCA(2).fit(x).reconstruct(x))
 
@@ -270,7 +271,7 @@ def test_the_network_starts_as_pca(hidden_units, scaling, iris):
 def test_any_size_of_code_on_any_table(rows, columns, code):
     x = np.random.default_rng(rows).normal(size=(rows, columns))
     rng = np.random.default_rng(0)
-    parts = encoder_decoder_from_pca(x, code, principal_axes(x), (4,), rng)
+    parts = encoder_decoder_from_pca(x.shape[1:], code, principal_axes(x), (4,), rng, x.dtype)
     start = ta.Autoencoder(*parts, ta.MSE())
     assert start.encode(x).shape == (rows, code)
     k = min(code, rows, columns)

@@ -16,7 +16,7 @@ import re
 import types
 import zlib
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
@@ -43,6 +43,19 @@ class FileError(ValueError):
         super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in message))
 
 
+class Written(NamedTuple):
+    """What a file is expected to be, and what to do where it is not, in the words of a message."""
+
+    what: str
+    source: str
+    again: str
+
+
+MODEL = Written("a model that tinyae saved", "a file from model.save", "save the model again")
+CHECKPOINT = Written(
+    "a checkpoint", "a file that fit(…, checkpoint=…) wrote", "begin the training again"
+)
+
 # ---- npz -----------------------------------------------------------------------------------------
 
 
@@ -56,16 +69,16 @@ def to_npz(file: BinaryIO, header: Json, arrays: dict[str, Array]) -> None:
                 npy.write_array(entry, np.asanyarray(a), version=(1, 0), allow_pickle=False)
 
 
-def from_npz(path: str | os.PathLike[str]) -> tuple[Json, dict[str, Array]]:
+def from_npz(
+    path: str | os.PathLike[str], expected: Written = MODEL
+) -> tuple[Json, dict[str, Array]]:
     """The header and the arrays of a file. Compare them with :func:`check_digests`."""
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size == 0:
-            raise FileError("the file is empty; save the model again")
+            raise FileError(f"the file is empty; {expected.again}")
         if file.read(2) != b"PK":
-            raise FileError(
-                "not an npz archive, so not a model that tinyae saved; pass a file from model.save"
-            )
+            raise FileError(f"not an npz archive, so not {expected.what}; pass {expected.source}")
         try:
             arrays = _unzip(file, size)
         except (FileError, MemoryError):
@@ -73,13 +86,13 @@ def from_npz(path: str | os.PathLike[str]) -> tuple[Json, dict[str, Array]]:
         except Exception as error:  # zipfile raises many types of error for damaged files
             raise FileError(
                 f"the file is damaged or cut short ({str(error)[:120]}); "
-                "copy it again from where it came, or save the model again"
+                f"copy it again from where it came, or {expected.again}"
             ) from error
     text = arrays.pop(_HEADER, None)
     if text is None:
         raise FileError(
             f"an npz archive of {', '.join(sorted(arrays)[:5])[:120] or 'nothing'}, without "
-            "tinyae's header; pass a file from model.save (np.load reads other archives)"
+            f"tinyae's header; pass {expected.source} (np.load reads other archives)"
         )
     return _parse(text.tobytes()), arrays
 
@@ -91,9 +104,9 @@ def _unzip(file: BinaryIO, size: int) -> dict[str, Array]:
         entries = archive.infolist()
         names = [entry.filename.removesuffix(".npy") for entry in entries]
         if len(set(names)) != len(names):
-            raise FileError("an array is stored twice under one name; save the model again")
+            raise FileError("an array is stored twice under one name; it was altered")
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise FileError("its arrays are compressed, which tinyae never does; save it again")
+            raise FileError("its arrays are compressed, which tinyae never does; it was altered")
         if sum(entry.file_size for entry in entries) > size:
             raise FileError("it claims to hold more bytes than the file has; it is damaged")
         return {name: _array(archive.read(entry)) for name, entry in zip(names, entries)}
@@ -331,7 +344,7 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not part of JSON")
 
 
-def check_digests(header: Json, arrays: dict[str, Array]) -> None:
+def check_digests(header: Json, arrays: dict[str, Array], expected: Written = MODEL) -> None:
     """Raise unless the arrays are those that were written, each under its own name.
 
     Files of version 0.1.0 have no digests, and are not compared.
@@ -343,12 +356,12 @@ def check_digests(header: Json, arrays: dict[str, Array]) -> None:
         return
     digests = header["digests"]
     if not isinstance(digests, dict):
-        raise FileError("its table of digests is no table; it was altered, save the model again")
+        raise FileError(f"its table of digests is no table; it was altered, {expected.again}")
     altered = [name for name, a in arrays.items() if digests.get(name) != _digest(name, a)]
     if altered:
         raise FileError(
             f"{', '.join(sorted(altered)[:5])[:200]}: not what was saved under this name; "
-            "the file is damaged or was altered, save the model again"
+            f"the file is damaged or was altered, {expected.again}"
         )
 
 

@@ -110,8 +110,9 @@ def check_outputs(who: str, outputs: Paths, inputs: Paths) -> None:
         target = check_target(f"{who} {option}", path)
         for other, source in named.items():
             if _is_same(target, os.path.realpath(source)):
+                is_ = "is a file in the folder of" if os.path.isdir(source) else "is the file of"
                 raise ValueError(
-                    f"{who}: {option} {path} is the file of {other} {source}; pass another name"
+                    f"{who}: {option} {path} {is_} {other} {source}; pass another name"
                 )
         named[option] = path
 

@@ -26,6 +26,7 @@ from tinyae.param import Array
 from tinyae.progress import Work, work
 from tinyae.wording import counted
 
+_MOST_BYTES = 2 << 30  # that a comparison may take beside the data
 _BLOCK = 2**21  # numbers of a block: 16 MB in float64, enough rows for a fast matrix product
 _MIN_EXTRA = 10  # directions beside the k that are wanted (p in Halko, Martinsson & Tropp)
 _TOLERANCE = 2e-5  # of the reconstruction error: passes end where no more is to be gained
@@ -151,6 +152,11 @@ def memory(rows: int, width: int, n_components: int) -> int:
     size = min(rows, width)
     held = max(4 * size * size, 6 * width * _directions(size, n_components))
     return 8 * (held + width * (n_components + 3) + 3 * max(_BLOCK, width))
+
+
+def is_affordable(rows: int, width: int, n_components: int) -> bool:
+    """Whether :meth:`PCA.fit` needs no more than 2 GB beside the data."""
+    return memory(rows, width, n_components) <= _MOST_BYTES
 
 
 def _passes_that_pay(rows: int, width: int, k: int) -> int:

@@ -22,68 +22,66 @@ from typing import Any
 import numpy as np
 
 import tinyae as ta
-from tinyae import kernels
+from tinyae import catalog, kernels
 
-EPOCHS, ROWS, FEATURES, CLASSES = 12, 48, 6, 3
+Maker = Callable[[np.random.Generator], tuple[Any, Any]]  # a model and its data
+
+EPOCHS, ROWS, FEATURES = 12, 48, 6
 X = np.random.default_rng(0).random((ROWS, FEATURES)).astype(np.float32)
-LABELS = np.arange(ROWS) % CLASSES
 KERNELS = ["numpy", *(["numba"] if importlib.util.find_spec("numba") else [])]
 
 
-def _halves(rng: np.random.Generator, *, noise: bool = False) -> tuple[Any, Any]:
-    more = (ta.BatchNorm(4), ta.Dropout(0.2, rng=rng)) if noise else ()
+def _halves(rng: np.random.Generator, *more: ta.Layer) -> tuple[ta.Layer, ta.Layer]:
     encoder = ta.Sequential(ta.Dense(FEATURES, 4, rng=rng), ta.Sigmoid(), *more)
     return encoder, ta.Sequential(ta.Dense(4, FEATURES, rng=rng))
 
 
-def _conv(rng: np.random.Generator) -> ta.Autoencoder:
-    encoder = ta.Sequential(
-        ta.Reshape(1, 2, 3), ta.Conv2d(1, 2, 3, padding=1, rng=rng), ta.ReLU(), ta.Flatten()
-    )
-    decoder = ta.Sequential(ta.Dense(12, FEATURES, rng=rng))
-    return ta.Autoencoder(encoder, decoder, ta.L1())
+def _noise_and_norm(rng: np.random.Generator) -> tuple[Any, Any]:
+    more = ta.BatchNorm(4), ta.Dropout(0.2, rng=rng)
+    return ta.Autoencoder(*_halves(rng, *more), ta.MSE()), X
 
 
-def _variational(kind: Any, rng: np.random.Generator, classes: int) -> Any:
-    encoder = ta.Sequential(ta.Dense(FEATURES, 4, rng=rng), ta.Tanh())
-    heads = [ta.Dense(4 + classes, 2, rng=rng) for _ in range(2)]
-    decoder = ta.Sequential(ta.Dense(2 + classes, FEATURES, rng=rng))
-    more = {"classes": classes} if classes else {}
-    return kind(encoder, *heads, decoder, ta.Bernoulli(), warm_up=10, **more)
+def _frozen(rng: np.random.Generator) -> tuple[Any, Any]:
+    encoder, decoder = _halves(rng)
+    return ta.Autoencoder(encoder.freeze(), decoder, ta.MSE()), X
 
 
-# Each kind of model: how it is made, and whether its data have labels.
-MODELS: dict[str, tuple[Callable[[np.random.Generator], Any], bool]] = {
-    "plain": (lambda rng: ta.Autoencoder(*_halves(rng, noise=True), ta.MSE()), False),
-    "frozen": (lambda rng: _frozen(ta.Autoencoder(*_halves(rng), ta.MSE())), False),
-    "conv": (_conv, False),
-    "denoising": (
-        lambda rng: ta.DenoisingAutoencoder(*_halves(rng), ta.MSE(), ta.GaussianNoise(0.1)),
-        False,
-    ),
-    "sparse": (
-        lambda rng: ta.SparseAutoencoder(*_halves(rng), ta.MSE(), ta.KLSparsity(0.05, 0.1)),
-        False,
-    ),
-    "contractive": (lambda rng: ta.ContractiveAutoencoder(*_halves(rng), ta.MSE(), 0.1), False),
-    "variational": (lambda rng: _variational(ta.VariationalAutoencoder, rng, 0), False),
-    "conditional": (
-        lambda rng: _variational(ta.ConditionalVariationalAutoencoder, rng, CLASSES),
-        True,
-    ),
-    "classifier": (lambda rng: ta.Classifier(_classifying(rng)), True),
-    "gan": (lambda rng: ta.GAN(*ta.dense_gan((FEATURES,), [4], latent_dim=2, rng=rng)), False),
+def _warm_up(rng: np.random.Generator) -> tuple[Any, Any]:
+    parts = ta.dense_variational((FEATURES,), [4, 2], rng=rng)
+    return ta.VariationalAutoencoder(*parts, ta.Bernoulli(), warm_up=10), X
+
+
+def _growing(rng: np.random.Generator) -> tuple[Any, Any]:
+    """A game whose newest blocks are faded in all through the training."""
+    model = ta.ProGAN(*ta.progan((1, 1, 1), 2, 2, rng=rng), r1=2.0)
+    model.grow(2, 3 * EPOCHS, rng)
+    return model, rng.random((ROWS, *model.image_shape), dtype=np.float32)
+
+
+def _of_catalog(row: catalog.ModelRow) -> Maker:
+    def make(rng: np.random.Generator) -> tuple[Any, Any]:
+        model, batch = row.draw(catalog.integers_from(rng, least=2), rng)
+        model = getattr(model, "game", model)  # of a game the catalog has the players
+        shape = (batch[0] if row.classes else batch).shape
+        x = rng.random((ROWS, *shape[1:]), dtype=np.float32)
+        return model.astype(np.float32), (x, np.arange(ROWS) % row.classes) if row.classes else x
+
+    return make
+
+
+# Kinds of models: a few with much to remember, and all of the catalog, of a game one player's row.
+MODELS: dict[str, Maker] = {
+    "noise and norm": _noise_and_norm,
+    "frozen": _frozen,
+    "warm-up": _warm_up,
+    "growing": _growing,
+    **{
+        row.name: _of_catalog(row)
+        for row in catalog.MODELS
+        if not row.name.endswith((" generator", " autoencoder"))
+    },
 }
 ESTIMATORS = ["AutoencoderTransformer", "VariationalTransformer", "AutoencoderDetector"]
-
-
-def _frozen(model: Any) -> Any:
-    model.encoder.freeze()
-    return model
-
-
-def _classifying(rng: np.random.Generator) -> Any:
-    return ta.Sequential(ta.Dense(FEATURES, 4, rng=rng), ta.ReLU(), ta.Dense(4, CLASSES, rng=rng))
 
 
 def optimizers(model: Any) -> Any:
@@ -99,9 +97,7 @@ def train(name: str, checkpoint: Path | None, every: int = 1, epochs: int = EPOC
     """Train a kind of model, or fit an estimator, from where a checkpoint is; a digest of its bits."""
     if name in ESTIMATORS:
         return _fit_estimator(name, checkpoint)
-    make, labelled = MODELS[name]
-    model = make(np.random.default_rng(1))
-    x = (X, LABELS) if labelled else X
+    model, x = MODELS[name](np.random.default_rng(1))
     there = checkpoint is not None and checkpoint.exists()
     history = ta.fit(
         model, x, epochs=epochs, batch_size=16, optimizer=optimizers(model), validation=x,
@@ -146,7 +142,11 @@ def uninterrupted(name: str, kernel_set: str) -> tuple[str, float]:
 
 def survive(rng: random.Random, folder: Path) -> str | None:
     """Train in child processes, of which all but the last are killed; compare with one run."""
-    name, kernel_set = rng.choice([*MODELS, *ESTIMATORS]), rng.choice(KERNELS)
+    return survive_as(rng.choice([*MODELS, *ESTIMATORS]), rng.choice(KERNELS), rng, folder)
+
+
+def survive_as(name: str, kernel_set: str, rng: random.Random, folder: Path) -> str | None:
+    """The same for one kind of model or estimator, and one set of kernels."""
     every, kills = rng.choice([1, 1, 3]), rng.randint(1, 3)
     expected, seconds = uninterrupted(name, kernel_set)
     checkpoint, result = folder / "survive.npz", folder / "result"

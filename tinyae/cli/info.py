@@ -18,7 +18,8 @@ def add_parser(verbs: Any) -> None:
     example = "tinyae info model.npz --budget-kb 64"
     parser = add_verb(verbs, "info", run, example)
     add_model(parser)
-    parser.add_argument("--part", choices=PARTS, default=PARTS[0], help=f"default {PARTS[0]}")
+    whole = f"default {PARTS[0]}; decoder for a model that can only draw"
+    parser.add_argument("--part", choices=PARTS, help=whole)
     parser.add_argument("--budget-kb", type=positive(float), help="weights and scratch memory")
     parser.add_argument("--budget-ms", type=positive(float), help="a call, on this machine")
     parser.add_argument("--repeats", type=positive(int), default=10, help="of each time")
@@ -39,7 +40,9 @@ def run(args: argparse.Namespace) -> int:
     if isinstance(model, ta.layers.Layer):
         print(ta.profile(model, shape, repeats=args.repeats, **budgets))
     else:
-        print(ta.profile(model, shape, part=args.part, repeats=args.repeats, **budgets))
+        draws = isinstance(model, ta.GAN | ta.ConditionalVariationalAutoencoder)
+        part = args.part or ("decoder" if draws else PARTS[0])
+        print(ta.profile(model, shape, part=part, repeats=args.repeats, **budgets))
     if isinstance(model, ta.Model):
         print("\n".join(_carried(model)))
     n = parameter_count(model.params)

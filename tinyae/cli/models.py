@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,9 +11,12 @@ from typing import Any
 import numpy as np
 
 import tinyae as ta
+from tinyae import pca
 from tinyae.cli.wording import an
 from tinyae.layers import Layer, activation
 from tinyae.losses import Loss
+from tinyae.models.from_pca import encoder_decoder_from_pca, size_of_code
+from tinyae.param import Array
 
 
 def _kebab(name: str) -> str:
@@ -25,6 +29,8 @@ ACTIVATIONS: dict[str, Callable[[], Layer]] = {
 }
 KINDS = ("plain", "denoising", "sparse", "contractive", "variational", "conditional", "gan")
 LOSSES: dict[str, type[Loss]] = {"mse": ta.MSE, "l1": ta.L1, "huber": ta.Huber, "bce": ta.BCE}
+UNITS = [256, 64]  # widths of dense layers, from the first hidden one to the code
+SHARE = 0.9  # of the variance, that decides the size of a code which starts from PCA
 DENOISER = (32, 32, 32)  # channels of a denoiser of pictures
 ReconstructingModel = ta.Autoencoder | ta.VariationalAutoencoder
 
@@ -65,6 +71,45 @@ def dense_autoencoder(
     return ta.Autoencoder(encoder, decoder, loss)
 
 
+def starts_from_pca(args: argparse.Namespace, x: Array, bounded: bool) -> bool:
+    """Whether the options ask for a network of which PCA is a special case, and x is not too large.
+
+    Its code and output are linear. That is the default, but for pictures in 0…1, whose output is a
+    sigmoid.
+    """
+    shape, code = x.shape[1:], (args.units or UNITS)[-1]
+    linear = args.output in (None, "linear") and args.code_activation == "linear"
+    picture = bounded and len(shape) > 1 and args.output is None
+    kind = args.model in ("plain", "denoising") and args.loss != "bce"
+    if not kind or not linear or picture or args.channels or is_conv_denoiser(args, shape):
+        return False
+    return pca.is_affordable(len(x), math.prod(shape), code)
+
+
+def model_from_pca(
+    args: argparse.Namespace, x: Array, bounded: bool, rng: np.random.Generator
+) -> ta.Autoencoder:
+    """That network, started from the principal axes of the rows x, which are scaled.
+
+    Without ``--units`` its code has as many numbers as PCA needs for 0.9 of the variance.
+    """
+    *hidden, latent_dim = args.units or UNITS[1:] * 2
+    axes = pca.PCA(min(latent_dim, len(x), math.prod(x.shape[1:]))).fit(x)
+    if not args.units:
+        latent_dim = size_of_code(SHARE, axes)
+    layers, dtype = ACTIVATIONS[args.activation], np.dtype(np.float32)
+    parts = encoder_decoder_from_pca(x.shape[1:], latent_dim, axes, hidden, rng, dtype, layers)
+    return _with_noise(args, ta.Autoencoder(*parts, LOSSES[args.loss]()), bounded)
+
+
+def _with_noise(args: argparse.Namespace, plain: ta.Autoencoder, bounded: bool) -> ta.Autoencoder:
+    """The model itself, or for ``--model denoising`` its layers with a corruption."""
+    if args.model != "denoising":
+        return plain
+    noise = ta.GaussianNoise(args.noise, clip=(0, 1) if bounded else None)
+    return ta.DenoisingAutoencoder(plain.encoder, plain.decoder, plain.loss, noise)
+
+
 def check_options(args: argparse.Namespace) -> None:
     """Raise for an option that does nothing for the chosen kind; fill in what is not given.
 
@@ -96,7 +141,7 @@ def model_from_options(
     and likelihood.
     """
     denoiser = is_conv_denoiser(args, shape)
-    units = args.units or ([] if args.channels else [256, 64])
+    units = args.units or ([] if args.channels else UNITS)
     if args.model in ("variational", "conditional"):
         return _variational(args, shape, units, bounded, classes, rng)
     if args.model == "gan":
@@ -106,10 +151,7 @@ def model_from_options(
     loss = LOSSES[args.loss]()
     if denoiser:
         return _conv_denoiser(args, shape, bounded, loss, rng)
-    plain = _plain(args, shape, units, output, loss, rng)
-    if args.model == "denoising":
-        noise = ta.GaussianNoise(args.noise, clip=(0, 1) if bounded else None)
-        return ta.DenoisingAutoencoder(plain.encoder, plain.decoder, loss, noise)
+    plain = _with_noise(args, _plain(args, shape, units, output, loss, rng), bounded)
     if args.model == "sparse":
         penalty = ta.KLSparsity(args.sparsity, args.weight or 1e-3)
         return ta.SparseAutoencoder(plain.encoder, plain.decoder, loss, penalty)
@@ -134,12 +176,11 @@ def _conv_denoiser(
     bounded: bool,
     loss: Loss,
     rng: np.random.Generator,
-) -> ta.DenoisingAutoencoder:
+) -> ta.Autoencoder:
     encoder, decoder = ta.conv_denoiser(
         shape, args.channels or DENOISER, activation=ACTIVATIONS[args.activation], rng=rng
     )
-    noise = ta.GaussianNoise(args.noise, clip=(0, 1) if bounded else None)
-    return ta.DenoisingAutoencoder(encoder, decoder, loss, noise)
+    return _with_noise(args, ta.Autoencoder(encoder, decoder, loss), bounded)
 
 
 def _plain(

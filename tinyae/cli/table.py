@@ -35,7 +35,7 @@ def _row(quality: Quality) -> Row:
     return tuple(cells + ([f"{ssim:.3f}"] if ssim is not None else []))
 
 
-def behind_pca(rows: list[Row]) -> str:
+def behind_pca(rows: list[Row], advice: str) -> str:
     """What to say where PCA of the same code size reconstructs better than the model; "" elsewhere."""
     errors = {row[0].partition(",")[0]: float(row[2]) for row in rows[1:]}
     pca, (model, *_) = errors.get("PCA"), errors.values()
@@ -43,8 +43,7 @@ def behind_pca(rows: list[Row]) -> str:
         return ""
     return (
         f"PCA of the same code size is ahead, {pca:.5f} to {model:.5f}: with so few rows, or so few "
-        "epochs, the network has not found what is curved in them. Try --activation gelu, more epochs "
-        "or more rows; tinyae.sklearn.AutoencoderTransformer starts from PCA"
+        f"epochs, the network has not found what is curved in them. {advice}"
     )
 
 

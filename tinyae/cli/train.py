@@ -31,6 +31,8 @@ from tinyae.cli.models import (
     check_options,
     is_conv_denoiser,
     model_from_options,
+    model_from_pca,
+    starts_from_pca,
 )
 from tinyae.cli.report import check_page, write_report
 from tinyae.cli.rows import add_rows, names_of_table, read_source
@@ -41,12 +43,19 @@ from tinyae.data.rows import select
 from tinyae.optim import Adam, Optimizer
 from tinyae.param import Array, parameter_count
 from tinyae.training.description import SECTIONS
+from tinyae.training.state import Snapshot
 
 EXAMPLE = "tinyae train --data fashion-mnist --units 64 --code-activation relu --out model.npz"
 SCALES = ("auto", "standard", "minmax", "none")
 _STEPS = 5000  # that a training of default length takes at least
+_PATIENCE = 50  # epochs, for a network that starts from PCA
 _CHECKPOINTS = 25  # in a training that need not be resumed: each takes some milliseconds
 _WINDOW = 32  # pixels of the pictures that a denoiser learns from
+_ADVICE = {  # for a model behind PCA, by whether it started there
+    True: "Pass more --epochs, or --loss mse, which is what is compared",
+    False: "Pass more --epochs, or a linear output and code, where the network starts from PCA: "
+    "--output linear, without --channels, --code-activation and --loss bce",
+}
 _DIAGNOSED = 4096  # rows that the run doctor looks at
 
 
@@ -79,7 +88,12 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         positive(float),
         sorted(ACTIVATIONS),
     )
-    widths = "widths from the first hidden layer to the code (default 256 64)"
+    widths = (
+        "widths from the first hidden layer to the code (default 256 64; where the network starts "
+    )
+    widths += (
+        "from PCA 64, and for the code as many as PCA needs for 0.9 of the variance, at most 64)"
+    )
     add("--units", type=whole, nargs="+", help=widths)
     channels = "convolutions with so many channels: plain or with --units, each of half the size; "
     channels += "denoising, all at half the size (default there, for pictures: 32 32 32)"
@@ -104,7 +118,11 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
     add("--batch-size", type=whole, default=32, help="default 32")
     add("--learning-rate", type=number, default=1e-3, help="of Adam (default 1e-3)")
     add("--schedule", choices=["constant", "cosine"], default="constant")
-    add("--patience", type=whole, help="stop after so many epochs without progress")
+    patience = (
+        "stop after so many epochs without progress, and take the best weights (default 50 for "
+    )
+    patience += "a network that starts from PCA: dense, with a linear code and output)"
+    add("--patience", type=whole, help=patience)
     rate = "share of normal rows that the model's threshold may flag (default 0.05)"
     add("--false-positive-rate", type=share, metavar="RATE", help=rate)
 
@@ -112,6 +130,8 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train an autoencoder of any kind on data, and save it with its scaling and its threshold."""
     check_options(args)
+    if args.accept_changes and args.resume is None:
+        raise ValueError("train: --accept-changes does nothing without --resume; leave it out")
     _check_files(args)
     source = read_source(args)
     train, test = _normal(args, source.part("train")), _normal(args, source.part("test"))
@@ -123,7 +143,13 @@ def run(args: argparse.Namespace) -> int:
     scaler, how = _scaler(args, train.x)
     bounded = in_unit_interval(train.x) if scaler is None else how.startswith("minmax")
     rng = np.random.default_rng(args.seed)
-    model = model_from_options(args, train.x.shape[1:], bounded, labels, rng)
+    from_pca = starts_from_pca(args, train.x, bounded)
+    if from_pca:
+        x_scaled = train.x if scaler is None else scaler.apply(train.x)
+        model: Any = model_from_pca(args, x_scaled, bounded, rng)
+        args.patience = args.patience or _PATIENCE
+    else:
+        model = model_from_options(args, train.x.shape[1:], bounded, labels, rng)
     model.scaler, model.columns, model.fill = scaler, train.columns, means
     crop = None
     if is_conv_denoiser(args, train.x.shape[1:]):
@@ -139,6 +165,8 @@ def run(args: argparse.Namespace) -> int:
     print(architecture(model), f"({parameter_count(model.params):,} parameters)")
 
     checkpoint = args.checkpoint or f"{os.path.splitext(args.out)[0]}.checkpoint.npz"
+    before = model.evaluate(test.x)["total"] if from_pca else math.inf
+    untrained = Snapshot(model)
     optimizer, start = _optimizer(args, len(train.x)), time.perf_counter()
     try:
         history = ta.fit(
@@ -160,6 +188,11 @@ def run(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return _interrupted(args, model, checkpoint)
     seconds = time.perf_counter() - start
+    if before <= history.monitored.min():
+        untrained.restore(model)
+        say(
+            "no epoch was better on the held-out rows than PCA, where the network starts: that is kept"
+        )
     threshold = _calibrated(args, model, test)
     model.save(args.out)
     if args.checkpoint is None and args.resume != checkpoint:
@@ -167,8 +200,9 @@ def run(args: argparse.Namespace) -> int:
     if hasattr(model, "reconstruct"):
         quality = quality_rows(model, train, test)
         print_table(quality)
-        if args.model == "plain" and behind_pca(quality):
-            say(behind_pca(quality), out=True)
+        advice = _ADVICE[from_pca]
+        if args.model == "plain" and behind_pca(quality, advice):
+            say(behind_pca(quality, advice), out=True)
     median, epochs = np.median(history["seconds"]), len(history)
     print(f"\n{seconds:.1f} s for {count(epochs, 'epoch')}, {median:.2f} s an epoch (median)")
     print(f"model: {args.out}, with {how}{threshold}")
@@ -176,15 +210,16 @@ def run(args: argparse.Namespace) -> int:
     _draw(args, pictures, model, history, test)
     if args.report:
         write_report(args.report, model, test, train, history, quiet=args.quiet)
-    done("train", f"{args.out}, {count(epochs, 'epoch')}{_objective(args, history)}")
+    done("train", f"{args.out}, {count(epochs, 'epoch')}{_objective(args, history, before)}")
     return 0
 
 
-def _objective(args: argparse.Namespace, history: ta.History) -> str:
+def _objective(args: argparse.Namespace, history: ta.History, before: float) -> str:
     """What the model that was saved reached; of a game there is no such number."""
     if args.model == "gan" or not len(history):
         return ""
-    value = history.monitored.min() if args.patience else history.monitored[-1]
+    values = history.monitored
+    value = min(before, values.min()) if args.patience else values[-1]
     return f", objective {value:.5g} on held-out rows"
 
 
@@ -320,6 +355,8 @@ def _diagnose(
     own = optimizer if isinstance(optimizer, Optimizer) else None
     found = ta.diagnose_training(history, model, some, optimizer=own, batch_size=args.batch_size)
     findings = [replace(f, do=in_options(f.do)) for f in found.findings]
+    if args.patience:  # then the best epoch is what was saved
+        findings = [f for f in findings if f.kind != "overfitting"]
     print(replace(found, findings=findings).brief())
 
 
@@ -328,6 +365,10 @@ def _picture_files(args: argparse.Namespace) -> dict[str, str | None]:
     if not args.pictures:
         return {}
     folder = Path(args.pictures)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(
+            f"train: --pictures {folder} is a file, expected a folder; pass another name"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     names = ("reconstructions", "training")
     outputs = {name: picture_file(str(folder / f"{name}.png")) for name in names}

@@ -20,6 +20,20 @@ ADVICE = {
     "with a schedule Cosine(rate, steps=…)": "with --schedule cosine",
     "or a schedule that lets the rate fall, Cosine(rate, steps=…)": "or --schedule cosine",
     "pass e.g. threshold=np.quantile(model.reconstruction_error(x), 0.99)": "pass e.g. --threshold 0.02",
+    "stop at the best epoch, early_stopping=EarlyStopping(patience=5); take more samples, a smaller "
+    "model, Dropout or noise (DenoisingAutoencoder), or AdamW": (
+        "pass --patience 5, which keeps the best epoch; take more samples, a smaller model, or "
+        "--model denoising"
+    ),
+    "a tenth of the learning rate, or clip_norm=1.0": "a tenth of the --learning-rate",
+    "lower the learning rate tenfold, or pass clip_norm=1.0": "lower the --learning-rate tenfold",
+    "a lower learning rate or clip_norm=1.0": "a lower --learning-rate",
+    "go on from it, fit(…, resume=…), and save the model": "go on from it with `tinyae train --resume`",
+    "a file from model.save": "a file that `tinyae train` wrote",
+    "a file that model.save wrote": "a file that `tinyae train` wrote",
+    "pass part='decoder'": "pass --part decoder",
+    ", or pass clip_norm=1.0": " with --learning-rate",
+    "a file that fit(…, checkpoint=…) wrote": "a file that `tinyae train --checkpoint` wrote",
     'pass e.g. name="ae"': "pass e.g. --name ae",
     "pass e.g. x=(1, 28, 28)": "pass e.g. --shape 1 28 28",
     "pass image_size=(height, width), or --image-size,": "pass --image-size HEIGHT WIDTH",

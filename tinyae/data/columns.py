@@ -145,7 +145,7 @@ def read_columns(text: str, options: TableOptions, where: str) -> Rows:
         if any(cell.strip() for cell in cells)
     ]
     if not lines:
-        raise ValueError(f"load: {where} has no line of numbers")
+        raise ValueError(f"load: {where} has no line of numbers; pass a table with rows")
     comma = delimiter != ","
     names, lines = _split_header(lines, comma)
     first = [line for line in text.split("\n", _LINES)[:_LINES] if line.strip()][:2]
@@ -156,7 +156,7 @@ def read_columns(text: str, options: TableOptions, where: str) -> Rows:
             f"the first line, {first[0].strip():.40}, numbers the columns and is taken for a header"
         )
     if not lines:
-        raise ValueError(f"load: {where} has no line of numbers")
+        raise ValueError(f"load: {where} has no line of numbers; pass a table with rows")
     width = len(names) if names else len(lines[0][1])
     trailing = (
         names and not names[-1] and all(len(c) < width or not c[-1].strip() for _, c in lines)
@@ -494,7 +494,9 @@ def _data(
 
 def _counts(column: Any) -> bool:
     """Whether a column counts the rows: whole numbers, each one more than the one before."""
-    return not isinstance(column, list) and len(column) > 2 and bool((np.diff(column) == 1).all())
+    if isinstance(column, list) or len(column) <= 2 or not np.isfinite(column).all():
+        return False
+    return bool((np.diff(column) == 1).all())
 
 
 def _index_notes(wanted: list[str], columns: dict[str, Any], called: Any) -> list[str]:
@@ -502,7 +504,7 @@ def _index_notes(wanted: list[str], columns: dict[str, Any], called: Any) -> lis
     notes = []
     for name in wanted:
         column = columns[name]
-        if isinstance(column, list) or len(column) <= _FEW:
+        if isinstance(column, list) or len(column) <= _FEW or not np.isfinite(column).all():
             continue
         seems = ""
         if name == wanted[0] and _counts(column):

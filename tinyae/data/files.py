@@ -150,7 +150,8 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
     if parts is None:
         raise ValueError(
             f"load: {path} has the keys {', '.join(arrays) or '(none)'}; expected one array, or "
-            "x and y, or x_train and x_test, or x_train, y_train, x_test and y_test"
+            "x and y, or x_train and x_test, or x_train, y_train, x_test and y_test; save the one that "
+            "is meant with np.save"
         )
     for part in parts:
         x = arrays[f"x{part}"] = _samples(arrays[f"x{part}"], f"x{part} in {path}")

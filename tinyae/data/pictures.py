@@ -129,7 +129,9 @@ def _read_picture(file: Path, size: Size | None) -> _Picture:
             pixels = np.divide(np.asarray(upright), np.float32(255), dtype=np.float32)
             return _Picture(pixels, transparent, deep)
     except Exception as error:  # image decoders raise many types of error
-        raise ValueError(f"load: cannot read the image {file} ({error})") from error
+        raise ValueError(
+            f"load: cannot read the image {file} ({error}); replace it, or take it out of the folder"
+        ) from error
 
 
 def _on_white(image: Any, grey: bool) -> tuple[Any, bool]:

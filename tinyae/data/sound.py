@@ -22,8 +22,8 @@ def read_wav(path: Path) -> tuple[np.ndarray, int]:
             data = file.readframes(file.getnframes())
     except (wave.Error, EOFError) as error:
         raise ValueError(
-            f"load: {path} is no WAV file of whole numbers ({error or 'it ends early'}); convert it, "
-            "e.g. with `ffmpeg -i in -c:a pcm_s16le out.wav`"
+            f"load: {path} is no WAV file of whole numbers ({str(error) or 'it ends early'}); convert "
+            "it, e.g. with `ffmpeg -i in -c:a pcm_s16le out.wav`"
         ) from error
     data = data[: len(data) // (width * channels) * width * channels]
     if width == 1:

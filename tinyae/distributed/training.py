@@ -48,6 +48,7 @@ def fit(
     epochs: int = 10,
     batch_size: int = 1024,
     optimizer: Optimizer | None = None,
+    sample_weight: Any = None,
     validation: Any = None,
     rng: int | np.random.Generator = 0,
     progress: bool = True,
@@ -67,6 +68,7 @@ def fit(
     client              a ``dask.distributed.Client``; the current one if not given
     batch_size          rows of a batch, on all workers together
     average_every       None, or how many steps a worker takes alone between two averages
+    sample_weight       a number ≥ 0 for each row, in memory: rows are drawn by it, as by tinyae.fit
     validation          an array in memory, which is evaluated here
     the others          as for :func:`tinyae.fit`
 
@@ -99,6 +101,7 @@ def fit(
         epochs=epochs,
         batch_size=rows_of_a_step,
         optimizer=step,
+        sample_weight=sample_weight,
         validation=validation,
         rng=rng,
         progress=progress,

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinyae import catalog, data, files, io
 from tinyae.explanation.walk import explain
-from tinyae.layers import Layer
+from tinyae.layers import Layer, Skip
 from tinyae.models import Autoencoder, Model, VariationalAutoencoder
 
 
@@ -97,8 +97,8 @@ def _shape(subject: Any) -> tuple[int, ...]:
         ValueError  that cannot be told from the model
     """
     first: Any = subject.decoder
-    while getattr(first, "layers", None):
-        first = first.layers[0]
+    while getattr(first, "layers", None) or isinstance(first, Skip):
+        first = first.layer if isinstance(first, Skip) else first.layers[0]
     width = getattr(first, "in_features", None) or getattr(
         getattr(first, "dense", None), "out_features", None
     )

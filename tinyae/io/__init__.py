@@ -132,6 +132,11 @@ def load(path: str | os.PathLike[str], custom: Iterable[type] = ()) -> Any:
 
 
 def _check_format(header: Json) -> None:
+    if isinstance(header, dict) and "checkpoint" in header:
+        raise FileError(
+            "a checkpoint of a training, no model; go on from it, fit(…, resume=…), and "
+            "save the model"
+        )
     if not isinstance(header, dict) or not isinstance(header.get("format"), int):
         raise FileError("its header states no format, so it is not a model that tinyae saved")
     if header["format"] > FORMAT:

@@ -116,7 +116,7 @@ class Dictionary(ReconstructionModel):
         """The terms, dz and du; with ``learn`` the decoder's gradients are added."""
         E, length = directions(self.Wd.value)
         L, e, dz, dE, dy_sum = self.reconstruction(x, z, E)
-        terms, du = {"total": L, "reconstruction": L}, None
+        terms, du = {"total": L, "reconstruction": L, "revival": 0.0}, None
         if u is not None:
             r = e + kernels.matmul(u, E)
             revival = REVIVAL * float(np.square(r).mean(dtype=np.float64))

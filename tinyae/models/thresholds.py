@@ -212,6 +212,7 @@ class GatedSAE(Dictionary):
         sparsity = self.weight * float(present.sum(dtype=np.float64)) / x.size
         dpi = kernels.matmul_nt((2 / e.size) * e, E) + self.weight / e.size
         total = terms["total"] + sparsity + gate
+        terms.pop("revival")  # which it has not
         return {**terms, "total": total, "sparsity": sparsity, "gate": gate}, dpi * (pi > 0)
 
     def _encode(self, x: Array) -> Array:

@@ -204,7 +204,7 @@ def check_part(who: str, model: Any, part: str) -> None:
         if part != "decoder":
             raise TypeError(
                 f"{who}: part is {part!r} of a {type(model).__name__}, expected 'decoder': "
-                "the rest does not go from one array to one array"
+                "the rest does not go from one array to one array; pass part='decoder'"
             )
     elif not isinstance(model, Autoencoder | VariationalAutoencoder):
         raise TypeError(

@@ -15,7 +15,6 @@ from tinyae.models import ConditionalVariationalAutoencoder, DenoisingAutoencode
 from tinyae.param import Array
 from tinyae.wording import counted
 
-_PCA_BYTES = 2 << 30  # beside the data: beyond that PCA is left out
 _NOISY_ROWS = 20_000  # by which the number of components for noisy rows is chosen
 
 
@@ -158,5 +157,5 @@ def _best_size(pca: metrics.PCA, x: Array, corruption: Any) -> int:
 
 
 def _check_memory(rows: int, width: int, size: int) -> None:
-    if pca.memory(rows, width, size) > _PCA_BYTES:
+    if not pca.is_affordable(rows, width, size):
         raise MemoryError(f"its axes of {width:,} numbers take too much memory")

@@ -21,10 +21,11 @@ from tinyae import files
 from tinyae.arguments import positive_int
 from tinyae.data.batches import drawn, split
 from tinyae.metrics import PCA
+from tinyae.models.from_pca import size_of_code
 from tinyae.optim import Adam
 from tinyae.param import Array
 from tinyae.scaling import fit_scaler, warn_of_scale
-from tinyae.sklearn.network import principal_axes, size_of_code
+from tinyae.sklearn.network import principal_axes
 from tinyae.training import EarlyStopping, History, fit
 from tinyae.training.description import OtherTraining
 from tinyae.training.state import Snapshot

@@ -23,15 +23,15 @@ from tinyae.models import (
     SparseAutoencoder,
     VariationalAutoencoder,
 )
-from tinyae.param import Array
-from tinyae.sklearn.base import TableAutoencoder
-from tinyae.sklearn.network import (
+from tinyae.models.from_pca import (
     decoder_from,
-    encoder_decoder_at_random,
     encoder_decoder_from_pca,
     encoder_head,
     hidden_path,
 )
+from tinyae.param import Array
+from tinyae.sklearn.base import TableAutoencoder
+from tinyae.sklearn.network import encoder_decoder_at_random
 
 
 class AutoencoderTransformer(TableAutoencoder):
@@ -60,11 +60,12 @@ class AutoencoderTransformer(TableAutoencoder):
     ``latent_dim_``; ``history_``; and ``n_features_in_``, ``feature_names_in_``.
     A table of float32 gives a float32 model; everything else is computed in float64.
 
-    Source    Goodfellow, Bengio & Courville (2016), §14.1; :mod:`tinyae.sklearn.network`
+    Source    Goodfellow, Bengio & Courville (2016), §14.1; :mod:`tinyae.models.from_pca`
     """
 
     def _build(self, x: Array, pca: PCA, latent_dim: int, rng: np.random.Generator) -> Any:
-        parts = encoder_decoder_from_pca(x, latent_dim, pca, self.hidden_units, rng)
+        shape, units = x.shape[1:], self.hidden_units
+        parts = encoder_decoder_from_pca(shape, latent_dim, pca, units, rng, x.dtype)
         return Autoencoder(*parts, MSE())
 
 
@@ -83,7 +84,8 @@ class DenoisingTransformer(TableAutoencoder):
     noise: float = 0.3
 
     def _build(self, x: Array, pca: PCA, latent_dim: int, rng: np.random.Generator) -> Any:
-        parts = encoder_decoder_from_pca(x, latent_dim, pca, self.hidden_units, rng)
+        shape, units = x.shape[1:], self.hidden_units
+        parts = encoder_decoder_from_pca(shape, latent_dim, pca, units, rng, x.dtype)
         noise = number(type(self).__name__, "noise", self.noise, 0.3)
         std = noise * float(np.sqrt(x.var(axis=0).mean()))
         return DenoisingAutoencoder(*parts, MSE(), GaussianNoise(std))

@@ -95,7 +95,7 @@ def read_checkpoint(
                 f"fit: there is no checkpoint {path}; leave out resume to begin"
             )
         if found != "file":
-            raise FileError(f"it is a {found}, expected a file that fit wrote")
+            raise FileError(f"it is a {found}, expected {archive.CHECKPOINT.source}")
         header, sections = _read_sections(path)
         weights, best, history = (sections.pop(name, {}) for name in ("model", "best", "history"))
         _check_weights(state.model, weights, best)
@@ -136,15 +136,20 @@ def read_history(path: str | os.PathLike[str]) -> History:
 
 
 def _read_sections(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Sections]:
-    header, arrays = archive.from_npz(path)
-    if not isinstance(header, dict) or header.get("checkpoint") != _VERSION:
-        raise FileError("not a checkpoint of this version; pass a file that fit wrote")
+    header, arrays = archive.from_npz(path, archive.CHECKPOINT)
+    if not isinstance(header, dict) or "checkpoint" not in header:
+        raise FileError(f"not a checkpoint; pass {archive.CHECKPOINT.source}")
+    if header["checkpoint"] != _VERSION:
+        raise FileError(
+            f"not a checkpoint of this version, {_VERSION}, but of {header['checkpoint']!s:.20}; "
+            f"{archive.CHECKPOINT.again}"
+        )
     for name, type_ in (
         ("optimizers", list), ("rng", dict), ("layers", dict), ("training", dict),
     ):  # fmt: skip
         if not isinstance(header.get(name), type_):
             raise FileError(f"its header has no {name}; it was altered")
-    archive.check_digests(header, arrays)
+    archive.check_digests(header, arrays, archive.CHECKPOINT)
     sections: Sections = {}
     for key, a in arrays.items():
         section, _, name = key.partition("/")
