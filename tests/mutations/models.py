@@ -724,7 +724,7 @@ VARIATIONAL = (
 CLASSIFIER = (
     _classifier(
         "classifier: the label is not subtracted",
-        "Classifier._measure",
+        "cross_entropy",
         "ds[rows, labels] -= 1",
         "pass",
         s.CLASSIFIER,
@@ -733,7 +733,7 @@ CLASSIFIER = (
     ),
     _classifier(
         "classifier: not divided by N",
-        "Classifier._measure",
+        "cross_entropy",
         "ds /= n",
         "pass",
         s.CLASSIFIER,
@@ -742,7 +742,7 @@ CLASSIFIER = (
     ),
     _classifier(
         "classifier: divided by the classes too",
-        "Classifier._measure",
+        "cross_entropy",
         "ds /= n",
         "ds /= ds.size",
         s.CLASSIFIER,
@@ -751,7 +751,7 @@ CLASSIFIER = (
     ),
     _classifier(
         "classifier: t − p",
-        "Classifier._measure",
+        "cross_entropy",
         "ds /= n",
         "ds /= -n",
         s.CLASSIFIER,
@@ -760,7 +760,7 @@ CLASSIFIER = (
     ),
     _classifier(
         "classifier: softmax's slope once more",
-        "Classifier._measure",
+        "cross_entropy",
         "ds /= n",
         "ds *= e / total * (1 - e / total) / n",
         s.CLASSIFIER,
@@ -769,7 +769,7 @@ CLASSIFIER = (
     ),
     _classifier(
         "classifier: the likeliest class for the label",
-        "Classifier._measure",
+        "cross_entropy",
         "ds[rows, labels] -= 1",
         "ds[rows, s.argmax(axis=1)] -= 1",
         s.CLASSIFIER,
