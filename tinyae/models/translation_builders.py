@@ -87,16 +87,13 @@ def _translator(
 
     Source    Johnson, Alahi & Fei-Fei (2016), with instance normalisation (Ulyanov et al. 2016)
     """
-    wide = 2 * channels
-    layers: list[Layer] = [Conv2d(depth_in, channels, 3, 1, "same", rng=rng)]
+    layers: list[Layer] = [Conv2d(depth_in, channels, 4, 2, "same", rng=rng)]
     layers += [InstanceNorm(channels), ReLU()]
-    layers += [Conv2d(channels, wide, 4, 2, "same", rng=rng), InstanceNorm(wide), ReLU()]
     for _ in range(blocks):
-        first, second = (Conv2d(wide, wide, 3, 1, "same", rng=rng) for _ in range(2))
-        branch = first, InstanceNorm(wide), ReLU(), second, InstanceNorm(wide)
+        first, second = (Conv2d(channels, channels, 3, 1, "same", rng=rng) for _ in range(2))
+        branch = first, InstanceNorm(channels), ReLU(), second, InstanceNorm(channels)
         layers.append(Residual(Sequential(*branch)))
-    layers += [ConvTranspose2d(wide, channels, 4, 2, "same", rng=rng)]
-    layers += [InstanceNorm(channels), ReLU(), Conv2d(channels, depth_out, 3, 1, "same", rng=rng)]
+    layers.append(ConvTranspose2d(channels, depth_out, 4, 2, "same", rng=rng))
     return Sequential(*layers, make_output())  # type: ignore[operator]
 
 
