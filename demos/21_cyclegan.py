@@ -20,7 +20,7 @@ What it cannot show at this size: outlines are a local change that keeps the pla
 is what convolutions are good at; a cat made into a dog is not. And a small cycle loss proves little: F
 can read x from faint marks that G hides in its outlines.
 
-    python demos/21_cyclegan.py                      # built-in data, about two minutes
+    python demos/21_cyclegan.py                      # built-in data, about a minute
     python demos/21_cyclegan.py --data mnist
 
 Source: Zhu, Park, Isola & Efros (2017).
@@ -52,7 +52,7 @@ def main(argv=None):
     )
     parser.add_argument("--out", default="demo-out", help="folder for the pictures")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="a small run, to see that it works")
     options = parser.parse_args(argv)
     rng = np.random.default_rng(options.seed)

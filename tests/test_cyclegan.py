@@ -193,8 +193,8 @@ def test_mistakes_are_named():
         model.backprop((x, y[:, :2].copy()))
     with pytest.raises(ValueError, match="cycle is -1"):
         make(cycle=-1)
+    ends = ta.Sequential(ta.Dense(3, 1, rng=rng()), ta.Sigmoid())
     with pytest.raises(ValueError, match="discriminator ends in Sigmoid"):
-        ends = ta.Sequential(ta.Dense(3, 1, rng=rng()), ta.Sigmoid())
         ta.CycleGAN(model.generator_y, model.generator_x, ends, ends)
     bounded = [ta.Sequential(ta.Dense(3, 3, rng=rng()), ta.Sigmoid()) for _ in "yx"]
     unfit = ta.CycleGAN(*bounded, model.discriminator_y, model.discriminator_x)

@@ -63,6 +63,9 @@ MODULES = (
     "models.gan_losses",
     "models.gan_players",
     "models.gan",
+    "models.wasserstein_gan",
+    "models.cyclegan",
+    "models.stargan",
 )
 
 

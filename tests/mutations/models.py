@@ -31,6 +31,9 @@ _conditional = _model("conditional")
 _classifier = _model("classifier")
 _player = _model("gan_players")
 _generator_loss = _model("gan_losses")
+_wgan = _model("wasserstein_gan")
+_cyclegan = _model("cyclegan")
+_stargan = _model("stargan")
 
 
 def _tangent(name, file, where, old, new, subject, wrong, kinds, **more):
@@ -896,4 +899,146 @@ GAN = (
     ),
 )
 
+_WHERE = ("0.dW", "0.db", "2.dW", "2.db")
+_BOTH_G = tuple(f"generator_{side}.{name}" for side in "yx" for name in _WHERE)
+_BOTH_D = tuple(f"discriminator_{side}.{name}" for side in "yx" for name in _WHERE)
+_ANY = ("term", "missing_term", "operands", "offset", "wrong_factor", "stale_cache")
+_WEIGHT = (*_ANY, "missing_factor:classification")
+
+WASSERSTEIN = (
+    _wgan(
+        "wgan: the penalty wants slopes of 0",
+        "GradientPenalty.penalise",
+        "(wide.reshape(-1, 1) - 1)",
+        "wide.reshape(-1, 1)",
+        s.CRITIC,
+        _D,
+        _ANY,
+    ),
+    _wgan(
+        "wgan: the direction is not of length 1",
+        "GradientPenalty.penalise",
+        "v = g / np.where(wide > 0, wide, 1)",
+        "v = g",
+        s.CRITIC,
+        _D,
+        _ANY,
+    ),
+    _wgan(
+        "wgan: no 2 of the square",
+        "GradientPenalty.penalise",
+        "(2 * self.penalty / len(x))",
+        "(self.penalty / len(x))",
+        s.CRITIC,
+        _D,
+        _ANY,
+    ),
+)
+
+CYCLEGAN = (
+    _cyclegan(
+        "cyclegan: the judge's slope does not reach the generator",
+        "TranslatorsPlayer.backprop",
+        "dmade = D.backward_input(ds, judge_cache)",
+        "dmade = 0",
+        s.TRANSLATORS,
+        _BOTH_G,
+        _ANY,
+    ),
+    _cyclegan(
+        "cyclegan: the way back does not teach the way there",
+        "TranslatorsPlayer.backprop",
+        "dmade = dmade + back.backward(",
+        "back.backward(",
+        s.TRANSLATORS,
+        _BOTH_G,
+        _ANY,
+    ),
+    _cyclegan(
+        "cyclegan: the cycle is not weighed",
+        "TranslatorsPlayer.backprop",
+        "game.cycle * dagain",
+        "dagain",
+        s.TRANSLATORS,
+        _BOTH_G,
+        _ANY,
+    ),
+    _cyclegan(
+        "cyclegan: the identity goes back through the pass of the translation",
+        "TranslatorsPlayer.backprop",
+        "make.backward_params(game.identity * dsame, same_cache)",
+        "make.backward_params(game.identity * dsame, make_cache)",
+        s.TRANSLATORS,
+        _BOTH_G,
+        _ANY,
+    ),
+    _cyclegan(
+        "cyclegan: the judges' loss is not halved in the gradient",
+        "CycleDiscriminatorsPlayer._score",
+        "L, ds, ds_fake = (L + L_fake) / 2, ds / 2, ds_fake / 2",
+        "L, ds, ds_fake = (L + L_fake) / 2, ds, ds_fake",
+        s.CYCLE_JUDGES,
+        _BOTH_D,
+        ("factor:2",),
+    ),
+    _cyclegan(
+        "cyclegan: the judges learn nothing from what is made",
+        "CycleDiscriminatorsPlayer.backprop",
+        "D.backward_params(ds_fake, fake_cache)",
+        "pass",
+        s.CYCLE_JUDGES,
+        _BOTH_D,
+        _ANY,
+    ),
+)
+
+STARGAN = (
+    _stargan(
+        "stargan: D does not learn the domains",
+        "StarDiscriminatorPlayer.backprop",
+        "game.classification * dlogits",
+        "0 * dlogits",
+        s.STAR_JUDGE,
+        _D,
+        ("zero", *_ANY),
+    ),
+    _stargan(
+        "stargan: D's distance has the wrong sign at data",
+        "StarDiscriminatorPlayer.backprop",
+        "ds = np.full_like(y[:, :1], -1 / len(x))",
+        "ds = np.full_like(y[:, :1], 1 / len(x))",
+        s.STAR_JUDGE,
+        _D,
+        _ANY,
+    ),
+    _stargan(
+        "stargan: the domains of translations are not asked for in the gradient",
+        "StarGeneratorPlayer._score",
+        "dy = np.concatenate([ds, game.classification * dlogits], axis=1)",
+        "dy = np.concatenate([ds, dlogits], axis=1)",
+        s.STAR_GENERATOR,
+        _G,
+        _WEIGHT,
+    ),
+    _stargan(
+        "stargan: the way back does not teach the way there",
+        "StarGeneratorPlayer.backprop",
+        " + dback[:, : x.shape[1]]",
+        "",
+        s.STAR_GENERATOR,
+        _G,
+        _ANY,
+    ),
+    _stargan(
+        "stargan: the target's slope for the image's",
+        "StarGeneratorPlayer.backprop",
+        "dback[:, : x.shape[1]]",
+        "dback[:, -x.shape[1] :]",
+        s.STAR_GENERATOR,
+        _G,
+        _ANY,
+    ),
+)
+
 MODELS = (*PLAIN, *DENOISING, *SPARSE, *CONTRACTIVE, *VARIATIONAL, *CLASSIFIER, *GAN)
+MODELS += (*WASSERSTEIN, *CYCLEGAN, *STARGAN)

@@ -293,3 +293,40 @@ def player(name: str, generator_loss: str = "NonSaturating") -> Subject:
 DISCRIMINATOR = player("DiscriminatorPlayer")
 GENERATOR = player("GeneratorPlayer")
 GENERATOR_SATURATING = player("GeneratorPlayer", "Saturating")
+
+
+def _network(t: Any, *sizes: int) -> Any:
+    a, b, c = sizes
+    return t.Sequential(t.Dense(a, b, rng=rng()), t.Tanh(), t.Dense(b, c, rng=rng()))
+
+
+def _wgan(t: Any) -> Any:
+    return t.WassersteinGAN(_network(t, 2, 3, 5), _network(t, 5, 3, 1), 3.0)
+
+
+def _cyclegan(t: Any) -> Any:
+    parts = (_network(t, 5, k, out) for k, out in ((3, 5), (2, 5), (3, 1), (2, 1)))
+    return t.CycleGAN(*parts, cycle=2.0, identity=3.0)
+
+
+def _stargan(t: Any) -> Any:
+    weights = {"classification": 2.0, "reconstruction": 3.0, "penalty": 0.7}
+    return t.StarGAN(_network(t, 5 + 2, 3, 5), _network(t, 5, 3, 1 + 2), domains=2, **weights)
+
+
+def of_game(game: Callable[[Any], Any], player: str, batch: str = "x") -> Subject:
+    """A player of a game and its batch: samples, two sets of them, or samples and labels."""
+
+    def case(t: Any) -> Case:
+        x, y = np.random.default_rng(2).uniform(0.05, 0.95, (2, 7, 5))
+        subject = getattr(t, player)(drawn(game(t), 0.2))
+        return Case(subject, {"x": x, "pair": (x, y), "labels": (x, np.arange(7) % 2)}[batch])
+
+    return case
+
+
+CRITIC = of_game(_wgan, "CriticPlayer")
+CYCLE_JUDGES = of_game(_cyclegan, "CycleDiscriminatorsPlayer", "pair")
+TRANSLATORS = of_game(_cyclegan, "TranslatorsPlayer", "pair")
+STAR_JUDGE = of_game(_stargan, "StarDiscriminatorPlayer", "labels")
+STAR_GENERATOR = of_game(_stargan, "StarGeneratorPlayer", "labels")

@@ -39,6 +39,9 @@ TESTS = {
     "models/interpolation.py": ("test_variational.py",),
     "models/conditional.py": ("test_variational.py", "test_laws.py"),
     "models/classifier.py": ("test_classifier.py", "test_laws.py"),
+    "models/wasserstein_gan.py": ("test_wasserstein_gan.py", "test_stargan.py", "test_laws.py"),
+    "models/cyclegan.py": ("test_cyclegan.py", "test_laws.py"),
+    "models/stargan.py": ("test_stargan.py", "test_laws.py"),
     "models/gan": ("test_gan.py", "test_laws.py"),  # with its players and their losses
 }
 # A failure is enough; minimal examples are not needed.

@@ -83,12 +83,13 @@ def _translator(
     make_output: Activation,
     rng: np.random.Generator,
 ) -> Layer:
-    """An image halved once, ``blocks`` residual blocks, and doubled again; InstanceNorm throughout.
+    """An image halved once, ``blocks`` residual blocks with InstanceNorm, and doubled again.
+
+    There is no norm beside the blocks: it would take from G how bright the image is.
 
     Source    Johnson, Alahi & Fei-Fei (2016), with instance normalisation (Ulyanov et al. 2016)
     """
-    layers: list[Layer] = [Conv2d(depth_in, channels, 4, 2, "same", rng=rng)]
-    layers += [InstanceNorm(channels), ReLU()]
+    layers: list[Layer] = [Conv2d(depth_in, channels, 4, 2, "same", rng=rng), ReLU()]
     for _ in range(blocks):
         first, second = (Conv2d(channels, channels, 3, 1, "same", rng=rng) for _ in range(2))
         branch = first, InstanceNorm(channels), ReLU(), second, InstanceNorm(channels)
