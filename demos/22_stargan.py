@@ -138,7 +138,7 @@ def main(argv=None):
     for a, name in enumerate(names):
         row = [truth[a][at]] + [made[a][b][at] for b in range(len(names))]
         lines.append((f"from {name}", np.concatenate(row), ""))
-    right = np.concatenate([np.zeros_like(truth[0][at])] + [t[at] for t in truth])
+    right = np.concatenate([np.ones_like(truth[0][at])] + [t[at] for t in truth])
     lines += [None, ("the truth", right, "")]
     columns = ["", "x", "", "", *(part for name in names for part in ("", name, "", ""))]
     rows(lines, folder / "stargan.png", heads=columns, cell=0.5)
