@@ -34,6 +34,11 @@ _generator_loss = _model("gan_losses")
 _wgan = _model("wasserstein_gan")
 _cyclegan = _model("cyclegan")
 _stargan = _model("stargan")
+_YOUNGER = ("importance_weighted", "mmd", "wasserstein", "adversarial", "gan_r1", "dictionary")
+_YOUNGER += ("diffusion", "masked")
+_CODE = ("encoder.dW", "encoder.db")
+_DECODER_ALONE = ("decoder.dW", "decoder.db")
+_NETWORK = ("network.0.dW", "network.0.db", "network.2.dW", "network.2.db")
 
 
 def _tangent(name, file, where, old, new, subject, wrong, kinds, **more):
@@ -1040,5 +1045,154 @@ STARGAN = (
     ),
 )
 
+_younger = {name: _model(name) for name in _YOUNGER}
+
+YOUNGER = (
+    _younger["importance_weighted"](
+        "iwae: every draw counts alike in the gradient",
+        "ImportanceWeightedAutoencoder.backprop",
+        "K * w.ravel()",
+        "np.ones_like(w.ravel())",
+        s.IWAE,
+        (*_DECODER_ALONE, *_HEADS, *_ENCODER),
+        _ANY,
+    ),
+    _younger["importance_weighted"](
+        "iwae: the prior is left out",
+        "ImportanceWeightedAutoencoder.backprop",
+        " + w / N * z  # y = g(z), −ln p(z) = ½ z² + …",
+        "",
+        s.IWAE,
+        (*_HEADS, *_ENCODER),
+        _ANY,
+    ),
+    _younger["wasserstein"](
+        "wae: the distance of sets is not weighed",
+        "WassersteinAutoencoder.backprop",
+        "dz + self.weight * dmmd",
+        "dz + dmmd",
+        s.WAE,
+        _CODE,
+        _WEIGHT,
+    ),
+    _younger["mmd"](
+        "wae: the codes do not see the prior",
+        "mmd",
+        "B.sum(axis=1, keepdims=True) * z - B @ p",
+        "0",
+        s.WAE,
+        _CODE,
+        _ANY,
+    ),
+    _younger["mmd"](
+        "wae: pairs are counted once",
+        "mmd",
+        "A = 2 * dk /",
+        "A = dk /",
+        s.WAE,
+        _CODE,
+        _ANY,
+    ),
+    _younger["adversarial"](
+        "aae: the game is not weighed",
+        "AutoencoderPlayer.backprop",
+        "weight * D.backward_input(ds, cache)",
+        "D.backward_input(ds, cache)",
+        s.CODE_MAKER,
+        _CODE,
+        _WEIGHT,
+    ),
+    _younger["adversarial"](
+        "aae: the codes are not judged",
+        "AutoencoderPlayer.backprop",
+        "dz = dz + weight * D.backward_input(ds, cache)",
+        "pass",
+        s.CODE_MAKER,
+        _CODE,
+        _ANY,
+    ),
+    _younger["gan_r1"](
+        "r1: the penalty is not a mean",
+        "R1GAN.penalise",
+        "self.r1 / len(v)",
+        "self.r1",
+        s.R1_JUDGE,
+        _D,
+        _ANY,
+    ),
+    _younger["gan_r1"](
+        "r1: the penalty teaches nothing",
+        "PenalizedDiscriminator.backprop",
+        "self.game.penalise(x)",
+        "self.game.slope(self.game.discriminator, x)[0]",
+        s.R1_JUDGE,
+        _D,
+        _ANY,
+    ),
+    _younger["dictionary"](
+        "dictionary: directions of any length",
+        "Dictionary._step",
+        "(dE - E * (E * dE).sum(axis=1, keepdims=True)) / length",
+        "dE",
+        s.DICTIONARY,
+        ("dWd",),
+        _ANY,
+    ),
+    _younger["dictionary"](
+        "dictionary: x is not centred in the gradient",
+        "Dictionary.scores_backward",
+        "self.bd.grad -= da.sum(axis=0) @ self.We.value  # c = x − bd",
+        "pass",
+        s.DICTIONARY,
+        ("dbd",),
+        _ANY,
+    ),
+    _younger["dictionary"](
+        "dictionary: dead features are not revived",
+        "Dictionary.backprop",
+        "dz * m + du * (u != 0)",
+        "dz * m",
+        s.DICTIONARY,
+        ("dWe", "dbe", "dbd"),
+        _ANY,
+    ),
+    _younger["diffusion"](
+        "diffusion: the slope has the wrong sign",
+        "Diffusion.backprop",
+        "backward_params(do, cache)",
+        "backward_params(-do, cache)",
+        s.DIFFUSION,
+        _NETWORK,
+        ("factor:-1|sign",),
+    ),
+    _younger["diffusion"](
+        "diffusion: the noise is drawn again",
+        "Diffusion.backprop",
+        "o, cache = self.network.forward(shown)",
+        "o, cache = self.network.forward(self.noised(batch, rng)[0])",
+        s.DIFFUSION,
+        _NETWORK,
+        ("noise", *_ANY),
+    ),
+    _younger["masked"](
+        "masked: the visible patches are punished, too",
+        "MaskedAutoencoder._terms",
+        "return {",
+        "gap = y - p\n        return {",
+        s.MASKED,
+        ("bridge.layer.dW", "embed.layer.dW", "dmask"),
+        _ANY,
+    ),
+    _younger["masked"](
+        "masked: the mask gets the visible patches' gradient",
+        "MaskedAutoencoder.backprop",
+        "dh.sum(axis=(0, 1)) - dv.sum(axis=(0, 1))",
+        "dh.sum(axis=(0, 1))",
+        s.MASKED,
+        ("dmask",),
+        _ANY,
+    ),
+)
+
 MODELS = (*PLAIN, *DENOISING, *SPARSE, *CONTRACTIVE, *VARIATIONAL, *CLASSIFIER, *GAN)
-MODELS += (*WASSERSTEIN, *CYCLEGAN, *STARGAN)
+MODELS += (*WASSERSTEIN, *CYCLEGAN, *STARGAN, *YOUNGER)

@@ -330,3 +330,50 @@ CYCLE_JUDGES = of_game(_cyclegan, "CycleDiscriminatorsPlayer", "pair")
 TRANSLATORS = of_game(_cyclegan, "TranslatorsPlayer", "pair")
 STAR_JUDGE = of_game(_stargan, "StarDiscriminatorPlayer", "labels")
 STAR_GENERATOR = of_game(_stargan, "StarGeneratorPlayer", "labels")
+
+
+def _r1(t: Any) -> Any:
+    return t.R1GAN(_network(t, 2, 3, 5), _network(t, 5, 3, 1), r1=3.0, r1_samples=2)
+
+
+def _adversarial(t: Any) -> Any:
+    parts = t.Dense(5, 2, rng=rng()), t.Dense(2, 5, rng=rng()), t.MSE()
+    return t.AdversarialAutoencoder(*parts, _network(t, 2, 3, 1), 0.7)
+
+
+def _iwae(t: Any) -> Any:
+    encoder = t.Sequential(t.Dense(5, 2, rng=rng()), t.Tanh())
+    heads = t.Dense(2, 3, rng=rng()), t.Dense(2, 3, rng=np.random.default_rng(6))
+    decoder = t.Dense(3, 5, rng=rng())
+    return t.ImportanceWeightedAutoencoder(encoder, *heads, decoder, t.Bernoulli(), samples=2)
+
+
+def _wae(t: Any) -> Any:
+    parts = t.Dense(5, 2, rng=rng()), t.Dense(2, 5, rng=rng()), t.MSE()
+    return t.WassersteinAutoencoder(*parts, 0.7, t.InverseMultiquadratic())
+
+
+def _dictionary(t: Any) -> Any:
+    built = t.TopKSAE(5, 11, 2, dead_k=3, rng=rng())
+    built.idle[:6] = built.dead_after
+    return built
+
+
+def _diffusion(t: Any) -> Any:
+    return t.Diffusion(_network(t, 5 + 2, 3, 5), (5,), time_features=2)
+
+
+def _masked(t: Any) -> Any:
+    return t.MaskedAutoencoder(
+        (1, 2, 3), 1, dim=4, depth=1, heads=1, decoder_dim=4, masked=0.5, rng=rng()
+    )
+
+
+R1_JUDGE = of_game(_r1, "PenalizedDiscriminator")
+CODE_JUDGE = of_game(_adversarial, "CodeDiscriminatorPlayer")
+CODE_MAKER = of_game(_adversarial, "AutoencoderPlayer")
+IWAE = model(_iwae, 7, 5)
+WAE = model(_wae, 7, 5)
+DICTIONARY = model(_dictionary, 7, 5)
+DIFFUSION = model(_diffusion, 7, 5)
+MASKED = model(_masked, 5, 1, 2, 3)
