@@ -37,6 +37,8 @@ RECIPES = {
     "dcgan": ("gan", "a convolutional GAN on MNIST, likewise"),
     "dcgan_fashion": ("gan", "the same on Fashion-MNIST"),
     "wgan": ("gan", "the DCGAN's generator against a critic with gradient penalty, MNIST"),
+    "cyclegan": ("translation", "digits to outlines and back without pairs, beside the truth"),
+    "stargan": ("translation", "four kinds of digits, one generator, beside the truth"),
     "iwae": ("priors", "one draw or five: negative log-likelihood on MNIST"),
     "priors": ("priors", "VAE, IWAE, WAE-MMD and AAE beside each other, MNIST"),
 }

@@ -49,6 +49,15 @@ def gan() -> ta.GAN:
     return ta.GAN(*ta.dense_gan((4,), (3,), 2, rng=rng()))
 
 
+def cyclegan() -> ta.CycleGAN:
+    generators, judges = ((ta.Dense(4, k, rng=rng()) for _ in "yx") for k in (4, 1))
+    return ta.CycleGAN(*generators, *judges)
+
+
+def stargan() -> ta.StarGAN:
+    return ta.StarGAN(ta.Dense(7, 4, rng=rng()), ta.Dense(4, 4, rng=rng()), domains=3)
+
+
 def classifier() -> ta.Classifier:
     return ta.Classifier(ta.Dense(4, 3, rng=rng()))
 
@@ -228,6 +237,26 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
             zip(("generator", "discriminator"), ta.stylegan((1, 2, 2), (2,), 3, rng=rng())),
             **{**R1, "mixing": 0.9, "latent_dim": 3},
         ),
+    ),
+    "CycleGAN": (
+        ta.CycleGAN,
+        {name: ta.Dense(4, 4, rng=rng()) for name in ("generator_y", "generator_x")}
+        | {name: ta.Dense(4, 1, rng=rng()) for name in ("discriminator_y", "discriminator_x")}
+        | {"cycle": 10.0, "identity": 5.0},
+    ),
+    "StarGAN": (
+        ta.StarGAN,
+        {"generator": ta.Dense(7, 4, rng=rng()), "discriminator": ta.Dense(4, 4, rng=rng())}
+        | {"domains": 3, "classification": 1.0, "reconstruction": 10.0, "penalty": 10.0},
+    ),
+    "cyclegan": (
+        ta.cyclegan,
+        {"shape": (1, 4, 4), "channels": 2, "blocks": 1, "output": ta.Sigmoid, "rng": rng()},
+    ),
+    "stargan": (
+        ta.stargan,
+        {"shape": (1, 4, 4), "domains": 3, "channels": 2, "blocks": 1}
+        | {"output": ta.Sigmoid, "rng": rng()},
     ),
     "progan": (
         ta.progan,
@@ -453,6 +482,10 @@ METHODS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "gan.sample": (gan().sample, {"n": 3, "rng": rng()}),
     "gan.noise": (gan().noise, {"n": 3, "rng": rng()}),
     "gan.decode": (gan().decode, {"z": X[:, :2]}),
+    "to_y": (cyclegan().to_y, {"x": X}),
+    "to_x": (cyclegan().to_x, {"y": X}),
+    "translate": (stargan().translate, {"x": X, "domains": LABELS}),
+    "domain_of": (stargan().domain_of, {"x": X}),
     "gan.discriminate": (gan().discriminate, {"x": X}),
     "classifier": (
         stack().classifier,

@@ -162,6 +162,18 @@ def wgan(n):
     assert 0 < n["distance"] <= n["highest"]
 
 
+def cyclegan(n):
+    assert n["real"] > n["fake"]  # the judges tell them apart
+    assert n["true outlines: same"] > 0.5
+    assert n["there and back: F(G(x)): own"] > 0.1  # it leads back, though not yet to outlines
+
+
+def stargan(n):
+    assert n["named"] > 0.4  # the kinds are told apart after 30 steps
+    assert n["slope"] > 0
+    assert 0 <= n["digit"] <= 1
+
+
 # demo: its check, its pictures
 ROWS = {
     "01_compression": (compression, "compression compression_curve"),
@@ -186,6 +198,8 @@ ROWS = {
     "18_wgan": (wgan, "wgan_samples wgan_curves"),
     "19_progan": (progan, "progan_stages progan_samples"),
     "20_stylegan": (stylegan, "stylegan_samples stylegan_mixing stylegan_truncation"),
+    "21_cyclegan": (cyclegan, "cyclegan"),
+    "22_stargan": (stargan, "stargan"),
 }
 NEEDS_TORCH = ("11_custom_function",)
 

@@ -47,7 +47,7 @@ def test_every_file_that_differentiates_is_in_the_bank():
     )
     layers += " noise norm pool pool1d prelu rms_norm shape softmax topk upsample"
     models = "autoencoder classifier conditional contractive denoising sparse variational"
-    players = "gan_losses gan_players"
+    players = "gan_losses gan_players wasserstein_gan cyclegan stargan"
     assert {f"layers/{name}.py" for name in layers.split()} <= mutated
     assert {f"models/{name}.py" for name in f"{models} {players}".split()} <= mutated
     assert {"losses.py", "likelihoods.py", "kernels/reference.py"} <= mutated

@@ -12,7 +12,7 @@ import tinyae as ta
 from tinyae import gradcheck
 from tinyae.learn.track import find
 from tinyae.models.gan_losses import CriticLoss
-from tinyae.models.wasserstein_gan import CriticPlayer
+from tinyae.models.wasserstein_gan import CriticPlayer, between
 
 
 def rng(seed=0):
@@ -149,11 +149,11 @@ def test_the_terms_are_those_of_the_definition():
     z = model.noise(8, noise := rng(4))
     fake = model.generator(z)
     u = noise.random((8, 1))
-    between = u * x + (1 - u) * fake
+    middle = u * x + (1 - u) * fake
     f = model.discriminator
     terms = model.players[0].objective(x, rng(4))
     assert terms["distance"] == pytest.approx(f(x).mean() - f(fake).mean(), rel=1e-12)
-    g, _ = model.gradient(between)
+    g, _ = model.gradient(middle)
     norms = np.linalg.norm(g, axis=1)
     assert terms["slope"] == pytest.approx(norms.mean(), rel=1e-12)
     assert terms["gradient_penalty"] == pytest.approx(((norms - 1) ** 2).mean(), rel=1e-12)
@@ -166,11 +166,10 @@ def test_the_terms_are_those_of_the_definition():
 
 
 def test_between_is_uniform_on_the_line():
-    model = make()
     x, fake = np.zeros((20_000, 6)), np.ones((20_000, 6))
-    between = model.players[0].between(x, fake, rng())
-    assert (between == between[:, :1]).all()  # one u for all of a sample
-    u = np.sort(1 - between[:, 0])
+    middle = between(x, fake, rng())
+    assert (middle == middle[:, :1]).all()  # one u for all of a sample
+    u = np.sort(1 - middle[:, 0])
     assert np.abs(u - np.linspace(0, 1, len(u))).max() < 1.63 / math.sqrt(len(u))  # Kolmogorov, 1 %
 
 

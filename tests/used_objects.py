@@ -117,6 +117,8 @@ MAKERS: dict[str, Callable[[], Any]] = {
     ),
     "ProGAN": lambda: ta.ProGAN(*ta.progan((1, 2, 3), 4, 2, rng=rng())),
     "StyleGAN": lambda: ta.StyleGAN(*ta.stylegan((1, 2, 3), [4], 2, rng=rng())),
+    "CycleGAN": lambda: ta.CycleGAN(*ta.cyclegan((1, 4, 4), 2, 1, rng=rng())),
+    "StarGAN": lambda: ta.StarGAN(*ta.stargan((1, 4, 4), 3, 2, 1, rng=rng()), domains=3),
     "AdversarialAutoencoder": lambda: _small(
         ta.AdversarialAutoencoder,
         ta.Sequential(ta.Dense(4, 3, rng=rng()), ta.Dense(3, 1, rng=rng())),
@@ -183,6 +185,13 @@ def _use_model(name: str, model: Any) -> Any:
         x = rng(4).random((N, 1, 2, 3) if images else (N, 6), np.float32)
         history = ta.fit(model, x, epochs=1, batch_size=8, rng=0, progress=False)
         return history.epochs[0].terms, model.sample(3, rng(1))
+    if isinstance(model, (ta.CycleGAN, ta.StarGAN)):
+        x, y = rng(4).random((2, N, 1, 4, 4), np.float32)
+        star = isinstance(model, ta.StarGAN)
+        domains = np.arange(N) % 3
+        batch = x, domains if star else y
+        history = ta.fit(model, batch, epochs=1, batch_size=8, rng=0, progress=False)
+        return history.epochs[0].terms, model.translate(x, domains) if star else model.to_y(x)
     _, batch = INPUTS[name].draw(_lowest(name), rng(3))
     x, *labels = batch if isinstance(batch, tuple) else (batch,)
     times = -(-N // len(x))

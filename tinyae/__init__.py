@@ -16,7 +16,8 @@ The source is meant to be read, in this order:
 12. ``likelihoods.py``, ``models/variational.py``: the code as a distribution, the ELBO in nats;
     ``importance_weighted.py``; ``mmd.py``, ``wasserstein.py``: a prior for all codes together
 13. ``models/gan.py``, ``gan_players.py``: two players, each with a loss of its own;
-    ``adversarial.py``, ``wasserstein_gan.py``, ``gan_r1.py``, ``progan.py``, ``stylegan.py``
+    ``adversarial.py``, ``wasserstein_gan.py``, ``gan_r1.py``, ``progan.py``, ``stylegan.py``;
+    from image to image ``cyclegan.py``, ``stargan.py``
 14. ``layers/convolution.py``, ``conv.py``: convolution and its transpose, each the other's adjoint;
     of sequences in ``conv1d.py``, ``pool1d.py``; ``upsample.py``, ``glu.py``
 15. ``layers/norm.py``, ``group_norm.py``, ``rms_norm.py``, ``pool.py``,
@@ -78,6 +79,7 @@ from tinyae.models import (
     ConditionalVariationalAutoencoder,
     ContractiveAutoencoder,
     CosineSchedule,
+    CycleGAN,
     DenoisingAutoencoder,
     Diffusion,
     GatedSAE,
@@ -98,6 +100,7 @@ from tinyae.models import (
     Saturating,
     SparseAutoencoder,
     StackedAutoencoder,
+    StarGAN,
     StyleGAN,
     TopKSAE,
     UNet,
@@ -108,6 +111,7 @@ from tinyae.models import (
     conv_encoder_decoder,
     conv_pair,
     conv_wgan,
+    cyclegan,
     dcgan,
     dense_encoder_decoder,
     dense_gan,
@@ -118,6 +122,7 @@ from tinyae.models import (
     sequence_autoencoder,
     spherical,
     stack_of,
+    stargan,
     start_from_linear_filter,
     stylegan,
     unet,
@@ -282,6 +287,8 @@ __all__ = [
     "R1GAN",
     "ProGAN",
     "StyleGAN",
+    "CycleGAN",
+    "StarGAN",
     "NonSaturating",
     "Saturating",
     "WassersteinGAN",
@@ -301,6 +308,8 @@ __all__ = [
     "conv_wgan",
     "progan",
     "stylegan",
+    "cyclegan",
+    "stargan",
     "SGD",
     "Momentum",
     "Nesterov",

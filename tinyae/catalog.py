@@ -91,6 +91,7 @@ from tinyae.models import (
     Classifier,
     ConditionalVariationalAutoencoder,
     ContractiveAutoencoder,
+    CycleGAN,
     DenoisingAutoencoder,
     Diffusion,
     GatedSAE,
@@ -110,6 +111,7 @@ from tinyae.models import (
     ProGAN,
     Saturating,
     SparseAutoencoder,
+    StarGAN,
     StyleGAN,
     TopKSAE,
     UNet,
@@ -187,19 +189,22 @@ class LossRow:
 
 @dataclass(frozen=True)
 class ModelRow:
-    """How to draw a whole model and a batch for it, with labels if it has ``classes``."""
+    """How to draw a whole model and a batch for it: with labels if it has ``classes``, or a pair."""
 
     name: str
     build: Callable[[Integers, np.random.Generator], tuple[Model, Shape]]
     classes: int = 0
+    pair: bool = False
 
     def draw(self, integers: Integers, rng: np.random.Generator) -> tuple[Model, Any]:
-        """A model and a batch in (0, 1), float64; or such a batch and its labels."""
+        """A model and a batch in (0, 1), float64; such a batch and its labels; or two batches."""
         model, shape = self.build(integers, rng)
         model = model.astype(np.float64)
         for p in model.params.values():
             p.value[...] += rng.normal(0, 0.1, p.shape)
         x = rng.uniform(size=shape)
+        if self.pair:
+            return model, (x, rng.uniform(size=shape))
         return model, (x, rng.integers(self.classes, size=len(x))) if self.classes else x
 
 
@@ -1047,8 +1052,30 @@ def _style_gan(integers: Integers, rng: np.random.Generator) -> tuple[GAN, Shape
     return model, (n, 1, 1, pixels)
 
 
+def _cycle_gan(integers: Integers, rng: np.random.Generator) -> tuple[CycleGAN, Shape]:
+    n, pixels, width = integers(2, 5), integers(2, 6), integers(1, 4)
+
+    def network(out: int, *last: Layer) -> Layer:
+        first = Dense(pixels, width, rng=rng), BatchNorm(width, eps=0.1), Tanh()
+        return Sequential(*first, Dense(width, out, rng=rng), *last)
+
+    generators = network(pixels, Sigmoid()), network(pixels, Sigmoid())
+    model = CycleGAN(*generators, network(2), network(1), cycle=2.0, identity=integers(0, 1))
+    return model, (n, pixels)
+
+
+def _star_gan(integers: Integers, rng: np.random.Generator) -> tuple[StarGAN, Shape]:
+    n, depth, pixels, width = integers(2, 5), integers(1, 2), integers(2, 4), integers(1, 4)
+    layers = Conv1d(depth + 3, 2, 1, rng=rng), InstanceNorm(2, eps=0.1), Tanh()
+    generator = Sequential(*layers, Conv1d(2, depth, 1, rng=rng), Sigmoid())
+    hidden = Sequential(Flatten(), Dense(depth * pixels, width, rng=rng), Tanh())
+    discriminator = Sequential(hidden, Dense(width, 1 + 3, rng=rng))
+    weights = {"classification": 0.5, "reconstruction": 2.0, "penalty": 3.0}
+    return StarGAN(generator, discriminator, domains=3, **weights), (n, depth, pixels)
+
+
 def _player(
-    build: Callable[..., tuple[GAN, Shape]], which: int
+    build: Callable[..., tuple[Any, Shape]], which: int
 ) -> Callable[..., tuple[Model, Shape]]:
     def player(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
         gan, shape = build(integers, rng)
@@ -1094,6 +1121,10 @@ MODELS: tuple[ModelRow, ...] = (
     ModelRow("ProGAN generator", _player(_pro_gan, 1)),
     ModelRow("StyleGAN discriminator", _player(_style_gan, 0)),
     ModelRow("StyleGAN generator", _player(_style_gan, 1)),
+    ModelRow("CycleGAN discriminators", _player(_cycle_gan, 0), pair=True),
+    ModelRow("CycleGAN generators", _player(_cycle_gan, 1), pair=True),
+    ModelRow("StarGAN discriminator", _player(_star_gan, 0), classes=3),
+    ModelRow("StarGAN generator", _player(_star_gan, 1), classes=3),
 )
 
 

@@ -59,10 +59,23 @@ MODULES = (
     "models.likelihood_estimates",
     "models.interpolation",
     "models.conditional",
+    "models.importance_weighted",
+    "models.mmd",
+    "models.prior_matching",
+    "models.wasserstein",
+    "models.dictionary",
+    "models.noising",
+    "models.diffusion",
+    "models.masked",
     "models.classifier",
     "models.gan_losses",
     "models.gan_players",
     "models.gan",
+    "models.adversarial",
+    "models.gan_r1",
+    "models.wasserstein_gan",
+    "models.cyclegan",
+    "models.stargan",
 )
 
 

@@ -31,6 +31,14 @@ _conditional = _model("conditional")
 _classifier = _model("classifier")
 _player = _model("gan_players")
 _generator_loss = _model("gan_losses")
+_wgan = _model("wasserstein_gan")
+_cyclegan = _model("cyclegan")
+_stargan = _model("stargan")
+_YOUNGER = ("importance_weighted", "mmd", "wasserstein", "adversarial", "gan_r1", "dictionary")
+_YOUNGER += ("diffusion", "masked")
+_CODE = ("encoder.dW", "encoder.db")
+_DECODER_ALONE = ("decoder.dW", "decoder.db")
+_NETWORK = ("network.0.dW", "network.0.db", "network.2.dW", "network.2.db")
 
 
 def _tangent(name, file, where, old, new, subject, wrong, kinds, **more):
@@ -724,7 +732,7 @@ VARIATIONAL = (
 CLASSIFIER = (
     _classifier(
         "classifier: the label is not subtracted",
-        "Classifier._measure",
+        "cross_entropy",
         "ds[rows, labels] -= 1",
         "pass",
         s.CLASSIFIER,
@@ -733,7 +741,7 @@ CLASSIFIER = (
     ),
     _classifier(
         "classifier: not divided by N",
-        "Classifier._measure",
+        "cross_entropy",
         "ds /= n",
         "pass",
         s.CLASSIFIER,
@@ -742,7 +750,7 @@ CLASSIFIER = (
     ),
     _classifier(
         "classifier: divided by the classes too",
-        "Classifier._measure",
+        "cross_entropy",
         "ds /= n",
         "ds /= ds.size",
         s.CLASSIFIER,
@@ -751,7 +759,7 @@ CLASSIFIER = (
     ),
     _classifier(
         "classifier: t − p",
-        "Classifier._measure",
+        "cross_entropy",
         "ds /= n",
         "ds /= -n",
         s.CLASSIFIER,
@@ -760,7 +768,7 @@ CLASSIFIER = (
     ),
     _classifier(
         "classifier: softmax's slope once more",
-        "Classifier._measure",
+        "cross_entropy",
         "ds /= n",
         "ds *= e / total * (1 - e / total) / n",
         s.CLASSIFIER,
@@ -769,7 +777,7 @@ CLASSIFIER = (
     ),
     _classifier(
         "classifier: the likeliest class for the label",
-        "Classifier._measure",
+        "cross_entropy",
         "ds[rows, labels] -= 1",
         "ds[rows, s.argmax(axis=1)] -= 1",
         s.CLASSIFIER,
@@ -896,4 +904,295 @@ GAN = (
     ),
 )
 
+_WHERE = ("0.dW", "0.db", "2.dW", "2.db")
+_BOTH_G = tuple(f"generator_{side}.{name}" for side in "yx" for name in _WHERE)
+_BOTH_D = tuple(f"discriminator_{side}.{name}" for side in "yx" for name in _WHERE)
+_ANY = ("term", "missing_term", "operands", "offset", "wrong_factor", "stale_cache")
+_WEIGHT = (*_ANY, "missing_factor:classification")
+
+WASSERSTEIN = (
+    _wgan(
+        "wgan: the penalty wants slopes of 0",
+        "GradientPenalty.penalise",
+        "(wide.reshape(-1, 1) - 1)",
+        "wide.reshape(-1, 1)",
+        s.CRITIC,
+        _D,
+        _ANY,
+    ),
+    _wgan(
+        "wgan: the direction is not of length 1",
+        "GradientPenalty.penalise",
+        "v = g / np.where(wide > 0, wide, 1)",
+        "v = g",
+        s.CRITIC,
+        _D,
+        _ANY,
+    ),
+    _wgan(
+        "wgan: no 2 of the square",
+        "GradientPenalty.penalise",
+        "(2 * self.penalty / len(x))",
+        "(self.penalty / len(x))",
+        s.CRITIC,
+        _D,
+        _ANY,
+    ),
+)
+
+CYCLEGAN = (
+    _cyclegan(
+        "cyclegan: the judge's slope does not reach the generator",
+        "TranslatorsPlayer.backprop",
+        "dmade = D.backward_input(ds, judge_cache)",
+        "dmade = 0",
+        s.TRANSLATORS,
+        _BOTH_G,
+        _ANY,
+    ),
+    _cyclegan(
+        "cyclegan: the way back does not teach the way there",
+        "TranslatorsPlayer.backprop",
+        "dmade = dmade + back.backward(",
+        "back.backward(",
+        s.TRANSLATORS,
+        _BOTH_G,
+        _ANY,
+    ),
+    _cyclegan(
+        "cyclegan: the cycle is not weighed",
+        "TranslatorsPlayer.backprop",
+        "game.cycle * dagain",
+        "dagain",
+        s.TRANSLATORS,
+        _BOTH_G,
+        _ANY,
+    ),
+    _cyclegan(
+        "cyclegan: the identity goes back through the pass of the translation",
+        "TranslatorsPlayer.backprop",
+        "make.backward_params(game.identity * dsame, same_cache)",
+        "make.backward_params(game.identity * dsame, make_cache)",
+        s.TRANSLATORS,
+        _BOTH_G,
+        _ANY,
+    ),
+    _cyclegan(
+        "cyclegan: the judges' loss is not halved in the gradient",
+        "CycleDiscriminatorsPlayer._score",
+        "L, ds, ds_fake = (L + L_fake) / 2, ds / 2, ds_fake / 2",
+        "L, ds, ds_fake = (L + L_fake) / 2, ds, ds_fake",
+        s.CYCLE_JUDGES,
+        _BOTH_D,
+        ("factor:2",),
+    ),
+    _cyclegan(
+        "cyclegan: the judges learn nothing from what is made",
+        "CycleDiscriminatorsPlayer.backprop",
+        "D.backward_params(ds_fake, fake_cache)",
+        "pass",
+        s.CYCLE_JUDGES,
+        _BOTH_D,
+        _ANY,
+    ),
+)
+
+STARGAN = (
+    _stargan(
+        "stargan: D does not learn the domains",
+        "StarDiscriminatorPlayer.backprop",
+        "game.classification * dlogits",
+        "0 * dlogits",
+        s.STAR_JUDGE,
+        _D,
+        ("zero", *_ANY),
+    ),
+    _stargan(
+        "stargan: D's distance has the wrong sign at data",
+        "StarDiscriminatorPlayer.backprop",
+        "ds = np.full_like(y[:, :1], -1 / len(x))",
+        "ds = np.full_like(y[:, :1], 1 / len(x))",
+        s.STAR_JUDGE,
+        _D,
+        _ANY,
+    ),
+    _stargan(
+        "stargan: the domains of translations are not asked for in the gradient",
+        "StarGeneratorPlayer._score",
+        "dy = np.concatenate([ds, game.classification * dlogits], axis=1)",
+        "dy = np.concatenate([ds, dlogits], axis=1)",
+        s.STAR_GENERATOR,
+        _G,
+        _WEIGHT,
+    ),
+    _stargan(
+        "stargan: the way back does not teach the way there",
+        "StarGeneratorPlayer.backprop",
+        " + dback[:, : x.shape[1]]",
+        "",
+        s.STAR_GENERATOR,
+        _G,
+        _ANY,
+    ),
+    _stargan(
+        "stargan: the target's slope for the image's",
+        "StarGeneratorPlayer.backprop",
+        "dback[:, : x.shape[1]]",
+        "dback[:, -x.shape[1] :]",
+        s.STAR_GENERATOR,
+        _G,
+        _ANY,
+    ),
+)
+
+_younger = {name: _model(name) for name in _YOUNGER}
+
+YOUNGER = (
+    _younger["importance_weighted"](
+        "iwae: every draw counts alike in the gradient",
+        "ImportanceWeightedAutoencoder.backprop",
+        "K * w.ravel()",
+        "np.ones_like(w.ravel())",
+        s.IWAE,
+        (*_DECODER_ALONE, *_HEADS, *_ENCODER),
+        _ANY,
+    ),
+    _younger["importance_weighted"](
+        "iwae: the prior is left out",
+        "ImportanceWeightedAutoencoder.backprop",
+        " + w / N * z  # y = g(z), −ln p(z) = ½ z² + …",
+        "",
+        s.IWAE,
+        (*_HEADS, *_ENCODER),
+        _ANY,
+    ),
+    _younger["wasserstein"](
+        "wae: the distance of sets is not weighed",
+        "WassersteinAutoencoder.backprop",
+        "dz + self.weight * dmmd",
+        "dz + dmmd",
+        s.WAE,
+        _CODE,
+        _WEIGHT,
+    ),
+    _younger["mmd"](
+        "wae: the codes do not see the prior",
+        "mmd",
+        "B.sum(axis=1, keepdims=True) * z - B @ p",
+        "0",
+        s.WAE,
+        _CODE,
+        _ANY,
+    ),
+    _younger["mmd"](
+        "wae: pairs are counted once",
+        "mmd",
+        "A = 2 * dk /",
+        "A = dk /",
+        s.WAE,
+        _CODE,
+        _ANY,
+    ),
+    _younger["adversarial"](
+        "aae: the game is not weighed",
+        "AutoencoderPlayer.backprop",
+        "weight * D.backward_input(ds, cache)",
+        "D.backward_input(ds, cache)",
+        s.CODE_MAKER,
+        _CODE,
+        _WEIGHT,
+    ),
+    _younger["adversarial"](
+        "aae: the codes are not judged",
+        "AutoencoderPlayer.backprop",
+        "dz = dz + weight * D.backward_input(ds, cache)",
+        "pass",
+        s.CODE_MAKER,
+        _CODE,
+        _ANY,
+    ),
+    _younger["gan_r1"](
+        "r1: the penalty is not a mean",
+        "R1GAN.penalise",
+        "self.r1 / len(v)",
+        "self.r1",
+        s.R1_JUDGE,
+        _D,
+        _ANY,
+    ),
+    _younger["gan_r1"](
+        "r1: the penalty teaches nothing",
+        "PenalizedDiscriminator.backprop",
+        "self.game.penalise(x)",
+        "self.game.slope(self.game.discriminator, x)[0]",
+        s.R1_JUDGE,
+        _D,
+        _ANY,
+    ),
+    _younger["dictionary"](
+        "dictionary: directions of any length",
+        "Dictionary._step",
+        "(dE - E * (E * dE).sum(axis=1, keepdims=True)) / length",
+        "dE",
+        s.DICTIONARY,
+        ("dWd",),
+        _ANY,
+    ),
+    _younger["dictionary"](
+        "dictionary: x is not centred in the gradient",
+        "Dictionary.scores_backward",
+        "self.bd.grad -= da.sum(axis=0) @ self.We.value  # c = x − bd",
+        "pass",
+        s.DICTIONARY,
+        ("dbd",),
+        _ANY,
+    ),
+    _younger["dictionary"](
+        "dictionary: dead features are not revived",
+        "Dictionary.backprop",
+        "dz * m + du * (u != 0)",
+        "dz * m",
+        s.DICTIONARY,
+        ("dWe", "dbe", "dbd"),
+        _ANY,
+    ),
+    _younger["diffusion"](
+        "diffusion: the slope has the wrong sign",
+        "Diffusion.backprop",
+        "backward_params(do, cache)",
+        "backward_params(-do, cache)",
+        s.DIFFUSION,
+        _NETWORK,
+        ("factor:-1|sign",),
+    ),
+    _younger["diffusion"](
+        "diffusion: the noise is drawn again",
+        "Diffusion.backprop",
+        "o, cache = self.network.forward(shown)",
+        "o, cache = self.network.forward(self.noised(batch, rng)[0])",
+        s.DIFFUSION,
+        _NETWORK,
+        ("noise", *_ANY),
+    ),
+    _younger["masked"](
+        "masked: the visible patches are punished, too",
+        "MaskedAutoencoder._terms",
+        "return {",
+        "gap = y - p\n        return {",
+        s.MASKED,
+        ("bridge.layer.dW", "embed.layer.dW", "dmask"),
+        _ANY,
+    ),
+    _younger["masked"](
+        "masked: the mask gets the visible patches' gradient",
+        "MaskedAutoencoder.backprop",
+        "dh.sum(axis=(0, 1)) - dv.sum(axis=(0, 1))",
+        "dh.sum(axis=(0, 1))",
+        s.MASKED,
+        ("dmask",),
+        _ANY,
+    ),
+)
+
 MODELS = (*PLAIN, *DENOISING, *SPARSE, *CONTRACTIVE, *VARIATIONAL, *CLASSIFIER, *GAN)
+MODELS += (*WASSERSTEIN, *CYCLEGAN, *STARGAN, *YOUNGER)

@@ -293,3 +293,87 @@ def player(name: str, generator_loss: str = "NonSaturating") -> Subject:
 DISCRIMINATOR = player("DiscriminatorPlayer")
 GENERATOR = player("GeneratorPlayer")
 GENERATOR_SATURATING = player("GeneratorPlayer", "Saturating")
+
+
+def _network(t: Any, *sizes: int) -> Any:
+    a, b, c = sizes
+    return t.Sequential(t.Dense(a, b, rng=rng()), t.Tanh(), t.Dense(b, c, rng=rng()))
+
+
+def _wgan(t: Any) -> Any:
+    return t.WassersteinGAN(_network(t, 2, 3, 5), _network(t, 5, 3, 1), 3.0)
+
+
+def _cyclegan(t: Any) -> Any:
+    parts = (_network(t, 5, k, out) for k, out in ((3, 5), (2, 5), (3, 1), (2, 1)))
+    return t.CycleGAN(*parts, cycle=2.0, identity=3.0)
+
+
+def _stargan(t: Any) -> Any:
+    weights = {"classification": 2.0, "reconstruction": 3.0, "penalty": 0.7}
+    return t.StarGAN(_network(t, 5 + 2, 3, 5), _network(t, 5, 3, 1 + 2), domains=2, **weights)
+
+
+def of_game(game: Callable[[Any], Any], player: str, batch: str = "x") -> Subject:
+    """A player of a game and its batch: samples, two sets of them, or samples and labels."""
+
+    def case(t: Any) -> Case:
+        x, y = np.random.default_rng(2).uniform(0.05, 0.95, (2, 7, 5))
+        subject = getattr(t, player)(drawn(game(t), 0.2))
+        return Case(subject, {"x": x, "pair": (x, y), "labels": (x, np.arange(7) % 2)}[batch])
+
+    return case
+
+
+CRITIC = of_game(_wgan, "CriticPlayer")
+CYCLE_JUDGES = of_game(_cyclegan, "CycleDiscriminatorsPlayer", "pair")
+TRANSLATORS = of_game(_cyclegan, "TranslatorsPlayer", "pair")
+STAR_JUDGE = of_game(_stargan, "StarDiscriminatorPlayer", "labels")
+STAR_GENERATOR = of_game(_stargan, "StarGeneratorPlayer", "labels")
+
+
+def _r1(t: Any) -> Any:
+    return t.R1GAN(_network(t, 2, 3, 5), _network(t, 5, 3, 1), r1=3.0, r1_samples=2)
+
+
+def _adversarial(t: Any) -> Any:
+    parts = t.Dense(5, 2, rng=rng()), t.Dense(2, 5, rng=rng()), t.MSE()
+    return t.AdversarialAutoencoder(*parts, _network(t, 2, 3, 1), 0.7)
+
+
+def _iwae(t: Any) -> Any:
+    encoder = t.Sequential(t.Dense(5, 2, rng=rng()), t.Tanh())
+    heads = t.Dense(2, 3, rng=rng()), t.Dense(2, 3, rng=np.random.default_rng(6))
+    decoder = t.Dense(3, 5, rng=rng())
+    return t.ImportanceWeightedAutoencoder(encoder, *heads, decoder, t.Bernoulli(), samples=2)
+
+
+def _wae(t: Any) -> Any:
+    parts = t.Dense(5, 2, rng=rng()), t.Dense(2, 5, rng=rng()), t.MSE()
+    return t.WassersteinAutoencoder(*parts, 0.7, t.InverseMultiquadratic())
+
+
+def _dictionary(t: Any) -> Any:
+    built = t.TopKSAE(5, 11, 2, dead_k=3, rng=rng())
+    built.idle[:6] = built.dead_after
+    return built
+
+
+def _diffusion(t: Any) -> Any:
+    return t.Diffusion(_network(t, 5 + 2, 3, 5), (5,), time_features=2)
+
+
+def _masked(t: Any) -> Any:
+    return t.MaskedAutoencoder(
+        (1, 2, 3), 1, dim=4, depth=1, heads=1, decoder_dim=4, masked=0.5, rng=rng()
+    )
+
+
+R1_JUDGE = of_game(_r1, "PenalizedDiscriminator")
+CODE_JUDGE = of_game(_adversarial, "CodeDiscriminatorPlayer")
+CODE_MAKER = of_game(_adversarial, "AutoencoderPlayer")
+IWAE = model(_iwae, 7, 5)
+WAE = model(_wae, 7, 5)
+DICTIONARY = model(_dictionary, 7, 5)
+DIFFUSION = model(_diffusion, 7, 5)
+MASKED = model(_masked, 5, 1, 2, 3)

@@ -39,6 +39,17 @@ TESTS = {
     "models/interpolation.py": ("test_variational.py",),
     "models/conditional.py": ("test_variational.py", "test_laws.py"),
     "models/classifier.py": ("test_classifier.py", "test_laws.py"),
+    "models/importance_weighted.py": ("test_importance_weighted.py", "test_laws.py"),
+    "models/mmd.py": ("test_wasserstein.py", "test_laws.py"),
+    "models/wasserstein.py": ("test_wasserstein.py", "test_laws.py"),
+    "models/adversarial.py": ("test_adversarial.py", "test_laws.py"),
+    "models/dictionary.py": ("test_dictionary.py", "test_laws.py"),
+    "models/diffusion.py": ("test_diffusion.py", "test_laws.py"),
+    "models/masked.py": ("test_masked.py", "test_laws.py"),
+    "models/gan_r1.py": ("test_progan.py", "test_laws.py"),
+    "models/wasserstein_gan.py": ("test_wasserstein_gan.py", "test_stargan.py", "test_laws.py"),
+    "models/cyclegan.py": ("test_cyclegan.py", "test_laws.py"),
+    "models/stargan.py": ("test_stargan.py", "test_laws.py"),
     "models/gan": ("test_gan.py", "test_laws.py"),  # with its players and their losses
 }
 # A failure is enough; minimal examples are not needed.

@@ -24,7 +24,7 @@ from tinyae.models.gan_r1 import R1GAN
 from tinyae.models.importance_weighted import ImportanceWeightedAutoencoder
 from tinyae.models.sparse import Penalty
 from tinyae.models.variational import VariationalAutoencoder
-from tinyae.models.wasserstein_gan import WassersteinGAN
+from tinyae.models.wasserstein_gan import GradientPenalty
 from tinyae.param import Array, unique
 
 # computed from a Jacobian, by a model itself
@@ -75,7 +75,7 @@ class Recorder:
                     setattr(part, key, _Penalty(self, inner, value))
                 elif isinstance(value, GeneratorLoss):
                     setattr(part, key, _GeneratorLoss(self, inner, value))
-            if isinstance(part, WassersteinGAN):
+            if isinstance(part, GradientPenalty):
                 self._slope(part, "gradient_penalty", "x̂", _distance_from_one)
             if isinstance(part, R1GAN):
                 self._slope(part, "r1", "x", _square)

@@ -14,7 +14,7 @@ from tinyae.explanation.result import Step, quantity
 from tinyae.layers import Layer, Residual, Sequential, Skip, TiedDense
 from tinyae.likelihoods import Likelihood
 from tinyae.losses import Loss
-from tinyae.models.wasserstein_gan import WassersteinGAN
+from tinyae.models.wasserstein_gan import GradientPenalty
 from tinyae.param import Array
 
 _SYMBOLS = {"gamma": "γ", "beta": "β", "logvar": "s"}  # Params under their names in the equations
@@ -62,7 +62,7 @@ def steps_of(calls: list[Call], provenance: Provenance) -> list[Step]:
 def _step(call: Call, provenance: Provenance) -> Step:
     doc = sections(type(call.part))
     if call.name == "gradient_penalty":
-        doc |= parse(WassersteinGAN.penalise.__doc__)
+        doc |= parse(GradientPenalty.penalise.__doc__)
     made = {k: float(v) for k, v in call.made.items() if not isinstance(v, np.ndarray)}
     title = type(call.part).__name__ if call.name in PENALTIES else f"{call.part!r}"
     step = Step(

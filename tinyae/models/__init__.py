@@ -14,6 +14,7 @@ from tinyae.models.classifier import Classifier
 from tinyae.models.conditional import ConditionalVariationalAutoencoder
 from tinyae.models.contractive import ContractiveAutoencoder
 from tinyae.models.conv_denoiser import conv_denoiser, start_from_linear_filter
+from tinyae.models.cyclegan import CycleGAN
 from tinyae.models.denoising import DenoisingAutoencoder
 from tinyae.models.dictionary import TopKSAE
 from tinyae.models.diffusion import Diffusion
@@ -32,8 +33,10 @@ from tinyae.models.progan_blocks import progan
 from tinyae.models.sequence_builders import sequence_autoencoder
 from tinyae.models.sparse import KLSparsity, L1Sparsity, SparseAutoencoder
 from tinyae.models.stacked import StackedAutoencoder, stack_of
+from tinyae.models.stargan import StarGAN
 from tinyae.models.stylegan import StyleGAN, stylegan
 from tinyae.models.thresholds import GatedSAE, JumpReLUSAE
+from tinyae.models.translation_builders import cyclegan, stargan
 from tinyae.models.unet import UNet, unet
 from tinyae.models.variational import VariationalAutoencoder
 from tinyae.models.vqvae import VQVAE
@@ -77,6 +80,8 @@ __all__ = [
     "R1GAN",
     "ProGAN",
     "StyleGAN",
+    "CycleGAN",
+    "StarGAN",
     "NonSaturating",
     "Saturating",
     "WassersteinGAN",
@@ -95,4 +100,6 @@ __all__ = [
     "conv_wgan",
     "progan",
     "stylegan",
+    "cyclegan",
+    "stargan",
 ]

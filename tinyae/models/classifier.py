@@ -61,16 +61,8 @@ class Classifier(Model):
                 f"{labels.max(initial=0)}; end the network in Dense(…, {labels.max(initial=0) + 1}) "
                 "or number the classes from 0"
             )
-        n, rows = len(s), np.arange(len(s))
         error = float((s.argmax(axis=1) != labels).mean())
-        s = s - s.max(axis=1, keepdims=True)
-        e = np.exp(s)
-        total = e.sum(axis=1, keepdims=True)
-        log_p = s[rows, labels] - np.log(total[:, 0])
-        ds = e / total
-        ds[rows, labels] -= 1
-        ds /= n
-        L = -float(log_p.mean(dtype=np.float64))
+        L, ds = cross_entropy(s, labels)
         return {"total": L, "cross_entropy": L, "error": error}, ds
 
     def trace(self, x: Any, rng: np.random.Generator | None = None) -> Iterator[tuple[str, Array]]:
@@ -133,3 +125,16 @@ class Classifier(Model):
         self._pair((x, labels))
         wrong = [np.sum(self.predict(a) != t) for a, t in batches((x, labels), 1024)]
         return float(np.sum(wrong) / len(x))
+
+
+def cross_entropy(s: Array, labels: Array) -> tuple[float, Array]:
+    """L = −1/n Σ ln pₙ[tₙ], p the softmax of s (N, K), and ds = (p − onehot(t)) / n."""
+    n, rows = len(s), np.arange(len(s))
+    s = s - s.max(axis=1, keepdims=True)
+    e = np.exp(s)
+    total = e.sum(axis=1, keepdims=True)
+    log_p = s[rows, labels] - np.log(total[:, 0])
+    ds = e / total
+    ds[rows, labels] -= 1
+    ds /= n
+    return -float(log_p.mean(dtype=np.float64)), ds

@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from tinyae.arguments import generator, positive_int
 from tinyae.arrays import plain
@@ -45,32 +46,14 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
             got = f"{len(batch)} arrays" if isinstance(batch, tuple) else "one array"
             raise TypeError(f"{who}: a batch is {got}, expected two; pass (x, labels)")
         x, labels = batch
-        c = np.zeros((len(labels), self.classes), x.dtype)
-        c[np.arange(len(labels)), self._labels(labels)] = 1
-        return x, c
+        return x, one_hot(self._labels(labels), self.classes, x.dtype)
 
     def _labels(self, labels: Any) -> Array:
         """The labels as an array, after checking them."""
-        who = type(self).__name__
-        labels = plain(f"{who}: labels", labels)
-        if labels.dtype.kind not in "iu":
-            raise TypeError(
-                f"{who}: labels are {labels.dtype}, expected integers; pass labels.astype(int)"
-            )
-        if labels.ndim != 1:
-            raise ValueError(f"{who}: labels have shape {labels.shape}, expected (N,)")
-        if labels.size and not 0 <= labels.min() <= labels.max() < self.classes:
-            raise ValueError(
-                f"{who}: labels run from {labels.min()} to {labels.max()}, expected 0 to "
-                f"{self.classes - 1}; number the classes from 0, or raise classes"
-            )
-        return labels
+        return check_labels(type(self).__name__, labels, "classes", self.classes)
 
     def _join(self, a: Array, c: Array) -> Array:
-        shape = (*c.shape, *a.shape[2:])  # in a feature map, c is repeated at every place
-        return np.concatenate(
-            [a, np.broadcast_to(c.reshape(*c.shape, *[1] * (a.ndim - 2)), shape)], 1
-        )
+        return join(a, c)
 
     def _cut(self, da: Array, c: Array) -> Array:
         return np.ascontiguousarray(da[:, : -self.classes])
@@ -110,3 +93,38 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
     def _prior_of(self, labels: Any, rng: np.random.Generator) -> tuple[Array, Array]:
         labels = self._labels(labels)
         return self._prior(len(labels), rng), labels
+
+
+def one_hot(labels: Array, classes: int, dtype: DTypeLike) -> Array:
+    """c (N, classes): 1 in the column of each sample's class."""
+    c = np.zeros((len(labels), classes), dtype)
+    c[np.arange(len(labels)), labels] = 1
+    return c
+
+
+def join(a: Array, c: Array) -> Array:
+    """[a, c] on axis 1. Beside a feature map, c is repeated at every place."""
+    shape = (*c.shape, *a.shape[2:])
+    return np.concatenate([a, np.broadcast_to(c.reshape(*c.shape, *[1] * (a.ndim - 2)), shape)], 1)
+
+
+def check_labels(who: str, labels: Any, name: str, classes: int) -> Array:
+    """The labels as an array of integers below ``classes``, an argument that is called ``name``.
+
+    Raises
+        TypeError   they are not integers
+        ValueError  they are not (N,), or lie outside 0 … classes − 1
+    """
+    labels = plain(f"{who}: labels", labels)
+    if labels.dtype.kind not in "iu":
+        raise TypeError(
+            f"{who}: labels are {labels.dtype}, expected integers; pass labels.astype(int)"
+        )
+    if labels.ndim != 1:
+        raise ValueError(f"{who}: labels have shape {labels.shape}, expected (N,)")
+    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(
+            f"{who}: labels run from {labels.min()} to {labels.max()}, expected 0 to "
+            f"{classes - 1}; number the {name} from 0, or raise {name}"
+        )
+    return labels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from tinyae.models.base import Model, Terms
 from tinyae.param import Array, Param
 
 _bce = BCEWithLogits()
+Run = Callable[[Layer, Array], Array]  # training, or inferring
 
 
 class Player(Model):
@@ -134,3 +136,13 @@ class GeneratorPlayer(Player):
 def prefixed(name: str, part: Layer) -> dict[str, Param]:
     """A part's parameters by their names in the game."""
     return {f"{name}.{key}": p for key, p in part.params.items()}
+
+
+def training(part: Layer, x: Array) -> Array:
+    """What a part gives in training mode."""
+    return part.forward(x)[0]
+
+
+def inferring(part: Layer, x: Array) -> Array:
+    """What a part gives in inference mode."""
+    return part(x)

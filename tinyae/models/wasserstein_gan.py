@@ -27,7 +27,46 @@ from tinyae.models.gan_players import DiscriminatorPlayer, GeneratorPlayer
 from tinyae.param import Array
 
 
-class WassersteinGAN(GAN):
+class GradientPenalty:
+    """What a model needs for the penalty on the slope of its discriminator's first output s.
+
+    Forward   gradient_penalty = 1/n Σ (‖∇s(x̂ₙ)‖ − 1)²
+    Shapes    x̂ (N, …)   discriminator(x̂) (N, K), of which s is the first column
+    Source    Gulrajani, Ahmed, Arjovsky, Dumoulin & Courville (2017), eq. 3
+    """
+
+    discriminator: Layer
+    penalty: float
+
+    def gradient(self, x: Array) -> tuple[Array, Any]:
+        """∇s of each sample, in x's shape, and the cache of the forward pass."""
+        y, cache = self.discriminator.forward(x)
+        return self.discriminator.backward_input(self.first(y), cache), cache
+
+    def penalise(self, x: Array) -> Array:
+        """‖∇s‖ of each sample, (N,); adds ∂/∂θ of λ · gradient_penalty to the discriminator's Params.
+
+        Forward   g = J(x̂)ᵀ e, each sample's ∇s      gradient_penalty = 1/n Σ (‖gₙ‖ − 1)²
+        Backward  v = g/‖g‖, held fixed      φ = Σ dṡₙ ṡₙ,   ṡ = eᵀ J(x̂) v = ‖g‖      dṡ = 2λ/n (‖g‖ − 1)
+                  ∂φ/∂θ by ``tangent_backward``; its ∂φ/∂x̂ is not needed, for x̂ is data
+        """
+        g, cache = self.gradient(x)
+        norms = norms_of(g)
+        wide = norms.astype(g.dtype).reshape(-1, *[1] * (g.ndim - 1))
+        v = g / np.where(wide > 0, wide, 1)  # ‖g‖ has a kink at 0, and 0 is one of its slopes there
+        ydot, tcache = self.discriminator.tangent(v, cache)
+        dsdot = (2 * self.penalty / len(x)) * (wide.reshape(-1, 1) - 1)
+        self.discriminator.tangent_backward(dsdot * self.first(ydot), tcache)
+        return norms
+
+    def first(self, y: Array) -> Array:
+        """e: 1 in the column of s, 0 in all others."""
+        e = np.zeros_like(y)
+        e[:, 0] = 1
+        return e
+
+
+class WassersteinGAN(GradientPenalty, GAN):
     """A generator G and a critic f, whose values may grow with slope 1 and no faster.
 
     Forward   z ~ N(0, I)      x̃ = G(z)      x̂ = u x + (1 − u) x̃,   u ~ U(0, 1) for each sample
@@ -67,7 +106,7 @@ class WassersteinGAN(GAN):
                 f"{who}: the critic ends in {last}, expected any real number; leave the last "
                 "activation out"
             )
-        _check_differentiable_twice(who, discriminator, "discriminator")
+        check_differentiable_twice(who, discriminator, "discriminator")
         super().__init__(generator, discriminator, CriticLoss(), latent_dim=latent_dim)
         self.penalty = check_weight(who, "penalty", penalty, "10")
 
@@ -76,26 +115,8 @@ class WassersteinGAN(GAN):
         """The critic, which is trained first, and the generator."""
         return CriticPlayer(self), GeneratorPlayer(self)
 
-    def gradient(self, x: Array) -> tuple[Array, Any]:
-        """∇f of each sample, in x's shape, and the cache of f's forward pass."""
-        s, cache = self.discriminator.forward(x)
-        return self.discriminator.backward_input(np.ones_like(self.logits(s)), cache), cache
-
-    def penalise(self, x: Array) -> Array:
-        """‖∇f‖ of each sample, (N,); adds ∂/∂θ_f of λ · gradient_penalty.
-
-        Forward   g = J_f(x̂)ᵀ 1, each sample's ∇f      gradient_penalty = 1/n Σ (‖gₙ‖ − 1)²
-        Backward  v = g/‖g‖, held fixed      φ = Σ dṡₙ ṡₙ,   ṡ = J_f(x̂) v = ‖g‖      dṡ = 2λ/n (‖g‖ − 1)
-                  ∂φ/∂θ_f by ``tangent_backward``; its ∂φ/∂x̂ is not needed, for x̂ is data
-        """
-        g, cache = self.gradient(x)
-        norms = norms_of(g)
-        wide = norms.astype(g.dtype).reshape(-1, *[1] * (g.ndim - 1))
-        v = g / np.where(wide > 0, wide, 1)  # ‖g‖ has a kink at 0, and 0 is one of its slopes there
-        _, tcache = self.discriminator.tangent(v, cache)
-        dsdot = (2 * self.penalty / len(x)) * (wide.reshape(-1, 1) - 1)
-        self.discriminator.tangent_backward(dsdot, tcache)
-        return norms
+    def first(self, y: Array) -> Array:
+        return super().first(self.logits(y))
 
     def discriminate(self, x: Array) -> Array:
         """f(x), (N,): no probability; only differences between samples have a meaning."""
@@ -115,7 +136,7 @@ class CriticPlayer(DiscriminatorPlayer):
         real, fake = self.real_and_fake(x, rng)
         s, _ = self.game.discriminator.forward(real)
         s_fake, _ = self.game.discriminator.forward(fake)
-        g, _ = self.game.gradient(self.between(real, fake, rng))
+        g, _ = self.game.gradient(between(real, fake, rng))
         return self._terms(s, s_fake, norms_of(g))
 
     def backprop(self, x: Any, rng: np.random.Generator | None = None) -> Terms:
@@ -123,7 +144,7 @@ class CriticPlayer(DiscriminatorPlayer):
         real, fake = self.real_and_fake(x, rng)
         s, real_cache = f.forward(real)
         s_fake, fake_cache = f.forward(fake)
-        norms = self.game.penalise(self.between(real, fake, rng))
+        norms = self.game.penalise(between(real, fake, rng))
         terms = self._terms(s, s_fake, norms)
         f.backward_params(np.full_like(s_fake, 1 / len(x)), fake_cache)
         f.backward_params(np.full_like(s, -1 / len(x)), real_cache)
@@ -132,13 +153,8 @@ class CriticPlayer(DiscriminatorPlayer):
     def evaluate_batch(self, x: Any, rng: np.random.Generator) -> Terms:
         f = self.game.discriminator
         real, fake = self.real_and_fake(x, rng, inference=True)
-        g, _ = self.game.gradient(self.between(real, fake, rng))
+        g, _ = self.game.gradient(between(real, fake, rng))
         return self._terms(f(real), f(fake), norms_of(g))
-
-    def between(self, real: Array, fake: Array, rng: Any) -> Array:
-        """x̂, at a random place of the straight line between a datum and a sample."""
-        u = rng.random((len(real), *[1] * (real.ndim - 1)), real.dtype.type)
-        return u * real + (1 - u) * fake
 
     def _terms(self, s: Array, s_fake: Array, norms: Array) -> Terms:
         distance = float(s.mean(dtype=np.float64) - s_fake.mean(dtype=np.float64))
@@ -153,12 +169,18 @@ class CriticPlayer(DiscriminatorPlayer):
         }
 
 
+def between(real: Array, fake: Array, rng: np.random.Generator) -> Array:
+    """x̂, at a random place of the straight line between a datum and a sample."""
+    u = rng.random((len(real), *[1] * (real.ndim - 1)), real.dtype.type)
+    return u * real + (1 - u) * fake
+
+
 def norms_of(g: Array) -> Array:
     """‖gₙ‖, (N,) in float64"""
     return np.sqrt(per_sample(np.square(g)))
 
 
-def _check_differentiable_twice(who: str, part: Module, name: str) -> None:
+def check_differentiable_twice(who: str, part: Module, name: str) -> None:
     """Raise unless the slope of ``part`` is that of each sample alone, and has a derivative."""
     if any(isinstance(v, (np.ndarray, np.random.Generator)) for v in vars(part).values()):
         raise ValueError(
@@ -171,4 +193,4 @@ def _check_differentiable_twice(who: str, part: Module, name: str) -> None:
             "differentiated; use layers that have one, such as Conv1d or MultiHeadAttention"
         )
     for key, child in part.children.items():
-        _check_differentiable_twice(who, child, f"{name}.{key}")
+        check_differentiable_twice(who, child, f"{name}.{key}")
