@@ -38,6 +38,8 @@ RECIPES = {
     "dcgan_fashion": ("gan", "the same on Fashion-MNIST"),
     "wgan": ("gan", "the DCGAN's generator against a critic with gradient penalty, MNIST"),
     "iwae": ("priors", "one draw or five: negative log-likelihood on MNIST"),
+    "code_prior": ("codes", "digits by class from a Transformer prior over 49 codes, MNIST"),
+    "vqgan": ("codes", "a VQ-VAE with a discriminator of patches, Fashion-MNIST: won and lost"),
     "priors": ("priors", "VAE, IWAE, WAE-MMD and AAE beside each other, MNIST"),
 }
 

@@ -74,19 +74,20 @@ class CodePrior(Model):
         self.codes = positive_int(who, "codes", codes, 512)
         self.shape = tuple(sizes_of(who, "shape", shape))
         self.classes = positive_int(who, "classes", classes, 10)
+        self.dim, self.heads = positive_int(who, "dim", dim), positive_int(who, "heads", heads, 4)
         self.depth = positive_int(who, "depth", depth, 3)
         self.tokens = math.prod(self.shape)
         more: dict[str, Any] = {"rng": rng, "dtype": dtype}
         tables = {"init": init or Normal(0.02), **more}
-        self.classes_table = Embedding(self.classes, dim, **tables)
-        self.codes_table = Embedding(self.codes, dim, **tables)
-        self.positions = LearntPositions(self.tokens, dim, **tables)
-        blocks = [
-            TransformerBlock(dim, heads, causal=True, init=init, **more) for _ in range(self.depth)
-        ]
-        self.blocks = Sequential(*blocks)
-        head = Tokenwise(Dense(dim, self.codes, init=init, **more))
-        self.head = Sequential(LayerNorm(dim, dtype=dtype), head)
+        self.classes_table = Embedding(self.classes, self.dim, **tables)
+        self.codes_table = Embedding(self.codes, self.dim, **tables)
+        self.positions = LearntPositions(self.tokens, self.dim, **tables)
+        block = {"causal": True, "init": init, **more}
+        self.blocks = Sequential(
+            *(TransformerBlock(self.dim, self.heads, **block) for _ in range(self.depth))
+        )
+        head = Tokenwise(Dense(self.dim, self.codes, init=init, **more))
+        self.head = Sequential(LayerNorm(self.dim, dtype=dtype), head)
 
     # --- training --------------------------------------------------------------------------
 
