@@ -5,7 +5,7 @@
 
 ``code_prior`` learns codes of 7 × 7 places, 64 a place, and then their distribution for each class.
 The samples are judged by a classifier of real digits: how many it takes for the class that was asked
-for, and the score of the recipe ``gan``. The bits of a code are an exact likelihood, of the codes and not of the
+for, and the score of the recipe ``gan``. The bits of a code are an exact likelihood, of codes, not of
 pixels; as it can be computed for every class, the prior is a classifier too.
 
 ``vqgan`` trains a VQ-VAE, and from there on the same network twice, with and without the
