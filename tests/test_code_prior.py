@@ -87,11 +87,12 @@ def test_tokens_one_by_one_give_what_the_whole_sequence_gives() -> None:
     """What ``sample`` computes with kept keys and values is what ``backprop`` trains."""
     model, k, labels = small(5, (2, 3)), rng(2).integers(5, size=(4, 6)), np.array([0, 1, 1, 0])
     s, _ = model._forward(k, labels)
-    h, past = model.classes_table(labels[:, None]), [None, None]
+    c = h = model.classes_table(labels)[:, None]
+    past = [None, None]
     for t in range(6):
         step, past = model._next(h + model.positions.P.value[t], past)
         np.testing.assert_allclose(step[:, 0], s[:, t], rtol=1e-9, atol=1e-9)
-        h = model.codes_table(k[:, t, None])
+        h = model.codes_table(k[:, t, None]) + c
 
 
 def test_a_code_depends_on_those_before_it_only() -> None:

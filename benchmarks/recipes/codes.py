@@ -37,10 +37,10 @@ def code_prior(run: Run) -> None:
     judge = classifier(data.x_train, data.y_train, 1 if run.quick else 10, np.random.default_rng(0))
     with Stopwatch() as watch:
         vqvae = ta.VQVAE(*_pair(rng), ta.MSE(), CODES, 32)
-        _train(vqvae, data.x_train, run.number_of_epochs(2), 2e-3, rng)
+        _train(vqvae, data.x_train, run.number_of_epochs(1), 3e-3, rng)
     k, k_test = vqvae.encode(data.x_train), vqvae.encode(data.x_test)
     prior = ta.CodePrior(CODES, k.shape[1:], 10, dim=64, depth=2, rng=rng)
-    epochs = run.number_of_epochs(2)
+    epochs = run.number_of_epochs(1)
     rate = ta.WarmUp(ta.Cosine(2e-3, epochs * -(-len(k) // 32)), 100)
     with Stopwatch() as second:
         ta.fit(
@@ -121,7 +121,7 @@ def vqgan(run: Run) -> None:
 
 def _pair(rng: np.random.Generator) -> tuple[ta.Layer, ta.Layer]:
     """28 × 28 → 7 × 7 places of 32 numbers, and back."""
-    encoder, decoder = ta.conv_encoder_decoder((1, 28, 28), [32, 32], kernel_size=4, rng=rng)
+    encoder, decoder = ta.conv_encoder_decoder((1, 28, 28), [16, 32], kernel_size=4, rng=rng)
     return ta.Sequential(encoder, ta.Conv2d(32, 32, 1, rng=rng)), decoder
 
 

@@ -39,20 +39,22 @@ from tinyae.param import Array
 class CodePrior(Model):
     """p(k | c) for T codes k out of K and a class c: each code given those before it, by a Transformer.
 
-    Forward   h = [C_c, E_k₁, …, E_k₍T₋₁₎] + positions      s = head(blocks(h)),  causal: s_t sees the
-              first t tokens      p(k_t | c, k₁ … k_t₋₁) = softmax(s_t)[k_t]
+    Forward   h = [0, E_k₁, …, E_k₍T₋₁₎] + C_c + positions      s = head(blocks(h)),  causal: s_t sees
+              the first t tokens      p(k_t | c, k₁ … k_t₋₁) = softmax(s_t)[k_t]
               total = nll = −1/N Σₙ ln p(kₙ | cₙ) = −1/N Σₙ Σ_t ln softmax(s_t)[k_t]
     Shapes    a batch is (k, labels):   k (N, …), of ``shape``, read row by row   labels (N,)
               C (classes, dim)   E (K, dim)   h (N, T, dim)   s (N, T, K)
     Backward  ds = (softmax(s) − onehot(k)) / N      dh by head and blocks, in reverse
-              dC[c] = Σ dh₁ where the class is c      dE[k] = Σ dh_t where the token is k
+              dC[c] = Σ dh where the class is c      dE[k] = Σ dh_t where the token is k
     Units     nats a picture, and no bound but −ln p itself; ``bits`` a code: log₂ K if all are alike
     Raises    TypeError, ValueError for codes or labels that are no whole numbers in range
     Source    van den Oord, Vinyals & Kavukcuoglu (2017), §3.3, for a prior over codes; Esser, Rombach &
-              Ommer (2021), §3.2, for a Transformer with the class before the codes; its layers:
-              Radford et al. (2019), §2.3
+              Ommer (2021), §3.2, for a Transformer; the class at every place: van den Oord et al.
+              (2016), eq. 4
 
-    With ``classes=1`` the model is unconditional. It is a density of codes, not of pictures.
+    The papers on Transformers show the class as a first token. Added to every token, it need not first
+    be found by attention, and less training is enough. With ``classes=1`` the model is unconditional.
+    It is a distribution of codes, not of pictures.
     """
 
     sums_over_features = False
@@ -97,24 +99,24 @@ class CodePrior(Model):
 
     def backprop(self, batch: Any, rng: np.random.Generator | None = None) -> Terms:
         k, labels = self._split(batch)
-        s, (first, others, positions, blocks, head) = self._forward(k, labels)
+        s, (label, before, positions, blocks, head) = self._forward(k, labels)
         terms, ds = self._measure(s, k)
         dh = self.blocks.backward(self.head.backward(ds, head), blocks)
         dh = self.positions.backward(dh, positions)
-        self.codes_table.backward_params(dh[:, 1:], others)
-        self.classes_table.backward_params(dh[:, :1], first)
+        self.classes_table.backward_params(dh.sum(axis=1), label)
+        self.codes_table.backward_params(dh[:, 1:], before)
         return terms
 
     def evaluate_batch(self, batch: Any, rng: np.random.Generator) -> Terms:
         return self.objective(batch)  # no layer of it differs in inference
 
     def _forward(self, k: Array, labels: Array) -> tuple[Array, Any]:
-        c, first = self.classes_table.forward(labels[:, None])
-        e, others = self.codes_table.forward(k[:, :-1])
-        h, positions = self.positions.forward(np.concatenate([c, e], axis=1))
+        e, before = self.codes_table.forward(k[:, :-1])
+        c, label = self.classes_table.forward(labels)
+        h, positions = self.positions.forward(_later(e) + c[:, None])
         h, blocks = self.blocks.forward(h)
         s, head = self.head.forward(h)
-        return s, (first, others, positions, blocks, head)
+        return s, (label, before, positions, blocks, head)
 
     def _measure(self, s: Array, k: Array) -> tuple[Terms, Array]:
         """The terms, and ∂total/∂s."""
@@ -129,10 +131,10 @@ class CodePrior(Model):
         self, batch: Any, rng: np.random.Generator | None = None
     ) -> Iterator[tuple[str, Array]]:
         k, labels = self._split(batch)
-        c, e = self.classes_table(labels[:, None]), self.codes_table(k[:, :-1])
-        yield "classes_table", c
+        e, c = self.codes_table(k[:, :-1]), self.classes_table(labels)
         yield "codes_table", e
-        h = np.concatenate([c, e], axis=1)
+        yield "classes_table", c
+        h = _later(e) + c[:, None]
         for part in ("positions", "blocks", "head"):
             for name, y in getattr(self, part).trace(h, part):
                 yield name, y
@@ -199,11 +201,12 @@ class CodePrior(Model):
         k = np.empty((len(labels), self.tokens), np.intp)
         for start in range(0, len(k), CHUNK):
             part = slice(start, start + CHUNK)
-            h, past = self.classes_table(labels[part][:, None]), [None] * self.depth
+            c = h = self.classes_table(labels[part])[:, None]
+            past: list[Any] = [None] * self.depth
             for t in range(self.tokens):
                 s, past = self._next(h + self.positions.P.value[t], past)
                 k[part, t] = draw(s[:, 0] / temperature, min(top_k, self.codes), rng)
-                h = self.codes_table(k[part, t, None])
+                h = self.codes_table(k[part, t, None]) + c
         return k.reshape(len(k), *self.shape)
 
     def _next(self, h: Array, past: list[Any]) -> tuple[Array, list[Any]]:
@@ -229,6 +232,11 @@ def draw(s: Array, top_k: int, rng: np.random.Generator) -> Array:
     s = s.astype(np.float64)
     least = np.partition(s, -top_k, axis=1)[:, -top_k, None]
     return (np.where(s >= least, s, -np.inf) + rng.gumbel(size=s.shape)).argmax(axis=1)
+
+
+def _later(e: Array) -> Array:
+    """One place later: 0 comes first."""
+    return np.pad(e, ((0, 0), (1, 0), (0, 0)))
 
 
 def _chosen(log_p: Array, k: Array) -> Array:
