@@ -11,9 +11,11 @@ before it. So −ln p(k | c) is exact, no bound, and cross-entropy trains it. Sa
 code, and the VQ-VAE's decoder makes a picture of them. Text-to-image models of that kind have a
 sentence where the class stands here.
 
-A classifier of real pictures says whether a sample is what was asked for. As the comparison, codes are
-drawn each by itself, as often as the class has it at that place. And the prior is a classifier too: the
-class for which a picture's codes are most probable.
+A classifier of real pictures says whether a sample is what was asked for, and the Fréchet distance in
+its last hidden layer (128 units) whether all samples together are as real pictures are. As the
+comparison, codes are drawn each by itself, as often as the class has it at that place. The classifier
+knows most of those too, because built-in digits lie well in place; but they are scraps of digits. And the
+prior is a classifier itself: the class for which a picture's codes are most probable.
 
 What it cannot show: its text is one word of ten, so nothing is combined that was never seen together.
 
@@ -88,12 +90,17 @@ def main(argv=None):
     kept = (judge.predict(vqvae.decode(k_test)) == y_test).mean()
     print(f"\nright, of {len(labels)} samples by class, says a classifier of real pictures:")
     numbers = {"kept": kept, "bits": bits, "alone": float(alone), "most": math.log2(codes)}
+    features = ta.Sequential(*judge.network.layers[:-1])
+    real = features(x_test)
     for name, sampled in drawn.items():
-        right = judge.predict(vqvae.decode(sampled)) == labels
-        numbers[name] = right.mean()
-        by_class = "  ".join(f"{part:4.0%}" for part in right.reshape(10, -1).mean(axis=1))
-        print(f"  {name:16} {right.mean():6.1%}    by class {by_class}")
-    print(f"  {'test pictures':16} {kept:6.1%}    from their own codes")
+        made = vqvae.decode(sampled)
+        right = judge.predict(made) == labels
+        distance = ta.metrics.frechet_distance(features(made), real)
+        numbers |= {name: right.mean(), f"{name}: distance": distance}
+        by_class = " ".join(f"{part:4.0%}" for part in right.reshape(10, -1).mean(axis=1))
+        print(f"  {name:16} {right.mean():6.1%}  Fréchet {distance:6.2f}  by class {by_class}")
+    distance = ta.metrics.frechet_distance(features(vqvae.decode(k_test)), real)
+    print(f"  {'test pictures':16} {kept:6.1%}  Fréchet {distance:6.2f}  from their own codes")
 
     each = [prior.log_likelihood(k_test, np.full(len(k_test), c)) for c in range(10)]
     numbers["as a classifier"] = float((np.argmax(each, axis=0) == y_test).mean())
@@ -106,11 +113,9 @@ def main(argv=None):
         None,
     ]
     for name, sampled in drawn.items():
+        remark = f"{numbers[name]:.0%} right, Fréchet {numbers[f'{name}: distance']:.1f}"
         pages = vqvae.decode(sampled).reshape(10, -1, *x.shape[1:])
-        lines += [
-            (name if i == 0 else "", pages[:, i], f"{numbers[name]:.0%} right" if i == 0 else "")
-            for i in range(3)
-        ]
+        lines += [(name if i == 0 else "", pages[:, i], remark if i == 0 else "") for i in range(3)]
         lines.append(None)
     note = "samples: three of each class, drawn before they were looked at"
     rows(lines[:-1], folder / "code_prior.png", heads=list(range(10)), note=note)

@@ -63,6 +63,9 @@ MODULES = (
     "models.gan_losses",
     "models.gan_players",
     "models.gan",
+    "models.vqvae",
+    "models.vqgan",
+    "models.code_prior",
 )
 
 
