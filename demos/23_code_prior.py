@@ -14,8 +14,8 @@ sentence where the class stands here.
 A classifier of real pictures says whether a sample is what was asked for, and the Fréchet distance in
 its last hidden layer (128 units) whether all samples together are as real pictures are. As the
 comparison, codes are drawn each by itself, as often as the class has it at that place. The classifier
-knows most of those too, because built-in digits lie well in place; but they are scraps of digits. And the
-prior is a classifier itself: the class for which a picture's codes are most probable.
+knows most of those too, because built-in digits lie well in place; but they are scraps of digits. And
+the prior is a classifier itself: the class for which a picture's codes are most probable.
 
 What it cannot show: its text is one word of ten, so nothing is combined that was never seen together.
 

@@ -64,7 +64,9 @@ def main(argv=None):
     features = ta.Sequential(*judge.network.layers[:-1])
 
     dim = channels[-1]
-    encoder, decoder = ta.conv_encoder_decoder(x.shape[1:], channels, kernel_size=4, rng=rng)
+    encoder, decoder = ta.conv_encoder_decoder(
+        x.shape[1:], channels, kernel_size=4, output=None, rng=rng
+    )
     encoder = ta.Sequential(*encoder.layers, ta.Conv2d(dim, dim, 1, rng=rng))
     first = ta.VQVAE(encoder, decoder, ta.MSE(), codes, dim)
     train(first, x, epochs, 3e-3, rng)

@@ -121,7 +121,8 @@ def vqgan(run: Run) -> None:
 
 def _pair(rng: np.random.Generator) -> tuple[ta.Layer, ta.Layer]:
     """28 × 28 → 7 × 7 places of 32 numbers, and back."""
-    encoder, decoder = ta.conv_encoder_decoder((1, 28, 28), [16, 32], kernel_size=4, rng=rng)
+    shape, channels = (1, 28, 28), [16, 32]
+    encoder, decoder = ta.conv_encoder_decoder(shape, channels, kernel_size=4, output=None, rng=rng)
     return ta.Sequential(encoder, ta.Conv2d(32, 32, 1, rng=rng)), decoder
 
 
