@@ -46,7 +46,7 @@ def main(argv=None):
     )
     parser.add_argument("--out", default="demo-out", help="folder for the pictures")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=8, help="of the prior")
+    parser.add_argument("--epochs", type=int, default=6, help="of the prior")
     parser.add_argument("--codes", type=int, default=32, help="vectors in the table, K")
     parser.add_argument("--quick", action="store_true", help="a small run, to see that it works")
     options = parser.parse_args(argv)
@@ -80,7 +80,7 @@ def main(argv=None):
     print(f"\n{k[0].size} codes of {codes}, −log₂ p of one on test pictures, in bits:")
     print(f"  all alike {math.log2(codes):.2f}, each by itself {alone:.2f}, the prior {bits:.2f}")
 
-    labels = np.repeat(np.arange(10), 10 if options.quick else 100)
+    labels = np.repeat(np.arange(10), 10 if options.quick else 50)
     drawn = {
         "each by itself": draw(each[labels], rng),
         "the prior": prior.sample(labels, rng),

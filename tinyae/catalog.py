@@ -985,7 +985,7 @@ def _vqgan(integers: Integers, rng: np.random.Generator) -> tuple[GAN, Shape]:
 
 def _code_prior(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
     shape, heads = (integers(1, 2), integers(1, 3)), integers(1, 2)
-    sizes: dict[str, Any] = {"dim": 2 * heads, "depth": integers(1, 2), "heads": heads}
+    sizes: dict[str, Any] = {"dim": 4 * heads, "depth": integers(1, 2), "heads": heads}
     return CodePrior(integers(2, 5), shape, 3, **sizes, rng=rng), (integers(1, 4), *shape)
 
 
