@@ -46,7 +46,7 @@ def main(argv=None):
     )
     parser.add_argument("--out", default="demo-out", help="folder for the pictures")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=6, help="of the prior")
+    parser.add_argument("--epochs", type=int, default=4, help="of the prior")
     parser.add_argument("--codes", type=int, default=32, help="vectors in the table, K")
     parser.add_argument("--quick", action="store_true", help="a small run, to see that it works")
     options = parser.parse_args(argv)
@@ -56,7 +56,7 @@ def main(argv=None):
 
     data = ta.data.load(options.data)
     x, y, x_test, y_test = data.x_train, data.y_train, data.x_test, data.y_test
-    channels, codes, first, epochs = [16, 32], options.codes, 6, options.epochs
+    channels, codes, first, epochs = [16, 32], options.codes, 4, options.epochs
     if options.quick:
         x, y, x_test, y_test = x[:1500], y[:1500], x_test[:200], y_test[:200]
         channels, codes, first, epochs = [8, 16], 16, 8, 2
@@ -71,8 +71,8 @@ def main(argv=None):
     train(vqvae, x, first, 3e-3, rng)
 
     k, k_test = vqvae.encode(x), vqvae.encode(x_test)
-    prior = ta.CodePrior(codes, k.shape[1:], 10, dim=48, depth=2, rng=rng)
-    train(prior, (k, y), epochs, 3e-3, rng)
+    prior = ta.CodePrior(codes, k.shape[1:], 10, dim=32, depth=2, rng=rng)
+    train(prior, (k, y), epochs, 5e-3, rng)
 
     each = by_itself(k, y, codes)
     bits = prior.evaluate((k_test, y_test))["bits"]

@@ -46,7 +46,7 @@ def main(argv=None):
     )
     parser.add_argument("--out", default="demo-out", help="folder for the pictures")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=5, help="before the game, and with it")
+    parser.add_argument("--epochs", type=int, default=4, help="before the game, and with it")
     parser.add_argument("--codes", type=int, default=16, help="vectors in the table, K")
     parser.add_argument("--quick", action="store_true", help="a small run, to see that it works")
     options = parser.parse_args(argv)

@@ -973,11 +973,13 @@ def _vqgan(integers: Integers, rng: np.random.Generator) -> tuple[GAN, Shape]:
     n, c, dim, codes = integers(2, 4), integers(1, 2), integers(1, 3), integers(2, 6)
     shape = 2, 2 * integers(1, 2)
     encoder = Sequential(Conv2d(c, 3, 2, 2, rng=rng), Tanh(), Conv2d(3, dim, 1, rng=rng))
-    decoder = ConvTranspose2d(dim, 3, 2, 2, rng=rng), Tanh(), Conv2d(3, c, 1, rng=rng), Sigmoid()
+    up = ConvTranspose2d(dim, 3, 2, 2, rng=rng), Tanh(), Conv2d(3, c, 1, rng=rng), Sigmoid()
     discriminator = Sequential(Conv2d(c, 2, 2, 1, "same", rng=rng), ELU(), Conv2d(2, 1, 1, rng=rng))
     loss = (NonSaturating(), Saturating())[integers(0, 1)]
-    parts: Any = encoder, Sequential(*decoder), MSE(), discriminator
-    model: Any = VQGAN(*parts, codes, dim, 0.8, loss, decay=0.9)
+    decoder = Sequential(*up)
+    model: Any = VQGAN(
+        encoder, decoder, MSE(), discriminator, codes, dim, generator_loss=loss, decay=0.9
+    )
     model.uses[...] = 1
     model.sums[...] = model.table[...] = rng.normal(size=model.table.shape)
     return model, (n, c, *shape)

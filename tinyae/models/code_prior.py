@@ -50,7 +50,7 @@ class CodePrior(Model):
     Raises    TypeError, ValueError for codes or labels that are no whole numbers in range
     Source    van den Oord, Vinyals & Kavukcuoglu (2017), §3.3, for a prior over codes; Esser, Rombach &
               Ommer (2021), §3.2, for a Transformer; the class at every place: van den Oord et al.
-              (2016), eq. 4
+              (2016), §2.3
 
     The papers on Transformers show the class as a first token. Added to every token, it need not first
     be found by attention, and less training is enough. With ``classes=1`` the model is unconditional.
