@@ -39,9 +39,9 @@ def code_prior(run: Run) -> None:
         vqvae = ta.VQVAE(*_pair(rng), ta.MSE(), CODES, 32)
         _train(vqvae, data.x_train, run.number_of_epochs(1), 3e-3, rng)
     k, k_test = vqvae.encode(data.x_train), vqvae.encode(data.x_test)
-    prior = ta.CodePrior(CODES, k.shape[1:], 10, dim=64, depth=2, rng=rng)
+    prior = ta.CodePrior(CODES, k.shape[1:], 10, dim=32, depth=2, rng=rng)
     epochs = run.number_of_epochs(1)
-    rate = ta.WarmUp(ta.Cosine(2e-3, epochs * -(-len(k) // 32)), 100)
+    rate = ta.WarmUp(ta.Cosine(4e-3, epochs * -(-len(k) // 32)), 100)
     with Stopwatch() as second:
         ta.fit(
             prior,
@@ -54,7 +54,7 @@ def code_prior(run: Run) -> None:
         )
     prior.save(run.out / "code_prior.npz")
     bits = prior.evaluate((k_test, data.y_test))["bits"]
-    labels = np.repeat(np.arange(10), 20 if run.quick else 200)
+    labels = np.repeat(np.arange(10), 20 if run.quick else 100)
     rows = []
     for name, options in SAMPLING.items():
         x = vqvae.decode(prior.sample(labels, rng, **options))
@@ -91,7 +91,7 @@ def vqgan(run: Run) -> None:
     features = ta.Sequential(*judge.network.layers[:-1])
     encoder, decoder = _pair(rng)
     first = ta.VQVAE(encoder, decoder, ta.MSE(), CODES, 32)
-    _train(first, x, run.number_of_epochs(2), 2e-3, rng)
+    _train(first, x, run.number_of_epochs(1), 3e-3, rng)
     plain = copy.deepcopy(first)
     discriminator = ta.patch_discriminator(1, (16, 32), rng=rng)
     game = ta.VQGAN(encoder, decoder, ta.MSE(), discriminator, CODES, 32)
@@ -100,8 +100,8 @@ def vqgan(run: Run) -> None:
     rows = []
     for name, model in (("VQ-VAE", plain), ("VQGAN", game)):
         with Stopwatch() as watch:
-            epochs = run.number_of_epochs(2)
-            _train(model, x, epochs, 5e-4, rng)
+            epochs = run.number_of_epochs(1)
+            _train(model, x, epochs, 1e-3, rng)
         model.save(run.out / f"{name.lower()}.npz")
         k = model.encode(x_test)
         y = model.decode(k)
@@ -116,7 +116,7 @@ def vqgan(run: Run) -> None:
     right = (judge.predict(x_test) == data.y_test).mean()
     rows.append(["test images (two halves)", "0", f"{two:.3f}", f"{right:.1%}", "", ""])
     heads = ["", "MSE", "Fréchet", "class kept", "perplexity", "seconds"]
-    table(f"{data.name}: 49 codes of {CODES}, 2 + {epochs} epochs", heads, rows)
+    table(f"{data.name}: 49 codes of {CODES}, {epochs} + {epochs} epochs", heads, rows)
 
 
 def _pair(rng: np.random.Generator) -> tuple[ta.Layer, ta.Layer]:
