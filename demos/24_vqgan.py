@@ -1,6 +1,6 @@
 """Sharp pictures from few codes: a VQ-VAE that also plays against a discriminator of patches.
 
-What a code does not say, a decoder trained by squared error fills with the mean of all that it may be,
+What a code does not say, a decoder trained pixel by pixel fills with the mean of all that it may be,
 and the mean of edges in different places is blur. The VQGAN adds a discriminator D that sees patches of
 pictures and reconstructions, and the autoencoder is to make patches that pass:
 
@@ -64,16 +64,14 @@ def main(argv=None):
     features = ta.Sequential(*judge.network.layers[:-1])
 
     dim = channels[-1]
-    encoder, decoder = ta.conv_encoder_decoder(
-        x.shape[1:], channels, kernel_size=4, output=None, rng=rng
-    )
+    encoder, decoder = ta.conv_encoder_decoder(x.shape[1:], channels, kernel_size=4, rng=rng)
     encoder = ta.Sequential(*encoder.layers, ta.Conv2d(dim, dim, 1, rng=rng))
-    first = ta.VQVAE(encoder, decoder, ta.MSE(), codes, dim)
+    first = ta.VQVAE(encoder, decoder, ta.BCE(), codes, dim, commitment=0.05)
     train(first, x, epochs, 3e-3, rng)
 
     plain = copy.deepcopy(first)
     discriminator = ta.patch_discriminator(x.shape[1], (16, 32), rng=rng)
-    game = ta.VQGAN(encoder, decoder, ta.MSE(), discriminator, codes, dim)
+    game = ta.VQGAN(encoder, decoder, ta.BCE(), discriminator, codes, dim, commitment=0.05)
     for name, a in first.state.items():
         game.state[name][...] = a  # the table
     histories = {

@@ -90,11 +90,12 @@ def vqgan(run: Run) -> None:
     judge = classifier(x, data.y_train, 1 if run.quick else 10, np.random.default_rng(0))
     features = ta.Sequential(*judge.network.layers[:-1])
     encoder, decoder = _pair(rng)
-    first = ta.VQVAE(encoder, decoder, ta.MSE(), CODES, 32)
+    decoder = ta.Sequential(*decoder.layers, ta.Sigmoid())  # D is not to see grey beyond black
+    first = ta.VQVAE(encoder, decoder, ta.BCE(), CODES, 32, commitment=0.05)
     _train(first, x, run.number_of_epochs(1), 3e-3, rng)
     plain = copy.deepcopy(first)
     discriminator = ta.patch_discriminator(1, (16, 32), rng=rng)
-    game = ta.VQGAN(encoder, decoder, ta.MSE(), discriminator, CODES, 32)
+    game = ta.VQGAN(encoder, decoder, ta.BCE(), discriminator, CODES, 32, commitment=0.05)
     for name, a in first.state.items():
         game.state[name][...] = a
     rows = []
@@ -119,7 +120,7 @@ def vqgan(run: Run) -> None:
     table(f"{data.name}: 49 codes of {CODES}, {epochs} + {epochs} epochs", heads, rows)
 
 
-def _pair(rng: np.random.Generator) -> tuple[ta.Layer, ta.Layer]:
+def _pair(rng: np.random.Generator) -> tuple[ta.Layer, ta.Sequential]:
     """28 × 28 → 7 × 7 places of 32 numbers, and back."""
     shape, channels = (1, 28, 28), [16, 32]
     encoder, decoder = ta.conv_encoder_decoder(shape, channels, kernel_size=4, output=None, rng=rng)
