@@ -40,6 +40,8 @@ RECIPES = {
     "cyclegan": ("translation", "digits to outlines and back without pairs, beside the truth"),
     "stargan": ("translation", "four kinds of digits, one generator, beside the truth"),
     "iwae": ("priors", "one draw or five: negative log-likelihood on MNIST"),
+    "code_prior": ("codes", "digits by class from a Transformer prior over 49 codes, MNIST"),
+    "vqgan": ("codes", "a VQ-VAE with a discriminator of patches, Fashion-MNIST: won and lost"),
     "priors": ("priors", "VAE, IWAE, WAE-MMD and AAE beside each other, MNIST"),
 }
 

@@ -62,6 +62,10 @@ def classifier() -> ta.Classifier:
     return ta.Classifier(ta.Dense(4, 3, rng=rng()))
 
 
+def code_prior() -> ta.CodePrior:
+    return ta.CodePrior(4, (2,), 3, dim=4, depth=1, heads=2, rng=rng())
+
+
 def stack() -> ta.StackedAutoencoder:
     return ta.stack_of((4,), [3, 2], rng=rng())
 
@@ -184,6 +188,20 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "VQVAE": (
         ta.VQVAE,
         {**parts(), "codes": 4, "dim": 2, "commitment": 0.25, "decay": 0.9, "dtype": np.float32},
+    ),
+    "VQGAN": (
+        ta.VQGAN,
+        {**parts(), "discriminator": ta.patch_discriminator(1, (2,), rng=rng()), "codes": 4}
+        | {"dim": 2, "weight": 0.8, "generator_loss": ta.NonSaturating(), "commitment": 0.25}
+        | {"decay": 0.9, "dtype": np.float32},
+    ),
+    "patch_discriminator": (
+        ta.patch_discriminator,
+        {"in_channels": 1, "channels": (2,), "kernel_size": 4, "rng": rng()},
+    ),
+    "CodePrior": (
+        ta.CodePrior,
+        {"codes": 4, "shape": (2, 2), "classes": 3, "dim": 4, "depth": 1, "heads": 2, **NEW},
     ),
     "CosineSchedule": (ta.CosineSchedule, {"steps": 10}),
     "Diffusion": (
@@ -504,6 +522,15 @@ METHODS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "PCA": (ta.metrics.PCA, {"n_components": 2}),
     "PCA.fit": (ta.metrics.PCA(2).fit, {"x": X}),
     "PCA.transform": (ta.metrics.PCA(2).fit(X).transform, {"x": X}),
+    "frechet_distance": (ta.metrics.frechet_distance, {"x": X, "y": X}),
+    "code_prior.sample": (
+        code_prior().sample,
+        {"labels": [0, 1], "rng": 0, "temperature": 1.0, "top_k": 2},
+    ),
+    "code_prior.log_likelihood": (
+        code_prior().log_likelihood,
+        {"k": np.zeros((6, 2), int), "labels": LABELS},
+    ),
     "roc_auc": (ta.metrics.roc_auc, {"labels": LABELS > 0, "scores": X[:, 0]}),
     "roc_curve": (ta.metrics.roc_curve, {"labels": LABELS > 0, "scores": X[:, 0]}),
     "detection": (ta.metrics.detection, {"labels": LABELS > 0, "flagged": LABELS > 1}),

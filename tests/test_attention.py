@@ -137,6 +137,20 @@ def test_a_causal_block_does_not_see_the_future() -> None:
     assert not block.backward(dy, cache)[:, 3:].any()
 
 
+def test_tokens_that_come_later_get_what_the_whole_sequence_gives() -> None:
+    for layer in (
+        filled(ta.MultiHeadAttention(4, 2, causal=True, rng=rng())),
+        filled(ta.TransformerBlock(4, 2, causal=True, rng=rng())),
+    ):
+        x, parts, past = rng().normal(size=(3, 7, 4)), [], None
+        for first, last in ((0, 1), (1, 2), (2, 5), (5, 7)):  # one by one, or several at a time
+            y, past = layer.extend(x[:, first:last], past)
+            parts.append(y)
+        np.testing.assert_allclose(np.concatenate(parts, axis=1), layer(x), rtol=1e-9, atol=1e-12)
+    with pytest.raises(ValueError, match="causal=True"):
+        ta.MultiHeadAttention(4, 2, rng=rng()).extend(np.zeros((1, 1, 4), np.float32))
+
+
 def test_heads_must_divide_the_dim() -> None:
     with pytest.raises(ValueError, match=r"dim is 10 and heads is 4.* dim=12"):
         ta.MultiHeadAttention(10, 4, rng=rng())

@@ -125,6 +125,19 @@ def vqvae(n):
     assert n["perplexity"] > 8
 
 
+def code_prior(n):
+    assert max(n["bits"], n["alone"]) < n["most"]
+    assert n["as a classifier"] > 0.2  # by chance 0.1; two epochs
+    assert n["kept"] > 0.4
+
+
+def vqgan(n):
+    assert n["adaptive weight"] > 0
+    assert n["VQ-VAE: mse"] <= n["VQGAN: mse"] < 0.1
+    assert n["VQ-VAE: sharpness"] < n["VQGAN: sharpness"]
+    assert n["pictures: distance"] < min(n["VQ-VAE: distance"], n["VQGAN: distance"])
+
+
 def dictionary(n):
     for kind in ("TopK", "BatchTopK", "Matryoshka", "JumpReLU", "gated"):
         assert n[kind] > 0.6, kind  # of the features; all of them in the full run
@@ -200,6 +213,8 @@ ROWS = {
     "20_stylegan": (stylegan, "stylegan_samples stylegan_mixing stylegan_truncation"),
     "21_cyclegan": (cyclegan, "cyclegan"),
     "22_stargan": (stargan, "stargan"),
+    "23_code_prior": (code_prior, "code_prior"),
+    "24_vqgan": (vqgan, "vqgan"),
 }
 NEEDS_TORCH = ("11_custom_function",)
 

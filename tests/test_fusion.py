@@ -71,12 +71,9 @@ def drawn(row: Any, n: int, dtype: Any, seed: int = 0) -> tuple[Any, Any]:
     subject = subject.astype(dtype)
     if isinstance(x, tuple):
         labels = rng.integers(row.classes, size=n)
-        return subject, (rng.uniform(size=(n, *x[0].shape[1:])).astype(dtype), labels)
+        return subject, (row.values(subject, (n, *x[0].shape[1:]), rng).astype(dtype), labels)
     shape = (n, *x.shape[1:])
-    model = hasattr(subject, "backprop")
-    return subject, (rng.uniform(size=shape) if model else row.values(subject, shape, rng)).astype(
-        dtype
-    )
+    return subject, row.values(subject, shape, rng).astype(dtype)
 
 
 def through_layer(layer: Any, x: Any) -> dict[str, np.ndarray]:

@@ -19,6 +19,39 @@ def images(*shape: int) -> np.ndarray:
     return np.random.default_rng(sum(shape)).random(shape)
 
 
+# --- the Fréchet distance ---------------------------------------------------------------------
+
+
+def test_frechet_distance_of_two_normal_distributions() -> None:
+    """In one dimension (μ − μ′)² + (σ − σ′)²; along the axes the sum of such."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(50, 1))
+    x = (x - x.mean()) / x.std(ddof=1)
+    assert metrics.frechet_distance(2 + 3 * x, 1 - x) == pytest.approx(1 + 4)
+    a, b = rng.normal(size=(2, 40_000, 3))
+    want = (1 + 9 + 0) + (1 + 0 + 4)
+    found = metrics.frechet_distance(a * [1, 1, 3] + [1, 3, 0], b * [2, 1, 1])
+    assert found == pytest.approx(want, rel=0.02)
+
+
+@given(seed=st.integers(0, 2**32 - 1), d=st.integers(1, 5))
+@settings(max_examples=20)
+def test_frechet_distance_laws(seed: int, d: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(2, 12, d))
+    y = y @ rng.normal(size=(d, d)) + rng.normal(size=d)
+    turn, _ = np.linalg.qr(rng.normal(size=(d, d)))
+    there = metrics.frechet_distance(x, y)
+    assert there == pytest.approx(metrics.frechet_distance(y, x), rel=1e-6, abs=1e-9)
+    assert there == pytest.approx(metrics.frechet_distance(x @ turn, y @ turn), rel=1e-6, abs=1e-9)
+    assert metrics.frechet_distance(x, x) == pytest.approx(0, abs=1e-7)
+    assert metrics.frechet_distance(x, x + 2) == pytest.approx(4 * d, rel=1e-6)
+    with pytest.raises(ValueError, match="columns"):
+        metrics.frechet_distance(x, np.concatenate([y, y], axis=1))
+    with pytest.raises(ValueError, match=r"expected \(N, D\) with N ≥ 2"):
+        metrics.frechet_distance(x[:1], y)
+
+
 # --- mse and psnr ----------------------------------------------------------------------------
 
 

@@ -43,6 +43,11 @@ def _trained(validation: bool = False) -> Any:
     return history if validation else model
 
 
+def _vqgan() -> ta.VQGAN:
+    encoder, decoder = ta.conv_encoder_decoder((1, 2, 4), [3], kernel_size=2, rng=rng())
+    return ta.VQGAN(encoder, decoder, ta.MSE(), ta.patch_discriminator(1, (2,), rng=rng()), 4, 3)
+
+
 def _fitted_pca() -> Any:
     return ta.metrics.PCA(2).fit(rng(4).normal(size=(N, 6)).astype(np.float32))
 
@@ -123,6 +128,7 @@ MAKERS: dict[str, Callable[[], Any]] = {
         ta.AdversarialAutoencoder,
         ta.Sequential(ta.Dense(4, 3, rng=rng()), ta.Dense(3, 1, rng=rng())),
     ),
+    "VQGAN": lambda: _vqgan(),
     "ModulatedConv2d": lambda: ta.ModulatedConv2d(2, 3, rng=rng()),
     "StyleBlock": lambda: ta.StyleBlock(2, 3, 4, (2, 3), rng=rng()),
     "InverseMultiquadratic": ta.InverseMultiquadratic,
@@ -192,6 +198,10 @@ def _use_model(name: str, model: Any) -> Any:
         batch = x, domains if star else y
         history = ta.fit(model, batch, epochs=1, batch_size=8, rng=0, progress=False)
         return history.epochs[0].terms, model.translate(x, domains) if star else model.to_y(x)
+    if isinstance(model, ta.VQGAN):
+        x = rng(4).random((N, 1, 2, 4), np.float32)
+        history = ta.fit(model, x, epochs=1, batch_size=8, rng=0, progress=False)
+        return history.epochs[0].terms, model.encode(x)
     _, batch = INPUTS[name].draw(_lowest(name), rng(3))
     x, *labels = batch if isinstance(batch, tuple) else (batch,)
     times = -(-N // len(x))

@@ -24,7 +24,8 @@ The source is meant to be read, in this order:
     ``global_pool.py``, ``shape.py``, ``noise.py``, ``topk.py``, ``branches.py``; of growing
     GANs ``equalized.py``, ``minibatch.py``, ``fade.py``, ``style.py``; of tokens
     ``embedding.py``, ``tokens.py``, ``attention.py``, ``transformer.py``, ``recurrent.py``
-16. ``models/unet.py``, ``vqvae.py``, ``masked.py``, ``dictionary.py``: what these layers make
+16. ``models/unet.py``, ``vqvae.py``, ``vqgan.py``, ``code_prior.py``, ``masked.py``,
+    ``dictionary.py``: what these layers make
 17. ``twin.py``, ``fusion/``   what runs in place of these definitions where speed matters
 18. ``kernels/reference.py``   the hot loops in plain NumPy; ``kernels/jitted/``: the same, compiled,
                                down to ``simd_tile.py``, a tile of sums in vector registers
@@ -71,11 +72,13 @@ from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Huber, WeightedLoss
 from tinyae.models import (
     GAN,
     R1GAN,
+    VQGAN,
     VQVAE,
     AdversarialAutoencoder,
     Autoencoder,
     BatchTopKSAE,
     Classifier,
+    CodePrior,
     ConditionalVariationalAutoencoder,
     ContractiveAutoencoder,
     CosineSchedule,
@@ -118,6 +121,7 @@ from tinyae.models import (
     dense_pair,
     dense_variational,
     linear,
+    patch_discriminator,
     progan,
     sequence_autoencoder,
     spherical,
@@ -268,6 +272,8 @@ __all__ = [
     "AdversarialAutoencoder",
     "UNet",
     "VQVAE",
+    "VQGAN",
+    "CodePrior",
     "Diffusion",
     "CosineSchedule",
     "PredictNoise",
@@ -306,6 +312,7 @@ __all__ = [
     "dense_gan",
     "dcgan",
     "conv_wgan",
+    "patch_discriminator",
     "progan",
     "stylegan",
     "cyclegan",

@@ -84,11 +84,13 @@ from tinyae.losses import BCE, L1, MSE, BCEWithLogits, Huber, Loss, WeightedLoss
 from tinyae.models import (
     GAN,
     R1GAN,
+    VQGAN,
     VQVAE,
     AdversarialAutoencoder,
     Autoencoder,
     BatchTopKSAE,
     Classifier,
+    CodePrior,
     ConditionalVariationalAutoencoder,
     ContractiveAutoencoder,
     CycleGAN,
@@ -138,6 +140,10 @@ def integers_from(rng: np.random.Generator, least: int = 0) -> Integers:
 
 def _normal(layer: Layer, shape: Shape, rng: np.random.Generator) -> Array:
     return rng.normal(size=shape)
+
+
+def _uniform(model: Model, shape: Shape, rng: np.random.Generator) -> Array:
+    return rng.uniform(size=shape)
 
 
 @dataclass(frozen=True)
@@ -195,16 +201,18 @@ class ModelRow:
     build: Callable[[Integers, np.random.Generator], tuple[Model, Shape]]
     classes: int = 0
     pair: bool = False
+    values: Callable[[Any, Shape, np.random.Generator], Array] = _uniform
 
     def draw(self, integers: Integers, rng: np.random.Generator) -> tuple[Model, Any]:
-        """A model and a batch in (0, 1), float64; such a batch and its labels; or two batches."""
+        """A model and a batch in (0, 1), float64, or of ``values``; such a batch and its labels; or two
+        batches."""
         model, shape = self.build(integers, rng)
         model = model.astype(np.float64)
         for p in model.params.values():
             p.value[...] += rng.normal(0, 0.1, p.shape)
-        x = rng.uniform(size=shape)
         if self.pair:
-            return model, (x, rng.uniform(size=shape))
+            return model, (rng.uniform(size=shape), rng.uniform(size=shape))
+        x = self.values(model, shape, rng)
         return model, (x, rng.integers(self.classes, size=len(x))) if self.classes else x
 
 
@@ -967,6 +975,32 @@ def _vqvae(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
     return model, (n, pixels)
 
 
+def _vqgan(integers: Integers, rng: np.random.Generator) -> tuple[GAN, Shape]:
+    n, c, dim, codes = integers(2, 4), integers(1, 2), integers(1, 3), integers(2, 6)
+    shape = 2, 2 * integers(1, 2)
+    encoder = Sequential(Conv2d(c, 3, 2, 2, rng=rng), Tanh(), Conv2d(3, dim, 1, rng=rng))
+    up = ConvTranspose2d(dim, 3, 2, 2, rng=rng), Tanh(), Conv2d(3, c, 1, rng=rng), Sigmoid()
+    discriminator = Sequential(Conv2d(c, 2, 2, 1, "same", rng=rng), ELU(), Conv2d(2, 1, 1, rng=rng))
+    loss = (NonSaturating(), Saturating())[integers(0, 1)]
+    decoder = Sequential(*up)
+    model: Any = VQGAN(
+        encoder, decoder, MSE(), discriminator, codes, dim, generator_loss=loss, decay=0.9
+    )
+    model.uses[...] = 1
+    model.sums[...] = model.table[...] = rng.normal(size=model.table.shape)
+    return model, (n, c, *shape)
+
+
+def _code_prior(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+    shape, heads = (integers(1, 2), integers(1, 3)), integers(1, 2)
+    sizes: dict[str, Any] = {"dim": 4 * heads, "depth": integers(1, 2), "heads": heads}
+    return CodePrior(integers(2, 5), shape, 3, **sizes, rng=rng), (integers(1, 4), *shape)
+
+
+def _codes(model: CodePrior, shape: Shape, rng: np.random.Generator) -> Array:
+    return rng.integers(model.codes, size=shape)
+
+
 def _masked(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
     shape = integers(1, 2), 2, 2 * integers(1, 2)
     dims: dict[str, Any] = {"dim": 4, "depth": 1, "heads": 1, "decoder_dim": 4}
@@ -1102,6 +1136,9 @@ MODELS: tuple[ModelRow, ...] = (
     ModelRow("Classifier", _classifier, classes=3),
     ModelRow("UNet", _unet),
     ModelRow("VQVAE", _vqvae),
+    ModelRow("VQGAN discriminator", _player(_vqgan, 0)),
+    ModelRow("VQGAN autoencoder", _player(_vqgan, 1)),
+    ModelRow("CodePrior", _code_prior, classes=3, values=_codes),
     ModelRow("MaskedAutoencoder", _masked),
     ModelRow("Diffusion", _diffusion(0)),
     ModelRow("Diffusion classes", _diffusion(3), classes=3),

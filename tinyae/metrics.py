@@ -1,6 +1,7 @@
 """Metrics for reconstructions and anomaly scores, and PCA as the linear baseline.
 
     mse, psnr, ssim    how close a reconstruction is to its original
+    frechet_distance   how far apart two sets of samples are, by their means and covariances
     PCA                the best linear code of a given size
     roc_auc            how well a score separates two classes
     roc_curve          true and false positive rates at every threshold
@@ -29,6 +30,7 @@ __all__ = [
     "Detection",
     "RocCurve",
     "detection",
+    "frechet_distance",
     "mse",
     "psnr",
     "rarer_class",
@@ -114,6 +116,39 @@ def _blur(a: Array) -> Array:
         length = a.shape[-1] - reach
         a = sum(w * a[..., k : k + length] for k, w in enumerate(_WINDOW)).swapaxes(-1, -2)
     return a
+
+
+def frechet_distance(x: Array, y: Array) -> float:
+    """How far apart two sets of samples are, each taken as a normal distribution.
+
+    Forward   ‖μₓ − μᵧ‖² + tr(Σₓ + Σᵧ − 2 (Σₓ Σᵧ)^½)
+    Shapes    x (N, D)   y (M, D)   N, M ≥ 2
+    Units     the data's, squared; 0 for equal means and covariances
+    Raises    ValueError if the numbers of columns differ, or of a single row
+    Source    Dowson & Landau (1982), eq. 4; of images: Heusel et al. (2017), §2
+
+    Of images, pass features that a classifier computes of them, and say of which: distances from
+    different classifiers cannot be compared. Fewer samples give larger values.
+    """
+    sides = []
+    for name, a in (("x", x), ("y", y)):
+        a = real(f"frechet_distance: {name}", a).astype(np.float64)
+        if a.ndim != 2 or len(a) < 2:
+            raise ValueError(
+                f"frechet_distance: {name} has shape {a.shape}, expected (N, D) with N ≥ 2; "
+                "pass features, one row for each sample"
+            )
+        sides.append((a.mean(axis=0), np.atleast_2d(np.cov(a, rowvar=False))))
+    (mean, cov), (other_mean, other_cov) = sides
+    if mean.shape != other_mean.shape:
+        raise ValueError(
+            f"frechet_distance: x has {len(mean)} columns, y has {len(other_mean)}; they must be equal"
+        )
+    values, vectors = np.linalg.eigh(cov)
+    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    between = np.linalg.eigvalsh(root @ other_cov @ root)  # those of Σₓ Σᵧ
+    gap = np.square(mean - other_mean).sum() + np.trace(cov) + np.trace(other_cov)
+    return float(gap - 2 * np.sqrt(np.maximum(between, 0)).sum())
 
 
 def roc_auc(labels: ArrayLike, scores: ArrayLike) -> float:

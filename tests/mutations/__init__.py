@@ -10,7 +10,7 @@ fault, and what a correct diagnosis may say. The bank has two uses:
 ``library``     the library with a mutation applied in memory
 ``subjects``    small layers, losses and models, with pairwise different sizes where they matter
 ``layers`` · ``activations`` · ``convolutions`` · ``norms`` · ``compose`` · ``losses`` · ``models``
-· ``kernel_set``
+· ``codes`` · ``kernel_set``
                 the bank itself
 ``fused``       broken twins, for the tests only
 ``verdict``     what counts as right, unknown or misleading
@@ -21,6 +21,7 @@ mutation's name: the doctor may be tuned on it if crc32(name) is even (``Mutatio
 """
 
 from .activations import ACTIVATIONS
+from .codes import CODES
 from .compose import COMPOSE
 from .convolutions import CONVOLUTIONS
 from .fused import FUSED
@@ -40,6 +41,7 @@ BANK: tuple[Mutation, ...] = (
     *COMPOSE,
     *LOSSES,
     *MODELS,
+    *CODES,
     *KERNELS,
 )
 

@@ -76,6 +76,9 @@ MODULES = (
     "models.wasserstein_gan",
     "models.cyclegan",
     "models.stargan",
+    "models.vqvae",
+    "models.vqgan",
+    "models.code_prior",
 )
 
 

@@ -377,3 +377,28 @@ WAE = model(_wae, 7, 5)
 DICTIONARY = model(_dictionary, 7, 5)
 DIFFUSION = model(_diffusion, 7, 5)
 MASKED = model(_masked, 5, 1, 2, 3)
+def _code_prior(t: Any) -> Case:
+    """Of 7 rows, 3 codes each."""
+    model = drawn(t.CodePrior(5, (3,), 2, dim=4, depth=1, heads=2, rng=rng()), 0.5)
+    k = np.random.default_rng(2).integers(5, size=(7, 3))
+    return Case(model, (k, np.random.default_rng(3).permutation(np.arange(7) % 2)))
+
+
+def _vqgan(t: Any) -> Case:
+    encoder = t.Sequential(t.Conv2d(1, 3, 2, 2, rng=rng()))
+    decoder = t.Sequential(
+        t.ConvTranspose2d(3, 2, 2, 2, rng=rng()), t.Tanh(), t.Conv2d(2, 1, 1, rng=rng())
+    )
+    discriminator = t.Sequential(
+        t.Conv2d(1, 2, 2, rng=rng()), t.Tanh(), t.Conv2d(2, 1, 1, rng=rng())
+    )
+    model = drawn(t.VQGAN(encoder, decoder, t.MSE(), discriminator, 4, 3, commitment=2.0), 0.2)
+    model.uses[...] = 1
+    model.sums[...] = model.table[...] = rng().normal(size=(4, 3))
+    return Case(
+        t.ReconstructionPlayer(model), np.random.default_rng(2).uniform(0.05, 0.95, (7, 1, 4, 6))
+    )
+
+
+CODE_PRIOR: Subject = _code_prior
+VQGAN: Subject = _vqgan

@@ -50,6 +50,8 @@ TESTS = {
     "models/wasserstein_gan.py": ("test_wasserstein_gan.py", "test_stargan.py", "test_laws.py"),
     "models/cyclegan.py": ("test_cyclegan.py", "test_laws.py"),
     "models/stargan.py": ("test_stargan.py", "test_laws.py"),
+    "models/code_prior.py": ("test_code_prior.py", "test_laws.py"),
+    "models/vqgan.py": ("test_vqgan.py", "test_laws.py"),
     "models/gan": ("test_gan.py", "test_laws.py"),  # with its players and their losses
 }
 # A failure is enough; minimal examples are not needed.

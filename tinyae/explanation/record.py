@@ -24,6 +24,7 @@ from tinyae.models.gan_r1 import R1GAN
 from tinyae.models.importance_weighted import ImportanceWeightedAutoencoder
 from tinyae.models.sparse import Penalty
 from tinyae.models.variational import VariationalAutoencoder
+from tinyae.models.vqgan import VQGAN
 from tinyae.models.wasserstein_gan import GradientPenalty
 from tinyae.param import Array, unique
 
@@ -77,6 +78,8 @@ class Recorder:
                     setattr(part, key, _GeneratorLoss(self, inner, value))
             if isinstance(part, GradientPenalty):
                 self._slope(part, "gradient_penalty", "x̂", _distance_from_one)
+            if isinstance(part, VQGAN):
+                self._balance(part)
             if isinstance(part, R1GAN):
                 self._slope(part, "r1", "x", _square)
             if isinstance(part, ContractiveAutoencoder):
@@ -193,6 +196,16 @@ class Recorder:
             return found
 
         model.penalise = recorded
+
+    def _balance(self, model: Any) -> None:
+        """Passes that only measure gradients are no part of the way back."""
+        balance = model.balance
+
+        def silent(*args: Any) -> Any:
+            with self._hushed():
+                return balance(*args)
+
+        model.balance = silent
 
     def _divergence(self, model: Any) -> None:
         measure = model._terms

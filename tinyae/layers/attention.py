@@ -117,6 +117,29 @@ class MultiHeadAttention(Layer):
             dx += _affine_backward(_merge(at), x, W, b)
         return dxdot, dx
 
+    def extend(self, x: Array, past: Any = None) -> tuple[Array, Any]:
+        """y of the next tokens, (N, t, D), and ``past``: k and v of all tokens so far.
+
+        For inference with causal attention, where no token's y depends on later ones: the next token
+        costs t products, not t². Begins with ``past`` None.
+
+        Raises
+            ValueError  the attention is not causal
+        """
+        if not self.causal:
+            raise ValueError(
+                "MultiHeadAttention: extend would change what earlier tokens gave, because they attend "
+                "to later ones; build it with causal=True"
+            )
+        check_input(self, x, ("N", "T", self.dim))
+        q = self.split(_affine(x, self.Wq, self.bq))
+        k = self.split(_affine(x, self.Wk, self.bk))
+        v = self.split(_affine(x, self.Wv, self.bv))
+        if past is not None:
+            k, v = (np.concatenate(pair, axis=2) for pair in zip(past, (k, v)))
+        o = _merge(self.softmax(q @ _T(k) * self.scale) @ v)
+        return _affine(o, self.Wo, self.bo), (k, v)
+
     @property
     def scale(self) -> float:
         """1/√d"""
@@ -129,7 +152,8 @@ class MultiHeadAttention(Layer):
 
     def softmax(self, S: Array) -> Array:
         if self.causal:
-            later = np.triu(np.ones(S.shape[-2:], bool), 1)
+            queries, keys = S.shape[-2:]  # the last query is the last key's token
+            later = np.triu(np.ones((queries, keys), bool), 1 + keys - queries)
             S = np.where(later, S.dtype.type(-np.inf), S)
         e = np.exp(S - S.max(axis=-1, keepdims=True, initial=-np.inf))
         return e / e.sum(axis=-1, keepdims=True)

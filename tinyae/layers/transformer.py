@@ -98,6 +98,12 @@ class TransformerBlock(Layer):
         assert total is not None
         return dadot + dxdot, total
 
+    def extend(self, x: Array, past: Any = None) -> tuple[Array, Any]:
+        """y of the next tokens, see :meth:`MultiHeadAttention.extend`."""
+        h, past = self.attention.extend(self.attention_norm(x), past)
+        a = x + h
+        return a + self.mlp(self.mlp_norm(a)), past
+
     def __repr__(self) -> str:
         more = "" if self.mlp_dim == 4 * self.dim else f", mlp_dim={self.mlp_dim}"
         more += ", causal=True" if self.causal else ""

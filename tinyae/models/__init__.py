@@ -11,6 +11,7 @@ from tinyae.models.builders import (
     dense_variational,
 )
 from tinyae.models.classifier import Classifier
+from tinyae.models.code_prior import CodePrior
 from tinyae.models.conditional import ConditionalVariationalAutoencoder
 from tinyae.models.contractive import ContractiveAutoencoder
 from tinyae.models.conv_denoiser import conv_denoiser, start_from_linear_filter
@@ -39,6 +40,7 @@ from tinyae.models.thresholds import GatedSAE, JumpReLUSAE
 from tinyae.models.translation_builders import cyclegan, stargan
 from tinyae.models.unet import UNet, unet
 from tinyae.models.variational import VariationalAutoencoder
+from tinyae.models.vqgan import VQGAN, patch_discriminator
 from tinyae.models.vqvae import VQVAE
 from tinyae.models.wasserstein import WassersteinAutoencoder
 from tinyae.models.wasserstein_gan import WassersteinGAN
@@ -61,6 +63,8 @@ __all__ = [
     "AdversarialAutoencoder",
     "UNet",
     "VQVAE",
+    "VQGAN",
+    "CodePrior",
     "Diffusion",
     "CosineSchedule",
     "PredictNoise",
@@ -98,6 +102,7 @@ __all__ = [
     "dense_gan",
     "dcgan",
     "conv_wgan",
+    "patch_discriminator",
     "progan",
     "stylegan",
     "cyclegan",

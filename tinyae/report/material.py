@@ -17,6 +17,7 @@ from tinyae.data.batches import count
 from tinyae.data.batches import rows as rows_of
 from tinyae.models import (
     GAN,
+    CodePrior,
     ConditionalVariationalAutoencoder,
     Diffusion,
     Model,
@@ -187,6 +188,11 @@ def _rows(model: Any, x: Any, labels: Any) -> tuple[Array, Any]:
     who = "report"
     if not isinstance(model, Model):
         raise TypeError(f"{who}: model is a {type(model).__name__}, expected a Model; pass one")
+    if isinstance(model, CodePrior):
+        raise TypeError(
+            f"{who}: model is a CodePrior, which neither reconstructs nor samples pictures; expected "
+            "e.g. the VQVAE whose codes it learnt"
+        )
     if not (hasattr(model, "reconstruct") or hasattr(model, "sample")):
         raise TypeError(
             f"{who}: model is a {type(model).__name__}, which neither reconstructs nor samples; "
