@@ -37,6 +37,7 @@ RECIPES = {
     "dcgan": ("gan", "a convolutional GAN on MNIST, likewise"),
     "dcgan_fashion": ("gan", "the same on Fashion-MNIST"),
     "wgan": ("gan", "the DCGAN's generator against a critic with gradient penalty, MNIST"),
+    "diffusion": ("diffusion", "denoising diffusion on MNIST, samples judged by a classifier"),
     "iwae": ("priors", "one draw or five: negative log-likelihood on MNIST"),
     "priors": ("priors", "VAE, IWAE, WAE-MMD and AAE beside each other, MNIST"),
 }

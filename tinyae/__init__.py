@@ -122,6 +122,7 @@ from tinyae.models import (
     stylegan,
     unet,
 )
+from tinyae.averaging import MovingAverage
 from tinyae.optim import (
     SGD,
     Adam,
@@ -307,6 +308,7 @@ __all__ = [
     "RMSProp",
     "Adam",
     "AdamW",
+    "MovingAverage",
     "Constant",
     "StepDecay",
     "Exponential",

@@ -9,6 +9,7 @@ replaced on a class. ``tests/test_fusion.py`` compares each twin with its defini
 ``params``         a module's Params, collected once
 ``activation``     an activation's backward in one pass
 ``dense``          a dense layer's gradients, computed and added by one kernel
+``group_norm``     a GroupNorm in a few passes
 ``mlp``            dense layers and activations as one kernel
 ``convolutions``   convolutions fused with the ReLUs after them
 ``sequential``     which layers of a Sequential are fused
@@ -19,8 +20,8 @@ replaced on a class. ``tests/test_fusion.py`` compares each twin with its defini
 
 from typing import Any
 
-from tinyae.fusion import activation, contraction, dense, params, sequential, steps
-from tinyae.layers import Activation, Dense, Module, Sequential, TiedDense
+from tinyae.fusion import activation, contraction, dense, group_norm, params, sequential, steps
+from tinyae.layers import Activation, Dense, GroupNorm, Module, Sequential, TiedDense
 from tinyae.models import Autoencoder, VariationalAutoencoder
 from tinyae.models.contractive import row_sq_norms_with_gradient
 from tinyae.twin import attach
@@ -30,6 +31,8 @@ TWINS: dict[Any, Any] = {
     Activation.backward: activation.backward,
     Dense.backward: dense.backward,
     Dense.backward_params: dense.backward_params,
+    GroupNorm.forward: group_norm.forward,
+    GroupNorm.backward: group_norm.backward,
     TiedDense.backward: dense.tied_backward,
     Sequential.forward: sequential.forward,
     Sequential.backward: sequential.backward,

@@ -279,6 +279,37 @@ def warp(x: Array, maps: Array) -> Array:
     return np.clip(y, low, high).reshape(x.shape)
 
 
+# --- normalisation --------------------------------------------------------------------------
+
+
+def group_norm(
+    x: Array, groups: int, gamma: Array, beta: Array, eps: float
+) -> tuple[Array, Array, Array]:
+    """y = γ x̂ + β, x̂ = (x − μ)/σ, σ = √(v + ε), each group of C/G channels with its own μ and v.
+
+    x, y (N, C, …)   γ, β (C,)   x̂ (N, G, C/G, L)   σ (N, G, 1, 1)
+    """
+    u = x.reshape(len(x), groups, x.shape[1] // groups, -1)
+    c = u - u.mean(axis=(2, 3), keepdims=True)
+    sigma = np.sqrt(np.square(c).mean(axis=(2, 3), keepdims=True) + eps)
+    xhat = c / sigma
+    y = xhat * gamma.reshape(groups, -1, 1) + beta.reshape(groups, -1, 1)
+    return y.reshape(x.shape), xhat, sigma
+
+
+def group_norm_backward(
+    dy: Array, xhat: Array, sigma: Array, gamma: Array, dgamma: Array, dbeta: Array
+) -> Array:
+    """dx = (g − mean g − x̂ mean(g x̂))/σ, g = γ dy; adds Σ dy x̂ to dγ and Σ dy to dβ."""
+    d = dy.reshape(xhat.shape)
+    dbeta += d.sum(axis=(0, 3)).ravel()
+    dgamma += (d * xhat).sum(axis=(0, 3)).ravel()
+    g = d * gamma.reshape(xhat.shape[1], -1, 1)
+    mean, slope = (a.mean(axis=(2, 3), keepdims=True) for a in (g, g * xhat))
+    dx: Array = (g - mean - xhat * slope) / sigma
+    return dx.reshape(dy.shape)
+
+
 # --- activations ----------------------------------------------------------------------------
 
 
@@ -300,6 +331,17 @@ def elu(x: Array, alpha: float) -> Array:
 def elu_backward(dy: Array, x: Array, alpha: float) -> Array:
     """dy · (1 if x > 0 else α eˣ)"""
     return dy * np.where(x > 0, 1, x.dtype.type(alpha) * np.exp(np.minimum(x, 0)))
+
+
+def silu(x: Array) -> Array:
+    """x σ(x); below −800, where σ is 0 in every precision, x is bounded"""
+    return np.maximum(x, -800.0) * sigmoid(x)
+
+
+def silu_backward(dy: Array, x: Array) -> Array:
+    """dx = dy σ(x) (1 + x (1 − σ(x)))"""
+    s = sigmoid(x)
+    return dy * (s * (1 + np.clip(x, -800.0, 800.0) * (1 - s)))
 
 
 def sigmoid_backward(dy: Array, y: Array) -> Array:

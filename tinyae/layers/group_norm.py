@@ -16,6 +16,7 @@ from tinyae.arguments import float_dtype, positive_int
 from tinyae.layers.base import check_dy, check_input
 from tinyae.layers.norm import Axes, _Norm, positive_eps
 from tinyae.param import Array, Param
+from tinyae.twin import fused
 
 __all__ = ["GroupNorm", "InstanceNorm"]
 
@@ -60,12 +61,14 @@ class GroupNorm(_Norm):
         self.gamma = Param(np.ones(self.num_channels, dtype))
         self.beta = Param(np.zeros(self.num_channels, dtype))
 
+    @fused
     def forward(self, x: Array) -> tuple[Array, Cache]:
         self.check(x)
         _, _, xhat, sigma = self.normalize(self.grouped(x))
         y = xhat * self.wide(self.gamma.value, 4) + self.wide(self.beta.value, 4)
         return y.reshape(x.shape), (x.shape, (xhat, sigma))
 
+    @fused
     def backward(self, dy: Array, cache: Cache) -> Array:  # type: ignore[override]
         shape, inner = cache
         dy = check_dy(self, dy, shape, inner[0].dtype)

@@ -60,9 +60,12 @@ from tinyae.kernels.jitted.elementwise import (
     relu_backward,
     sigmoid,
     sigmoid_backward,
+    silu,
+    silu_backward,
     tanh,
     tanh_backward,
 )
+from tinyae.kernels.jitted.group_norm import group_norm, group_norm_backward
 from tinyae.kernels.jitted.matmul import (
     affine,
     affine_grad,
@@ -93,6 +96,8 @@ __all__ = [
     "elu_backward",
     "row_sq_norms",
     "erfc",
+    "group_norm",
+    "group_norm_backward",
     "l1",
     "matmul",
     "matmul_nt",
@@ -111,6 +116,8 @@ __all__ = [
     "sgd",
     "sigmoid",
     "sigmoid_backward",
+    "silu",
+    "silu_backward",
     "tanh",
     "tanh_backward",
     "warp",
