@@ -17,6 +17,7 @@ from tinyae.models.conv_denoiser import conv_denoiser, start_from_linear_filter
 from tinyae.models.denoising import DenoisingAutoencoder
 from tinyae.models.dictionary import TopKSAE
 from tinyae.models.diffusion import Diffusion
+from tinyae.models.diffusion_autoencoder import DiffusionAutoencoder
 from tinyae.models.gan import GAN, NonSaturating, Saturating
 from tinyae.models.gan_builders import conv_wgan, dcgan, dense_gan
 from tinyae.models.gan_r1 import R1GAN
@@ -59,6 +60,7 @@ __all__ = [
     "UNet",
     "VQVAE",
     "Diffusion",
+    "DiffusionAutoencoder",
     "CosineSchedule",
     "PredictNoise",
     "PredictClean",
