@@ -43,6 +43,7 @@ conv_loop = pytest.importorskip("tinyae.kernels.jitted.conv_loop")
 elementwise = pytest.importorskip("tinyae.kernels.jitted.elementwise")
 layout = pytest.importorskip("tinyae.kernels.jitted.layout")
 memory = pytest.importorskip("tinyae.memory")
+jitted_group_norm = pytest.importorskip("tinyae.kernels.jitted.group_norm")
 jitted_mlp = pytest.importorskip("tinyae.kernels.jitted.mlp")
 jitted_matmul = pytest.importorskip("tinyae.kernels.jitted.matmul")
 optimizer_steps = pytest.importorskip("tinyae.kernels.jitted.optimizer_steps")
@@ -50,7 +51,7 @@ threads = pytest.importorskip("tinyae.kernels.jitted.threads")
 jitted_warp = pytest.importorskip("tinyae.kernels.jitted.warp")
 run_numba = pytest.importorskip("tinyae.program.run_numba")
 SHARING = (  # modules with parallel loops
-    *(jitted_matmul, jitted_mlp, jitted_warp, convolution),
+    *(jitted_matmul, jitted_mlp, jitted_warp, convolution, jitted_group_norm),
     *(elementwise, layout, optimizer_steps),
 )
 
@@ -62,6 +63,8 @@ KERNELS = {
 }
 STEPS = {"sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"}
 IN_PLACE = STEPS | {"affine_grad", "bias_grad", "mlp_backward", "mlp_backprop", "row_sq_norms"}
+IN_PLACE |= {"group_norm_backward"}
+RETURNING = {"mlp_backward", "mlp_backprop", "row_sq_norms", "group_norm_backward"}
 # around block sizes, primes, and beyond a panel of the matrix products
 SIZES = [1, 2, 3, 4, 5, 7, 8, 11, 13, 16, 29, 31, 37, 71]
 
@@ -241,6 +244,19 @@ def max_pool2d_backward(d: Draw) -> tuple:
     return d.array(*shape), index, kernel, stride, size, dilation
 
 
+def group_norm(d: Draw) -> tuple:
+    groups, n = d.integer(1, 3), d.data.draw(st.sampled_from([1, 15, 16, 17, 33]))
+    channels = groups * d.integer(1, 3)
+    x = d.array(n, channels, *d.shape())
+    return x, groups, d.array(channels), d.array(channels), 0.01
+
+
+def group_norm_backward(d: Draw) -> tuple:
+    x, groups, gamma, *_ = group_norm(d)
+    _, xhat, sigma = reference.group_norm(x, groups, gamma, gamma, 0.01)
+    return d.array(*x.shape), xhat, sigma, gamma, d.array(len(gamma)), d.array(len(gamma))
+
+
 def warp(d: Draw) -> tuple:
     n, (rows, columns) = d.integer(0, 3), d.pair(1, 9)
     maps = np.eye(2, 3) + 0.3 * d.rng.normal(size=(n, 2, 3))
@@ -335,11 +351,15 @@ ARGUMENTS: dict[str, Callable[[Draw], tuple]] = {
     "bias_grad": bias,
     "max_pool2d": max_pool2d,
     "max_pool2d_backward": max_pool2d_backward,
+    "group_norm": group_norm,
+    "group_norm_backward": group_norm_backward,
     "warp": warp,
     "relu": one,
     "relu_backward": gradient_and_relu,
     "elu": one_and_alpha,
     "elu_backward": gradient_output_and_alpha,
+    "silu": one,
+    "silu_backward": gradient_and_output,
     "sigmoid": one,
     "sigmoid_backward": gradient_and_output,
     "tanh": one,
@@ -425,7 +445,7 @@ def agree(name: str, dtype: str, data: st.DataObject) -> None:
         mine = tuple(laid_out(a, layout) for a, layout in zip(arguments, chosen))
         result = kernel(*mine)
         if name in IN_PLACE:
-            assert result is None or name in ("mlp_backward", "mlp_backprop", "row_sq_norms")
+            assert result is None or name in RETURNING
             return *mine, result
         for a, before in zip(mine, arguments):
             close(a, before, 0)  # inputs are unchanged
@@ -448,7 +468,7 @@ SHARED = {
     *("conv2d", "conv2d_input_grad", "conv2d_weight_grad", "bias_grad"),
     *("conv2d_relu", "conv2d_input_grad_relu"),
     *("relu", "relu_backward", "elu", "elu_backward", "sigmoid", "sigmoid_backward"),
-    *("tanh", "tanh_backward"),
+    *("tanh", "tanh_backward", "silu", "silu_backward", "group_norm", "group_norm_backward"),
     *(
         "warp",
         "mlp",
@@ -473,6 +493,7 @@ def always_shared(monkeypatch):
         (convolution, "_MIN_PARALLEL_WORK"),
         (convolution, "_MIN_PARALLEL_COPY"),
         (jitted_warp, "_MIN_PARALLEL_SIZE"),
+        (jitted_group_norm, "_MIN_PARALLEL_SIZE"),
         (elementwise, "_MIN_PARALLEL_SIZE"),
         (elementwise, "_MIN_PARALLEL_LOSS"),
         (layout, "_MIN_PARALLEL_SIZE"),

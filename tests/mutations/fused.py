@@ -23,6 +23,23 @@ FUSED: tuple[Mutation, ...] = (
         *("fusion/activation.py", "backward"),
         *("kernels.sigmoid_backward(dy", "kernels.tanh_backward(dy"),
     ),
+    _twin(
+        "activation: sigmoid's slope for SiLU's",
+        *("fusion/activation.py", "backward"),
+        *("kernels.silu_backward(dy", "kernels.sigmoid_backward(dy"),
+    ),
+    _twin(
+        "group norm: dγ and dβ change places",
+        *("fusion/group_norm.py", "backward", "gamma.grad, beta.grad", "beta.grad, gamma.grad"),
+    ),
+    _twin(
+        "group norm: x̂'s slope is not taken out",
+        *("kernels/jitted/group_norm.py", "_backward", " - hat[k] * tilt[k]", ""),
+    ),
+    _twin(
+        "group norm: the variance is of m − 1 numbers",
+        *("kernels/jitted/group_norm.py", "_forward", "np.sqrt(mean[k] / m", "np.sqrt(mean[k] / (m - 1)"),
+    ),
     _twin("micro-batches weigh the same", _STEPS, "step", "dy *= batch.weight", "dy *= 0.5"),
     _twin("the loss is a sum", _STEPS, "step", "total += batch.weight * L", "total += L"),
     _twin(
