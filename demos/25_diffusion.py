@@ -44,7 +44,7 @@ def main(argv=None):
     )
     parser.add_argument("--out", default="demo-out", help="folder for the pictures")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=16)
+    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--widths", type=int, nargs="+", default=[16, 32], help="of the U-Net")
     parser.add_argument("--quick", action="store_true", help="a small run, to see that it works")
     options = parser.parse_args(argv)
@@ -55,7 +55,7 @@ def main(argv=None):
     data = ta.data.load(options.data)
     x, y, widths, epochs, steps, n = (
         *(data.x_train, data.y_train, options.widths, options.epochs),
-        *(50, 500),
+        *(50, 300),
     )
     if options.quick:
         x, y, widths, epochs, steps, n = x[:256], y[:256], [8], 1, 5, 20

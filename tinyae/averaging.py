@@ -36,7 +36,7 @@ class MovingAverage(Optimizer):
                 "pass e.g. Adam(1e-3)"
             )
         super().__init__(optimizer.learning_rate, optimizer.l2, optimizer.decay)
-        self.optimizer = optimizer
+        self.optimizer = optimizer  # its schedule is this one's, and its t
         self.slots = (*optimizer.slots, "average")  # type: ignore[misc]
         self.beta = check_range("MovingAverage", "decay", decay, 0, 1)
 

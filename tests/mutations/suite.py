@@ -39,6 +39,7 @@ TESTS = {
     "models/interpolation.py": ("test_variational.py",),
     "models/conditional.py": ("test_variational.py", "test_laws.py"),
     "models/classifier.py": ("test_classifier.py", "test_laws.py"),
+    "models/diffusion": ("test_diffusion.py", "test_diffusion_autoencoder.py", "test_laws.py"),
     "models/gan": ("test_gan.py", "test_laws.py"),  # with its players and their losses
 }
 # A failure is enough; minimal examples are not needed.

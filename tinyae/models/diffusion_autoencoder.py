@@ -48,7 +48,7 @@ class DiffusionAutoencoder(ReconstructionModel):
         time_features: int = 32,
     ) -> None:
         check_parts("DiffusionAutoencoder", Layer, encoder=encoder, network=network)
-        self.encoder, self.network = encoder, network
+        self.encoder = encoder
         self.process = Diffusion(
             network, shape, schedule=schedule, prediction=prediction, time_features=time_features
         )
@@ -56,8 +56,8 @@ class DiffusionAutoencoder(ReconstructionModel):
         self.schedule, self.prediction = self.process.schedule, self.process.prediction
 
     @property
-    def children(self) -> dict[str, Any]:
-        return {"encoder": self.encoder, "network": self.network}
+    def network(self) -> Layer:
+        return self.process.network
 
     # --- training --------------------------------------------------------------------------
 
@@ -106,7 +106,7 @@ class DiffusionAutoencoder(ReconstructionModel):
         z = x
         for name, z in self.encoder.trace(x, "encoder"):
             yield name, z
-        yield from self.network.trace(self.process.join(xt, t, self._code(z, len(x))), "network")
+        yield from self.network.trace(self.process.join(xt, t, self._code(z, len(x))), "process.network")
 
     # --- use -------------------------------------------------------------------------------
 
