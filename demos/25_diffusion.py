@@ -131,7 +131,10 @@ def reverse_process(model, rng, steps, path):
     lines = []
     for i in range(len(xt)):
         shown = np.stack([noisy[k][i] for k in chosen] + [xt[i]])
-        lines += [("x_t", images(shown), ""), ("x̂", images(np.stack([guesses[k][i] for k in chosen])), "")]
+        lines += [
+            ("x_t", images(shown), ""),
+            ("x̂", images(np.stack([guesses[k][i] for k in chosen])), ""),
+        ]
         lines += [None]
     heads = [f"t = {places[k]}" for k in chosen] + ["t = 0"]
     pictures.rows(lines[:-1], path, heads=heads, title="From noise to an image")

@@ -117,9 +117,7 @@ def network(latent, widths, rng):
         *(ta.Flatten(), ta.Dense(32 * 7 * 7, latent, rng=rng)),
     )
     unet = ta.ConditionedUNet(1, 32 + latent, widths, patch=2, embedding=64, rng=rng)
-    return ta.DiffusionAutoencoder(
-        encoder, unet, (1, 28, 28), prediction=ta.PredictVelocity()
-    )
+    return ta.DiffusionAutoencoder(encoder, unet, (1, 28, 28), prediction=ta.PredictVelocity())
 
 
 def error(x, y):

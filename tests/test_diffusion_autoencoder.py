@@ -43,7 +43,9 @@ def best(prediction: Any, steps: int) -> ta.DiffusionAutoencoder:
 
 def small(**more: Any) -> ta.DiffusionAutoencoder:
     encoder = ta.Dense(3, 2, rng=rng())
-    network = ta.Sequential(ta.Dense(3 + 4 + 2, 8, rng=rng(1)), ta.Tanh(), ta.Dense(8, 3, rng=rng(2)))
+    network = ta.Sequential(
+        ta.Dense(3 + 4 + 2, 8, rng=rng(1)), ta.Tanh(), ta.Dense(8, 3, rng=rng(2))
+    )
     return ta.DiffusionAutoencoder(encoder, network, (3,), time_features=4, **more)
 
 
@@ -72,7 +74,9 @@ def test_the_code_says_what_the_noise_cannot(tmp_path: Any) -> None:
     which = draws.choice([-1.0, 1.0], (2000, 1)).astype(np.float32)
     x = which + 0.1 * draws.standard_normal((2000, 1), np.float32)
     encoder = ta.Sequential(ta.Dense(1, 8, rng=draws), ta.Tanh(), ta.Dense(8, 1, rng=draws))
-    hidden = ta.Sequential(ta.Dense(1 + 8 + 1, 32, rng=draws), ta.SiLU(), ta.Dense(32, 32, rng=draws))
+    hidden = ta.Sequential(
+        ta.Dense(1 + 8 + 1, 32, rng=draws), ta.SiLU(), ta.Dense(32, 32, rng=draws)
+    )
     model = ta.DiffusionAutoencoder(
         encoder,
         ta.Sequential(hidden, ta.SiLU(), ta.Dense(32, 1, rng=draws)),

@@ -41,6 +41,7 @@ __version__ = "0.1.0"
 from typing import TYPE_CHECKING
 
 from tinyae import data, fusion, io, kernels, layers, lazy  # fusion attaches its twins
+from tinyae.averaging import MovingAverage
 from tinyae.clipping import clip_by_global_norm
 from tinyae.data.augmentation import RandomAffine, RandomCrop
 from tinyae.data.binarize import Binarize
@@ -123,7 +124,6 @@ from tinyae.models import (
     stylegan,
     unet,
 )
-from tinyae.averaging import MovingAverage
 from tinyae.optim import (
     SGD,
     Adam,

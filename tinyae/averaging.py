@@ -1,8 +1,8 @@
 """The moving average of the weights: what a noisy optimizer wanders around.
 
-    optimizer = MovingAverage(Adam(1e-3), decay=0.999)
-    fit(model, x, optimizer=optimizer)
-    steady = optimizer.averaged(model)      # a copy of the model with θ̄ in place of θ
+optimizer = MovingAverage(Adam(1e-3), decay=0.999)
+fit(model, x, optimizer=optimizer)
+steady = optimizer.averaged(model)      # a copy of the model with θ̄ in place of θ
 """
 
 from __future__ import annotations

@@ -51,7 +51,9 @@ def diffusion(run: Run) -> None:
     def keep(epoch: Any) -> None:
         steady = optimizer.averaged(model)
         minutes = (time.process_time() - began) / 60
-        print(f"epoch {epoch.epoch}: loss {epoch.terms['total']:.4f}, {minutes:.1f} min", flush=True)
+        print(
+            f"epoch {epoch.epoch}: loss {epoch.terms['total']:.4f}, {minutes:.1f} min", flush=True
+        )
         steady.save(run.out / "diffusion.npz")
         if epoch.epoch in wanted:
             steady.save(run.out / f"diffusion_{epoch.epoch}.npz")

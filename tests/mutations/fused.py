@@ -38,7 +38,12 @@ FUSED: tuple[Mutation, ...] = (
     ),
     _twin(
         "group norm: the variance is of m − 1 numbers",
-        *("kernels/jitted/group_norm.py", "_forward", "np.sqrt(mean[k] / m", "np.sqrt(mean[k] / (m - 1)"),
+        *(
+            "kernels/jitted/group_norm.py",
+            "_forward",
+            "np.sqrt(mean[k] / m",
+            "np.sqrt(mean[k] / (m - 1)",
+        ),
     ),
     _twin("micro-batches weigh the same", _STEPS, "step", "dy *= batch.weight", "dy *= 0.5"),
     _twin("the loss is a sum", _STEPS, "step", "total += batch.weight * L", "total += L"),

@@ -961,7 +961,13 @@ DIFFUSION = (
         "xt, t, target = self._noised(x, rng)",
         "self._noised(x, rng)\n        xt, t, target = self._noised(x, rng)",
         s.DIFFUSION_AUTOENCODER,
-        (*_CODE, "process.network.0.dW", "process.network.0.db", "terms['prediction']", "terms['total']"),
+        (
+            *_CODE,
+            "process.network.0.dW",
+            "process.network.0.db",
+            "terms['prediction']",
+            "terms['total']",
+        ),
         ("noise", "operands", *_PATH),
     ),
 )

@@ -6,7 +6,7 @@ dense layers, and every block of the net adds its own affine map of the result t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np

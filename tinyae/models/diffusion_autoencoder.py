@@ -31,10 +31,10 @@ class DiffusionAutoencoder(ReconstructionModel):
     Raises    ValueError without a generator, or if the encoder's codes are not (N, K)
     Source    Preechakul, Chatthee, Wizadwongsa & Suwajanakorn (2022), §3
 
-    The denoiser can guess from x_t what is coarse when there is little noise; when there is much, only
-    z tells. So z learns what x is, and a second code keeps the rest: as the deterministic reverse process
-    (DDIM) is an ordinary differential equation, it can be followed from x up to its own x_T, which
-    looks like noise, and back. ``invert`` gives x_T and ``decode`` returns from it.
+    With little noise the denoiser can see in x_t what x is; with much, only z tells. So z learns what x
+    is, and a second code keeps the rest: the deterministic reverse process (DDIM) is an ordinary
+    differential equation, which can be followed from x up to its own x_T, and back. x_T looks like
+    noise. ``invert`` gives it, and ``decode`` returns from it.
     """
 
     def __init__(
@@ -101,12 +101,16 @@ class DiffusionAutoencoder(ReconstructionModel):
             )
         return z
 
-    def trace(self, x: Array, rng: np.random.Generator | None = None) -> Iterator[tuple[str, Array]]:
+    def trace(
+        self, x: Array, rng: np.random.Generator | None = None
+    ) -> Iterator[tuple[str, Array]]:
         xt, t, _ = self._noised(x, rng)
         z = x
         for name, z in self.encoder.trace(x, "encoder"):
             yield name, z
-        yield from self.network.trace(self.process.join(xt, t, self._code(z, len(x))), "process.network")
+        yield from self.network.trace(
+            self.process.join(xt, t, self._code(z, len(x))), "process.network"
+        )
 
     # --- use -------------------------------------------------------------------------------
 

@@ -133,7 +133,11 @@ def group_norm(
     if not _takes(x, gamma, beta) or len(gamma) % groups or len(gamma) != x.shape[1]:
         return reference.group_norm(x, groups, gamma, beta, eps)
     u = _grouped(x, groups)
-    y, xhat, sigma = empty(u.shape, u.dtype), empty(u.shape, u.dtype), empty((groups, len(x)), u.dtype)
+    y, xhat, sigma = (
+        empty(u.shape, u.dtype),
+        empty(u.shape, u.dtype),
+        empty((groups, len(x)), u.dtype),
+    )
     threads = claim_threads() if x.size >= _MIN_PARALLEL_SIZE else 1
     if threads > 1:
         bounds = split_points(groups, threads)
