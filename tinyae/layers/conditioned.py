@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tinyae.arguments import check_callable, float_dtype, positive_int
+from tinyae.arguments import check_callable, float_dtype, positive_int, sizes_of
 from tinyae.initializers import HeNormal, Initializer
 from tinyae.layers.attention import MultiHeadAttention
 from tinyae.layers.base import Layer, Module, check_dy, check_input
@@ -168,7 +168,7 @@ class ConditionedUNet(Layer):
         self.channels = positive_int(who, "channels", channels, 1)
         self.condition_dim = positive_int(who, "condition_dim", condition_dim, 32)
         self.patch = positive_int(who, "patch", patch, 1)
-        self.widths = tuple(positive_int(who, "widths", w, 32) for w in widths)
+        self.widths = tuple(sizes_of(who, "widths", widths))
         self.heads = positive_int(who, "heads", heads, 4)
         self.groups = positive_int(who, "groups", groups, 8)
         E = self.embedding = positive_int(who, "embedding", embedding, 128)

@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.arguments import check_generator, generator, number, positive_int
+from tinyae.arguments import check_generator, generator, number, positive_int, sizes_of
 from tinyae.kernels.special import erfc
 from tinyae.layers import Layer
 from tinyae.layers.tokens import sinusoids
 from tinyae.models.base import Model, Terms
-from tinyae.models.builders import sizes_of
 from tinyae.models.checks import check_parts
 from tinyae.models.noising import CosineSchedule, Prediction, PredictNoise
 from tinyae.param import Array
