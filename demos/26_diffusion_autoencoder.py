@@ -6,11 +6,12 @@ U-Net's error.
 
 The deterministic process can be followed the other way too, from x up to its own x_T. So an image
 has two codes. The first picture shows what each of them holds: with its own x_T the image comes
-back; with any other x_T something like it, as z says what it is. The second walks from one image to
-another, z along a line and x_T along an arc.
+back; with another x_T comes an image of z's outline, slant and weight of line. How much of an image
+is in z, and how much in x_T, the training decides: in two minutes z has not yet learnt which digit
+it is. The second picture walks from one image to another, z along a line and x_T along an arc.
 
 A linear classifier on z says how much of the class is in it, beside PCA with as many numbers. x_T
-should look like noise: its spread is near 1, and neighbouring pixels have little in common.
+should look like noise: a spread near 1, and neighbouring pixels that have little in common.
 
     python demos/26_diffusion_autoencoder.py                  # built-in data, about two minutes
     python demos/26_diffusion_autoencoder.py --data mnist --epochs 4 --widths 48 96
