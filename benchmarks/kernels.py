@@ -128,9 +128,9 @@ def other_calls(n: int) -> Iterator[Call]:
     yield Call("batch_norm", (images, array(8), array(8), 1e-5, True))
     sums = array(8), array(8)
     yield Call("batch_norm_backward", (images, images, array(8) + 1, array(8), *sums, images))
-    yield Call("group_norm", (images, array(8), array(8), 4, 1e-5))
-    sums = array(8), array(8)
-    yield Call("group_norm_backward", (images, images, array(n, 4) + 1, array(8), *sums))
+    yield Call("group_norm", (images, 4, array(8), array(8), 1e-5))
+    sums, sigma = (array(8), array(8)), array(n, 4, 1, 1) + 1
+    yield Call("group_norm_backward", (images, images.reshape(n, 4, 2, -1), sigma, array(8), *sums))
     yield Call("max_pool2d", (images, (2, 2), (2, 2)))
     index = rng.integers(0, 4, (n, 8, 14, 14))
     pooled = (array(n, 8, 14, 14), index, (2, 2), (2, 2), (28, 28))

@@ -39,6 +39,7 @@ RECIPES = {
     "wgan": ("gan", "the DCGAN's generator against a critic with gradient penalty, MNIST"),
     "cyclegan": ("translation", "digits to outlines and back without pairs, beside the truth"),
     "stargan": ("translation", "four kinds of digits, one generator, beside the truth"),
+    "diffusion": ("diffusion", "denoising diffusion on MNIST, samples judged by a classifier"),
     "iwae": ("priors", "one draw or five: negative log-likelihood on MNIST"),
     "code_prior": ("codes", "digits by class from a Transformer prior over 49 codes, MNIST"),
     "vqgan": ("codes", "a VQ-VAE with a discriminator of patches, Fashion-MNIST: won and lost"),

@@ -209,6 +209,11 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         {"network": ta.Dense(8, 4, rng=rng()), "shape": (4,), "schedule": ta.CosineSchedule(9)}
         | {"prediction": ta.PredictNoise(), "time_features": 4, "classes": 2, "unlabelled": 0.1},
     ),
+    "DiffusionAutoencoder": (
+        ta.DiffusionAutoencoder,
+        {"encoder": ta.Dense(4, 2, rng=rng()), "network": ta.Dense(10, 4, rng=rng()), "shape": (4,)}
+        | {"schedule": ta.CosineSchedule(9), "prediction": ta.PredictNoise(), "time_features": 4},
+    ),
     "MaskedAutoencoder": (
         ta.MaskedAutoencoder,
         {"shape": (1, 8, 8), "patch": 4, "dim": 4, "depth": 1, "heads": 2, "decoder_dim": 4}
@@ -338,6 +343,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "Momentum": (ta.Momentum, {**STEPS, "mu": 0.9, **DECAY}),
     "Nesterov": (ta.Nesterov, {**STEPS, "mu": 0.9, **DECAY}),
     "RMSProp": (ta.RMSProp, {**STEPS, "rho": 0.9, "eps": 1e-8, **DECAY}),
+    "MovingAverage": (ta.MovingAverage, {"optimizer": ta.Adam(1e-3), "decay": 0.9}),
     "Adam": (ta.Adam, {**ADAM, **DECAY}),
     "AdamW": (ta.AdamW, {**ADAM, "weight_decay": 0.01, "decay": weights}),
     "Constant": (ta.Constant, STEPS),
@@ -433,6 +439,19 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "ModulatedConv2d": (
         ta.ModulatedConv2d,
         {"in_channels": 2, "out_channels": 2, "kernel_size": 3, **NEW},
+    ),
+    "ConditionedBlock": (
+        ta.ConditionedBlock,
+        {"in_channels": 2, "out_channels": 2, "condition_dim": 3, "groups": 1, **NEW},
+    ),
+    "PixelAttention": (
+        ta.PixelAttention,
+        {"channels": 4, "heads": 2, "groups": 2, **NEW},
+    ),
+    "ConditionedUNet": (
+        ta.ConditionedUNet,
+        {"channels": 1, "condition_dim": 3, "widths": [2, 4], "patch": 1, "embedding": 4}
+        | {"heads": 2, "groups": 2, **NEW},
     ),
     "StyleBlock": (
         ta.StyleBlock,

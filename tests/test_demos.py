@@ -187,6 +187,21 @@ def stargan(n):
     assert 0 <= n["digit"] <= 1
 
 
+def diffusion(n):
+    assert 1 <= n["made, no class: score"] < n["real: score"] <= 10  # one epoch: no digits yet
+    assert n["real: score"] > 2
+    assert 0 < n["bits"] < 12
+    first, last = n["spread of guesses"]
+    assert first < 0.2  # from noise alone the network sees hardly more than the mean image
+    assert last > 0
+
+
+def diffusion_autoencoder(n):
+    assert 0 < n["own"] < n["other"]  # x_T has what z leaves out
+    assert 0 < n["probe"] <= 1
+    assert 0 < n["spread"] < 1.5
+
+
 # demo: its check, its pictures
 ROWS = {
     "01_compression": (compression, "compression compression_curve"),
@@ -215,6 +230,8 @@ ROWS = {
     "22_stargan": (stargan, "stargan"),
     "23_code_prior": (code_prior, "code_prior"),
     "24_vqgan": (vqgan, "vqgan"),
+    "25_diffusion": (diffusion, "diffusion_samples diffusion_classes diffusion_steps"),
+    "26_diffusion_autoencoder": (diffusion_autoencoder, "diffusion_codes diffusion_walk"),
 }
 NEEDS_TORCH = ("11_custom_function",)
 

@@ -41,7 +41,7 @@ def best(prediction: Any, steps: int = 200) -> ta.Diffusion:
 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS, ids=repr)
-def test_a_prediction_gives_back_x(prediction: Any) -> None:
+def test_a_prediction_gives_back_x_and_the_noise(prediction: Any) -> None:
     x, eps, a = (
         rng().normal(size=(5, 2)),
         rng(1).normal(size=(5, 2)),
@@ -49,7 +49,10 @@ def test_a_prediction_gives_back_x(prediction: Any) -> None:
     )
     s = np.sqrt(1 - a * a)
     xt = a * x + s * eps
-    np.testing.assert_allclose(prediction.clean(prediction.target(x, eps, a, s), xt, a, s), x)
+    out = prediction.target(x, eps, a, s)
+    np.testing.assert_allclose(prediction.clean(out, xt, a, s), x)
+    np.testing.assert_allclose(prediction.noise(out, xt, a, s), eps)
+    np.testing.assert_allclose(ta.models.noising.Prediction.noise(prediction, out, xt, a, s), eps)
 
 
 def test_the_schedule_falls_from_one_to_nothing() -> None:

@@ -135,8 +135,10 @@ def kernel_arguments(rng: np.random.Generator) -> dict[str, tuple[Any, ...]]:
 
     x, dy, W = a(33, 3, 6, 7), a(33, 4, 4, 5), a(4, 3, 3, 3)
     geometry = (1, 1), (0, 0, 0, 0)
-    one_argument = {name: (a(5, 7),) for name in ("relu", "sigmoid", "tanh", "erfc")}
-    backward = {f"{name}_backward": (a(5, 7), a(5, 7)) for name in ("relu", "sigmoid", "tanh")}
+    one_argument = {name: (a(5, 7),) for name in ("relu", "sigmoid", "silu", "tanh", "erfc")}
+    backward = {
+        f"{name}_backward": (a(5, 7), a(5, 7)) for name in ("relu", "sigmoid", "silu", "tanh")
+    }
     losses = {name: (a(5, 7), a(5, 7)) for name in ("mse", "l1", "bce_with_logits")}
     index = rng.integers(0, 4, (2, 3, 3, 3))
     return {
@@ -159,8 +161,8 @@ def kernel_arguments(rng: np.random.Generator) -> dict[str, tuple[Any, ...]]:
         "bias_grad": (dy, a(4)),
         "batch_norm": (x, a(3), a(3), 0.1, True),
         "batch_norm_backward": (x, a(33, 3, 6, 7), 1 + a(3) ** 2, a(3), a(3), a(3), x),
-        "group_norm": (dy, a(4), a(4), 2, 0.1),
-        "group_norm_backward": (dy, a(33, 4, 4, 5), 1 + a(33, 2) ** 2, a(4), a(4), a(4)),
+        "group_norm": (dy, 2, a(4), a(4), 0.1),
+        "group_norm_backward": (*(dy, a(33, 2, 2, 20), 1 + a(33, 2, 1, 1) ** 2, a(4), a(4), a(4)),),
         "max_pool2d": (x, (2, 2), (2, 2)),
         "max_pool2d_backward": (a(2, 3, 3, 3), index, (2, 2), (2, 2), (6, 7)),
         "warp": (a(2, 1, 8, 8), np.tile(np.eye(2, 3, dtype=np.float32), (2, 1, 1))),

@@ -18,7 +18,7 @@ LEVELS = (
     | {"files", "archive", "terminal", "parser", "scaling", "conformal", "pca", "wording"}
     | {"progress"},
     {"layers", "losses", "likelihoods", "gradcheck"},
-    {"models", "optimizer", "optim", "schedules", "clipping", "data"},
+    {"models", "optimizer", "optim", "averaging", "schedules", "clipping", "data"},
     {"training", "train", "io", "metrics", "fusion"},
     {"sklearn", "plot", "export", "program", "catalog", "training_doctor", "explanation"}
     | {"interchange", "distributed"},

@@ -43,15 +43,16 @@ conv_loop = pytest.importorskip("tinyae.kernels.jitted.conv_loop")
 elementwise = pytest.importorskip("tinyae.kernels.jitted.elementwise")
 layout = pytest.importorskip("tinyae.kernels.jitted.layout")
 memory = pytest.importorskip("tinyae.memory")
+jitted_group_norm = pytest.importorskip("tinyae.kernels.jitted.group_norm")
 jitted_mlp = pytest.importorskip("tinyae.kernels.jitted.mlp")
-jitted_norm = pytest.importorskip("tinyae.kernels.jitted.norm")
+jitted_batch_norm = pytest.importorskip("tinyae.kernels.jitted.batch_norm")
 jitted_matmul = pytest.importorskip("tinyae.kernels.jitted.matmul")
 optimizer_steps = pytest.importorskip("tinyae.kernels.jitted.optimizer_steps")
 threads = pytest.importorskip("tinyae.kernels.jitted.threads")
 jitted_warp = pytest.importorskip("tinyae.kernels.jitted.warp")
 run_numba = pytest.importorskip("tinyae.program.run_numba")
 SHARING = (  # modules with parallel loops
-    *(jitted_matmul, jitted_mlp, jitted_warp, jitted_norm, convolution),
+    *(jitted_matmul, jitted_mlp, jitted_warp, jitted_batch_norm, jitted_group_norm, convolution),
     *(elementwise, layout, optimizer_steps),
 )
 
@@ -247,18 +248,6 @@ def batch_norm_backward(d: Draw) -> tuple:
     return dy, d.array(*dy.shape), sigma, gamma, dgamma, dbeta, mask
 
 
-def group_norm(d: Draw) -> tuple:
-    groups = d.integer(1, 4)
-    x, *thetas = images_and_thetas(d, groups * d.integer(1, 3), 2)
-    return x, *thetas, groups, d.number(0.1, 1)
-
-
-def group_norm_backward(d: Draw) -> tuple:
-    groups = d.integer(1, 4)
-    dy, *thetas = images_and_thetas(d, groups * d.integer(1, 3), 3)
-    return dy, d.array(*dy.shape), np.sqrt(d.positive(len(dy), groups)), *thetas
-
-
 def max_pool2d(d: Draw) -> tuple:
     kernel, stride, dilation = d.pair(1, 4), d.pair(1, 4), d.pair(1, 2)
     least = ((k - 1) * s + 1 for k, s in zip(kernel, dilation))
@@ -275,6 +264,19 @@ def max_pool2d_backward(d: Draw) -> tuple:
     shape = (d.integer(0, 3), d.integer(1, 3), rows, columns)
     index = d.rng.integers(0, kernel[0] * kernel[1], shape)
     return d.array(*shape), index, kernel, stride, size, dilation
+
+
+def group_norm(d: Draw) -> tuple:
+    groups, n = d.integer(1, 3), d.data.draw(st.sampled_from([1, 15, 16, 17, 33]))
+    channels = groups * d.integer(1, 3)
+    x = d.array(n, channels, *d.shape())
+    return x, groups, d.array(channels), d.array(channels), 0.01
+
+
+def group_norm_backward(d: Draw) -> tuple:
+    x, groups, gamma, *_ = group_norm(d)
+    _, xhat, sigma = reference.group_norm(x, groups, gamma, gamma, 0.01)
+    return d.array(*x.shape), xhat, sigma, gamma, d.array(len(gamma)), d.array(len(gamma))
 
 
 def warp(d: Draw) -> tuple:
@@ -371,15 +373,17 @@ ARGUMENTS: dict[str, Callable[[Draw], tuple]] = {
     "bias_grad": bias,
     "batch_norm": batch_norm,
     "batch_norm_backward": batch_norm_backward,
-    "group_norm": group_norm,
-    "group_norm_backward": group_norm_backward,
     "max_pool2d": max_pool2d,
     "max_pool2d_backward": max_pool2d_backward,
+    "group_norm": group_norm,
+    "group_norm_backward": group_norm_backward,
     "warp": warp,
     "relu": one,
     "relu_backward": gradient_and_relu,
     "elu": one_and_alpha,
     "elu_backward": gradient_output_and_alpha,
+    "silu": one,
+    "silu_backward": gradient_and_output,
     "sigmoid": one,
     "sigmoid_backward": gradient_and_output,
     "tanh": one,
@@ -488,7 +492,7 @@ SHARED = {
     *("conv2d", "conv2d_input_grad", "conv2d_weight_grad", "bias_grad"),
     *("conv2d_relu", "conv2d_input_grad_relu"),
     *("relu", "relu_backward", "elu", "elu_backward", "sigmoid", "sigmoid_backward"),
-    *("tanh", "tanh_backward"),
+    *("tanh", "tanh_backward", "silu", "silu_backward"),
     *("batch_norm", "batch_norm_backward", "group_norm", "group_norm_backward"),
     *(
         "warp",
@@ -513,8 +517,9 @@ def always_shared(monkeypatch):
         (jitted_mlp, "MIN_PARALLEL_WORK"),
         (convolution, "_MIN_PARALLEL_WORK"),
         (convolution, "_MIN_PARALLEL_COPY"),
-        (jitted_norm, "_MIN_PARALLEL_SIZE"),
+        (jitted_batch_norm, "_MIN_PARALLEL_SIZE"),
         (jitted_warp, "_MIN_PARALLEL_SIZE"),
+        (jitted_group_norm, "_MIN_PARALLEL_SIZE"),
         (elementwise, "_MIN_PARALLEL_SIZE"),
         (elementwise, "_MIN_PARALLEL_LOSS"),
         (layout, "_MIN_PARALLEL_SIZE"),
@@ -1089,7 +1094,7 @@ class TestReproducible:
             normal, xhat, mean, variance = jitted.batch_norm(z, theta, theta, 1e-5)
             found += [normal, xhat, mean, variance]
             found += [jitted.batch_norm_backward(z, xhat, theta, theta, *grads, normal)]
-            normal, xhat, sigma = jitted.group_norm(z, theta, theta, 4, 1e-5)
+            normal, xhat, sigma = jitted.group_norm(z, 4, theta, theta, 1e-5)
             found += [
                 normal,
                 sigma,

@@ -107,6 +107,7 @@ MAKERS: dict[str, Callable[[], Any]] = {
         kind.__name__: (lambda kind=kind: kind(1e-2))
         for kind in (ta.SGD, ta.Momentum, ta.Nesterov, ta.RMSProp, ta.Adam, ta.AdamW)
     },
+    "MovingAverage": lambda: ta.MovingAverage(ta.Adam(1e-2), 0.9),
     "Constant": lambda: ta.Constant(0.1),
     "StepDecay": lambda: ta.StepDecay(0.1, 5),
     "Exponential": lambda: ta.Exponential(0.1, 0.9),
@@ -130,6 +131,7 @@ MAKERS: dict[str, Callable[[], Any]] = {
     ),
     "VQGAN": lambda: _vqgan(),
     "ModulatedConv2d": lambda: ta.ModulatedConv2d(2, 3, rng=rng()),
+    "ConditionedBlock": lambda: ta.ConditionedBlock(2, 3, 4, 1, rng=rng()),
     "StyleBlock": lambda: ta.StyleBlock(2, 3, 4, (2, 3), rng=rng()),
     "InverseMultiquadratic": ta.InverseMultiquadratic,
     "GaussianKernel": ta.GaussianKernel,
@@ -240,9 +242,9 @@ def _use_other(name: str, thing: Any) -> Any:
         return thing(rng().normal(size=(N, 1)))
     if name in {"InverseMultiquadratic", "GaussianKernel"}:
         return thing(rng().uniform(0, 3, (N, N)))
-    if name in {"ModulatedConv2d", "StyleBlock"}:
+    if name in {"ModulatedConv2d", "StyleBlock", "ConditionedBlock"}:
         x = rng().random((N, 2, 2, 3), np.float32)
-        style = rng(1).random((N, 4 if name == "StyleBlock" else 2), np.float32)
+        style = rng(1).random((N, 2 if name == "ModulatedConv2d" else 4), np.float32)
         y, cache = thing.forward(x, style)
         return y, thing.backward(np.cos(y), cache), [p.grad for p in thing.params.values()]
     if name.startswith("compiled"):

@@ -9,7 +9,8 @@ The source is meant to be read, in this order:
  5. ``models/autoencoder.py``  encoder, decoder, loss: forward, then its mirror image
  6. ``losses.py``              what is to be made small: a number and its gradient
  7. ``param.py``               a value and its gradient; ``initializers.py``: how weights begin
- 8. ``optim.py``               to AdamW; ``optimizer.py``, ``schedules.py``, ``clipping.py``
+ 8. ``optim.py``               to AdamW; ``optimizer.py``, ``schedules.py``, ``clipping.py``,
+                               ``averaging.py``
  9. ``training/loop.py``       the loop; beside it checkpoints, early stopping, what can go wrong
 10. ``gradcheck/numeric.py``   how to know that a gradient is right
 11. ``models/denoising.py``, ``sparse.py``, ``contractive.py``, ``stacked.py``: one idea more each
@@ -25,7 +26,8 @@ The source is meant to be read, in this order:
     GANs ``equalized.py``, ``minibatch.py``, ``fade.py``, ``style.py``; of tokens
     ``embedding.py``, ``tokens.py``, ``attention.py``, ``transformer.py``, ``recurrent.py``
 16. ``models/unet.py``, ``vqvae.py``, ``vqgan.py``, ``code_prior.py``, ``masked.py``,
-    ``dictionary.py``: what these layers make
+    ``dictionary.py``: what these layers make;
+    ``noising.py``, ``diffusion.py``, ``diffusion_autoencoder.py``, with ``layers/conditioned.py``
 17. ``twin.py``, ``fusion/``   what runs in place of these definitions where speed matters
 18. ``kernels/reference.py``   the hot loops in plain NumPy; ``kernels/jitted/``: the same, compiled,
                                down to ``simd_tile.py``, a tile of sums in vector registers
@@ -43,6 +45,7 @@ __version__ = "0.1.0"
 from typing import TYPE_CHECKING
 
 from tinyae import data, fusion, io, kernels, layers, lazy  # fusion attaches its twins
+from tinyae.averaging import MovingAverage
 from tinyae.clipping import clip_by_global_norm
 from tinyae.data.augmentation import RandomAffine, RandomCrop
 from tinyae.data.binarize import Binarize
@@ -85,6 +88,7 @@ from tinyae.models import (
     CycleGAN,
     DenoisingAutoencoder,
     Diffusion,
+    DiffusionAutoencoder,
     GatedSAE,
     GaussianKernel,
     ImportanceWeightedAutoencoder,
@@ -275,6 +279,7 @@ __all__ = [
     "VQGAN",
     "CodePrior",
     "Diffusion",
+    "DiffusionAutoencoder",
     "CosineSchedule",
     "PredictNoise",
     "PredictClean",
@@ -323,6 +328,7 @@ __all__ = [
     "RMSProp",
     "Adam",
     "AdamW",
+    "MovingAverage",
     "Constant",
     "StepDecay",
     "Exponential",

@@ -6,6 +6,7 @@ The caller checks the range; these check the kind, so that ``beta="x"`` is not a
 from __future__ import annotations
 
 import numbers
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -175,6 +176,14 @@ def integer(who: str, name: str, value: Any, minimum: int, example: int) -> int:
 def positive_int(who: str, name: str, value: int, example: int = 64) -> int:
     """An int ≥ 1: :func:`integer`."""
     return integer(who, name, value, 1, example)
+
+
+def sizes_of(who: str, name: str, sizes: Sequence[int]) -> list[int]:
+    if isinstance(sizes, (str, bytes)) or not isinstance(sizes, Sequence) or not len(sizes):
+        raise ValueError(
+            f"{who}: {name} is {sizes!r}, expected a sequence of ints ≥ 1; pass e.g. [256, 16]"
+        )
+    return [positive_int(who, name, size) for size in sizes]
 
 
 def _is_integer(value: object) -> bool:

@@ -29,6 +29,7 @@ from tinyae.layers import (
     AvgPool1d,
     AvgPool2d,
     BatchNorm,
+    ConditionedUNet,
     Conv1d,
     Conv2d,
     ConvTranspose1d,
@@ -53,6 +54,7 @@ from tinyae.layers import (
     MultiHeadAttention,
     Pad2d,
     Parallel,
+    PixelAttention,
     PixelNoise,
     PixelNorm,
     PixelShuffle,
@@ -96,6 +98,7 @@ from tinyae.models import (
     CycleGAN,
     DenoisingAutoencoder,
     Diffusion,
+    DiffusionAutoencoder,
     GatedSAE,
     GaussianKernel,
     ImportanceWeightedAutoencoder,
@@ -730,6 +733,19 @@ def _synthesis_inference(layer: Synthesis, x: Array) -> Array:
     return np.concatenate(images)
 
 
+def _pixel_attention(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    heads = integers(1, 2)
+    layer = PixelAttention(2 * heads, heads, heads, rng=rng)
+    return layer, (integers(1, 3), 2 * heads, *_pair(integers, 1, 3))
+
+
+def _conditioned_unet(integers: Integers, rng: np.random.Generator) -> tuple[Layer, Shape]:
+    channels, told, patch, levels = 1, integers(1, 2), integers(1, 2), integers(1, 2)
+    more: dict[str, Any] = {"embedding": 2, "heads": 1, "groups": 1, "rng": rng}
+    layer = ConditionedUNet(channels, told, [2] * levels, patch=patch, **more)
+    return layer, (integers(1, 2), channels + told, patch * levels, patch * levels)
+
+
 LAYERS: tuple[LayerRow, ...] = (
     LayerRow("Dense", _dense, _wider),
     LayerRow("TiedDense", _tied_dense, _wider),
@@ -795,6 +811,8 @@ LAYERS: tuple[LayerRow, ...] = (
     LayerRow(
         "Synthesis", _synthesis, lambda x: x[..., :-1], True, _synthesis_inference, tangent=False
     ),
+    LayerRow("PixelAttention", _pixel_attention, _wider, tangent=False),
+    LayerRow("ConditionedUNet", _conditioned_unet, _wider, tangent=False),
     LayerRow("TopK", _top_k, None, True, _top_k_inference),
     LayerRow("Sequential", _sequential, _wider),
     LayerRow("Sequential tied", _tied_pair, _wider),
@@ -1024,6 +1042,25 @@ def _diffusion_images(integers: Integers, rng: np.random.Generator) -> tuple[Mod
     return Diffusion(network, shape, time_features=2), (integers(1, 3), *shape)
 
 
+def _diffusion_autoencoder(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
+    n, d, latent = integers(1, 5), integers(1, 4), integers(1, 3)
+    encoder = Sequential(Dense(d, 3, rng=rng), Tanh(), Dense(3, latent, rng=rng))
+    network = Sequential(Dense(d + 4 + latent, 5, rng=rng), Tanh(), Dense(5, d, rng=rng))
+    prediction = (PredictNoise, PredictClean, PredictVelocity)[integers(0, 2)]()
+    more: dict[str, Any] = {"time_features": 4, "prediction": prediction}
+    return DiffusionAutoencoder(encoder, network, (d,), **more), (n, d)
+
+
+def _diffusion_autoencoder_images(
+    integers: Integers, rng: np.random.Generator
+) -> tuple[Model, Shape]:
+    c, h, w = integers(1, 2), 2, integers(1, 3)
+    encoder = Sequential(Flatten(), Dense(c * h * w, 2, rng=rng))
+    network = Sequential(Conv2d(c + 4, c, 3, 1, "same", rng=rng), Tanh())
+    model = DiffusionAutoencoder(encoder, network, (c, h, w), time_features=2)
+    return model, (integers(1, 3), c, h, w)
+
+
 def _sae(cls: Callable[..., Any]) -> Callable[..., tuple[Model, Shape]]:
     def build(integers: Integers, rng: np.random.Generator) -> tuple[Model, Shape]:
         n, d, features = integers(1, 5), integers(2, 5), integers(4, 8)
@@ -1143,6 +1180,8 @@ MODELS: tuple[ModelRow, ...] = (
     ModelRow("Diffusion", _diffusion(0)),
     ModelRow("Diffusion classes", _diffusion(3), classes=3),
     ModelRow("Diffusion images", _diffusion_images),
+    ModelRow("DiffusionAutoencoder", _diffusion_autoencoder),
+    ModelRow("DiffusionAutoencoder images", _diffusion_autoencoder_images),
     ModelRow("TopKSAE", _sae(TopKSAE)),
     ModelRow("BatchTopKSAE", _sae(BatchTopKSAE)),
     ModelRow("MatryoshkaSAE", _sae(MatryoshkaSAE)),

@@ -10,7 +10,7 @@ from .mutation import Mutation
 
 _STEPS, _DENSE, _SEQUENTIAL = "fusion/steps.py", "fusion/dense.py", "fusion/sequential.py"
 _CONVOLUTIONS, _MLP, _JITTED = "fusion/convolutions.py", "fusion/mlp.py", "kernels/jitted/mlp.py"
-_NORM = "fusion/norm.py"
+_NORM = "fusion/batch_norm.py"
 _CACHE, _BATCHES = "fusion/plan_cache.py", "fusion/microbatches.py"
 
 
@@ -23,6 +23,28 @@ FUSED: tuple[Mutation, ...] = (
         "activation: tanh's slope for sigmoid's",
         *("fusion/activation.py", "backward"),
         *("kernels.sigmoid_backward(dy", "kernels.tanh_backward(dy"),
+    ),
+    _twin(
+        "activation: sigmoid's slope for SiLU's",
+        *("fusion/activation.py", "backward"),
+        *("kernels.silu_backward(dy", "kernels.sigmoid_backward(dy"),
+    ),
+    _twin(
+        "group norm: dγ and dβ change places",
+        *("fusion/group_norm.py", "backward", "gamma.grad, beta.grad", "beta.grad, gamma.grad"),
+    ),
+    _twin(
+        "group norm: x̂'s slope is not taken out",
+        *("kernels/jitted/group_norm.py", "_backward", " - hat[k] * tilt[k]", ""),
+    ),
+    _twin(
+        "group norm: the variance is of m − 1 numbers",
+        *(
+            "kernels/jitted/group_norm.py",
+            "_forward",
+            "np.sqrt(mean[k] / m",
+            "np.sqrt(mean[k] / (m - 1)",
+        ),
     ),
     _twin("micro-batches weigh the same", _STEPS, "step", "dy *= batch.weight", "dy *= 0.5"),
     _twin("the loss is a sum", _STEPS, "step", "total += batch.weight * L", "total += L"),
@@ -113,22 +135,15 @@ FUSED: tuple[Mutation, ...] = (
     ),
     _twin(
         "a norm's statistics stand still",
-        *(_NORM, "normalize_batch", "norm.momentum * (mean", "0 * (mean"),
+        *(_NORM, "forward_with_relu", "norm.momentum * (mean", "0 * (mean"),
     ),
-    _twin("a norm that rectifies", _NORM, "batch_forward", "x, False)", "x, True)"),
+    _twin("a norm that rectifies", _NORM, "forward", "x, False)", "x, True)"),
     _twin(
         "a norm's dx of another dy",
         _NORM,
-        "batch_backward",
+        "backward",
         "dy, cache, None)",
         "-dy, cache, None)",
-    ),
-    _twin(
-        "another norm's groups", _NORM, "group_forward", "norm.num_groups, norm.eps", "1, norm.eps"
-    ),
-    _twin(
-        "a group's σ of another sample",
-        *(_NORM, "group_backward", "sigma[:, :, 0, 0]", "sigma[::-1, :, 0, 0]"),
     ),
     _twin("the bias is left out", _CONVOLUTIONS, "_linear", "conv.b.value", "0 * conv.b.value"),
     _twin("shares of one sample", _BATCHES, "microbatches", "(b - a) / n", "1 / n"),

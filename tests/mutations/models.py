@@ -29,6 +29,8 @@ _contractive = _model("contractive")
 _vae = _model("variational")
 _conditional = _model("conditional")
 _classifier = _model("classifier")
+_diffusion = _model("diffusion")
+_coded = _model("diffusion_autoencoder")
 _player = _model("gan_players")
 _generator_loss = _model("gan_losses")
 _wgan = _model("wasserstein_gan")
@@ -904,6 +906,81 @@ GAN = (
     ),
 )
 
+_CODED = ("encoder.1.dW", "encoder.1.db")
+
+DIFFUSION = (
+    _diffusion(
+        "diffusion: half of the squared error's slope",
+        "Diffusion._terms",
+        "(2 / gap.size) * gap",
+        "gap / gap.size",
+        s.DIFFUSION,
+        ("network.0.dW", "network.0.db"),
+        ("factor:0.5|1/2|half",),
+    ),
+    _diffusion(
+        "diffusion: the slope of the absolute error",
+        "Diffusion._terms",
+        "(2 / gap.size) * gap",
+        "(2 / gap.size) * np.sign(gap)",
+        s.DIFFUSION,
+        ("network.0.dW", "network.0.db"),
+        ("operands", "upstream", "missing_factor", "wrong_factor", "offset", *_PATH),
+    ),
+    _coded(
+        "diffusion autoencoder: the encoder does not learn",
+        "DiffusionAutoencoder.backprop",
+        "self.encoder.backward_params(dz, encoder_cache)",
+        "pass",
+        s.DIFFUSION_AUTOENCODER,
+        _CODED,
+        ("zero", *_PATH),
+    ),
+    _coded(
+        "diffusion autoencoder: dz of one pixel of its plane",
+        "DiffusionAutoencoder.backprop",
+        "dz.sum(axis=tuple(range(2, dz.ndim)))",
+        "dz[:, :, 0, 0]",
+        s.DIFFUSION_AUTOENCODER,
+        _CODED,
+        ("missing_sum", "operands", "upstream", "wrong_axis", *_PATH),
+    ),
+    _coded(
+        "diffusion autoencoder: dz is a mean over its plane",
+        "DiffusionAutoencoder.backprop",
+        "dz.sum(",
+        "dz.mean(",
+        s.DIFFUSION_AUTOENCODER,
+        _CODED,
+        ("factor:1/6|0.166667|mean",),
+    ),
+    _coded(
+        "diffusion autoencoder: the channels of φ(t) for those of z",
+        "DiffusionAutoencoder.backprop",
+        "dshown[:, -z.shape[1] :]",
+        "dshown[:, -2 * z.shape[1] : -z.shape[1]]",
+        s.DIFFUSION_AUTOENCODER,
+        _CODED,
+        ("operands", "upstream", *_PATH),
+    ),
+    _coded(
+        "diffusion autoencoder: the noise is drawn twice",
+        "DiffusionAutoencoder.backprop",
+        "xt, t, target = self._noised(x, rng)",
+        "self._noised(x, rng)\n        xt, t, target = self._noised(x, rng)",
+        s.DIFFUSION_AUTOENCODER,
+        (
+            *_CODED,
+            "process.network.0.dW",
+            "process.network.0.db",
+            "terms['prediction']",
+            "terms['total']",
+        ),
+        ("noise", "operands", *_PATH),
+    ),
+)
+
+
 _WHERE = ("0.dW", "0.db", "2.dW", "2.db")
 _BOTH_G = tuple(f"generator_{side}.{name}" for side in "yx" for name in _WHERE)
 _BOTH_D = tuple(f"discriminator_{side}.{name}" for side in "yx" for name in _WHERE)
@@ -1194,5 +1271,5 @@ YOUNGER = (
     ),
 )
 
-MODELS = (*PLAIN, *DENOISING, *SPARSE, *CONTRACTIVE, *VARIATIONAL, *CLASSIFIER, *GAN)
+MODELS = (*PLAIN, *DENOISING, *SPARSE, *CONTRACTIVE, *VARIATIONAL, *CLASSIFIER, *DIFFUSION, *GAN)
 MODELS += (*WASSERSTEIN, *CYCLEGAN, *STARGAN, *YOUNGER)

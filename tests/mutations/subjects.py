@@ -274,6 +274,21 @@ CLASSIFIER = labelled(
 )
 
 
+def _diffusion(t: Any) -> Any:
+    network = t.Sequential(t.Dense(5 + 2, 5, rng=rng()), t.Tanh())
+    return t.Diffusion(network, (5,), time_features=2, prediction=t.PredictVelocity())
+
+
+def _diffusion_autoencoder(t: Any) -> Any:
+    encoder = t.Sequential(t.Flatten(), t.Dense(6, 2, rng=rng()))
+    network = t.Sequential(t.Conv2d(1 + 2 + 2, 1, 3, 1, 1, rng=rng()), t.Tanh())
+    return t.DiffusionAutoencoder(encoder, network, (1, 2, 3), time_features=2)
+
+
+DIFFUSION = model(_diffusion, 7, 5)
+DIFFUSION_AUTOENCODER = model(_diffusion_autoencoder, 7, 1, 2, 3)
+
+
 def _gan(t: Any, generator_loss: str) -> Any:
     generator = t.Sequential(
         t.Dense(2, 3, rng=rng()), t.ELU(), t.Dense(3, 5, rng=rng()), t.Sigmoid()
@@ -377,6 +392,8 @@ WAE = model(_wae, 7, 5)
 DICTIONARY = model(_dictionary, 7, 5)
 DIFFUSION = model(_diffusion, 7, 5)
 MASKED = model(_masked, 5, 1, 2, 3)
+
+
 def _code_prior(t: Any) -> Case:
     """Of 7 rows, 3 codes each."""
     model = drawn(t.CodePrior(5, (3,), 2, dim=4, depth=1, heads=2, rng=rng()), 0.5)

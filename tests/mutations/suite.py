@@ -52,6 +52,7 @@ TESTS = {
     "models/stargan.py": ("test_stargan.py", "test_laws.py"),
     "models/code_prior.py": ("test_code_prior.py", "test_laws.py"),
     "models/vqgan.py": ("test_vqgan.py", "test_laws.py"),
+    "models/diffusion": ("test_diffusion.py", "test_diffusion_autoencoder.py", "test_laws.py"),
     "models/gan": ("test_gan.py", "test_laws.py"),  # with its players and their losses
 }
 # A failure is enough; minimal examples are not needed.

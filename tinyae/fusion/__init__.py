@@ -9,8 +9,9 @@ replaced on a class. ``tests/test_fusion.py`` compares each twin with its defini
 ``params``         a module's Params, collected once
 ``activation``     an activation's backward in one pass
 ``dense``          a dense layer's gradients, computed and added by one kernel
+``group_norm``     a GroupNorm in a few passes
 ``mlp``            dense layers and activations as one kernel
-``norm``           norms of images, channel by channel
+``batch_norm``     a BatchNorm of images, channel by channel
 ``convolutions``   convolutions fused with the norms and ReLUs after them
 ``sequential``     which layers of a Sequential are fused
 ``microbatches``   a batch cut into pieces that stay in the CPU cache
@@ -20,7 +21,16 @@ replaced on a class. ``tests/test_fusion.py`` compares each twin with its defini
 
 from typing import Any
 
-from tinyae.fusion import activation, contraction, dense, norm, params, sequential, steps
+from tinyae.fusion import (
+    activation,
+    batch_norm,
+    contraction,
+    dense,
+    group_norm,
+    params,
+    sequential,
+    steps,
+)
 from tinyae.layers import Activation, BatchNorm, Dense, GroupNorm, Module, Sequential, TiedDense
 from tinyae.models import Autoencoder, VariationalAutoencoder
 from tinyae.models.contractive import row_sq_norms_with_gradient
@@ -31,11 +41,11 @@ TWINS: dict[Any, Any] = {
     Activation.backward: activation.backward,
     Dense.backward: dense.backward,
     Dense.backward_params: dense.backward_params,
+    GroupNorm.forward: group_norm.forward,
+    GroupNorm.backward: group_norm.backward,
     TiedDense.backward: dense.tied_backward,
-    BatchNorm.forward: norm.batch_forward,
-    BatchNorm.backward: norm.batch_backward,  # of every norm that has no own; stands for this one
-    GroupNorm.forward: norm.group_forward,
-    GroupNorm.backward: norm.group_backward,
+    BatchNorm.forward: batch_norm.forward,
+    BatchNorm.backward: batch_norm.backward,  # of every norm that has no own; stands for this one
     Sequential.forward: sequential.forward,
     Sequential.backward: sequential.backward,
     Sequential.backward_params: sequential.backward_params,

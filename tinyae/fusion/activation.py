@@ -6,7 +6,7 @@ from typing import Any
 
 from tinyae import kernels
 from tinyae.fusion.plan_cache import is_plain, is_unmodified
-from tinyae.layers import ELU, Activation, ReLU, Sigmoid, Tanh
+from tinyae.layers import ELU, Activation, ReLU, Sigmoid, SiLU, Tanh
 from tinyae.param import Array
 
 
@@ -17,6 +17,8 @@ def backward(layer: Activation, dy: Array, cache: Any) -> Array:
         return kernels.relu_backward(dy, cache)
     if isinstance(layer, Sigmoid):
         return kernels.sigmoid_backward(dy, cache)
+    if isinstance(layer, SiLU):
+        return kernels.silu_backward(dy, cache)
     if isinstance(layer, Tanh):
         return kernels.tanh_backward(dy, cache)
     if isinstance(layer, ELU):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeGuard
 import numpy as np
 
 from tinyae import kernels
-from tinyae.fusion import norm as norms
+from tinyae.fusion import batch_norm
 from tinyae.fusion.plan_cache import is_plain, is_unmodified
 from tinyae.layers import BatchNorm, Conv2d, ConvTranspose2d, Layer
 from tinyae.layers.base import check_dy
@@ -79,7 +79,7 @@ class FusedConvolutions:
             caches.append(x)
             x = _linear(conv, x, relu and norm is None)
             if norm is not None:
-                x, cache = norms.normalize_batch(norm, x, relu)
+                x, cache = batch_norm.forward_with_relu(norm, x, relu)
                 caches.append(cache)
             if relu:
                 caches.append(x)
@@ -110,7 +110,7 @@ class FusedConvolutions:
             else:
                 dy = conv.check_dy(dy, remaining[-1])
         if norm is not None:
-            g = norms.batch_dx(norm, dy, remaining.pop(), y)
+            g = batch_norm.backward_with_relu(norm, dy, remaining.pop(), y)
         else:
             g = dy if y is None else kernels.relu_backward(dy, y)
         for k in range(len(self.stages) - 1, 0, -1):
@@ -120,7 +120,7 @@ class FusedConvolutions:
             relu_mask = remaining.pop() if relu else None
             g = _adjoint(conv, g, x, None if norm else relu_mask)
             if norm is not None:
-                g = norms.batch_dx(norm, g, remaining.pop(), relu_mask)
+                g = batch_norm.backward_with_relu(norm, g, remaining.pop(), relu_mask)
         return self.stages[0].conv, g, remaining.pop()
 
 

@@ -9,6 +9,7 @@ from tinyae.layers import (
     base,
     branches,
     compose,
+    conditioned,
     conv,
     conv1d,
     dense,
@@ -40,6 +41,7 @@ from tinyae.layers.attention import *
 from tinyae.layers.base import *
 from tinyae.layers.branches import *
 from tinyae.layers.compose import *
+from tinyae.layers.conditioned import *
 from tinyae.layers.conv import *
 from tinyae.layers.conv1d import *
 from tinyae.layers.dense import *
@@ -97,3 +99,4 @@ __all__ += equalized.__all__
 __all__ += minibatch.__all__
 __all__ += fade.__all__
 __all__ += style.__all__
+__all__ += conditioned.__all__

@@ -93,7 +93,7 @@ class SiLU(Activation):
 
     def forward(self, x: Array) -> tuple[Array, Array]:
         check_input(self, x)
-        return np.maximum(x, -800.0) * kernels.sigmoid(x), x
+        return kernels.silu(x), x
 
     def slope(self, x: Array) -> Array:
         x = np.clip(x, -800.0, 800.0)

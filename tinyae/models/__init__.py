@@ -19,6 +19,7 @@ from tinyae.models.cyclegan import CycleGAN
 from tinyae.models.denoising import DenoisingAutoencoder
 from tinyae.models.dictionary import TopKSAE
 from tinyae.models.diffusion import Diffusion
+from tinyae.models.diffusion_autoencoder import DiffusionAutoencoder
 from tinyae.models.gan import GAN, NonSaturating, Saturating
 from tinyae.models.gan_builders import conv_wgan, dcgan, dense_gan
 from tinyae.models.gan_r1 import R1GAN
@@ -66,6 +67,7 @@ __all__ = [
     "VQGAN",
     "CodePrior",
     "Diffusion",
+    "DiffusionAutoencoder",
     "CosineSchedule",
     "PredictNoise",
     "PredictClean",

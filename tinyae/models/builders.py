@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tinyae.arguments import flag, positive_int
+from tinyae.arguments import flag, positive_int, sizes_of
 from tinyae.initializers import Initializer
 from tinyae.layers import (
     Conv1d,
@@ -259,14 +259,6 @@ def check_makers(who: str, **makers: Activation | None) -> None:
 
 def _optional(activation: Maker | None) -> list[Layer]:
     return [] if activation is None else [activation()]
-
-
-def sizes_of(who: str, name: str, sizes: Sequence[int]) -> list[int]:
-    if isinstance(sizes, (str, bytes)) or not isinstance(sizes, Sequence) or not len(sizes):
-        raise ValueError(
-            f"{who}: {name} is {sizes!r}, expected a sequence of ints ≥ 1; pass e.g. [256, 16]"
-        )
-    return [positive_int(who, name, size) for size in sizes]
 
 
 # The names of version 0.1.

@@ -20,12 +20,12 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import DTypeLike
 
-from tinyae.arguments import check_generator
+from tinyae.arguments import check_generator, sizes_of
 from tinyae.data.augmentation import check_images
 from tinyae.initializers import HeNormal
 from tinyae.layers import Conv2d, Layer, ReLU, Sequential, Skip
 from tinyae.models.base import Model
-from tinyae.models.builders import Activation, _doubling, named, sizes_of
+from tinyae.models.builders import Activation, _doubling, named
 from tinyae.param import Array
 
 FEATURES = 8  # channels of f(x̃)

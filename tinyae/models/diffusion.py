@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.arguments import check_generator, generator, number, positive_int
+from tinyae.arguments import check_generator, generator, number, positive_int, sizes_of
 from tinyae.kernels.special import erfc
 from tinyae.layers import Layer
 from tinyae.layers.tokens import sinusoids
 from tinyae.models.base import Model, Terms
-from tinyae.models.builders import sizes_of
 from tinyae.models.checks import check_parts
 from tinyae.models.noising import CosineSchedule, Prediction, PredictNoise
 from tinyae.param import Array
@@ -91,12 +90,17 @@ class Diffusion(Model):
             )
         check_generator("Diffusion", rng)
         x, c = self._split(batch)
-        t = rng.integers(1, self.schedule.steps + 1, size=len(x))
-        eps = rng.standard_normal(x.shape, x.dtype.type)
+        xt, t, target = self.diffuse(x, rng)
         if self.classes:
             c = c * (rng.random((len(x), 1)) >= self.unlabelled)
+        return self.join(xt, t, c), target
+
+    def diffuse(self, x: Array, rng: np.random.Generator) -> tuple[Array, Array, Array]:
+        """x_t for a random t, that t, and the target."""
+        t = rng.integers(1, self.schedule.steps + 1, size=len(x))
+        eps = rng.standard_normal(x.shape, x.dtype.type)
         a, s = self.levels(t, x)
-        return self.join(a * x + s * eps, t, c), self.prediction.target(x, eps, a, s)
+        return a * x + s * eps, t, self.prediction.target(x, eps, a, s)
 
     def levels(self, t: Array, x: Array) -> tuple[Array, Array]:
         """a_t and s_t, in a shape that multiplies x."""

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from tinyae.arguments import number, positive_int
+from tinyae.arguments import number, positive_int, sizes_of
 from tinyae.initializers import Normal
 from tinyae.layers import (
     BatchNorm,
@@ -24,7 +24,7 @@ from tinyae.layers import (
     Sequential,
     Sigmoid,
 )
-from tinyae.models.builders import Activation, named, sizes_of
+from tinyae.models.builders import Activation, named
 
 
 def dense_gan(

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tinyae.arguments import check_generator, generator, number, positive_int
+from tinyae.arguments import check_generator, generator, number, positive_int, sizes_of
 from tinyae.initializers import Initializer
 from tinyae.layers import Dense, LayerNorm, LearntPositions, Sequential, Tokenwise, TransformerBlock
 from tinyae.models.base import Model, Terms
-from tinyae.models.builders import sizes_of
 from tinyae.param import Array, Param
 
 

@@ -44,6 +44,10 @@ class Prediction:
         """The x that belongs to an output."""
         raise NotImplementedError
 
+    def noise(self, out: Array, xt: Array, a: Array, s: Array) -> Array:
+        """The ε that belongs to an output."""
+        return (xt - a * self.clean(out, xt, a, s)) / s
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
@@ -57,6 +61,9 @@ class PredictNoise(Prediction):
     def clean(self, out: Array, xt: Array, a: Array, s: Array) -> Array:
         return (xt - s * out) / a
 
+    def noise(self, out: Array, xt: Array, a: Array, s: Array) -> Array:
+        return out
+
 
 class PredictClean(Prediction):
     """target = x: a denoising autoencoder for every level of noise"""
@@ -69,10 +76,16 @@ class PredictClean(Prediction):
 
 
 class PredictVelocity(Prediction):
-    """target v = a ε − s x      x = a x_t − s v      (Salimans & Ho 2022, appendix D)"""
+    """target v = a ε − s x      x = a x_t − s v      ε = s x_t + a v
+
+    (x_t, v) is (x, ε), turned by the angle whose cosine is a. Source: Salimans & Ho (2022), appendix D
+    """
 
     def target(self, x: Array, eps: Array, a: Array, s: Array) -> Array:
         return a * eps - s * x
 
     def clean(self, out: Array, xt: Array, a: Array, s: Array) -> Array:
         return a * xt - s * out
+
+    def noise(self, out: Array, xt: Array, a: Array, s: Array) -> Array:
+        return s * xt + a * out

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tinyae.arguments import positive_int
+from tinyae.arguments import positive_int, sizes_of
 from tinyae.initializers import Normal
 from tinyae.layers import (
     AvgPool2d,
@@ -25,7 +25,7 @@ from tinyae.layers import (
     Sigmoid,
     Upsample2d,
 )
-from tinyae.models.builders import Activation, named, sizes_of
+from tinyae.models.builders import Activation, named
 
 
 def progan(

@@ -17,13 +17,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from tinyae.arguments import check_callable, positive_int
+from tinyae.arguments import check_callable, positive_int, sizes_of
 from tinyae.data.corruption import Corruption
 from tinyae.initializers import Initializer, Zeros
 from tinyae.layers import Dense, Layer, Module, Sequential, Sigmoid, TiedDense
 from tinyae.losses import BCE, Loss
 from tinyae.models.autoencoder import Autoencoder
-from tinyae.models.builders import Activation, dense_encoder_decoder, named, sizes_of
+from tinyae.models.builders import Activation, dense_encoder_decoder, named
 from tinyae.models.checks import check_parts
 from tinyae.models.classifier import Classifier
 from tinyae.models.denoising import DenoisingAutoencoder

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.arguments import check_generator, integer, number, positive_int
+from tinyae.arguments import check_generator, integer, number, positive_int, sizes_of
 from tinyae.arrays import check_real
 from tinyae.initializers import Normal
 from tinyae.layers import (
@@ -30,7 +30,7 @@ from tinyae.layers import (
     Synthesis,
     Tokenwise,
 )
-from tinyae.models.builders import Activation, named, sizes_of
+from tinyae.models.builders import Activation, named
 from tinyae.models.gan_r1 import R1GAN
 from tinyae.models.progan_blocks import down_block, from_image, judge, to_image
 from tinyae.param import Array

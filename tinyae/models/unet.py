@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tinyae.arguments import positive_int
+from tinyae.arguments import positive_int, sizes_of
 from tinyae.data.corruption import Corruption
 from tinyae.initializers import HeNormal, Initializer
 from tinyae.layers import (
@@ -30,7 +30,6 @@ from tinyae.layers import (
     Skip,
 )
 from tinyae.losses import Loss
-from tinyae.models.builders import sizes_of
 from tinyae.models.denoising import DenoisingAutoencoder
 
 

@@ -168,7 +168,7 @@ def _text(value: Any) -> str:
 
 def _optimizer(optimizer: Optimizer) -> str:
     own = {
-        name: _text(value)
+        name: _optimizer(value) if isinstance(value, Optimizer) else _text(value)
         for name, value in vars(optimizer).items()
         if name not in ("t", "rate_factor", "learning_rate") and name[0] != "_"
     }

@@ -13,7 +13,8 @@ compiled loop nest, whose name begins with an underscore.
 ``conv_loop``        the loop of every convolution, which compiled programs share
 ``conv_tables``      which pixels use which taps: the tables that this loop follows
 ``pooling``          the loops of pools, which compiled programs share
-``norm``             normalisation over the batch and over groups of channels
+``batch_norm``       BatchNorm of images
+``group_norm``       GroupNorm of images
 ``warp``             affine resampling of images
 ``vector_math``      eˣ, ln(1 + x) and related functions, written as arithmetic
 ``activations``      the loops of each activation, generated from ``kernels/functions.py``
@@ -41,6 +42,7 @@ if config.DISABLE_JIT:
         'unset it, or choose kernels.use("numpy")'
     )
 
+from tinyae.kernels.jitted.batch_norm import batch_norm, batch_norm_backward
 from tinyae.kernels.jitted.convolution import (
     bias_grad,
     conv2d,
@@ -61,9 +63,12 @@ from tinyae.kernels.jitted.elementwise import (
     relu_backward,
     sigmoid,
     sigmoid_backward,
+    silu,
+    silu_backward,
     tanh,
     tanh_backward,
 )
+from tinyae.kernels.jitted.group_norm import group_norm, group_norm_backward
 from tinyae.kernels.jitted.matmul import (
     affine,
     affine_grad,
@@ -73,12 +78,6 @@ from tinyae.kernels.jitted.matmul import (
     row_sq_norms,
 )
 from tinyae.kernels.jitted.mlp import mlp, mlp_backprop, mlp_backward
-from tinyae.kernels.jitted.norm import (
-    batch_norm,
-    batch_norm_backward,
-    group_norm,
-    group_norm_backward,
-)
 from tinyae.kernels.jitted.optimizer_steps import adam, adamw, momentum, nesterov, rmsprop, sgd
 from tinyae.kernels.jitted.pooling import max_pool2d, max_pool2d_backward
 from tinyae.kernels.jitted.warp import warp
@@ -122,6 +121,8 @@ __all__ = [
     "sgd",
     "sigmoid",
     "sigmoid_backward",
+    "silu",
+    "silu_backward",
     "tanh",
     "tanh_backward",
     "warp",

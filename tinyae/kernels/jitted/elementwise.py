@@ -149,6 +149,16 @@ def sigmoid_backward(dy: Array, y: Array) -> Array:
     return _activation_backward("Sigmoid", dy, y)
 
 
+def silu(x: Array) -> Array:
+    return _activation("SiLU", x) if is_float_array(x) else reference.silu(x)
+
+
+def silu_backward(dy: Array, x: Array) -> Array:
+    if not alike(dy, x):
+        return reference.silu_backward(dy, x)
+    return _activation_backward("SiLU", dy, x)
+
+
 def tanh(x: Array) -> Array:
     return _activation("Tanh", x) if is_float_array(x) else reference.tanh(x)
 

@@ -1,4 +1,4 @@
-"""The twins of norms of images: each channel, or group of channels, is read once from memory.
+"""The twins of a BatchNorm of images or signals: each channel is read once from memory.
 
 The definitions make one pass over all images for each mean, difference and product. The caches are
 the same as the definitions'.
@@ -12,7 +12,7 @@ import numpy as np
 
 from tinyae import kernels
 from tinyae.fusion.plan_cache import is_plain, is_unmodified
-from tinyae.layers import BatchNorm, GroupNorm
+from tinyae.layers import BatchNorm
 from tinyae.param import Array
 
 MIN_BATCH = 16  # fewer samples do not fill a vector
@@ -20,26 +20,26 @@ MIN_BATCH = 16  # fewer samples do not fill a vector
 Cache = tuple[Array, Array]
 
 
-def fits(norm: BatchNorm | GroupNorm, channels: int, x: Any) -> bool:
+def fits(norm: BatchNorm, x: Any) -> bool:
     """Whether x is a batch of images, or of signals, for which the norm's twin may stand."""
     return (
         type(x) is np.ndarray
         and x.ndim in (3, 4)
         and len(x) >= MIN_BATCH
         and x.size > 0
-        and x.shape[1] == channels
+        and x.shape[1] == norm.num_features
         and x.dtype == norm.gamma.dtype
         and is_unmodified(norm)
     )
 
 
-def batch_forward(norm: BatchNorm, x: Array) -> tuple[Array, Cache]:
-    if not fits(norm, norm.num_features, x):
+def forward(norm: BatchNorm, x: Array) -> tuple[Array, Cache]:
+    if not fits(norm, x):
         return NotImplemented
-    return normalize_batch(norm, x, False)
+    return forward_with_relu(norm, x, False)
 
 
-def normalize_batch(norm: BatchNorm, x: Array, relu: bool) -> tuple[Array, Cache]:
+def forward_with_relu(norm: BatchNorm, x: Array, relu: bool) -> tuple[Array, Cache]:
     """y, or the ReLU of it, and the cache of the norm; its running statistics follow."""
     y, xhat, mean, variance = kernels.batch_norm(
         x, norm.gamma.value, norm.beta.value, norm.eps, relu
@@ -50,39 +50,18 @@ def normalize_batch(norm: BatchNorm, x: Array, relu: bool) -> tuple[Array, Cache
     return y, (xhat, np.sqrt(variance + norm.eps).reshape(-1, *[1] * (x.ndim - 2))[None])
 
 
-def batch_backward(norm: BatchNorm, dy: Array, cache: Cache) -> Array:
-    if type(norm) is not BatchNorm or not fits(norm, norm.num_features, cache[0]):
+def backward(norm: BatchNorm, dy: Array, cache: Cache) -> Array:
+    if type(norm) is not BatchNorm or not fits(norm, cache[0]):
         return NotImplemented
     if not is_plain(dy, cache[0].shape, cache[0].dtype):
         return NotImplemented
-    return batch_dx(norm, dy, cache, None)
+    return backward_with_relu(norm, dy, cache, None)
 
 
-def batch_dx(norm: BatchNorm, dy: Array, cache: Cache, relu_mask: Array | None) -> Array:
+def backward_with_relu(norm: BatchNorm, dy: Array, cache: Cache, relu_mask: Array | None) -> Array:
     """dx, by way of a ReLU after the norm whose output is ``relu_mask``; dγ and dβ are added."""
     xhat, sigma = cache
     gradients = norm.gamma.grad, norm.beta.grad
     return kernels.batch_norm_backward(
         dy, xhat, sigma.ravel(), norm.gamma.value, *gradients, relu_mask
-    )
-
-
-def group_forward(norm: GroupNorm, x: Array) -> tuple[Array, Any]:
-    if not fits(norm, norm.num_channels, x) or x[0].size == norm.num_groups:
-        return NotImplemented
-    y, xhat, sigma = kernels.group_norm(
-        x, norm.gamma.value, norm.beta.value, norm.num_groups, norm.eps
-    )
-    return y, (x.shape, (norm.grouped(xhat), sigma[:, :, None, None]))
-
-
-def group_backward(norm: GroupNorm, dy: Array, cache: Any) -> Array:
-    shape, (xhat, sigma) = cache
-    if not fits(norm, norm.num_channels, xhat.reshape(shape)) or not is_plain(
-        dy, shape, xhat.dtype
-    ):
-        return NotImplemented
-    gradients = norm.gamma.grad, norm.beta.grad
-    return kernels.group_norm_backward(
-        dy, xhat.reshape(shape), sigma[:, :, 0, 0], norm.gamma.value, *gradients
     )
