@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import tinyae as ta
 from tinyae import kernels
-from tinyae.catalog import MODELS
+from tinyae.catalog import MODELS, integers_from
 from tinyae.layers.activation import activations
 from tinyae.program import compile_model, plan, program
 from tinyae.program.compile import MAX_SHAPES, program_of, runtime_of
@@ -133,7 +133,7 @@ def test_without_an_arena_numpy_computes_the_same():
     without, within = set(), set()
     for row in COMPILED:
         rng = np.random.default_rng(3)
-        layer, x = row.draw(lambda low, high: int(rng.integers(low, high + 1)), rng)
+        layer, x = row.draw(integers_from(rng), rng)
         compiled = compiled_by("numpy", identity(layer, dtype=np.float64), "encoder")
         runtime = NumpyRuntime(compiled.program(x.shape[1:]))
         out = np.empty((len(x), *runtime.program.output_shape), x.dtype)

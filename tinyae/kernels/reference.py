@@ -22,7 +22,6 @@ The products are NumPy's, most often OpenBLAS's; ``@fork_safe`` lets no other th
 from __future__ import annotations
 
 import functools
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
