@@ -137,9 +137,16 @@ def other_calls(n: int) -> Iterator[Call]:
     yield Call("max_pool2d_backward", pooled)
     turned = np.array([[[0.99, -0.1, 1.2], [0.1, 0.99, -1.2]]], np.float32)
     yield Call("warp", (array(n, 1, 28, 28), np.repeat(turned, n, axis=0)))
-    for name in ("relu", "sigmoid", "tanh", "erfc"):
+    for name in ("relu", "sigmoid", "silu", "tanh", "erfc"):
         yield Call(name, (x - 0.5,))
-    for name in ("relu_backward", "sigmoid_backward", "tanh_backward", "mse", "l1"):
+    for name in (
+        "relu_backward",
+        "sigmoid_backward",
+        "tanh_backward",
+        "silu_backward",
+        "mse",
+        "l1",
+    ):
         yield Call(name, (x, y))
     yield Call("elu", (x - 0.5, 1.0))
     yield Call("elu_backward", (x, y - 0.5, 1.0))

@@ -169,8 +169,8 @@ NETWORKS = {
     "contractive": Network("contractive 784-120-784", contractive, IMAGE, (128,)),
     "pooled": Network("convolution, pool 32-32-32-32-1", pooled, IMAGE, (128,)),
     "normed": Network("convolution, BatchNorm 3-32-64", normed, (3, 32, 32), (32,)),
-    "large": Network("convolution 3-32-64, 64 × 64", large, (3, 64, 64), (16,)),
+    "large": Network("64 × 64 pixels, convolution 3-32-64", large, (3, 64, 64), (16,)),
     "wide": Network("convolution 3-64-128", wide, (3, 32, 32), (32,)),
     "signal": Network("1-D convolution 1-16-32-16", signal, (1, 1, 140), (128,)),
-    "unet": Network("U-Net 8-16-32, 64 × 64", unet, (1, 64, 64), (32,)),
+    "unet": Network("64 × 64 pixels, U-Net 8-16-32", unet, (1, 64, 64), (32,)),
 }

@@ -48,30 +48,6 @@ def _vectors(x: Array, *vectors: Array) -> bool:
 
 
 @jit
-def _sum(a: Array) -> float:
-    total = 0.0
-    for start in range(0, a.size, _BLOCK):
-        s = a.dtype.type(0)
-        for t in range(start, min(start + _BLOCK, a.size)):
-            s += a[t]
-        total += s
-    return total
-
-
-@jit
-def _sum_of_squares(a: Array, mean: float) -> float:
-    """Σ (a − mean)²"""
-    total, center = 0.0, a.dtype.type(mean)
-    for start in range(0, a.size, _BLOCK):
-        s = a.dtype.type(0)
-        for t in range(start, min(start + _BLOCK, a.size)):
-            c = a[t] - center
-            s += c * c
-        total += s
-    return total
-
-
-@jit
 def _batch_norm(
     x: Array,
     gamma: Array,
@@ -88,10 +64,23 @@ def _batch_norm(
     one = x.dtype.type(1)
     for c in range(first, last):
         row, normalized, out = x[c], xhat[c], y[c]
-        mean = _sum(row) / row.size
-        variance = _sum_of_squares(row, mean) / row.size
-        moments[0, c], moments[1, c] = mean, variance
-        center, scale = x.dtype.type(mean), one / x.dtype.type(math.sqrt(variance + eps))
+        # The sums stand here, not in a function of their own: a process that compiles it may run
+        # another copy of it than one that loads it, and vectors may be added in another order.
+        total, squares = 0.0, 0.0
+        for start in range(0, row.size, _BLOCK):
+            part = x.dtype.type(0)
+            for t in range(start, min(start + _BLOCK, row.size)):
+                part += row[t]
+            total += part
+        center = x.dtype.type(total / row.size)
+        for start in range(0, row.size, _BLOCK):
+            part = x.dtype.type(0)
+            for t in range(start, min(start + _BLOCK, row.size)):
+                part += (row[t] - center) * (row[t] - center)
+            squares += part
+        variance = squares / row.size
+        moments[0, c], moments[1, c] = total / row.size, variance
+        scale = one / x.dtype.type(math.sqrt(variance + eps))
         g, b = gamma[c], beta[c]
         for t in range(row.size):
             normalized[t] = (row[t] - center) * scale
