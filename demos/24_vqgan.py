@@ -19,6 +19,8 @@ neighbouring pixels.
 
 What it cannot show at this size: the paper's pictures have 256 × 256 pixels, with textures that need
 not be right in detail, only plausible; and its error is a perceptual one, by a large trained network.
+Here most patches are black, of which D can only guess. Strokes become a little sharper, and that is
+all that is won: the Fréchet distance grows, for blur hardly matters to that classifier.
 
 vqgan.png   pictures and both reconstructions
 
