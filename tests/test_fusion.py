@@ -70,8 +70,8 @@ def drawn(row: Any, n: int, dtype: Any, seed: int = 0) -> tuple[Any, Any]:
     subject, x = row.draw(catalog.integers_from(rng), rng)
     subject = subject.astype(dtype)
     if isinstance(x, tuple):
-        labels = rng.integers(row.classes, size=n)
-        return subject, (rng.uniform(size=(n, *x[0].shape[1:])).astype(dtype), labels)
+        first, second = (rng.uniform(size=(n, *a.shape[1:])).astype(dtype) for a in x)
+        return subject, (first, second if row.pair else rng.integers(row.classes, size=n))
     shape = (n, *x.shape[1:])
     model = hasattr(subject, "backprop")
     return subject, (rng.uniform(size=shape) if model else row.values(subject, shape, rng)).astype(
