@@ -70,6 +70,8 @@ def drawn(row: Any, n: int, dtype: Any, seed: int = 0) -> tuple[Any, Any]:
     subject, x = row.draw(catalog.integers_from(rng), rng)
     subject = subject.astype(dtype)
     if isinstance(x, tuple):
+        if row.pair:
+            return subject, tuple(rng.uniform(size=(n, *a.shape[1:])).astype(dtype) for a in x)
         labels = rng.integers(row.classes, size=n)
         return subject, (row.values(subject, (n, *x[0].shape[1:]), rng).astype(dtype), labels)
     shape = (n, *x.shape[1:])

@@ -985,7 +985,7 @@ _WHERE = ("0.dW", "0.db", "2.dW", "2.db")
 _BOTH_G = tuple(f"generator_{side}.{name}" for side in "yx" for name in _WHERE)
 _BOTH_D = tuple(f"discriminator_{side}.{name}" for side in "yx" for name in _WHERE)
 _ANY = ("term", "missing_term", "operands", "offset", "wrong_factor", "stale_cache")
-_WEIGHT = (*_ANY, "missing_factor:classification")
+_WEIGHT = (*_ANY, "missing_factor:classification|weight")
 
 WASSERSTEIN = (
     _wgan(
@@ -1153,19 +1153,19 @@ YOUNGER = (
         _WEIGHT,
     ),
     _younger["mmd"](
-        "wae: the codes do not see the prior",
-        "mmd",
-        "B.sum(axis=1, keepdims=True) * z - B @ p",
-        "0",
+        "wae: the kernel's slope is not squared",
+        "InverseMultiquadratic.__call__",
+        "dk -= part * part / c",
+        "dk -= part / c",
         s.WAE,
         _CODE,
         _ANY,
     ),
     _younger["mmd"](
-        "wae: pairs are counted once",
-        "mmd",
-        "A = 2 * dk /",
-        "A = dk /",
+        "wae: the kernel's slope at every scale alike",
+        "InverseMultiquadratic.__call__",
+        "dk -= part * part / c",
+        "dk -= part * part",
         s.WAE,
         _CODE,
         _ANY,
@@ -1213,7 +1213,7 @@ YOUNGER = (
         "dE",
         s.DICTIONARY,
         ("dWd",),
-        _ANY,
+        ("invariant", *_ANY),
     ),
     _younger["dictionary"](
         "dictionary: x is not centred in the gradient",
