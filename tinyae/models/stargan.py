@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from tinyae.arguments import check_generator, positive_int
+from tinyae.arrays import check_real
 from tinyae.data.batches import count
 from tinyae.layers import Layer
 from tinyae.losses import L1
@@ -154,23 +155,21 @@ class StarGAN(GradientPenalty, Model):
 
     def translate(self, x: Array, domains: Array) -> Array:
         """G(x, c) of each image with its target domain, in inference mode. Takes any real dtype."""
-        c = check_labels("StarGAN.translate", domains, "domains", self.domains)
+        check_real("StarGAN.translate: x", x)
+        c = check_labels("StarGAN.translate: domains", domains, "domains", self.domains)
         if len(c) != len(x):
             raise ValueError(
                 f"StarGAN.translate: {len(x)} images and {len(c)} domains; pass one for each, "
                 "such as np.full(len(x), 2)"
             )
-        parts = [
-            self._in_chunks(lambda a, c=c[k : k + CHUNK]: self._made(a, c), x[k : k + CHUNK])
-            for k in range(0, max(len(x), 1), CHUNK)
-        ]
-        return np.concatenate(parts)
+        chunks = [slice(k, k + CHUNK) for k in range(0, max(len(x), 1), CHUNK)]
+        made = [self._in_chunks(lambda a, c=c[k]: self._made(a, c), x[k]) for k in chunks]
+        return np.concatenate(made)
 
     def domain_of(self, x: Array) -> Array:
         """The domain that the discriminator names for each image, (N,)."""
-        return self._in_chunks(
-            lambda part: self.verdict(self.discriminator(part))[1].argmax(axis=1), x
-        )
+        logits = self._in_chunks(lambda part: self.verdict(self.discriminator(part))[1], x)
+        return logits.argmax(axis=1)
 
     def _made(self, x: Array, c: Array) -> Array:
         return self.in_data_units(self.generator(self.told(x, c)))
