@@ -12,6 +12,7 @@ input, and the discriminator says of an image not only whether it is real but al
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -163,15 +164,14 @@ class StarGAN(GradientPenalty, Model):
                 "such as np.full(len(x), 2)"
             )
         chunks = [slice(k, k + CHUNK) for k in range(0, max(len(x), 1), CHUNK)]
-        made = [self._in_chunks(lambda a, c=c[k]: self._made(a, c), x[k]) for k in chunks]
-        return np.concatenate(made)
+        return np.concatenate([self._in_chunks(partial(self._made, c[k]), x[k]) for k in chunks])
 
     def domain_of(self, x: Array) -> Array:
         """The domain that the discriminator names for each image, (N,)."""
         logits = self._in_chunks(lambda part: self.verdict(self.discriminator(part))[1], x)
         return logits.argmax(axis=1)
 
-    def _made(self, x: Array, c: Array) -> Array:
+    def _made(self, c: Array, x: Array) -> Array:
         return self.in_data_units(self.generator(self.told(x, c)))
 
 
