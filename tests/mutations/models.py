@@ -994,7 +994,7 @@ WASSERSTEIN = (
         "(wide.reshape(-1, 1) - 1)",
         "wide.reshape(-1, 1)",
         s.CRITIC,
-        _D,
+        ("discriminator.0.dW", "discriminator.0.db", "discriminator.2.dW"),
         _ANY,
     ),
     _wgan(
@@ -1003,7 +1003,7 @@ WASSERSTEIN = (
         "v = g / np.where(wide > 0, wide, 1)",
         "v = g",
         s.CRITIC,
-        _D,
+        ("discriminator.0.dW", "discriminator.0.db", "discriminator.2.dW"),
         _ANY,
     ),
     _wgan(
@@ -1012,7 +1012,7 @@ WASSERSTEIN = (
         "(2 * self.penalty / len(x))",
         "(self.penalty / len(x))",
         s.CRITIC,
-        _D,
+        ("discriminator.0.dW", "discriminator.0.db", "discriminator.2.dW"),
         _ANY,
     ),
 )
@@ -1051,7 +1051,14 @@ CYCLEGAN = (
         "make.backward_params(game.identity * dsame, same_cache)",
         "make.backward_params(game.identity * dsame, make_cache)",
         s.TRANSLATORS,
-        _BOTH_G,
+        (
+            "generator_x.0.dW",
+            "generator_x.0.db",
+            "generator_x.2.dW",
+            "generator_y.0.dW",
+            "generator_y.0.db",
+            "generator_y.2.dW",
+        ),
         _ANY,
     ),
     _cyclegan(
@@ -1194,7 +1201,7 @@ YOUNGER = (
         "self.r1 / len(v)",
         "self.r1",
         s.R1_JUDGE,
-        _D,
+        ("discriminator.0.dW", "discriminator.0.db", "discriminator.2.dW"),
         _ANY,
     ),
     _younger["gan_r1"](
@@ -1203,7 +1210,7 @@ YOUNGER = (
         "self.game.penalise(x)",
         "self.game.slope(self.game.discriminator, x)[0]",
         s.R1_JUDGE,
-        _D,
+        ("discriminator.0.dW", "discriminator.0.db", "discriminator.2.dW"),
         _ANY,
     ),
     _younger["dictionary"](
@@ -1248,17 +1255,15 @@ YOUNGER = (
         "o, cache = self.network.forward(shown)",
         "o, cache = self.network.forward(self.noised(batch, rng)[0])",
         s.DIFFUSION,
-        _NETWORK,
+        (
+            "network.0.dW",
+            "network.0.db",
+            "network.2.dW",
+            "network.2.db",
+            "terms['prediction']",
+            "terms['total']",
+        ),
         ("noise", *_ANY),
-    ),
-    _younger["masked"](
-        "masked: the visible patches are punished, too",
-        "MaskedAutoencoder._terms",
-        "return {",
-        "gap = y - p\n        return {",
-        s.MASKED,
-        ("bridge.layer.dW", "embed.layer.dW", "dmask"),
-        _ANY,
     ),
     _younger["masked"](
         "masked: the mask gets the visible patches' gradient",

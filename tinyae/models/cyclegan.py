@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyae.arrays import check_real
 from tinyae.layers import Layer
 from tinyae.losses import L1, MSE
 from tinyae.models.base import Model, Terms
@@ -131,6 +132,7 @@ class CycleGAN(Model):
 
     def to_x(self, y: Array) -> Array:
         """F(y), likewise."""
+        check_real("CycleGAN.to_x: y", y)
         return self._in_chunks(lambda part: self.in_data_units(self.generator_x(part)), y)
 
 

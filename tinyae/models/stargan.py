@@ -12,11 +12,13 @@ input, and the discriminator says of an image not only whether it is real but al
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from tinyae.arguments import check_generator, positive_int
+from tinyae.arrays import check_real
 from tinyae.data.batches import count
 from tinyae.layers import Layer
 from tinyae.losses import L1
@@ -154,25 +156,22 @@ class StarGAN(GradientPenalty, Model):
 
     def translate(self, x: Array, domains: Array) -> Array:
         """G(x, c) of each image with its target domain, in inference mode. Takes any real dtype."""
-        c = check_labels("StarGAN.translate", domains, "domains", self.domains)
+        check_real("StarGAN.translate: x", x)
+        c = check_labels("StarGAN.translate: domains", domains, "domains", self.domains)
         if len(c) != len(x):
             raise ValueError(
                 f"StarGAN.translate: {len(x)} images and {len(c)} domains; pass one for each, "
                 "such as np.full(len(x), 2)"
             )
-        parts = [
-            self._in_chunks(lambda a, c=c[k : k + CHUNK]: self._made(a, c), x[k : k + CHUNK])
-            for k in range(0, max(len(x), 1), CHUNK)
-        ]
-        return np.concatenate(parts)
+        chunks = [slice(k, k + CHUNK) for k in range(0, max(len(x), 1), CHUNK)]
+        return np.concatenate([self._in_chunks(partial(self._made, c[k]), x[k]) for k in chunks])
 
     def domain_of(self, x: Array) -> Array:
         """The domain that the discriminator names for each image, (N,)."""
-        return self._in_chunks(
-            lambda part: self.verdict(self.discriminator(part))[1].argmax(axis=1), x
-        )
+        logits = self._in_chunks(lambda part: self.verdict(self.discriminator(part))[1], x)
+        return logits.argmax(axis=1)
 
-    def _made(self, x: Array, c: Array) -> Array:
+    def _made(self, c: Array, x: Array) -> Array:
         return self.in_data_units(self.generator(self.told(x, c)))
 
 

@@ -169,7 +169,7 @@ class CriticPlayer(DiscriminatorPlayer):
         }
 
 
-def between(real: Array, fake: Array, rng: np.random.Generator) -> Array:
+def between(real: Array, fake: Array, rng: Any) -> Array:
     """x̂, at a random place of the straight line between a datum and a sample."""
     u = rng.random((len(real), *[1] * (real.ndim - 1)), real.dtype.type)
     return u * real + (1 - u) * fake
