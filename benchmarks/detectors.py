@@ -42,9 +42,9 @@ the 99th percentile has .897 there, and elsewhere is behind by up to .0016.
 
 What was tried for heart, where the forest is ahead: a fourth factor, from the columns one by one. It was
 minus the sum of logarithms of their tail probabilities, two-sided or the largest of three (ECOD), or of
-histograms', to the power 1/4, 1/2, 1 or 2, on 26 other tables of KEEL (up to two classes each, 400
-rows, seeds 1000 and 1001). Of these twelve ways the mean ROC-AUC was .770 to .778, where the score has .771, but
-each lost more than .005 on two to ten tables, by .014 to .104 on its worst, and the mean average
+histograms', to the power 1/4, 1/2, 1 or 2, on 26 other tables of KEEL (up to two classes each, 400 rows,
+seeds 1000 and 1001). Of these twelve ways the mean ROC-AUC was .770 to .778, where the score has .771,
+but each lost more than .005 on two to ten tables, by .014 to .104 on its worst, and the mean average
 precision rose by .001 at most. A forest alone has .752 there, the three factors alone .753 to .771.
 None was taken.
 
