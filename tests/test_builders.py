@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import tinyae as ta
 from tinyae.layers import Conv2d, ConvTranspose2d, Dense, Sigmoid, Tanh, TiedDense
+from tinyae.models.from_pca import encoder_decoder_from_pca
 from tinyae.param import unique
 
 sizes = st.lists(st.integers(1, 7), min_size=1, max_size=4)
@@ -119,3 +120,23 @@ def test_an_activation_may_be_named(name):
     assert isinstance(decoder.layers[-1], Sigmoid)
     with pytest.raises(TypeError, match=r"activation is 'rleu', .* a name: elu, gelu"):
         ta.conv_pair((1, 8, 8), [2], activation="rleu")
+
+
+# --- from PCA -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hidden", [(), (5,), (5, 4)])
+@pytest.mark.parametrize("shape", [(6,), (1, 2, 3)])
+def test_a_network_from_pca_begins_as_pca(shape, hidden):
+    x = np.random.default_rng(1).normal(size=(40, *shape))
+    axes = ta.metrics.PCA(2).fit(x)
+    for code in (2, 4):  # numbers beyond the axes contribute nothing at first
+        rng = np.random.default_rng(0)
+        parts = encoder_decoder_from_pca(shape, code, axes, hidden, rng, x.dtype, ta.ELU)
+        model = ta.Autoencoder(*parts, ta.MSE())
+        assert model.encode(x).shape == (40, code)
+        np.testing.assert_allclose(model.encode(x)[:, :2], axes.transform(x), atol=1e-12)
+        np.testing.assert_allclose(model.reconstruct(x), axes.reconstruct(x), atol=1e-12)
+        before = model.objective(x)["total"]
+        ta.fit(model, x, epochs=40, progress=False, rng=0)
+        assert not hidden or model.objective(x)["total"] < before

@@ -453,6 +453,10 @@ def test_no_verb_shows_a_traceback_for_a_file_that_is_no_model(verb, here, capsy
             ["train", "--data", "new.csv", "--pictures", "new.csv"],
             "--pictures new.csv is a file, expected a folder; pass another name",
         ),
+        (
+            ["train", "--data", "turns.csv", "--label", "kind", "--normal", "red"],
+            "none of the 4 rows held out has class red; pass more rows, or the same in another order",
+        ),
         (["train", "--data", "far.csv"], "line 2, column id of far.csv is inf"),
         (
             ["train", "--data", "none.csv"],
@@ -476,6 +480,8 @@ def test_odd_input_is_one_line_that_says_what_to_do(argv, says, there, capsys):
         Path(name).write_bytes(bytes(range(256)))
     Path("far.csv").write_text(f"id,a\n{10**400},1\n{10**400},2\n{10**400},3\n{10**400},4\n")
     Path("none.csv").write_text("")
+    turns = "".join(f"{k % 7},{('red', 'blue')[k % 2]}\n" for k in range(40))
+    Path("turns.csv").write_text("a,kind\n" + turns)
     Path("no.wav").write_bytes(b"no")
     np.savez("two.npz", a=np.ones((3, 2)), b=np.ones((3, 2)))
     Path("net.py").write_text("def f(x):\n    return x\n")

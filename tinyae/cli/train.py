@@ -134,7 +134,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("train: --accept-changes does nothing without --resume; leave it out")
     _check_files(args)
     source = read_source(args)
-    train, test = _normal(args, source.part("train")), _normal(args, source.part("test"))
+    train = _normal(args, source.part("train"), "to learn from")
+    test = _normal(args, source.part("test"), "held out")
     means = train.means() if train.columns else None
     if means is not None:
         train.fill(means)
@@ -247,7 +248,7 @@ def _check_files(args: argparse.Namespace) -> None:
             )
 
 
-def _normal(args: argparse.Namespace, rows: Rows) -> Rows:
+def _normal(args: argparse.Namespace, rows: Rows, which: str) -> Rows:
     """The rows of the class that ``--normal`` names; all without it.
 
     Raises
@@ -268,7 +269,10 @@ def _normal(args: argparse.Namespace, rows: Rows) -> Rows:
     wanted = names.index(args.normal) if rows.classes else float(args.normal)
     keep = np.flatnonzero(rows.y == wanted)
     if not len(keep):
-        raise ValueError(f"train: no row that is learnt from or held out has class {args.normal}")
+        raise ValueError(
+            f"train: none of the {count(len(rows.x), 'row')} {which} has class {args.normal}; pass more "
+            "rows, or the same in another order"
+        )
     return select(rows, keep)
 
 
