@@ -27,6 +27,7 @@ class Change:
     before: ast.AST | None
     after: ast.AST | None
     statement: ast.stmt
+    at: ast.AST | None = None  # the parent of the node
     context: str = ""  # "axis" in axis=…, "call" in f(…), "function" in np.f(…), "slope" in 1 − …
 
 
@@ -70,7 +71,7 @@ def changes(
         for new in alternatives(site):
             put(site, located(new if new is not None else ast.Pass(), old))
             try:
-                yield Change(old, new, site[4], _context(site))
+                yield Change(old, new, site[4], site[0], _context(site))
             finally:
                 put(site, old)
 

@@ -323,7 +323,16 @@ def _from_repairs(
                 unlikely_repairs(names, every, scope),
             )[stage]
             for found, variant, change, repaired in variants(
-                subject, mine, point, here, tried, right, only=piece, budget=budget, skip=skip
+                subject,
+                mine,
+                point,
+                here,
+                tried,
+                right,
+                only=piece,
+                budget=budget,
+                skip=skip,
+                scopes=scopes,
             ):
                 said = getattr(change.after, "mistake", None)
                 kind, name, text = said or classify(change.before, change.after, change.context)

@@ -10,7 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.gradcheck.doctor.hypotheses.edits import changes
+from tinyae.gradcheck.doctor.hypotheses.edits import Change, changes
+from tinyae.gradcheck.doctor.hypotheses.evaluation import Opaque
+from tinyae.gradcheck.doctor.hypotheses.resumed import NOTHING, Resumed
+from tinyae.gradcheck.doctor.hypotheses.scope import Scopes
 from tinyae.gradcheck.doctor.hypotheses.source import STEPS, Piece, Program, reached
 from tinyae.gradcheck.doctor.subjects import FunctionSubject, LossSubject, StatefulSubject, Subject
 from tinyae.gradcheck.doctor.trial import Point
@@ -30,9 +33,11 @@ def variants(
     only: Piece | None = None,
     budget: Budget | None = None,
     skip: Any = None,
+    scopes: Scopes | None = None,
 ) -> Any:
     """The changed pieces that give some wanted gradient at the point and spoil none that is right;
-    with the keys of all gradients that are then as wanted.
+    with the keys of all gradients that are then as wanted. With the
+    scopes of a run, a variant begins at the statement that is changed.
     """
     if not wanted:
         return
@@ -41,17 +46,77 @@ def variants(
         if only is not None and piece is not only:
             continue
         variant, changed = program.variant(piece, piece.code)
+        resumed = None
+        if scopes is not None and piece is scopes.history.piece:
+            if not scopes.tried_to_resume:
+                scopes.tried_to_resume = True
+                scopes.resumed = _resumed(subject, scopes, changed, wanted)
+            resumed = scopes.resumed
         for change in changes(piece.tree, alternatives, skip):
-            code = piece.compiled()
-            if code is None or (piece.name, code) in budget.done:
+            key: Any = None
+            if resumed is not None:
+                try:
+                    key = resumed.key(change)
+                except Opaque:
+                    pass
+            code = piece.compiled() if key is None else None
+            mark = (piece.name, key or code)
+            if mark == (piece.name, None) or mark in budget.done:
                 continue
             if budget.spent():
                 return
-            budget.done.add((piece.name, code))
-            changed.__code__ = code
+            budget.done.add(mark)
+            if resumed is not None and key is not None:
+                try:
+                    found = _given(subject, resumed.returned(key), wanted)
+                except Opaque:
+                    found = None
+                if found is not None and not (found - right and right <= found):
+                    continue
+                code = piece.compiled()  # to be sure, it runs as a whole
+                if code is None:
+                    continue
+            changed.__code__ = code  # type: ignore[assignment]
             found = _fulfilled(subject, variant, point, wanted)
             if found - right and right <= found:
                 yield piece, variant, change, found
+
+
+def _resumed(
+    subject: Subject, scopes: Scopes, changed: FunctionType, wanted: dict[str, Any]
+) -> Resumed | None:
+    """The function, to be resumed at what is changed; None if the whole of it has to run. It must
+    give, unchanged, what it gave.
+    """
+    history, given = scopes.history, scopes.found
+    if type(subject) is not FunctionSubject or given is None:
+        return None
+    if subject.kept.changed or subject.form == "kept":
+        return None
+    try:
+        resumed = Resumed(history, changed.__globals__)
+        here = {key: a for key in wanted if isinstance(a := given.get(key), np.ndarray)}
+        for statement in history.piece.tree.body:
+            try:
+                returned = resumed.returned(resumed.key(Change(None, None, statement)))
+            except Opaque:
+                continue
+            right = _given(subject, returned, here) == here.keys()
+            return resumed if right and here else None
+    except Opaque:
+        pass
+    return None
+
+
+def _given(subject: Any, returned: Any, wanted: dict[str, Any]) -> set[str]:
+    """The gradients among what a backward returned that are as wanted, by their keys."""
+    if returned is NOTHING:
+        return set()
+    try:
+        found = subject.by_name(returned[1] if subject.form == "joint" else returned)
+    except Exception:  # they cannot be told
+        return set()
+    return {key for key, a in wanted.items() if alike(found.get(key), a)}
 
 
 def _fulfilled(subject: Subject, variant: Any, point: Point, wanted: dict[str, Any]) -> set[str]:
