@@ -102,9 +102,10 @@ class Expressions:
     def value(self, node: ast.AST) -> Any:
         return self.values[self.key(node)]
 
-    def forget(self, node: ast.AST) -> None:
-        """The node is another one now."""
-        self.nodes.pop(id(node), None)
+    def forget(self, nodes: list[int]) -> None:
+        """The nodes, given by their ids, are others now."""
+        for node in nodes:
+            self.nodes.pop(node, None)
 
     def put(self, name: Any, value: Any) -> int:
         """A key for a value that is known."""

@@ -52,6 +52,7 @@ class Resumed:
         self.index = {id(s): i for i, s in enumerate(body)}
         self.scopes: dict[int, Expressions] = {}
         self.rest: dict[int, tuple[CodeType | None, tuple[str, ...]]] = {}
+        self.above: dict[int, list[int]] = {}
         self.parents = {id(c): p for p in ast.walk(self.tree) for c in ast.iter_child_nodes(p)}
 
     def key(self, change: Change) -> tuple[Any, ...]:
@@ -66,19 +67,20 @@ class Resumed:
         scope = self._scope(i)
         STEPS.start()
         dirty = self._above(change.at)
-        for node in dirty:
-            scope.forget(node)
+        scope.forget(dirty)
         try:
             return (i, *self._evaluated(scope, self.tree.body[i]))
         finally:
-            for node in dirty:
-                scope.forget(node)
+            scope.forget(dirty)
 
-    def _above(self, node: ast.AST | None) -> list[ast.AST]:
-        found: list[ast.AST] = []
-        while node is not None and not isinstance(node, ast.FunctionDef):
-            found.append(node)
-            node = self.parents[id(node)]
+    def _above(self, node: ast.AST | None) -> list[int]:
+        """The ids of a node and of what it stands in, up to the statement."""
+        found = self.above.get(id(node))
+        if found is None:
+            found = self.above[id(node)] = []
+            while node is not None and not isinstance(node, ast.FunctionDef):
+                found.append(id(node))
+                node = self.parents[id(node)]
         return found
 
     def _scope(self, i: int) -> Expressions:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FunctionType
 from typing import Any
 
 import numpy as np
 
-from tinyae.gradcheck.doctor.hypotheses.edits import Change, changes
+from tinyae.gradcheck.doctor.hypotheses.edits import Change, changes, locate
 from tinyae.gradcheck.doctor.hypotheses.evaluation import Opaque
 from tinyae.gradcheck.doctor.hypotheses.resumed import NOTHING, Resumed
 from tinyae.gradcheck.doctor.hypotheses.scope import Scopes
@@ -42,6 +43,7 @@ def variants(
     if not wanted:
         return
     budget = budget or Budget(MAX_VARIANTS[0])
+    goals = {key: Goal(a) for key, a in wanted.items()}
     for piece in program.pieces:
         if only is not None and piece is not only:
             continue
@@ -55,10 +57,10 @@ def variants(
         for change in changes(piece.tree, alternatives, skip):
             key: Any = None
             if resumed is not None:
-                try:
+                with suppress(Opaque):
                     key = resumed.key(change)
-                except Opaque:
-                    pass
+            if key is None:
+                locate(change)
             code = piece.compiled() if key is None else None
             mark = (piece.name, key or code)
             if mark == (piece.name, None) or mark in budget.done:
@@ -68,11 +70,12 @@ def variants(
             budget.done.add(mark)
             if resumed is not None and key is not None:
                 try:
-                    found = _given(subject, resumed.returned(key), wanted)
+                    found = _given(subject, resumed.returned(key), goals)
                 except Opaque:
                     found = None
                 if found is not None and not (found - right and right <= found):
                     continue
+                locate(change)
                 code = piece.compiled()  # to be sure, it runs as a whole
                 if code is None:
                     continue
@@ -101,14 +104,15 @@ def _resumed(
                 returned = resumed.returned(resumed.key(Change(None, None, statement)))
             except Opaque:
                 continue
-            right = _given(subject, returned, here) == here.keys()
+            goals = {key: Goal(a) for key, a in here.items()}
+            right = _given(subject, returned, goals) == here.keys()
             return resumed if right and here else None
     except Opaque:
         pass
     return None
 
 
-def _given(subject: Any, returned: Any, wanted: dict[str, Any]) -> set[str]:
+def _given(subject: Any, returned: Any, goals: dict[str, Goal]) -> set[str]:
     """The gradients among what a backward returned that are as wanted, by their keys."""
     if returned is NOTHING:
         return set()
@@ -116,7 +120,24 @@ def _given(subject: Any, returned: Any, wanted: dict[str, Any]) -> set[str]:
         found = subject.by_name(returned[1] if subject.form == "joint" else returned)
     except Exception:  # they cannot be told
         return set()
-    return {key for key, a in wanted.items() if alike(found.get(key), a)}
+    return {key for key, goal in goals.items() if goal.reached(found.get(key))}
+
+
+class Goal:
+    """A wanted gradient, whose first entry tells it from almost every other."""
+
+    def __init__(self, wanted: Any) -> None:
+        self.wanted, self.shape = wanted, np.shape(wanted)
+        self.first = wanted.item(0) if isinstance(wanted, np.ndarray) and wanted.size else math.nan
+        self.gap = math.nan
+        if np.isfinite(self.first):
+            self.gap = 1e-6 * max(float(np.nanmax(np.abs(wanted))), 1e-12)
+
+    def reached(self, found: Any) -> bool:
+        fits = isinstance(found, np.ndarray) and found.shape == self.shape and found.size
+        if fits and abs(found.item(0) - self.first) > self.gap:
+            return False
+        return alike(found, self.wanted)
 
 
 def _fulfilled(subject: Subject, variant: Any, point: Point, wanted: dict[str, Any]) -> set[str]:
