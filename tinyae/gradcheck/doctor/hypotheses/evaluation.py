@@ -130,6 +130,9 @@ class Expressions:
                 except Exception as error:  # as shapes that do not fit
                     if "read-only" in str(error):  # a function that writes to what it is given
                         raise Opaque from error
+            if type(value) is np.ndarray:
+                value = value.view()  # the array itself may be somebody's
+                value.flags.writeable = False
             found = self.put(name, value)
         return found
 
