@@ -98,7 +98,6 @@ class History:
         self.writes = any(written(statement) for statement in self.body)
         self.frame: FrameType | None = None
         self.usable = True
-        self.memo: dict[int, tuple[Any, Any]] = {}
 
     def look(self, frame: FrameType) -> None:
         """Note what the names hold, if the frame's line begins a statement."""
@@ -111,10 +110,9 @@ class History:
         )
         if i is None or self.before[i] is not None or not self.usable:
             return
-        if self.writes:
-            self.memo = {}  # arrays may have changed since
+        memo: dict[int, tuple[Any, Any]] = {}  # a new one: arrays may have changed since
         try:
-            self.before[i] = {k: kept(v, self.memo, self.writes) for k, v in frame.f_locals.items()}
+            self.before[i] = {k: kept(v, memo, self.writes) for k, v in frame.f_locals.items()}
         except Opaque:
             self.usable = False
 
