@@ -188,8 +188,8 @@ class Expressions:
 
     def _call(self, node: ast.Call) -> int:
         keys = [self.key(node.func), *map(self.key, node.args)]
-        names = tuple(k.arg for k in node.keywords)
-        if None in names or "out" in names:
+        names = tuple(str(k.arg) for k in node.keywords)
+        if "None" in names or "out" in names:  # **more, or an array to write to
             raise Opaque
         keys += [self.key(k.value) for k in node.keywords]
         count = len(node.args)
