@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ class Change:
     before: ast.AST | None
     after: ast.AST | None
     statement: ast.stmt
+    at: ast.AST | None = None  # the parent of the node
     context: str = ""  # "axis" in axis=…, "call" in f(…), "function" in np.f(…), "slope" in 1 − …
 
 
@@ -59,6 +61,12 @@ def put(site: Site, node: Any) -> None:
         getattr(parent, name)[index] = node
 
 
+def locate(change: Change) -> None:
+    """Give what a change has put in place the line numbers without which it is not compiled."""
+    if change.after is not None and change.before is not None:
+        located(change.after, change.before)
+
+
 def changes(
     tree: ast.FunctionDef, alternatives: Any, skip: Callable[[Site], bool] | None = None
 ) -> Iterator[Change]:
@@ -68,9 +76,9 @@ def changes(
             continue
         old = site[3]
         for new in alternatives(site):
-            put(site, located(new if new is not None else ast.Pass(), old))
+            put(site, new if new is not None else ast.Pass())
             try:
-                yield Change(old, new, site[4], _context(site))
+                yield Change(old, new, site[4], site[0], _context(site))
             finally:
                 put(site, old)
 
@@ -471,7 +479,9 @@ def _near(names: list[str], node: ast.AST) -> list[str]:
     return sorted(names, key=lambda name: name not in inside)
 
 
+@lru_cache(maxsize=512)
 def _expression(text: str) -> ast.expr:
+    """The expression of a text; it is shared, and so never changed."""
     return ast.parse(text, mode="eval").body
 
 

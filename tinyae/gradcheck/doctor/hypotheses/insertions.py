@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast
 import itertools
 from collections.abc import Iterator
+from functools import lru_cache
 from types import FunctionType
 
 import numpy as np
@@ -40,30 +41,30 @@ def insertions(scope: Scope, names: list[str]) -> Alternatives:
                 for form in _SLOPES:
                     slope = form.format(name)
                     sentence = f"the slope {slope} is missing in {text}"
-                    yield said(_made(f"({text}) * {slope}"), ("missing_factor", slope, sentence))
+                    yield said(_times(node, slope), ("missing_factor", slope, sentence))
         for f in functions:
             sentence = (
                 f"{text} stands where {f}({text}) belongs: a function of forward is left out, "
             )
             sentence += "or a slope is taken of what it is given, not of what it returns"
-            yield said(_made(f"{f}({text})"), ("wrong_factor", f"{text} for {f}({text})", sentence))
+            yield said(_called(f, node), ("wrong_factor", f"{text} for {f}({text})", sentence))
             # A coefficient, or what is summed, times a function of an array: sign(x) for |x|.
             if isinstance(value, float) or (f.endswith(".sign") and _is_term(parent)):
                 for name in names:
                     factor = f"{f}({name})"
                     sentence = f"the factor {factor} is missing beside {text}"
-                    yield said(_made(f"{text} * {factor}"), ("missing_factor", factor, sentence))
+                    yield said(_times(node, factor), ("missing_factor", factor, sentence))
         if isinstance(parent, ast.BinOp) and isinstance(node, (ast.Name, ast.Call)):
             sentence = f"the square of {text} belongs there"
-            yield said(_made(f"({text}) ** 2"), ("wrong_factor", f"{text} ** 2", sentence))
+            yield said(_power(node, 2), ("wrong_factor", f"{text} ** 2", sentence))
             sentence = f"the third power of {text} belongs there"
-            yield said(_made(f"({text}) ** 3"), ("wrong_factor", f"{text} ** 3", sentence))
+            yield said(_power(node, 3), ("wrong_factor", f"{text} ** 3", sentence))
         if not np.ndim(value):
             return
         yield from _held_constant(node, scope, names)
         if "fft" in scope.uses and (isinstance(node, ast.Call) or np.iscomplexobj(value)):
             sentence = f"the conjugate of {text} belongs there"
-            made = _made(f"{scope.numpy}.conj({text})")
+            made = _called(f"{scope.numpy}.conj", node)
             yield said(made, ("wrong_factor", f"conj({text})", sentence))
         if isinstance(node, (ast.Name, ast.BinOp, ast.Call)):
             yield from _reordered(text, np.ndim(value))
@@ -146,6 +147,24 @@ def _is_operand(parent: ast.AST) -> bool:
     if isinstance(parent, ast.Call):
         return "fft" in ast.dump(parent.func)
     return isinstance(parent, ast.Attribute) and parent.attr in ("T", "sum", "mean")
+
+
+def _times(node: ast.expr, factor: str) -> ast.expr:
+    return ast.BinOp(node, ast.Mult(), _shared(factor))
+
+
+def _power(node: ast.expr, n: int) -> ast.expr:
+    return ast.BinOp(node, ast.Pow(), ast.Constant(n))
+
+
+def _called(f: str, node: ast.expr) -> ast.expr:
+    return ast.Call(_shared(f), [node], [])
+
+
+@lru_cache(maxsize=512)
+def _shared(text: str) -> ast.expr:
+    """The expression of a text; it is shared, and so never changed."""
+    return _made(text)
 
 
 def _made(text: str) -> ast.expr:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyae import kernels
 from tinyae.gradcheck.doctor.findings import Place
 from tinyae.gradcheck.doctor.hypotheses.classify import classify, differences
 from tinyae.gradcheck.doctor.hypotheses.dataflow import spoils_what_is_right
@@ -116,7 +117,8 @@ def find_edit(
     of the subject's own source, because there may be many.
     """
     search = search or Search()
-    with search.clock, np.errstate(all="ignore"):
+    # A variant may give a kernel arrays that do not fit; a jitted one would write beyond them.
+    with search.clock, np.errstate(all="ignore"), kernels.use("numpy"):
         return _find(
             subject, point, pairs, keys, reference, deep, other_points, tensor, stages, search
         )
@@ -323,7 +325,16 @@ def _from_repairs(
                 unlikely_repairs(names, every, scope),
             )[stage]
             for found, variant, change, repaired in variants(
-                subject, mine, point, here, tried, right, only=piece, budget=budget, skip=skip
+                subject,
+                mine,
+                point,
+                here,
+                tried,
+                right,
+                only=piece,
+                budget=budget,
+                skip=skip,
+                scopes=scopes,
             ):
                 said = getattr(change.after, "mistake", None)
                 kind, name, text = said or classify(change.before, change.after, change.context)

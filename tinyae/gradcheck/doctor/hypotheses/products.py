@@ -24,8 +24,9 @@ def products(
     if not np.isfinite(n).all():
         return
     pool = _matrices(tensors) if n.ndim in (1, 2) else {}
+    stacks = _stacked(pool)
     forms: tuple[Callable[[Array], tuple[str, str] | None], ...] = (
-        lambda g: _as_product(g, pool),
+        lambda g: _as_product(g, pool, stacks),
         lambda g: _as_sum(g, tensors),
         lambda g: _as_running_sum(g, tensors),
         lambda g: _as_windows(g, tensors),
@@ -50,8 +51,9 @@ def _missing(name: str, a: Array, n: Array, pool: dict[str, Array]) -> Iterator[
     if not pool or n.ndim != 2:
         return
     pool = _with_products(pool)
+    stacks = _stacked(pool)
     for sign, gap in ((1, n - a), (-1, a - n)):
-        found = _as_product(gap, pool)
+        found = _as_product(gap, pool, stacks)
         if found is None:
             continue
         if sign > 0:
@@ -104,37 +106,60 @@ def _matrices(tensors: dict[str, Array]) -> dict[str, Array]:
     return made
 
 
-def _as_product(g: Array, pool: dict[str, Array]) -> tuple[str, str] | None:
+def _as_product(
+    g: Array, pool: dict[str, Array], stacks: Stacks | None = None
+) -> tuple[str, str] | None:
     """g as Uᵀ V, U V or U Vᵀ of two named matrices."""
     if g.ndim not in (1, 2) or not pool:
         return None
     g = g[:, None] if g.ndim == 1 else g
-    z = np.cos(np.arange(1.0, g.shape[1] + 1))
+    w, z = (np.cos(np.arange(1.0, n + 1)) for n in g.shape)
     gz = g @ z
     size = float(np.linalg.norm(gz))
     if size == 0:
         return None
+    seen, near = float(w @ gz), EXACT * size * float(np.linalg.norm(w))
+    stacks = _stacked(pool) if stacks is None else stacks
+    rows, columns = ({first: _images(stacks, v, first) for first in (True, False)} for v in (w, z))
     for form in ("Uᵀ V", "U V", "U Vᵀ"):
-        right: dict[int, tuple[list[str], list[Array]]] = {}
-        for k, V in pool.items():
-            W = V.T if form == "U Vᵀ" else V
-            if W.shape[1] == g.shape[1]:
-                names, images = right.setdefault(W.shape[0], ([], []))
-                names.append(k)
-                images.append(W @ z)
-        stacked = {m: (names, np.array(images).T) for m, (names, images) in right.items()}
-        for u, U in pool.items():
-            W = U.T if form == "Uᵀ V" else U
-            if W.shape[0] != g.shape[0] or W.shape[1] not in stacked:
-                continue
-            names, images_ = stacked[W.shape[1]]
-            far = np.linalg.norm(W @ images_ - gz[:, None], axis=0)
-            for i in np.flatnonzero(far < EXACT * size):
-                v = names[i]
-                V = pool[v].T if form == "U Vᵀ" else pool[v]
-                if residual(g, W @ V) < EXACT:
-                    return form.replace("U", u).replace("V", v), f"{u},{v}"
+        left, right = rows[form != "Uᵀ V"], columns[form == "U Vᵀ"]
+        found = []
+        for m, (us, lefts) in left.items():
+            if m in right:  # one number of each product tells almost all of them from g
+                vs, rights = right[m]
+                close = np.argwhere(np.abs(lefts @ rights.T - seen) < near)
+                found += [(us[i], vs[j]) for i, j in close]
+        for u, v in sorted(found, key=lambda pair: (pair[0][0], pair[1][0])):
+            U = pool[u[1]].T if form == "Uᵀ V" else pool[u[1]]
+            V = pool[v[1]].T if form == "U Vᵀ" else pool[v[1]]
+            if residual(g, U @ V) < EXACT:
+                return form.replace("U", u[1]).replace("V", v[1]), f"{u[1]},{v[1]}"
     return None
+
+
+Numbered = tuple[int, str]
+Stacks = dict[tuple[int, ...], tuple[list[Numbered], Array]]
+
+
+def _stacked(pool: dict[str, Array]) -> Stacks:
+    """The matrices of the pool, those of one shape side by side, with their numbers and names."""
+    found: dict[tuple[int, ...], tuple[list[Numbered], list[Array]]] = {}
+    for i, (name, t) in enumerate(pool.items()):
+        names, matrices = found.setdefault(t.shape, ([], []))
+        names.append((i, name))
+        matrices.append(t)
+    return {shape: (names, np.array(matrices)) for shape, (names, matrices) in found.items()}
+
+
+def _images(stacks: Stacks, w: Array, first: bool) -> dict[int, tuple[list[Numbered], Array]]:
+    """Each matrix times w, along its first axis or along its last, by the length of the other axis."""
+    found: dict[int, tuple[list[Numbered], list[Array]]] = {}
+    for (m, n), (names, matrices) in stacks.items():
+        if (m if first else n) == len(w):
+            known, images = found.setdefault(n if first else m, ([], []))
+            known += names
+            images.append(w @ matrices if first else matrices @ w)
+    return {m: (names, np.concatenate(images)) for m, (names, images) in found.items()}
 
 
 def _as_windows(g: Array, tensors: dict[str, Array]) -> tuple[str, str] | None:

@@ -232,7 +232,7 @@ def _doubled(value: ast.AST) -> list[ast.BinOp]:
 
 def _strides(statement: ast.stmt, constants: list[str]) -> Iterator[ast.AST]:
     """The windows of a statement at another stride."""
-    if not any(isinstance(n, (ast.Slice, ast.Call)) for n in ast.walk(statement)):
+    if not any(map(_is_window, ast.walk(statement))):
         return
     for step in (*constants, "2", "3"):
         strided = _Strided(step)
@@ -240,6 +240,15 @@ def _strides(statement: ast.stmt, constants: list[str]) -> Iterator[ast.AST]:
         if strided.count:
             text = f"the windows lie {step} apart, and here they are read 1 apart: a stride is forgotten"
             yield said(made, ("conv", f"stride {step}", text))
+
+
+def _is_window(node: ast.AST) -> bool:
+    """Whether a node is i:i + K or slice(i, i + K)."""
+    if isinstance(node, ast.Slice):
+        return isinstance(node.lower, ast.Name) and isinstance(node.upper, ast.BinOp)
+    if not isinstance(node, ast.Call) or len(node.args) != 2:
+        return False
+    return isinstance(node.func, ast.Name) and node.func.id == "slice"
 
 
 class _Strided(ast.NodeTransformer):
@@ -284,6 +293,8 @@ def _dumped(text: str) -> str:
 
 def _everywhere(node: Any, wanted: str, new: ast.expr) -> Any:
     """The expression with another one replaced; what holds none of it is shared, not copied."""
+    if isinstance(node, ast.Name):
+        return new if wanted == f"Name(id='{node.id}', ctx=Load())" else node
     if wanted.startswith(type(node).__name__) and ast.dump(node) == wanted:
         return new
     made = node

@@ -41,7 +41,7 @@ class Piece:
 
     def compiled(self) -> CodeType | None:
         """The code of the tree as it is now, in which every loop ends."""
-        return compiled(_ending(self.tree) if self.has_loop else self.tree)
+        return compiled(ended(self.tree) if self.has_loop else self.tree)
 
     def line(self, number: int) -> str:
         """The text of a line, counted within the piece from 1."""
@@ -229,25 +229,20 @@ class Steps:
 
 
 STEPS = Steps()
-_BOUNDED = {"range": STEPS.range, "_while_rounds": STEPS.rounds, "_for_rounds": STEPS.each}
+BOUNDED = {"range": STEPS.range, "_while_rounds": STEPS.rounds, "_for_rounds": STEPS.each}
 
 
-def _ending(tree: ast.FunctionDef) -> ast.FunctionDef:
-    """The function with every ``for`` counting its rounds, and every ``while`` made into a ``for``.
+def ended(node: Any) -> Any:
+    """A statement with every ``for`` counting its rounds, and every ``while`` made into a ``for``.
     An edit may let a loop run over the list that it appends to. Only statements that hold loops are
     copied.
     """
-    made: ast.FunctionDef = _bounded(tree)
-    return made
-
-
-def _bounded(node: Any) -> Any:
     parts = [f for f in ("body", "orelse", "finalbody", "handlers") if getattr(node, f, None)]
     if not parts:
         return node
     made = copy.copy(node)
     for f in parts:
-        setattr(made, f, [_bounded(part) for part in getattr(node, f)])
+        setattr(made, f, [ended(part) for part in getattr(node, f)])
     if isinstance(made, ast.For):
         counter = ast.Name("_for_rounds", ast.Load())
         made.iter = _at(node, ast.Call(_at(node, counter), [made.iter], []))
@@ -380,10 +375,10 @@ class Program:
         for piece in self.pieces:
             f = piece.function
             if f.__closure__:
-                worlds[id(f)] = world = {**_BOUNDED, **(more or {}), **names_held(f)}
+                worlds[id(f)] = world = {**BOUNDED, **(more or {}), **names_held(f)}
             else:
                 if id(f.__globals__) not in worlds:
-                    worlds[id(f.__globals__)] = {**_BOUNDED, **(more or {}), **f.__globals__}
+                    worlds[id(f.__globals__)] = {**BOUNDED, **(more or {}), **f.__globals__}
                 world = worlds[id(f.__globals__)]
             own = code if piece is changed else piece.code
             made = FunctionType(own, world, f.__name__, f.__defaults__)

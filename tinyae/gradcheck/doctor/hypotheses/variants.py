@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FunctionType
 from typing import Any
 
 import numpy as np
 
-from tinyae.gradcheck.doctor.hypotheses.edits import changes
+from tinyae.gradcheck.doctor.hypotheses.edits import Change, changes, locate
+from tinyae.gradcheck.doctor.hypotheses.evaluation import Opaque
+from tinyae.gradcheck.doctor.hypotheses.resumed import NOTHING, Resumed
+from tinyae.gradcheck.doctor.hypotheses.scope import Scopes
 from tinyae.gradcheck.doctor.hypotheses.source import STEPS, Piece, Program, reached
 from tinyae.gradcheck.doctor.subjects import FunctionSubject, LossSubject, StatefulSubject, Subject
 from tinyae.gradcheck.doctor.trial import Point
@@ -30,28 +34,110 @@ def variants(
     only: Piece | None = None,
     budget: Budget | None = None,
     skip: Any = None,
+    scopes: Scopes | None = None,
 ) -> Any:
     """The changed pieces that give some wanted gradient at the point and spoil none that is right;
-    with the keys of all gradients that are then as wanted.
+    with the keys of all gradients that are then as wanted. With the
+    scopes of a run, a variant begins at the statement that is changed.
     """
     if not wanted:
         return
     budget = budget or Budget(MAX_VARIANTS[0])
+    goals = {key: Goal(a) for key, a in wanted.items()}
     for piece in program.pieces:
         if only is not None and piece is not only:
             continue
         variant, changed = program.variant(piece, piece.code)
+        resumed = None
+        if scopes is not None and piece is scopes.history.piece:
+            if not scopes.tried_to_resume:
+                scopes.tried_to_resume = True
+                scopes.resumed = _resumed(subject, scopes, changed, wanted)
+            resumed = scopes.resumed
         for change in changes(piece.tree, alternatives, skip):
-            code = piece.compiled()
-            if code is None or (piece.name, code) in budget.done:
+            key: Any = None
+            if resumed is not None:
+                with suppress(Opaque):
+                    key = resumed.key(change)
+            if key is None:
+                locate(change)
+            code = piece.compiled() if key is None else None
+            mark = (piece.name, key or code)
+            if mark == (piece.name, None) or mark in budget.done:
                 continue
             if budget.spent():
                 return
-            budget.done.add((piece.name, code))
-            changed.__code__ = code
+            budget.done.add(mark)
+            if resumed is not None and key is not None:
+                try:
+                    found = _given(subject, resumed.returned(key), goals)
+                except Opaque:
+                    found = None
+                if found is not None and not (found - right and right <= found):
+                    continue
+                locate(change)
+                code = piece.compiled()  # to be sure, it runs as a whole
+                if code is None:
+                    continue
+            changed.__code__ = code  # type: ignore[assignment]
             found = _fulfilled(subject, variant, point, wanted)
             if found - right and right <= found:
                 yield piece, variant, change, found
+
+
+def _resumed(
+    subject: Subject, scopes: Scopes, changed: FunctionType, wanted: dict[str, Any]
+) -> Resumed | None:
+    """The function, to be resumed at what is changed; None if the whole of it has to run. It must
+    give, unchanged, what it gave.
+    """
+    history, given = scopes.history, scopes.found
+    if type(subject) is not FunctionSubject or given is None:
+        return None
+    if subject.kept.changed or subject.form == "kept":
+        return None
+    try:
+        resumed = Resumed(history, changed.__globals__)
+        here = {key: a for key in wanted if isinstance(a := given.get(key), np.ndarray)}
+        for statement in history.piece.tree.body:
+            try:
+                returned = resumed.returned(resumed.key(Change(None, None, statement)))
+            except Opaque:
+                continue
+            goals = {key: Goal(a) for key, a in here.items()}
+            right = _given(subject, returned, goals) == here.keys()
+            return resumed if right and here else None
+    except Opaque:
+        pass
+    return None
+
+
+def _given(subject: Any, returned: Any, goals: dict[str, Goal]) -> set[str]:
+    """The gradients among what a backward returned that are as wanted, by their keys."""
+    if returned is NOTHING:
+        return set()
+    try:
+        found = subject.by_name(returned[1] if subject.form == "joint" else returned)
+    except Exception:  # they cannot be told
+        return set()
+    return {key for key, goal in goals.items() if goal.reached(found.get(key))}
+
+
+class Goal:
+    """A wanted gradient, whose first entry tells it from almost every other."""
+
+    def __init__(self, wanted: Any) -> None:
+        self.wanted, self.shape = wanted, np.shape(wanted)
+        self.first = wanted.item(0) if isinstance(wanted, np.ndarray) and wanted.size else math.nan
+        self.gap = math.nan
+        if np.isfinite(self.first):
+            self.gap = 1e-6 * max(float(np.nanmax(np.abs(wanted))), 1e-12)
+
+    def reached(self, found: Any) -> bool:
+        fits = isinstance(found, np.ndarray) and found.shape == self.shape and found.size
+        if fits and abs(found.item(0) - self.first) > self.gap:
+            return False
+        return alike(found, self.wanted)
 
 
 def _fulfilled(subject: Subject, variant: Any, point: Point, wanted: dict[str, Any]) -> set[str]:

@@ -152,7 +152,11 @@ class FunctionSubject(Subject):
         """The gradients by name; as in the first call, unless not ``restored``."""
         if restored:
             self.kept.restore()
-        found = forms.gradients_by_name(self.call(r, inputs), self.wrt, self.order)
+        return self.by_name(self.call(r, inputs))
+
+    def by_name(self, returned: Any) -> dict[str, Any]:
+        """The gradients that backward returned, by name."""
+        found = forms.gradients_by_name(returned, self.wrt, self.order)
         return {name: _array(g) for name, g in found.items()}
 
     def drawn(self, k: int) -> Inputs:
