@@ -80,6 +80,14 @@ def test_attention_does_not_mind_where_pixels_lie() -> None:
     np.testing.assert_allclose(layer(permuted(x)), permuted(layer(x)), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("widths", [(2, 4), (2, 2, 2)])
+def test_the_gradient_of_several_levels(widths: tuple[int, ...]) -> None:
+    layer = moved(ta.ConditionedUNet(2, 3, widths, embedding=3, heads=2, groups=2, rng=rng()))
+    x = rng(6).normal(size=(2, 5, 4, 8))
+    report = ta.gradcheck.check(layer.astype(np.float64), x, rng=rng(7), max_entries=1)
+    assert report.ok, report
+
+
 def test_images_that_do_not_halve_are_refused() -> None:
     with pytest.raises(ValueError, match="images are 6 × 10, expected multiples of 4"):
         unet(patch=2)(np.zeros((1, 4, 6, 10), np.float32))
