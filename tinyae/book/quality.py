@@ -24,6 +24,7 @@ MODELS = {
     "ecg": ("Autoencoder",),
     "denoiser": ("DenoisingAutoencoder",),
     "unet": ("UNet",),
+    "vqvae": ("VQVAE",),
     "vae": ("VariationalAutoencoder",),
     "vae_2d": ("VariationalAutoencoder",),
     "burda": ("VariationalAutoencoder",),
