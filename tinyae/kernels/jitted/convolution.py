@@ -18,6 +18,7 @@ import numpy as np
 
 from tinyae.kernels import reference
 from tinyae.kernels.jitted.conv_loop import (
+    by_outputs,
     convolve,
     convolve_in_frames,
     pack_weights,
@@ -289,7 +290,8 @@ def conv2d_weight_grad(
     if not (g and dy.shape == (n, outputs, *g.out) and same_float(x, dy)):
         return reference.conv2d_weight_grad(x, dy, stride, pad, kernel, dilation, groups)
     dW = np.empty((outputs, channels * kernel[0] * kernel[1]), x.dtype)
-    if _fills_a_tile(x):
+    many = by_outputs(outputs // groups, dW.shape[1], dW)  # then a vector of samples is enough
+    if _fills_a_tile(x) or (many and n >= lanes(x.itemsize)):
         table, loop, parallel = direct(g, channels, False, n), weight_grad, _weight_grad_parallel
     else:  # in blocks whatever the number of threads, so that each sum has one order
         table = framed(g, channels, outputs // groups, False, n, x.itemsize)
