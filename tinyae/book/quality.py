@@ -31,6 +31,7 @@ MODELS = {
     "burda_hour": ("VariationalAutoencoder",),
     "features": ("SparseAutoencoder", "DenoisingAutoencoder", "ContractiveAutoencoder"),
     "contractive": ("ContractiveAutoencoder",),
+    "diffusion": ("Diffusion",),
     "gan": ("GAN",),
     "dcgan": ("GAN",),
 }
