@@ -194,6 +194,52 @@ CHANGES = {
 }
 
 
+GEOMETRIES = ["conv2d", "conv2d_input_grad", "conv2d_weight_grad"]
+GEOMETRIES += ["max_pool2d", "max_pool2d_backward"]
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
+@given(data=st.data())
+@settings(max_examples=150)
+def test_numbers_that_are_no_geometry_are_left_to_the_definition(name: str, data: Any) -> None:
+    """A stride of 0, a window of −1, a dilation of −1, a negative pad: no memory is touched."""
+    jitted = pytest.importorskip("tinyae.kernels.jitted")
+
+    def few(count: int, least: int) -> tuple[int, ...]:
+        return tuple(data.draw(st.integers(least, 3)) for _ in range(count))
+
+    rng, size = np.random.default_rng(0), few(2, 1)
+    stride, dilation, kernel = few(2, -1), few(2, -1), few(2, -1)
+    n = data.draw(st.sampled_from([1, 3, 20, 40]))
+    x, W = rng.normal(size=(n, 2, *size)), rng.normal(size=(2, 2, *few(2, 1)))
+    dy = rng.normal(size=(n, 2, *few(2, 1)))
+    if data.draw(st.booleans()):
+        x = np.ascontiguousarray(x.transpose(1, 2, 3, 0)).transpose(3, 0, 1, 2)
+    more = dilation, data.draw(st.integers(-1, 2))
+    arguments = {
+        "conv2d": (x, W, stride, few(4, -1), None, *more),
+        "conv2d_input_grad": (dy, W, stride, few(4, -1), size, None, *more),
+        "conv2d_weight_grad": (x, dy, stride, few(4, -1), kernel, *more),
+        "max_pool2d": (x, kernel, stride, dilation),
+        "max_pool2d_backward": (dy, rng.integers(-3, 9, dy.shape), kernel, stride, size, dilation),
+    }[name]
+
+    def outcome(kernel: Any) -> Any:
+        try:
+            with np.errstate(all="ignore"):
+                return kernel(*arguments)
+        except Exception as error:
+            return type(error)
+
+    want, got = (outcome(getattr(kernels, name)) for kernels in (reference, jitted))
+    if isinstance(want, type) or isinstance(got, type):
+        assert got == want
+    else:
+        tuples = (a if isinstance(a, tuple) else (a,) for a in (want, got))
+        for a, b in zip(*tuples):
+            np.testing.assert_allclose(b, a, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("name", KERNELS)
 @given(data=st.data())
 @settings(max_examples=40)

@@ -186,9 +186,11 @@ def _packed(W: Array, groups: int, transposed: bool) -> Array:
 def _geometry(
     x: Shape, W: Shape, stride: Pair, pad: Pad, dilation: Pair, groups: int
 ) -> Geometry | None:
-    """Of a convolution of x by W, by their shapes; None if they do not belong together, or if x or y
-    has more numbers than a tap can reach."""
-    if len(x) != 4 or len(W) != 4 or x[1] != W[1] * groups or W[0] % groups or 0 in W:
+    """Of a convolution of x by W, by their shapes; None if they do not belong together, if a number
+    is not one of a convolution, or if x or y has more numbers than a tap can reach."""
+    if len(x) != 4 or len(W) != 4 or min(*stride, *dilation, groups) < 1 or min(pad) < 0:
+        return None
+    if x[1] != W[1] * groups or W[0] % groups or 0 in W:
         return None
     size, kernel, (top, bottom, left, right) = (x[2], x[3]), (W[2], W[3]), pad
     reach = extent(kernel, dilation)
@@ -285,7 +287,7 @@ def conv2d_weight_grad(
     dilation: Pair = (1, 1),
     groups: int = 1,
 ) -> Array:
-    n, outputs, channels = len(x), *dy.shape[1:2], *(c // groups for c in x.shape[1:2])
+    n, outputs, channels = len(x), *dy.shape[1:2], *(c // max(groups, 1) for c in x.shape[1:2])
     g = _geometry(x.shape, (outputs, channels, *kernel), stride, pad, dilation, groups)
     if not (g and dy.shape == (n, outputs, *g.out) and same_float(x, dy)):
         return reference.conv2d_weight_grad(x, dy, stride, pad, kernel, dilation, groups)

@@ -176,7 +176,7 @@ def _batch_innermost(*arrays: Array) -> bool:
 def max_pool2d(
     x: Array, kernel: Pair, stride: Pair, dilation: Pair = (1, 1)
 ) -> tuple[Array, Array]:
-    fits = x.ndim == 4 and x.dtype in FLOATS and dilation == (1, 1)
+    fits = x.ndim == 4 and x.dtype in FLOATS and dilation == (1, 1) and min(*kernel, *stride) > 0
     if not fits or x.shape[2] < kernel[0] or x.shape[3] < kernel[1]:
         return reference.max_pool2d(x, kernel, stride, dilation)
     (height, width), (kh, kw), (sh, sw) = x.shape[2:], kernel, stride
@@ -199,7 +199,7 @@ def max_pool2d_backward(
 ) -> Array:
     fits = (
         dy.ndim == 4 and dy.shape == index.shape and dy.dtype in FLOATS and index.dtype == np.int64
-    )
+    ) and min(*kernel, *stride, *dilation) > 0
     if not fits or any(
         (n - 1) * s + e > m
         for n, s, e, m in zip(dy.shape[2:], stride, extent(kernel, dilation), size)
