@@ -285,8 +285,8 @@ def test_relations():
     assert [e.id for e in exercises("ConvTranspose2d")] == ["19_conv_transpose"]
     assert [e.id for e in exercises("ContractiveAutoencoder")] == ["15_contractive"]
     assert exercises("LSTM") == []
-    expected = ["CodePrior", "MaskedAutoencoder", "TransformerBlock"]
-    assert users()[ta.MultiHeadAttention] == expected
+    expected = ["CodePrior", "MaskedAutoencoder", "PixelAttention", "ConditionedUNet"]
+    assert users()[ta.MultiHeadAttention] == [*expected, "TransformerBlock"]
 
 
 # --- prose and equations ------------------------------------------------------------------------

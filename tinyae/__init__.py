@@ -24,10 +24,11 @@ The source is meant to be read, in this order:
 15. ``layers/norm.py``, ``group_norm.py``, ``rms_norm.py``, ``pool.py``,
     ``global_pool.py``, ``shape.py``, ``noise.py``, ``topk.py``, ``branches.py``; of growing
     GANs ``equalized.py``, ``minibatch.py``, ``fade.py``, ``style.py``; of tokens
-    ``embedding.py``, ``tokens.py``, ``attention.py``, ``transformer.py``, ``recurrent.py``
+    ``embedding.py``, ``tokens.py``, ``attention.py``, ``transformer.py``, ``recurrent.py``; a
+    U-Net that is told something: ``conditioned.py``
 16. ``models/unet.py``, ``vqvae.py``, ``vqgan.py``, ``code_prior.py``, ``masked.py``,
     ``dictionary.py``: what these layers make;
-    ``noising.py``, ``diffusion.py``, ``diffusion_autoencoder.py``, with ``layers/conditioned.py``
+    ``noising.py``, ``diffusion.py``, ``diffusion_autoencoder.py``
 17. ``twin.py``, ``fusion/``   what runs in place of these definitions where speed matters
 18. ``kernels/reference.py``   the hot loops in plain NumPy; ``kernels/jitted/``: the same, compiled,
                                down to ``simd_tile.py``, a tile of sums in vector registers

@@ -743,7 +743,7 @@ def _conditioned_unet(integers: Integers, rng: np.random.Generator) -> tuple[Lay
     told, patch = integers(1, 2), integers(1, 2)
     more: dict[str, Any] = {"embedding": 2, "heads": 1, "groups": 1, "rng": rng}
     layer = ConditionedUNet(1, told, [2], patch=patch, **more)  # one level: the checks are many
-    return layer, (integers(1, 2), 1 + told, patch, patch)
+    return layer, (integers(1, 2), 1 + told, 2 * patch, 2 * patch)
 
 
 LAYERS: tuple[LayerRow, ...] = (

@@ -62,8 +62,12 @@ def _of_catalog(row: catalog.ModelRow) -> Maker:
     def make(rng: np.random.Generator) -> tuple[Any, Any]:
         model, batch = row.draw(catalog.integers_from(rng, least=2), rng)
         model = getattr(model, "game", model)  # of a game the catalog has the players
-        shape = (batch[0] if row.classes else batch).shape
-        x = rng.random((ROWS, *shape[1:]), dtype=np.float32)
+        tuples = isinstance(batch, tuple)
+        shape = (ROWS, *(batch[0] if tuples else batch).shape[1:])
+        x = row.values(model, shape, rng)
+        x = x if x.dtype.kind == "i" else x.astype(np.float32)
+        if row.pair:
+            return model.astype(np.float32), (x, rng.random(shape, dtype=np.float32))
         return model.astype(np.float32), (x, np.arange(ROWS) % row.classes) if row.classes else x
 
     return make

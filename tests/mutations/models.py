@@ -915,7 +915,7 @@ DIFFUSION = (
         "(2 / gap.size) * gap",
         "gap / gap.size",
         s.DIFFUSION,
-        ("network.0.dW", "network.0.db"),
+        _NETWORK,
         ("factor:0.5|1/2|half",),
     ),
     _diffusion(
@@ -924,7 +924,7 @@ DIFFUSION = (
         "(2 / gap.size) * gap",
         "(2 / gap.size) * np.sign(gap)",
         s.DIFFUSION,
-        ("network.0.dW", "network.0.db"),
+        _NETWORK,
         ("operands", "upstream", "missing_factor", "wrong_factor", "offset", *_PATH),
     ),
     _coded(

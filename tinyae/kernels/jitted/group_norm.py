@@ -11,7 +11,7 @@ import numpy as np
 
 from tinyae.kernels import reference
 from tinyae.kernels.jitted.layout import batch_last
-from tinyae.kernels.jitted.operands import alike, is_float_array
+from tinyae.kernels.jitted.operands import is_float_array, same_float
 from tinyae.kernels.jitted.threads import (
     claim_threads,
     jit,
@@ -130,7 +130,7 @@ def _backward_parallel(
 def group_norm(
     x: Array, groups: int, gamma: Array, beta: Array, eps: float
 ) -> tuple[Array, Array, Array]:
-    if not _takes(x, gamma, beta) or len(gamma) % groups or len(gamma) != x.shape[1]:
+    if groups < 1 or not _takes(x, gamma, beta) or x.shape[1] % groups:
         return reference.group_norm(x, groups, gamma, beta, eps)
     u = _grouped(x, groups)
     y, xhat, sigma = (
@@ -151,9 +151,12 @@ def group_norm(
 def group_norm_backward(
     dy: Array, xhat: Array, sigma: Array, gamma: Array, dgamma: Array, dbeta: Array
 ) -> Array:
-    groups = xhat.shape[1]
-    fits = _takes(dy, gamma, dgamma, dbeta) and xhat.size == dy.size and alike(xhat, xhat)
-    if not fits or dy.dtype != xhat.dtype or len(gamma) % groups or len(gamma) != dy.shape[1]:
+    groups = xhat.shape[1] if xhat.ndim == 4 else 0
+    n, channels = dy.shape[:2] if dy.ndim > 1 else (0, 0)
+    fits = _takes(dy, gamma, dgamma, dbeta) and groups and not channels % groups
+    fits = fits and xhat.shape[:3] == (n, groups, channels // groups) and xhat.size == dy.size
+    fits = fits and sigma.shape == (n, groups, 1, 1) and dgamma.flags.writeable
+    if not fits or not (same_float(dy, xhat) and same_float(dy, sigma) and dbeta.flags.writeable):
         return reference.group_norm_backward(dy, xhat, sigma, gamma, dgamma, dbeta)
     u, h = _grouped(dy, groups), np.ascontiguousarray(xhat.transpose(1, 2, 3, 0))
     s = np.ascontiguousarray(sigma[:, :, 0, 0].T)
@@ -172,7 +175,10 @@ def _takes(x: Array, *thetas: Array) -> bool:
         is_float_array(x)
         and x.ndim > 1
         and len(x) >= _MIN_BATCH
-        and all(t.dtype == x.dtype and t.ndim == 1 and t.flags.c_contiguous for t in thetas)
+        and x.size > 0
+        and all(
+            t.shape == x.shape[1:2] and same_float(t, x) and t.flags.c_contiguous for t in thetas
+        )
     )
 
 
