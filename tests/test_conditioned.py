@@ -66,7 +66,9 @@ def test_the_shift_is_the_same_at_each_pixel() -> None:
     block, x = ta.ConditionedBlock(2, 4, 3, 2, rng=rng()), rng().random((2, 2, 5, 5), np.float32)
     u = block.first(x) + (C @ block.shift.W.value.T + block.shift.b.value)[:, :, None, None]
     block.second.layers[-1].W.value[...] = rng(4).normal(size=block.second.layers[-1].W.shape)
-    np.testing.assert_allclose(block(x, C), block.shortcut(x) + block.second(u), rtol=1e-5)
+    np.testing.assert_allclose(
+        block(x, C), block.shortcut(x) + block.second(u), rtol=1e-5, atol=1e-5
+    )
 
 
 def test_attention_does_not_mind_where_pixels_lie() -> None:

@@ -82,8 +82,11 @@ class ConditionedBlock(Module):
         return dx + self.shortcut.backward(dy, shortcut_cache), de
 
     def __call__(self, x: Array, e: Array) -> Array:
-        u = self.first(x) + self.shift(e)[:, :, None, None]
-        return self.shortcut(x) + self.second(u)
+        u = self.first(x)
+        u += self.shift(e)[:, :, None, None]
+        h = self.second(u)
+        h += self.shortcut(x)
+        return h
 
     def __repr__(self) -> str:
         return f"ConditionedBlock({self.in_channels}, {self.out_channels}, {self.condition_dim})"
