@@ -13,8 +13,8 @@ import numba
 import numpy as np
 
 from tinyae.kernels import reference
-from tinyae.kernels.jitted.layout import batch_last
-from tinyae.kernels.jitted.operands import alike, is_float_array, same_float
+from tinyae.kernels.jitted.layout import channel_rows
+from tinyae.kernels.jitted.operands import alike, is_float_array, of_channels
 from tinyae.kernels.jitted.threads import (
     claim_threads,
     jit,
@@ -29,22 +29,9 @@ _BLOCK = 1 << 12  # numbers that are summed in the arrays' own precision
 _MIN_PARALLEL_SIZE = 1 << 15  # elements; below that, a second thread does not pay off
 
 
-def _as_rows(a: Array) -> Array:
-    """(N, C, …) as (C, positions, N), contiguous"""
-    images = a.reshape(*a.shape[:2], -1, 1)
-    return batch_last(images).reshape(a.shape[1], -1, len(a))
-
-
 def _as_images(rows: Array, shape: tuple[int, ...]) -> Array:
     """(C, positions, N) as a view (N, C, …)"""
     return np.moveaxis(rows, 2, 0).reshape(shape)
-
-
-def _vectors(x: Array, *vectors: Array) -> bool:
-    """Whether each is contiguous, and has a number for each channel of x."""
-    return all(
-        a.shape == x.shape[1:2] and same_float(x, a) and a.flags.c_contiguous for a in vectors
-    )
 
 
 @jit
@@ -111,9 +98,9 @@ def batch_norm(
     x: Array, gamma: Array, beta: Array, eps: float, relu: bool = False
 ) -> tuple[Array, Array, Array, Array]:
     fits = x.ndim > 2 and x.size
-    if not (fits and is_float_array(x) and _vectors(x, gamma, beta)):
+    if not (fits and is_float_array(x) and of_channels(x, gamma, beta)):
         return reference.batch_norm(x, gamma, beta, eps, relu)
-    rows = _as_rows(x)
+    rows = channel_rows(x)
     y, xhat = empty(rows.shape, x.dtype), empty(rows.shape, x.dtype)
     moments = np.empty((2, len(rows)), x.dtype)
     flat = (a.reshape(len(rows), -1) for a in (y, xhat))
@@ -203,11 +190,11 @@ def batch_norm_backward(
         and dy.size
         and alike(dy, xhat)
         and (relu_mask is None or alike(dy, relu_mask))
-        and _vectors(dy, *vectors)
+        and of_channels(dy, *vectors)
         and all(a.flags.writeable for a in (dgamma, dbeta))
     ):
         return reference.batch_norm_backward(dy, xhat, sigma, gamma, dgamma, dbeta, relu_mask)
-    rows = [_as_rows(a) for a in (dy, xhat, xhat if relu_mask is None else relu_mask)]
+    rows = [channel_rows(a) for a in (dy, xhat, xhat if relu_mask is None else relu_mask)]
     dx = empty(rows[0].shape, dy.dtype)
     channels = len(dx)
     g, normalized, mask, out = (a.reshape(channels, -1) for a in (*rows, dx))

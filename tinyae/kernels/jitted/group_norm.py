@@ -10,8 +10,8 @@ import numba
 import numpy as np
 
 from tinyae.kernels import reference
-from tinyae.kernels.jitted.layout import batch_last
-from tinyae.kernels.jitted.operands import is_float_array, same_float
+from tinyae.kernels.jitted.layout import channel_rows
+from tinyae.kernels.jitted.operands import is_float_array, of_channels, same_float
 from tinyae.kernels.jitted.threads import (
     claim_threads,
     jit,
@@ -176,14 +176,10 @@ def _takes(x: Array, *thetas: Array) -> bool:
         and x.ndim > 1
         and len(x) >= _MIN_BATCH
         and x.size > 0
-        and all(
-            t.shape == x.shape[1:2] and same_float(t, x) and t.flags.c_contiguous for t in thetas
-        )
+        and of_channels(x, *thetas)
     )
 
 
 def _grouped(a: Array, groups: int) -> Array:
     """(N, C, …) as a contiguous (G, C/G, L, N)"""
-    n, channels = a.shape[:2]
-    columns = batch_last(a.reshape(n, channels, -1, 1))
-    return columns.reshape(groups, channels // groups, -1, n)
+    return channel_rows(a).reshape(groups, a.shape[1] // groups, -1, len(a))

@@ -53,3 +53,8 @@ def batch_last(x: Array) -> Array:
     else:
         transpose_columns(a, b, 0, a.shape[1])
     return out
+
+
+def channel_rows(x: Array) -> Array:
+    """(N, C, …) as a contiguous (C, positions, N), by :func:`batch_last`."""
+    return batch_last(x.reshape(*x.shape[:2], -1, 1)).reshape(x.shape[1], -1, len(x))

@@ -32,3 +32,10 @@ def alike(a: Array, b: Array) -> bool:
 def matrices(a: Array, b: Array) -> bool:
     """Whether both are matrices, of float32 or of float64."""
     return a.ndim == 2 and b.ndim == 2 and same_float(a, b)
+
+
+def of_channels(x: Array, *vectors: Array) -> bool:
+    """Whether each is contiguous, has a number for each channel of x, and is of the same float."""
+    return all(
+        a.shape == x.shape[1:2] and same_float(x, a) and a.flags.c_contiguous for a in vectors
+    )
