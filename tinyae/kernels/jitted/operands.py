@@ -35,7 +35,7 @@ def matrices(a: Array, b: Array) -> bool:
 
 
 def of_channels(x: Array, *vectors: Array) -> bool:
-    """Whether each is contiguous, has a number for each channel of x, and is of the same float."""
+    """Whether each is contiguous, has a number for each channel of x, and has x's dtype."""
     return all(
         a.shape == x.shape[1:2] and same_float(x, a) and a.flags.c_contiguous for a in vectors
     )
